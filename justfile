@@ -1,0 +1,39 @@
+# List the recipes.
+default:
+    @just --list
+
+# Run the gate: exactly what CI runs.
+check:
+    bash .ci/run
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Run the lints.
+lint:
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Run the tests, all or those that ARGS name.
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# Build the documentation, private items too, and open it.
+doc:
+    cargo doc --no-deps --document-private-items --locked --open
+
+# See everything at work in one process.
+demo:
+    cargo run -- demo
+
+# Serve a local Export API with faults to try things on.
+simulate *ARGS:
+    cargo run -- simulate {{ ARGS }}
+
+# Check dependencies, advisories included, against the database of today.
+deny:
+    cargo deny check
+
+# Build the artefact that users run.
+dist:
+    cargo build --profile dist --locked
