@@ -1,1 +1,3 @@
-fn main(){}
+//! Tests from outside, all in one binary: linking once is enough.
+
+mod simulator;

@@ -1,0 +1,198 @@
+//! The command line: what users type, and nothing of what it does.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use crate::export::{ExportArg, Scope, ScopeRef, parse_id};
+use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
+use crate::settings::values::HumanDuration;
+use crate::settings::{CommandLine, variable};
+
+/// Follows exports of the Snyk Analytics Export API to their end, and says truthfully how they ended.
+#[derive(Debug, Parser)]
+#[command(name = "snyk-export", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 finished · 1 our own failure · 2 bad arguments or settings · 3 the export failed · 4 unauthorized, forbidden
+  5 not found · 6 conflict · 7 rejected · 8 unknown status · 9 stalled · 69 unavailable · 75 still in progress
+  (status) · 124 timed out · 129, 130, 143 interrupted";
+
+// The flags that stand before or after the command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    #[command(flatten)]
+    snyk: SnykLayer,
+    #[command(flatten)]
+    log: LogLayer,
+    /// A settings file; config/default.toml shows its keys
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write nothing but errors to standard error
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Write each poll to standard error, changed or not
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Wait until exports are ready, and exit with a code that says how they ended
+    Wait(Box<WaitArgs>),
+    /// Ask once how exports stand
+    Status(StatusArgs),
+    /// Be a Snyk Export API on this machine, to try things without Snyk
+    Simulate(SimulateArgs),
+    /// See it work: a simulated export, waited for in this very process
+    Demo,
+    /// Write completions for a shell to standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page to standard output
+    Man,
+}
+
+// Which exports are meant.
+#[derive(Debug, Args)]
+pub(crate) struct ExportsArgs {
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    #[arg(value_name = "EXPORT")]
+    pub(crate) exports: Vec<ExportArg>,
+    /// The group that the export ids belong to
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with = "org_id")]
+    group_id: Option<Uuid>,
+    /// The organization that the export ids belong to
+    #[arg(long, value_name = "ID", value_parser = id)]
+    org_id: Option<Uuid>,
+}
+
+impl ExportsArgs {
+    /// The scope that a flag names.
+    pub(crate) fn scope(&self) -> Option<ScopeRef> {
+        let scope = |scope| move |id| ScopeRef { scope, id };
+        self.group_id.map(scope(Scope::Group)).or(self.org_id.map(scope(Scope::Org)))
+    }
+}
+
+fn id(text: &str) -> Result<Uuid, String> {
+    parse_id(text.trim())
+        .ok_or_else(|| "expected a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) exports: ExportsArgs,
+    /// End as soon as one of the exports has finished
+    #[arg(long)]
+    pub(crate) any: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pace: PaceLayer,
+    #[command(flatten)]
+    limits: LimitsLayer,
+    #[command(flatten)]
+    statuses: StatusesLayer,
+    /// Run once after every export has finished, in our place
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) exports: ExportsArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// How long the poll may take
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<HumanDuration>,
+    #[command(flatten)]
+    statuses: StatusesLayer,
+}
+
+// What goes to standard output.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct OutputArgs {
+    /// What is written to standard output for each export that ends
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// Show the signed links to the results, which let anybody read them for an hour
+    #[arg(long)]
+    pub(crate) show_urls: bool,
+}
+
+/// The form of what is written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A line of text.
+    Text,
+    /// A JSON document on one line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Where to listen, on loopback
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4010")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A scenario: a TOML file, or the name of one that is built in
+    #[arg(long, value_name = "FILE|NAME", default_value = "default")]
+    pub(crate) scenario: String,
+}
+
+impl Cli {
+    /// What the flags say that have keys in a settings file.
+    pub(crate) fn command_line(&self) -> CommandLine {
+        let Global { snyk, log, config, .. } = &self.global;
+        let mut flags = Flags { snyk: snyk.clone(), log: log.clone(), ..Flags::default() };
+        match &self.command {
+            Command::Wait(args) => {
+                flags.pace = args.pace.clone();
+                flags.limits = args.limits.clone();
+                flags.statuses = args.statuses.clone();
+            }
+            Command::Status(args) => {
+                flags.limits.request_timeout = args.request_timeout;
+                flags.statuses = args.statuses.clone();
+            }
+            Command::Simulate(_) | Command::Demo | Command::Completions { .. } | Command::Man => {}
+        }
+        CommandLine { config: config.clone(), flags }
+    }
+
+    /// The command line as clap knows it, with the variable of each flag in its help.
+    pub(crate) fn describe() -> clap::Command {
+        let keys = Flags::augment_args(clap::Command::new("keys"));
+        let keys: Vec<clap::Id> = keys.get_arguments().map(|arg| arg.get_id().clone()).collect();
+        let with_variable = |arg: clap::Arg| {
+            let variable = match arg.get_id().as_str() {
+                "config" => Some("SNYK_EXPORT_CONFIG".to_owned()),
+                "group_id" => Some("SNYK_GROUP_ID".to_owned()),
+                "org_id" => Some("SNYK_ORG_ID".to_owned()),
+                "token_file" => Some("SNYK_TOKEN_FILE".to_owned()),
+                _ if keys.contains(arg.get_id()) => arg.get_long().and_then(variable),
+                _ => None,
+            };
+            match arg.get_help().map(ToString::to_string).zip(variable) {
+                Some((help, variable)) => arg.help(format!("{help} [env: {variable}]")),
+                None => arg,
+            }
+        };
+        let command = <Self as clap::CommandFactory>::command().mut_args(with_variable);
+        command.mut_subcommands(|command| command.mut_args(with_variable))
+    }
+}

@@ -1,0 +1,40 @@
+//! The only place that reads the time.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::moment::Moment;
+
+/// A clock that takes the wall's time once, when it is made, and from then on counts monotonically.
+///
+/// Its moments can be written as dates, and yet a wall clock that is set back or forward meanwhile moves no
+/// deadline. It follows tokio's time, so that tests can pause it.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    wall: Moment,
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place that reads the time")]
+    pub fn start() -> Self {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { wall: Moment::from_unix(wall), start: Instant::now() }
+    }
+
+    /// The moment that it is.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.wall.plus(self.start.elapsed())
+    }
+
+    /// Waits until `moment` has come.
+    pub async fn sleep_until(&self, moment: Moment) {
+        // A sleep longer than tokio's timers reach (about two years) ends early; whoever sleeps looks again.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        tokio::time::sleep(moment.since(self.now()).min(LONGEST)).await;
+    }
+}

@@ -1,0 +1,206 @@
+//! What each command does, from parsed arguments to an exit code.
+
+mod console;
+mod demo;
+mod simulate;
+mod status;
+mod wait;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use tokio::io::AsyncReadExt as _;
+
+use self::console::Console;
+use crate::cli::{Cli, Command, ExportsArgs};
+use crate::clock::Clock;
+use crate::exit::ExitCode;
+use crate::export::{ExportArg, ExportRef};
+use crate::observe::annotations::GitHubActions;
+use crate::observe::{ProgressLine, Surroundings};
+use crate::settings::exports::{Exports, MAX_INPUT};
+use crate::settings::{Color, Environment, ExportsError, LogFormat, Settings, SettingsError};
+use crate::signals::Signals;
+use crate::simulator::{ScenarioError, SimulatorError};
+use crate::snyk::credentials::Credentials;
+use crate::snyk::{Client, TransportError};
+use crate::telemetry::{self, LogStyle};
+use crate::text::Text;
+use crate::watch::Policy;
+use crate::watch::outcome::Signal;
+
+/// Why a command came to no result.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Exports(#[from] ExportsError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("COMMAND: `{0}` cannot be run: it is no executable file here or in PATH")]
+    NoCommand(Text),
+    #[error("failed to run `{0}`")]
+    Exec(Text, #[source] std::io::Error),
+    #[error("failed to write to standard output")]
+    Output(#[source] std::io::Error),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
+    #[error("the demonstration failed: {0}")]
+    Simulation(String),
+    #[error("interrupted by {}", .0.name())]
+    Interrupted(Signal),
+}
+
+impl CommandError {
+    const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Settings(_)
+            | Self::Exports(_)
+            | Self::Transport(_)
+            | Self::NoCommand(_)
+            | Self::Scenario(_)
+            | Self::Usage(_)
+            | Self::Simulator(_) => ExitCode::USAGE,
+            Self::Exec(..) | Self::Output(_) | Self::Simulation(_) => ExitCode::UNFORESEEN,
+            Self::Interrupted(signal) => ExitCode::of_signal(*signal),
+        }
+    }
+}
+
+/// All that a command needs of the world.
+struct Session {
+    settings: Settings,
+    clock: Clock,
+    console: Console,
+    signals: Signals,
+}
+
+/// Runs the program: `args` in, the exit code out.
+pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals) -> ExitCode {
+    let clock = Clock::start();
+    let early = Console::early(&args, &environment);
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return early.refuse(&error, clock),
+    };
+    let settings = match Settings::load(cli.command_line(), environment) {
+        Ok(settings) => settings,
+        Err(error) => {
+            early.start_logging(clock);
+            early.error(&error, None);
+            return ExitCode::USAGE;
+        }
+    };
+    let console = start_logging(&cli, &settings, clock);
+    let mut session = Session { settings, clock, console, signals };
+    match dispatch(cli.command, &mut session).await {
+        Ok(code) => code,
+        Err(error) => {
+            session.console.error(&error, None);
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Wait(args) => wait::run(*args, session).await,
+        Command::Status(args) => status::run(args, session).await,
+        Command::Simulate(args) => simulate::run(&args, session).await,
+        Command::Demo => demo::run(session).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
+            session.console.data(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::describe()).render(&mut text);
+            rendered.map_err(CommandError::Output)?;
+            session.console.data(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The variables of the flags are added only where help is shown: naming them takes longer than parsing.
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let parsed =
+        Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        let asks_for_help = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+        let described = asks_for_help.then(|| Cli::describe().try_get_matches_from(args).err()).flatten();
+        described.unwrap_or(error)
+    })
+}
+
+fn start_logging(cli: &Cli, settings: &Settings, clock: Clock) -> Console {
+    let (format, color) = settings.log();
+    let environment = settings.environment();
+    let json = format == LogFormat::Json;
+    let terminal = std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb");
+    let ansi = match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && environment.get("NO_COLOR").is_none(),
+    };
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, true) => tracing::Level::DEBUG,
+        (false, false) => tracing::Level::INFO,
+    };
+    let line = ProgressLine::new(terminal && !json && !cli.global.quiet);
+    telemetry::init(LogStyle { json, ansi, level }, clock, line.clone());
+    Console::new(json, ansi, cli.global.quiet, line, GitHubActions::detect(environment))
+}
+
+/// What `wait` and `status` ask with.
+struct Asking {
+    exports: Vec<ExportRef>,
+    policy: Policy,
+    client: Client,
+    surroundings: Surroundings,
+}
+
+impl Asking {
+    /// Checks everything that can be wrong before anything is sent.
+    async fn prepare(args: &ExportsArgs, session: &mut Session) -> Result<Self, CommandError> {
+        let Session { settings, clock, signals, .. } = session;
+        let policy = settings.policy()?;
+        let wants_input = args.exports.contains(&ExportArg::StandardInput);
+        let input = match wants_input {
+            true => Some(signals.unless_interrupted(read_input()).await.map_err(CommandError::Interrupted)??),
+            false => None,
+        };
+        let found = Exports::resolve(&args.exports, args.scope(), input.as_deref(), settings)?;
+        let api = settings.api(found.api)?;
+        let (source, origin) = settings.credential_source()?;
+        let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
+        let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
+        tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
+        let surroundings = Surroundings { api: api.to_string(), credential: origin };
+        let client = Client::new(api, settings.api_version(), credentials, &settings.roots()?, *clock)?;
+        Ok(Self { exports: found.exports, policy, client, surroundings })
+    }
+}
+
+async fn read_input() -> Result<String, ExportsError> {
+    let mut bytes = Vec::new();
+    let mut input = tokio::io::stdin().take(MAX_INPUT + 1);
+    input.read_to_end(&mut bytes).await.map_err(ExportsError::Unreadable)?;
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err(ExportsError::Input(Text::new("it is longer than 1 MiB")));
+    }
+    String::from_utf8(bytes).map_err(|_| ExportsError::Input(Text::new("it is not UTF-8")))
+}

@@ -1,0 +1,59 @@
+//! `demo`: the main job in one process, against a simulated Export API, with a trouble or two on the way.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::wait::follow;
+use super::{Asking, CommandError, Session};
+use crate::cli::{Output, OutputArgs};
+use crate::exit::ExitCode;
+use crate::export::{Scope, ScopeRef};
+use crate::observe::Surroundings;
+use crate::settings::SettingsError;
+use crate::simulator::{Scenario, Simulator};
+use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
+use crate::snyk::region::Api;
+use crate::snyk::{Client, Roots};
+
+/// The group that the demonstration exports.
+const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
+
+pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
+    let scenario = Scenario::named("demo").unwrap_or_default();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let simulator = Simulator::start(address, scenario, |_| {}).await?;
+    let url = simulator.base_url();
+    let say = |text: &str| session.console.success(text);
+    say(&format!(
+        "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
+    ));
+
+    let unforeseen = |why: String| CommandError::Simulation(why);
+    let api: Api = url.parse().map_err(|error| unforeseen(format!("{error}")))?;
+    let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
+    let credentials =
+        Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
+    let client = Client::new(api, None, credentials, &Roots::default(), session.clock)?;
+    let body = json!({ "data": { "type": "resource", "attributes": {
+        "formats": ["csv"],
+        "dataset": "issues",
+        "filters": { "introduced": { "from": "2026-01-01T00:00:00Z" } },
+    } } });
+    let group = ScopeRef { scope: Scope::Group, id: GROUP };
+    let export =
+        client.start(&group, &body).await.map_err(|failure| unforeseen(failure.problem.to_string()))?;
+    say(&format!(
+        "An export was started there. What follows is what you would see of\n\n  snyk-export wait {export}\n"
+    ));
+
+    let surroundings = Surroundings { api: url, credential: "the demonstration".to_owned() };
+    let asking = Asking { exports: vec![export], policy: session.settings.policy()?, client, surroundings };
+    let output = OutputArgs { output: Output::Text, show_urls: false };
+    let endings = follow(&asking, false, output, session).await?;
+    let codes = endings.iter().filter_map(|ending| ExitCode::of(ending.outcome));
+    let code = ExitCode::deciding(codes);
+    session.console.success(&format!("\nThe exit code of that command is {}.", code.code()));
+    Ok(code)
+}

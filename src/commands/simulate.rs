@@ -1,0 +1,53 @@
+//! `simulate`: an Export API on this machine, for trying things without Snyk.
+
+use std::path::Path;
+
+use super::{CommandError, Session};
+use crate::cli::SimulateArgs;
+use crate::exit::ExitCode;
+use crate::simulator::{Scenario, Simulator};
+use crate::watch::outcome::Signal;
+
+pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+    let scenario = load(&args.scenario)?;
+    if !args.listen.ip().is_loopback() && !session.settings.allows_http() {
+        return Err(CommandError::Usage(format!(
+            "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \
+             say --allow-http",
+            args.listen
+        )));
+    }
+    let line = session.console.line.clone();
+    let log =
+        move |exchange: &crate::simulator::Exchange| line.write_above(format!("{exchange}\n").as_bytes());
+    let simulator = Simulator::start(args.listen, scenario, log).await?;
+    let url = simulator.base_url();
+    session.console.success(&format!(
+        "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it",
+        args.scenario
+    ));
+    session.console.success(&format!(
+        "try: SNYK_TOKEN=any SNYK_API={url} snyk-export wait \
+         /groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b"
+    ));
+    // A simulator that is told to end has done its work.
+    let signal = session.signals.next().await;
+    Ok(if signal == Signal::Interrupt { ExitCode::SUCCESS } else { ExitCode::of_signal(signal) })
+}
+
+/// A scenario by its name, or from a file.
+fn load(name: &str) -> Result<Scenario, CommandError> {
+    if let Some(scenario) = Scenario::named(name) {
+        return Ok(scenario);
+    }
+    let path = Path::new(name);
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Scenario::from_toml(&text)?),
+        Err(error) => {
+            let names = Scenario::names().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+            Err(CommandError::Usage(format!(
+                "--scenario `{name}` is no file that can be read ({error}) and none of the built-in ones: {names}"
+            )))
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A point in time as the rules see it: a plain value that is handed in, never read from a clock here.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A point in time, counted from the Unix epoch.
+///
+/// Where it comes from decides what it promises: [`Clock`](crate::clock::Clock) counts on monotonically from
+/// the moment at which it was made, so that a stepped wall clock moves neither a pace nor a deadline.
+/// Arithmetic saturates: a limit of centuries is a limit that never comes, not an overflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The last moment that RFC 3339 can write (the end of the year 9999).
+    const LAST_WRITABLE: Duration = Duration::from_secs(253_402_300_799);
+
+    /// The moment `since_epoch` after 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn from_unix(since_epoch: Duration) -> Self {
+        Self(since_epoch)
+    }
+
+    /// How long after the Unix epoch this moment lies.
+    #[must_use]
+    pub const fn since_unix(self) -> Duration {
+        self.0
+    }
+
+    /// The moment `duration` later.
+    #[must_use]
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long after `earlier` this moment lies, zero if it does not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as documents and logs write it.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writable = UNIX_EPOCH + self.0.min(Self::LAST_WRITABLE);
+        humantime::format_rfc3339_millis(writable).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_rfc_3339_and_survives_the_end_of_time() {
+        let moment = Moment::from_unix(Duration::from_millis(1_732_529_622_470));
+        assert_eq!(moment.to_string(), "2024-11-25T10:13:42.470Z");
+        assert_eq!(Moment::from_unix(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
+        assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.since_unix());
+        assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);
+    }
+}

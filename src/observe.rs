@@ -1,0 +1,180 @@
+//! Everything that tells people and machines what happens: renderings of one [`Event`].
+
+pub mod annotations;
+mod closing;
+mod log;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use self::closing::Surroundings;
+pub use self::progress::ProgressLine;
+
+use self::closing::rounded;
+use crate::clock::Clock;
+use crate::event::{Ending, Event};
+use crate::export::ExportRef;
+use crate::moment::Moment;
+use crate::watch::Watch;
+
+/// How long a CI system hears nothing at most, so that it does not take the job for dead.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Tells what happens, as it happens.
+#[derive(Debug)]
+pub struct Observer {
+    clock: Clock,
+    surroundings: Surroundings,
+    line: ProgressLine,
+    structured: bool,
+    deadline: Option<Moment>,
+    following: BTreeMap<ExportRef, Following>,
+    followed: usize,
+    spoke_at: Moment,
+}
+
+/// What the progress line says of one export.
+#[derive(Debug)]
+struct Following {
+    status: String,
+    failing: bool,
+    polls: u32,
+    started_at: Moment,
+    next_poll_at: Moment,
+}
+
+impl Observer {
+    /// An observer that draws on `line`; with `structured` every end is a log line too.
+    #[must_use]
+    pub fn new(clock: Clock, surroundings: Surroundings, line: ProgressLine, structured: bool) -> Self {
+        let spoke_at = clock.now();
+        let following = BTreeMap::new();
+        Self { clock, surroundings, line, structured, deadline: None, following, followed: 0, spoke_at }
+    }
+
+    /// Shows when the wait ends at the latest.
+    pub const fn set_deadline(&mut self, deadline: Option<Moment>) {
+        self.deadline = deadline;
+    }
+
+    /// Tells of an event.
+    pub fn event(&mut self, event: &Event<'_>) {
+        let now = self.clock.now();
+        let said = match event {
+            Event::Finished(ending) => {
+                let advice = closing::advice(ending, &self.surroundings);
+                if self.structured {
+                    log::write(event, advice.as_deref());
+                }
+                self.following.remove(&ending.watch.export);
+                true
+            }
+            Event::Added { watch } => {
+                log::write(event, None);
+                self.followed += 1;
+                self.note(watch, None, Duration::ZERO, now);
+                true
+            }
+            Event::Polled { watch, delay } => {
+                log::write(event, None);
+                self.note(watch, None, *delay, now);
+                false
+            }
+            Event::StatusChanged { watch, delay, .. } => {
+                log::write(event, None);
+                self.note(watch, None, *delay, now);
+                true
+            }
+            Event::Retrying { watch, failure, delay } => {
+                log::write(event, None);
+                self.note(watch, Some(failure.problem.to_string()), *delay, now);
+                true
+            }
+        };
+        if said {
+            self.spoke_at = now;
+        }
+        self.draw(now);
+    }
+
+    /// The closing words on an ending: one line, and one more with advice if we have any.
+    #[must_use]
+    pub fn closing(&self, ending: &Ending) -> (String, Option<String>) {
+        (closing::sentence(ending), closing::advice(ending, &self.surroundings))
+    }
+
+    fn note(&mut self, watch: &Watch, failure: Option<String>, delay: Duration, now: Moment) {
+        let status = watch.progress.status().map_or_else(|| "no answer yet".to_owned(), ToString::to_string);
+        let following = Following {
+            status: failure.as_ref().map_or(status, |failure| failure.chars().take(60).collect()),
+            failing: failure.is_some(),
+            polls: watch.progress.polls(),
+            started_at: watch.progress.started_at(),
+            next_poll_at: now.plus(delay),
+        };
+        self.following.insert(watch.export, following);
+    }
+
+    /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long
+    /// it has nothing to say.
+    pub fn tick(&mut self) -> Duration {
+        let now = self.clock.now();
+        if self.line.is_shown() {
+            self.draw(now);
+            return ProgressLine::REDRAW_EVERY;
+        }
+        let quiet = now.since(self.spoke_at);
+        if quiet < HEARTBEAT {
+            return HEARTBEAT - quiet;
+        }
+        self.spoke_at = now;
+        let Some(next) = self.following.values().min_by_key(|following| following.next_poll_at) else {
+            return HEARTBEAT;
+        };
+        tracing::info!(
+            exports.in_progress = self.following.len(),
+            status = next.status,
+            polls = self.polls(),
+            waited_ms = log::ms(now.since(next.started_at)),
+            next_poll_ms = log::ms(next.next_poll_at.since(now)),
+            left_ms = self.deadline.map(|deadline| log::ms(deadline.since(now))),
+            "still waiting"
+        );
+        HEARTBEAT
+    }
+
+    fn polls(&self) -> u32 {
+        self.following.values().map(|following| following.polls).sum()
+    }
+
+    fn draw(&self, now: Moment) {
+        let Some(next) = self.following.values().min_by_key(|following| following.next_poll_at) else {
+            return;
+        };
+        let done = self.followed - self.following.len();
+        let mut parts = Vec::new();
+        if self.followed > 1 {
+            parts.push(format!("{done} of {} ended", self.followed));
+        }
+        parts.push(if next.failing { format!("retrying: {}", next.status) } else { next.status.clone() });
+        parts.push(format!("waited {}", rounded(whole_seconds(now.since(next.started_at)))));
+        parts.push(format!("polls {}", self.polls()));
+        parts.push(format!("next in {}", rounded(whole_seconds(next.next_poll_at.since(now)))));
+        if let Some(deadline) = self.deadline {
+            parts.push(format!("{} left", rounded(whole_seconds(deadline.since(now)))));
+        }
+        self.line.draw(parts.join(" · "));
+    }
+}
+
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
+}
+
+/// Calls `tick` for ever, each time after as long as it said.
+pub async fn keep_ticking(mut tick: impl FnMut() -> Duration) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(tick()).await;
+    }
+}

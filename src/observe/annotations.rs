@@ -1,0 +1,158 @@
+//! What CI systems show beside the log. GitHub Actions: annotations, step outputs, a summary.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use crate::event::Ending;
+use crate::settings::Environment;
+
+/// The places to which GitHub Actions listens; each is used only if it is there.
+#[derive(Debug, Default)]
+pub struct GitHubActions {
+    active: bool,
+    output: Option<PathBuf>,
+    summary: Option<PathBuf>,
+}
+
+impl GitHubActions {
+    /// What the environment says of it.
+    #[must_use]
+    pub fn detect(environment: &Environment) -> Self {
+        if environment.get("GITHUB_ACTIONS") != Some("true") {
+            return Self::default();
+        }
+        let path = |name| environment.get(name).map(PathBuf::from);
+        Self { active: true, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY") }
+    }
+
+    /// A failure as an annotation line, if this is GitHub Actions.
+    #[must_use]
+    pub fn annotation(&self, message: &str) -> Option<String> {
+        self.active.then(|| {
+            let escaped = message.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+            format!("::error::{escaped}\n")
+        })
+    }
+
+    /// Hands on the outputs of the deciding export, and a summary of all.
+    pub fn hand_on(&self, deciding: &Ending, all: &[Ending]) {
+        let written = [
+            (&self.output, outputs(deciding, fastrand::u128(..)), "GITHUB_OUTPUT"),
+            (&self.summary, all.iter().map(summary).collect(), "GITHUB_STEP_SUMMARY"),
+        ];
+        for (path, text, name) in written {
+            let Some(path) = path else { continue };
+            let append = || {
+                std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
+            };
+            if let Err(error) = append() {
+                tracing::warn!(path = %path.display(), reason = %error, "{name} could not be written");
+            }
+        }
+    }
+}
+
+/// Each value between delimiters that no server can guess.
+fn outputs(ending: &Ending, random: u128) -> String {
+    let progress = &ending.watch.progress;
+    let values = [
+        ("outcome", ending.outcome.to_string()),
+        ("status", progress.status().map(ToString::to_string).unwrap_or_default()),
+        ("export-id", ending.watch.export.export_id.to_string()),
+        ("row-count", progress.row_count().map(|count| count.to_string()).unwrap_or_default()),
+    ];
+    values.into_iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = write!(text, "{name}<<ghadelimiter_{random:032x}\n{value}\nghadelimiter_{random:032x}\n");
+        text
+    })
+}
+
+fn summary(ending: &Ending) -> String {
+    let progress = &ending.watch.progress;
+    let mut text = format!(
+        "### Snyk export {}\n\n`{}`, {} after {}\n\n| at | status |\n|---|---|\n",
+        ending.outcome,
+        ending.watch.export,
+        match progress.polls() {
+            1 => "1 poll".to_owned(),
+            polls => format!("{polls} polls"),
+        },
+        super::closing::rounded(ending.waited()),
+    );
+    for change in progress.timeline() {
+        let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
+    }
+    if let Some(problem) = progress.problem() {
+        let _ = write!(text, "\n{}\n", markdown(&problem.to_string()));
+    }
+    text.push('\n');
+    text
+}
+
+/// Foreign text that is to be read, not to be rendered.
+fn markdown(text: &str) -> String {
+    let escape = |char: char| match char {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '@' => "&#64;".to_owned(),
+        char if char.is_ascii_punctuation() && !matches!(char, ',' | ':' | ';' | '/' | '\'' | '"') => {
+            format!("\\{char}")
+        }
+        char => char.to_string(),
+    };
+    text.chars().map(escape).collect::<String>().replace("://", "&#58;//")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{ExportArg, Status};
+    use crate::moment::Moment;
+    use crate::watch::observation::{Answer, Observation, Report};
+    use crate::watch::outcome::Outcome;
+    use crate::watch::{Progress, Watch};
+
+    fn ending(status: &str) -> Ending {
+        let path = "/groups/11111111-2222-4333-8444-555555555555/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+        let ExportArg::Located { export, .. } = path.parse().unwrap() else { panic!() };
+        let now = Moment::from_unix(std::time::Duration::from_secs(1_732_529_622));
+        let status = Status::new(status).unwrap();
+        let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
+        let mut progress = Progress::new(now);
+        let observation = Observation { answer: Answer::Status(report), hint: None };
+        let policy =
+            crate::settings::Settings::load(crate::settings::CommandLine::default(), Environment::default());
+        let policy = policy.unwrap().policy().unwrap();
+        progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
+        Ending { watch: Watch { export, progress }, outcome: Outcome::UnknownStatus, report: None, at: now }
+    }
+
+    #[test]
+    fn an_annotation_is_one_line() {
+        let actions = GitHubActions { active: true, ..GitHubActions::default() };
+        assert_eq!(actions.annotation("50%\r\nx").as_deref(), Some("::error::50%25%0D%0Ax\n"));
+        assert_eq!(GitHubActions::default().annotation("x"), None);
+    }
+
+    #[test]
+    fn outputs_stand_between_delimiters() {
+        let text = outputs(&ending("Odd"), 0xfeed);
+        let end = format!("ghadelimiter_{:032x}", 0xfeed);
+        let expected = [
+            ("outcome", "unknown-status"),
+            ("status", "Odd"),
+            ("export-id", "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b"),
+            ("row-count", "7"),
+        ];
+        let expected = expected.map(|(name, value)| format!("{name}<<{end}\n{value}\n{end}\n"));
+        assert_eq!(text, expected.concat());
+    }
+
+    #[test]
+    fn hostile_words_are_read_not_rendered() {
+        let text = summary(&ending("</td>|[x](https://evil.example) @all `"));
+        assert!(text.contains(r"| &lt;/td&gt;\|\[x\]\(https&#58;//evil\.example\) &#64;all \` |"), "{text}");
+    }
+}

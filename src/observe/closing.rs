@@ -1,0 +1,114 @@
+//! The last words on an export, for people: how it ended, why, and what to do now.
+
+use std::time::Duration;
+
+use crate::event::Ending;
+use crate::export::Phase;
+use crate::snyk::GA_VERSION;
+use crate::watch::Watch;
+use crate::watch::outcome::Outcome;
+
+/// What of the call is worth naming when something went wrong.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The API that was asked.
+    pub api: String,
+    /// Where the credential came from.
+    pub credential: String,
+}
+
+/// How the export ended, in one sentence.
+pub(super) fn sentence(ending: &Ending) -> String {
+    let export = ending.watch.export;
+    let waited = rounded(ending.waited());
+    let polls = match ending.watch.progress.polls() {
+        1 => "1 poll".to_owned(),
+        polls => format!("{polls} polls"),
+    };
+    let status = status_words(&ending.watch);
+    let how = match ending.outcome {
+        Outcome::Finished => {
+            let late = ending.late_at_most().map(rounded);
+            let seen = late.map_or_else(
+                || "it had finished before the first".to_owned(),
+                |late| format!("its end was seen at most {late} late"),
+            );
+            return format!("finished: {export} after {waited} and {polls}; {seen}");
+        }
+        Outcome::Failed => format!("Snyk says that the export has failed ({status})"),
+        Outcome::Unauthorized => "the credential was refused".to_owned(),
+        Outcome::Forbidden => "the credential may not see this export".to_owned(),
+        Outcome::NotFound => "there is no such export for this credential".to_owned(),
+        Outcome::Conflict => "Snyk reports a conflict".to_owned(),
+        Outcome::Rejected => "Snyk does not accept the request".to_owned(),
+        Outcome::UnknownStatus => {
+            format!("the export has left PENDING for a status that is not known here ({status})")
+        }
+        Outcome::Stalled => format!("the export stays in one status for too long ({status})"),
+        Outcome::Unavailable => "no usable answer".to_owned(),
+        Outcome::TimedOut => format!("the time is over and the export is not ready ({status})"),
+        Outcome::Interrupted(signal) => {
+            format!("{} came before the export was ready ({status})", signal.name())
+        }
+        Outcome::Abandoned => format!("another export finished first ({status})"),
+    };
+    let problem = ending.watch.progress.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
+    format!("{}: polling {export} ended after {waited} and {polls}: {how}{problem}", ending.outcome)
+}
+
+fn status_words(watch: &Watch) -> String {
+    watch.progress.status().map_or_else(|| "no status seen".to_owned(), |status| format!("status {status}"))
+}
+
+/// What to do now, where we know it.
+pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<String> {
+    let Surroundings { api, credential } = surroundings;
+    let export = ending.watch.export;
+    let go_on = format!("to go on waiting: snyk-export wait {export}");
+    match ending.outcome {
+        Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
+        Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),
+        Outcome::Unauthorized => Some(format!(
+            "the credential from {credential} may have expired, or belong to another region than {api} (--api or \
+             SNYK_API names the region)"
+        )),
+        Outcome::Forbidden => Some(format!(
+            "the credential from {credential} needs the permission to view reports of this {}, in an Enterprise plan",
+            export.scope
+        )),
+        Outcome::NotFound => Some(format!(
+            "the {scope} {id} may be the wrong one, or of another region than {api}; the credential from \
+             {credential} may have no access to it; an export is gone 3 days after it was made; or the API version \
+             is gone (--api-version {GA_VERSION} is the one in general use)",
+            scope = export.scope,
+            id = export.scope_id,
+        )),
+        Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
+            let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
+            format!("say what {status} means with {a} {status}, {b} {status} or {c} {status}")
+        }),
+        Outcome::Stalled => Some(format!("{go_on}, with a longer --max-in-progress")),
+        Outcome::Unavailable => Some(unavailable(ending, api, &go_on)),
+        Outcome::TimedOut => Some(format!("{go_on}, with a longer --max-wait")),
+        Outcome::Interrupted(_) => Some(go_on),
+    }
+}
+
+fn unavailable(ending: &Ending, api: &str, go_on: &str) -> String {
+    let title = ending.watch.progress.problem().and_then(|problem| problem.title.as_ref());
+    if title.is_some_and(|title| title.as_str().contains("certificate")) {
+        return "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS"
+            .to_owned();
+    }
+    format!("{api} could not be reached or did not answer; {go_on}")
+}
+
+/// A duration for people: whole seconds from ten seconds on, else with what matters of the rest.
+pub(super) fn rounded(duration: Duration) -> String {
+    let rounded = match duration.as_millis() {
+        ..1_000 => Duration::from_millis(duration.as_millis() as u64),
+        1_000..10_000 => Duration::from_millis(duration.as_millis() as u64 / 100 * 100),
+        _ => Duration::from_secs(duration.as_secs()),
+    };
+    humantime::format_duration(rounded).to_string()
+}

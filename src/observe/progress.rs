@@ -1,0 +1,57 @@
+//! The progress line: on a terminal, one line that is redrawn in place.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A line at the bottom of the terminal, or nothing where there is no terminal. Clones are the same line.
+#[derive(Debug, Clone)]
+pub struct ProgressLine(Option<ProgressBar>);
+
+impl ProgressLine {
+    /// How often the line is redrawn.
+    pub(super) const REDRAW_EVERY: Duration = Duration::from_millis(250);
+
+    /// A line on standard error if `shown`, otherwise none.
+    #[must_use]
+    pub fn new(shown: bool) -> Self {
+        Self(shown.then(|| {
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        }))
+    }
+
+    /// Whether there is a line at all.
+    #[must_use]
+    pub const fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Redraws the line.
+    pub(super) fn draw(&self, text: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text);
+            bar.tick();
+        }
+    }
+
+    /// Takes the line away for good.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Writes to standard error above the line. That nobody reads any more is no error of ours.
+    pub fn write_above(&self, bytes: &[u8]) {
+        let write = || {
+            let _ = std::io::stderr().lock().write_all(bytes);
+        };
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Settings: what flags, variables, a file and `config/default.toml` say, in this order, checked once.
+//!
+//! There is no search for a file: only `--config` and `SNYK_EXPORT_CONFIG` name one, so that nothing that lies
+//! about in a checkout can send a token elsewhere. Only this module reads the environment.
+
+mod credentials;
+mod environment;
+pub mod exports;
+pub(crate) mod layers;
+pub(crate) mod values;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args as _, FromArgMatches as _};
+
+pub use self::environment::Environment;
+pub use self::exports::ExportsError;
+pub use self::values::{Color, LogFormat};
+
+use self::credentials::TokenFiles;
+use self::layers::{File, Flags, LimitsLayer, LogLayer, RetryLayer, SnykLayer, StatusesLayer};
+use self::values::HumanDuration;
+use crate::export::{AmbiguousStatus, Phase, Vocabulary};
+use crate::snyk::Roots;
+use crate::snyk::credentials::{CredentialError, Source};
+use crate::snyk::region::Api;
+use crate::text::Text;
+use crate::watch::Policy;
+use crate::watch::pace::{Pace, PaceError};
+
+/// The lowest layer, and the reference for users.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// The pauses after a 429 that says nothing of how long to stay away: Snyk's limit lasts until a minute is over.
+const THROTTLE: (Duration, f64, Duration) = (Duration::from_secs(5), 2.0, Duration::from_secs(60));
+
+/// Settings that cannot be used. Each message names the input and what is allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The settings file cannot be read.
+    #[error("failed to read the settings file {}", .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// The settings file is wrong; the message shows the line.
+    #[error("{}: {}", .0.display(), .1.trim_end())]
+    File(PathBuf, String),
+    /// A variable is wrong.
+    #[error("{0}: {1}")]
+    Variable(String, Text),
+    /// Two values of a pace contradict each other.
+    #[error("the settings of [{0}] contradict each other: {1}")]
+    Pace(&'static str, PaceError),
+    /// A status word would mean two things.
+    #[error(transparent)]
+    Statuses(#[from] AmbiguousStatus),
+    /// A limit on a status that no export can stay in.
+    #[error(
+        "max-in-progress names `{0}`, which is no status in progress; it takes PENDING, STARTED and what \
+             --in-progress-status teaches"
+    )]
+    NotInProgress(Text),
+    /// A poll needs time.
+    #[error("request-timeout is 0: give each poll some time, such as 30s")]
+    NoRequestTimeout,
+    /// A credential would go over the wire for all to read.
+    #[error(
+        "{0} is plain http and not on this machine: use https, or --allow-http if nobody else can listen"
+    )]
+    PlainHttp(Api),
+    /// There is no credential.
+    #[error(
+        "no credential: set SNYK_TOKEN, or --token-file, SNYK_TOKEN_FILE, SNYK_OAUTH_TOKEN, SNYK_CLIENT_ID and \
+             SNYK_CLIENT_SECRET, or log in with the Snyk CLI"
+    )]
+    NoCredential,
+    /// One half of a credential is missing.
+    #[error("{0} is set but {1} is not: OAuth client credentials need both")]
+    HalfAClient(&'static str, &'static str),
+    /// A credential cannot be used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// A CA file cannot be used.
+    #[error("failed to read CA certificates from {}: {}", .0.display(), .1)]
+    CaCert(PathBuf, String),
+}
+
+/// What the flags of one call say.
+#[derive(Debug, Clone, Default)]
+pub struct CommandLine {
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// The flags that have keys in a file.
+    pub(crate) flags: Flags,
+}
+
+/// All settings, checked, except those of one export.
+#[derive(Debug)]
+pub struct Settings {
+    layers: Flags,
+    retry: RetryLayer,
+    concurrency: usize,
+    api_is_configured: bool,
+    token_files: TokenFiles,
+    environment: Environment,
+}
+
+impl Settings {
+    /// Reads the layers and puts them together.
+    ///
+    /// # Errors
+    ///
+    /// When a file or a variable is wrong.
+    pub fn load(command_line: CommandLine, environment: Environment) -> Result<Self, SettingsError> {
+        let from_environment = read_environment(&environment)?;
+        let path = command_line.config.or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from));
+        let file = path.as_deref().map_or_else(|| Ok(File::default()), read_file)?;
+        let defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
+
+        let Flags { snyk, pace, limits, statuses, log } = command_line.flags;
+        let token_files = TokenFiles {
+            from_flag: snyk.token_file.clone(),
+            from_settings_file: file.snyk.token_file.clone(),
+        };
+        let said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
+        let api_is_configured = said.api.is_some();
+        let limits = limits.or(from_environment.limits).or(file.wait).or(file.limits);
+        let limits = limits.or(defaults.wait).or(defaults.limits);
+        Ok(Self {
+            retry: file.retry.or(defaults.retry),
+            concurrency: limits.concurrency.map_or(1, std::num::NonZeroUsize::get),
+            layers: Flags {
+                snyk: said.or(defaults.snyk),
+                pace: pace.or(from_environment.pace).or(file.pace).or(defaults.pace),
+                limits,
+                statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
+                log: log.or(from_environment.log).or(file.log).or(defaults.log),
+            },
+            api_is_configured,
+            token_files,
+            environment,
+        })
+    }
+
+    /// The API to ask: as configured, or in the region that a pasted URL names.
+    ///
+    /// # Errors
+    ///
+    /// When it would be asked over plain http from elsewhere.
+    pub fn api(&self, pasted: Option<Api>) -> Result<Api, SettingsError> {
+        let configured = self.layers.snyk.api.clone().unwrap_or_default();
+        let api = pasted.filter(|_| !self.api_is_configured).unwrap_or(configured);
+        if api.is_https() || api.is_loopback() {
+            return Ok(api);
+        }
+        if !self.allows_http() {
+            return Err(SettingsError::PlainHttp(api));
+        }
+        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
+        Ok(api)
+    }
+
+    /// Whether plain http may leave this machine.
+    #[must_use]
+    pub fn allows_http(&self) -> bool {
+        self.layers.snyk.allow_http.unwrap_or_default()
+    }
+
+    /// The API that the user has configured, if one has been.
+    #[must_use]
+    pub fn configured_api(&self) -> Option<&Api> {
+        self.layers.snyk.api.as_ref().filter(|_| self.api_is_configured)
+    }
+
+    /// The version of the API that the user has set, if any.
+    #[must_use]
+    pub fn api_version(&self) -> Option<String> {
+        self.layers.snyk.api_version.clone().map(|version| version.0)
+    }
+
+    /// The first credential that is found, and where it was.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or when the first one cannot be used.
+    pub fn credential_source(&self) -> Result<(Source, String), SettingsError> {
+        credentials::source(&self.token_files, &self.environment)
+    }
+
+    /// The certificate authorities to trust besides those of the system.
+    ///
+    /// # Errors
+    ///
+    /// When the file of `--ca-cert` cannot be used; that of `NODE_EXTRA_CA_CERTS` is worth a warning.
+    pub fn roots(&self) -> Result<Roots, SettingsError> {
+        let chosen =
+            ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| self.environment.get(name).is_some());
+        let mut roots = Roots { added: Vec::new(), chosen };
+        if let Some(path) = &self.layers.snyk.ca_cert {
+            let certificates =
+                read_certificates(path).map_err(|why| SettingsError::CaCert(path.clone(), why))?;
+            roots.added.extend(certificates);
+            roots.chosen = true;
+        }
+        if let Some(path) = self.environment.get("NODE_EXTRA_CA_CERTS") {
+            match read_certificates(Path::new(path)) {
+                Ok(certificates) => roots.added.extend(certificates),
+                Err(why) => tracing::warn!(path, reason = why, "NODE_EXTRA_CA_CERTS was passed over"),
+            }
+        }
+        Ok(roots)
+    }
+
+    /// What the user wants of a watch.
+    ///
+    /// # Errors
+    ///
+    /// When values contradict each other.
+    pub fn policy(&self) -> Result<Policy, SettingsError> {
+        let Flags { pace, limits, statuses, .. } = &self.layers;
+        let jitter = pace.jitter.map_or(0.0, |share| share.0);
+        let build = |initial: Option<HumanDuration>,
+                     multiplier: Option<values::Multiplier>,
+                     max: Option<HumanDuration>| {
+            let [initial, max] = [initial, max].map(|value| value.map_or(Duration::ZERO, |value| value.0));
+            Pace::new(initial, multiplier.map_or(1.0, |value| value.0), max, jitter)
+        };
+        let retry = &self.retry;
+        let pace = build(pace.initial_interval, pace.multiplier, pace.max_interval);
+        let retry = build(retry.initial_interval, retry.multiplier, retry.max_interval);
+        let (initial, multiplier, max) = THROTTLE;
+        let vocabulary = vocabulary(statuses)?;
+        let policy = Policy {
+            pace: pace.map_err(|error| SettingsError::Pace("pace", error))?,
+            retry: retry.map_err(|error| SettingsError::Pace("retry", error))?,
+            throttle: Pace::new(initial, multiplier, max, jitter)
+                .map_err(|error| SettingsError::Pace("pace", error))?,
+            max_wait: unless_zero(limits.max_wait),
+            max_outage: unless_zero(limits.max_outage),
+            request_timeout: unless_zero(limits.request_timeout).ok_or(SettingsError::NoRequestTimeout)?,
+            not_found_grace: unless_zero(limits.not_found_grace).unwrap_or_default(),
+            retry_conflict: limits.retry_conflict.unwrap_or_default(),
+            certificate_is_final: true,
+            max_in_progress: max_in_progress(limits, &vocabulary)?,
+            vocabulary,
+        };
+        Ok(policy)
+    }
+
+    /// How many polls may be under way at once.
+    #[must_use]
+    pub const fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// How log lines are written, and whether text is colored.
+    #[must_use]
+    pub fn log(&self) -> (LogFormat, Color) {
+        let LogLayer { log_format, color } = &self.layers.log;
+        (log_format.unwrap_or(LogFormat::Auto), color.unwrap_or(Color::Auto))
+    }
+
+    /// The variables that CI systems set.
+    #[must_use]
+    pub const fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+fn unless_zero(duration: Option<HumanDuration>) -> Option<Duration> {
+    duration.map(|duration| duration.0).filter(|duration| !duration.is_zero())
+}
+
+fn vocabulary(statuses: &StatusesLayer) -> Result<Vocabulary, AmbiguousStatus> {
+    let mut vocabulary = Vocabulary::default();
+    let taught = [
+        (&statuses.in_progress_status, Phase::InProgress),
+        (&statuses.finished_status, Phase::Finished),
+        (&statuses.failed_status, Phase::Failed),
+    ];
+    for (words, phase) in taught {
+        for word in words.iter().flatten() {
+            vocabulary.teach(word.clone(), phase)?;
+        }
+    }
+    Ok(vocabulary)
+}
+
+fn max_in_progress(
+    limits: &LimitsLayer,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<(crate::export::Status, Duration)>, SettingsError> {
+    let limits = limits.max_in_progress.iter().flatten();
+    let check = |limit: &values::StatusLimit| match vocabulary.phase(&limit.status) {
+        Some(Phase::InProgress) => Ok((limit.status.clone(), limit.limit)),
+        _ => Err(SettingsError::NotInProgress(Text::new(limit.status.as_str()))),
+    };
+    limits.map(check).collect()
+}
+
+fn read_file(path: &Path) -> Result<File, SettingsError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable(path.to_owned(), error))?;
+    parse_file(path, &text)
+}
+
+fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
+    toml::from_str(text).map_err(|error| SettingsError::File(path.to_owned(), error.to_string()))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let certificates =
+        reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| "it is no valid PEM".to_owned())?;
+    if certificates.is_empty() {
+        return Err("it holds no certificate in PEM form".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
+/// credentials.
+pub(crate) fn variable(flag: &str) -> Option<String> {
+    match flag {
+        "token-file" => None,
+        "api" => Some("SNYK_API".to_owned()),
+        _ => Some(format!("SNYK_EXPORT_{}", flag.to_uppercase().replace('-', "_"))),
+    }
+}
+
+/// Reads the flags' variables by the flags' own rules.
+fn read_environment(environment: &Environment) -> Result<Flags, SettingsError> {
+    let command = Flags::augment_args(clap::Command::new("environment").no_binary_name(true));
+    let mut given = Vec::new();
+    for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+        let Some(name) = variable(flag) else { continue };
+        let Some(value) = environment.get(&name) else { continue };
+        let argument = format!("--{flag}={value}");
+        if let Err(error) = command.clone().try_get_matches_from([&argument]) {
+            return Err(SettingsError::Variable(name, Text::new(why_invalid(&error.to_string()))));
+        }
+        given.push(argument);
+    }
+    let matches = command.try_get_matches_from(given);
+    matches
+        .and_then(|matches| Flags::from_arg_matches(&matches))
+        .map_err(|error| SettingsError::Variable("the environment".to_owned(), Text::new(&error.to_string())))
+}
+
+/// The telling part of clap's message, which ends with a call to try `--help`.
+fn why_invalid(message: &str) -> &str {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    message.split("\n\nFor more information").next().unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Which credential is meant: the first that is found.
+
+use std::path::PathBuf;
+
+use super::{Environment, SettingsError};
+use crate::secret::Secret;
+use crate::snyk::credentials::{Credential, Scheme, Source};
+
+/// Where the layers name a token file: a flag beats the environment, which beats a settings file, which beats
+/// what the Snyk CLI has stored.
+#[derive(Debug)]
+pub(super) struct TokenFiles {
+    pub(super) from_flag: Option<PathBuf>,
+    pub(super) from_settings_file: Option<PathBuf>,
+}
+
+pub(super) fn source(
+    files: &TokenFiles,
+    environment: &Environment,
+) -> Result<(Source, String), SettingsError> {
+    let file = |path: PathBuf, origin: &str| {
+        let name = format!("{origin} {}", path.display());
+        (Source::TokenFile(path), name)
+    };
+    let value = |name: &str, scheme| -> Result<_, SettingsError> {
+        let found = environment.get(name).map(|text| Credential::new(text, scheme, name));
+        Ok(found.transpose()?.map(|credential| (Source::Value(credential), name.to_owned())))
+    };
+    if let Some(path) = &files.from_flag {
+        return Ok(file(path.clone(), "--token-file"));
+    }
+    if let Some(found) = value("SNYK_OAUTH_TOKEN", Scheme::Bearer)? {
+        return Ok(found);
+    }
+    if let Some(found) = value("SNYK_TOKEN", Scheme::ByForm)? {
+        return Ok(found);
+    }
+    if let Some(path) = environment.get("SNYK_TOKEN_FILE") {
+        return Ok(file(path.into(), "SNYK_TOKEN_FILE"));
+    }
+    if let Some(client) = client(environment)? {
+        return Ok((client, "SNYK_CLIENT_ID".to_owned()));
+    }
+    if let Some(path) = &files.from_settings_file {
+        return Ok(file(path.clone(), "the settings file's token-file"));
+    }
+    let stored =
+        snyk_cli_file(environment).filter(|path| path.is_file()).ok_or(SettingsError::NoCredential)?;
+    let name = format!("the Snyk CLI's {}", stored.display());
+    Ok((Source::SnykCli(stored), name))
+}
+
+fn client(environment: &Environment) -> Result<Option<Source>, SettingsError> {
+    const ID: &str = "SNYK_CLIENT_ID";
+    const SECRET: &str = "SNYK_CLIENT_SECRET";
+    match (environment.get(ID), environment.get(SECRET)) {
+        (Some(id), Some(secret)) => {
+            Ok(Some(Source::Client { id: id.trim().to_owned(), secret: Secret::new(secret.trim()) }))
+        }
+        (Some(_), None) => Err(SettingsError::HalfAClient(ID, SECRET)),
+        (None, Some(_)) => Err(SettingsError::HalfAClient(SECRET, ID)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn snyk_cli_file(environment: &Environment) -> Option<PathBuf> {
+    let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".config"));
+    let config = environment.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
+    Some(config.join("configstore").join("snyk.json"))
+}

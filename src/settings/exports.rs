@@ -1,0 +1,308 @@
+//! Which exports are meant: ids with a scope from elsewhere, URLs and paths, documents on standard input.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Environment, Settings};
+use crate::export::{ExportArg, ExportRef, Scope, ScopeRef, parse_id, scope_of_link};
+use crate::snyk::region::Api;
+use crate::text::Text;
+
+/// The longest standard input that is read, in bytes. A document that names an export has a few hundred.
+pub const MAX_INPUT: u64 = 1024 * 1024;
+
+/// It is not clear which exports are meant.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportsError {
+    /// No export was named.
+    #[error(
+        "no export: give an export id with --group-id or --org-id, a URL or path such as \
+             /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for a JSON document on standard input"
+    )]
+    None,
+    /// An id without a scope.
+    #[error(
+        "the export {0} has no scope: give --group-id or --org-id, set SNYK_GROUP_ID or SNYK_ORG_ID, or name \
+             it by its URL"
+    )]
+    NoScope(Uuid),
+    /// Two scopes of equal rank.
+    #[error("SNYK_GROUP_ID and SNYK_ORG_ID are both set: say which one is meant with --group-id or --org-id")]
+    TwoScopes,
+    /// A scope that is no id.
+    #[error("{0}: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
+    NoId(&'static str, Text),
+    /// A URL and a flag that name different scopes.
+    #[error("the URL or path {given} and --{}-id {} name different scopes: drop one of them", flag.scope, flag.id)]
+    OtherScope {
+        /// The export as the URL or path names it.
+        given: ExportRef,
+        /// The scope that the flag names.
+        flag: ScopeRef,
+    },
+    /// URLs of different regions.
+    #[error("the URLs are of different regions, {0} and {1}: wait for the exports of one region at a time")]
+    TwoRegions(Api, Api),
+    /// Standard input is no document that names an export.
+    #[error("standard input: {0}; - takes JSON documents such as the answer that started an export")]
+    Input(Text),
+    /// Standard input cannot be read.
+    #[error("failed to read standard input")]
+    Unreadable(#[source] std::io::Error),
+}
+
+/// The exports that are meant, each once, and the region that their URLs name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exports {
+    /// The exports, in the order in which they were named.
+    pub exports: Vec<ExportRef>,
+    /// The API at the host of a pasted URL, where no API is configured.
+    pub api: Option<Api>,
+}
+
+impl Exports {
+    /// Resolves what the command line names. `input` is what was read from standard input, if `-` is there.
+    ///
+    /// # Errors
+    ///
+    /// When it is not clear which exports are meant.
+    pub fn resolve(
+        args: &[ExportArg],
+        flag: Option<ScopeRef>,
+        input: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self, ExportsError> {
+        let mut exports = Vec::new();
+        let mut api: Option<Api> = None;
+        for arg in args {
+            match arg {
+                ExportArg::Id(id) => exports.push(with_scope(*id, flag, None, settings.environment())?),
+                ExportArg::StandardInput => {
+                    for (id, link) in documents(input.unwrap_or_default())? {
+                        exports.push(with_scope(id, flag, link, settings.environment())?);
+                    }
+                }
+                ExportArg::Located { export, origin } => {
+                    let given = ScopeRef { scope: export.scope, id: export.scope_id };
+                    if let Some(flag) = flag.filter(|flag| *flag != given) {
+                        return Err(ExportsError::OtherScope { given: *export, flag });
+                    }
+                    if let Some(region) = origin.as_ref().and_then(|origin| region_of(origin, settings)) {
+                        if let Some(other) = api.filter(|other| *other != region) {
+                            return Err(ExportsError::TwoRegions(other, region));
+                        }
+                        api = Some(region);
+                    }
+                    exports.push(*export);
+                }
+            }
+        }
+        if exports.is_empty() {
+            return Err(ExportsError::None);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        exports.retain(|export| seen.insert(*export));
+        Ok(Self { exports, api })
+    }
+}
+
+/// The API at a pasted URL's host: heard only if it is Snyk's own and nothing else is configured.
+fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
+    let region = Api::of_known_region(origin);
+    let configured = settings.configured_api();
+    if configured.is_none() && region.is_some() {
+        return region;
+    }
+    let asked = configured.cloned().unwrap_or_default();
+    let pasted = region.map_or_else(|| origin.origin().ascii_serialization(), |region| region.to_string());
+    if pasted != asked.to_string() && origin.host_str() != Some(asked.host()) {
+        tracing::warn!(url.host = pasted, snyk.api = %asked, "the host of the pasted URL is ignored");
+    }
+    None
+}
+
+/// A flag decides, then the document's own link, then the environment.
+fn with_scope(
+    export_id: Uuid,
+    flag: Option<ScopeRef>,
+    link: Option<ScopeRef>,
+    environment: &Environment,
+) -> Result<ExportRef, ExportsError> {
+    let explicit = flag.or(link).map(Ok);
+    let scope = explicit
+        .unwrap_or_else(|| scope_of_environment(environment)?.ok_or(ExportsError::NoScope(export_id)))?;
+    Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
+}
+
+fn scope_of_environment(environment: &Environment) -> Result<Option<ScopeRef>, ExportsError> {
+    let read = |name, scope| {
+        let Some(text) = environment.get(name) else { return Ok(None) };
+        let id = parse_id(text.trim()).ok_or_else(|| ExportsError::NoId(name, Text::new(text)))?;
+        Ok(Some(ScopeRef { scope, id }))
+    };
+    match (read("SNYK_GROUP_ID", Scope::Group)?, read("SNYK_ORG_ID", Scope::Org)?) {
+        (Some(_), Some(_)) => Err(ExportsError::TwoScopes),
+        (group, org) => Ok(group.or(org)),
+    }
+}
+
+/// Snyk's answer, or one of our own documents.
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+    #[serde(borrow)]
+    links: Option<Links<'a>>,
+    export: Option<Own>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    id: String,
+    #[serde(borrow)]
+    links: Option<Links<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Links<'a> {
+    /// A text, or by JSON:API an object with an `href`.
+    #[serde(rename = "self", borrow)]
+    this: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Own {
+    scope: Scope,
+    scope_id: String,
+    export_id: String,
+}
+
+/// The export ids that documents name, each with the scope in its link if there is one.
+fn documents(input: &str) -> Result<Vec<(Uuid, Option<ScopeRef>)>, ExportsError> {
+    let error = |text: &str| ExportsError::Input(Text::new(text));
+    let mut found = Vec::new();
+    for document in serde_json::Deserializer::from_str(input).into_iter::<Document<'_>>() {
+        let document =
+            document.map_err(|parse| error(&format!("no JSON document that names an export ({parse})")))?;
+        if let Some(own) = document.export {
+            let ids = parse_id(&own.export_id).zip(parse_id(&own.scope_id));
+            let (export_id, id) = ids.ok_or_else(|| error("the export's ids are no UUIDs"))?;
+            found.push((export_id, Some(ScopeRef { scope: own.scope, id })));
+            continue;
+        }
+        let data = document.data.ok_or_else(|| error("the document has neither `data` nor `export`"))?;
+        let id = parse_id(&data.id).ok_or_else(|| error(&format!("the id `{}` is not a UUID", data.id)))?;
+        let links = [data.links, document.links].into_iter().flatten();
+        found.push((id, links.filter_map(|links| href(links.this?)).find_map(|link| scope_of_link(&link))));
+    }
+    if found.is_empty() {
+        return Err(error("it is empty"));
+    }
+    Ok(found)
+}
+
+fn href(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Link {
+        href: String,
+    }
+    let text = serde_json::from_str::<String>(raw.get());
+    text.or_else(|_| serde_json::from_str::<Link>(raw.get()).map(|link| link.href)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::CommandLine;
+
+    const G: &str = "11111111-2222-4333-8444-555555555555";
+    const O: &str = "aaaaaaaa-2222-4333-8444-555555555555";
+    const E: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let environment =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::load(CommandLine::default(), environment).unwrap()
+    }
+
+    fn resolve(
+        args: &[&str],
+        flag: Option<(Scope, &str)>,
+        input: &str,
+        variables: &[(&str, &str)],
+    ) -> String {
+        let args: Vec<ExportArg> = args.iter().map(|arg| arg.parse().unwrap()).collect();
+        let flag = flag.map(|(scope, id)| ScopeRef { scope, id: parse_id(id).unwrap() });
+        match Exports::resolve(&args, flag, Some(input), &settings(variables)) {
+            Ok(found) => {
+                let exports: Vec<String> = found.exports.iter().map(ToString::to_string).collect();
+                let api = found.api.map_or(String::new(), |api| format!(" at {api}"));
+                exports.join(" ") + &api
+            }
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[test]
+    fn what_is_explicit_beats_what_is_ambient() {
+        let group = format!("/groups/{G}/jobs/export/{E}");
+        let org = format!("/orgs/{O}/jobs/export/{E}");
+        let both = [("SNYK_GROUP_ID", G), ("SNYK_ORG_ID", O)];
+        assert_eq!(resolve(&[E], Some((Scope::Group, G)), "", &both), group);
+        assert_eq!(resolve(&[E], None, "", &both[..1]), group);
+        assert_eq!(resolve(&[E], None, "", &both[1..]), org);
+        assert_eq!(resolve(&[&group], None, "", &both), group);
+        assert_eq!(resolve(&[E], None, "", &[("SNYK_GROUP_ID", ""), ("SNYK_ORG_ID", O)]), org);
+        assert!(resolve(&[E], None, "", &both).contains("both set"));
+        assert!(resolve(&[E], None, "", &[]).contains("has no scope"));
+        assert!(
+            resolve(&[E], None, "", &[("SNYK_ORG_ID", "acme")]).contains("SNYK_ORG_ID: `acme` is not a UUID")
+        );
+        assert!(resolve(&[&group], Some((Scope::Org, O)), "", &[]).contains("different scopes"));
+        assert_eq!(resolve(&[&group], Some((Scope::Group, G)), "", &[]), group);
+        assert!(resolve(&[], None, "", &[]).contains("no export"));
+    }
+
+    #[test]
+    fn follows_an_export_once() {
+        let group = format!("/groups/{G}/jobs/export/{E}");
+        assert_eq!(resolve(&[E, &group, E], Some((Scope::Group, G)), "", &[]), group);
+    }
+
+    #[test]
+    fn hears_only_the_hosts_of_known_regions() {
+        let url = |host: &str| format!("https://{host}/rest/groups/{G}/jobs/export/{E}");
+        let group = format!("/groups/{G}/jobs/export/{E}");
+        let at_eu = format!("{group} at https://api.eu.snyk.io");
+        assert_eq!(resolve(&[&url("api.eu.snyk.io")], None, "", &[]), at_eu);
+        assert_eq!(resolve(&[&url("evil.example")], None, "", &[]), group);
+        assert_eq!(resolve(&[&url("api.eu.snyk.io")], None, "", &[("SNYK_API", "au")]), group);
+        assert!(
+            resolve(&[&url("api.eu.snyk.io"), &url("api.snyk.io")], None, "", &[])
+                .contains("different regions")
+        );
+    }
+
+    #[test]
+    fn reads_documents() {
+        let group = format!("/groups/{G}/jobs/export/{E}");
+        let inside =
+            format!(r#"{{"data":{{"id":"{E}","links":{{"self":"/groups/{G}/export/jobs/7f2c"}}}}}}"#);
+        let outside = format!(
+            r#"{{"data":{{"id":"{E}"}},"links":{{"self":{{"href":"https://x.example/rest/groups/{G}/y"}}}}}}"#
+        );
+        let own =
+            format!(r#"{{"schema":1,"export":{{"scope":"group","scope_id":"{G}","export_id":"{E}"}}}}"#);
+        for input in [&inside, &outside, &own, &format!("{inside}\n{own}\n")] {
+            assert_eq!(resolve(&["-"], None, input, &[("SNYK_ORG_ID", O)]), group, "{input}");
+        }
+        let bare = format!(r#"{{"data":{{"id":"{E}","links":{{"self":"/etc/passwd"}}}}}}"#);
+        assert_eq!(resolve(&["-"], None, &bare, &[("SNYK_GROUP_ID", G)]), group);
+        let flag = Some((Scope::Org, O));
+        assert_eq!(resolve(&["-"], flag, &inside, &[]), format!("/orgs/{O}/jobs/export/{E}"));
+        for input in ["", "x", "{}", r#"{"data":{"id":"../../x"}}"#, r#"{"errors":[]}"#, "[1]"] {
+            assert!(resolve(&["-"], flag, input, &[]).contains("error: standard input"), "{input}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One struct a section: the list of its flags, of its variables, and of its keys in a file.
+//!
+//! Plain comments, not documentation, stand on the structs: clap would take them for the program's description.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::values::{Color, HumanDuration, LogFormat, Multiplier, Share, StatusLimit, Version};
+use crate::export::Status;
+use crate::snyk::region::Api;
+
+/// Defines a section whose members may all be missing, and `or`, which fills what is missing from another.
+macro_rules! layer {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+        $(#[$meta])*
+        #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+        pub(crate) struct $name {
+            $($(#[$field_meta])* pub(crate) $field: Option<$type>,)*
+        }
+
+        impl $name {
+            pub(crate) fn or(self, lower: Self) -> Self {
+                Self { $($field: self.$field.or(lower.$field),)* }
+            }
+        }
+    };
+}
+
+layer! {
+    #[command(next_help_heading = "Snyk")]
+    SnykLayer {
+        /// The API: a region (us, us2, eu, au, gov) or a URL
+        #[arg(long, global = true, value_name = "URL|REGION")]
+        api: Api,
+        /// The version of the API; one that you set is never replaced by another
+        #[arg(long, global = true, value_name = "VERSION")]
+        api_version: Version,
+        /// A file that holds the token, read again after a 401
+        #[arg(long, global = true, value_name = "FILE")]
+        token_file: PathBuf,
+        /// Certificate authorities (PEM) to trust besides those of the system
+        #[arg(long, global = true, value_name = "FILE")]
+        ca_cert: PathBuf,
+        /// Let plain http leave this machine
+        #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        allow_http: bool,
+    }
+}
+
+layer! {
+    #[command(next_help_heading = "Pace")]
+    PaceLayer {
+        /// The pause after the first poll
+        #[arg(long, value_name = "DURATION")]
+        initial_interval: HumanDuration,
+        /// What each pause is multiplied by for the next one
+        #[arg(long, value_name = "NUMBER")]
+        multiplier: Multiplier,
+        /// The longest pause
+        #[arg(long, value_name = "DURATION")]
+        max_interval: HumanDuration,
+        /// By which share of itself a pause is lengthened at random, at most (0 to 1)
+        #[arg(long, value_name = "SHARE")]
+        jitter: Share,
+    }
+}
+
+layer! {
+    RetryLayer {
+        #[arg(skip)]
+        initial_interval: HumanDuration,
+        #[arg(skip)]
+        multiplier: Multiplier,
+        #[arg(skip)]
+        max_interval: HumanDuration,
+    }
+}
+
+layer! {
+    #[command(next_help_heading = "Limits")]
+    LimitsLayer {
+        /// How long to wait in all; the last poll is made when this time is over. 0 for no limit
+        #[arg(long, value_name = "DURATION")]
+        max_wait: HumanDuration,
+        /// How long to go on without any answer. 0 for no limit
+        #[arg(long, value_name = "DURATION")]
+        max_outage: HumanDuration,
+        /// How long one poll may take
+        #[arg(long, value_name = "DURATION")]
+        request_timeout: HumanDuration,
+        /// How long after the start an export that is not found may still appear
+        #[arg(long, value_name = "DURATION")]
+        not_found_grace: HumanDuration,
+        /// Wait a 409 out instead of ending with it
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        retry_conflict: bool,
+        /// How long the export may stay in one status before it counts as stalled (repeatable)
+        #[arg(long, value_name = "STATUS=DURATION", value_delimiter = ',')]
+        max_in_progress: Vec<StatusLimit>,
+        #[arg(skip)]
+        concurrency: std::num::NonZeroUsize,
+    }
+}
+
+layer! {
+    #[command(next_help_heading = "Status words")]
+    StatusesLayer {
+        /// Another word for an export that is in progress (repeatable)
+        #[arg(long, value_name = "WORD", value_delimiter = ',')]
+        in_progress_status: Vec<Status>,
+        /// Another word for an export that has finished (repeatable)
+        #[arg(long, value_name = "WORD", value_delimiter = ',')]
+        finished_status: Vec<Status>,
+        /// Another word for an export that has failed (repeatable)
+        #[arg(long, value_name = "WORD", value_delimiter = ',')]
+        failed_status: Vec<Status>,
+    }
+}
+
+layer! {
+    #[command(next_help_heading = "Output")]
+    LogLayer {
+        /// How log lines are written, on standard error
+        #[arg(long, global = true, value_name = "FORMAT", value_enum)]
+        log_format: LogFormat,
+        /// When text is colored
+        #[arg(long, global = true, value_name = "WHEN", value_enum)]
+        color: Color,
+    }
+}
+
+// What a settings file may hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) snyk: SnykLayer,
+    pub(crate) pace: PaceLayer,
+    pub(crate) retry: RetryLayer,
+    pub(crate) limits: LimitsLayer,
+    pub(crate) wait: LimitsLayer,
+    pub(crate) statuses: StatusesLayer,
+    pub(crate) log: LogLayer,
+}
+
+// The sections that have flags, as one command line or one environment gives them.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) snyk: SnykLayer,
+    #[command(flatten)]
+    pub(crate) pace: PaceLayer,
+    #[command(flatten)]
+    pub(crate) limits: LimitsLayer,
+    #[command(flatten)]
+    pub(crate) statuses: StatusesLayer,
+    #[command(flatten)]
+    pub(crate) log: LogLayer,
+}

@@ -1,0 +1,166 @@
+use super::*;
+
+fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, SettingsError> {
+    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let flags = Flags::from_arg_matches(&command.get_matches_from(flags)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = file.map(|text| {
+        let path = directory.path().join("settings.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let environment =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Settings::load(CommandLine { config, flags }, environment)
+}
+
+fn error(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> String {
+    match load(flags, variables, file).and_then(|settings| settings.policy()) {
+        Ok(policy) => panic!("{policy:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let policy = load(&[], &[], None).unwrap().policy().unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(policy.pace, Pace::new(Duration::from_millis(500), 1.1, seconds(30), 0.1).unwrap());
+    assert_eq!(policy.retry, Pace::new(seconds(1), 2.0, seconds(30), 0.1).unwrap());
+    assert_eq!(policy.throttle, Pace::new(seconds(5), 2.0, seconds(60), 0.1).unwrap());
+    assert_eq!(policy.max_wait, Some(seconds(50 * 60)));
+    assert_eq!(policy.max_outage, Some(seconds(10 * 60)));
+    assert_eq!(policy.request_timeout, seconds(30));
+    assert_eq!(policy.not_found_grace, Duration::ZERO);
+    assert!(!policy.retry_conflict && policy.certificate_is_final && policy.max_in_progress.is_empty());
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_a_file_beats_the_defaults() {
+    let file = "[limits]\nmax-wait = \"3m\"\n";
+    let variables = [("SNYK_EXPORT_MAX_WAIT", "2m")];
+    let max_wait = |flags: &[&str], variables: &[(&str, &str)], file| {
+        load(flags, variables, file).unwrap().policy().unwrap().max_wait.map(|wait| wait.as_secs())
+    };
+    assert_eq!(max_wait(&["--max-wait=1m"], &variables, Some(file)), Some(60));
+    assert_eq!(max_wait(&[], &variables, Some(file)), Some(120));
+    assert_eq!(max_wait(&[], &[("SNYK_EXPORT_MAX_WAIT", "")], Some(file)), Some(180));
+    assert_eq!(
+        max_wait(&[], &[], Some("[limits]\nmax-wait = \"3m\"\n[wait]\nmax-wait = \"4m\"\n")),
+        Some(240)
+    );
+    assert_eq!(max_wait(&["--max-wait", "0"], &[], None), None);
+}
+
+#[test]
+fn variables_follow_the_rules_of_their_flags() {
+    let variables = [
+        ("SNYK_EXPORT_RETRY_CONFLICT", "true"),
+        ("SNYK_EXPORT_MAX_IN_PROGRESS", "pending=1m,QUEUED=2m"),
+        ("SNYK_EXPORT_IN_PROGRESS_STATUS", "Queued"),
+        ("SNYK_API", "eu"),
+    ];
+    let settings = load(&[], &variables, None).unwrap();
+    let policy = settings.policy().unwrap();
+    assert!(policy.retry_conflict);
+    assert_eq!(policy.max_in_progress.len(), 2);
+    assert_eq!(settings.configured_api().unwrap().to_string(), "https://api.eu.snyk.io");
+    assert!(load(&["--retry-conflict"], &[], None).unwrap().policy().unwrap().retry_conflict);
+    let off = load(&["--retry-conflict=false"], &variables, None).unwrap();
+    assert!(!off.policy().unwrap().retry_conflict);
+}
+
+#[test]
+fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
+    let rows = [
+        ("[limits]\n\nmax-wait = \"soon\"", ["line 3", "max-wait = \"soon\"", "`90s`"]),
+        ("[limits]\nmax-wait = 50", ["line 2", "max-wait = 50", "a duration in quotes"]),
+        ("[limits]\nmax-wiat = \"5m\"", ["line 2", "unknown field `max-wiat`", "`max-wait`"]),
+        ("[pase]\n", ["line 1", "unknown field `pase`", "`pace`"]),
+        ("[pace]\njitter = 2", ["line 2", "jitter = 2", "from 0 to 1"]),
+        ("[pace]\nmultiplier = 0.5", ["line 2", "multiplier = 0.5", "at least 1"]),
+        ("[snyk]\napi = \"mars\"", ["line 2", "api = \"mars\"", "us, us2, eu, au, gov"]),
+        ("[log]\nlog-format = \"xml\"", ["line 2", "log-format", "`json`"]),
+        ("[limits]\nmax-in-progress = [\"PENDING\"]", ["line 2", "max-in-progress", "PENDING=30m"]),
+        ("[limits", ["line 1", "[limits", "settings.toml"]),
+    ];
+    for (file, parts) in rows {
+        let error = error(&[], &[], Some(file));
+        for part in parts.iter().chain(&["settings.toml"]) {
+            assert!(error.contains(part), "{file:?} should name {part:?}:\n{error}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_variable_names_itself() {
+    for (name, value, allowed) in [
+        ("SNYK_EXPORT_MAX_WAIT", "soon", "`90s`"),
+        ("SNYK_EXPORT_JITTER", "7", "from 0 to 1"),
+        ("SNYK_EXPORT_LOG_FORMAT", "xml", "json"),
+        ("SNYK_EXPORT_RETRY_CONFLICT", "perhaps", "true, false"),
+        ("SNYK_API", "mars", "us, us2"),
+    ] {
+        let error = error(&[], &[(name, value)], None);
+        assert!(error.starts_with(&format!("{name}: ")) && error.contains(allowed), "{error}");
+    }
+}
+
+#[test]
+fn contradictions_name_both_sides() {
+    let both = error(&["--initial-interval=1m"], &[], None);
+    assert_eq!(
+        both,
+        "the settings of [pace] contradict each other: initial-interval (1m) is above max-interval (30s)"
+    );
+    assert!(error(&["--failed-status=STARTED"], &[], None).contains("--in-progress-status"));
+    assert!(error(&["--max-in-progress=FINISHED=1m"], &[], None).contains("`FINISHED`"));
+    assert!(error(&["--request-timeout=0"], &[], None).contains("request-timeout is 0"));
+    assert!(error(&["--initial-interval=0"], &[], None).contains("below 1ms"));
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    let command_line = CommandLine { config: Some("/nowhere/x.toml".into()), ..CommandLine::default() };
+    let error = Settings::load(command_line, Environment::default()).unwrap_err();
+    assert_eq!(error.to_string(), "failed to read the settings file /nowhere/x.toml");
+}
+
+#[test]
+fn the_first_credential_wins() {
+    let all = [
+        ("SNYK_OAUTH_TOKEN", "o"),
+        ("SNYK_TOKEN", "t"),
+        ("SNYK_TOKEN_FILE", "/run/f"),
+        ("SNYK_CLIENT_ID", "i"),
+        ("SNYK_CLIENT_SECRET", "s"),
+    ];
+    let origin = |flags: &[&str], variables: &[(&str, &str)], file| match load(flags, variables, file)
+        .and_then(|settings| settings.credential_source())
+    {
+        Ok((_, name)) => name,
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(origin(&["--token-file=/run/x"], &all, None), "--token-file /run/x");
+    let expected = ["SNYK_OAUTH_TOKEN", "SNYK_TOKEN", "SNYK_TOKEN_FILE /run/f", "SNYK_CLIENT_ID"];
+    for (skipped, expected) in expected.iter().enumerate() {
+        let file = Some("[snyk]\ntoken-file = \"/run/y\"");
+        assert_eq!(origin(&[], &all[skipped..], file), *expected);
+    }
+    assert_eq!(
+        origin(&[], &[], Some("[snyk]\ntoken-file = \"/run/y\"")),
+        "the settings file's token-file /run/y"
+    );
+    assert!(origin(&[], &all[4..], None).contains("SNYK_CLIENT_ID is not"));
+    assert!(origin(&[], &[("HOME", "/nowhere")], None).contains("no credential: set SNYK_TOKEN"));
+    assert!(origin(&[], &[("SNYK_TOKEN", "a b")], None).contains("the token in SNYK_TOKEN"));
+}
+
+#[test]
+fn plain_http_stays_here() {
+    let api = |flags: &[&str]| load(flags, &[], None).unwrap().api(None).map(|api| api.to_string());
+    assert_eq!(api(&["--api=http://127.0.0.1:1"]).unwrap(), "http://127.0.0.1:1");
+    let error = api(&["--api=http://simulator:4010"]).unwrap_err().to_string();
+    assert!(error.contains("http://simulator:4010") && error.contains("--allow-http"), "{error}");
+    assert_eq!(api(&["--api=http://simulator:4010", "--allow-http"]).unwrap(), "http://simulator:4010");
+}

@@ -1,0 +1,241 @@
+//! Values as people write them, in flags, variables and files alike.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use crate::export::Status;
+use crate::snyk::region::Api;
+
+/// A duration as humantime writes it; `0` needs no unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HumanDuration(pub(crate) Duration);
+
+impl FromStr for HumanDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let parsed = humantime::parse_duration(text);
+        parsed
+            .map(Self)
+            .map_err(|_| "expected a duration such as `500ms`, `90s`, `5m` or `1h 30m`".to_owned())
+    }
+}
+
+/// `STATUS=DURATION`: how long an export may stay in one status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StatusLimit {
+    pub(crate) status: Status,
+    pub(crate) limit: Duration,
+}
+
+impl FromStr for StatusLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || "expected STATUS=DURATION, such as `PENDING=30m`".to_owned();
+        let (status, limit) = text.split_once('=').ok_or_else(error)?;
+        let HumanDuration(limit) = limit.parse().map_err(|_| error())?;
+        if limit.is_zero() {
+            return Err(error());
+        }
+        Ok(Self { status: status.parse().map_err(|_| error())?, limit })
+    }
+}
+
+/// A factor of at least 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Multiplier(pub(crate) f64);
+
+/// A share, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl TryFrom<f64> for Multiplier {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        let valid = number.is_finite() && number >= 1.0;
+        valid.then_some(Self(number)).ok_or_else(|| "expected a number of at least 1".to_owned())
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        (0.0..=1.0)
+            .contains(&number)
+            .then_some(Self(number))
+            .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+    }
+}
+
+impl FromStr for Multiplier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.trim().parse().unwrap_or(f64::NAN))
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.trim().parse().unwrap_or(f64::NAN))
+    }
+}
+
+/// Reads a TOML text by the same rule as a flag.
+macro_rules! deserialize_from_text {
+    ($($type:ty: $expected:literal),* $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+    )*};
+}
+
+deserialize_from_text! {
+    HumanDuration: "a duration in quotes, such as \"500ms\", \"90s\", \"5m\" or \"1h 30m\"",
+    StatusLimit: "a limit such as \"PENDING=30m\"",
+    Status: "a status word in quotes, such as \"PENDING\"",
+    Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
+    LogFormat: "\"auto\", \"text\" or \"json\"",
+    Color: "\"auto\", \"always\" or \"never\"",
+    Version: "a version in quotes, such as \"2024-10-15\"",
+}
+
+impl<'de> Deserialize<'de> for Multiplier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text.
+    Auto,
+    /// A line of text for people.
+    Text,
+    /// A JSON object a line, for machines.
+    Json,
+}
+
+/// Whether text is colored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        clap::ValueEnum::from_str(text, true).map_err(|_| "expected `auto`, `text` or `json`".to_owned())
+    }
+}
+
+impl FromStr for Color {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        clap::ValueEnum::from_str(text, true).map_err(|_| "expected `auto`, `always` or `never`".to_owned())
+    }
+}
+
+/// A version of Snyk's API: a date, perhaps with a stability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version(pub(crate) String);
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let (date, stability) = text.split_once('~').map_or((text, None), |(date, word)| (date, Some(word)));
+        let word = |word: &str| matches!(word, "wip" | "work-in-progress" | "experimental" | "beta");
+        let is_date = date.len() == 10 && date.parse::<jiff::civil::Date>().is_ok();
+        if (is_date && stability.is_none_or(word)) || word(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("expected a version of the API such as `2024-10-15` or `2024-05-10~experimental`".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        let parse = |text: &str| text.parse::<HumanDuration>().map(|duration| duration.0.as_millis());
+        for (text, ms) in [("0", 0), ("0s", 0), ("500ms", 500), ("90s", 90_000), (" 1h 30m ", 5_400_000)] {
+            assert_eq!(parse(text), Ok(ms), "{text}");
+        }
+        for text in ["", "5", "-5s", "soon", "1.5.5s", "99999999999999999999999y"] {
+            assert!(parse(text).unwrap_err().contains("`90s`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_status_limits() {
+        let limit: StatusLimit = "pending=30m".parse().unwrap();
+        assert_eq!((limit.status.as_str(), limit.limit.as_secs()), ("PENDING", 1800));
+        for text in ["", "PENDING", "PENDING=", "=30m", "PENDING=0", "PENDING=soon"] {
+            assert!(text.parse::<StatusLimit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_versions() {
+        for text in ["2024-10-15", "2024-05-10~experimental", "2025-01-01~beta", "beta"] {
+            assert!(text.parse::<Version>().is_ok(), "{text}");
+        }
+        for text in ["", "2024-13-15", "20241015", "2024-10-15~new", "latest", "2024-10-15 "] {
+            assert_eq!(text.parse::<Version>().is_ok(), text.ends_with(' '), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_numbers_within_their_bounds() {
+        assert_eq!("1.5".parse(), Ok(Multiplier(1.5)));
+        assert_eq!("0".parse(), Ok(Share(0.0)));
+        for text in ["", "0.5", "NaN", "inf", "x"] {
+            assert!(text.parse::<Multiplier>().is_err(), "{text}");
+        }
+        for text in ["", "1.1", "-0.1", "NaN"] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+    }
+}

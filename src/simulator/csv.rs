@@ -1,0 +1,101 @@
+//! The rows of an export: always the same for the same columns.
+
+use std::ops::Range;
+
+const DEFAULT_COLUMNS: [&str; 5] = ["ISSUE_SEVERITY", "SCORE", "PROBLEM_TITLE", "PROJECT_NAME", "ISSUE_URL"];
+const SEVERITIES: [&str; 4] = ["Low", "Medium", "High", "Critical"];
+/// Two of them need quotes, so that a reader which splits at commas is found out.
+const TITLES: [&str; 4] =
+    ["SQL Injection", "Improper Access Control, Generic", "Use of \"eval\"", "Cross-site Scripting (XSS)"];
+
+/// A table of made-up issues, split into parts with a header line each.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    columns: Vec<String>,
+    rows: u32,
+    parts: u32,
+}
+
+impl Table {
+    /// No `columns` means the usual ones. There are never more parts than rows.
+    pub(super) fn new(columns: Vec<String>, rows: u32, parts: u32) -> Table {
+        let usual = || DEFAULT_COLUMNS.map(str::to_owned).to_vec();
+        let columns = if columns.is_empty() { usual() } else { columns };
+        Table { columns, rows, parts: parts.min(rows) }
+    }
+
+    pub(super) fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    pub(super) fn parts(&self) -> usize {
+        self.parts as usize
+    }
+
+    /// The rows of a part, if the table has it.
+    pub(super) fn part(&self, part: usize) -> Option<Range<u32>> {
+        let part = u32::try_from(part).ok().filter(|part| *part < self.parts)?;
+        let (each, more) = (self.rows / self.parts, self.rows % self.parts);
+        let first = part * each + part.min(more);
+        Some(first..first + each + u32::from(part < more))
+    }
+
+    /// The text of some of the rows, below a header line.
+    pub(super) fn render(&self, rows: Range<u32>) -> String {
+        let mut text = String::new();
+        self.line(&mut text, |column| column.to_owned());
+        for row in rows {
+            self.line(&mut text, |column| cell(column, row));
+        }
+        text
+    }
+
+    fn line(&self, text: &mut String, value: impl Fn(&str) -> String) {
+        for (position, column) in self.columns.iter().enumerate() {
+            if position > 0 {
+                text.push(',');
+            }
+            text.push_str(&quoted(value(column)));
+        }
+        text.push('\n');
+    }
+}
+
+fn cell(column: &str, row: u32) -> String {
+    let turn = row as usize;
+    match column {
+        "ISSUE_SEVERITY" => SEVERITIES[turn % SEVERITIES.len()].to_owned(),
+        "SCORE" => (row % 1000).to_string(),
+        "PROBLEM_TITLE" => TITLES[turn % TITLES.len()].to_owned(),
+        "PROJECT_NAME" => format!("acme/service-{}", row % 37),
+        "ISSUE_URL" => format!("https://app.snyk.example/issue/{row}"),
+        other => format!("{}-{row}", other.to_ascii_lowercase()),
+    }
+}
+
+fn quoted(value: String) -> String {
+    if value.contains([',', '"', '\r', '\n']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_all_rows_once() {
+        for (rows, parts) in [(10, 3), (7, 7), (2, 5), (1, 1), (0, 3), (100, 8)] {
+            let table = Table::new(Vec::new(), rows, parts);
+            let all: Vec<u32> = (0..table.parts()).flat_map(|part| table.part(part).unwrap()).collect();
+            assert_eq!(all, (0..rows).collect::<Vec<u32>>(), "{rows} rows in {parts} parts");
+            assert_eq!(table.part(table.parts()), None);
+        }
+    }
+
+    #[test]
+    fn values_are_quoted_where_they_must() {
+        let table = Table::new(vec!["PROBLEM_TITLE".to_owned(), "CVE".to_owned()], 3, 1);
+        let expected = "PROBLEM_TITLE,CVE\nSQL Injection,cve-0\n\"Improper Access Control, Generic\",cve-1\n\
+                        \"Use of \"\"eval\"\"\",cve-2\n";
+        assert_eq!(table.render(0..3), expected);
+    }
+}

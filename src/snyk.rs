@@ -1,0 +1,284 @@
+//! The client of Snyk's Export API: one question, one [`Observation`].
+//!
+//! A poll is one request, plus what the rules add to it: redirects within the origin, one renewal of a refused
+//! credential, one look at the other API version. It is never retried here; the paces of
+//! [`watch`](crate::watch) are the one retry layer.
+
+pub mod credentials;
+pub mod problem;
+pub mod region;
+mod throttle;
+mod transport;
+pub mod wire;
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
+use serde_json::Value;
+use url::Url;
+
+pub use self::transport::{Roots, TransportError};
+
+use self::credentials::{Credential, Credentials, Refusal};
+use self::region::Api;
+use self::transport::{Reply, Transport};
+use crate::clock::Clock;
+use crate::export::{ExportRef, ScopeRef};
+use crate::runner::Poller;
+use crate::text::Text;
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
+
+/// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
+pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
+
+/// The version that became generally available, asked for where the default one is gone.
+pub const GA_VERSION: &str = "2024-10-15";
+
+/// How many redirects within the origin are followed.
+const MAX_REDIRECTS: usize = 5;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("snyk-request-id");
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// Asks the Export API.
+pub struct Client {
+    api: Api,
+    credentials: Credentials,
+    transport: Transport,
+    clock: Clock,
+    version: Mutex<Version>,
+    warned_of_deprecation: AtomicBool,
+}
+
+#[derive(Debug, Clone)]
+struct Version {
+    text: String,
+    /// Whether it may still turn out that this version is gone.
+    open: bool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("api", &self.api)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client for `api`. A `version` that the user set is never replaced by another.
+    ///
+    /// # Errors
+    ///
+    /// When no certificate authority can be loaded.
+    pub fn new(
+        api: Api,
+        version: Option<String>,
+        credentials: Credentials,
+        roots: &Roots,
+        clock: Clock,
+    ) -> Result<Self, TransportError> {
+        let transport = Transport::new(&api, roots)?;
+        let version =
+            Version { open: version.is_none(), text: version.unwrap_or_else(|| DEFAULT_VERSION.to_owned()) };
+        let warned_of_deprecation = AtomicBool::new(false);
+        Ok(Self { api, credentials, transport, clock, version: Mutex::new(version), warned_of_deprecation })
+    }
+
+    /// Asks for the results of an export that has finished: once, like a poll.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is no document with a status word.
+    pub async fn results(&self, export: &ExportRef) -> Result<Report, Failure> {
+        let reply = self.ask(None, |version| self.api.results_url(export, version)).await;
+        let reply = reply.map_err(|refusal| refusal.failure)?;
+        match self.observation(&reply).answer {
+            Answer::Status(report) => Ok(report),
+            Answer::Failure(failure) => Err(failure),
+        }
+    }
+
+    /// Starts an export with `body`, a JSON:API document as Snyk's page describes it. The request is sent once;
+    /// a failure after it was sent may still have created an export.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not 202 with the id of an export.
+    pub async fn start(&self, scope: &ScopeRef, body: &serde_json::Value) -> Result<ExportRef, Failure> {
+        let reply = self.ask(Some(body), |version| self.api.start_url(scope, version)).await;
+        let reply = reply.map_err(|refusal| refusal.failure)?;
+        let created = (reply.http_status == 202).then(|| wire::created_id(&reply.body)).flatten();
+        let export_id = created.ok_or_else(|| failure(&reply))?;
+        Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
+    }
+
+    /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
+    /// export is looked for once in the GA version. If it is not there either, the first answer stands.
+    async fn ask(&self, body: Option<&Value>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
+        let version = self.version();
+        let first = self.authorized(body, url(&version.text)).await?;
+        if !version.open {
+            return Ok(first);
+        }
+        if !is_missing(&first) {
+            if matches!(first.http_status, 200 | 202) {
+                self.settle(&version.text);
+            }
+            return Ok(first);
+        }
+        let second = self.authorized(body, url(GA_VERSION)).await?;
+        if is_missing(&second) {
+            return Ok(first);
+        }
+        self.settle(GA_VERSION);
+        tracing::warn!(
+            http.response.status_code = first.http_status,
+            snyk.version_requested = %version.text,
+            snyk.version_kept = GA_VERSION,
+            "the default API version is gone, keeping to the GA version",
+        );
+        Ok(second)
+    }
+
+    fn version(&self) -> Version {
+        self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn settle(&self, text: &str) {
+        let settled = Version { text: text.to_owned(), open: false };
+        *self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = settled;
+    }
+
+    /// Asks with the current credential, and once more with another if this one is refused.
+    async fn authorized(&self, body: Option<&Value>, url: Url) -> Result<Reply, Refusal> {
+        let credential = self.credentials.current(&self.transport, &self.api).await?;
+        let reply = self.follow(body, url.clone(), &credential).await?;
+        if reply.http_status != 401 {
+            return Ok(reply);
+        }
+        match self.credentials.renewed(&credential, &self.transport, &self.api).await? {
+            Some(renewed) => Ok(self.follow(body, url, &renewed).await?),
+            None => Ok(reply),
+        }
+    }
+
+    /// Follows redirects within the origin of `url`, the only place where the credential may go.
+    async fn follow(
+        &self,
+        body: Option<&Value>,
+        url: Url,
+        credential: &Credential,
+    ) -> Result<Reply, Failure> {
+        let origin = url.origin();
+        let mut url = url;
+        for _ in 0..=MAX_REDIRECTS {
+            let reply = self.send(body, url.clone(), credential).await?;
+            if !(300..400).contains(&reply.http_status) || body.is_some() {
+                return Ok(reply);
+            }
+            let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let Some(mut target) = location.and_then(|location| url.join(location).ok()) else {
+                return Err(rejected(&reply, "redirected to nowhere", "the answer names no valid Location"));
+            };
+            if target.origin() != origin {
+                let detail =
+                    format!("{}, where the credential must not go", target.origin().ascii_serialization());
+                return Err(rejected(&reply, "redirected to another origin", &detail));
+            }
+            // The origin says nothing of these, and a link must not choose who we are.
+            let _ = target.set_username("");
+            let _ = target.set_password(None);
+            url = target;
+        }
+        Err(Failure {
+            kind: FailureKind::Rejected,
+            problem: Problem::new("redirected too often", &format!("more than {MAX_REDIRECTS} times")),
+        })
+    }
+
+    async fn send(&self, body: Option<&Value>, url: Url, credential: &Credential) -> Result<Reply, Failure> {
+        let client = self.transport.client();
+        let request = match body {
+            None => client.get(url),
+            Some(body) => {
+                client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(body.to_string())
+            }
+        };
+        let request = request.header(ACCEPT, "application/vnd.api+json, application/json;q=0.9");
+        let request = request.header(AUTHORIZATION, credential.header().clone()).build();
+        let request =
+            request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
+        let reply = self.transport.send(request).await?;
+        self.warn_of_deprecation(&reply);
+        Ok(reply)
+    }
+
+    fn warn_of_deprecation(&self, reply: &Reply) {
+        let [deprecation, sunset] = [&DEPRECATION, &SUNSET].map(|name| reply.header(name));
+        if (deprecation.is_none() && sunset.is_none())
+            || self.warned_of_deprecation.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
+        tracing::warn!(
+            snyk.version = %self.version().text,
+            snyk.deprecation = %said(deprecation),
+            snyk.sunset = %said(sunset),
+            "the API version is deprecated",
+        );
+    }
+
+    fn observation(&self, reply: &Reply) -> Observation {
+        let hint = throttle::hint(reply.http_status, &reply.headers, self.clock.now());
+        let report = (reply.http_status == 200).then(|| wire::report(&reply.body)).flatten();
+        let answer = report.map_or_else(|| Answer::Failure(failure(reply)), Answer::Status);
+        Observation { answer, hint }
+    }
+}
+
+impl Poller for Client {
+    async fn poll(&self, export: &ExportRef) -> Observation {
+        match self.ask(None, |version| self.api.status_url(export, version)).await {
+            Ok(reply) => self.observation(&reply),
+            Err(Refusal { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
+        }
+    }
+}
+
+fn is_missing(reply: &Reply) -> bool {
+    FailureKind::of_http_status(reply.http_status) == FailureKind::NotFound
+}
+
+fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {
+    let problem = Problem {
+        http_status: Some(reply.http_status),
+        request_id: reply.header(&REQUEST_ID),
+        ..Problem::new(title, detail)
+    };
+    Failure { kind: FailureKind::Rejected, problem }
+}
+
+/// What an answer without a status word means.
+fn failure(reply: &Reply) -> Failure {
+    let request_id = reply.header(&REQUEST_ID);
+    if reply.http_status != 200 {
+        let problem = problem::problem(reply.http_status, &reply.body);
+        let kind = FailureKind::of_http_status(reply.http_status);
+        return Failure { kind, problem: Problem { request_id, ..problem } };
+    }
+    let content_type =
+        reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());
+    let excerpt = problem::excerpt(&reply.body).map_or_else(|| "nothing".to_owned(), |text| text.to_string());
+    let problem = Problem {
+        http_status: Some(200),
+        request_id,
+        ..Problem::new("the answer holds no status", &format!("{content_type}: {excerpt}"))
+    };
+    Failure { kind: FailureKind::Transient, problem }
+}

@@ -1,0 +1,332 @@
+//! Who we are to Snyk: where a credential comes from, how it is sent, and how it is renewed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::region::Api;
+use super::transport::{Reply, Transport, transient};
+use super::{problem, throttle};
+use crate::clock::Clock;
+use crate::moment::Moment;
+use crate::secret::Secret;
+use crate::text::Text;
+use crate::watch::observation::{Failure, FailureKind};
+
+/// How long before its end an access token is replaced, at most; a fifth of its life if that is shorter.
+const RENEW_BEFORE_END: Duration = Duration::from_secs(5 * 60);
+
+/// A value for the `Authorization` header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Credential(HeaderValue);
+
+/// How a token goes into the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// By the look of it: a JWT is an OAuth access token and goes as `Bearer`, others go as `token`.
+    ByForm,
+    /// As `Bearer`.
+    Bearer,
+}
+
+/// Where credentials come from.
+#[derive(Debug)]
+pub enum Source {
+    /// The environment gave the value.
+    Value(Credential),
+    /// A file holds a token, and may be rewritten while we wait.
+    TokenFile(PathBuf),
+    /// The file in which the Snyk CLI keeps its configuration.
+    SnykCli(PathBuf),
+    /// OAuth client credentials, exchanged for access tokens.
+    Client {
+        /// The client's id.
+        id: String,
+        /// The client's secret.
+        secret: Secret,
+    },
+}
+
+/// A credential that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// There is nothing in it.
+    #[error("{0} holds no token")]
+    Empty(String),
+    /// No header could carry it.
+    #[error("the token in {0} has characters that no token has (a line break in the middle, perhaps)")]
+    Unsendable(String),
+    /// The file cannot be read.
+    #[error("failed to read the token file {}", .0.display())]
+    File(PathBuf, #[source] std::io::Error),
+}
+
+impl Credential {
+    /// The credential in `text`, which may already begin with `token ` or `Bearer `. `origin` names where it
+    /// comes from, for the error.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty or cannot be sent in a header.
+    pub fn new(text: &str, scheme: Scheme, origin: &str) -> Result<Self, CredentialError> {
+        let text = text.trim();
+        let (given, token) = match text.split_once(char::is_whitespace) {
+            Some((word, rest)) if word.eq_ignore_ascii_case("token") => (Some("token"), rest.trim()),
+            Some((word, rest)) if word.eq_ignore_ascii_case("bearer") => (Some("Bearer"), rest.trim()),
+            _ => (None, text),
+        };
+        if token.is_empty() || token.eq_ignore_ascii_case("token") || token.eq_ignore_ascii_case("bearer") {
+            return Err(CredentialError::Empty(origin.to_owned()));
+        }
+        let word = match scheme {
+            Scheme::Bearer => "Bearer",
+            Scheme::ByForm => given.unwrap_or(if is_jwt(token) { "Bearer" } else { "token" }),
+        };
+        let sendable = token.bytes().all(|byte| byte.is_ascii_graphic());
+        let value = sendable.then(|| HeaderValue::from_str(&format!("{word} {token}")).ok()).flatten();
+        let mut value = value.ok_or_else(|| CredentialError::Unsendable(origin.to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    /// The header's value, marked as sensitive.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+/// Three parts in base64url, the first of which is a JSON object.
+fn is_jwt(token: &str) -> bool {
+    token.starts_with("eyJ") && token.split('.').count() == 3
+}
+
+#[derive(Debug)]
+struct Grant {
+    credential: Credential,
+    renew_at: Option<Moment>,
+}
+
+/// A source of credentials, and the one in use.
+pub struct Credentials {
+    source: Source,
+    clock: Clock,
+    grant: Mutex<Option<Grant>>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Credentials {
+    /// Credentials from `source`; a file is read now, so that a mistake is seen before anything is asked.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or holds no token.
+    pub async fn load(source: Source, clock: Clock) -> Result<Self, CredentialError> {
+        let credential = match &source {
+            Source::Value(credential) => Some(credential.clone()),
+            Source::Client { .. } => None,
+            Source::TokenFile(path) | Source::SnykCli(path) => Some(read_file(&source, path).await?),
+        };
+        let grant = credential.map(|credential| Grant { credential, renew_at: None });
+        Ok(Self { source, clock, grant: Mutex::new(grant) })
+    }
+
+    /// The credential to send now. An access token is asked for if there is none or if it is about to end.
+    pub(super) async fn current(&self, transport: &Transport, api: &Api) -> Result<Credential, Refusal> {
+        let mut grant = self.grant.lock().await;
+        let now = self.clock.now();
+        match &*grant {
+            Some(grant) if grant.renew_at.is_none_or(|renew_at| now < renew_at) => {
+                Ok(grant.credential.clone())
+            }
+            _ => self.exchange(&mut grant, transport, api).await,
+        }
+    }
+
+    /// Another credential than `refused`, which was answered with 401; nothing where there is no other.
+    pub(super) async fn renewed(
+        &self,
+        refused: &Credential,
+        transport: &Transport,
+        api: &Api,
+    ) -> Result<Option<Credential>, Refusal> {
+        let mut grant = self.grant.lock().await;
+        if let Some(grant) = grant.as_ref().filter(|grant| grant.credential != *refused) {
+            return Ok(Some(grant.credential.clone()));
+        }
+        match &self.source {
+            Source::Value(_) => Ok(None),
+            Source::Client { .. } => self.exchange(&mut grant, transport, api).await.map(Some),
+            Source::TokenFile(path) | Source::SnykCli(path) => {
+                let read = read_file(&self.source, path).await;
+                let credential =
+                    read.map_err(|error| transient("the token could not be read again", &report(&error)))?;
+                if credential == *refused {
+                    return Ok(None);
+                }
+                *grant = Some(Grant { credential: credential.clone(), renew_at: None });
+                Ok(Some(credential))
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        grant: &mut Option<Grant>,
+        transport: &Transport,
+        api: &Api,
+    ) -> Result<Credential, Refusal> {
+        let Source::Client { id, secret } = &self.source else {
+            return Err(transient("no credential", "there is none to send").into());
+        };
+        let form =
+            [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret.expose())];
+        let request = transport.client().post(api.token_url()).form(&form).build();
+        let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
+        let reply = transport.send(request).await?;
+        let fresh = access_token(&reply, self.clock.now())?;
+        let credential = fresh.credential.clone();
+        *grant = Some(fresh);
+        Ok(credential)
+    }
+}
+
+/// Why there is no credential, and for how long not to ask again.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) failure: Failure,
+    pub(super) hint: Option<Duration>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, hint: None }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: Option<f64>,
+}
+
+fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
+    if reply.http_status != 200 {
+        let mut problem = problem::problem(reply.http_status, &reply.body);
+        let title = problem.title.map_or_else(String::new, |title| format!(": {title}"));
+        problem.title = Some(Text::new(&format!("the OAuth client got no access token{title}")));
+        let kind = FailureKind::of_http_status(reply.http_status);
+        let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled);
+        let kind = if passes { kind } else { FailureKind::Unauthorized };
+        let hint = throttle::hint(reply.http_status, &reply.headers, now);
+        return Err(Refusal { failure: Failure { kind, problem }, hint });
+    }
+    let unusable =
+        || transient("the OAuth client got no access token", "the answer to the token request holds none");
+    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| unusable())?;
+    let credential =
+        Credential::new(&answer.access_token, Scheme::Bearer, "the answer").map_err(|_| unusable())?;
+    let life = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let renew_at = life.map(|life| now.plus(life - RENEW_BEFORE_END.min(life / 5)));
+    Ok(Grant { credential, renew_at })
+}
+
+async fn read_file(source: &Source, path: &Path) -> Result<Credential, CredentialError> {
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| CredentialError::File(path.to_owned(), error))?;
+    let origin = path.display().to_string();
+    if matches!(source, Source::SnykCli(_)) {
+        return cli_credential(&text, &origin);
+    }
+    Credential::new(&text, Scheme::ByForm, &origin)
+}
+
+/// The Snyk CLI keeps an API token under `api`, or, after its OAuth login, a JSON text with an access token.
+fn cli_credential(text: &str, origin: &str) -> Result<Credential, CredentialError> {
+    #[derive(Deserialize)]
+    struct Configuration {
+        api: Option<String>,
+        internal_oauth_token_storage: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct OauthToken {
+        access_token: String,
+    }
+    let empty = || CredentialError::Empty(origin.to_owned());
+    let configuration: Configuration = serde_json::from_str(text).map_err(|_| empty())?;
+    if let Some(token) = configuration.api.filter(|token| !token.trim().is_empty()) {
+        return Credential::new(&token, Scheme::ByForm, origin);
+    }
+    let stored = configuration.internal_oauth_token_storage.ok_or_else(empty)?;
+    let token: OauthToken = serde_json::from_str(&stored).map_err(|_| empty())?;
+    Credential::new(&token.access_token, Scheme::Bearer, origin)
+}
+
+/// An error with its causes in one line.
+fn report(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+
+    fn sent(text: &str, scheme: Scheme) -> String {
+        Credential::new(text, scheme, "SNYK_TOKEN").unwrap().header().to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn chooses_the_scheme() {
+        let rows = [
+            ("5f1c2a8e-0000-4000-8000-000000000000", "token 5f1c2a8e-0000-4000-8000-000000000000"),
+            ("snyk_uat.1a2b3c4d.eyJoIjoiYSJ9.x-y_z", "token snyk_uat.1a2b3c4d.eyJoIjoiYSJ9.x-y_z"),
+            (" abc\n", "token abc"),
+            ("token abc", "token abc"),
+            ("Token  abc", "token abc"),
+            ("bearer abc", "Bearer abc"),
+            (JWT, &format!("Bearer {JWT}")),
+            (&format!("Bearer {JWT}"), &format!("Bearer {JWT}")),
+        ];
+        for (text, header) in rows {
+            assert_eq!(sent(text, Scheme::ByForm), header);
+        }
+        assert_eq!(sent("abc", Scheme::Bearer), "Bearer abc");
+        assert_eq!(sent("bearer abc", Scheme::Bearer), "Bearer abc");
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_sent_and_never_shows_it() {
+        for text in ["", "  ", "token ", "Bearer", "hunter2\nhunter3", "hunter2 hunter3", "hünter2"] {
+            let error = Credential::new(text, Scheme::ByForm, "SNYK_TOKEN").unwrap_err().to_string();
+            assert!(error.contains("SNYK_TOKEN") && !error.contains("nter2"), "{error}");
+        }
+        let credential = Credential::new("hunter2", Scheme::ByForm, "x").unwrap();
+        assert!(!format!("{credential:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn reads_the_file_of_the_snyk_cli() {
+        let read = |text: &str| cli_credential(text, "x").map(|c| c.header().to_str().unwrap().to_owned());
+        assert_eq!(read(r#"{"api":"abc","endpoint":"https://api.eu.snyk.io"}"#).unwrap(), "token abc");
+        let oauth = r#"{"internal_oauth_token_storage":"{\"access_token\":\"abc\",\"expiry\":\"x\"}"}"#;
+        assert_eq!(read(oauth).unwrap(), "Bearer abc");
+        for text in ["", "{}", r#"{"api":""}"#, r#"{"internal_oauth_token_storage":"x"}"#] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

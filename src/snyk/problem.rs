@@ -1,0 +1,149 @@
+//! Error answers: what they look like, in all the shapes that Snyk and what stands before it send.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::wire::{string, text};
+use crate::text::Text;
+use crate::watch::observation::Problem;
+
+/// How much of a body that is no JSON is shown, in characters.
+const EXCERPT_CHARS: usize = 200;
+
+/// A JSON:API error document, one of its errors, or a flat object: the shapes share their members.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Shape<'a> {
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_description: Option<&'a RawValue>,
+    #[serde(borrow)]
+    source: Option<Source<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Source<'a> {
+    #[serde(borrow)]
+    parameter: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pointer: Option<&'a RawValue>,
+}
+
+/// What an answer with HTTP status `http_status` and no status word says of itself. Never fails: an empty body
+/// is a problem too.
+#[must_use]
+pub fn problem(http_status: u16, body: &[u8]) -> Problem {
+    let parsed = parse(body).unwrap_or_else(|| Problem { detail: excerpt(body), ..Problem::default() });
+    let reason = reqwest::StatusCode::from_u16(http_status).ok().and_then(|status| status.canonical_reason());
+    Problem {
+        http_status: Some(http_status),
+        title: parsed.title.or_else(|| reason.map(Text::new)),
+        request_id: None,
+        ..parsed
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Problem> {
+    let outer: Shape<'_> = serde_json::from_slice(body).ok()?;
+    let listed = outer.errors.and_then(|errors| serde_json::from_str::<Vec<&RawValue>>(errors.get()).ok());
+    let first = listed.and_then(|errors| serde_json::from_str(errors.first()?.get()).ok());
+    let shape: Shape<'_> = first.unwrap_or(outer);
+    let mut detail = shape.detail.or(shape.message).or(shape.error_description).and_then(text);
+    let source = shape.source.and_then(|source| source.parameter.or(source.pointer)).and_then(string);
+    if let (Some(text), Some(source)) = (&detail, source) {
+        detail = Some(Text::new(&format!("{text} ({source})")));
+    }
+    let problem = Problem {
+        code: shape.code.and_then(text),
+        title: shape.title.or(shape.error).and_then(text),
+        detail,
+        ..Problem::default()
+    };
+    (problem != Problem::default()).then_some(problem)
+}
+
+/// The beginning of a body that is no JSON; of an HTML page its title.
+pub(super) fn excerpt(body: &[u8]) -> Option<Text> {
+    let body = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
+    let lower = body.to_ascii_lowercase();
+    if lower.contains("<html") || lower.contains("<!doctype html") {
+        let title = lower.find("<title>").and_then(|start| body.get(start + 7..)?.split('<').next());
+        let title = title.and_then(Text::non_empty);
+        return Some(
+            title.map_or(Text::new("an HTML page"), |title| Text::new(&format!("an HTML page, “{title}”"))),
+        );
+    }
+    Text::non_empty(&Text::new(&body).as_str().chars().take(EXCERPT_CHARS).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, code: Option<&str>, title: &str, detail: Option<&str>) {
+        let problem = problem(404, body.as_bytes());
+        assert_eq!(problem.code.as_ref().map(Text::as_str), code, "{body}");
+        assert_eq!(problem.title.as_ref().map(Text::as_str), Some(title), "{body}");
+        assert_eq!(problem.detail.as_ref().map(Text::as_str), detail, "{body}");
+    }
+
+    #[test]
+    fn reads_every_shape() {
+        let json_api =
+            r#"{"jsonapi":{"version":"1.0"},"errors":[{"status":"404","detail":"no permission"}]}"#;
+        check(json_api, None, "Not Found", Some("no permission"));
+        let catalogue = r#"{"errors":[{"id":"x","status":"404","code":"SNYK-OPENAPI-0004","title":"Not found",
+            "detail":"gone","links":{"about":{"href":"https://docs.example"}},"meta":{"level":"error"}},{"code":"2nd"}]}"#;
+        check(catalogue, Some("SNYK-OPENAPI-0004"), "Not found", Some("gone"));
+        let parameter = r#"{"errors":[{"detail":"Unknown query parameter","source":{"parameter":"x"}}]}"#;
+        check(parameter, None, "Not Found", Some("Unknown query parameter (x)"));
+        check(r#"{"status":"401","code":"Unauthorized"}"#, Some("Unauthorized"), "Not Found", None);
+        let v1 = r#"{"code":401,"error":"Not authorised","message":"Not authorised, really"}"#;
+        check(v1, Some("401"), "Not authorised", Some("Not authorised, really"));
+        let oauth = r#"{"error":"invalid_client","error_description":"unknown client"}"#;
+        check(oauth, None, "invalid_client", Some("unknown client"));
+        check("no matching version", None, "Not Found", Some("no matching version"));
+        check("", None, "Not Found", None);
+        check(
+            "<!DOCTYPE html><html><TITLE>502 Bad\nGateway</TITLE>",
+            None,
+            "Not Found",
+            Some("an HTML page, “502 Bad Gateway”"),
+        );
+        check("<html>", None, "Not Found", Some("an HTML page"));
+        check(r#"{"errors":[]}"#, None, "Not Found", Some(r#"{"errors":[]}"#));
+        check(r#"{"errors":"no","detail":["a"]}"#, None, "Not Found", Some(r#"["a"]"#));
+    }
+
+    #[test]
+    fn cleans_hostile_text() {
+        check(
+            "{\"errors\":[{\"detail\":\"\\u001b[2J\\n::set-output name=a::b\"}]}",
+            None,
+            "Not Found",
+            Some("[2J ::set-output name=a::b"),
+        );
+        assert_eq!(problem(500, &b"x".repeat(100_000)).detail.unwrap().as_str().len(), EXCERPT_CHARS);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(status in 100_u16..1000, body: Vec<u8>, text: String) {
+            let _ = problem(status, &body);
+            let _ = problem(status, format!("<html><title>{text}").as_bytes());
+        }
+    }
+}

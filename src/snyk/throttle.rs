@@ -1,0 +1,123 @@
+//! How long a server asks us to stay away.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
+use crate::moment::Moment;
+
+/// Seconds from here on are no duration but a date, counted from the Unix epoch.
+const EPOCH_SECONDS_FROM: u64 = 1_000_000_000;
+
+/// The longest of the hints in an answer, if there is one. What cannot be parsed is ignored.
+///
+/// `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3) counts on any answer. `X-RateLimit-Reset` (seconds,
+/// in Snyk's clients) is sent on good answers too and counts only where the limit is reached.
+pub(super) fn hint(http_status: u16, headers: &HeaderMap, now: Moment) -> Option<Duration> {
+    let retry_after = headers.get_all(RETRY_AFTER).iter().filter_map(|value| retry_after(value, now)).max();
+    let exhausted = headers.get("x-ratelimit-remaining").and_then(seconds) == Some(0);
+    let reset = (http_status == 429 || exhausted).then(|| headers.get("x-ratelimit-reset")).flatten();
+    retry_after.max(reset.and_then(|value| rate_limit_reset(value, now)))
+}
+
+fn retry_after(value: &HeaderValue, now: Moment) -> Option<Duration> {
+    if let Some(seconds) = seconds(value) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
+    let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Moment::from_unix(date).since(now))
+}
+
+fn rate_limit_reset(value: &HeaderValue, now: Moment) -> Option<Duration> {
+    let seconds = Duration::from_secs(seconds(value)?);
+    let is_date = seconds.as_secs() >= EPOCH_SECONDS_FROM;
+    Some(if is_date { Moment::from_unix(seconds).since(now) } else { seconds })
+}
+
+/// Digits only: a sign, a fraction or an exponent is not what the header may hold.
+fn seconds(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?.trim();
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2024-11-25T10:13:42Z
+    const NOW: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
+
+    #[track_caller]
+    fn check(status: u16, headers: &[(&'static str, &str)], seconds: Option<u64>) {
+        let map = headers.iter().map(|(name, value)| {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            (reqwest::header::HeaderName::from_static(name), value)
+        });
+        assert_eq!(
+            hint(status, &map.collect(), NOW),
+            seconds.map(Duration::from_secs),
+            "{status} {headers:?}"
+        );
+    }
+
+    #[test]
+    fn reads_retry_after_on_any_answer() {
+        for status in [200, 429, 503] {
+            check(status, &[("retry-after", "45")], Some(45));
+            check(status, &[("retry-after", " 0 ")], Some(0));
+            check(status, &[("retry-after", "Mon, 25 Nov 2024 10:14:42 GMT")], Some(60));
+            check(status, &[("retry-after", "Monday, 25-Nov-24 10:14:42 GMT")], Some(60));
+            check(status, &[("retry-after", "Mon, 25 Nov 2024 10:00:00 GMT")], Some(0));
+        }
+    }
+
+    #[test]
+    fn ignores_junk() {
+        for junk in [
+            "",
+            "soon",
+            "-5",
+            "+5",
+            "1.5",
+            "1e3",
+            "12abc",
+            "99999999999999999999999",
+            "Mon, 99 Nov 2024",
+            "é",
+        ] {
+            check(503, &[("retry-after", junk)], None);
+            check(429, &[("x-ratelimit-reset", junk)], None);
+        }
+        check(429, &[("retry-after", "soon"), ("x-ratelimit-reset", "7")], Some(7));
+    }
+
+    #[test]
+    fn reads_the_reset_only_where_the_limit_is_reached() {
+        check(429, &[("x-ratelimit-reset", "30")], Some(30));
+        check(200, &[("x-ratelimit-reset", "30"), ("x-ratelimit-remaining", "0")], Some(30));
+        check(200, &[("x-ratelimit-reset", "30"), ("x-ratelimit-remaining", "12")], None);
+        check(200, &[("x-ratelimit-reset", "30")], None);
+        check(503, &[("x-ratelimit-reset", "30")], None);
+        check(429, &[("x-ratelimit-reset", "1732529652")], Some(30));
+        check(429, &[("x-ratelimit-reset", "1732529000")], Some(0));
+    }
+
+    #[test]
+    fn obeys_the_longest() {
+        check(429, &[("retry-after", "5"), ("x-ratelimit-reset", "30")], Some(30));
+        check(429, &[("retry-after", "50"), ("x-ratelimit-reset", "30")], Some(50));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(status in 100_u16..1000, value: Vec<u8>) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.insert(RETRY_AFTER, value.clone());
+                headers.insert("x-ratelimit-reset", value);
+            }
+            hint(status, &headers, NOW);
+        }
+    }
+}

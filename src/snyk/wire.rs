@@ -1,0 +1,252 @@
+//! Status documents as they come. Only `data.attributes.status` is required of one; what else is there and makes
+//! sense is taken along, and what does not is passed over.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::export::{Status, parse_id};
+use crate::secret::Secret;
+use crate::text::Text;
+use crate::watch::observation::{Part, Report};
+
+/// More parts than any export has: a list that is longer is not kept, so that it cannot fill our memory.
+const MAX_PARTS: usize = 10_000;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    data: Data<'a>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    attributes: Attributes<'a>,
+}
+
+/// Members that others get wrong stay raw until each is looked at by itself.
+#[derive(Deserialize)]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    status: &'a RawValue,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow)]
+    row_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    results: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawPart<'a> {
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    file_size: Option<&'a RawValue>,
+    #[serde(borrow)]
+    row_count: Option<&'a RawValue>,
+}
+
+/// Reads a status document; nothing if it holds no status word.
+#[must_use]
+pub fn report(body: &[u8]) -> Option<Report> {
+    let Document { data: Data { attributes } } = serde_json::from_slice(body).ok()?;
+    let status = Status::new(&string(attributes.status)?)?;
+    Some(Report {
+        status,
+        created: attributes.created.and_then(string).and_then(|created| utc(&created)),
+        row_count: attributes.row_count.and_then(number),
+        results: attributes.results.and_then(parts),
+        error: attributes.error.and_then(text),
+    })
+}
+
+/// The id of the export in the answer to its start.
+#[must_use]
+pub fn created_id(body: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Created {
+        data: Id,
+    }
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    let created: Created = serde_json::from_slice(body).ok()?;
+    parse_id(&created.data.id)
+}
+
+/// A JSON string.
+pub(super) fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A JSON value as a text to show: a string's content, anything else but null and nothing as it is written.
+pub(super) fn text(raw: &RawValue) -> Option<Text> {
+    match string(raw) {
+        Some(string) => Text::non_empty(&string),
+        None if matches!(raw.get(), "null" | "{}" | "[]") => None,
+        None => Text::non_empty(raw.get()),
+    }
+}
+
+/// A whole number, or one in a string.
+fn number(raw: &RawValue) -> Option<u64> {
+    serde_json::from_str(raw.get()).ok().or_else(|| string(raw)?.trim().parse().ok())
+}
+
+/// A timestamp in UTC as it came, with a `Z` added where it has no zone, which at Snyk means UTC.
+fn utc(created: &str) -> Option<String> {
+    let created = created.trim();
+    if let Ok(timestamp) = created.parse::<jiff::Timestamp>() {
+        return Some(if created.ends_with('Z') { created.to_owned() } else { format!("{timestamp:.3}") });
+    }
+    created.parse::<jiff::civil::DateTime>().ok().map(|_| format!("{created}Z"))
+}
+
+/// The parts in a list of objects or of bare links.
+fn parts(raw: &RawValue) -> Option<Vec<Part>> {
+    struct Parts;
+
+    impl<'de> Visitor<'de> for Parts {
+        type Value = Option<Vec<Part>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut parts = Vec::new();
+            while parts.len() < MAX_PARTS {
+                match list.next_element::<&RawValue>()? {
+                    Some(raw) => parts.push(part(raw)),
+                    None => return Ok(Some(parts)),
+                }
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+
+    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts).ok().flatten()
+}
+
+fn part(raw: &RawValue) -> Part {
+    if let Some(url) = string(raw) {
+        return Part { url: Some(Secret::new(url)), file_size: None, row_count: None };
+    }
+    let raw: Option<RawPart<'_>> = serde_json::from_str(raw.get()).ok();
+    Part {
+        url: raw.as_ref().and_then(|part| part.url).and_then(string).map(Secret::new),
+        file_size: raw.as_ref().and_then(|part| part.file_size).and_then(number),
+        row_count: raw.as_ref().and_then(|part| part.row_count).and_then(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_of(body: &str) -> Option<String> {
+        report(body.as_bytes()).map(|report| report.status.to_string())
+    }
+
+    #[test]
+    fn needs_nothing_but_the_status() {
+        assert_eq!(status_of(r#"{"data":{"attributes":{"status":"STARTED"}}}"#).as_deref(), Some("STARTED"));
+        let odd = r#"{"data":{"id":5,"attributes":{"status":" finished ","created":7,"row_count":"x","results":{},
+            "error":null,"formats":"csv"}},"links":[]}"#;
+        let report = report(odd.as_bytes()).unwrap();
+        assert_eq!(report.status.as_str(), "FINISHED");
+        assert_eq!(
+            (report.created, report.row_count, report.results, report.error),
+            (None, None, None, None)
+        );
+    }
+
+    #[test]
+    fn finds_no_status_where_none_is() {
+        let bodies = [
+            "",
+            " \n ",
+            "null",
+            "[]",
+            "<html>ready</html>",
+            r#"{"data":{"attributes":{"status":"FINISHED"}"#,
+            r#"{"data":{"attributes":{}}}"#,
+            r#"{"data":{"attributes":{"status":null}}}"#,
+            r#"{"data":{"attributes":{"status":""}}}"#,
+            r#"{"data":{"attributes":{"status":7}}}"#,
+            r#"{"data":{"attributes":{"status":["FINISHED"]}}}"#,
+            r#"{"data":[{"attributes":{"status":"FINISHED"}}]}"#,
+            r#"{"status":"FINISHED"}"#,
+            r#"{"data":{"attributes":{"status":"FINISHED"}}} trailing"#,
+        ];
+        for body in bodies {
+            assert_eq!(status_of(body), None, "{body}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{deep}"#)), None);
+    }
+
+    #[test]
+    fn reads_a_real_finished_document() {
+        let body = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{
+            "status":"FINISHED","row_count":1061,"results":[
+            {"url":"https://bucket.example/x.csv?X-Goog-Signature=s","file_size":1328,"row_count":"3"},
+            "https://bucket.example/y.csv", 7]}}}"#;
+        let report = report(body.as_bytes()).unwrap();
+        assert_eq!(report.row_count, Some(1061));
+        let parts = report.results.unwrap();
+        assert_eq!(parts.len(), 3);
+        assert_eq!((parts[0].file_size, parts[0].row_count), (Some(1328), Some(3)));
+        assert_eq!(parts[1].url.as_ref().unwrap().expose(), "https://bucket.example/y.csv");
+        assert_eq!(parts[2], Part { url: None, file_size: None, row_count: None });
+    }
+
+    #[test]
+    fn takes_created_as_utc() {
+        let rows = [
+            ("2024-11-25T10:13:42.470Z", Some("2024-11-25T10:13:42.470Z")),
+            ("2026-02-12T20:09:42.693", Some("2026-02-12T20:09:42.693Z")),
+            ("2026-02-12T20:09:42.693+02:00", Some("2026-02-12T18:09:42.693Z")),
+            ("yesterday", None),
+            ("2024-11-25T10:13:42Z\u{1b}[31m", None),
+        ];
+        for (created, expected) in rows {
+            assert_eq!(utc(created).as_deref(), expected, "{created:?}");
+        }
+    }
+
+    #[test]
+    fn keeps_no_endless_list() {
+        let list = |count| {
+            format!(r#"{{"data":{{"attributes":{{"status":"X","results":[{}7]}}}}}}"#, "7,".repeat(count))
+        };
+        let length = |count| report(list(count).as_bytes()).unwrap().results.map(|parts| parts.len());
+        assert_eq!(length(MAX_PARTS - 2), Some(MAX_PARTS - 1));
+        assert_eq!(length(MAX_PARTS), None);
+    }
+
+    #[test]
+    fn shows_what_a_failed_export_says() {
+        let error = |error: &str| {
+            let body = format!(r#"{{"data":{{"attributes":{{"status":"ERROR","error":{error}}}}}}}"#);
+            report(body.as_bytes()).unwrap().error.map(|error| error.to_string())
+        };
+        assert_eq!(error(r#""too\u001b[31m big""#).as_deref(), Some("too[31m big"));
+        assert_eq!(error(r#"{"why":"big"}"#).as_deref(), Some(r#"{"why":"big"}"#));
+        assert_eq!(error("{}"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(body: Vec<u8>) {
+            let _ = report(&body);
+        }
+    }
+}

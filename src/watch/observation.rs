@@ -1,0 +1,169 @@
+//! What one poll saw.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::export::Status;
+use crate::secret::Secret;
+use crate::text::Text;
+
+/// What one poll saw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The answer, or why there was none.
+    pub answer: Answer,
+    /// How long the server asks us to stay away, if it does (`Retry-After` and the like).
+    pub hint: Option<Duration>,
+}
+
+/// The answer to a poll.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A status document.
+    Status(Report),
+    /// Anything else.
+    Failure(Failure),
+}
+
+/// What a status document said. Only the status word is sure to be there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The status word.
+    pub status: Status,
+    /// When the export was created: RFC 3339 in UTC.
+    pub created: Option<String>,
+    /// How many rows all parts have together.
+    pub row_count: Option<u64>,
+    /// The parts of the result, where the document lists them.
+    pub results: Option<Vec<Part>>,
+    /// What a failed export says of its failure.
+    pub error: Option<Text>,
+}
+
+/// One file of an export's result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The signed link to it, which lets anybody read the file until it runs out.
+    pub url: Option<Secret>,
+    /// Its size in bytes.
+    pub file_size: Option<u64>,
+    /// Its number of rows.
+    pub row_count: Option<u64>,
+}
+
+/// A poll that brought no status word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means for the watch.
+    pub kind: FailureKind,
+    /// What is known of it.
+    pub problem: Problem,
+}
+
+/// What a failure means for the watch: the rules of `docs/ARCHITECTURE.md` decide by it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// 401: the credential was refused.
+    Unauthorized,
+    /// 403: the credential may not see this.
+    Forbidden,
+    /// 404 or 410: there is no such export, as far as this credential can see.
+    NotFound,
+    /// 409: the request conflicts with the state of the export.
+    Conflict,
+    /// The server will never accept this request.
+    Rejected,
+    /// The server's certificate could not be trusted.
+    Certificate,
+    /// 429: too many requests.
+    Throttled,
+    /// Anything that may be better the next time.
+    Transient,
+}
+
+impl FailureKind {
+    /// The class of an answer with HTTP status `code` that carries no status word. Total: every code has one.
+    ///
+    /// Redirects are followed before this is asked, so that a 3xx that arrives here is one that cannot be.
+    #[must_use]
+    pub const fn of_http_status(code: u16) -> Self {
+        match code {
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 | 410 => Self::NotFound,
+            409 => Self::Conflict,
+            429 => Self::Throttled,
+            408 | 425 => Self::Transient,
+            300..=499 => Self::Rejected,
+            _ => Self::Transient,
+        }
+    }
+}
+
+/// What is known of a failure, as documents show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The HTTP status, if there was an answer.
+    pub http_status: Option<u16>,
+    /// Snyk's code, such as `SNYK-OPENAPI-0004`.
+    pub code: Option<Text>,
+    /// A few words.
+    pub title: Option<Text>,
+    /// A sentence or more.
+    pub detail: Option<Text>,
+    /// The `snyk-request-id` of the answer, by which Snyk's support can find it.
+    pub request_id: Option<Text>,
+}
+
+impl Problem {
+    /// A problem that is no HTTP answer, in our own words.
+    #[must_use]
+    pub fn new(title: &str, detail: &str) -> Self {
+        Self { title: Some(Text::new(title)), detail: Text::non_empty(detail), ..Self::default() }
+    }
+}
+
+/// One line for people: `HTTP 404, SNYK-OPENAPI-0004: Not found: …, request id …`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.http_status.map(|status| format!("HTTP {status}"));
+        let head: Vec<String> = status.into_iter().chain(self.code.as_ref().map(Text::to_string)).collect();
+        let mut parts: Vec<&str> = Vec::new();
+        let head = head.join(", ");
+        parts.extend((!head.is_empty()).then_some(head.as_str()));
+        let detail = self.detail.as_ref();
+        parts.extend(self.title.as_ref().filter(|title| detail != Some(title)).map(Text::as_str));
+        parts.extend(detail.map(Text::as_str));
+        f.write_str(&parts.join(": "))?;
+        match &self.request_id {
+            Some(id) => write!(f, " (snyk-request-id {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_one_line() {
+        let text = |text: &str| Some(Text::new(text));
+        let problem = Problem {
+            http_status: Some(404),
+            code: text("SNYK-OPENAPI-0004"),
+            title: text("Not found"),
+            detail: text("no such export"),
+            request_id: text("3fb3"),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "HTTP 404, SNYK-OPENAPI-0004: Not found: no such export (snyk-request-id 3fb3)"
+        );
+        assert_eq!(Problem { http_status: Some(502), ..Problem::default() }.to_string(), "HTTP 502");
+        assert_eq!(Problem::new("connection refused", "").to_string(), "connection refused");
+        assert_eq!(Problem::new("same", "same").to_string(), "same");
+    }
+}

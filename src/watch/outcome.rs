@@ -1,0 +1,120 @@
+//! How a watch ends. An outcome is a result, not an error.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// A signal that asks a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    /// SIGHUP (1): the terminal is gone.
+    Hangup,
+    /// SIGINT (2): Ctrl-C.
+    Interrupt,
+    /// SIGTERM (15): what `docker stop` and every CI system send first.
+    Terminate,
+}
+
+impl Signal {
+    /// The signal's number on every Unix.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Hangup => 1,
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+        }
+    }
+
+    /// The signal's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// How a watch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The export is ready.
+    Finished,
+    /// Snyk says that the export has failed.
+    Failed,
+    /// The credential was refused.
+    Unauthorized,
+    /// The credential may not see this export.
+    Forbidden,
+    /// There is no such export for this credential.
+    NotFound,
+    /// Snyk says that the export is in conflict.
+    Conflict,
+    /// Snyk does not accept the request itself.
+    Rejected,
+    /// The export has left PENDING for something that this version does not know.
+    UnknownStatus,
+    /// The export stayed in one status for longer than the user allows.
+    Stalled,
+    /// Snyk could not be asked for longer than the user allows.
+    Unavailable,
+    /// The time limit passed.
+    TimedOut,
+    /// A signal ended the wait.
+    Interrupted(Signal),
+    /// Another export finished first (`--any`).
+    Abandoned,
+}
+
+impl Outcome {
+    /// One of each, in the order of `docs/ARCHITECTURE.md`; signals share their word.
+    pub const ALL: [Self; 13] = [
+        Self::Finished,
+        Self::Failed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Rejected,
+        Self::UnknownStatus,
+        Self::Stalled,
+        Self::Unavailable,
+        Self::TimedOut,
+        Self::Interrupted(Signal::Terminate),
+        Self::Abandoned,
+    ];
+
+    /// The word for it in documents, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+            Self::UnknownStatus => "unknown-status",
+            Self::Stalled => "stalled",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed-out",
+            Self::Interrupted(_) => "interrupted",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

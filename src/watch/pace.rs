@@ -1,0 +1,187 @@
+//! The exponential schedule of polls. The curve is the `backoff` crate's; jitter, cap and clock are ours.
+//!
+//! This is the only file that knows `backoff` (docs/ARCHITECTURE.md says what it is not trusted with): it is
+//! asked for one step of the curve at a time, with its own jitter and its own time limit switched off.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use backoff::backoff::Backoff as _;
+use backoff::exponential::ExponentialBackoff;
+
+/// An exponential schedule: each delay is `multiplier` times the one before, up to `max`, and is lengthened by
+/// a random part of itself, up to `jitter`, so that many who wait do not ask in step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    initial: Duration,
+    multiplier: f64,
+    max: Duration,
+    jitter: f64,
+}
+
+/// Where a pace stands: the next delay before jitter. This is all that must be kept to go on with it later.
+pub type Position = Option<Duration>;
+
+/// A pace that cannot be kept.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PaceError {
+    /// The first delay is longer than the longest.
+    #[error("initial-interval ({}) is above max-interval ({})",
+        humantime::format_duration(*initial), humantime::format_duration(*max))]
+    InitialAboveMax {
+        /// The first delay.
+        initial: Duration,
+        /// The longest delay.
+        max: Duration,
+    },
+    /// A pause of nothing would ask without end.
+    #[error("initial-interval ({}) is below 1ms", humantime::format_duration(*.0))]
+    TooShort(Duration),
+    /// The delays would shrink, or are no number.
+    #[error("multiplier ({0}) is not a number of at least 1")]
+    Multiplier(f64),
+    /// Jitter is a part of the delay.
+    #[error("jitter ({0}) is not a number from 0 to 1")]
+    Jitter(f64),
+}
+
+impl Pace {
+    /// A pace of these values.
+    ///
+    /// # Errors
+    ///
+    /// When the values contradict each other or would ask without a pause.
+    pub fn new(initial: Duration, multiplier: f64, max: Duration, jitter: f64) -> Result<Self, PaceError> {
+        if initial < Duration::from_millis(1) {
+            return Err(PaceError::TooShort(initial));
+        }
+        if initial > max {
+            return Err(PaceError::InitialAboveMax { initial, max });
+        }
+        if !(multiplier.is_finite() && multiplier >= 1.0) {
+            return Err(PaceError::Multiplier(multiplier));
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(PaceError::Jitter(jitter));
+        }
+        Ok(Self { initial, multiplier, max, jitter })
+    }
+
+    /// The delay at `position`, jitter included; `position` moves on by one step.
+    pub fn next(&self, position: &mut Position, rng: &mut fastrand::Rng) -> Duration {
+        let mut curve = ExponentialBackoff {
+            current_interval: position.unwrap_or(self.initial),
+            initial_interval: self.initial,
+            randomization_factor: 0.0,
+            multiplier: self.multiplier,
+            max_interval: self.max,
+            start_time: *FROZEN,
+            max_elapsed_time: None,
+            clock: FrozenClock,
+        };
+        // Without a time limit of its own the curve never ends. It draws a random number here even though its
+        // factor is 0: the one draw that does not come from `rng`, and that changes nothing.
+        let delay = curve.next_backoff().unwrap_or(self.max);
+        *position = Some(curve.current_interval);
+        lengthen(delay, self.jitter, rng)
+    }
+}
+
+/// `delay` with up to `share` of it added.
+pub(super) fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
+    let longer = delay.as_secs_f64() * (1.0 + share * rng.f64());
+    Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX).max(delay)
+}
+
+/// A clock that stands still, since the time that passes is none of the curve's business.
+struct FrozenClock;
+
+static FROZEN: LazyLock<Instant> = LazyLock::new(frozen);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "backoff wants an Instant, and there is no other way to make one"
+)]
+fn frozen() -> Instant {
+    Instant::now()
+}
+
+impl backoff::Clock for FrozenClock {
+    fn now(&self) -> Instant {
+        *FROZEN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn delays(pace: &Pace, count: usize) -> Vec<u128> {
+        let (mut position, mut rng) = (None, fastrand::Rng::with_seed(7));
+        (0..count).map(|_| pace.next(&mut position, &mut rng).as_millis()).collect()
+    }
+
+    #[test]
+    fn grows_to_its_cap_and_stays() {
+        let pace = Pace::new(MS * 1000, 2.0, MS * 30_000, 0.0).unwrap();
+        assert_eq!(delays(&pace, 8), [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+        let fixed = Pace::new(MS * 10, 1.0, MS * 10, 0.0).unwrap();
+        assert_eq!(delays(&fixed, 3), [10, 10, 10]);
+    }
+
+    #[test]
+    fn keeps_the_promise_of_half_a_second_plus_a_tenth() {
+        let pace = Pace::new(MS * 500, 1.1, MS * 30_000, 0.0).unwrap();
+        let (mut waited, mut position, mut rng) = (Duration::ZERO, None, fastrand::Rng::new());
+        for _ in 0..200 {
+            let delay = pace.next(&mut position, &mut rng);
+            assert!(delay <= MS * 501 + waited / 10, "{delay:?} after {waited:?}");
+            waited += delay;
+        }
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_kept() {
+        let error = |initial, multiplier, max, jitter| {
+            Pace::new(MS * initial, multiplier, MS * max, jitter).unwrap_err().to_string()
+        };
+        assert_eq!(error(60_000, 1.1, 30_000, 0.1), "initial-interval (1m) is above max-interval (30s)");
+        assert_eq!(error(0, 1.1, 30_000, 0.1), "initial-interval (0s) is below 1ms");
+        assert_eq!(error(1, 0.5, 30_000, 0.1), "multiplier (0.5) is not a number of at least 1");
+        assert_eq!(error(1, f64::NAN, 30_000, 0.1), "multiplier (NaN) is not a number of at least 1");
+        assert_eq!(error(1, 1.1, 30_000, 1.5), "jitter (1.5) is not a number from 0 to 1");
+    }
+
+    proptest! {
+        #[test]
+        fn stays_within_its_bounds(
+            initial in 1_u32..100_000, span in 0_u32..1_000_000, multiplier in 1.0..10.0, jitter in 0.0..=1.0, seed: u64,
+        ) {
+            let (low, high) = (MS * initial, MS * (initial + span));
+            let pace = Pace::new(low, multiplier, high, jitter).unwrap();
+            let (mut position, mut rng) = (None, fastrand::Rng::with_seed(seed));
+            let mut last = Duration::ZERO;
+            for _ in 0..100 {
+                let delay = pace.next(&mut position, &mut rng);
+                prop_assert!(delay >= low && delay <= high.mul_f64(1.0 + jitter) + MS);
+                prop_assert!(position.unwrap() >= last && position.unwrap() <= high);
+                last = position.unwrap();
+            }
+        }
+
+        #[test]
+        fn goes_on_from_a_kept_position(steps in 0_usize..60) {
+            let pace = Pace::new(MS * 500, 1.1, MS * 30_000, 0.0).unwrap();
+            let (mut position, mut rng) = (None, fastrand::Rng::new());
+            for _ in 0..steps {
+                pace.next(&mut position, &mut rng);
+            }
+            let mut kept = position.map(|interval| Duration::from_nanos(interval.as_nanos().try_into().unwrap()));
+            prop_assert_eq!(pace.next(&mut kept, &mut rng), pace.next(&mut position, &mut rng));
+        }
+    }
+}
