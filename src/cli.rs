@@ -23,9 +23,20 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 finished · 1 our own failure · 2 bad arguments or settings · 3 the export failed · 4 unauthorized, forbidden
-  5 not found · 6 conflict · 7 rejected · 8 unknown status · 9 stalled · 69 unavailable · 75 still in progress
-  (status) · 124 timed out · 129, 130, 143 interrupted";
+  0    finished
+  1    an unforeseen failure of snyk-export itself
+  2    bad arguments or settings
+  3    failed: Snyk says that the export has failed
+  4    unauthorized, forbidden
+  5    not-found
+  6    conflict
+  7    rejected: Snyk does not accept the request
+  8    unknown-status
+  9    stalled: longer in one status than --max-in-progress allows
+  69   unavailable: no answer for longer than --max-outage
+  75   status: still in progress
+  124  timed-out: --max-wait passed
+  129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM";
 
 // The flags that stand before or after the command.
 #[derive(Debug, Args)]

@@ -92,7 +92,8 @@ impl Api {
 
     fn rest_url(&self, path: &str, version: &str) -> Url {
         let mut url = self.with_path(&format!("/rest{path}"));
-        url.query_pairs_mut().append_pair("version", version);
+        // Not as a form would: `~` is no reserved character, and Snyk writes it as it is.
+        url.set_query(Some(&format!("version={version}")));
         url
     }
 
@@ -234,7 +235,7 @@ mod tests {
         assert_eq!(
             api.status_url(&export, "2024-05-10~experimental").as_str(),
             "http://[::1]/snyk/rest/orgs/11111111-2222-4333-8444-555555555555/jobs/export/\
-             7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b?version=2024-05-10%7Eexperimental"
+             7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b?version=2024-05-10~experimental"
         );
         assert!(api.results_url(&export, "x").as_str().contains("/export/7f2c"));
         assert_eq!(api.token_url().as_str(), "http://[::1]/snyk/oauth2/token");
