@@ -1,1 +1,243 @@
+//! Whole timelines, under tokio's paused clock with a scripted poller: never with reqwest, whose timeouts fire
+//! at once there.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use super::*;
+use crate::export::{Scope, Status};
+use crate::watch::observation::Report;
+use crate::watch::outcome::Outcome;
+use crate::watch::pace::Pace;
+
+/// An answer, and how long it takes to come.
+type Scripted = (u64, Observation);
+
+/// Plays a script, then PENDING for ever; notes when each poll came, in milliseconds since the start.
+struct Script {
+    clock: Clock,
+    start: crate::moment::Moment,
+    answers: RefCell<VecDeque<Scripted>>,
+    polled_at: RefCell<Vec<u64>>,
+}
+
+impl Script {
+    fn new(answers: impl IntoIterator<Item = Scripted>) -> Self {
+        let clock = Clock::start();
+        let answers = RefCell::new(answers.into_iter().collect());
+        Self { clock, start: clock.now(), answers, polled_at: RefCell::default() }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.clock.now().since(self.start).as_millis()).unwrap()
+    }
+}
+
+impl Poller for Script {
+    async fn poll(&self, _: &ExportRef) -> Observation {
+        self.polled_at.borrow_mut().push(self.elapsed());
+        let next = self.answers.borrow_mut().pop_front();
+        let (takes, observation) = next.unwrap_or_else(|| (0, status("PENDING")));
+        tokio::time::sleep(Duration::from_millis(takes)).await;
+        observation
+    }
+}
+
+fn status(word: &str) -> Observation {
+    let status = Status::new(word).unwrap();
+    let report = Report { status, created: None, row_count: None, results: None, error: None };
+    Observation { answer: Answer::Status(report), hint: None }
+}
+
+fn http(code: u16) -> Observation {
+    let problem = Problem { http_status: Some(code), ..Problem::default() };
+    let failure = Failure { kind: FailureKind::of_http_status(code), problem };
+    Observation { answer: Answer::Failure(failure), hint: None }
+}
+
+/// The defaults of the design without jitter.
+fn policy() -> Policy {
+    let pace = |initial, multiplier, max| {
+        Pace::new(Duration::from_millis(initial), multiplier, Duration::from_secs(max), 0.0).unwrap()
+    };
+    Policy {
+        pace: pace(500, 1.1, 30),
+        retry: pace(1000, 2.0, 30),
+        throttle: pace(5000, 2.0, 60),
+        max_wait: Some(Duration::from_secs(50 * 60)),
+        max_outage: Some(Duration::from_secs(10 * 60)),
+        request_timeout: Duration::from_secs(30),
+        not_found_grace: Duration::ZERO,
+        retry_conflict: false,
+        certificate_is_final: true,
+        vocabulary: crate::export::Vocabulary::default(),
+        max_in_progress: Vec::new(),
+    }
+}
+
+fn exports(count: u128) -> Vec<ExportRef> {
+    let id = uuid::Uuid::from_u128;
+    (0..count).map(|n| ExportRef { scope: Scope::Group, scope_id: id(1), export_id: id(n) }).collect()
+}
+
+/// Follows `count` exports and returns the names of the events and the endings.
+async fn run(
+    script: &Script,
+    policy: &Policy,
+    count: u128,
+    concurrency: usize,
+) -> (Vec<&'static str>, Vec<Ending>) {
+    let mut store = MemoryStore::default();
+    for export in exports(count) {
+        store.add(export, script.clock.now());
+    }
+    let (mut names, mut endings) = (Vec::new(), Vec::new());
+    let mut runner = Runner {
+        store: &mut store,
+        poller: script,
+        policy,
+        clock: script.clock,
+        concurrency,
+        rng: fastrand::Rng::with_seed(1),
+    };
+    runner
+        .run_until_idle(|event| {
+            names.push(event.name());
+            if let Event::Finished(ending) = event {
+                endings.push(ending.clone());
+            }
+            ControlFlow::Continue(())
+        })
+        .await;
+    assert_eq!(store.unfinished().count(), 0);
+    (names, endings)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_pace_grows_by_a_tenth() {
+    let mut answers: Vec<Scripted> = (0..8).map(|_| (0, status("PENDING"))).collect();
+    answers.push((0, status("FINISHED")));
+    let script = Script::new(answers);
+    let (names, endings) = run(&script, &policy(), 1, 64).await;
+    // 500 ms, then each pause a tenth longer; tokio's timers round up to whole milliseconds.
+    let expected: [u64; 9] = [0, 500, 1050, 1655, 2321, 3053, 3858, 4744, 5718];
+    let polled = script.polled_at.borrow();
+    let close = polled.iter().zip(expected).all(|(polled, wanted)| polled.abs_diff(wanted) <= 9);
+    assert!(close && polled.len() == expected.len(), "{polled:?}");
+    assert_eq!(names, [&["watch.status_changed"][..], &["watch.polled"; 7], &["watch.finished"]].concat());
+    assert_eq!(endings[0].outcome, Outcome::Finished);
+    assert_eq!(endings[0].watch.progress.polls(), 9);
+    assert!(endings[0].late_at_most().unwrap() <= Duration::from_millis(980));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_retried_at_their_own_pace() {
+    let script = Script::new([
+        (0, status("PENDING")),
+        (0, http(503)),
+        (0, http(502)),
+        (0, http(500)),
+        (0, status("PENDING")),
+        (0, status("FINISHED")),
+    ]);
+    let (names, _) = run(&script, &policy(), 1, 64).await;
+    // 500 ms of the main pace, 1 + 2 + 4 s of the other, then the second step of the main pace.
+    let expected: [u64; 6] = [0, 500, 1500, 3500, 7500, 8050];
+    let polled = script.polled_at.borrow();
+    assert!(polled.iter().zip(expected).all(|(polled, wanted)| polled.abs_diff(wanted) <= 6), "{polled:?}");
+    assert_eq!(names[1..4], ["watch.retrying"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_hangs_is_given_up() {
+    let script = Script::new([(3_600_000, status("PENDING")), (0, status("FINISHED"))]);
+    let (names, endings) = run(&script, &policy(), 1, 64).await;
+    let polled = script.polled_at.borrow();
+    assert!(polled[1].abs_diff(31_000) <= 5, "{polled:?}");
+    assert_eq!(names, ["watch.retrying", "watch.finished"]);
+    assert_eq!(endings[0].outcome, Outcome::Finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_poll_starts_at_the_deadline_and_gets_a_second() {
+    let limited = Policy { max_wait: Some(Duration::from_secs(2)), ..policy() };
+    let mut answers: Vec<Scripted> = (0..4).map(|_| (0, status("PENDING"))).collect();
+    answers.push((3_600_000, status("FINISHED")));
+    let script = Script::new(answers);
+    let (_, endings) = run(&script, &limited, 1, 64).await;
+    assert!(script.polled_at.borrow()[4].abs_diff(2000) <= 1);
+    assert!(script.elapsed().abs_diff(3000) <= 2, "{}", script.elapsed());
+    assert_eq!(endings[0].outcome, Outcome::TimedOut);
+    assert_eq!(
+        endings[0].watch.progress.problem().unwrap().to_string(),
+        "request timed out: no complete answer within 1s"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_in_flight_at_the_deadline_is_the_last_and_may_still_decide() {
+    let limited = Policy { max_wait: Some(Duration::from_secs(1)), ..policy() };
+    let script = Script::new([(0, status("PENDING")), (1200, status("FINISHED"))]);
+    let (_, endings) = run(&script, &limited, 1, 64).await;
+    assert_eq!(endings[0].outcome, Outcome::Finished);
+    let script = Script::new([(0, status("PENDING")), (1600, status("FINISHED"))]);
+    let (_, endings) = run(&script, &limited, 1, 64).await;
+    assert_eq!(endings[0].outcome, Outcome::TimedOut);
+    assert_eq!(script.polled_at.borrow().len(), 2);
+    assert!(script.elapsed().abs_diff(2000) <= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_limits_it_goes_on_for_days() {
+    let endless = Policy { max_wait: None, max_outage: None, ..policy() };
+    let mut answers: Vec<Scripted> = (0..20_000).map(|_| (0, status("PENDING"))).collect();
+    answers.push((0, status("ERRORED")));
+    let script = Script::new(answers);
+    let (_, endings) = run(&script, &endless, 1, 64).await;
+    assert_eq!(endings[0].outcome, Outcome::Failed);
+    assert!(script.elapsed() > 6 * 24 * 3_600_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_exports_are_followed_side_by_side_within_the_concurrency() {
+    let answers = (0..30).map(|_| (1000, status("FINISHED")));
+    let script = Script::new(answers);
+    let (_, endings) = run(&script, &policy(), 30, 10).await;
+    assert_eq!(endings.len(), 30);
+    assert!(script.elapsed().abs_diff(3000) <= 5, "{}", script.elapsed());
+    let order: Vec<u128> = endings.iter().map(|ending| ending.watch.export.export_id.as_u128()).collect();
+    assert!(order[..10].iter().all(|id| *id < 10), "the longest-due go first: {order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_may_break_off() {
+    let script = Script::new([(0, status("FINISHED"))]);
+    let mut store = MemoryStore::default();
+    for export in exports(3) {
+        store.add(export, script.clock.now());
+    }
+    let policy = policy();
+    let mut runner = Runner {
+        store: &mut store,
+        poller: &script,
+        policy: &policy,
+        clock: script.clock,
+        concurrency: 1,
+        rng: fastrand::Rng::new(),
+    };
+    runner.run_until_idle(|_| ControlFlow::Break(())).await;
+    assert_eq!(store.unfinished().count(), 2);
+    assert_eq!(script.polled_at.borrow().len(), 1);
+}
+
+#[test]
+fn an_export_is_watched_once() {
+    let mut store = MemoryStore::default();
+    let now = crate::moment::Moment::from_unix(Duration::ZERO);
+    assert!(store.add(exports(1)[0], now).is_some());
+    assert!(store.add(exports(1)[0], now).is_none());
+    let (id, _) = store.claim_due(now, Duration::from_secs(5)).unwrap();
+    assert!(store.claim_due(now, Duration::from_secs(5)).is_none(), "a claimed watch is hidden");
+    let later = now.plus(Duration::from_secs(5));
+    assert_eq!(store.claim_due(later, Duration::from_secs(5)).unwrap().0, id, "until its lease runs out");
+}
