@@ -1,3 +1,4 @@
 //! Tests from outside, all in one binary: linking once is enough.
 
+mod docs;
 mod simulator;

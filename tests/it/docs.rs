@@ -1,0 +1,114 @@
+//! What the documents say, compared with what the code does.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use snyk_export::event::Event;
+use snyk_export::exit::ExitCode;
+use snyk_export::watch::outcome::{Outcome, Signal};
+
+const README: &str = include_str!("../../README.md");
+const LOGGING: &str = include_str!("../../docs/LOGGING.md");
+
+#[test]
+fn the_readme_lists_every_outcome_with_its_exit_code() {
+    let coded = Outcome::ALL.into_iter().filter(|outcome| !matches!(outcome, Outcome::Interrupted(_)));
+    let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].map(Outcome::Interrupted);
+    let in_code: BTreeSet<(u8, String)> =
+        coded.chain(signals).filter_map(|o| Some((ExitCode::of(o)?.code(), format!("`{o}`")))).collect();
+    let without_outcome = [ExitCode::UNFORESEEN, ExitCode::USAGE, ExitCode::IN_PROGRESS];
+    let in_code: BTreeSet<_> =
+        in_code.into_iter().chain(without_outcome.map(|code| (code.code(), String::new()))).collect();
+    let in_readme: BTreeSet<_> = rows(README, "## Exit codes")
+        .into_iter()
+        .map(|row| (row[0].parse().expect("a number"), row[1].clone()))
+        .collect();
+    assert_eq!(in_readme, in_code);
+}
+
+#[test]
+fn the_help_lists_the_same_exit_codes() {
+    let help = output(&["--help"]);
+    for row in rows(README, "## Exit codes") {
+        let help = help.split("Exit codes:").nth(1).expect("a list of exit codes");
+        assert!(
+            help.split(|char: char| !char.is_ascii_digit()).any(|word| word == row[0]),
+            "{} is missing",
+            row[0]
+        );
+    }
+}
+
+#[test]
+fn the_logging_page_lists_every_event() {
+    let listed: Vec<String> =
+        rows(LOGGING, "## Events").into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let in_code: BTreeSet<&str> = Event::NAMES.into_iter().collect();
+    assert_eq!(listed.iter().map(String::as_str).collect::<BTreeSet<_>>(), in_code);
+}
+
+#[test]
+fn the_settings_in_the_readme_are_valid() {
+    let toml = block(README, "toml");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("settings.toml");
+    std::fs::write(&path, toml).expect("a file");
+    let run = Command::new(env!("CARGO_BIN_EXE_snyk-export")).args(["wait", "--config"]).arg(&path).output();
+    let stderr = String::from_utf8(run.expect("a run").stderr).expect("text");
+    assert!(stderr.starts_with("error: no export"), "the settings should be read before that: {stderr}");
+}
+
+#[test]
+fn the_set_up_is_two_commands() {
+    let commands: Vec<&str> =
+        README.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert_eq!(commands, ["cargo run -- demo", "cargo test"]);
+}
+
+#[test]
+fn every_flag_in_the_readme_exists() {
+    let help = output(&["wait", "--help"]) + &output(&["simulate", "--help"]);
+    let cargo = ["--path", "--profile"];
+    let words = README.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
+    let is_flag =
+        |word: &&str| word.starts_with("--") && word.contains(char::is_alphabetic) && !cargo.contains(word);
+    for flag in words.filter(is_flag) {
+        let known = [' ', '\n', '[', ','].iter().any(|end| help.contains(&format!("{flag}{end}")));
+        assert!(known, "{flag}");
+    }
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    for (page, folder) in [(README, "."), (LOGGING, "docs"), (include_str!("../../CONTRIBUTING.md"), ".")] {
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(link);
+            assert!(path.exists(), "{link}");
+        }
+    }
+}
+
+fn output(args: &[&str]) -> String {
+    let run = Command::new(env!("CARGO_BIN_EXE_snyk-export")).args(args).output().expect("a run");
+    String::from_utf8(run.stdout).expect("text")
+}
+
+/// The cells of the first table below a heading, without its head.
+fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let section = page.split(heading).nth(1).expect("the heading");
+    let lines =
+        section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    let rows: Vec<Vec<String>> = lines.skip(2).map(cells).collect();
+    assert!(!rows.is_empty(), "{heading} has a table");
+    rows
+}
+
+/// The first fenced block of a language.
+fn block<'a>(page: &'a str, language: &str) -> &'a str {
+    let start = page.split(&format!("```{language}\n")).nth(1).expect("a block");
+    start.split("\n```").next().expect("its end")
+}
