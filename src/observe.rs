@@ -11,7 +11,6 @@ use std::time::Duration;
 pub use self::closing::Surroundings;
 pub use self::progress::ProgressLine;
 
-use self::closing::rounded;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::export::ExportRef;
@@ -61,33 +60,34 @@ impl Observer {
     /// Tells of an event.
     pub fn event(&mut self, event: &Event<'_>) {
         let now = self.clock.now();
+        let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
         let said = match event {
             Event::Finished(ending) => {
                 let advice = closing::advice(ending, &self.surroundings);
                 if self.structured {
-                    log::write(event, advice.as_deref());
+                    log::write(event, true, advice.as_deref());
                 }
                 self.following.remove(&ending.watch.export);
                 true
             }
             Event::Added { watch } => {
-                log::write(event, None);
+                log::write(event, names_export, None);
                 self.followed += 1;
                 self.note(watch, None, Duration::ZERO, now);
                 true
             }
             Event::Polled { watch, delay } => {
-                log::write(event, None);
+                log::write(event, names_export, None);
                 self.note(watch, None, *delay, now);
                 false
             }
             Event::StatusChanged { watch, delay, .. } => {
-                log::write(event, None);
+                log::write(event, names_export, None);
                 self.note(watch, None, *delay, now);
                 true
             }
             Event::Retrying { watch, failure, delay } => {
-                log::write(event, None);
+                log::write(event, names_export, None);
                 self.note(watch, Some(failure.problem.to_string()), *delay, now);
                 true
             }
@@ -158,18 +158,19 @@ impl Observer {
             parts.push(format!("{done} of {} ended", self.followed));
         }
         parts.push(if next.failing { format!("retrying: {}", next.status) } else { next.status.clone() });
-        parts.push(format!("waited {}", rounded(whole_seconds(now.since(next.started_at)))));
+        parts.push(format!("waited {}", seconds(now.since(next.started_at))));
         parts.push(format!("polls {}", self.polls()));
-        parts.push(format!("next in {}", rounded(whole_seconds(next.next_poll_at.since(now)))));
+        parts.push(format!("next in {}", seconds(next.next_poll_at.since(now))));
         if let Some(deadline) = self.deadline {
-            parts.push(format!("{} left", rounded(whole_seconds(deadline.since(now)))));
+            parts.push(format!("{} left", seconds(deadline.since(now))));
         }
         self.line.draw(parts.join(" · "));
     }
 }
 
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs())
+/// Whole seconds, so that the line does not flicker.
+fn seconds(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
 /// Calls `tick` for ever, each time after as long as it said.

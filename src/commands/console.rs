@@ -116,10 +116,12 @@ impl Console {
     }
 
     /// Data on standard output. A reader that has gone away has read enough.
-    #[expect(clippy::unused_self, reason = "data goes through the console like everything that is written")]
     pub(super) fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
-        let mut output = std::io::stdout().lock();
-        match output.write_all(bytes).and_then(|()| output.flush()) {
+        let written = self.line.aside(|| {
+            let mut output = std::io::stdout().lock();
+            output.write_all(bytes).and_then(|()| output.flush())
+        });
+        match written {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
             _ => Ok(()),
         }

@@ -103,12 +103,31 @@ fn unavailable(ending: &Ending, api: &str, go_on: &str) -> String {
     format!("{api} could not be reached or did not answer; {go_on}")
 }
 
-/// A duration for people: whole seconds from ten seconds on, else with what matters of the rest.
+/// A duration for people: as exact as it matters at its length.
 pub(super) fn rounded(duration: Duration) -> String {
-    let rounded = match duration.as_millis() {
-        ..1_000 => Duration::from_millis(duration.as_millis() as u64),
-        1_000..10_000 => Duration::from_millis(duration.as_millis() as u64 / 100 * 100),
-        _ => Duration::from_secs(duration.as_secs()),
-    };
-    humantime::format_duration(rounded).to_string()
+    match duration.as_millis() {
+        ms @ ..1_000 => format!("{ms}ms"),
+        1_000..10_000 => format!("{:.1}s", duration.as_secs_f64()),
+        _ => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_as_exact_as_it_matters() {
+        let rows = [
+            (0, "0ms"),
+            (525, "525ms"),
+            (1_000, "1.0s"),
+            (8_149, "8.1s"),
+            (10_999, "10s"),
+            (151_200, "2m 31s"),
+        ];
+        for (ms, text) in rows {
+            assert_eq!(rounded(Duration::from_millis(ms)), text);
+        }
+    }
 }

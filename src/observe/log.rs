@@ -10,11 +10,12 @@ use crate::text::Text;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// Writes an event to the log. What ended badly comes with `advice` on what to do.
-pub(super) fn write(event: &Event<'_>, advice: Option<&str>) {
+/// Writes an event to the log. People who wait for one export know its id, and are not told each time; what ended
+/// badly comes with `advice` on what to do.
+pub(super) fn write(event: &Event<'_>, names_export: bool, advice: Option<&str>) {
     let name = event.name();
     let watch = event.watch();
-    let id = tracing::field::display(watch.export.export_id);
+    let id = names_export.then(|| tracing::field::display(watch.export.export_id));
     let poll = watch.progress.polls();
     let status = watch.progress.status().map(|status| status.as_str());
     match event {

@@ -46,9 +46,13 @@ impl ProgressLine {
 
     /// Writes to standard error above the line. That nobody reads any more is no error of ours.
     pub fn write_above(&self, bytes: &[u8]) {
-        let write = || {
+        self.aside(|| {
             let _ = std::io::stderr().lock().write_all(bytes);
-        };
+        });
+    }
+
+    /// Takes the line away for as long as `write` writes to what may be the same terminal.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some(bar) => bar.suspend(write),
             None => write(),
