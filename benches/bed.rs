@@ -1,0 +1,184 @@
+//! What the benchmarks run against, and how they run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use snyk_export::simulator::{Exchange, Scenario, Simulator};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Runtime;
+
+/// The program, built with the profile of the artefact.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_snyk-export");
+
+const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"FINISHED","row_count":0,"results":[]}}}"#;
+
+/// An API on loopback.
+pub(crate) struct Bed {
+    url: String,
+    simulator: Option<Simulator>,
+    ca: Option<PathBuf>,
+    directory: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Bed {
+    /// The simulator, playing a scenario.
+    pub(crate) fn http(scenario: &str) -> Self {
+        let runtime = runtime();
+        let scenario = Scenario::from_toml(scenario).expect("a scenario");
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let simulator = runtime.block_on(Simulator::start(address, scenario, |_| {})).expect("a simulator");
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { url: simulator.base_url(), simulator: Some(simulator), ca: None, directory, _runtime: runtime }
+    }
+
+    /// A TLS server that answers FINISHED to everything.
+    pub(crate) fn https() -> Self {
+        let runtime = runtime();
+        let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, key.cert.pem()).expect("a file");
+        let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(Arc::new(
+            tokio_rustls::rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .expect("TLS versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![key.cert.der().clone()],
+            tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der())
+                .expect("a key"),
+        )
+        .expect("a certificate");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(answer(acceptor.clone(), socket));
+            }
+        });
+        Self {
+            url: format!("https://localhost:{port}"),
+            simulator: None,
+            ca: Some(ca),
+            directory,
+            _runtime: runtime,
+        }
+    }
+
+    /// The API's base.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The certificate to trust, as PEM, where there is TLS.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
+    /// What was answered so far.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.simulator.as_ref().map(Simulator::exchanges).unwrap_or_default()
+    }
+
+    /// Our program against this API.
+    pub(crate) fn ours(&self, args: &[&str]) -> Run {
+        let mut run = self.other(PROGRAM, args);
+        run.env = vec![("SNYK_API".to_owned(), self.url.clone()), ("SNYK_TOKEN".to_owned(), "x".to_owned())];
+        if let Some(ca) = &self.ca {
+            run.env.push(("SNYK_EXPORT_CA_CERT".to_owned(), ca.display().to_string()));
+        }
+        run
+    }
+
+    /// Another program.
+    pub(crate) fn other(&self, program: &str, args: &[&str]) -> Run {
+        Run {
+            program: program.to_owned(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: Vec::new(),
+            home: self.directory.path().to_owned(),
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+async fn answer(acceptor: tokio_rustls::TlsAcceptor, socket: tokio::net::TcpStream) {
+    let Ok(mut stream) = acceptor.accept(socket).await else { return };
+    let mut request = [0; 4096];
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{FINISHED}",
+        FINISHED.len()
+    );
+    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+        if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A program with its arguments.
+pub(crate) struct Run {
+    program: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    home: PathBuf,
+}
+
+impl Run {
+    fn command(&self, program: &str, before: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(before).args(&self.args).env("HOME", &self.home).envs(self.env.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The wall time in milliseconds; nothing if the program is not there or fails.
+    pub(crate) fn time(&self) -> Option<f64> {
+        let start = now();
+        let status = self.command(&self.program, &[]).status().ok()?;
+        status.success().then(|| start.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// The peak memory in KiB, by GNU time.
+    pub(crate) fn peak_kib(&self) -> Option<f64> {
+        let mut command = self.command("/usr/bin/time", &["-f", "%M", &self.program]);
+        let output = command.stderr(Stdio::piped()).output().ok()?;
+        String::from_utf8(output.stderr).ok()?.lines().last()?.trim().parse().ok()
+    }
+
+    /// The CPU time of the whole run, as the kernel counts it for its one thread (nanoseconds in `schedstat`).
+    pub(crate) fn cpu_until_end(&self) -> Duration {
+        let mut child = self.command(&self.program, &[]).spawn().expect("a run");
+        let path = format!("/proc/{}/schedstat", child.id());
+        let mut busy = Duration::ZERO;
+        while child.try_wait().expect("a state").is_none() {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Some(nanos) =
+                text.split(' ').next().and_then(|text| text.parse().ok()).filter(|nanos| *nanos > 0)
+            {
+                busy = Duration::from_nanos(nanos);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        busy
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The median; not a number where there is nothing.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

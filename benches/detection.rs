@@ -1,0 +1,113 @@
+//! How soon the end of an export is seen, and for how many requests: our default pace beside those of others.
+//!
+//! Virtual time and pure rules, so that the figures are the same on every machine. Durations are drawn
+//! log-uniformly from 5 s to 2 h. Fails if a listed policy is better in both at once.
+//!
+//! `cargo bench --bench detection`
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use snyk_export::watch::pace::{Pace, Position};
+
+const DRAWS: usize = 20_000;
+const SHORTEST: f64 = 5.0;
+const LONGEST: f64 = 2.0 * 60.0 * 60.0;
+
+/// A policy gives the pause after the n-th poll (from 0), in seconds.
+type Policy = Box<dyn FnMut(u32, &mut fastrand::Rng) -> f64>;
+
+struct Row {
+    name: &'static str,
+    requests: f64,
+    lag: f64,
+    lag_p95: f64,
+    relative_lag: f64,
+}
+
+fn main() -> ExitCode {
+    let rows: Vec<Row> = policies().into_iter().map(|(name, policy)| measure(name, policy)).collect();
+    print(&rows);
+    let (ours, others) = rows.split_first().expect("our own row comes first");
+    let better: Vec<&str> = others
+        .iter()
+        .filter(|row| row.requests < ours.requests && row.lag < ours.lag)
+        .map(|row| row.name)
+        .collect();
+    if better.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("better in both at once: {}", better.join(", "));
+    ExitCode::FAILURE
+}
+
+fn policies() -> Vec<(&'static str, Policy)> {
+    let fixed = |seconds: f64| -> Policy { Box::new(move |_, _| seconds) };
+    let doubling = |first: f64, last: f64| -> Policy { Box::new(move |n, _| exponential(first, last, n)) };
+    // As Smithy's waiters draw it: anything between the least pause and the exponential one.
+    let full_jitter = |first: f64, last: f64| -> Policy {
+        Box::new(move |n, rng| first + (exponential(first, last, n) - first) * rng.f64())
+    };
+    vec![
+        ("snyk-export", ours()),
+        ("fixed 5 s", fixed(5.0)),
+        ("fixed 15 s", fixed(15.0)),
+        ("fixed 30 s", fixed(30.0)),
+        ("wait4x, 2 to 5 s × 2", doubling(2.0, 5.0)),
+        ("AWS (Smithy), 2 to 120 s, full jitter", full_jitter(2.0, 120.0)),
+        ("Google LRO, 1 to 60 s × 2", doubling(1.0, 60.0)),
+        ("curl --retry, 1 to 600 s × 2", doubling(1.0, 600.0)),
+    ]
+}
+
+fn exponential(first: f64, last: f64, n: u32) -> f64 {
+    (first * 2_f64.powi(n.min(40) as i32)).min(last)
+}
+
+/// The defaults of `config/default.toml`.
+fn ours() -> Policy {
+    let pace = Pace::new(Duration::from_millis(500), 1.1, Duration::from_secs(30), 0.1)
+        .expect("the defaults are valid");
+    let mut position: Position = None;
+    Box::new(move |n, rng| {
+        if n == 0 {
+            position = None;
+        }
+        pace.next(&mut position, rng).as_secs_f64()
+    })
+}
+
+fn measure(name: &'static str, mut policy: Policy) -> Row {
+    let mut rng = fastrand::Rng::with_seed(2026);
+    let (mut requests, mut lags, mut relative_lag) = (0_u64, Vec::with_capacity(DRAWS), 0.0);
+    for _ in 0..DRAWS {
+        let duration = SHORTEST * (LONGEST / SHORTEST).powf(rng.f64());
+        let (mut now, mut n) = (0.0, 0);
+        while now < duration {
+            now += policy(n, &mut rng);
+            n += 1;
+        }
+        requests += u64::from(n) + 1;
+        lags.push(now - duration);
+        relative_lag += (now - duration) / duration;
+    }
+    lags.sort_by(f64::total_cmp);
+    let draws = DRAWS as f64;
+    Row {
+        name,
+        requests: requests as f64 / draws,
+        lag: lags.iter().sum::<f64>() / draws,
+        lag_p95: lags[DRAWS * 95 / 100],
+        relative_lag: relative_lag / draws,
+    }
+}
+
+fn print(rows: &[Row]) {
+    println!("| policy | requests, mean | lag, mean | lag, p95 | lag / duration, mean |");
+    println!("|---|---|---|---|---|");
+    for Row { name, requests, lag, lag_p95, relative_lag } in rows {
+        println!("| {name} | {requests:.1} | {lag:.2} s | {lag_p95:.1} s | {:.1} % |", relative_lag * 100.0);
+    }
+}
