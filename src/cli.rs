@@ -1,5 +1,6 @@
 //! The command line: what users type, and nothing of what it does.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,12 +9,12 @@ use uuid::Uuid;
 
 use crate::export::{ExportArg, Scope, ScopeRef, parse_id};
 use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
-use crate::settings::values::HumanDuration;
+use crate::settings::values::Pause;
 use crate::settings::{CommandLine, variable};
 
 /// Follows exports of the Snyk Analytics Export API to their end, and says truthfully how they ended.
 #[derive(Debug, Parser)]
-#[command(name = "snyk-export", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+#[command(name = "snyk-export", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -130,7 +131,7 @@ pub(crate) struct StatusArgs {
     pub(crate) output: OutputArgs,
     /// How long the poll may take
     #[arg(long, value_name = "DURATION")]
-    request_timeout: Option<HumanDuration>,
+    request_timeout: Option<Pause>,
     #[command(flatten)]
     statuses: StatusesLayer,
 }
@@ -166,8 +167,8 @@ pub(crate) struct SimulateArgs {
 }
 
 impl Cli {
-    /// What the flags say that have keys in a settings file.
-    pub(crate) fn command_line(&self) -> CommandLine {
+    /// What the flags say that have keys in a settings file; `given` are the names of those that were typed.
+    pub(crate) fn command_line(&self, given: BTreeSet<String>) -> CommandLine {
         let Global { snyk, log, config, .. } = &self.global;
         let mut flags = Flags { snyk: snyk.clone(), log: log.clone(), ..Flags::default() };
         match &self.command {
@@ -182,7 +183,7 @@ impl Cli {
             }
             Command::Simulate(_) | Command::Demo | Command::Completions { .. } | Command::Man => {}
         }
-        CommandLine { config: config.clone(), flags }
+        CommandLine { config: config.clone(), flags, given }
     }
 
     /// The command line as clap knows it, with the variable of each flag in its help.

@@ -6,21 +6,23 @@ mod simulate;
 mod status;
 mod wait;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use tokio::io::AsyncReadExt as _;
 
 use self::console::Console;
-use crate::cli::{Cli, Command, ExportsArgs};
+use crate::cli::{Cli, Command, ExportsArgs, OutputArgs};
 use crate::clock::Clock;
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
 use crate::observe::annotations::GitHubActions;
 use crate::observe::{ProgressLine, Surroundings};
 use crate::settings::exports::{Exports, MAX_INPUT};
+use crate::settings::places::given;
 use crate::settings::{Color, Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
@@ -86,62 +88,74 @@ struct Session {
 pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals) -> ExitCode {
     let clock = Clock::start();
     let early = Console::early(&args, &environment);
-    let cli = match parse(&args) {
-        Ok(cli) => cli,
+    let (cli, given) = match parse(&args, early.is_colored()) {
+        Ok(parsed) => parsed,
         Err(error) => return early.refuse(&error, clock),
     };
-    let settings = match Settings::load(cli.command_line(), environment) {
-        Ok(settings) => settings,
-        Err(error) => {
-            early.start_logging(clock);
-            early.error(&error, None);
-            return ExitCode::USAGE;
-        }
-    };
-    let console = start_logging(&cli, &settings, clock);
-    let mut session = Session { settings, clock, console, signals };
-    match dispatch(cli.command, &mut session).await {
+    match start(cli, given, environment, clock, signals).await {
         Ok(code) => code,
         Err(error) => {
-            session.console.error(&error, None);
+            // Does nothing if the settings were good enough to start it.
+            early.start_logging(clock);
+            early.error(&error, None);
             error.exit_code()
         }
     }
 }
 
-async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, CommandError> {
-    match command {
+async fn start(
+    cli: Cli,
+    given: BTreeSet<String>,
+    environment: Environment,
+    clock: Clock,
+    mut signals: Signals,
+) -> Result<ExitCode, CommandError> {
+    let environment = match &cli.command {
+        Command::Completions { shell } => return completions(*shell),
+        Command::Man => return manual(),
+        Command::Simulate(_) | Command::Demo => environment.of_speech(),
+        Command::Wait(_) | Command::Status(_) => environment,
+    };
+    let command_line = cli.command_line(given);
+    // A file may be a pipe that nobody ever writes to.
+    let loading = tokio::task::spawn_blocking(|| Settings::load(command_line, environment));
+    let loaded = signals.unless_interrupted(loading).await.map_err(CommandError::Interrupted)?;
+    let settings = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let console = start_logging(&cli, &settings, clock);
+    let session = &mut Session { settings, clock, console, signals };
+    match cli.command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
-        Command::Completions { shell } => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
-            session.console.data(&text)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man => {
-            let mut text = Vec::new();
-            let rendered = clap_mangen::Man::new(Cli::describe()).render(&mut text);
-            rendered.map_err(CommandError::Output)?;
-            session.console.data(&text)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
     }
 }
 
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode, CommandError> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
+    console::data(&text)
+}
+
+fn manual() -> Result<ExitCode, CommandError> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::describe()).render(&mut text).map_err(CommandError::Output)?;
+    console::data(&text)
+}
+
 /// The variables of the flags are added only where help is shown: naming them takes longer than parsing.
-fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
-    let parsed =
-        Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>), clap::Error> {
+    let color = if colored { ColorChoice::Auto } else { ColorChoice::Never };
+    let matches = Cli::command().color(color).try_get_matches_from(args);
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, given(&matches))));
     parsed.map_err(|error| {
         let asks_for_help = matches!(
             error.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         );
-        let described = asks_for_help.then(|| Cli::describe().try_get_matches_from(args).err()).flatten();
-        described.unwrap_or(error)
+        let described = || Cli::describe().color(color).try_get_matches_from(args).err();
+        asks_for_help.then(described).flatten().unwrap_or(error)
     })
 }
 
@@ -175,7 +189,11 @@ struct Asking {
 
 impl Asking {
     /// Checks everything that can be wrong before anything is sent.
-    async fn prepare(args: &ExportsArgs, session: &mut Session) -> Result<Self, CommandError> {
+    async fn prepare(
+        args: &ExportsArgs,
+        output: OutputArgs,
+        session: &mut Session,
+    ) -> Result<Self, CommandError> {
         let Session { settings, clock, signals, .. } = session;
         let policy = settings.policy()?;
         let wants_input = args.exports.contains(&ExportArg::StandardInput);
@@ -191,6 +209,7 @@ impl Asking {
         tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings { api: api.to_string(), credential: origin };
         let client = Client::new(api, settings.api_version(), credentials, &settings.roots()?, *clock)?;
+        let client = if output.show_urls { client.keeping_links() } else { client };
         Ok(Self { exports: found.exports, policy, client, surroundings })
     }
 }

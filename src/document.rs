@@ -74,7 +74,7 @@ impl<'a> Document<'a> {
             waited_seconds: at.since(progress.started_at()).as_millis() as f64 / 1000.0,
             polls: progress.polls(),
             timeline: progress.timeline(),
-            row_count: progress.row_count(),
+            row_count: progress.row_count().or(report.and_then(|report| report.row_count)),
             results: results.map(|parts| parts.iter().map(part).collect()),
             error: progress.problem(),
         }

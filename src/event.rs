@@ -65,6 +65,12 @@ impl Ending {
         self.at.since(self.watch.progress.started_at())
     }
 
+    /// How many rows the export has, as Snyk says.
+    #[must_use]
+    pub fn row_count(&self) -> Option<u64> {
+        self.watch.progress.row_count().or(self.report.as_ref().and_then(|report| report.row_count))
+    }
+
     /// How late at most the end of the export was seen; only an end of the export itself can be late.
     #[must_use]
     pub fn late_at_most(&self) -> Option<Duration> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 use uuid::Uuid;
 
@@ -101,7 +101,7 @@ impl FromStr for ExportArg {
     type Err = NotAnExport;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || NotAnExport(Text::new(text));
+        let error = || NotAnExport(Text::of_input(text));
         let text = text.trim();
         if text == "-" {
             return Ok(Self::StandardInput);
@@ -162,30 +162,34 @@ pub fn scope_of_link(link: &str) -> Option<ScopeRef> {
 ///
 /// The words that Snyk documents are written in capitals, whichever way they came; any other word is kept as it
 /// was sent.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub struct Status(Text);
+#[derive(Debug, Clone)]
+pub struct Status {
+    word: Text,
+    /// Whether the word is shown just as it was sent: one that is not can only look like a word that we know.
+    exact: bool,
+}
 
 impl Status {
     /// The word in `raw`, or nothing if no word is there.
     #[must_use]
     pub fn new(raw: &str) -> Option<Self> {
-        let text = Text::non_empty(raw)?;
-        let documented = DOCUMENTED.iter().flat_map(|(_, words)| *words);
-        let canonical = documented.into_iter().find(|word| word.eq_ignore_ascii_case(text.as_str()));
-        Some(Self(canonical.map_or(text, |word| Text::new(word))))
+        let word = Text::non_empty(raw)?;
+        let exact = word.as_str() == raw.trim();
+        let mut documented = DOCUMENTED.iter().flat_map(|(_, words)| *words);
+        let canonical = documented.find(|documented| exact && documented.eq_ignore_ascii_case(word.as_str()));
+        Some(Self { word: canonical.map_or(word, |word| Text::new(word)), exact })
     }
 
     /// The word.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.word.as_str()
     }
 }
 
 impl PartialEq for Status {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str().to_lowercase() == other.as_str().to_lowercase()
+        self.exact == other.exact && self.as_str().to_lowercase() == other.as_str().to_lowercase()
     }
 }
 
@@ -193,7 +197,13 @@ impl Eq for Status {}
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.word.fmt(f)
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.word.serialize(serializer)
     }
 }
 
@@ -270,7 +280,8 @@ impl Vocabulary {
     /// What `status` means, or nothing if this is unknown.
     #[must_use]
     pub fn phase(&self, status: &Status) -> Option<Phase> {
-        let documented = DOCUMENTED.iter().find(|(_, words)| words.contains(&status.as_str()));
+        let is_documented = |words: &[&str]| status.exact && words.contains(&status.as_str());
+        let documented = DOCUMENTED.iter().find(|(_, words)| is_documented(words));
         let taught = || self.taught.iter().find(|(word, _)| word == status).map(|(_, phase)| *phase);
         documented.map(|(phase, _)| *phase).or_else(taught)
     }
@@ -362,6 +373,8 @@ mod tests {
             ("errored", Some(Phase::Failed)),
             ("CANCELLED", None),
             ("FINISHED?", None),
+            ("FINISHED\0", None),
+            ("FIN\u{200b}ISHED", None),
         ];
         for (word, phase) in rows {
             assert_eq!(vocabulary.phase(&Status::new(word).unwrap()), phase, "{word}");

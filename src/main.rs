@@ -11,8 +11,9 @@ fn main() {
 }
 
 fn start() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Looks at timers and signals between any two steps: a server that floods us must not keep us from them.
+    let runtime = match builder.enable_all().event_interval(1).build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };

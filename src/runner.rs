@@ -120,6 +120,7 @@ pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Durat
 }
 
 fn too_late(limit: Duration) -> Observation {
+    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let detail = format!("no complete answer within {}", humantime::format_duration(limit));
     let failure =
         Failure { kind: FailureKind::Transient, problem: Problem::new("request timed out", &detail) };

@@ -7,12 +7,18 @@ mod credentials;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;
+pub(crate) mod places;
 pub(crate) mod values;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args as _, FromArgMatches as _};
+use reqwest::Certificate;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
@@ -20,12 +26,13 @@ pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
 use self::layers::{File, Flags, LimitsLayer, LogLayer, RetryLayer, SnykLayer, StatusesLayer};
-use self::values::HumanDuration;
-use crate::export::{AmbiguousStatus, Phase, Vocabulary};
+use self::places::Places;
+use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
+use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
 use crate::snyk::Roots;
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
-use crate::text::Text;
+use crate::text::{Text, without_secrets_of_links};
 use crate::watch::Policy;
 use crate::watch::pace::{Pace, PaceError};
 
@@ -47,21 +54,27 @@ pub enum SettingsError {
     /// A variable is wrong.
     #[error("{0}: {1}")]
     Variable(String, Text),
-    /// Two values of a pace contradict each other.
-    #[error("the settings of [{0}] contradict each other: {1}")]
+    /// The first delay of a pace is longer than the longest.
+    #[error("initial-interval ({initial}) is above max-interval ({max}) in the settings of [{section}]")]
+    InitialAboveMax {
+        /// The section.
+        section: &'static str,
+        /// The first delay, and where it comes from.
+        initial: String,
+        /// The longest delay, and where it comes from.
+        max: String,
+    },
+    /// A pace that cannot be kept for another reason.
+    #[error("the settings of [{0}]: {1}")]
     Pace(&'static str, PaceError),
     /// A status word would mean two things.
-    #[error(transparent)]
-    Statuses(#[from] AmbiguousStatus),
+    #[error("{0}: {1}")]
+    Statuses(String, AmbiguousStatus),
     /// A limit on a status that no export can stay in.
     #[error(
-        "max-in-progress names `{0}`, which is no status in progress; it takes PENDING, STARTED and what \
-             --in-progress-status teaches"
+        "{0}: `{1}` is no status in progress; it takes PENDING, STARTED and what --in-progress-status teaches"
     )]
-    NotInProgress(Text),
-    /// A poll needs time.
-    #[error("request-timeout is 0: give each poll some time, such as 30s")]
-    NoRequestTimeout,
+    NotInProgress(String, Text),
     /// A credential would go over the wire for all to read.
     #[error(
         "{0} is plain http and not on this machine: use https, or --allow-http if nobody else can listen"
@@ -80,8 +93,15 @@ pub enum SettingsError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// A CA file cannot be used.
-    #[error("failed to read CA certificates from {}: {}", .0.display(), .1)]
-    CaCert(PathBuf, String),
+    #[error("{place}: failed to read CA certificates from {}: {why}", path.display())]
+    CaCert {
+        /// Where the file is named.
+        place: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// What the flags of one call say.
@@ -91,6 +111,8 @@ pub struct CommandLine {
     pub(crate) config: Option<PathBuf>,
     /// The flags that have keys in a file.
     pub(crate) flags: Flags,
+    /// The names of the flags that were given.
+    pub(crate) given: BTreeSet<String>,
 }
 
 /// All settings, checked, except those of one export.
@@ -101,7 +123,7 @@ pub struct Settings {
     concurrency: usize,
     api_is_configured: bool,
     token_files: TokenFiles,
-    environment: Environment,
+    places: Places,
 }
 
 impl Settings {
@@ -111,9 +133,11 @@ impl Settings {
     ///
     /// When a file or a variable is wrong.
     pub fn load(command_line: CommandLine, environment: Environment) -> Result<Self, SettingsError> {
-        let from_environment = read_environment(&environment)?;
+        let from_environment = read_environment(&environment, &command_line.given)?;
         let path = command_line.config.or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from));
-        let file = path.as_deref().map_or_else(|| Ok(File::default()), read_file)?;
+        let text = path.map(read_file).transpose()?;
+        let file =
+            text.as_ref().map_or_else(|| Ok(File::default()), |(path, text)| parse_file(path, text))?;
         let defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
 
         let Flags { snyk, pace, limits, statuses, log } = command_line.flags;
@@ -137,7 +161,7 @@ impl Settings {
             },
             api_is_configured,
             token_files,
-            environment,
+            places: Places { flags: command_line.given, environment, file: text },
         })
     }
 
@@ -183,7 +207,7 @@ impl Settings {
     ///
     /// When there is none, or when the first one cannot be used.
     pub fn credential_source(&self) -> Result<(Source, String), SettingsError> {
-        credentials::source(&self.token_files, &self.environment)
+        credentials::source(&self.token_files, &self.places.environment)
     }
 
     /// The certificate authorities to trust besides those of the system.
@@ -193,15 +217,16 @@ impl Settings {
     /// When the file of `--ca-cert` cannot be used; that of `NODE_EXTRA_CA_CERTS` is worth a warning.
     pub fn roots(&self) -> Result<Roots, SettingsError> {
         let chosen =
-            ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| self.environment.get(name).is_some());
+            ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| self.environment().get(name).is_some());
         let mut roots = Roots { added: Vec::new(), chosen };
         if let Some(path) = &self.layers.snyk.ca_cert {
-            let certificates =
-                read_certificates(path).map_err(|why| SettingsError::CaCert(path.clone(), why))?;
+            let place = || self.places.of(&["snyk"], "ca-cert");
+            let error = |why| SettingsError::CaCert { place: place(), path: path.clone(), why };
+            let certificates = read_certificates(path).map_err(error)?;
             roots.added.extend(certificates);
             roots.chosen = true;
         }
-        if let Some(path) = self.environment.get("NODE_EXTRA_CA_CERTS") {
+        if let Some(path) = self.environment().get("NODE_EXTRA_CA_CERTS") {
             match read_certificates(Path::new(path)) {
                 Ok(certificates) => roots.added.extend(certificates),
                 Err(why) => tracing::warn!(path, reason = why, "NODE_EXTRA_CA_CERTS was passed over"),
@@ -217,33 +242,84 @@ impl Settings {
     /// When values contradict each other.
     pub fn policy(&self) -> Result<Policy, SettingsError> {
         let Flags { pace, limits, statuses, .. } = &self.layers;
-        let jitter = pace.jitter.map_or(0.0, |share| share.0);
-        let build = |initial: Option<HumanDuration>,
-                     multiplier: Option<values::Multiplier>,
-                     max: Option<HumanDuration>| {
-            let [initial, max] = [initial, max].map(|value| value.map_or(Duration::ZERO, |value| value.0));
-            Pace::new(initial, multiplier.map_or(1.0, |value| value.0), max, jitter)
-        };
-        let retry = &self.retry;
-        let pace = build(pace.initial_interval, pace.multiplier, pace.max_interval);
-        let retry = build(retry.initial_interval, retry.multiplier, retry.max_interval);
-        let (initial, multiplier, max) = THROTTLE;
-        let vocabulary = vocabulary(statuses)?;
-        let policy = Policy {
-            pace: pace.map_err(|error| SettingsError::Pace("pace", error))?,
-            retry: retry.map_err(|error| SettingsError::Pace("retry", error))?,
-            throttle: Pace::new(initial, multiplier, max, jitter)
-                .map_err(|error| SettingsError::Pace("pace", error))?,
+        let RetryLayer { initial_interval, multiplier, max_interval } = self.retry;
+        let (initial, growth, max) = THROTTLE;
+        let vocabulary = self.vocabulary(statuses)?;
+        Ok(Policy {
+            pace: self.pace("pace", pace.initial_interval, pace.multiplier, pace.max_interval)?,
+            retry: self.pace("retry", initial_interval, multiplier, max_interval)?,
+            throttle: self.pace("pace", Some(Pause(initial)), Some(Multiplier(growth)), Some(Pause(max)))?,
             max_wait: unless_zero(limits.max_wait),
             max_outage: unless_zero(limits.max_outage),
-            request_timeout: unless_zero(limits.request_timeout).ok_or(SettingsError::NoRequestTimeout)?,
+            request_timeout: limits.request_timeout.map_or(Duration::MAX, |timeout| timeout.0),
             not_found_grace: unless_zero(limits.not_found_grace).unwrap_or_default(),
             retry_conflict: limits.retry_conflict.unwrap_or_default(),
             certificate_is_final: true,
-            max_in_progress: max_in_progress(limits, &vocabulary)?,
+            max_in_progress: self.max_in_progress(limits, &vocabulary)?,
             vocabulary,
+        })
+    }
+
+    /// A pace with the jitter that all paces share.
+    fn pace(
+        &self,
+        section: &'static str,
+        initial: Option<Pause>,
+        multiplier: Option<Multiplier>,
+        max: Option<Pause>,
+    ) -> Result<Pace, SettingsError> {
+        let [initial, max] = [initial, max].map(|pause| pause.map_or(Duration::ZERO, |pause| pause.0));
+        let jitter = self.layers.pace.jitter.map_or(0.0, |share| share.0);
+        let with_place = |duration, key| {
+            // The flags and variables of these names are those of the main pace.
+            let place = match section {
+                "pace" => self.places.of(&[section], key),
+                _ => Places { file: self.places.file.clone(), ..Places::default() }.of(&[section], key),
+            };
+            format!("{}, from {place}", humantime::format_duration(duration))
         };
-        Ok(policy)
+        Pace::new(initial, multiplier.map_or(1.0, |value| value.0), max, jitter).map_err(
+            |error| match error {
+                PaceError::InitialAboveMax { initial, max } => SettingsError::InitialAboveMax {
+                    section,
+                    initial: with_place(initial, "initial-interval"),
+                    max: with_place(max, "max-interval"),
+                },
+                error @ (PaceError::Nothing | PaceError::Multiplier(_) | PaceError::Jitter(_)) => {
+                    SettingsError::Pace(section, error)
+                }
+            },
+        )
+    }
+
+    fn vocabulary(&self, statuses: &StatusesLayer) -> Result<Vocabulary, SettingsError> {
+        let mut vocabulary = Vocabulary::default();
+        let taught = [
+            (&statuses.in_progress_status, Phase::InProgress),
+            (&statuses.finished_status, Phase::Finished),
+            (&statuses.failed_status, Phase::Failed),
+        ];
+        for (words, phase) in taught {
+            let place = || self.places.of(&["statuses"], phase.option().trim_start_matches('-'));
+            for word in words.iter().flatten() {
+                let taught = vocabulary.teach(word.clone(), phase);
+                taught.map_err(|error| SettingsError::Statuses(place(), error))?;
+            }
+        }
+        Ok(vocabulary)
+    }
+
+    fn max_in_progress(
+        &self,
+        limits: &LimitsLayer,
+        vocabulary: &Vocabulary,
+    ) -> Result<Vec<(Status, Duration)>, SettingsError> {
+        let place = || self.places.of(&["wait", "limits"], "max-in-progress");
+        let check = |limit: &StatusLimit| match vocabulary.phase(&limit.status) {
+            Some(Phase::InProgress) => Ok((limit.status.clone(), limit.limit)),
+            _ => Err(SettingsError::NotInProgress(place(), Text::new(limit.status.as_str()))),
+        };
+        limits.max_in_progress.iter().flatten().map(check).collect()
     }
 
     /// How many polls may be under way at once.
@@ -262,7 +338,7 @@ impl Settings {
     /// The variables that CI systems set.
     #[must_use]
     pub const fn environment(&self) -> &Environment {
-        &self.environment
+        &self.places.environment
     }
 }
 
@@ -270,47 +346,32 @@ fn unless_zero(duration: Option<HumanDuration>) -> Option<Duration> {
     duration.map(|duration| duration.0).filter(|duration| !duration.is_zero())
 }
 
-fn vocabulary(statuses: &StatusesLayer) -> Result<Vocabulary, AmbiguousStatus> {
-    let mut vocabulary = Vocabulary::default();
-    let taught = [
-        (&statuses.in_progress_status, Phase::InProgress),
-        (&statuses.finished_status, Phase::Finished),
-        (&statuses.failed_status, Phase::Failed),
-    ];
-    for (words, phase) in taught {
-        for word in words.iter().flatten() {
-            vocabulary.teach(word.clone(), phase)?;
-        }
+fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(SettingsError::Unreadable(path, error)),
     }
-    Ok(vocabulary)
-}
-
-fn max_in_progress(
-    limits: &LimitsLayer,
-    vocabulary: &Vocabulary,
-) -> Result<Vec<(crate::export::Status, Duration)>, SettingsError> {
-    let limits = limits.max_in_progress.iter().flatten();
-    let check = |limit: &values::StatusLimit| match vocabulary.phase(&limit.status) {
-        Some(Phase::InProgress) => Ok((limit.status.clone(), limit.limit)),
-        _ => Err(SettingsError::NotInProgress(Text::new(limit.status.as_str()))),
-    };
-    limits.map(check).collect()
-}
-
-fn read_file(path: &Path) -> Result<File, SettingsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable(path.to_owned(), error))?;
-    parse_file(path, &text)
 }
 
 fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
-    toml::from_str(text).map_err(|error| SettingsError::File(path.to_owned(), error.to_string()))
+    toml::from_str(text).map_err(|error| SettingsError::File(path.to_owned(), shown(&error.to_string())))
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+/// The parser's message, which shows the line: without what a terminal would obey, and without passwords.
+fn shown(message: &str) -> String {
+    let lines = without_secrets_of_links(message.trim_end());
+    lines.chars().filter(|char| *char == '\n' || !char.is_control()).collect()
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let certificates =
-        reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| "it is no valid PEM".to_owned())?;
+    let invalid = || "it holds a certificate that is none".to_owned();
+    let mut certificates = Vec::new();
+    for der in CertificateDer::pem_slice_iter(&pem) {
+        let der = der.map_err(|_| "it is no valid PEM".to_owned())?;
+        RootCertStore::empty().add(der.clone()).map_err(|_| invalid())?;
+        certificates.push(Certificate::from_der(&der).map_err(|_| invalid())?);
+    }
     if certificates.is_empty() {
         return Err("it holds no certificate in PEM form".to_owned());
     }
@@ -327,29 +388,31 @@ pub(crate) fn variable(flag: &str) -> Option<String> {
     }
 }
 
-/// Reads the flags' variables by the flags' own rules.
-fn read_environment(environment: &Environment) -> Result<Flags, SettingsError> {
+/// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
+fn read_environment(environment: &Environment, given: &BTreeSet<String>) -> Result<Flags, SettingsError> {
     let command = Flags::augment_args(clap::Command::new("environment").no_binary_name(true));
-    let mut given = Vec::new();
-    for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+    let mut arguments = Vec::new();
+    for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
+    {
         let Some(name) = variable(flag) else { continue };
         let Some(value) = environment.get(&name) else { continue };
         let argument = format!("--{flag}={value}");
         if let Err(error) = command.clone().try_get_matches_from([&argument]) {
-            return Err(SettingsError::Variable(name, Text::new(why_invalid(&error.to_string()))));
+            return Err(SettingsError::Variable(name, Text::new(&why_invalid(&error, value))));
         }
-        given.push(argument);
+        arguments.push(argument);
     }
-    let matches = command.try_get_matches_from(given);
+    let matches = command.try_get_matches_from(arguments);
     matches
         .and_then(|matches| Flags::from_arg_matches(&matches))
         .map_err(|error| SettingsError::Variable("the environment".to_owned(), Text::new(&error.to_string())))
 }
 
 /// The telling part of clap's message, which ends with a call to try `--help`.
-fn why_invalid(message: &str) -> &str {
-    let message = message.strip_prefix("error: ").unwrap_or(message);
-    message.split("\n\nFor more information").next().unwrap_or(message)
+fn why_invalid(error: &clap::Error, value: &str) -> String {
+    let message = error.to_string().replace(value, Text::of_input(value).as_str());
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    message.split("\n\nFor more information").next().unwrap_or(message).to_owned()
 }
 
 #[cfg(test)]

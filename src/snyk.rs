@@ -24,6 +24,7 @@ pub use self::transport::{Roots, TransportError};
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
 use self::transport::{Reply, Transport};
+use self::wire::Links;
 use crate::clock::Clock;
 use crate::export::{ExportRef, ScopeRef};
 use crate::runner::Poller;
@@ -49,6 +50,7 @@ pub struct Client {
     credentials: Credentials,
     transport: Transport,
     clock: Clock,
+    links: Links,
     version: Mutex<Version>,
     warned_of_deprecation: AtomicBool,
 }
@@ -86,7 +88,14 @@ impl Client {
         let version =
             Version { open: version.is_none(), text: version.unwrap_or_else(|| DEFAULT_VERSION.to_owned()) };
         let warned_of_deprecation = AtomicBool::new(false);
-        Ok(Self { api, credentials, transport, clock, version: Mutex::new(version), warned_of_deprecation })
+        let (links, version) = (Links::Drop, Mutex::new(version));
+        Ok(Self { api, credentials, transport, clock, links, version, warned_of_deprecation })
+    }
+
+    /// Keeps the signed links to results from now on; without this they are dropped as they come.
+    #[must_use]
+    pub fn keeping_links(self) -> Self {
+        Self { links: Links::Keep, ..self }
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.
@@ -114,11 +123,12 @@ impl Client {
         let reply = reply.map_err(|refusal| refusal.failure)?;
         let created = (reply.http_status == 202).then(|| wire::created_id(&reply.body)).flatten();
         let export_id = created.ok_or_else(|| failure(&reply))?;
+        self.settle(&self.version().text);
         Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
     }
 
-    /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
-    /// export is looked for once in the GA version. If it is not there either, the first answer stands.
+    /// Asks in the version that is settled, or settles it: where the default is first answered with 404 or 410,
+    /// the export is looked for once in the GA version. If it is not there either, the first answer stands.
     async fn ask(&self, body: Option<&Value>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
         let version = self.version();
         let first = self.authorized(body, url(&version.text)).await?;
@@ -126,13 +136,11 @@ impl Client {
             return Ok(first);
         }
         if !is_missing(&first) {
-            if matches!(first.http_status, 200 | 202) {
-                self.settle(&version.text);
-            }
             return Ok(first);
         }
         let second = self.authorized(body, url(GA_VERSION)).await?;
         if is_missing(&second) {
+            self.settle(&version.text);
             return Ok(first);
         }
         self.settle(GA_VERSION);
@@ -213,7 +221,8 @@ impl Client {
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
-        let reply = self.transport.send(request).await?;
+        let mut reply = self.transport.send(request).await?;
+        reply.forget(credential.token());
         self.warn_of_deprecation(&reply);
         Ok(reply)
     }
@@ -236,7 +245,10 @@ impl Client {
 
     fn observation(&self, reply: &Reply) -> Observation {
         let hint = throttle::hint(reply.http_status, &reply.headers, self.clock.now());
-        let report = (reply.http_status == 200).then(|| wire::report(&reply.body)).flatten();
+        let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
+        if report.is_some() {
+            self.settle(&self.version().text);
+        }
         let answer = report.map_or_else(|| Answer::Failure(failure(reply)), Answer::Status);
         Observation { answer, hint }
     }

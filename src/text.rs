@@ -18,10 +18,12 @@ impl Text {
 
     /// Cleans `raw`: white space of any kind becomes a blank, other control and direction characters go, and so
     /// do blanks at both ends. A `##` is broken up, since CI systems look for `##[command]` anywhere in a line.
+    /// Links lose their queries and passwords, since one may be signed.
     #[must_use]
     pub fn new(raw: &str) -> Self {
+        let raw = without_secrets_of_links(raw.trim());
         let mut clean: Vec<char> = Vec::new();
-        for char in raw.trim().chars() {
+        for char in raw.chars() {
             let char = if char.is_whitespace() { ' ' } else { char };
             if is_invisible(char) {
                 continue;
@@ -39,6 +41,21 @@ impl Text {
         Self(String::from_iter(clean).trim().to_owned())
     }
 
+    /// Something that a user typed, to be shown in an error: a token that went astray is not shown again.
+    #[must_use]
+    pub fn of_input(raw: &str) -> Self {
+        let lower = raw.trim().to_ascii_lowercase();
+        let is_token =
+            ["snyk_uat", "snyk_sat", "eyj", "token ", "bearer "].iter().any(|start| lower.starts_with(start));
+        match raw.split_once('=') {
+            _ if is_token => Self("***".to_owned()),
+            Some((name, _)) if ["TOKEN", "SECRET"].iter().any(|word| name.to_uppercase().ends_with(word)) => {
+                Self::new(&format!("{name}=***"))
+            }
+            _ => Self::new(raw),
+        }
+    }
+
     /// Like [`Text::new`], but nothing where nothing is left to show.
     #[must_use]
     pub fn non_empty(raw: &str) -> Option<Self> {
@@ -51,6 +68,27 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Replaces what stands between `://` and `@`, and what follows a `?`, in every link of `text`.
+#[must_use]
+pub fn without_secrets_of_links(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end =
+            part.find(|char: char| char.is_whitespace() || "\"'`<>|".contains(char)).unwrap_or(part.len());
+        let (link, rest) = part.split_at(end);
+        let (path, query) = link.split_once('?').map_or((link, ""), |(path, _)| (path, "?***"));
+        let authority = path.split('/').next().unwrap_or_default();
+        let user = authority.rfind('@').unwrap_or_default();
+        clean += "://";
+        clean += if user > 0 { "***" } else { "" };
+        clean += &path[user..];
+        clean += query;
+        clean += rest;
+    }
+    clean
 }
 
 /// Whether a character shows nothing itself but changes what is shown around it.
@@ -89,9 +127,28 @@ mod tests {
             ("\u{9b}31m c1", "31m c1"),
             ("##[set-output name=x]y", "# #[set-output name=x]y"),
             ("###", "# # #"),
+            ("see https://b.example/x.csv?X-Goog-Signature=s, now", "see https://b.example/x.csv?*** now"),
+            ("<https://u:pw@a.example/x> 'http://t@b'", "<https://***@a.example/x> 'http://***@b'"),
+            ("a://b ?c", "a://b ?c"),
         ];
         for (raw, clean) in rows {
             assert_eq!(Text::new(raw).as_str(), clean, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn shows_no_token_that_went_astray() {
+        let rows = [
+            ("snyk_uat.abcdefgh.x.y", "***"),
+            ("eyJhbGciOiJSUzI1NiJ9.e.s", "***"),
+            ("Bearer x", "***"),
+            ("SNYK_TOKEN=x", "SNYK_TOKEN=***"),
+            ("https://u:pw@api.snyk.io", "https://***@api.snyk.io"),
+            ("5m", "5m"),
+            ("--max-wait=5m", "--max-wait=5m"),
+        ];
+        for (raw, shown) in rows {
+            assert_eq!(Text::of_input(raw).as_str(), shown, "{raw}");
         }
     }
 

@@ -92,6 +92,8 @@ pub struct Progress {
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
+    /// What the last answer of the outage meant, if there was one.
+    refusal: Option<FailureKind>,
     not_found_in_a_row: u32,
     pace: Position,
     retry: Position,
@@ -112,6 +114,7 @@ impl Progress {
             created: None,
             row_count: None,
             problem: None,
+            refusal: None,
             not_found_in_a_row: 0,
             pace: None,
             retry: None,
@@ -192,6 +195,9 @@ impl Progress {
         rng: &mut fastrand::Rng,
     ) -> Decision {
         self.problem = Some(failure.problem.clone());
+        if failure.problem.http_status.is_some() {
+            self.refusal = Some(failure.kind);
+        }
         let missing = failure.kind == FailureKind::NotFound;
         self.not_found_in_a_row = if missing { self.not_found_in_a_row + 1 } else { 0 };
         if let Some(outcome) = self.permanent(failure.kind, policy, now) {
@@ -203,15 +209,10 @@ impl Progress {
         };
         let deadline = self.deadline(policy).map(|deadline| (deadline, Outcome::TimedOut));
         let outage = policy.max_outage.map(|max| {
-            let outcome = match failure.kind {
-                FailureKind::NotFound => Outcome::NotFound,
-                FailureKind::Conflict => Outcome::Conflict,
-                FailureKind::Unauthorized
-                | FailureKind::Forbidden
-                | FailureKind::Rejected
-                | FailureKind::Certificate
-                | FailureKind::Throttled
-                | FailureKind::Transient => Outcome::Unavailable,
+            let outcome = match self.refusal {
+                Some(FailureKind::NotFound) => Outcome::NotFound,
+                Some(FailureKind::Conflict) => Outcome::Conflict,
+                _ => Outcome::Unavailable,
             };
             (self.answered_at.unwrap_or(self.started_at).plus(max), outcome)
         });
@@ -239,7 +240,7 @@ impl Progress {
     /// An answer with a status word ends an outage: the paces of failure start anew, the main one goes on.
     fn remember(&mut self, report: &Report, now: Moment) {
         self.answered_at = Some(now);
-        self.problem = None;
+        (self.problem, self.refusal) = (None, None);
         self.not_found_in_a_row = 0;
         (self.retry, self.throttle) = (None, None);
         self.created = report.created.clone().or_else(|| self.created.take());

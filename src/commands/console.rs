@@ -1,7 +1,9 @@
 //! Standard output for data, standard error for people; and what a CI system wants to hear besides.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+
+use clap::error::{ContextKind, ContextValue};
 
 use super::CommandError;
 use crate::clock::Clock;
@@ -10,6 +12,16 @@ use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
 use crate::settings::Environment;
 use crate::telemetry::{self, LogStyle};
+use crate::text::Text;
+
+/// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted.
+fn without_secrets(error: &clap::Error) -> String {
+    let given = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    given.into_iter().fold(error.to_string(), |text, kind| match error.get(kind) {
+        Some(ContextValue::String(value)) => text.replace(value.as_str(), Text::of_input(value).as_str()),
+        _ => text,
+    })
+}
 
 /// Where a command speaks.
 pub(super) struct Console {
@@ -31,16 +43,30 @@ impl Console {
         Self { json, ansi, quiet, line, actions }
     }
 
-    /// A console for the time before the settings are known: all that matters by then is whether a machine reads.
+    /// A console for the time before the settings are known: what matters by then is whether a machine reads, and
+    /// whether colors are wanted.
     pub(super) fn early(args: &[OsString], environment: &Environment) -> Self {
-        let flag = args
-            .iter()
-            .zip(args.iter().skip(1))
-            .any(|(name, value)| name == "--log-format" && value == "json");
-        let json = flag
-            || args.iter().any(|arg| arg == "--log-format=json")
-            || environment.get("SNYK_EXPORT_LOG_FORMAT") == Some("json");
-        Self::new(json, false, false, ProgressLine::new(false), GitHubActions::detect(environment))
+        let flag = |flag: &str| {
+            let mut pairs = args.iter().zip(args.iter().skip(1));
+            let apart =
+                pairs.find_map(|(name, value)| (name == flag).then(|| value.to_string_lossy().into_owned()));
+            let together =
+                |arg: &OsString| Some(arg.to_str()?.strip_prefix(flag)?.strip_prefix('=')?.to_owned());
+            apart.or_else(|| args.iter().find_map(together))
+        };
+        let (format, color) = (flag("--log-format"), flag("--color"));
+        let json = format.as_deref().or(environment.get("SNYK_EXPORT_LOG_FORMAT")) == Some("json");
+        let ansi = match color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")) {
+            Some("always") => true,
+            Some("never") => false,
+            _ => std::io::stderr().is_terminal() && environment.get("NO_COLOR").is_none(),
+        };
+        Self::new(json, ansi, false, ProgressLine::new(false), GitHubActions::detect(environment))
+    }
+
+    /// Whether text on standard error is colored.
+    pub(super) const fn is_colored(&self) -> bool {
+        self.ansi
     }
 
     /// Whether standard error carries JSON.
@@ -61,13 +87,13 @@ impl Console {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        let text = error.to_string();
+        let text = without_secrets(error);
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.json {
             self.start_logging(clock);
             tracing::error!("{message}");
         } else {
-            let _ = error.print();
+            self.failure(message, None);
         }
         self.annotate(message.split("\n\n").next().unwrap_or(message));
         ExitCode::USAGE
@@ -96,10 +122,12 @@ impl Console {
         self.line.write_above(format!("{red}error:{off} {message}\n{hint}").as_bytes());
     }
 
-    /// A success in text, unless only errors are wanted.
+    /// A success, unless only errors are wanted.
     pub(super) fn success(&self, message: &str) {
-        if !self.quiet {
-            self.line.write_above(format!("{message}\n").as_bytes());
+        match (self.json, self.quiet) {
+            (true, _) => tracing::info!("{message}"),
+            (false, false) => self.line.write_above(format!("{message}\n").as_bytes()),
+            (false, true) => {}
         }
     }
 
@@ -112,18 +140,15 @@ impl Console {
 
     /// A line of data on standard output.
     pub(super) fn data_line(&self, line: &str) -> Result<(), CommandError> {
-        self.data(format!("{line}\n").as_bytes())
+        self.line.aside(|| data(format!("{line}\n").as_bytes())).map(|_| ())
     }
+}
 
-    /// Data on standard output. A reader that has gone away has read enough.
-    pub(super) fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
-        let written = self.line.aside(|| {
-            let mut output = std::io::stdout().lock();
-            output.write_all(bytes).and_then(|()| output.flush())
-        });
-        match written {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
-            _ => Ok(()),
-        }
+/// Data on standard output, which is all that some commands do. A reader that has gone away has read enough.
+pub(super) fn data(bytes: &[u8]) -> Result<ExitCode, CommandError> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }

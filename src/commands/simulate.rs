@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{CommandError, Session};
 use crate::cli::SimulateArgs;
 use crate::exit::ExitCode;
-use crate::simulator::{Scenario, Simulator};
+use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
 
 pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
@@ -17,9 +17,11 @@ pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<Ex
             args.listen
         )));
     }
-    let line = session.console.line.clone();
-    let log =
-        move |exchange: &crate::simulator::Exchange| line.write_above(format!("{exchange}\n").as_bytes());
+    let (line, json) = (session.console.line.clone(), session.console.is_json());
+    let log = move |exchange: &Exchange| match json {
+        true => tracing::info!(exchange = %exchange, "answered"),
+        false => line.write_above(format!("{exchange}\n").as_bytes()),
+    };
     let simulator = Simulator::start(args.listen, scenario, log).await?;
     let url = simulator.base_url();
     session.console.success(&format!(

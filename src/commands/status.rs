@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::console::Console;
+use super::wait::{ask_for_results, lacks_results};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StatusArgs};
 use crate::document::Document;
@@ -22,7 +23,7 @@ enum Found {
 }
 
 pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let asking = Asking::prepare(&args.exports, session).await?;
+    let asking = Asking::prepare(&args.exports, args.output, session).await?;
     let Session { clock, console, signals, .. } = session;
     // One poll decides: there is nothing to wait for.
     let policy = Policy { max_wait: None, max_outage: None, ..asking.policy };
@@ -36,7 +37,15 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
     let mut codes = Vec::new();
     for (export, observation) in asking.exports.into_iter().zip(observations) {
         let watch = Watch { export, progress: Progress::new(started_at) };
-        let found = judge(watch, observation, &policy, now);
+        let mut found = judge(watch, observation, &policy, now);
+        if let Found::Ended(ending) = &mut found
+            && args.output.show_urls
+            && lacks_results(ending)
+        {
+            let listing = ask_for_results(&asking.client, &export, policy.request_timeout);
+            let listed = signals.unless_interrupted(listing).await.map_err(CommandError::Interrupted)?;
+            ending.report = listed.or(ending.report.take());
+        }
         let (code, document, text) = match &found {
             Found::InProgress(watch) => {
                 let status = watch.progress.status().map(ToString::to_string).unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::cli::{Output, OutputArgs, WaitArgs};
 use crate::document::Document;
 use crate::event::{Ending, Event};
 use crate::exit::ExitCode;
+use crate::export::ExportRef;
 use crate::observe::{Observer, keep_ticking};
 use crate::runner::Runner;
 use crate::settings::Environment;
@@ -24,7 +25,7 @@ use crate::watch::outcome::Outcome;
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
-    let asking = Asking::prepare(&args.exports, session).await?;
+    let asking = Asking::prepare(&args.exports, args.output, session).await?;
     let endings = follow(&asking, args.any, args.output, session).await?;
     let code = decide(&endings, args.any);
     if let Some(deciding) = endings.iter().find(|ending| ExitCode::of(ending.outcome) == Some(code)) {
@@ -44,7 +45,8 @@ fn decide(endings: &[Ending], any: bool) -> ExitCode {
     ExitCode::deciding(endings.iter().filter_map(|ending| ExitCode::of(ending.outcome)))
 }
 
-/// Follows the exports to their ends, or until a signal comes, and tells of each end when it comes.
+/// Follows the exports to their ends, or until a signal comes, and tells of each end when it comes. The endings are
+/// in the order in which the exports were named.
 pub(super) async fn follow(
     asking: &Asking,
     any: bool,
@@ -85,10 +87,12 @@ pub(super) async fn follow(
     let links = teller.tell_with_links(&asking.client, asking.policy.request_timeout);
     signals.unless_interrupted(links).await.map_err(CommandError::Interrupted)?;
     console.line.clear();
-    match teller.failure {
-        Some(error) => Err(error),
-        None => Ok(teller.endings),
+    if let Some(error) = teller.failure {
+        return Err(error);
     }
+    let mut endings = teller.endings;
+    endings.sort_by_key(|ending| asking.exports.iter().position(|export| *export == ending.watch.export));
+    Ok(endings)
 }
 
 /// How often the links of an export that has finished are asked for, and the pause after the first failure.
@@ -126,9 +130,7 @@ impl Teller<'_> {
     }
 
     fn wants_links(&self, ending: &Ending) -> bool {
-        self.output.show_urls
-            && ending.report.as_ref().is_some_and(|report| report.results.is_none())
-            && ending.outcome == Outcome::Finished
+        self.output.show_urls && lacks_results(ending)
     }
 
     fn tell(&mut self, ending: &Ending) {
@@ -157,7 +159,7 @@ impl Teller<'_> {
                 continue;
             }
             let mut ending = self.endings[index].clone();
-            if let Some(report) = ask_for_results(client, &ending, limit).await {
+            if let Some(report) = ask_for_results(client, &ending.watch.export, limit).await {
                 ending.report = Some(report);
             }
             self.tell(&ending);
@@ -166,10 +168,16 @@ impl Teller<'_> {
     }
 }
 
-async fn ask_for_results(client: &Client, ending: &Ending, limit: Duration) -> Option<Report> {
+/// Whether an export has finished without a word on its files.
+pub(super) fn lacks_results(ending: &Ending) -> bool {
+    ending.outcome == Outcome::Finished
+        && ending.report.as_ref().is_some_and(|report| report.results.is_none())
+}
+
+/// What the results endpoint lists of an export that has finished.
+pub(super) async fn ask_for_results(client: &Client, export: &ExportRef, limit: Duration) -> Option<Report> {
     for attempt in 1..=LINKS_TRIES {
-        let (passing, problem) = match tokio::time::timeout(limit, client.results(&ending.watch.export)).await
-        {
+        let (passing, problem) = match tokio::time::timeout(limit, client.results(export)).await {
             Ok(Ok(report)) => return Some(report),
             Ok(Err(failure)) => {
                 let passing = matches!(failure.kind, FailureKind::Transient | FailureKind::Throttled);
@@ -177,7 +185,7 @@ async fn ask_for_results(client: &Client, ending: &Ending, limit: Duration) -> O
             }
             Err(_) => (true, "request timed out".to_owned()),
         };
-        tracing::warn!(export.id = %ending.watch.export.export_id, problem, "the results could not be listed");
+        tracing::warn!(export.id = %export.export_id, problem, "the results could not be listed");
         if !passing || attempt == LINKS_TRIES {
             break;
         }
@@ -194,7 +202,7 @@ fn text_line(ending: &Ending, show_urls: bool) -> String {
     }
     let results = ending.report.as_ref().and_then(|report| report.results.as_deref()).unwrap_or_default();
     let count = |count: u64, noun: &str| format!(" {count} {noun}{}", if count == 1 { "" } else { "s" });
-    if let Some(rows) = ending.watch.progress.row_count() {
+    if let Some(rows) = ending.row_count() {
         line += &count(rows, "row");
     }
     if !results.is_empty() {
@@ -246,5 +254,5 @@ fn replace_us(program: &Path, command: &[OsString], endings: &[Ending]) -> Comma
 }
 
 fn row_count(ending: &Ending) -> String {
-    ending.watch.progress.row_count().map(|count| count.to_string()).unwrap_or_default()
+    ending.row_count().map(|count| count.to_string()).unwrap_or_default()
 }

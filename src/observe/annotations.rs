@@ -60,7 +60,7 @@ fn outputs(ending: &Ending, random: u128) -> String {
         ("outcome", ending.outcome.to_string()),
         ("status", progress.status().map(ToString::to_string).unwrap_or_default()),
         ("export-id", ending.watch.export.export_id.to_string()),
-        ("row-count", progress.row_count().map(|count| count.to_string()).unwrap_or_default()),
+        ("row-count", ending.row_count().map(|count| count.to_string()).unwrap_or_default()),
     ];
     values.into_iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, "{name}<<ghadelimiter_{random:032x}\n{value}\nghadelimiter_{random:032x}\n");

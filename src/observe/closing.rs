@@ -85,13 +85,20 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         )),
         Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
             let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
-            format!("say what {status} means with {a} {status}, {b} {status} or {c} {status}")
+            let word = quoted(status.as_str());
+            format!("say what {status} means with {a} {word}, {b} {word} or {c} {word}")
         }),
         Outcome::Stalled => Some(format!("{go_on}, with a longer --max-in-progress")),
         Outcome::Unavailable => Some(unavailable(ending, api, &go_on)),
         Outcome::TimedOut => Some(format!("{go_on}, with a longer --max-wait")),
         Outcome::Interrupted(_) => Some(go_on),
     }
+}
+
+/// A word as a shell takes it, since a hint is there to be copied.
+fn quoted(word: &str) -> String {
+    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-.".contains(char));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn unavailable(ending: &Ending, api: &str, go_on: &str) -> String {
@@ -115,6 +122,12 @@ pub(super) fn rounded(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("ON_HOLD"), "ON_HOLD");
+        assert_eq!(quoted("$(reboot) it's"), r"'$(reboot) it'\''s'");
+    }
 
     #[test]
     fn durations_are_as_exact_as_it_matters() {

@@ -17,6 +17,15 @@ impl Environment {
             .collect()
     }
 
+    /// Only what says how to speak, for commands that ask nobody: the rest may be wrong and not matter.
+    #[must_use]
+    pub fn of_speech(&self) -> Self {
+        const NAMES: [&str; 5] =
+            ["TERM", "NO_COLOR", "SNYK_EXPORT_COLOR", "SNYK_EXPORT_LOG_FORMAT", "SNYK_EXPORT_ALLOW_HTTP"];
+        let named = self.0.iter().filter(|(name, _)| NAMES.contains(&name.as_str()));
+        named.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The value of `name`, unless it is unset or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -33,14 +33,6 @@ pub enum ExportsError {
     /// A scope that is no id.
     #[error("{0}: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
     NoId(&'static str, Text),
-    /// A URL and a flag that name different scopes.
-    #[error("the URL or path {given} and --{}-id {} name different scopes: drop one of them", flag.scope, flag.id)]
-    OtherScope {
-        /// The export as the URL or path names it.
-        given: ExportRef,
-        /// The scope that the flag names.
-        flag: ScopeRef,
-    },
     /// URLs of different regions.
     #[error("the URLs are of different regions, {0} and {1}: wait for the exports of one region at a time")]
     TwoRegions(Api, Api),
@@ -84,10 +76,6 @@ impl Exports {
                     }
                 }
                 ExportArg::Located { export, origin } => {
-                    let given = ScopeRef { scope: export.scope, id: export.scope_id };
-                    if let Some(flag) = flag.filter(|flag| *flag != given) {
-                        return Err(ExportsError::OtherScope { given: *export, flag });
-                    }
                     if let Some(region) = origin.as_ref().and_then(|origin| region_of(origin, settings)) {
                         if let Some(other) = api.filter(|other| *other != region) {
                             return Err(ExportsError::TwoRegions(other, region));
@@ -259,7 +247,7 @@ mod tests {
         assert!(
             resolve(&[E], None, "", &[("SNYK_ORG_ID", "acme")]).contains("SNYK_ORG_ID: `acme` is not a UUID")
         );
-        assert!(resolve(&[&group], Some((Scope::Org, O)), "", &[]).contains("different scopes"));
+        assert_eq!(resolve(&[&group, E], Some((Scope::Org, O)), "", &[]), format!("{group} {org}"));
         assert_eq!(resolve(&[&group], Some((Scope::Group, G)), "", &[]), group);
         assert!(resolve(&[], None, "", &[]).contains("no export"));
     }

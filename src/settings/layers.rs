@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::values::{Color, HumanDuration, LogFormat, Multiplier, Share, StatusLimit, Version};
+use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, StatusLimit, Version};
 use crate::export::Status;
 use crate::snyk::region::Api;
 
@@ -54,13 +54,13 @@ layer! {
     PaceLayer {
         /// The pause after the first poll
         #[arg(long, value_name = "DURATION")]
-        initial_interval: HumanDuration,
+        initial_interval: Pause,
         /// What each pause is multiplied by for the next one
         #[arg(long, value_name = "NUMBER")]
         multiplier: Multiplier,
         /// The longest pause
         #[arg(long, value_name = "DURATION")]
-        max_interval: HumanDuration,
+        max_interval: Pause,
         /// By which share of itself a pause is lengthened at random, at most (0 to 1)
         #[arg(long, value_name = "SHARE")]
         jitter: Share,
@@ -70,11 +70,11 @@ layer! {
 layer! {
     RetryLayer {
         #[arg(skip)]
-        initial_interval: HumanDuration,
+        initial_interval: Pause,
         #[arg(skip)]
         multiplier: Multiplier,
         #[arg(skip)]
-        max_interval: HumanDuration,
+        max_interval: Pause,
     }
 }
 
@@ -89,7 +89,7 @@ layer! {
         max_outage: HumanDuration,
         /// How long one poll may take
         #[arg(long, value_name = "DURATION")]
-        request_timeout: HumanDuration,
+        request_timeout: Pause,
         /// How long after the start an export that is not found may still appear
         #[arg(long, value_name = "DURATION")]
         not_found_grace: HumanDuration,

@@ -2,7 +2,8 @@ use super::*;
 
 fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, SettingsError> {
     let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
-    let flags = Flags::from_arg_matches(&command.get_matches_from(flags)).unwrap();
+    let matches = command.get_matches_from(flags);
+    let (flags, given) = (Flags::from_arg_matches(&matches).unwrap(), places::given(&matches));
     let directory = tempfile::tempdir().unwrap();
     let config = file.map(|text| {
         let path = directory.path().join("settings.toml");
@@ -11,7 +12,7 @@ fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Resul
     });
     let environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Settings::load(CommandLine { config, flags }, environment)
+    Settings::load(CommandLine { config, flags, given }, environment)
 }
 
 fn error(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> String {
@@ -82,6 +83,8 @@ fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
         ("[snyk]\napi = \"mars\"", ["line 2", "api = \"mars\"", "us, us2, eu, au, gov"]),
         ("[log]\nlog-format = \"xml\"", ["line 2", "log-format", "`json`"]),
         ("[limits]\nmax-in-progress = [\"PENDING\"]", ["line 2", "max-in-progress", "PENDING=30m"]),
+        ("[pace]\ninitial-interval = \"0s\"", ["line 2", "initial-interval", "more than 0"]),
+        ("[limits]\nrequest-timeout = \"0\"", ["line 2", "request-timeout", "more than 0"]),
         ("[limits", ["line 1", "[limits", "settings.toml"]),
     ];
     for (file, parts) in rows {
@@ -107,16 +110,41 @@ fn a_wrong_variable_names_itself() {
 }
 
 #[test]
-fn contradictions_name_both_sides() {
-    let both = error(&["--initial-interval=1m"], &[], None);
-    assert_eq!(
-        both,
-        "the settings of [pace] contradict each other: initial-interval (1m) is above max-interval (30s)"
+fn contradictions_name_both_sides_and_their_places() {
+    let flag = error(&["--initial-interval=1m"], &[], None);
+    let expected = "initial-interval (1m, from --initial-interval) is above max-interval (30s, from the defaults) in \
+                    the settings of [pace]";
+    assert_eq!(flag, expected);
+    let mixed =
+        error(&[], &[("SNYK_EXPORT_INITIAL_INTERVAL", "1m")], Some("\n[pace]\nmax-interval = \"2s\""));
+    assert!(mixed.contains("(1m, from SNYK_EXPORT_INITIAL_INTERVAL)"), "{mixed}");
+    assert!(mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, max-interval)"), "{mixed}");
+    let retry = error(&["--initial-interval=5s"], &[], Some("[retry]\ninitial-interval = \"1m\""));
+    assert!(
+        retry.contains("settings.toml line 2, initial-interval)") && retry.contains("[retry]"),
+        "{retry}"
     );
-    assert!(error(&["--failed-status=STARTED"], &[], None).contains("--in-progress-status"));
-    assert!(error(&["--max-in-progress=FINISHED=1m"], &[], None).contains("`FINISHED`"));
-    assert!(error(&["--request-timeout=0"], &[], None).contains("request-timeout is 0"));
-    assert!(error(&["--initial-interval=0"], &[], None).contains("below 1ms"));
+    let taught = error(&["--failed-status=STARTED"], &[], None);
+    assert!(taught.starts_with("--failed-status: ") && taught.contains("--in-progress-status"), "{taught}");
+    let limit = error(&[], &[], Some("[limits]\nmax-in-progress = [\"FINISHED=1m\"]"));
+    assert!(limit.contains("settings.toml line 2, max-in-progress: `FINISHED`"), "{limit}");
+}
+
+#[test]
+fn what_is_overridden_need_not_be_right() {
+    let variables = [("SNYK_EXPORT_MAX_WAIT", "junk"), ("SNYK_API", "junk")];
+    assert!(load(&["--max-wait=1m", "--api=eu"], &variables, None).is_ok());
+    assert!(load(&["--max-wait=1m"], &variables, None).is_err());
+}
+
+#[test]
+fn errors_show_no_passwords_and_give_no_orders() {
+    let variable = error(&[], &[("SNYK_API", "https://u:hunter2@api.snyk.io")], None);
+    let file = error(&[], &[], Some("[snyk]\napi = \"https://u:hunter2@api.snyk.io\""));
+    let control = error(&[], &[], Some("a\0\x1b[31m"));
+    for error in [variable, file, control] {
+        assert!(!error.contains("hunter2") && !error.contains(['\0', '\x1b']), "{error}");
+    }
 }
 
 #[test]

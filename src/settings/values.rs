@@ -28,6 +28,20 @@ impl FromStr for HumanDuration {
     }
 }
 
+/// A duration of more than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause(pub(crate) Duration);
+
+impl FromStr for Pause {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let HumanDuration(duration) = text.parse()?;
+        let expected = || "expected a duration of more than 0, such as `500ms` or `30s`".to_owned();
+        (!duration.is_zero()).then_some(Self(duration)).ok_or_else(expected)
+    }
+}
+
 /// `STATUS=DURATION`: how long an export may stay in one status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StatusLimit {
@@ -116,6 +130,7 @@ macro_rules! deserialize_from_text {
 
 deserialize_from_text! {
     HumanDuration: "a duration in quotes, such as \"500ms\", \"90s\", \"5m\" or \"1h 30m\"",
+    Pause: "a duration in quotes of more than 0, such as \"500ms\" or \"30s\"",
     StatusLimit: "a limit such as \"PENDING=30m\"",
     Status: "a status word in quotes, such as \"PENDING\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
@@ -205,6 +220,14 @@ mod tests {
         }
         for text in ["", "5", "-5s", "soon", "1.5.5s", "99999999999999999999999y"] {
             assert!(parse(text).unwrap_err().contains("`90s`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_never_nothing() {
+        assert_eq!("1ns".parse(), Ok(Pause(Duration::from_nanos(1))));
+        for text in ["0", "0s", "0ms", "", "soon"] {
+            assert!(text.parse::<Pause>().unwrap_err().contains("such as `500ms`"), "{text}");
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 
 use super::region::Api;
@@ -93,6 +95,12 @@ impl Credential {
         Ok(Self(value))
     }
 
+    /// The token alone.
+    pub(super) fn token(&self) -> &str {
+        let value = self.0.to_str().unwrap_or_default();
+        value.split_once(' ').map_or(value, |(_, token)| token)
+    }
+
     /// The header's value, marked as sensitive.
     #[must_use]
     pub const fn header(&self) -> &HeaderValue {
@@ -109,7 +117,21 @@ fn is_jwt(token: &str) -> bool {
 struct Grant {
     credential: Credential,
     renew_at: Option<Moment>,
+    /// Since when the file that could renew it cannot be read.
+    unreadable_since: Option<Moment>,
 }
+
+impl Grant {
+    const fn new(credential: Credential, renew_at: Option<Moment>) -> Self {
+        Self { credential, renew_at, unreadable_since: None }
+    }
+}
+
+/// More than any file with a token holds, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// How long a token file may be missing or empty, as it is while somebody rewrites it.
+const FILE_GRACE: Duration = Duration::from_secs(5);
 
 /// A source of credentials, and the one in use.
 pub struct Credentials {
@@ -136,7 +158,7 @@ impl Credentials {
             Source::Client { .. } => None,
             Source::TokenFile(path) | Source::SnykCli(path) => Some(read_file(&source, path).await?),
         };
-        let grant = credential.map(|credential| Grant { credential, renew_at: None });
+        let grant = credential.map(|credential| Grant::new(credential, None));
         Ok(Self { source, clock, grant: Mutex::new(grant) })
     }
 
@@ -167,16 +189,29 @@ impl Credentials {
             Source::Value(_) => Ok(None),
             Source::Client { .. } => self.exchange(&mut grant, transport, api).await.map(Some),
             Source::TokenFile(path) | Source::SnykCli(path) => {
-                let read = read_file(&self.source, path).await;
-                let credential =
-                    read.map_err(|error| transient("the token could not be read again", &report(&error)))?;
-                if credential == *refused {
-                    return Ok(None);
-                }
-                *grant = Some(Grant { credential: credential.clone(), renew_at: None });
-                Ok(Some(credential))
+                let credential = match read_file(&self.source, path).await {
+                    Ok(credential) => credential,
+                    Err(error) => return self.unreadable(grant.as_mut(), &error),
+                };
+                let is_new = credential != *refused;
+                *grant = Some(Grant::new(credential.clone(), None));
+                Ok(is_new.then_some(credential))
             }
         }
+    }
+
+    /// A file that cannot be read may be there again soon; after a while the refusal stands.
+    fn unreadable(
+        &self,
+        grant: Option<&mut Grant>,
+        error: &CredentialError,
+    ) -> Result<Option<Credential>, Refusal> {
+        let now = self.clock.now();
+        let since = grant.map_or(now, |grant| *grant.unreadable_since.get_or_insert(now));
+        if now.since(since) >= FILE_GRACE {
+            return Ok(None);
+        }
+        Err(transient("the token could not be read again", &report(error)).into())
     }
 
     async fn exchange(
@@ -214,9 +249,11 @@ impl From<Failure> for Refusal {
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenAnswer<'a> {
     access_token: String,
-    expires_in: Option<f64>,
+    /// Seconds, as a number or as a text.
+    #[serde(borrow)]
+    expires_in: Option<&'a RawValue>,
 }
 
 fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
@@ -232,23 +269,29 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
     }
     let unusable =
         || transient("the OAuth client got no access token", "the answer to the token request holds none");
-    let answer: TokenAnswer = serde_json::from_slice(&reply.body).map_err(|_| unusable())?;
+    let answer: TokenAnswer<'_> = serde_json::from_slice(&reply.body).map_err(|_| unusable())?;
     let credential =
         Credential::new(&answer.access_token, Scheme::Bearer, "the answer").map_err(|_| unusable())?;
-    let life = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = answer.expires_in.and_then(|raw| raw.get().trim_matches('"').trim().parse().ok());
+    let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let renew_at = life.map(|life| now.plus(life - RENEW_BEFORE_END.min(life / 5)));
-    Ok(Grant { credential, renew_at })
+    Ok(Grant::new(credential, renew_at))
 }
 
 async fn read_file(source: &Source, path: &Path) -> Result<Credential, CredentialError> {
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| CredentialError::File(path.to_owned(), error))?;
+    let text = read_start(path).await.map_err(|error| CredentialError::File(path.to_owned(), error))?;
     let origin = path.display().to_string();
     if matches!(source, Source::SnykCli(_)) {
         return cli_credential(&text, &origin);
     }
     Credential::new(&text, Scheme::ByForm, &origin)
+}
+
+/// What a file begins with; one that is longer than any token is the wrong file, and need not be read.
+async fn read_start(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    tokio::fs::File::open(path).await?.take(MAX_FILE).read_to_string(&mut text).await?;
+    Ok(text)
 }
 
 /// The Snyk CLI keeps an API token under `api`, or, after its OAuth login, a JSON text with an access token.

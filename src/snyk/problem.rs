@@ -7,6 +7,9 @@ use super::wire::{string, text};
 use crate::text::Text;
 use crate::watch::observation::Problem;
 
+/// The code that Snyk gives while it is in maintenance.
+const MAINTENANCE: &str = "SNYK-0099";
+
 /// How much of a body that is no JSON is shown, in characters.
 const EXCERPT_CHARS: usize = 200;
 
@@ -47,12 +50,18 @@ struct Source<'a> {
 pub fn problem(http_status: u16, body: &[u8]) -> Problem {
     let parsed = parse(body).unwrap_or_else(|| Problem { detail: excerpt(body), ..Problem::default() });
     let reason = reqwest::StatusCode::from_u16(http_status).ok().and_then(|status| status.canonical_reason());
+    let title = parsed.title.or_else(|| reason.map(Text::new));
+    let maintenance = parsed.code.as_ref().is_some_and(|code| code.as_str() == MAINTENANCE);
     Problem {
         http_status: Some(http_status),
-        title: parsed.title.or_else(|| reason.map(Text::new)),
+        title: if maintenance { title.map(|title| in_maintenance(&title)) } else { title },
         request_id: None,
         ..parsed
     }
+}
+
+fn in_maintenance(title: &Text) -> Text {
+    Text::new(&format!("Snyk is in a maintenance window ({title})"))
 }
 
 fn parse(body: &[u8]) -> Option<Problem> {
@@ -115,6 +124,9 @@ mod tests {
         check(v1, Some("401"), "Not authorised", Some("Not authorised, really"));
         let oauth = r#"{"error":"invalid_client","error_description":"unknown client"}"#;
         check(oauth, None, "invalid_client", Some("unknown client"));
+        let maintenance = r#"{"errors":[{"code":"SNYK-0099","title":"Unavailable","detail":"back at 9"}]}"#;
+        let named = "Snyk is in a maintenance window (Unavailable)";
+        check(maintenance, Some("SNYK-0099"), named, Some("back at 9"));
         check("no matching version", None, "Not Found", Some("no matching version"));
         check("", None, "Not Found", None);
         check(

@@ -61,7 +61,7 @@ impl Api {
     pub fn of_known_region(url: &Url) -> Option<Self> {
         let host = api_host(url.host_str()?);
         let known = REGIONS.iter().any(|(_, _, known)| *known == host);
-        (known && url.scheme() == "https" && url.port().is_none()).then(|| host.parse().ok()).flatten()
+        (known && url.port().is_none()).then(|| host.parse().ok()).flatten()
     }
 
     /// The URL of an export's status.
@@ -123,7 +123,7 @@ impl FromStr for Api {
     type Err = NotAnApi;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| NotAnApi { given: redacted(text), why };
+        let error = |why| NotAnApi { given: Text::of_input(text), why };
         let text = text.trim();
         let region = REGIONS
             .iter()
@@ -135,6 +135,9 @@ impl FromStr for Api {
             None => return Err(error("it is no region and no URL")),
         };
         let mut url = Url::parse(&text).map_err(|_| error("it is no valid URL"))?;
+        if text.split("://").nth(1).is_none_or(|rest| rest.starts_with(['/', '\\'])) {
+            return Err(error("it names no host"));
+        }
         if !matches!(url.scheme(), "https" | "http") {
             return Err(error("its scheme is neither https nor http"));
         }
@@ -148,14 +151,6 @@ impl FromStr for Api {
         url.set_host(Some(&host)).map_err(|_| error("its host is no valid host"))?;
         url.set_path(&gateway_path(url.path()));
         Ok(Self(url))
-    }
-}
-
-/// The input without what might be a password in it.
-fn redacted(text: &str) -> Text {
-    match text.rsplit_once('@') {
-        Some((_, host)) => Text::new(&format!("***@{host}")),
-        None => Text::new(text),
     }
 }
 
@@ -218,6 +213,7 @@ mod tests {
             "mars",
             "ftp://api.snyk.io",
             "https://",
+            "https:///v1",
             "https://u:hunter2@api.snyk.io",
             "https://api.snyk.io?x=1",
         ];
@@ -253,7 +249,7 @@ mod tests {
         let known = |url: &str| Api::of_known_region(&Url::parse(url).unwrap()).map(|api| api.to_string());
         assert_eq!(known("https://api.eu.snyk.io/rest/groups").as_deref(), Some("https://api.eu.snyk.io"));
         assert_eq!(known("https://app.snyk.io/x").as_deref(), Some("https://api.snyk.io"));
-        assert_eq!(known("http://api.eu.snyk.io/"), None);
+        assert_eq!(known("http://api.eu.snyk.io/").as_deref(), Some("https://api.eu.snyk.io"));
         assert_eq!(known("https://api.eu.snyk.io:444/"), None);
         assert_eq!(known("https://api.eu.snyk.io.evil.example/"), None);
         assert_eq!(known("https://evil.snyk.io/"), None);

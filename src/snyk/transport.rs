@@ -16,6 +16,9 @@ const MAX_DOCUMENT: usize = 1024 * 1024;
 /// How much of an error's body is read, to say what it says. The rest does not matter.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
+/// How long an error's body is waited for: it usually comes with the head.
+const ERROR_BODY_TIME: Duration = Duration::from_millis(300);
+
 /// Which certificate authorities are trusted.
 #[derive(Debug, Default)]
 pub struct Roots {
@@ -92,6 +95,16 @@ impl Transport {
 }
 
 impl Reply {
+    /// Takes a secret out of the body, where a server echoes what it was sent.
+    pub(super) fn forget(&mut self, secret: &str) {
+        let secret = secret.as_bytes();
+        if self.body.len() <= MAX_ERROR_BODY && self.body.windows(secret.len()).any(|window| window == secret)
+        {
+            let text = String::from_utf8_lossy(&self.body);
+            self.body = text.replace(&*String::from_utf8_lossy(secret), "***").into_bytes();
+        }
+    }
+
     /// A header as text, cleaned.
     pub(super) fn header(&self, name: &HeaderName) -> Option<Text> {
         Text::non_empty(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes()))
@@ -120,16 +133,20 @@ async fn read_document(mut response: Response) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-/// An error is an error whether or not its body arrives.
+/// An error is an error whether or not its body arrives, and it need not be waited for long.
 async fn read_error_body(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ERROR_BODY {
-            body.truncate(MAX_ERROR_BODY);
-            break;
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_ERROR_BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_ERROR_BODY {
+                break;
+            }
         }
-    }
+    };
+    // Whether it is there in time changes what is said, not what is decided.
+    let _ = tokio::time::timeout(ERROR_BODY_TIME, reading).await;
     body
 }
 
@@ -166,15 +183,17 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 fn is_certificate_failure(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        // An io::Error gives the source of what it wraps, but not what it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = error.downcast_ref::<rustls::Error>().or_else(|| wrapped?.downcast_ref::<rustls::Error>());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return matches!(tls, rustls::Error::InvalidCertificate(_));
         }
-        source = error.source();
+        // An io::Error gives the source of what it wraps, but not what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     false
 }

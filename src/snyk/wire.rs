@@ -14,6 +14,9 @@ use crate::watch::observation::{Part, Report};
 /// More parts than any export has: a list that is longer is not kept, so that it cannot fill our memory.
 const MAX_PARTS: usize = 10_000;
 
+/// A status document has five levels.
+const MAX_DEPTH: u32 = 64;
+
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -51,18 +54,51 @@ struct RawPart<'a> {
     row_count: Option<&'a RawValue>,
 }
 
+/// Whether the signed links in a document are kept: what is not needed is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are shown or followed.
+    Keep,
+    /// Nobody needs them.
+    Drop,
+}
+
 /// Reads a status document; nothing if it holds no status word.
 #[must_use]
-pub fn report(body: &[u8]) -> Option<Report> {
+pub fn report(body: &[u8], links: Links) -> Option<Report> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if !is_shallow(body) {
+        return None;
+    }
     let Document { data: Data { attributes } } = serde_json::from_slice(body).ok()?;
     let status = Status::new(&string(attributes.status)?)?;
     Some(Report {
         status,
         created: attributes.created.and_then(string).and_then(|created| utc(&created)),
         row_count: attributes.row_count.and_then(number),
-        results: attributes.results.and_then(parts),
+        results: attributes.results.and_then(|results| parts(results, links)),
         error: attributes.error.and_then(text),
     })
+}
+
+/// Whether no value is nested deeper than a status document has any use for: a parser keeps a note of each level.
+fn is_shallow(body: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return false;
+        }
+    }
+    true
 }
 
 /// The id of the export in the answer to its start.
@@ -105,12 +141,13 @@ fn utc(created: &str) -> Option<String> {
     if let Ok(timestamp) = created.parse::<jiff::Timestamp>() {
         return Some(if created.ends_with('Z') { created.to_owned() } else { format!("{timestamp:.3}") });
     }
-    created.parse::<jiff::civil::DateTime>().ok().map(|_| format!("{created}Z"))
+    let time = created.parse::<jiff::civil::DateTime>().ok()?;
+    Some(if created.contains('T') { format!("{created}Z") } else { format!("{time:.3}Z") })
 }
 
 /// The parts in a list of objects or of bare links.
-fn parts(raw: &RawValue) -> Option<Vec<Part>> {
-    struct Parts;
+fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
+    struct Parts(Links);
 
     impl<'de> Visitor<'de> for Parts {
         type Value = Option<Vec<Part>>;
@@ -123,7 +160,7 @@ fn parts(raw: &RawValue) -> Option<Vec<Part>> {
             let mut parts = Vec::new();
             while parts.len() < MAX_PARTS {
                 match list.next_element::<&RawValue>()? {
-                    Some(raw) => parts.push(part(raw)),
+                    Some(raw) => parts.push(part(raw, self.0)),
                     None => return Ok(Some(parts)),
                 }
             }
@@ -132,16 +169,17 @@ fn parts(raw: &RawValue) -> Option<Vec<Part>> {
         }
     }
 
-    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts).ok().flatten()
+    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts(links)).ok().flatten()
 }
 
-fn part(raw: &RawValue) -> Part {
+fn part(raw: &RawValue, links: Links) -> Part {
+    let link = |url: String| (links == Links::Keep).then(|| Secret::new(url));
     if let Some(url) = string(raw) {
-        return Part { url: Some(Secret::new(url)), file_size: None, row_count: None };
+        return Part { url: link(url), file_size: None, row_count: None };
     }
     let raw: Option<RawPart<'_>> = serde_json::from_str(raw.get()).ok();
     Part {
-        url: raw.as_ref().and_then(|part| part.url).and_then(string).map(Secret::new),
+        url: raw.as_ref().and_then(|part| part.url).and_then(string).and_then(link),
         file_size: raw.as_ref().and_then(|part| part.file_size).and_then(number),
         row_count: raw.as_ref().and_then(|part| part.row_count).and_then(number),
     }
@@ -152,15 +190,16 @@ mod tests {
     use super::*;
 
     fn status_of(body: &str) -> Option<String> {
-        report(body.as_bytes()).map(|report| report.status.to_string())
+        report(body.as_bytes(), Links::Keep).map(|report| report.status.to_string())
     }
 
     #[test]
     fn needs_nothing_but_the_status() {
         assert_eq!(status_of(r#"{"data":{"attributes":{"status":"STARTED"}}}"#).as_deref(), Some("STARTED"));
+        assert_eq!(status_of("\u{feff}{\"data\":{\"attributes\":{\"status\":\"X\"}}}").as_deref(), Some("X"));
         let odd = r#"{"data":{"id":5,"attributes":{"status":" finished ","created":7,"row_count":"x","results":{},
             "error":null,"formats":"csv"}},"links":[]}"#;
-        let report = report(odd.as_bytes()).unwrap();
+        let report = report(odd.as_bytes(), Links::Keep).unwrap();
         assert_eq!(report.status.as_str(), "FINISHED");
         assert_eq!(
             (report.created, report.row_count, report.results, report.error),
@@ -189,6 +228,13 @@ mod tests {
         for body in bodies {
             assert_eq!(status_of(body), None, "{body}");
         }
+        let balanced = format!(
+            r#"{{"data":{{"attributes":{{"status":"X","y":{}{}}}}}}}"#,
+            "[".repeat(100),
+            "]".repeat(100)
+        );
+        assert_eq!(status_of(&balanced), None);
+        assert_eq!(status_of(r#"{"data":{"attributes":{"status":"X","y":"[[\"["}}}"#).as_deref(), Some("X"));
         let deep = "[".repeat(100_000);
         assert_eq!(status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{deep}"#)), None);
     }
@@ -199,13 +245,15 @@ mod tests {
             "status":"FINISHED","row_count":1061,"results":[
             {"url":"https://bucket.example/x.csv?X-Goog-Signature=s","file_size":1328,"row_count":"3"},
             "https://bucket.example/y.csv", 7]}}}"#;
-        let report = report(body.as_bytes()).unwrap();
+        let report = report(body.as_bytes(), Links::Keep).unwrap();
         assert_eq!(report.row_count, Some(1061));
         let parts = report.results.unwrap();
         assert_eq!(parts.len(), 3);
         assert_eq!((parts[0].file_size, parts[0].row_count), (Some(1328), Some(3)));
         assert_eq!(parts[1].url.as_ref().unwrap().expose(), "https://bucket.example/y.csv");
         assert_eq!(parts[2], Part { url: None, file_size: None, row_count: None });
+        let without = super::report(body.as_bytes(), Links::Drop).unwrap().results.unwrap();
+        assert!(without.iter().all(|part| part.url.is_none()) && without[0].file_size == Some(1328));
     }
 
     #[test]
@@ -214,6 +262,8 @@ mod tests {
             ("2024-11-25T10:13:42.470Z", Some("2024-11-25T10:13:42.470Z")),
             ("2026-02-12T20:09:42.693", Some("2026-02-12T20:09:42.693Z")),
             ("2026-02-12T20:09:42.693+02:00", Some("2026-02-12T18:09:42.693Z")),
+            ("2024-11-25 10:13:42", Some("2024-11-25T10:13:42.000Z")),
+            ("2024-11-25", Some("2024-11-25T00:00:00.000Z")),
             ("yesterday", None),
             ("2024-11-25T10:13:42Z\u{1b}[31m", None),
         ];
@@ -227,7 +277,8 @@ mod tests {
         let list = |count| {
             format!(r#"{{"data":{{"attributes":{{"status":"X","results":[{}7]}}}}}}"#, "7,".repeat(count))
         };
-        let length = |count| report(list(count).as_bytes()).unwrap().results.map(|parts| parts.len());
+        let length =
+            |count| report(list(count).as_bytes(), Links::Keep).unwrap().results.map(|parts| parts.len());
         assert_eq!(length(MAX_PARTS - 2), Some(MAX_PARTS - 1));
         assert_eq!(length(MAX_PARTS), None);
     }
@@ -236,7 +287,7 @@ mod tests {
     fn shows_what_a_failed_export_says() {
         let error = |error: &str| {
             let body = format!(r#"{{"data":{{"attributes":{{"status":"ERROR","error":{error}}}}}}}"#);
-            report(body.as_bytes()).unwrap().error.map(|error| error.to_string())
+            report(body.as_bytes(), Links::Keep).unwrap().error.map(|error| error.to_string())
         };
         assert_eq!(error(r#""too\u001b[31m big""#).as_deref(), Some("too[31m big"));
         assert_eq!(error(r#"{"why":"big"}"#).as_deref(), Some(r#"{"why":"big"}"#));
@@ -246,7 +297,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(body: Vec<u8>) {
-            let _ = report(&body);
+            let _ = report(&body, Links::Keep);
         }
     }
 }

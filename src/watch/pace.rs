@@ -35,8 +35,8 @@ pub enum PaceError {
         max: Duration,
     },
     /// A pause of nothing would ask without end.
-    #[error("initial-interval ({}) is below 1ms", humantime::format_duration(*.0))]
-    TooShort(Duration),
+    #[error("initial-interval is 0")]
+    Nothing,
     /// The delays would shrink, or are no number.
     #[error("multiplier ({0}) is not a number of at least 1")]
     Multiplier(f64),
@@ -52,8 +52,8 @@ impl Pace {
     ///
     /// When the values contradict each other or would ask without a pause.
     pub fn new(initial: Duration, multiplier: f64, max: Duration, jitter: f64) -> Result<Self, PaceError> {
-        if initial < Duration::from_millis(1) {
-            return Err(PaceError::TooShort(initial));
+        if initial.is_zero() {
+            return Err(PaceError::Nothing);
         }
         if initial > max {
             return Err(PaceError::InitialAboveMax { initial, max });
@@ -156,7 +156,7 @@ mod tests {
             Pace::new(MS * initial, multiplier, MS * max, jitter).unwrap_err().to_string()
         };
         assert_eq!(error(60_000, 1.1, 30_000, 0.1), "initial-interval (1m) is above max-interval (30s)");
-        assert_eq!(error(0, 1.1, 30_000, 0.1), "initial-interval (0s) is below 1ms");
+        assert_eq!(error(0, 1.1, 30_000, 0.1), "initial-interval is 0");
         assert_eq!(error(1, 0.5, 30_000, 0.1), "multiplier (0.5) is not a number of at least 1");
         assert_eq!(error(1, f64::NAN, 30_000, 0.1), "multiplier (NaN) is not a number of at least 1");
         assert_eq!(error(1, 1.1, 30_000, 1.5), "jitter (1.5) is not a number from 0 to 1");

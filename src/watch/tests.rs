@@ -255,6 +255,13 @@ fn an_outage_of_a_retried_answer_means_what_the_answer_means() {
     let conflict = Policy { retry_conflict: true, max_outage, ..policy() };
     check(&conflict, &[(0, http(409), after(1)), (10, http(409), end(Outcome::Conflict))]);
     check(&conflict, &[(0, http(409), after(1)), (10, http(503), end(Outcome::Unavailable))]);
+    let reset =
+        saw(Answer::Failure(Failure { kind: FailureKind::Transient, problem: Problem::new("reset", "") }));
+    check(&conflict, &[(0, http(409), after(1)), (10, reset.clone(), end(Outcome::Conflict))]);
+    check(
+        &conflict,
+        &[(0, http(409), after(1)), (1, http(503), after(2)), (10, reset, end(Outcome::Unavailable))],
+    );
     let grace = Policy { not_found_grace: Duration::from_secs(60), max_outage, ..policy() };
     check(&grace, &[(0, http(404), after(1)), (10, http(404), end(Outcome::NotFound))]);
 }
