@@ -9,6 +9,7 @@ mod wait;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
@@ -78,7 +79,7 @@ impl CommandError {
 
 /// All that a command needs of the world.
 struct Session {
-    settings: Settings,
+    settings: Arc<Settings>,
     clock: Clock,
     console: Console,
     signals: Signals,
@@ -117,12 +118,9 @@ async fn start(
         Command::Wait(_) | Command::Status(_) => environment,
     };
     let command_line = cli.command_line(given);
-    // A file may be a pipe that nobody ever writes to.
-    let loading = tokio::task::spawn_blocking(|| Settings::load(command_line, environment));
-    let loaded = signals.unless_interrupted(loading).await.map_err(CommandError::Interrupted)?;
-    let settings = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
     let console = start_logging(&cli, &settings, clock);
-    let session = &mut Session { settings, clock, console, signals };
+    let session = &mut Session { settings: Arc::new(settings), clock, console, signals };
     match cli.command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
@@ -130,6 +128,16 @@ async fn start(
         Command::Demo => demo::run(session).await,
         Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Reads files where a signal can interrupt it: one of them may be a pipe that nobody ever writes to.
+async fn aside<T: Send + 'static>(
+    signals: &mut Signals,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CommandError> {
+    let reading = signals.unless_interrupted(tokio::task::spawn_blocking(read)).await;
+    let read = reading.map_err(CommandError::Interrupted)?;
+    Ok(read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<ExitCode, CommandError> {
@@ -208,7 +216,9 @@ impl Asking {
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings { api: api.to_string(), credential: origin };
-        let client = Client::new(api, settings.api_version(), credentials, &settings.roots()?, *clock)?;
+        let roots = Arc::clone(settings);
+        let roots = aside(signals, move || roots.roots()).await??;
+        let client = Client::new(api, settings.api_version(), credentials, &roots, *clock)?;
         let client = if output.show_urls { client.keeping_links() } else { client };
         Ok(Self { exports: found.exports, policy, client, surroundings })
     }
@@ -221,5 +231,6 @@ async fn read_input() -> Result<String, ExportsError> {
     if bytes.len() as u64 > MAX_INPUT {
         return Err(ExportsError::Input(Text::new("it is longer than 1 MiB")));
     }
-    String::from_utf8(bytes).map_err(|_| ExportsError::Input(Text::new("it is not UTF-8")))
+    let text = String::from_utf8(bytes).map_err(|_| ExportsError::Input(Text::new("it is not UTF-8")))?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

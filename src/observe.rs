@@ -8,7 +8,7 @@ mod progress;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use self::closing::Surroundings;
+pub use self::closing::{Surroundings, sentence};
 pub use self::progress::ProgressLine;
 
 use crate::clock::Clock;
@@ -74,7 +74,9 @@ impl Observer {
                 log::write(event, names_export, None);
                 self.followed += 1;
                 self.note(watch, None, Duration::ZERO, now);
-                true
+                // The first poll draws the line: by then all are known.
+                self.spoke_at = now;
+                return;
             }
             Event::Polled { watch, delay } => {
                 log::write(event, names_export, None);

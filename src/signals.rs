@@ -2,6 +2,7 @@
 //! without handlers ignores them.
 
 use std::future::Future;
+use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,7 +22,7 @@ impl Signals {
     /// # Errors
     ///
     /// When the system refuses a handler.
-    pub fn listen() -> std::io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -50,4 +51,26 @@ impl Signals {
             done = work => Ok(done),
         }
     }
+}
+
+/// Calls `end` at the second signal, from a thread of its own: whoever is asked twice may be stuck where no signal
+/// is looked at, such as in writing to a pipe that nobody reads.
+///
+/// # Errors
+///
+/// When there can be no such thread.
+pub fn on_second(end: impl FnOnce(Signal) + Send + 'static) -> io::Result<()> {
+    // All that this thread does is to wait.
+    let builder = std::thread::Builder::new().name("second-signal".to_owned()).stack_size(256 * 1024);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let listening = {
+        let _context = runtime.enter();
+        Signals::listen()?
+    };
+    let listen = async move |mut signals: Signals| {
+        signals.next().await;
+        signals.next().await
+    };
+    builder.spawn(move || end(runtime.block_on(listen(listening))))?;
+    Ok(())
 }

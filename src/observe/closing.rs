@@ -18,7 +18,8 @@ pub struct Surroundings {
 }
 
 /// How the export ended, in one sentence.
-pub(super) fn sentence(ending: &Ending) -> String {
+#[must_use]
+pub fn sentence(ending: &Ending) -> String {
     let export = ending.watch.export;
     let waited = rounded(ending.waited());
     let polls = match ending.watch.progress.polls() {

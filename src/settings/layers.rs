@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, StatusLimit, Version};
@@ -44,7 +45,8 @@ layer! {
         #[arg(long, global = true, value_name = "FILE")]
         ca_cert: PathBuf,
         /// Let plain http leave this machine
-        #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+            value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         allow_http: bool,
     }
 }
@@ -94,7 +96,8 @@ layer! {
         #[arg(long, value_name = "DURATION")]
         not_found_grace: HumanDuration,
         /// Wait a 409 out instead of ending with it
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+            value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         retry_conflict: bool,
         /// How long the export may stay in one status before it counts as stalled (repeatable)
         #[arg(long, value_name = "STATUS=DURATION", value_delimiter = ',')]

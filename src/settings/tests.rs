@@ -1,3 +1,5 @@
+use clap::{Args as _, FromArgMatches as _};
+
 use super::*;
 
 fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, SettingsError> {
@@ -101,7 +103,7 @@ fn a_wrong_variable_names_itself() {
         ("SNYK_EXPORT_MAX_WAIT", "soon", "`90s`"),
         ("SNYK_EXPORT_JITTER", "7", "from 0 to 1"),
         ("SNYK_EXPORT_LOG_FORMAT", "xml", "json"),
-        ("SNYK_EXPORT_RETRY_CONFLICT", "perhaps", "true, false"),
+        ("SNYK_EXPORT_RETRY_CONFLICT", "perhaps", "boolean"),
         ("SNYK_API", "mars", "us, us2"),
     ] {
         let error = error(&[], &[(name, value)], None);

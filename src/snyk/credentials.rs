@@ -75,7 +75,7 @@ impl Credential {
     ///
     /// When it is empty or cannot be sent in a header.
     pub fn new(text: &str, scheme: Scheme, origin: &str) -> Result<Self, CredentialError> {
-        let text = text.trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         let (given, token) = match text.split_once(char::is_whitespace) {
             Some((word, rest)) if word.eq_ignore_ascii_case("token") => (Some("token"), rest.trim()),
             Some((word, rest)) if word.eq_ignore_ascii_case("bearer") => (Some("Bearer"), rest.trim()),
@@ -339,6 +339,7 @@ mod tests {
             ("5f1c2a8e-0000-4000-8000-000000000000", "token 5f1c2a8e-0000-4000-8000-000000000000"),
             ("snyk_uat.1a2b3c4d.eyJoIjoiYSJ9.x-y_z", "token snyk_uat.1a2b3c4d.eyJoIjoiYSJ9.x-y_z"),
             (" abc\n", "token abc"),
+            ("\u{feff}abc\r\n", "token abc"),
             ("token abc", "token abc"),
             ("Token  abc", "token abc"),
             ("bearer abc", "Bearer abc"),

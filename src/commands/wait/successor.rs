@@ -1,0 +1,54 @@
+//! The command that runs in our place once every export has finished.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::commands::CommandError;
+use crate::event::Ending;
+use crate::settings::Environment;
+use crate::text::Text;
+use crate::watch::outcome::Outcome;
+
+/// The file that a command names: found now, and not only when the wait is over.
+pub(super) fn executable(name: &OsStr, environment: &Environment) -> Result<PathBuf, CommandError> {
+    let missing = || CommandError::NoCommand(Text::new(&name.to_string_lossy()));
+    let path = Path::new(name);
+    if path.components().count() > 1 {
+        return is_executable(path).then(|| path.to_owned()).ok_or_else(missing);
+    }
+    let directories =
+        std::env::split_paths(environment.get("PATH").unwrap_or("/usr/bin:/bin")).collect::<Vec<_>>();
+    directories
+        .iter()
+        .map(|directory| directory.join(name))
+        .find(|path| is_executable(path))
+        .ok_or_else(missing)
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Runs the command in our place; returns only if that fails.
+pub(super) fn replace_us(program: &Path, command: &[OsString], endings: &[Ending]) -> CommandError {
+    use std::os::unix::process::CommandExt as _;
+    let finished: Vec<&Ending> =
+        endings.iter().filter(|ending| ending.outcome == Outcome::Finished).collect();
+    let list =
+        |of: fn(&Ending) -> String| finished.iter().map(|ending| of(ending)).collect::<Vec<_>>().join(",");
+    let error = std::process::Command::new(program)
+        .arg0(command.first().map_or(program.as_os_str(), OsString::as_os_str))
+        .args(command.iter().skip(1))
+        .env("SNYK_EXPORT_RESULT_OUTCOME", Outcome::Finished.as_str())
+        .env("SNYK_EXPORT_RESULT_SCOPE", list(|ending| ending.watch.export.scope.to_string()))
+        .env("SNYK_EXPORT_RESULT_SCOPE_ID", list(|ending| ending.watch.export.scope_id.to_string()))
+        .env("SNYK_EXPORT_RESULT_EXPORT_ID", list(|ending| ending.watch.export.export_id.to_string()))
+        .env("SNYK_EXPORT_RESULT_ROW_COUNT", list(row_count))
+        .exec();
+    CommandError::Exec(Text::new(&program.to_string_lossy()), error)
+}
+
+fn row_count(ending: &Ending) -> String {
+    ending.row_count().map(|count| count.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! Tells of each end, once.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::cli::{Output, OutputArgs};
+use crate::commands::CommandError;
+use crate::commands::console::Console;
+use crate::document::Document;
+use crate::event::{Ending, Event};
+use crate::export::ExportRef;
+use crate::observe::Observer;
+use crate::snyk::Client;
+use crate::watch::observation::{FailureKind, Report};
+use crate::watch::outcome::Outcome;
+
+/// Tells of each end once: on standard output, and in words.
+pub(super) struct Teller<'a> {
+    console: &'a Console,
+    observer: &'a RefCell<Observer>,
+    output: OutputArgs,
+    endings: Vec<Ending>,
+    /// Which of the endings were not told yet.
+    untold: Vec<usize>,
+    failure: Option<CommandError>,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) const fn new(
+        console: &'a Console,
+        observer: &'a RefCell<Observer>,
+        output: OutputArgs,
+    ) -> Self {
+        Self { console, observer, output, endings: Vec::new(), untold: Vec::new(), failure: None }
+    }
+
+    /// Takes an event; breaks off when nothing more is wanted.
+    pub(super) fn event(&mut self, event: &Event<'_>, any: bool) -> ControlFlow<()> {
+        let Event::Finished(ending) = event else {
+            self.observer.borrow_mut().event(event);
+            return ControlFlow::Continue(());
+        };
+        self.end((*ending).clone());
+        let enough = any && ending.outcome == Outcome::Finished;
+        if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Takes an end, and tells of it unless links are still to be asked for.
+    pub(super) fn end(&mut self, ending: Ending) {
+        self.observer.borrow_mut().event(&Event::Finished(&ending));
+        if self.output.show_urls && lacks_results(&ending) {
+            self.untold.push(self.endings.len());
+        } else {
+            self.tell(&ending);
+        }
+        self.endings.push(ending);
+    }
+
+    fn tell(&mut self, ending: &Ending) {
+        let line = match self.output.output {
+            Output::Json => Document::of_ending(ending, self.output.show_urls).to_line(),
+            Output::Text => text_line(ending, self.output.show_urls),
+        };
+        self.failure = self.console.data_line(&line).err().or(self.failure.take());
+        let (sentence, advice) = self.observer.borrow().closing(ending);
+        let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
+        match (self.console.is_json(), is_well) {
+            (true, _) => {}
+            (false, true) => self.console.success(&sentence),
+            (false, false) => self.console.failure(&sentence, advice.as_deref()),
+        }
+    }
+
+    /// Tells of the ends whose documents listed no results, with what the results endpoint lists. That it cannot
+    /// be asked changes nothing about how the export ended.
+    pub(super) async fn tell_with_links(&mut self, client: &Client, limit: Duration) {
+        while let Some(index) = self.untold.first().copied() {
+            let listed = ask_for_results(client, &self.endings[index].watch.export, limit).await;
+            self.untold.remove(0);
+            self.endings[index].report = listed.or(self.endings[index].report.take());
+            self.tell(&self.endings[index].clone());
+        }
+    }
+
+    /// Tells of what was left untold, and gives back all ends.
+    pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
+        for index in std::mem::take(&mut self.untold) {
+            self.tell(&self.endings[index].clone());
+        }
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(self.endings),
+        }
+    }
+}
+
+/// How often the links of an export that has finished are asked for, and the pause after the first failure.
+const LINKS_TRIES: u32 = 3;
+const LINKS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether an export has finished without a word on its files.
+pub(in crate::commands) fn lacks_results(ending: &Ending) -> bool {
+    ending.outcome == Outcome::Finished
+        && ending.report.as_ref().is_some_and(|report| report.results.is_none())
+}
+
+/// What the results endpoint lists of an export that has finished.
+pub(in crate::commands) async fn ask_for_results(
+    client: &Client,
+    export: &ExportRef,
+    limit: Duration,
+) -> Option<Report> {
+    for attempt in 1..=LINKS_TRIES {
+        let (passing, problem) = match tokio::time::timeout(limit, client.results(export)).await {
+            Ok(Ok(report)) => return Some(report),
+            Ok(Err(failure)) => {
+                let passing = matches!(failure.kind, FailureKind::Transient | FailureKind::Throttled);
+                (passing, failure.problem.to_string())
+            }
+            Err(_) => (true, "request timed out".to_owned()),
+        };
+        tracing::warn!(export.id = %export.export_id, problem, "the results could not be listed");
+        if !passing || attempt == LINKS_TRIES {
+            break;
+        }
+        tokio::time::sleep(LINKS_PAUSE * attempt).await;
+    }
+    None
+}
+
+/// `EXPORT_ID outcome`, and what there is to fetch; with links, one a line below.
+fn text_line(ending: &Ending, show_urls: bool) -> String {
+    let mut line = format!("{} {}", ending.watch.export.export_id, ending.outcome);
+    if ending.outcome != Outcome::Finished {
+        return line;
+    }
+    let results = ending.report.as_ref().and_then(|report| report.results.as_deref()).unwrap_or_default();
+    let count = |count: u64, noun: &str| format!(" {count} {noun}{}", if count == 1 { "" } else { "s" });
+    if let Some(rows) = ending.row_count() {
+        line += &count(rows, "row");
+    }
+    if !results.is_empty() {
+        line += &count(results.len() as u64, "file");
+    }
+    let urls = results.iter().filter_map(|part| part.url.as_ref()).filter(|_| show_urls);
+    // A link is one line, whatever a server put into it.
+    urls.fold(line, |line, url| line + "\n" + &url.expose().replace(char::is_control, ""))
+}

@@ -1,0 +1,87 @@
+//! The layers as they are read: variables by the rules of their flags, a file, certificates.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args as _, FromArgMatches as _};
+use reqwest::Certificate;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::layers::{File, Flags};
+use super::{Environment, SettingsError};
+use crate::text::{Text, without_secrets_of_links};
+
+/// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
+/// credentials.
+pub(crate) fn variable(flag: &str) -> Option<String> {
+    match flag {
+        "token-file" => None,
+        "api" => Some("SNYK_API".to_owned()),
+        _ => Some(format!("SNYK_EXPORT_{}", flag.to_uppercase().replace('-', "_"))),
+    }
+}
+
+/// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
+pub(super) fn read_environment(
+    environment: &Environment,
+    given: &BTreeSet<String>,
+) -> Result<Flags, SettingsError> {
+    let command = Flags::augment_args(clap::Command::new("environment").no_binary_name(true));
+    let mut arguments = Vec::new();
+    for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
+    {
+        let Some(name) = variable(flag) else { continue };
+        let Some(value) = environment.get(&name) else { continue };
+        let argument = format!("--{flag}={value}");
+        if let Err(error) = command.clone().try_get_matches_from([&argument]) {
+            return Err(SettingsError::Variable(name, Text::new(&why_invalid(&error, value))));
+        }
+        arguments.push(argument);
+    }
+    let matches = command.try_get_matches_from(arguments);
+    matches
+        .and_then(|matches| Flags::from_arg_matches(&matches))
+        .map_err(|error| SettingsError::Variable("the environment".to_owned(), Text::new(&error.to_string())))
+}
+
+/// The telling part of clap's message, which ends with a call to try `--help`.
+fn why_invalid(error: &clap::Error, value: &str) -> String {
+    let message = error.to_string().replace(value, Text::of_input(value).as_str());
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    message.split("\n\nFor more information").next().unwrap_or(message).to_owned()
+}
+
+pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(SettingsError::Unreadable(path, error)),
+    }
+}
+
+pub(super) fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
+    toml::from_str(text).map_err(|error| SettingsError::File(path.to_owned(), shown(&error.to_string())))
+}
+
+/// The parser's message, which shows the line: without what a terminal would obey, and without passwords.
+fn shown(message: &str) -> String {
+    let lines = without_secrets_of_links(message.trim_end());
+    lines.chars().filter(|char| *char == '\n' || !char.is_control()).collect()
+}
+
+/// The certificates in a PEM file, at least one, each of them valid.
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let invalid = || "it holds a certificate that is none".to_owned();
+    let mut certificates = Vec::new();
+    for der in CertificateDer::pem_slice_iter(&pem) {
+        let der = der.map_err(|_| "it is no valid PEM".to_owned())?;
+        RootCertStore::empty().add(der.clone()).map_err(|_| invalid())?;
+        certificates.push(Certificate::from_der(&der).map_err(|_| invalid())?);
+    }
+    if certificates.is_empty() {
+        return Err("it holds no certificate in PEM form".to_owned());
+    }
+    Ok(certificates)
+}
