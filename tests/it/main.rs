@@ -5,6 +5,7 @@
     reason = "clippy takes the parts of a test that are no test functions for production code"
 )]
 
+mod command_line;
 mod faults;
 mod lab;
 mod outcomes;
