@@ -6,6 +6,7 @@
 )]
 
 mod command_line;
+mod credentials;
 mod faults;
 mod lab;
 mod outcomes;
