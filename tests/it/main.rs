@@ -5,9 +5,11 @@
     reason = "clippy takes the parts of a test that are no test functions for production code"
 )]
 
+mod client;
 mod command_line;
 mod credentials;
 mod faults;
 mod lab;
 mod outcomes;
 mod simulator;
+mod tls;
