@@ -5,6 +5,7 @@
     reason = "clippy takes the parts of a test that are no test functions for production code"
 )]
 
+mod architecture;
 mod client;
 mod command_line;
 mod credentials;
