@@ -127,8 +127,9 @@ impl Client {
         Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
     }
 
-    /// Asks in the version that is settled, or settles it: where the default is first answered with 404 or 410,
-    /// the export is looked for once in the GA version. If it is not there either, the first answer stands.
+    /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
+    /// export is looked for once in the GA version. If it is not there either, the first answer stands, and nothing
+    /// is settled: an export that was just created may not be visible yet in the one version that there is.
     async fn ask(&self, body: Option<&Value>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
         let version = self.version();
         let first = self.authorized(body, url(&version.text)).await?;
@@ -140,7 +141,6 @@ impl Client {
         }
         let second = self.authorized(body, url(GA_VERSION)).await?;
         if is_missing(&second) {
-            self.settle(&version.text);
             return Ok(first);
         }
         self.settle(GA_VERSION);

@@ -33,6 +33,14 @@ pub enum ExportsError {
     /// A scope that is no id.
     #[error("{0}: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
     NoId(&'static str, Text),
+    /// A flag that names another scope than every URL, and that nothing else needs.
+    #[error("{given} is not of the {} that --{}-id names, {}: drop one of them", flag.scope, flag.scope, flag.id)]
+    OtherScope {
+        /// The export as the URL or path names it.
+        given: ExportRef,
+        /// The scope that the flag names.
+        flag: ScopeRef,
+    },
     /// URLs of different regions.
     #[error("the URLs are of different regions, {0} and {1}: wait for the exports of one region at a time")]
     TwoRegions(Api, Api),
@@ -88,6 +96,13 @@ impl Exports {
         }
         if exports.is_empty() {
             return Err(ExportsError::None);
+        }
+        let needs_flag = |arg: &ExportArg| !matches!(arg, ExportArg::Located { .. });
+        if let Some(flag) = flag.filter(|_| !args.iter().any(needs_flag)) {
+            let other = |export: &&ExportRef| (export.scope, export.scope_id) != (flag.scope, flag.id);
+            if let Some(given) = exports.iter().find(other) {
+                return Err(ExportsError::OtherScope { given: *given, flag });
+            }
         }
         let mut seen = std::collections::BTreeSet::new();
         exports.retain(|export| seen.insert(*export));
@@ -248,6 +263,7 @@ mod tests {
             resolve(&[E], None, "", &[("SNYK_ORG_ID", "acme")]).contains("SNYK_ORG_ID: `acme` is not a UUID")
         );
         assert_eq!(resolve(&[&group, E], Some((Scope::Org, O)), "", &[]), format!("{group} {org}"));
+        assert!(resolve(&[&group], Some((Scope::Org, O)), "", &[]).contains("drop one of them"));
         assert_eq!(resolve(&[&group], Some((Scope::Group, G)), "", &[]), group);
         assert!(resolve(&[], None, "", &[]).contains("no export"));
     }

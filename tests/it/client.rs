@@ -1,0 +1,226 @@
+//! The client by itself: one question, one observation.
+
+use std::time::Duration;
+
+use serde_json::json;
+use snyk_export::clock::Clock;
+use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
+use snyk_export::runner::Poller as _;
+use snyk_export::simulator::{Scenario, Simulator};
+use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
+use snyk_export::snyk::{Client, Roots};
+use snyk_export::text::Text;
+use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
+use uuid::Uuid;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use crate::lab::{EXPORT_ID, GROUP, READY, TOKEN};
+
+const GA: &str = "2024-10-15";
+
+#[tokio::test]
+async fn every_status_code_has_its_class() {
+    let server = serving(ByExportId).await;
+    let client = client(&server.uri(), Some(GA)).await;
+    for code in 200..=599_u16 {
+        let export = ExportRef { export_id: Uuid::from_u128(code.into()), ..export() };
+        let class = class_of(code);
+        match client.poll(&export).await.answer {
+            Answer::Failure(failure) => assert_eq!(failure.kind, class, "{code}"),
+            Answer::Status(report) => panic!("{code} has no status, but {report:?} was seen"),
+        }
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 400, "each is asked once");
+}
+
+/// The table of the design, for answers without a status word. A 429 is a transient failure with a pace of its
+/// own; redirects that can be followed are tested elsewhere.
+fn class_of(code: u16) -> FailureKind {
+    match code {
+        401 => FailureKind::Unauthorized,
+        403 => FailureKind::Forbidden,
+        404 | 410 => FailureKind::NotFound,
+        409 => FailureKind::Conflict,
+        429 => FailureKind::Throttled,
+        200..=299 | 408 | 425 | 500..=599 => FailureKind::Transient,
+        300..=499 => FailureKind::Rejected,
+        _ => unreachable!("no such code is asked for"),
+    }
+}
+
+/// Answers with the status code that the export's id ends with.
+struct ByExportId;
+
+impl Respond for ByExportId {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let id = request.url.path_segments().unwrap().next_back().unwrap();
+        let code = Uuid::parse_str(id).unwrap().as_u128();
+        ResponseTemplate::new(u16::try_from(code).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn only_a_200_with_a_status_word_is_a_status() {
+    let status = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
+    for code in [200, 201, 202, 203, 206, 299, 400, 404, 500] {
+        let answer = answer_to(ResponseTemplate::new(code).set_body_string(status)).await.answer;
+        assert_eq!(matches!(answer, Answer::Status(_)), code == 200, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_a_mebibyte_is_transient() {
+    let status = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
+    for (length, is_read) in [(1024 * 1024, true), (1024 * 1024 + 1, false)] {
+        let body = format!("{status}{}", " ".repeat(length - status.len()));
+        match answer_to(ResponseTemplate::new(200).set_body_string(body)).await.answer {
+            Answer::Status(_) => assert!(is_read),
+            Answer::Failure(failure) => {
+                assert_eq!((failure.kind, is_read), (FailureKind::Transient, false));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_hint_at_the_next_poll() {
+    let rows = [
+        (200, "Retry-After: 7", Some(7)),
+        (401, "Retry-After: 7", Some(7)),
+        (503, "Retry-After: 0", Some(0)),
+        (503, "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", Some(0)),
+        (503, "Retry-After: soon", None),
+        (429, "Retry-After: 2 | X-RateLimit-Reset: 9", Some(9)),
+        (429, "Retry-After: 9 | X-RateLimit-Reset: 2", Some(9)),
+        (429, "X-RateLimit-Reset: 9", Some(9)),
+        (429, "X-RateLimit-Reset: 9.5", None),
+        (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 0", Some(9)),
+        (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 1", None),
+        (503, "X-RateLimit-Reset: 9", None),
+        (200, "Server: x", None),
+    ];
+    for (code, headers, seconds) in rows {
+        let headers = headers.split(" | ").map(|header| header.split_once(": ").unwrap());
+        let template = headers
+            .clone()
+            .fold(ResponseTemplate::new(code), |template, (name, value)| template.insert_header(name, value));
+        let hint = answer_to(template).await.hint;
+        assert_eq!(hint, seconds.map(Duration::from_secs), "{code} {:?}", headers.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_an_error_says_reaches_the_problem() {
+    let catalogue =
+        r#"{"errors":[{"status":"404","code":"SNYK-OPENAPI-0004","title":"Not found","detail":"gone"}]}"#;
+    let rows = [
+        (catalogue, [Some("SNYK-OPENAPI-0004"), Some("Not found"), Some("gone")]),
+        (r#"{"code":404,"error":"No","message":"really"}"#, [Some("404"), Some("No"), Some("really")]),
+        (r#"{"error":"invalid","error_description":"why"}"#, [None, Some("invalid"), Some("why")]),
+        ("no matching version", [None, Some("Not Found"), Some("no matching version")]),
+        ("<html><title>Oops</title>", [None, Some("Not Found"), Some("an HTML page, “Oops”")]),
+        ("", [None, Some("Not Found"), None]),
+        ("{\"errors\":[{\"detail\":\"a\\u001b[2J\\nb\"}]}", [None, Some("Not Found"), Some("a[2J b")]),
+    ];
+    for (body, expected) in rows {
+        let template =
+            ResponseTemplate::new(404).set_body_string(body).insert_header("snyk-request-id", "r-1");
+        let problem = failure(answer_to(template).await).problem;
+        let said =
+            [&problem.code, &problem.title, &problem.detail].map(|text| text.as_ref().map(Text::as_str));
+        assert_eq!(said, expected, "{body}");
+        assert_eq!(problem.http_status, Some(404));
+        assert_eq!(problem.request_id.as_ref().map(Text::as_str), Some("r-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_who_asks_and_what_is_wanted() {
+    let server = serving(ResponseTemplate::new(503)).await;
+    client(&server.uri(), None).await.poll(&export()).await;
+    let request = &server.received_requests().await.unwrap()[0];
+    let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(header("accept").unwrap(), "application/vnd.api+json, application/json;q=0.9");
+    assert_eq!(header("user-agent").unwrap(), concat!("snyk-export/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(header("authorization").unwrap(), format!("token {TOKEN}"));
+    assert_eq!(header("accept-encoding"), None, "what is compressed may be a bomb");
+    assert_eq!((header("referer"), header("cookie")), (None, None));
+    let target = format!("/rest/groups/{GROUP}/jobs/export/{EXPORT_ID}?version=2024-05-10~experimental");
+    assert_eq!(&request.url[url::Position::BeforePath..], target);
+    assert!(request.body.is_empty());
+}
+
+#[tokio::test]
+async fn all_polls_share_one_connection_also_after_errors() {
+    let answers =
+        "answers = [{ status-code = 503 }, { status-code = 404 }, { status-code = 429, body = '' }]";
+    let scenario = Scenario::from_toml(&format!("{READY}{answers}")).unwrap();
+    let simulator = Simulator::start("127.0.0.1:0".parse().unwrap(), scenario, |_| {}).await.unwrap();
+    let client = client(&simulator.base_url(), Some(GA)).await;
+    for _ in 0..6 {
+        client.poll(&export()).await;
+    }
+    let connections: Vec<u64> = simulator.exchanges().iter().map(|exchange| exchange.connection).collect();
+    assert_eq!(connections, [1; 6]);
+}
+
+#[tokio::test]
+async fn an_export_is_started_and_its_results_are_listed() {
+    let scenario = Scenario::from_toml(&format!("{READY}parts = 3")).unwrap();
+    let simulator = Simulator::start("127.0.0.1:0".parse().unwrap(), scenario, |_| {}).await.unwrap();
+    let client = client(&simulator.base_url(), None).await;
+    let filters = json!({ "introduced": { "from": "2026-01-01T00:00:00Z" } });
+    let attributes = json!({ "formats": ["csv"], "dataset": "issues", "filters": filters });
+    let body = json!({ "data": { "type": "resource", "attributes": attributes } });
+    let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
+    let export = client.start(&scope, &body).await.unwrap();
+    let report = client.results(&export).await.unwrap();
+    assert_eq!((report.status.as_str(), report.row_count), ("FINISHED", Some(1061)));
+    let parts = report.results.unwrap();
+    assert_eq!(parts.iter().map(|part| part.row_count.unwrap()).sum::<u64>(), 1061);
+    assert!(!format!("{parts:?}").contains("Signature"));
+}
+
+#[tokio::test]
+async fn a_start_is_sent_once_whatever_comes_of_it() {
+    for code in [400, 401, 404, 409, 429, 500, 502, 503] {
+        let server = serving(ResponseTemplate::new(code)).await;
+        let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
+        let failure = client(&server.uri(), Some(GA)).await.start(&scope, &json!({})).await.unwrap_err();
+        assert_eq!(failure.problem.http_status, Some(code));
+        assert_eq!(server.received_requests().await.unwrap().len(), 1, "{code}");
+    }
+}
+
+/// What a poll sees that is answered with `template`.
+async fn answer_to(template: ResponseTemplate) -> Observation {
+    let server = serving(template).await;
+    client(&server.uri(), Some(GA)).await.poll(&export()).await
+}
+
+async fn serving(respond: impl Respond + 'static) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(respond).mount(&server).await;
+    server
+}
+
+async fn client(url: &str, version: Option<&str>) -> Client {
+    let clock = Clock::start();
+    let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
+    let credentials = Credentials::load(Source::Value(credential), clock).await.unwrap();
+    let version = version.map(str::to_owned);
+    Client::new(url.parse().unwrap(), version, credentials, &Roots::default(), clock).unwrap()
+}
+
+fn export() -> ExportRef {
+    let [scope_id, export_id] = [GROUP, EXPORT_ID].map(|id| parse_id(id).unwrap());
+    ExportRef { scope: Scope::Group, scope_id, export_id }
+}
+
+fn failure(observation: Observation) -> Failure {
+    match observation.answer {
+        Answer::Failure(failure) => failure,
+        Answer::Status(report) => panic!("{report:?}"),
+    }
+}

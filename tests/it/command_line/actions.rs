@@ -1,0 +1,134 @@
+//! GitHub Actions: annotations, step outputs and a summary, from texts that a hostile server wrote.
+
+use std::path::Path;
+
+use crate::lab::{EXPORT_ID, Lab, Program, READY, Run};
+
+/// What a server may send to give orders to a CI system.
+const HOSTILE: &str = r###"
+[[answers]]
+status-code = 403
+body = '''{"errors":[{"code":"X\n::set-output name=a::b","title":"100%\r\n::error::forged",
+"detail":"</details>\u001b[2J <img src=x> @all [x](https://evil.example) ##[add-path]/tmp\nstatus<<EOF\nFINISHED\nEOF"}]}'''
+"###;
+
+#[test]
+fn a_success_is_no_annotation() {
+    let lab = Lab::start(READY);
+    actions(&lab).run().exits(0).stderr_lacks("::error::");
+}
+
+#[test]
+fn outputs_stand_between_random_delimiters() {
+    let lab = Lab::start(&format!("{READY}answers = [{{ status = 'PENDING' }}]"));
+    let mut delimiters = Vec::new();
+    for _ in 0..2 {
+        let (run, output, _) = written(actions(&lab));
+        run.exits(0);
+        let delimiter = output.lines().next().unwrap().strip_prefix("outcome<<").unwrap().to_owned();
+        assert!(delimiter.len() >= 32, "{delimiter}");
+        let values = [
+            ("outcome", "finished"),
+            ("status", "FINISHED"),
+            ("export-id", EXPORT_ID),
+            ("row-count", "1061"),
+        ];
+        let expected = values.map(|(name, value)| format!("{name}<<{delimiter}\n{value}\n{delimiter}\n"));
+        assert_eq!(output, expected.concat());
+        delimiters.push(delimiter);
+    }
+    assert_ne!(delimiters[0], delimiters[1]);
+}
+
+#[test]
+fn a_summary_is_a_short_timeline() {
+    let lab = Lab::start(&format!("{READY}answers = [{{ status = 'PENDING' }}]"));
+    let (run, _, summary) = written(actions(&lab));
+    run.exits(0);
+    assert!(summary.starts_with("### Snyk export finished\n"), "{summary}");
+    assert!(summary.contains(EXPORT_ID) && summary.contains("2 polls"), "{summary}");
+    let rows: Vec<&str> = summary.lines().filter(|line| line.starts_with("| 2")).collect();
+    assert!(rows[0].ends_with("Z | PENDING |") && rows[1].ends_with("Z | FINISHED |"), "{summary}");
+}
+
+#[test]
+fn files_are_added_to_and_never_replaced() {
+    let lab = Lab::start(READY);
+    let program = actions(&lab);
+    let [output, summary] = ["output", "summary"].map(|name| program.file(name, "before\n"));
+    let (run, output, summary) = written_to(program, &output, &summary);
+    run.exits(0);
+    assert!(output.starts_with("before\noutcome<<"), "{output}");
+    assert!(summary.starts_with("before\n### "), "{summary}");
+}
+
+#[test]
+fn a_failure_is_one_annotation_whatever_the_server_wrote() {
+    let lab = Lab::start(HOSTILE);
+    let (run, output, summary) = written(actions(&lab));
+    run.exits(4).stderr_lacks("\u{1b}").stderr_lacks("##[");
+    let commands: Vec<&str> = run.stderr.lines().filter(|line| line.trim_start().starts_with("::")).collect();
+    assert_eq!(commands.len(), 1, "{run}");
+    assert!(commands[0].starts_with("::error::forbidden: polling /groups/"), "{run}");
+    assert!(commands[0].contains("100%25"), "{run}");
+    assert_eq!(output.matches("FINISHED").count(), 0, "{output}");
+    for forbidden in ["<img", "</details>", "[x](", "@all", "https://", "\u{1b}"] {
+        assert!(!summary.contains(forbidden), "{forbidden} in {summary}");
+    }
+}
+
+#[test]
+fn a_hostile_status_is_only_a_value() {
+    let lab = Lab::start(&format!("{READY}ends-as = \"X\\noutcome<<E\\nfinished\\nE\\u001b[2J|<b>\""));
+    let (run, output, summary) = written(actions(&lab));
+    run.exits(8).stderr_lacks("\u{1b}");
+    assert!(
+        output.starts_with("outcome<<ghadelimiter_") && output.contains("\nunknown-status\n"),
+        "{output}"
+    );
+    assert_eq!(output.lines().count(), 12, "four values, three lines each: {output}");
+    assert!(!summary.contains("<b>") && !summary.contains("|<"), "{summary}");
+}
+
+#[test]
+fn bad_input_is_an_annotation_too() {
+    let lab = Lab::start(READY);
+    let run = Program::wait(&lab).arg("latest").env("GITHUB_ACTIONS", "true").run();
+    assert_eq!(run.exits(2).stderr.lines().filter(|line| line.starts_with("::error::")).count(), 1, "{run}");
+    let run = Program::wait(&lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true").no_env("SNYK_TOKEN").run();
+    run.exits(2).stderr_has("\n::error::no credential: ");
+}
+
+#[test]
+fn elsewhere_nothing_is_written() {
+    let lab = Lab::start("token = 'another'");
+    for value in ["", "false", "1"] {
+        let (run, output, summary) = written(actions(&lab).env("GITHUB_ACTIONS", value));
+        run.exits(4).stderr_lacks("::error::");
+        assert_eq!((output.as_str(), summary.as_str()), ("", ""));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_written_change_nothing() {
+    let lab = Lab::start(READY);
+    let run = actions(&lab).env("GITHUB_OUTPUT", "/nowhere/x").env("GITHUB_STEP_SUMMARY", "/nowhere/y").run();
+    run.exits(0).stderr_has("GITHUB_OUTPUT could not be written");
+}
+
+fn actions(lab: &Lab) -> Program {
+    Program::wait(lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true")
+}
+
+/// Runs it, and gives what it wrote to its step's outputs and to its step's summary.
+fn written(program: Program) -> (Run, String, String) {
+    let [output, summary] = ["output", "summary"].map(|name| program.file(name, ""));
+    written_to(program, &output, &summary)
+}
+
+fn written_to(program: Program, output: &Path, summary: &Path) -> (Run, String, String) {
+    let program = program.env("GITHUB_OUTPUT", &output.display().to_string());
+    let run = program.env("GITHUB_STEP_SUMMARY", &summary.display().to_string()).run();
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    (run, read(output), read(summary))
+}

@@ -1,0 +1,135 @@
+//! `--log-format json`: one JSON object per line, with the names of events, and nothing else.
+
+use serde_json::Value;
+
+use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY, Run};
+
+const COURSE: &str =
+    "answers = [{ status = 'PENDING', repeat = 2 }, { status-code = 503 }, { status = 'STARTED' }]";
+
+#[test]
+fn a_whole_run_is_told_in_events() {
+    let lab = Lab::start(&format!("{READY}{COURSE}"));
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--log-format json -v").run();
+    let expected = [
+        "watch.added",
+        "watch.status_changed",
+        "watch.polled",
+        "watch.retrying",
+        "watch.status_changed",
+        "watch.finished",
+    ];
+    assert_eq!(events(run.exits(0)), expected);
+    let expected = expected.into_iter().filter(|event| *event != "watch.polled").collect::<Vec<_>>();
+    let lab = Lab::start(&format!("{READY}{COURSE}"));
+    let run = Program::wait(&lab).export(EXPORT_ID).env("SNYK_EXPORT_LOG_FORMAT", "json").run();
+    assert_eq!(events(run.exits(0)), expected, "an unchanged poll is for those who want to see each");
+}
+
+#[test]
+fn events_carry_values_in_dotted_fields_with_units() {
+    let lab = Lab::start(&format!("{READY}{COURSE}"));
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--log-format json").run();
+    let retrying = event(&run, "watch.retrying");
+    assert_eq!(retrying["level"], "WARN");
+    assert_eq!(retrying["message"], "poll failed, retrying");
+    assert_eq!(retrying["export.id"], EXPORT_ID);
+    assert_eq!((&retrying["poll.number"], &retrying["http.response.status_code"]), (&3.into(), &503.into()));
+    assert_eq!(retrying["error.code"], "SNYK-0009");
+    assert!(retrying["delay_ms"].is_u64() && retrying["snyk.request_id"].is_string(), "{retrying}");
+    assert!(retrying["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let finished = event(&run, "watch.finished");
+    assert_eq!((&finished["outcome"], &finished["exit_code"]), (&"finished".into(), &0.into()));
+    assert_eq!((&finished["polls"], &finished["row_count"]), (&5.into(), &1061.into()));
+    assert!(finished["waited_ms"].is_u64() && finished["late_ms"].is_u64(), "{finished}");
+}
+
+#[test]
+fn an_end_that_is_no_success_is_one_error_with_its_hint() {
+    let lab = Lab::start("token = 'another'");
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--log-format json").run();
+    let errors: Vec<Value> =
+        run.exits(4).logs().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "a failure is logged once: {run}");
+    assert_eq!(
+        (&errors[0]["event"], &errors[0]["outcome"]),
+        (&"watch.finished".into(), &"unauthorized".into())
+    );
+    assert!(errors[0]["hint"].as_str().unwrap().contains("region"), "{run}");
+}
+
+#[test]
+fn every_way_to_end_leaves_only_json() {
+    let lab = Lab::start(READY);
+    let wait = || Program::wait(&lab).args("--log-format=json");
+    wait().run().exits(2).logs();
+    wait().arg("latest").run().exits(2).logs();
+    wait().export(EXPORT_ID).args("--jitter 7").run().exits(2).logs();
+    wait().export(EXPORT_ID).args("--no-such-flag").run().exits(2).logs();
+    wait().export(EXPORT_ID).no_env("SNYK_TOKEN").run().exits(2).logs();
+    wait().export(EXPORT_ID).env("SNYK_EXPORT_MAX_WAIT", "soon").run().exits(2).logs();
+    wait().export(EXPORT_ID).config("[nonsense]").run().exits(2).logs();
+    wait().export(EXPORT_ID).args("-- no-such-command").run().exits(2).logs();
+    let lab = Lab::start(NEVER);
+    let waiting = Program::wait(&lab).export(EXPORT_ID).args("--log-format json").spawn();
+    lab.until_asked(2);
+    waiting.signal("TERM");
+    let run = waiting.end();
+    assert_eq!(event(run.exits(143), "watch.finished")["outcome"], "interrupted");
+}
+
+#[test]
+fn the_settings_file_chooses_json_too() {
+    let lab = Lab::start(READY);
+    let run = Program::wait(&lab).export(EXPORT_ID).config("[log]\nlog-format = 'json'").run();
+    assert_eq!(events(run.exits(0)).last().unwrap(), "watch.finished");
+}
+
+#[test]
+fn only_annotations_stand_beside_json() {
+    let lab = Lab::start("token = 'another'");
+    let wait = Program::wait(&lab).export(EXPORT_ID).args("--log-format json").env("GITHUB_ACTIONS", "true");
+    let run = wait.run();
+    let others: Vec<&str> = run.exits(4).stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(others.len(), 1, "{run}");
+    assert!(others[0].starts_with("::error::unauthorized: "), "{run}");
+}
+
+#[test]
+fn a_line_of_text_begins_with_the_time_and_the_level() {
+    let lab = Lab::start(READY);
+    let run = Program::wait(&lab).export(EXPORT_ID).run();
+    let line = run.exits(0).stderr.lines().find(|line| line.contains("following export")).unwrap();
+    let (moment, rest) = line.split_once(' ').unwrap();
+    assert!(moment.parse::<jiff::Timestamp>().is_ok() && moment.len() == 24, "{line}");
+    let rest = rest.trim_start();
+    assert!(
+        rest.starts_with(&format!("INFO following export export.id={EXPORT_ID} export.scope=group ")),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_source_of_the_credential_is_logged() {
+    let lab = Lab::start(READY);
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--log-format json").run();
+    let asking = &run.exits(0).logs()[0];
+    assert_eq!(
+        (&asking["credential.source"], &asking["snyk.api"]),
+        (&"SNYK_TOKEN".into(), &lab.url().into())
+    );
+}
+
+/// The names of the events, in their order.
+#[track_caller]
+fn events(run: &Run) -> Vec<String> {
+    run.logs().iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect()
+}
+
+/// The only event of this name.
+#[track_caller]
+fn event(run: &Run, name: &str) -> Value {
+    let events: Vec<Value> = run.logs().into_iter().filter(|line| line["event"] == name).collect();
+    assert_eq!(events.len(), 1, "{name}: {run}");
+    events[0].clone()
+}

@@ -1,0 +1,106 @@
+//! Secrets are printed nowhere: not the token, not the client's secret, not a signed link.
+
+use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, TOKEN};
+
+const LOUD: [&str; 4] = ["-v", "--log-format=json", "--color=always", "--output=text"];
+
+#[test]
+fn a_token_is_printed_nowhere() {
+    for scenario in [READY, "token = 'another'", "then = 'last'\nanswers = [{ status-code = 400 }]"] {
+        let lab = Lab::start(scenario);
+        for flag in LOUD {
+            for value in [TOKEN.to_owned(), format!("token {TOKEN}"), format!("Bearer {TOKEN}")] {
+                let run =
+                    Program::wait(&lab).text().export(EXPORT_ID).arg(flag).env("SNYK_TOKEN", &value).run();
+                lacks(&run, TOKEN);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_sent_is_not_shown_either() {
+    let lab = Lab::start(READY);
+    for token in ["hunter2 hunter3", "hunter2\nhunter3", "hünter2"] {
+        let run = Program::wait(&lab).export(EXPORT_ID).env("SNYK_TOKEN", token).run();
+        lacks(run.exits(2), "nter");
+        let program = Program::wait(&lab).export(EXPORT_ID);
+        let file = program.file("token", token).display().to_string();
+        let run = program.args("--token-file").arg(&file).run();
+        lacks(run.exits(2), "nter2");
+    }
+    assert_eq!(lab.requests(), 0);
+}
+
+#[test]
+fn a_password_in_the_flag_of_the_api_is_not_shown() {
+    let lab = Lab::start(READY);
+    let program = Program::wait(&lab).export(EXPORT_ID).args("--api").arg(&with_password(&lab));
+    lacks(program.run().exits(2), "hunter2");
+}
+
+#[test]
+fn a_password_in_the_variable_of_the_api_is_not_shown() {
+    let lab = Lab::start(READY);
+    let program = Program::wait(&lab).export(EXPORT_ID).env("SNYK_API", &with_password(&lab));
+    lacks(program.run().exits(2), "hunter2");
+}
+
+#[test]
+fn a_password_in_the_api_of_a_settings_file_is_not_shown() {
+    let lab = Lab::start(READY);
+    let file = format!("[snyk]\napi = '{}'", with_password(&lab));
+    let program = Program::wait(&lab).export(EXPORT_ID).no_env("SNYK_API").config(&file);
+    lacks(program.run().exits(2), "hunter2");
+}
+
+#[test]
+fn a_client_secret_and_its_access_token_are_printed_nowhere() {
+    for secret in ["right", "wrong"] {
+        let lab = Lab::start(&format!("{READY}client-id = 'me'\nclient-secret = 'hunter2-right'"));
+        for flag in LOUD {
+            let program = Program::wait(&lab).text().export(EXPORT_ID).no_env("SNYK_TOKEN").arg(flag);
+            let program = program.env("SNYK_CLIENT_ID", "me");
+            let run = program.env("SNYK_CLIENT_SECRET", &format!("hunter2-{secret}")).run();
+            lacks(&run, "hunter2");
+            lacks(&run, "eyJ");
+        }
+    }
+}
+
+#[test]
+fn a_signed_link_is_printed_only_where_it_is_wanted() {
+    for inlined in [true, false] {
+        let lab = Lab::start(&format!("{READY}inline-results = {inlined}"));
+        for flag in LOUD {
+            let run = Program::wait(&lab).text().export(EXPORT_ID).arg(flag).run();
+            lacks(run.exits(0), "Signature");
+            let run = Program::wait(&lab).text().export(EXPORT_ID).arg(flag).arg("--show-urls").run();
+            assert!(run.exits(0).stdout.contains("Signature"), "{run}");
+            run.stderr_lacks("Signature");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_makes_no_sense_gives_no_link_away() {
+    let bodies = [
+        r#"{"data":{"attributes":{"results":[{"url":"https://x.example/?X-Goog-Signature=hunter2"}]}}}"#,
+        r#"{"data":{"attributes":{"status":7,"results":["https://x.example/?X-Goog-Signature=hunter2"]}}}"#,
+    ];
+    for body in bodies {
+        for code in [200, 403] {
+            let lab = Lab::start(&format!("{READY}answers = [{{ status-code = {code}, body = '{body}' }}]"));
+            lacks(&Program::wait(&lab).export(EXPORT_ID).arg("-v").run(), "hunter2");
+        }
+    }
+}
+
+fn with_password(lab: &Lab) -> String {
+    lab.url().replace("http://", "http://user:hunter2@")
+}
+
+#[track_caller]
+fn lacks(run: &Run, secret: &str) {
+    assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{secret} is shown: {run}");
+}

@@ -1,0 +1,129 @@
+//! The test bed: an Export API that misbehaves as told, and the program as its users have it.
+//!
+//! Nothing here sleeps in order to wait: what is waited for is a condition, and each wait has a bound.
+
+mod program;
+mod run;
+mod watched;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use snyk_export::simulator::{Exchange, Scenario, Simulator};
+use tokio::runtime::Runtime;
+
+pub(crate) use program::Program;
+pub(crate) use run::{Run, Spawned, signal};
+pub(crate) use watched::Watched;
+
+pub(crate) const GROUP: &str = "11111111-2222-4333-8444-555555555555";
+pub(crate) const EXPORT_ID: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
+pub(crate) const SECOND_ID: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+pub(crate) const THIRD_ID: &str = "00000000-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+
+/// What each program is given as its token, unless a test says otherwise.
+pub(crate) const TOKEN: &str = "5ec7e700-0000-4000-8000-00000000cafe";
+
+/// The settings of a server that has an export ready at the first poll.
+pub(crate) const READY: &str = "pending = '0s'\nstarted = '0s'\n";
+
+/// The settings of a server that never has an export ready.
+pub(crate) const NEVER: &str = "pending = '1000h'\n";
+
+/// The path of an export of [`GROUP`], a form that the command line takes.
+pub(crate) fn path(export_id: &str) -> String {
+    format!("/groups/{GROUP}/jobs/export/{export_id}")
+}
+
+/// A simulated Export API in a runtime of its own, so that tests are plain functions.
+pub(crate) struct Lab {
+    // In this order they are dropped: the simulator lives in the runtime.
+    simulator: Simulator,
+    exchanges: Watched<Vec<Exchange>>,
+    _runtime: Runtime,
+}
+
+impl Lab {
+    /// Plays a scenario given as TOML.
+    #[track_caller]
+    pub(crate) fn start(scenario: &str) -> Lab {
+        Lab::hearing(scenario, |_| {})
+    }
+
+    /// As [`Lab::start`]; `hear` is called with each exchange before its answer is sent.
+    #[track_caller]
+    pub(crate) fn hearing(scenario: &str, hear: impl Fn(&Exchange) + Send + Sync + 'static) -> Lab {
+        Lab::listening(SocketAddr::from(([127, 0, 0, 1], 0)), scenario, hear)
+    }
+
+    #[track_caller]
+    pub(crate) fn listening(
+        address: SocketAddr,
+        scenario: &str,
+        hear: impl Fn(&Exchange) + Send + Sync + 'static,
+    ) -> Lab {
+        let scenario = Scenario::from_toml(scenario).unwrap_or_else(|error| panic!("{error}"));
+        let runtime = runtime();
+        let exchanges: Watched<Vec<Exchange>> = Watched::default();
+        let log = {
+            let exchanges = exchanges.clone();
+            move |exchange: &Exchange| {
+                hear(exchange);
+                exchanges.change(|exchanges| exchanges.push(exchange.clone()));
+            }
+        };
+        let simulator = runtime.block_on(Simulator::start(address, scenario, log)).unwrap();
+        Lab { simulator, exchanges, _runtime: runtime }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.simulator.base_url()
+    }
+
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.exchanges.get()
+    }
+
+    /// Waits until so many requests have come in.
+    #[track_caller]
+    pub(crate) fn until_asked(&self, times: usize) -> Vec<Exchange> {
+        self.exchanges.until(|exchanges| exchanges.len() >= times)
+    }
+
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> usize {
+        self.exchanges().len()
+    }
+
+    /// The status codes that were answered, 0 where there was none.
+    pub(crate) fn codes(&self) -> Vec<u16> {
+        self.exchanges().iter().map(|exchange| exchange.status_code.unwrap_or(0)).collect()
+    }
+
+    /// How many connections the requests came on.
+    pub(crate) fn connections(&self) -> usize {
+        self.exchanges().iter().map(|exchange| exchange.connection).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The API version of each request.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        let version = |exchange: &Exchange| exchange.target.split("version=").nth(1).map(str::to_owned);
+        self.exchanges().iter().map(|exchange| version(exchange).unwrap_or_default()).collect()
+    }
+
+    /// The milliseconds between the first two requests.
+    pub(crate) fn first_pause_ms(&self) -> u128 {
+        let exchanges = self.exchanges();
+        (exchanges[1].at - exchanges[0].at).as_millis()
+    }
+}
+
+/// An address that nobody listens on: tests listen elsewhere, and no client calls from there.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.88.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A runtime that works in the background.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}

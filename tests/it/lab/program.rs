@@ -1,0 +1,164 @@
+//! The program, built up as a user would: arguments, variables, a settings file, standard input.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::run::Run;
+use super::{Lab, Spawned, TOKEN, path};
+
+/// Paces that suit a test. `[retry]` has no flags.
+const SHORT_PACES: &str = "\
+[pace]
+initial-interval = '5ms'
+max-interval = '20ms'
+[retry]
+initial-interval = '5ms'
+max-interval = '20ms'
+";
+
+/// One call of `snyk-export`, whose environment holds nothing but what is said here.
+pub(crate) struct Program {
+    wrapper: Vec<String>,
+    command: String,
+    args: Vec<String>,
+    variables: BTreeMap<String, String>,
+    config: Option<String>,
+    output: Option<&'static str>,
+    input: Vec<u8>,
+    stdin: Stdio,
+    stdout: Stdio,
+    home: TempDir,
+}
+
+impl Program {
+    /// A command with nothing around it.
+    pub(crate) fn bare(command: &str) -> Program {
+        Program {
+            wrapper: Vec::new(),
+            command: command.to_owned(),
+            args: Vec::new(),
+            variables: BTreeMap::new(),
+            config: None,
+            output: None,
+            input: Vec::new(),
+            stdin: Stdio::piped(),
+            stdout: Stdio::piped(),
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `wait`, asking `lab` in short paces, with JSON documents on standard output.
+    pub(crate) fn wait(lab: &Lab) -> Program {
+        Program::asking("wait", &lab.url())
+    }
+
+    /// `status`, asking `lab`, with JSON documents on standard output.
+    pub(crate) fn status(lab: &Lab) -> Program {
+        Program::asking("status", &lab.url())
+    }
+
+    pub(crate) fn asking(command: &str, url: &str) -> Program {
+        let program = Program::bare(command).env("SNYK_API", url).env("SNYK_TOKEN", TOKEN);
+        Program { output: Some("json"), ..program }.config("")
+    }
+
+    /// An export of the test bed's group, by its id.
+    pub(crate) fn export(self, export_id: &str) -> Program {
+        self.arg(&path(export_id))
+    }
+
+    pub(crate) fn arg(mut self, arg: &str) -> Program {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Arguments as one types them, parted by blanks.
+    pub(crate) fn args(mut self, args: &str) -> Program {
+        self.args.extend(args.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Program {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn no_env(mut self, name: &str) -> Program {
+        self.variables.remove(name);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Program {
+        self.input = text.into();
+        self
+    }
+
+    /// Where standard input comes from, in the place of a text.
+    pub(crate) fn stdin_from(self, stdin: impl Into<Stdio>) -> Program {
+        Program { stdin: stdin.into(), ..self }
+    }
+
+    /// Adds to the settings file, which has `[pace]` and `[retry]` already.
+    pub(crate) fn config(mut self, text: &str) -> Program {
+        self.config = Some(format!("{SHORT_PACES}{text}"));
+        self
+    }
+
+    pub(crate) fn no_config(self) -> Program {
+        Program { config: None, ..self }
+    }
+
+    /// Text for people on standard output.
+    pub(crate) fn text(self) -> Program {
+        Program { output: None, ..self }
+    }
+
+    /// Runs it under another program, such as `unshare`.
+    pub(crate) fn under(mut self, wrapper: &str) -> Program {
+        self.wrapper = wrapper.split_whitespace().map(str::to_owned).collect();
+        self
+    }
+
+    /// Where standard output goes. What is not a pipe of ours cannot be checked afterwards.
+    pub(crate) fn stdout(self, stdout: impl Into<Stdio>) -> Program {
+        Program { stdout: stdout.into(), ..self }
+    }
+
+    /// Its home directory, which is its working directory too and goes away with it.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Puts a file into its home directory.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn run(self) -> Run {
+        self.spawn().end()
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(self) -> Spawned {
+        let mut words = self.wrapper.clone();
+        words.extend([env!("CARGO_BIN_EXE_snyk-export").to_owned(), self.command.clone()]);
+        if let Some(config) = &self.config {
+            let path = self.file("settings.toml", config);
+            words.extend(["--config".to_owned(), path.display().to_string()]);
+        }
+        words.extend(self.output.map(|format| format!("--output={format}")));
+        words.extend(self.args);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear().env("HOME", self.home.path()).envs(self.variables);
+        command.current_dir(self.home.path()).stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped());
+        Spawned::start(command, self.input, self.home)
+    }
+}

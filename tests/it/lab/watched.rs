@@ -1,0 +1,42 @@
+//! A value that others change and that can be waited on, with a bound.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// After this long a test has hung. No test that passes comes near it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(crate) struct Watched<T>(Arc<(Mutex<T>, Condvar)>);
+
+impl<T> Clone for Watched<T> {
+    fn clone(&self) -> Self {
+        Watched(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Clone> Watched<T> {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) {
+        let (value, changed) = &*self.0;
+        change(&mut value.lock().unwrap());
+        changed.notify_all();
+    }
+
+    pub(crate) fn get(&self) -> T {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Waits until `wanted` holds, and returns the value then; nothing if it never did.
+    pub(crate) fn try_until(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
+        let (value, changed) = &*self.0;
+        let guard = value.lock().unwrap();
+        let (value, waited) = changed.wait_timeout_while(guard, PATIENCE, |value| !wanted(value)).unwrap();
+        (!waited.timed_out()).then(|| value.clone())
+    }
+
+    /// Waits until `wanted` holds, and returns the value then.
+    #[track_caller]
+    pub(crate) fn until(&self, wanted: impl Fn(&T) -> bool) -> T {
+        self.try_until(wanted).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain"))
+    }
+}

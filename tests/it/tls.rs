@@ -1,0 +1,165 @@
+//! Certificates and proxies, with an authority of the test's own.
+
+mod server;
+
+use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched};
+use server::{Authority, Proxy, Server};
+
+const HINT: &str =
+    "hint: trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
+
+#[test]
+fn an_authority_that_is_not_trusted_exits_with_69_at_once() {
+    let server = Server::start(&Authority::new(), "localhost");
+    let run = wait(&server.url).run();
+    assert_eq!(run.exits(69).document()["outcome"], "unavailable");
+    assert_eq!(run.document()["error"]["title"], "the server's certificate is not trusted");
+    run.stderr_has(HINT);
+    assert_eq!(server.connections.get(), 1);
+}
+
+#[test]
+fn every_way_to_trust_an_authority_works() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+        let program = wait(&server.url);
+        let file = program.file("ca.pem", &authority.pem).display().to_string();
+        program.env(name, &file).run().exits(0);
+    }
+    let program = wait(&server.url);
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    program.args("--ca-cert").arg(&file).run().exits(0);
+    let program = wait(&server.url);
+    let file = program.file("certs/ca.pem", &authority.pem).display().to_string();
+    program.config(&format!("[snyk]\nca-cert = '{file}'")).run().exits(0);
+    assert_eq!(server.requests.get().len(), 4);
+}
+
+#[test]
+fn added_authorities_are_added() {
+    let (first, second) = (Authority::new(), Authority::new());
+    for authority in [&first, &second] {
+        let server = Server::start(authority, "localhost");
+        let program = wait(&server.url);
+        let [one, two] = [("one", &first), ("two", &second)]
+            .map(|(name, authority)| program.file(name, &authority.pem).display().to_string());
+        program.env("NODE_EXTRA_CA_CERTS", &one).args("--ca-cert").arg(&two).run().exits(0);
+        let program = wait(&server.url);
+        let both = program.file("both", &format!("{}{}", first.pem, second.pem)).display().to_string();
+        program.args("--ca-cert").arg(&both).run().exits(0);
+    }
+}
+
+#[test]
+fn another_authority_is_none() {
+    let server = Server::start(&Authority::new(), "localhost");
+    for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "SNYK_EXPORT_CA_CERT"] {
+        let program = wait(&server.url);
+        let file = program.file("ca.pem", &Authority::new().pem).display().to_string();
+        program.env(name, &file).run().exits(69).stderr_has(HINT);
+    }
+}
+
+#[test]
+fn a_wrong_name_exits_with_69() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "other.example");
+    let program = wait(&server.url);
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    let run = program.args("--ca-cert").arg(&file).run();
+    assert_eq!(run.exits(69).document()["outcome"], "unavailable");
+    assert_eq!(server.connections.get(), 1);
+    assert_eq!(server.requests.get(), [""; 0], "nothing is sent to a server with another name");
+}
+
+#[test]
+fn status_trusts_as_wait_does() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    let status = || Program::asking("status", &server.url).export(EXPORT_ID);
+    status().run().exits(69).stderr_has(HINT);
+    let program = status();
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    program.args("--ca-cert").arg(&file).run().exits(0);
+}
+
+#[test]
+fn a_flag_that_names_no_authority_is_an_error_and_a_variable_a_warning() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+        let program = wait(&server.url);
+        let file = program.file("ca.pem", text).display().to_string();
+        program
+            .args("--ca-cert")
+            .arg(&file)
+            .run()
+            .exits(2)
+            .stderr_has("failed to read CA certificates from ");
+        let program = wait(&server.url);
+        let [bad, good] = [("bad", text), ("good", &authority.pem)]
+            .map(|(name, text)| program.file(name, text).display().to_string());
+        let run = program.env("NODE_EXTRA_CA_CERTS", &bad).args("--ca-cert").arg(&good).run();
+        run.exits(0).stderr_has("NODE_EXTRA_CA_CERTS was passed over");
+    }
+}
+
+#[test]
+fn a_proxy_is_asked_for_an_api_elsewhere() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "api.snyk.test");
+    let proxy = Proxy::start(server.port);
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        let run = through(&proxy, name, "https://api.snyk.test", &authority);
+        run.exits(0);
+    }
+    assert_eq!(proxy.asked.get(), ["CONNECT api.snyk.test:443 HTTP/1.1"; 3]);
+    assert!(server.requests.get().iter().all(|request| request.starts_with("GET /rest/groups/")));
+}
+
+#[test]
+fn a_proxy_never_sees_the_token() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "api.snyk.test");
+    let proxy = Proxy::start(server.port);
+    through(&proxy, "HTTPS_PROXY", "https://api.snyk.test", &authority).exits(0);
+    assert!(!proxy.heads.get().concat().to_lowercase().contains("authorization"));
+}
+
+#[test]
+fn a_host_of_no_proxy_is_asked_directly() {
+    let authority = Authority::new();
+    let proxy = Proxy::start(1);
+    let program = wait("https://api.snyk.test").env("HTTPS_PROXY", &proxy.url).env("NO_PROXY", "snyk.test");
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    let program = program.args("--request-timeout 200ms --max-outage 100ms --ca-cert").arg(&file);
+    program.run().exits(69);
+    assert_eq!(proxy.asked.get(), [""; 0]);
+}
+
+#[test]
+fn loopback_never_goes_through_a_proxy() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    let lab = Lab::start(READY);
+    let proxy = Proxy::start(server.port);
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        through(&proxy, name, &server.url, &authority).exits(0);
+        through(&proxy, name, &lab.url(), &authority).exits(0);
+        through(&proxy, name, &lab.url().replace("127.0.0.1", "localhost"), &authority).exits(0);
+    }
+    let asked: Watched<Vec<String>> = proxy.asked;
+    assert_eq!(asked.get(), [""; 0]);
+}
+
+fn wait(url: &str) -> Program {
+    Program::asking("wait", url).export(EXPORT_ID)
+}
+
+/// Waits with a proxy that the variable `name` names, trusting `authority`.
+fn through(proxy: &Proxy, name: &str, url: &str, authority: &Authority) -> Run {
+    let program = wait(url).env(name, &proxy.url);
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    program.args("--ca-cert").arg(&file).run()
+}
