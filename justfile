@@ -37,3 +37,7 @@ deny:
 # Build the artefact that users run.
 dist:
     cargo build --profile dist --locked
+
+# Build the container image and prove that it is what it should be: without a Docker engine, as root.
+image:
+    bash .ci/image

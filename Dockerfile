@@ -1,0 +1,51 @@
+# The program alone, statically linked, in an image from scratch:
+#
+#   docker build -t snyk-export .
+#
+# The stage that builds needs Rust, a C compiler and glibc's static half. Any image with these will do;
+# .ci/image hands in one that it makes of its own machine.
+ARG BUILD_IMAGE=rust:1.95-bookworm
+
+# The dependencies have a layer of their own, which lasts until Cargo.toml or Cargo.lock changes.
+FROM ${BUILD_IMAGE} AS dependencies
+WORKDIR /build
+# With --target, build scripts and procedural macros are spared these flags: rustc could not load static ones.
+ENV RUSTFLAGS="-C target-feature=+crt-static"
+COPY Cargo.toml Cargo.lock ./
+# Tests and benches stay outside, and Cargo insists on a file for each that the manifest names. The README is the
+# crate's documentation, of which the program has nothing.
+RUN set -eu; \
+    sed -i '/^\[\[\(bench\|test\|example\)\]\]/,/^$/d' Cargo.toml; \
+    mkdir src; \
+    echo '//! Nothing yet.' | tee README.md src/lib.rs > src/main.rs; \
+    echo 'fn main() {}' >> src/main.rs; \
+    target=$(rustc --print host-tuple); \
+    cargo build --locked --profile dist --target "$target" --bin snyk-export; \
+    cargo clean --locked --profile dist --target "$target" --package snyk-export; \
+    rm -r src
+
+FROM dependencies AS build
+COPY config config
+COPY src src
+RUN set -eu; \
+    target=$(rustc --print host-tuple); \
+    cargo build --locked --profile dist --target "$target" --bin snyk-export; \
+    install -D -m 0755 "target/$target/dist/snyk-export" /image/snyk-export; \
+    install -d -m 0755 -o 65532 -g 65532 /image/var/lib/snyk-export
+
+# No CA store either: those that Mozilla trusts are compiled in, and count where there is no other.
+FROM scratch
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="snyk-export" \
+      org.opencontainers.image.description="Follows exports of the Snyk Analytics Export API to their end, and says truthfully how they ended" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /image /
+# By number: there is no /etc/passwd, and Kubernetes' runAsNonRoot has to see that it is not root.
+USER 65532:65532
+# The one place that is written to. The rest may be read-only.
+VOLUME ["/var/lib/snyk-export"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/snyk-export"]
