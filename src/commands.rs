@@ -93,10 +93,9 @@ pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals
         Ok(parsed) => parsed,
         Err(error) => return early.refuse(&error, clock),
     };
-    match start(cli, given, environment, clock, signals).await {
+    match load_and_run(cli, given, environment, clock, signals).await {
         Ok(code) => code,
         Err(error) => {
-            // Does nothing if the settings were good enough to start it.
             early.start_logging(clock);
             early.error(&error, None);
             error.exit_code()
@@ -104,29 +103,34 @@ pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals
     }
 }
 
-async fn start(
+/// Fails only where the settings cannot be loaded; a command's own failure has been told by then.
+async fn load_and_run(
     cli: Cli,
     given: BTreeSet<String>,
     environment: Environment,
     clock: Clock,
     mut signals: Signals,
 ) -> Result<ExitCode, CommandError> {
-    let environment = match &cli.command {
-        Command::Completions { shell } => return completions(*shell),
-        Command::Man => return manual(),
-        Command::Simulate(_) | Command::Demo => environment.of_speech(),
-        Command::Wait(_) | Command::Status(_) => environment,
-    };
+    let asks_snyk = matches!(cli.command, Command::Wait(_) | Command::Status(_));
+    let environment = if asks_snyk { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
     let console = start_logging(&cli, &settings, clock);
-    let session = &mut Session { settings: Arc::new(settings), clock, console, signals };
-    match cli.command {
+    let mut session = Session { settings: Arc::new(settings), clock, console, signals };
+    Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
+        session.console.error(&error, None);
+        error.exit_code()
+    }))
+}
+
+async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, CommandError> {
+    match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
-        Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
+        Command::Completions { shell } => completions(shell),
+        Command::Man => manual(),
     }
 }
 

@@ -1,5 +1,10 @@
 //! Tests from outside, all in one binary: linking once is enough.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes the parts of a test that are no test functions for production code"
+)]
+
 mod architecture;
 mod client;
 mod command_line;

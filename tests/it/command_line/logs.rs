@@ -83,6 +83,12 @@ fn the_settings_file_chooses_json_too() {
     let lab = Lab::start(READY);
     let run = Program::wait(&lab).export(EXPORT_ID).config("[log]\nlog-format = 'json'").run();
     assert_eq!(events(run.exits(0)).last().unwrap(), "watch.finished");
+    // Of what is wrong before anything is asked, too.
+    let wrong =
+        Program::wait(&lab).export(EXPORT_ID).config("[log]\nlog-format = 'json'").args("--ca-cert /nowhere");
+    let lines: Vec<Value> =
+        wrong.run().exits(2).stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap()["level"], "ERROR");
 }
 
 #[test]
