@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use snyk_export::simulator::{Exchange, Scenario, Simulator};
@@ -18,6 +18,7 @@ const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b
 pub(crate) struct Bed {
     url: String,
     simulator: Option<Simulator>,
+    asked_at: Arc<Mutex<Option<Instant>>>,
     ca: Option<PathBuf>,
     directory: tempfile::TempDir,
     _runtime: Runtime,
@@ -29,9 +30,19 @@ impl Bed {
         let runtime = runtime();
         let scenario = Scenario::from_toml(scenario).expect("a scenario");
         let address = "127.0.0.1:0".parse().expect("an address");
-        let simulator = runtime.block_on(Simulator::start(address, scenario, |_| {})).expect("a simulator");
+        let asked_at = Arc::new(Mutex::new(None));
+        let note = Arc::clone(&asked_at);
+        let log = move |_: &Exchange| *note.lock().expect("no panic") = Some(now());
+        let simulator = runtime.block_on(Simulator::start(address, scenario, log)).expect("a simulator");
         let directory = tempfile::tempdir().expect("a directory");
-        Self { url: simulator.base_url(), simulator: Some(simulator), ca: None, directory, _runtime: runtime }
+        Self {
+            url: simulator.base_url(),
+            simulator: Some(simulator),
+            asked_at,
+            ca: None,
+            directory,
+            _runtime: runtime,
+        }
     }
 
     /// A TLS server that answers FINISHED to everything.
@@ -64,6 +75,7 @@ impl Bed {
         Self {
             url: format!("https://localhost:{port}"),
             simulator: None,
+            asked_at: Arc::default(),
             ca: Some(ca),
             directory,
             _runtime: runtime,
@@ -83,6 +95,14 @@ impl Bed {
     /// What was answered so far.
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.simulator.as_ref().map(Simulator::exchanges).unwrap_or_default()
+    }
+
+    /// The time from the launch of our program to its request, in milliseconds.
+    pub(crate) fn launch_to_request(&self, run: &Run) -> Option<f64> {
+        let start = now();
+        run.time()?;
+        let asked_at = self.asked_at.lock().expect("no panic").take()?;
+        Some(asked_at.duration_since(start).as_secs_f64() * 1e3)
     }
 
     /// Our program against this API.

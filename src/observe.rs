@@ -181,3 +181,6 @@ pub async fn keep_ticking(mut tick: impl FnMut() -> Duration) -> std::convert::I
         tokio::time::sleep(tick()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod messages;
 mod program;
 mod secrets;
 mod settings;
+mod terminal;
 mod then_command;
 
 use crate::lab::{EXPORT_ID, Lab, Program, READY};
