@@ -13,5 +13,6 @@ mod docs;
 mod faults;
 mod lab;
 mod outcomes;
+mod shapes;
 mod simulator;
 mod tls;
