@@ -8,9 +8,9 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use snyk_export::watch::pace::{Pace, Position};
+use snyk_export::settings::{CommandLine, Environment, Settings};
+use snyk_export::watch::pace::Position;
 
 const DRAWS: usize = 20_000;
 const SHORTEST: f64 = 5.0;
@@ -66,10 +66,11 @@ fn exponential(first: f64, last: f64, n: u32) -> f64 {
     (first * 2_f64.powi(n.min(40) as i32)).min(last)
 }
 
-/// The defaults of `config/default.toml`.
+/// The defaults of `config/default.toml`, as the program reads them.
 fn ours() -> Policy {
-    let pace = Pace::new(Duration::from_millis(500), 1.1, Duration::from_secs(30), 0.1)
-        .expect("the defaults are valid");
+    let settings =
+        Settings::load(CommandLine::default(), Environment::default()).expect("the defaults are valid");
+    let pace = settings.policy().expect("the defaults are valid").pace;
     let mut position: Position = None;
     Box::new(move |n, rng| {
         if n == 0 {

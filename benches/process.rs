@@ -79,13 +79,9 @@ fn already_finished(bars: &mut Bars, bed: &Bed, scheme: &str) {
     let ours = bed.ours(&["wait", EXPORT]);
     let url = format!("{}/rest{EXPORT}?version=2024-10-15", bed.url());
     let ca = bed.ca().map_or_else(String::new, |path| path.display().to_string());
-    let curl =
-        bed.other("curl", &["-s", "-o", "/dev/null", "--cacert", &ca, "-H", "Authorization: token x", &url]);
-    let curl = if ca.is_empty() {
-        bed.other("curl", &["-s", "-o", "/dev/null", "-H", "Authorization: token x", &url])
-    } else {
-        curl
-    };
+    let trust: &[&str] = if ca.is_empty() { &[] } else { &["--cacert", &ca] };
+    let asked = ["-s", "-o", "/dev/null", "-H", "Authorization: token x", &url];
+    let curl = bed.other("curl", &[trust, &asked].concat());
     let python = bed.other("python3", &["-c", PYTHON, &url, &ca]);
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..RUNS {

@@ -142,7 +142,8 @@ pub(crate) struct OutputArgs {
     /// What is written to standard output for each export that ends
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
-    /// Show the signed links to the results, which let anybody read them for an hour
+    /// Show the signed links to the results, which let anybody read them for an hour. Where the status does not list
+    /// them they are asked for when all exports have ended
     #[arg(long)]
     pub(crate) show_urls: bool,
 }

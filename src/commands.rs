@@ -8,14 +8,13 @@ mod wait;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use tokio::io::AsyncReadExt as _;
 
-use self::console::Console;
+use self::console::{Console, is_colored, is_terminal};
 use crate::cli::{Cli, Command, ExportsArgs, OutputArgs};
 use crate::clock::Clock;
 use crate::exit::ExitCode;
@@ -24,11 +23,11 @@ use crate::observe::annotations::GitHubActions;
 use crate::observe::{ProgressLine, Surroundings};
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::places::given;
-use crate::settings::{Color, Environment, ExportsError, LogFormat, Settings, SettingsError};
+use crate::settings::{Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
 use crate::snyk::credentials::Credentials;
-use crate::snyk::{Client, TransportError};
+use crate::snyk::{Client, GA_VERSION, TransportError};
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
 use crate::watch::Policy;
@@ -175,12 +174,7 @@ fn start_logging(cli: &Cli, settings: &Settings, clock: Clock) -> Console {
     let (format, color) = settings.log();
     let environment = settings.environment();
     let json = format == LogFormat::Json;
-    let terminal = std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb");
-    let ansi = match color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => terminal && environment.get("NO_COLOR").is_none(),
-    };
+    let (terminal, ansi) = (is_terminal(environment), is_colored(color, environment));
     let level = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => tracing::Level::ERROR,
         (false, true) => tracing::Level::DEBUG,
@@ -219,7 +213,8 @@ impl Asking {
         let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
-        let surroundings = Surroundings { api: api.to_string(), credential: origin };
+        let surroundings =
+            Surroundings { api: api.to_string(), credential: origin, general_version: GA_VERSION };
         let roots = Arc::clone(settings);
         let roots = aside(signals, move || roots.roots()).await??;
         let client = Client::new(api, settings.api_version(), credentials, &roots, *clock)?;

@@ -1,4 +1,4 @@
-//! The JSON document that tells how one export ended (an interface: `docs/ARCHITECTURE.md`, README).
+//! The JSON document that tells how one export ended (an interface: the README shows one).
 
 use serde::Serialize;
 

@@ -74,7 +74,8 @@ impl Ending {
     /// How late at most the end of the export was seen; only an end of the export itself can be late.
     #[must_use]
     pub fn late_at_most(&self) -> Option<Duration> {
-        self.report.as_ref().and_then(|_| self.watch.progress.late_at_most(self.at))
+        let is_its_own = matches!(self.outcome, Outcome::Finished | Outcome::Failed | Outcome::UnknownStatus);
+        is_its_own.then(|| self.watch.progress.late_at_most(self.at)).flatten()
     }
 }
 

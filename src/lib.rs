@@ -1,5 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(unix))]
+compile_error!(
+    "snyk-export runs on Unix: it listens to signals and replaces itself by the command that follows it"
+);
+
 mod cli;
 pub mod clock;
 mod commands;

@@ -21,12 +21,6 @@ impl Moment {
         Self(since_epoch)
     }
 
-    /// How long after the Unix epoch this moment lies.
-    #[must_use]
-    pub const fn since_unix(self) -> Duration {
-        self.0
-    }
-
     /// The moment `duration` later.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
@@ -57,7 +51,7 @@ mod tests {
         let moment = Moment::from_unix(Duration::from_millis(1_732_529_622_470));
         assert_eq!(moment.to_string(), "2024-11-25T10:13:42.470Z");
         assert_eq!(Moment::from_unix(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
-        assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.since_unix());
+        assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.0);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);
     }
 }

@@ -13,7 +13,7 @@ pub use self::progress::ProgressLine;
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
-use crate::export::ExportRef;
+use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
 use crate::watch::Watch;
 
@@ -36,8 +36,8 @@ pub struct Observer {
 /// What the progress line says of one export.
 #[derive(Debug)]
 struct Following {
-    status: String,
-    failing: bool,
+    status: Option<Status>,
+    failure: Option<String>,
     polls: u32,
     started_at: Moment,
     next_poll_at: Moment,
@@ -61,40 +61,31 @@ impl Observer {
     pub fn event(&mut self, event: &Event<'_>) {
         let now = self.clock.now();
         let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
-        let said = match event {
-            Event::Finished(ending) => {
-                let advice = closing::advice(ending, &self.surroundings);
-                if self.structured {
-                    log::write(event, true, advice.as_deref());
-                }
-                self.following.remove(&ending.watch.export);
-                true
+        if let Event::Finished(ending) = event {
+            if self.structured {
+                log::write(event, true, closing::advice(ending, &self.surroundings).as_deref());
             }
+            self.following.remove(&ending.watch.export);
+        } else {
+            log::write(event, names_export, None);
+        }
+        match event {
+            Event::Finished(_) => {}
+            // The first poll draws the line: by then all are known.
             Event::Added { watch } => {
-                log::write(event, names_export, None);
                 self.followed += 1;
                 self.note(watch, None, Duration::ZERO, now);
-                // The first poll draws the line: by then all are known.
                 self.spoke_at = now;
                 return;
             }
-            Event::Polled { watch, delay } => {
-                log::write(event, names_export, None);
+            Event::Polled { watch, delay } | Event::StatusChanged { watch, delay, .. } => {
                 self.note(watch, None, *delay, now);
-                false
-            }
-            Event::StatusChanged { watch, delay, .. } => {
-                log::write(event, names_export, None);
-                self.note(watch, None, *delay, now);
-                true
             }
             Event::Retrying { watch, failure, delay } => {
-                log::write(event, names_export, None);
                 self.note(watch, Some(failure.problem.to_string()), *delay, now);
-                true
             }
-        };
-        if said {
+        }
+        if !matches!(event, Event::Polled { .. }) {
             self.spoke_at = now;
         }
         self.draw(now);
@@ -107,10 +98,9 @@ impl Observer {
     }
 
     fn note(&mut self, watch: &Watch, failure: Option<String>, delay: Duration, now: Moment) {
-        let status = watch.progress.status().map_or_else(|| "no answer yet".to_owned(), ToString::to_string);
         let following = Following {
-            status: failure.as_ref().map_or(status, |failure| failure.chars().take(60).collect()),
-            failing: failure.is_some(),
+            status: watch.progress.status().cloned(),
+            failure,
             polls: watch.progress.polls(),
             started_at: watch.progress.started_at(),
             next_poll_at: now.plus(delay),
@@ -136,7 +126,8 @@ impl Observer {
         };
         tracing::info!(
             exports.in_progress = self.following.len(),
-            status = next.status,
+            status = next.status.as_ref().map(Status::as_str),
+            error.title = next.failure,
             polls = self.polls(),
             waited_ms = log::ms(now.since(next.started_at)),
             next_poll_ms = log::ms(next.next_poll_at.since(now)),
@@ -159,7 +150,11 @@ impl Observer {
         if self.followed > 1 {
             parts.push(format!("{done} of {} ended", self.followed));
         }
-        parts.push(if next.failing { format!("retrying: {}", next.status) } else { next.status.clone() });
+        parts.push(match (&next.failure, &next.status) {
+            (Some(failure), _) => format!("retrying: {}", failure.chars().take(60).collect::<String>()),
+            (None, Some(status)) => status.to_string(),
+            (None, None) => "no answer yet".to_owned(),
+        });
         parts.push(format!("waited {}", seconds(now.since(next.started_at))));
         parts.push(format!("polls {}", self.polls()));
         parts.push(format!("next in {}", seconds(next.next_poll_at.since(now))));

@@ -3,7 +3,7 @@
 //! It decides nothing itself: [`Progress::record`](crate::watch::Progress::record) holds the rules. `wait` runs it
 //! over a store in memory until every watch has ended.
 
-use std::future::Future;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -13,18 +13,10 @@ use futures_util::stream::FuturesUnordered;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::export::ExportRef;
+use crate::moment::Moment;
 use crate::store::{MemoryStore, WatchId};
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Problem};
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::{Decision, Policy, Watch};
-
-/// What asks for the status of an export: one request, answered or failed, never retried by itself.
-pub trait Poller {
-    /// Asks once.
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
-}
-
-/// What a lease is longer than the poll that it covers.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Follows the watches of a store.
 #[derive(Debug)]
@@ -38,7 +30,7 @@ pub struct Runner<'a, P> {
     /// What time it is.
     pub clock: Clock,
     /// How many polls may be under way at once.
-    pub concurrency: usize,
+    pub concurrency: NonZeroUsize,
     /// Where jitter comes from.
     pub rng: fastrand::Rng,
 }
@@ -51,21 +43,24 @@ struct Polled {
 
 impl<P: Poller> Runner<'_, P> {
     /// Runs until every watch has ended, or until `tell`, which hears of every event, breaks off. It may be
-    /// dropped at any await: what is under way is then polled again by whoever runs the store next.
+    /// dropped at any await: what is under way then has not ended.
     pub async fn run_until_idle(&mut self, mut tell: impl FnMut(Event<'_>) -> ControlFlow<()>) {
         let mut under_way = FuturesUnordered::new();
         loop {
-            while under_way.len() < self.concurrency {
+            while under_way.len() < self.concurrency.get() {
                 let now = self.clock.now();
-                let lease = self.policy.request_timeout.saturating_add(LEASE_MARGIN);
-                let Some((id, mut watch)) = self.store.claim_due(now, lease) else { break };
+                let Some((id, mut watch)) = self.store.claim_due(now) else { break };
                 let limit = watch.progress.begin_poll(self.policy, now);
                 under_way.push(poll(self.poller, id, watch, limit));
             }
-            let Some(due_at) = self.store.next_due() else { return };
+            let due_at = self.store.next_due();
+            let has_room = under_way.len() < self.concurrency.get();
             let flow = tokio::select! {
                 Some(polled) = under_way.next() => self.take_in(polled, &mut tell),
-                () = self.clock.sleep_until(due_at), if under_way.len() < self.concurrency => ControlFlow::Continue(()),
+                () = sleep_until_due(self.clock, due_at), if due_at.is_some() && has_room => {
+                    ControlFlow::Continue(())
+                }
+                else => return,
             };
             if flow.is_break() {
                 return;
@@ -84,7 +79,7 @@ impl<P: Poller> Runner<'_, P> {
         let decision = watch.progress.record(&observation, self.policy, now, &mut self.rng);
         match (decision, observation.answer) {
             (Decision::Finish(outcome), answer) => {
-                self.store.finish(id, watch.clone(), outcome);
+                self.store.finish(id);
                 let report = match answer {
                     Answer::Status(report) => Some(report),
                     Answer::Failure(_) => None,
@@ -103,6 +98,12 @@ impl<P: Poller> Runner<'_, P> {
                 })
             }
         }
+    }
+}
+
+async fn sleep_until_due(clock: Clock, due_at: Option<Moment>) {
+    if let Some(due_at) = due_at {
+        clock.sleep_until(due_at).await;
     }
 }
 

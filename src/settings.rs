@@ -12,6 +12,7 @@ mod sources;
 pub(crate) mod values;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ pub struct CommandLine {
 pub struct Settings {
     layers: Flags,
     retry: RetryLayer,
-    concurrency: usize,
+    concurrency: NonZeroUsize,
     api_is_configured: bool,
     token_files: TokenFiles,
     places: Places,
@@ -148,7 +149,7 @@ impl Settings {
         let limits = limits.or(defaults.wait).or(defaults.limits);
         Ok(Self {
             retry: file.retry.or(defaults.retry),
-            concurrency: limits.concurrency.map_or(1, std::num::NonZeroUsize::get),
+            concurrency: limits.concurrency.unwrap_or(NonZeroUsize::MIN),
             layers: Flags {
                 snyk: said.or(defaults.snyk),
                 pace: pace.or(from_environment.pace).or(file.pace).or(defaults.pace),
@@ -221,7 +222,6 @@ impl Settings {
             let error = |why| SettingsError::CaCert { place: place(), path: path.clone(), why };
             let certificates = read_certificates(path).map_err(error)?;
             roots.added.extend(certificates);
-            roots.chosen = true;
         }
         if let Some(path) = self.environment().get("NODE_EXTRA_CA_CERTS") {
             match read_certificates(Path::new(path)) {
@@ -271,7 +271,7 @@ impl Settings {
             // The flags and variables of these names are those of the main pace.
             let place = match section {
                 "pace" => self.places.of(&[section], key),
-                _ => Places { file: self.places.file.clone(), ..Places::default() }.of(&[section], key),
+                _ => self.places.in_file(&[section], key),
             };
             format!("{}, from {place}", humantime::format_duration(duration))
         };
@@ -321,7 +321,7 @@ impl Settings {
 
     /// How many polls may be under way at once.
     #[must_use]
-    pub const fn concurrency(&self) -> usize {
+    pub const fn concurrency(&self) -> NonZeroUsize {
         self.concurrency
     }
 

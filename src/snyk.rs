@@ -27,9 +27,8 @@ use self::transport::{Reply, Transport};
 use self::wire::Links;
 use crate::clock::Clock;
 use crate::export::{ExportRef, ScopeRef};
-use crate::runner::Poller;
 use crate::text::Text;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem, Report};
 
 /// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
 pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
@@ -42,6 +41,7 @@ const MAX_REDIRECTS: usize = 5;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("snyk-request-id");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const VERSION_SERVED: HeaderName = HeaderName::from_static("snyk-version-served");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// Asks the Export API.
@@ -143,13 +143,14 @@ impl Client {
         if is_missing(&second) {
             return Ok(first);
         }
-        self.settle(GA_VERSION);
-        tracing::warn!(
-            http.response.status_code = first.http_status,
-            snyk.version_requested = %version.text,
-            snyk.version_kept = GA_VERSION,
-            "the default API version is gone, keeping to the GA version",
-        );
+        if self.settle(GA_VERSION) {
+            tracing::warn!(
+                http.response.status_code = first.http_status,
+                snyk.version_requested = %version.text,
+                snyk.version_kept = GA_VERSION,
+                "the default API version is gone, keeping to the GA version",
+            );
+        }
         Ok(second)
     }
 
@@ -157,9 +158,14 @@ impl Client {
         self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    fn settle(&self, text: &str) {
-        let settled = Version { text: text.to_owned(), open: false };
-        *self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = settled;
+    /// Keeps to a version from now on, and says whether that was still open.
+    fn settle(&self, text: &str) -> bool {
+        let mut version = self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let was_open = version.open;
+        if was_open {
+            *version = Version { text: text.to_owned(), open: false };
+        }
+        was_open
     }
 
     /// Asks with the current credential, and once more with another if this one is refused.
@@ -184,10 +190,19 @@ impl Client {
     ) -> Result<Reply, Failure> {
         let origin = url.origin();
         let mut url = url;
-        for _ in 0..=MAX_REDIRECTS {
+        let mut redirects = 0;
+        loop {
             let reply = self.send(body, url.clone(), credential).await?;
             if !(300..400).contains(&reply.http_status) || body.is_some() {
                 return Ok(reply);
+            }
+            redirects += 1;
+            if redirects > MAX_REDIRECTS {
+                return Err(rejected(
+                    &reply,
+                    "redirected too often",
+                    &format!("more than {MAX_REDIRECTS} times"),
+                ));
             }
             let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             let Some(mut target) = location.and_then(|location| url.join(location).ok()) else {
@@ -203,10 +218,6 @@ impl Client {
             let _ = target.set_password(None);
             url = target;
         }
-        Err(Failure {
-            kind: FailureKind::Rejected,
-            problem: Problem::new("redirected too often", &format!("more than {MAX_REDIRECTS} times")),
-        })
     }
 
     async fn send(&self, body: Option<&Value>, url: Url, credential: &Credential) -> Result<Reply, Failure> {
@@ -236,7 +247,7 @@ impl Client {
         }
         let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
         tracing::warn!(
-            snyk.version = %self.version().text,
+            snyk.version = reply.header(&VERSION_SERVED).map(|text| text.to_string()),
             snyk.deprecation = %said(deprecation),
             snyk.sunset = %said(sunset),
             "the API version is deprecated",

@@ -29,6 +29,7 @@ pub struct LogStyle {
 /// Writes log lines from now on, above `line`. Only the first call counts. Lines of other crates are left out:
 /// they know nothing of what must not be shown.
 pub fn init(style: LogStyle, clock: Clock, line: ProgressLine) {
+    tell_of_panics();
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), style.level);
     let layer = tracing_subscriber::fmt::layer().with_writer(AboveLine(line)).log_internal_errors(false);
     // An error means that there is a subscriber already.
@@ -40,6 +41,19 @@ pub fn init(style: LogStyle, clock: Clock, line: ProgressLine) {
         let layer = layer.event_format(PlainLines { clock, ansi: style.ansi }).with_filter(ours);
         tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
     };
+}
+
+/// Tells of a panic as of anything else: once, on one line.
+fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let what = panic.payload_as_str().unwrap_or("unknown");
+        tracing::error!(
+            panic.location = place,
+            panic.message = what,
+            "a bug of snyk-export: please report it"
+        );
+    }));
 }
 
 struct Timestamps(Clock);

@@ -127,7 +127,7 @@ impl Progress {
     pub fn begin_poll(&mut self, policy: &Policy, now: Moment) -> Duration {
         self.polled_at = now;
         match self.deadline(policy) {
-            Some(deadline) => policy.request_timeout.min(deadline.plus(LAST_POLL).since(now)),
+            Some(deadline) => policy.request_timeout.min(deadline.max(now).plus(LAST_POLL).since(now)),
             None => policy.request_timeout,
         }
     }

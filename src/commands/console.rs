@@ -10,9 +10,23 @@ use crate::clock::Clock;
 use crate::exit::ExitCode;
 use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
-use crate::settings::Environment;
+use crate::settings::{Color, Environment};
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
+
+/// Whether standard error is a terminal on which a line can be redrawn.
+pub(super) fn is_terminal(environment: &Environment) -> bool {
+    std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb")
+}
+
+/// Whether text on standard error is colored.
+pub(super) fn is_colored(color: Color, environment: &Environment) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => is_terminal(environment) && environment.get("NO_COLOR").is_none(),
+    }
+}
 
 /// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted.
 fn without_secrets(error: &clap::Error) -> String {
@@ -46,21 +60,21 @@ impl Console {
     /// A console for the time before the settings are known: what matters by then is whether a machine reads, and
     /// whether colors are wanted.
     pub(super) fn early(args: &[OsString], environment: &Environment) -> Self {
+        // What follows `--` is another program's.
+        let args: Vec<&OsString> = args.iter().take_while(|arg| *arg != "--").collect();
         let flag = |flag: &str| {
             let mut pairs = args.iter().zip(args.iter().skip(1));
             let apart =
-                pairs.find_map(|(name, value)| (name == flag).then(|| value.to_string_lossy().into_owned()));
+                pairs.find_map(|(name, value)| (*name == flag).then(|| value.to_string_lossy().into_owned()));
             let together =
-                |arg: &OsString| Some(arg.to_str()?.strip_prefix(flag)?.strip_prefix('=')?.to_owned());
+                |arg: &&OsString| Some(arg.to_str()?.strip_prefix(flag)?.strip_prefix('=')?.to_owned());
             apart.or_else(|| args.iter().find_map(together))
         };
         let (format, color) = (flag("--log-format"), flag("--color"));
         let json = format.as_deref().or(environment.get("SNYK_EXPORT_LOG_FORMAT")) == Some("json");
-        let ansi = match color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")) {
-            Some("always") => true,
-            Some("never") => false,
-            _ => std::io::stderr().is_terminal() && environment.get("NO_COLOR").is_none(),
-        };
+        let color =
+            color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")).and_then(|color| color.parse().ok());
+        let ansi = is_colored(color.unwrap_or(Color::Auto), environment);
         Self::new(json, ansi, false, ProgressLine::new(false), GitHubActions::detect(environment))
     }
 
@@ -125,7 +139,7 @@ impl Console {
     /// A success, unless only errors are wanted.
     pub(super) fn success(&self, message: &str) {
         match (self.json, self.quiet) {
-            (true, _) => tracing::info!("{message}"),
+            (true, _) => tracing::info!("{}", message.trim()),
             (false, false) => self.line.write_above(format!("{message}\n").as_bytes()),
             (false, true) => {}
         }

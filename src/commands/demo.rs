@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::wait::follow;
+use super::wait::{decide, follow};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
@@ -15,7 +15,7 @@ use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
-use crate::snyk::{Client, Roots};
+use crate::snyk::{Client, GA_VERSION, Roots};
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -30,8 +30,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
     ));
 
-    let unforeseen = |why: String| CommandError::Simulation(why);
-    let api: Api = url.parse().map_err(|error| unforeseen(format!("{error}")))?;
+    let api: Api = url.parse().map_err(|error| CommandError::Simulation(format!("{error}")))?;
     let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
     let credentials =
         Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
@@ -42,18 +41,20 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         "filters": { "introduced": { "from": "2026-01-01T00:00:00Z" } },
     } } });
     let group = ScopeRef { scope: Scope::Group, id: GROUP };
-    let export =
-        client.start(&group, &body).await.map_err(|failure| unforeseen(failure.problem.to_string()))?;
+    let export = client
+        .start(&group, &body)
+        .await
+        .map_err(|failure| CommandError::Simulation(failure.problem.to_string()))?;
     say(&format!(
         "An export was started there. What follows is what you would see of\n\n  snyk-export wait {export}\n"
     ));
 
-    let surroundings = Surroundings { api: url, credential: "the demonstration".to_owned() };
+    let surroundings =
+        Surroundings { api: url, credential: "the demonstration".to_owned(), general_version: GA_VERSION };
     let asking = Asking { exports: vec![export], policy: session.settings.policy()?, client, surroundings };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, session).await?;
-    let codes = endings.iter().filter_map(|ending| ExitCode::of(ending.outcome));
-    let code = ExitCode::deciding(codes);
+    let code = decide(&endings, false);
     session.console.success(&format!("\nThe exit code of that command is {}.", code.code()));
     Ok(code)
 }

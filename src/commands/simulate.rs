@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::{CommandError, Session};
+use super::{CommandError, Session, aside};
 use crate::cli::SimulateArgs;
 use crate::exit::ExitCode;
 use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
 
 pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let scenario = load(&args.scenario)?;
+    let name = args.scenario.clone();
+    let scenario = aside(&mut session.signals, move || load(&name)).await??;
     if !args.listen.ip().is_loopback() && !session.settings.allows_http() {
         return Err(CommandError::Usage(format!(
             "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \

@@ -1,11 +1,12 @@
 //! `status`: asks once.
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 
 use super::console::Console;
-use super::wait::{ask_for_results, lacks_results};
+use super::wait::{ask_for_results, lacks_results, text_line};
 use super::{Asking, CommandError, Session};
-use crate::cli::{Output, StatusArgs};
+use crate::cli::{Output, OutputArgs, StatusArgs};
 use crate::document::Document;
 use crate::event::{Ending, Event};
 use crate::exit::ExitCode;
@@ -24,14 +25,14 @@ enum Found {
 
 pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let asking = Asking::prepare(&args.exports, args.output, session).await?;
-    let Session { clock, console, signals, .. } = session;
+    let Session { settings, clock, console, signals } = session;
     // One poll decides: there is nothing to wait for.
     let policy = Policy { max_wait: None, max_outage: None, ..asking.policy };
     let started_at = clock.now();
     let polls =
         asking.exports.iter().map(|export| poll_within(&asking.client, export, policy.request_timeout));
-    let observations =
-        signals.unless_interrupted(join_all(polls)).await.map_err(CommandError::Interrupted)?;
+    let polls = stream::iter(polls).buffered(settings.concurrency().get()).collect::<Vec<_>>();
+    let observations = signals.unless_interrupted(polls).await.map_err(CommandError::Interrupted)?;
     let now = clock.now();
     let mut observer = Observer::new(*clock, asking.surroundings, console.line.clone(), console.is_json());
     let mut codes = Vec::new();
@@ -46,29 +47,7 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
             let listed = signals.unless_interrupted(listing).await.map_err(CommandError::Interrupted)?;
             ending.report = listed.or(ending.report.take());
         }
-        let (code, document, text) = match &found {
-            Found::InProgress(watch) => {
-                let status = watch.progress.status().map(ToString::to_string).unwrap_or_default();
-                (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), status)
-            }
-            Found::Ended(ending) => {
-                let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
-                let document = Document::of_ending(ending, args.output.show_urls);
-                (
-                    code,
-                    document,
-                    ending.watch.progress.status().map_or(ending.outcome.to_string(), ToString::to_string),
-                )
-            }
-        };
-        match args.output.output {
-            Output::Json => console.data_line(&document.to_line())?,
-            Output::Text => console.data_line(&format!("{} {text}", export.export_id))?,
-        }
-        if let Found::Ended(ending) = &found {
-            tell_failure(ending, &mut observer, console);
-        }
-        codes.push(code);
+        codes.push(tell(&found, args.output, &mut observer, console, now)?);
     }
     Ok(ExitCode::deciding(codes))
 }
@@ -85,11 +64,41 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
     Found::Ended(Ending { watch, outcome, report, at: now })
 }
 
+/// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.
+fn tell(
+    found: &Found,
+    OutputArgs { output, show_urls }: OutputArgs,
+    observer: &mut Observer,
+    console: &Console,
+    now: Moment,
+) -> Result<ExitCode, CommandError> {
+    let (code, document, watch) = match found {
+        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
+        Found::Ended(ending) => {
+            let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
+            (code, Document::of_ending(ending, show_urls), &ending.watch)
+        }
+    };
+    let line = match (output, found, watch.progress.status()) {
+        (Output::Json, ..) => document.to_line(),
+        (Output::Text, Found::Ended(ending), _) if show_urls => text_line(ending, show_urls),
+        (Output::Text, Found::Ended(ending), None) => text_line(ending, show_urls),
+        (Output::Text, _, status) => {
+            let status = status.map(ToString::to_string).unwrap_or_default();
+            format!("{} {status}", watch.export.export_id)
+        }
+    };
+    console.data_line(&line)?;
+    if let Found::Ended(ending) = found
+        && ending.outcome != Outcome::Finished
+    {
+        tell_failure(ending, observer, console);
+    }
+    Ok(code)
+}
+
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    if ending.outcome == Outcome::Finished {
-        return;
-    }
     observer.event(&Event::Finished(ending));
     let (sentence, advice) = observer.closing(ending);
     if !console.is_json() {

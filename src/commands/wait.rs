@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use self::successor::{executable, replace_us};
 use self::teller::Teller;
-pub(super) use self::teller::{ask_for_results, lacks_results};
+pub(super) use self::teller::{ask_for_results, lacks_results, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
@@ -40,7 +40,7 @@ pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCod
 }
 
 /// With `any`, one that has finished is enough.
-fn decide(endings: &[Ending], any: bool) -> ExitCode {
+pub(super) fn decide(endings: &[Ending], any: bool) -> ExitCode {
     if any && endings.iter().any(|ending| ending.outcome == Outcome::Finished) {
         return ExitCode::SUCCESS;
     }
@@ -78,7 +78,8 @@ pub(super) async fn follow(
         _ = keep_ticking(|| observer.borrow_mut().tick()) => None,
     };
     let outcome = signal.map_or(Outcome::Abandoned, Outcome::Interrupted);
-    for watch in store.unfinished() {
+    let teller_failed = teller.has_failed();
+    for watch in store.unfinished().filter(|_| !teller_failed) {
         teller.end(Ending { watch: watch.clone(), outcome, report: None, at: clock.now() });
     }
     let interrupted = match signal {

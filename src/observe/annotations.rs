@@ -47,7 +47,8 @@ impl GitHubActions {
                 std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
             };
             if let Err(error) = append() {
-                tracing::warn!(path = %path.display(), reason = %error, "{name} could not be written");
+                let path = path.display();
+                tracing::warn!(variable = name, %path, reason = %error, "what the CI system reads could not be written");
             }
         }
     }

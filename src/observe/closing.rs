@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::event::Ending;
 use crate::export::Phase;
-use crate::snyk::GA_VERSION;
 use crate::watch::Watch;
 use crate::watch::outcome::Outcome;
 
@@ -15,6 +14,8 @@ pub struct Surroundings {
     pub api: String,
     /// Where the credential came from.
     pub credential: String,
+    /// The version of the API that is in general use.
+    pub general_version: &'static str,
 }
 
 /// How the export ended, in one sentence.
@@ -26,15 +27,13 @@ pub fn sentence(ending: &Ending) -> String {
         1 => "1 poll".to_owned(),
         polls => format!("{polls} polls"),
     };
+    let late = ending.late_at_most().map(|late| format!("; its end was seen at most {} late", rounded(late)));
+    let late = late.unwrap_or_default();
     let status = status_words(&ending.watch);
     let how = match ending.outcome {
         Outcome::Finished => {
-            let late = ending.late_at_most().map(rounded);
-            let seen = late.map_or_else(
-                || "it had finished before the first".to_owned(),
-                |late| format!("its end was seen at most {late} late"),
-            );
-            return format!("finished: {export} after {waited} and {polls}; {seen}");
+            let seen = if late.is_empty() { "; it had finished before the first" } else { &late };
+            return format!("finished: {export} after {waited} and {polls}{seen}");
         }
         Outcome::Failed => format!("Snyk says that the export has failed ({status})"),
         Outcome::Unauthorized => "the credential was refused".to_owned(),
@@ -54,7 +53,7 @@ pub fn sentence(ending: &Ending) -> String {
         Outcome::Abandoned => format!("another export finished first ({status})"),
     };
     let problem = ending.watch.progress.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-    format!("{}: polling {export} ended after {waited} and {polls}: {how}{problem}", ending.outcome)
+    format!("{}: polling {export} ended after {waited} and {polls}: {how}{problem}{late}", ending.outcome)
 }
 
 fn status_words(watch: &Watch) -> String {
@@ -63,7 +62,7 @@ fn status_words(watch: &Watch) -> String {
 
 /// What to do now, where we know it.
 pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<String> {
-    let Surroundings { api, credential } = surroundings;
+    let Surroundings { api, credential, general_version } = surroundings;
     let export = ending.watch.export;
     let go_on = format!("to go on waiting: snyk-export wait {export}");
     match ending.outcome {
@@ -80,7 +79,7 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         Outcome::NotFound => Some(format!(
             "the {scope} {id} may be the wrong one, or of another region than {api}; the credential from \
              {credential} may have no access to it; an export is gone 3 days after it was made; or the API version \
-             is gone (--api-version {GA_VERSION} is the one in general use)",
+             is gone (--api-version {general_version} is the one in general use)",
             scope = export.scope,
             id = export.scope_id,
         )),

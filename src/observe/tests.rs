@@ -31,8 +31,11 @@ impl Page {
 #[tokio::test(start_paused = true)]
 async fn says_that_it_is_alive_after_a_minute_of_silence() {
     let (clock, page) = (Clock::start(), Page::default());
-    let surroundings =
-        Surroundings { api: "https://api.snyk.io".to_owned(), credential: "SNYK_TOKEN".to_owned() };
+    let surroundings = Surroundings {
+        api: "https://api.snyk.io".to_owned(),
+        credential: "SNYK_TOKEN".to_owned(),
+        general_version: "x",
+    };
     let mut observer = Observer::new(clock, surroundings, ProgressLine::new(false), false);
     let id = uuid::Uuid::nil();
     let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };

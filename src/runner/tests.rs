@@ -97,7 +97,7 @@ async fn run(
         poller: script,
         policy,
         clock: script.clock,
-        concurrency,
+        concurrency: NonZeroUsize::new(concurrency).unwrap(),
         rng: fastrand::Rng::with_seed(1),
     };
     runner
@@ -222,7 +222,7 @@ async fn whoever_is_told_may_break_off() {
         poller: &script,
         policy: &policy,
         clock: script.clock,
-        concurrency: 1,
+        concurrency: NonZeroUsize::MIN,
         rng: fastrand::Rng::new(),
     };
     runner.run_until_idle(|_| ControlFlow::Break(())).await;
@@ -236,8 +236,25 @@ fn an_export_is_watched_once() {
     let now = crate::moment::Moment::from_unix(Duration::ZERO);
     assert!(store.add(exports(1)[0], now).is_some());
     assert!(store.add(exports(1)[0], now).is_none());
-    let (id, _) = store.claim_due(now, Duration::from_secs(5)).unwrap();
-    assert!(store.claim_due(now, Duration::from_secs(5)).is_none(), "a claimed watch is hidden");
+    let (id, watch) = store.claim_due(now).unwrap();
+    assert!(
+        store.claim_due(now.plus(Duration::from_secs(3600))).is_none(),
+        "a claimed watch is nobody else's"
+    );
+    assert_eq!(store.next_due(), None);
     let later = now.plus(Duration::from_secs(5));
-    assert_eq!(store.claim_due(later, Duration::from_secs(5)).unwrap().0, id, "until its lease runs out");
+    store.save(id, watch, later);
+    assert_eq!((store.next_due(), store.claim_due(now).is_none()), (Some(later), true));
+    assert_eq!(store.claim_due(later).unwrap().0, id);
+    store.finish(id);
+    assert_eq!(store.unfinished().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
+    // Both answers take longer than any lease would: they are still those of the polls that were begun.
+    let patient = Policy { request_timeout: Duration::from_secs(7200), ..policy() };
+    let script = Script::new([(3_600_000, status("FINISHED")), (3_600_001, status("FINISHED"))]);
+    let (_, endings) = run(&script, &patient, 2, 64).await;
+    assert_eq!((endings.len(), script.polled_at.borrow().len()), (2, 2));
 }

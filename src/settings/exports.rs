@@ -119,7 +119,7 @@ fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     }
     let asked = configured.cloned().unwrap_or_default();
     let pasted = region.map_or_else(|| origin.origin().ascii_serialization(), |region| region.to_string());
-    if pasted != asked.to_string() && origin.host_str() != Some(asked.host()) {
+    if pasted != asked.to_string() && !asked.is_origin_of(origin) {
         tracing::warn!(url.host = pasted, snyk.api = %asked, "the host of the pasted URL is ignored");
     }
     None

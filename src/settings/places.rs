@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::variable;
 
 /// The flags that were given, the variables that are set, and the file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
     pub(super) flags: BTreeSet<String>,
     pub(super) environment: Environment,
@@ -27,6 +27,11 @@ impl Places {
         if let Some(name) = variable(key).filter(|name| self.environment.get(name).is_some()) {
             return name;
         }
+        self.in_file(sections, key)
+    }
+
+    /// The place in the file, or the defaults, for a key that has neither flag nor variable.
+    pub(super) fn in_file(&self, sections: &[&str], key: &str) -> String {
         let line = sections.iter().find_map(|section| self.line(section, key));
         match self.file.as_ref().zip(line) {
             Some(((path, _), line)) => format!("{} line {line}, {key}", path.display()),

@@ -227,7 +227,9 @@ impl Credentials {
             [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret.expose())];
         let request = transport.client().post(api.token_url()).form(&form).build();
         let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
-        let reply = transport.send(request).await?;
+        let mut reply = transport.send(request).await?;
+        reply.forget(secret.expose());
+        reply.forget(&form_encoded(secret.expose()));
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
         *grant = Some(fresh);
@@ -259,10 +261,12 @@ struct TokenAnswer<'a> {
 fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
     if reply.http_status != 200 {
         let mut problem = problem::problem(reply.http_status, &reply.body);
+        problem.request_id = reply.header(&super::REQUEST_ID);
         let title = problem.title.map_or_else(String::new, |title| format!(": {title}"));
         problem.title = Some(Text::new(&format!("the OAuth client got no access token{title}")));
         let kind = FailureKind::of_http_status(reply.http_status);
-        let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled);
+        let is_redirect = (300..400).contains(&reply.http_status);
+        let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled) || is_redirect;
         let kind = if passes { kind } else { FailureKind::Unauthorized };
         let hint = throttle::hint(reply.http_status, &reply.headers, now);
         return Err(Refusal { failure: Failure { kind, problem }, hint });
@@ -276,6 +280,11 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
     let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let renew_at = life.map(|life| now.plus(life - RENEW_BEFORE_END.min(life / 5)));
     Ok(Grant::new(credential, renew_at))
+}
+
+/// A text as a form carries it.
+fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 async fn read_file(source: &Source, path: &Path) -> Result<Credential, CredentialError> {

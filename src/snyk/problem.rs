@@ -32,7 +32,7 @@ struct Shape<'a> {
     #[serde(borrow)]
     error_description: Option<&'a RawValue>,
     #[serde(borrow)]
-    source: Option<Source<'a>>,
+    source: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -70,7 +70,9 @@ fn parse(body: &[u8]) -> Option<Problem> {
     let first = listed.and_then(|errors| serde_json::from_str(errors.first()?.get()).ok());
     let shape: Shape<'_> = first.unwrap_or(outer);
     let mut detail = shape.detail.or(shape.message).or(shape.error_description).and_then(text);
-    let source = shape.source.and_then(|source| source.parameter.or(source.pointer)).and_then(string);
+    let source: Source<'_> =
+        shape.source.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let source = source.parameter.or(source.pointer).and_then(string);
     if let (Some(text), Some(source)) = (&detail, source) {
         detail = Some(Text::new(&format!("{text} ({source})")));
     }
@@ -119,6 +121,7 @@ mod tests {
         check(catalogue, Some("SNYK-OPENAPI-0004"), "Not found", Some("gone"));
         let parameter = r#"{"errors":[{"detail":"Unknown query parameter","source":{"parameter":"x"}}]}"#;
         check(parameter, None, "Not Found", Some("Unknown query parameter (x)"));
+        check(r#"{"errors":[{"detail":"odd","source":"x"}]}"#, None, "Not Found", Some("odd"));
         check(r#"{"status":"401","code":"Unauthorized"}"#, Some("Unauthorized"), "Not Found", None);
         let v1 = r#"{"code":401,"error":"Not authorised","message":"Not authorised, really"}"#;
         check(v1, Some("401"), "Not authorised", Some("Not authorised, really"));

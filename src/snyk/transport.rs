@@ -3,8 +3,8 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Certificate, Client, Request, Response};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Request, Response};
 
 use super::region::Api;
 use crate::text::Text;
@@ -24,8 +24,8 @@ const ERROR_BODY_TIME: Duration = Duration::from_millis(300);
 pub struct Roots {
     /// Added to those of the system.
     pub added: Vec<Certificate>,
-    /// Whether the user has said which ones to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`, `--ca-cert`), so that an
-    /// empty system store must not be made up for with those that are compiled in.
+    /// Whether the user has said which ones to trust in place of the system's (`SSL_CERT_FILE`, `SSL_CERT_DIR`), so
+    /// that an empty store must not be made up for with those that are compiled in.
     pub chosen: bool,
 }
 
@@ -53,28 +53,30 @@ pub(super) struct Reply {
 impl Transport {
     /// A client for `api`. On loopback no proxy is asked, and over plain http no certificate is loaded.
     pub(super) fn new(api: &Api, roots: &Roots) -> Result<Self, TransportError> {
-        let build = |bundled: bool| {
-            let mut builder = Client::builder()
+        let client = || {
+            let builder = Client::builder()
                 .user_agent(concat!("snyk-export/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .referer(false)
-                // Longer than the longest pause, so that all polls of a wait share one connection.
+                // Longer than the longest default pause, so that all polls of a wait share one connection.
                 .pool_idle_timeout(Duration::from_secs(90));
-            if api.is_loopback() {
-                builder = builder.no_proxy();
-            }
-            builder = match (api.is_https(), bundled) {
-                (false, _) => builder.tls_certs_only([]),
-                (true, false) => builder.tls_certs_merge(roots.added.clone()),
-                (true, true) => builder.tls_certs_only(bundled_roots()),
-            };
-            builder.build()
+            if api.is_loopback() { builder.no_proxy() } else { builder }
         };
         // A second call changes nothing and says so; the provider that is installed then is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = build(false).or_else(|error| if roots.chosen { Err(error) } else { build(true) });
-        client.map(Self).map_err(|error| TransportError { why: Text::new(&innermost(&error)) })
+        let added = || roots.added.iter().cloned();
+        let has_store =
+            || roots.chosen || roots.added.is_empty() || client().tls_certs_merge([]).build().is_ok();
+        let built = if !api.is_https() {
+            client().tls_certs_only([]).build()
+        } else if has_store() {
+            let system = client().tls_certs_merge(added()).build();
+            system.or_else(|error| if roots.chosen { Err(error) } else { bundled(client(), added()) })
+        } else {
+            bundled(client(), added())
+        };
+        built.map(Self).map_err(|error| TransportError { why: Text::new(&innermost(&error)) })
     }
 
     /// The underlying client, to build requests with.
@@ -95,13 +97,14 @@ impl Transport {
 }
 
 impl Reply {
-    /// Takes a secret out of the body, where a server echoes what it was sent.
+    /// Takes a secret out of all that was answered, where a server echoes what it was sent.
     pub(super) fn forget(&mut self, secret: &str) {
-        let secret = secret.as_bytes();
-        if self.body.len() <= MAX_ERROR_BODY && self.body.windows(secret.len()).any(|window| window == secret)
-        {
-            let text = String::from_utf8_lossy(&self.body);
-            self.body = text.replace(&*String::from_utf8_lossy(secret), "***").into_bytes();
+        overwrite(&mut self.body, secret.as_bytes());
+        for value in self.headers.values_mut() {
+            let mut bytes = value.as_bytes().to_vec();
+            if overwrite(&mut bytes, secret.as_bytes()) {
+                *value = HeaderValue::from_bytes(&bytes).unwrap_or(HeaderValue::from_static("***"));
+            }
         }
     }
 
@@ -111,9 +114,21 @@ impl Reply {
     }
 }
 
-fn bundled_roots() -> Vec<Certificate> {
+/// Puts stars over each `secret` in `bytes`, and says whether there was one.
+fn overwrite(bytes: &mut [u8], secret: &[u8]) -> bool {
+    let (mut at, mut found) = (0, false);
+    while let Some(start) = bytes[at..].windows(secret.len().max(1)).position(|window| window == secret) {
+        at += start + secret.len();
+        bytes[at - secret.len()..at].fill(b'*');
+        found = true;
+    }
+    found
+}
+
+/// Trusts the roots that are compiled in, and those that the user adds.
+fn bundled(builder: ClientBuilder, added: impl Iterator<Item = Certificate>) -> reqwest::Result<Client> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    roots.filter_map(|der| Certificate::from_der(der).ok()).collect()
+    builder.tls_certs_only(roots.filter_map(|der| Certificate::from_der(der).ok()).chain(added)).build()
 }
 
 async fn read_document(mut response: Response) -> Result<Vec<u8>, Failure> {

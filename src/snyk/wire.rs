@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use url::Url;
 use uuid::Uuid;
 
 use crate::export::{Status, parse_id};
@@ -173,7 +174,11 @@ fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
 }
 
 fn part(raw: &RawValue, links: Links) -> Part {
-    let link = |url: String| (links == Links::Keep).then(|| Secret::new(url));
+    // What is no link is not kept, and what is one is written as links are: a server's text cannot begin a line.
+    let link = |url: String| {
+        let url = Some(url).filter(|_| links == Links::Keep).and_then(|url| Url::parse(&url).ok());
+        url.filter(|url| matches!(url.scheme(), "https" | "http")).map(Secret::new)
+    };
     if let Some(url) = string(raw) {
         return Part { url: link(url), file_size: None, row_count: None };
     }
@@ -252,6 +257,13 @@ mod tests {
         assert_eq!((parts[0].file_size, parts[0].row_count), (Some(1328), Some(3)));
         assert_eq!(parts[1].url.as_ref().unwrap().expose(), "https://bucket.example/y.csv");
         assert_eq!(parts[2], Part { url: None, file_size: None, row_count: None });
+        let hostile = r#"{"data":{"attributes":{"status":"FINISHED","results":["::warning::x","javascript:x",
+            "https://b.example/\u001b[31m\u202e\n::x"]}}}"#;
+        let hostile = super::report(hostile.as_bytes(), Links::Keep).unwrap().results.unwrap();
+        let urls: Vec<_> =
+            hostile.iter().map(|part| part.url.as_ref().map(|url| url.expose().to_owned())).collect();
+        assert_eq!(urls[..2], [None, None]);
+        assert!(urls[2].as_ref().unwrap().chars().all(|char| char.is_ascii_graphic()), "{urls:?}");
         let without = super::report(body.as_bytes(), Links::Drop).unwrap().results.unwrap();
         assert!(without.iter().all(|part| part.url.is_none()) && without[0].file_size == Some(1328));
     }

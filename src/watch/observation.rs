@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::export::Status;
+use crate::export::{ExportRef, Status};
 use crate::secret::Secret;
 use crate::text::Text;
+
+/// What asks for the status of an export: one request, answered or failed, never retried by itself.
+pub trait Poller {
+    /// Asks once.
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+}
 
 /// What one poll saw.
 #[derive(Debug, Clone, PartialEq)]

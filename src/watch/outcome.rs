@@ -69,7 +69,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One of each, in the order of `docs/ARCHITECTURE.md`; signals share their word.
+    /// One of each; signals share their word.
     pub const ALL: [Self; 13] = [
         Self::Finished,
         Self::Failed,
@@ -86,7 +86,7 @@ impl Outcome {
         Self::Abandoned,
     ];
 
-    /// The word for it in documents, logs and metrics.
+    /// The word for it in documents and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -67,12 +67,6 @@ impl Pace {
         Ok(Self { initial, multiplier, max, jitter })
     }
 
-    /// The longest delay, jitter included.
-    #[must_use]
-    pub fn longest(&self) -> Duration {
-        self.max.mul_f64(1.0 + self.jitter)
-    }
-
     /// The delay at `position`, jitter included; `position` moves on by one step.
     pub fn next(&self, position: &mut Position, rng: &mut fastrand::Rng) -> Duration {
         let mut curve = ExponentialBackoff {

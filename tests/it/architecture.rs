@@ -13,7 +13,7 @@ const CORE: [&str; 6] = ["watch", "export", "moment", "text", "secret", "exit"];
 const PURE: [&str; 8] = ["watch", "export", "moment", "text", "secret", "exit", "event", "document"];
 
 /// Modules that must not know each other.
-const STRANGERS: [&str; 3] = ["snyk", "store", "notify"];
+const STRANGERS: [&str; 3] = ["snyk", "store", "observe"];
 
 #[test]
 fn the_core_knows_nobody() {
@@ -38,7 +38,7 @@ fn the_core_names_nothing_that_acts() {
 }
 
 #[test]
-fn client_notifications_and_store_never_know_each_other() {
+fn client_store_and_observers_never_know_each_other() {
     for (module, named) in modules().into_iter().filter(|(module, _)| STRANGERS.contains(&module.as_str())) {
         let others = STRANGERS.into_iter().filter(|other| *other != module);
         assert_none(&module, &named, others);

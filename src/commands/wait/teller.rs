@@ -12,7 +12,7 @@ use crate::event::{Ending, Event};
 use crate::export::ExportRef;
 use crate::observe::Observer;
 use crate::snyk::Client;
-use crate::watch::observation::{FailureKind, Report};
+use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 /// Tells of each end once: on standard output, and in words.
@@ -83,6 +83,11 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Whether an end could not be told.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// Tells of what was left untold, and gives back all ends.
     pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
         for index in std::mem::take(&mut self.untold) {
@@ -95,42 +100,30 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// How often the links of an export that has finished are asked for, and the pause after the first failure.
-const LINKS_TRIES: u32 = 3;
-const LINKS_PAUSE: Duration = Duration::from_secs(1);
-
 /// Whether an export has finished without a word on its files.
 pub(in crate::commands) fn lacks_results(ending: &Ending) -> bool {
     ending.outcome == Outcome::Finished
         && ending.report.as_ref().is_some_and(|report| report.results.is_none())
 }
 
-/// What the results endpoint lists of an export that has finished.
+/// What the results endpoint lists of an export that has finished. It is asked once: that it does not answer changes
+/// nothing about how the export ended, and the next call asks it again.
 pub(in crate::commands) async fn ask_for_results(
     client: &Client,
     export: &ExportRef,
     limit: Duration,
 ) -> Option<Report> {
-    for attempt in 1..=LINKS_TRIES {
-        let (passing, problem) = match tokio::time::timeout(limit, client.results(export)).await {
-            Ok(Ok(report)) => return Some(report),
-            Ok(Err(failure)) => {
-                let passing = matches!(failure.kind, FailureKind::Transient | FailureKind::Throttled);
-                (passing, failure.problem.to_string())
-            }
-            Err(_) => (true, "request timed out".to_owned()),
-        };
-        tracing::warn!(export.id = %export.export_id, problem, "the results could not be listed");
-        if !passing || attempt == LINKS_TRIES {
-            break;
-        }
-        tokio::time::sleep(LINKS_PAUSE * attempt).await;
-    }
+    let problem = match tokio::time::timeout(limit, client.results(export)).await {
+        Ok(Ok(report)) => return Some(report),
+        Ok(Err(failure)) => failure.problem,
+        Err(_) => Problem::new("request timed out", ""),
+    };
+    tracing::warn!(export.id = %export.export_id, error.title = %problem, "the results could not be listed");
     None
 }
 
 /// `EXPORT_ID outcome`, and what there is to fetch; with links, one a line below.
-fn text_line(ending: &Ending, show_urls: bool) -> String {
+pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String {
     let mut line = format!("{} {}", ending.watch.export.export_id, ending.outcome);
     if ending.outcome != Outcome::Finished {
         return line;
@@ -144,6 +137,5 @@ fn text_line(ending: &Ending, show_urls: bool) -> String {
         line += &count(results.len() as u64, "file");
     }
     let urls = results.iter().filter_map(|part| part.url.as_ref()).filter(|_| show_urls);
-    // A link is one line, whatever a server put into it.
-    urls.fold(line, |line, url| line + "\n" + &url.expose().replace(char::is_control, ""))
+    urls.fold(line, |line, url| line + "\n" + url.expose())
 }

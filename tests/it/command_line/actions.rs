@@ -113,7 +113,7 @@ fn elsewhere_nothing_is_written() {
 fn files_that_cannot_be_written_change_nothing() {
     let lab = Lab::start(READY);
     let run = actions(&lab).env("GITHUB_OUTPUT", "/nowhere/x").env("GITHUB_STEP_SUMMARY", "/nowhere/y").run();
-    run.exits(0).stderr_has("GITHUB_OUTPUT could not be written");
+    run.exits(0).stderr_has("could not be written variable=GITHUB_OUTPUT path=/nowhere/x");
 }
 
 fn actions(lab: &Lab) -> Program {
