@@ -96,6 +96,31 @@ fn a_body_that_makes_no_sense_gives_no_link_away() {
     }
 }
 
+#[test]
+fn what_a_server_echoes_is_starred_over() {
+    let echoes = [
+        format!("status-code = 403, body = 'you sent {TOKEN}'"),
+        format!("status-code = 200, body = 'you sent {TOKEN}{}'", " ".repeat(100_000)),
+        format!("status-code = 403, headers = {{ snyk-request-id = '{TOKEN}' }}"),
+        format!("status = '{TOKEN}'"),
+    ];
+    for echo in echoes {
+        let lab = Lab::start(&format!("{READY}answers = [{{ {echo} }}]"));
+        let run = Program::wait(&lab).export(EXPORT_ID).arg("-v").run();
+        lacks(&run, TOKEN);
+        assert!(run.stderr.contains("****"), "{run}");
+    }
+    for echo in ["hunter2 =", "hunter2+%3D"] {
+        let client = "client-id = 'me'\nclient-secret = 'hunter2 ='\n";
+        let fault =
+            format!("[[faults]]\nprobability = 1.0\non = 'token'\nstatus-code = 400\nbody = 'got {echo}'");
+        let lab = Lab::start(&format!("{READY}{client}{fault}"));
+        let program = Program::wait(&lab).export(EXPORT_ID).no_env("SNYK_TOKEN");
+        let run = program.env("SNYK_CLIENT_ID", "me").env("SNYK_CLIENT_SECRET", "hunter2 =").run();
+        lacks(run.exits(4), "hunter2");
+    }
+}
+
 fn with_password(lab: &Lab) -> String {
     lab.url().replace("http://", "http://user:hunter2@")
 }

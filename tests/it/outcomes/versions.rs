@@ -1,6 +1,6 @@
 //! Which version of the API is asked for, and when another one is tried.
 
-use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY};
+use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY, SECOND_ID, THIRD_ID};
 
 const DEFAULT: &str = "2024-05-10~experimental";
 const GA: &str = "2024-10-15";
@@ -20,6 +20,13 @@ fn where_the_default_is_gone_the_ga_version_is_kept_and_said_once() {
     assert_eq!(run.exits(0).document()["polls"], 3);
     assert_eq!(lab.versions(), [DEFAULT, GA, GA, GA]);
     assert_eq!(run.stderr.matches("keeping to the GA version").count(), 1, "{run}");
+}
+
+#[test]
+fn several_exports_find_the_ga_version_but_say_so_once() {
+    let lab = Lab::start(&format!("{READY}{GONE}answers = [{{ status = 'PENDING', repeat = 2 }}]"));
+    let run = Program::wait(&lab).export(EXPORT_ID).export(SECOND_ID).export(THIRD_ID).run();
+    assert_eq!(run.exits(0).stderr.matches("keeping to the GA version").count(), 1, "{run}");
 }
 
 #[test]
