@@ -13,9 +13,7 @@ fn main() {
 }
 
 fn start() -> io::Result<ExitCode> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    // Looks at timers and signals between any two steps: a server that floods us must not keep us from them.
-    let runtime = builder.enable_all().event_interval(1).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let signals = Signals::listen()?;
         on_second(|signal| end(ExitCode::of_signal(signal)))?;

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use memchr::memmem;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response};
 
@@ -86,8 +87,8 @@ impl Transport {
 
     /// Sends a request and reads the answer, as far as it may be read.
     pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        let response = self.0.execute(request).await.map_err(|error| failure(&error))?;
-        let (http_status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut response = self.0.execute(request).await.map_err(|error| failure(&error))?;
+        let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let body = match http_status {
             200 => read_document(response).await?,
             _ => read_error_body(response).await,
@@ -101,9 +102,8 @@ impl Reply {
     pub(super) fn forget(&mut self, secret: &str) {
         overwrite(&mut self.body, secret.as_bytes());
         for value in self.headers.values_mut() {
-            let mut bytes = value.as_bytes().to_vec();
-            if overwrite(&mut bytes, secret.as_bytes()) {
-                *value = HeaderValue::from_bytes(&bytes).unwrap_or(HeaderValue::from_static("***"));
+            if memmem::find(value.as_bytes(), secret.as_bytes()).is_some() {
+                *value = HeaderValue::from_static("***");
             }
         }
     }
@@ -114,15 +114,13 @@ impl Reply {
     }
 }
 
-/// Puts stars over each `secret` in `bytes`, and says whether there was one.
-fn overwrite(bytes: &mut [u8], secret: &[u8]) -> bool {
-    let (mut at, mut found) = (0, false);
-    while let Some(start) = bytes[at..].windows(secret.len().max(1)).position(|window| window == secret) {
+/// Puts stars over each `secret` in `bytes`.
+fn overwrite(bytes: &mut [u8], secret: &[u8]) {
+    let mut at = 0;
+    while let Some(start) = memmem::find(&bytes[at..], secret).filter(|_| !secret.is_empty()) {
         at += start + secret.len();
         bytes[at - secret.len()..at].fill(b'*');
-        found = true;
     }
-    found
 }
 
 /// Trusts the roots that are compiled in, and those that the user adds.
