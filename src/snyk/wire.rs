@@ -160,7 +160,7 @@ fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut parts = Vec::new();
-            while parts.len() < MAX_PARTS {
+            while parts.len() <= MAX_PARTS {
                 match list.next_element::<&RawValue>()? {
                     Some(raw) => parts.push(part(raw, self.0)),
                     None => return Ok(Some(parts)),
@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_id_of_a_new_export() {
+        let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+        let created =
+            |id: &str| created_id(format!(r#"{{"data":{{"id":"{id}","type":"export"}}}}"#).as_bytes());
+        assert_eq!(created(id), parse_id(id));
+        assert_eq!(created("7f2c1a9e"), None);
+    }
+
+    #[test]
     fn takes_created_as_utc() {
         let rows = [
             ("2024-11-25T10:13:42.470Z", Some("2024-11-25T10:13:42.470Z")),
@@ -298,7 +307,7 @@ mod tests {
         };
         let length =
             |count| report(list(count).as_bytes(), Links::Keep).unwrap().results.map(|parts| parts.len());
-        assert_eq!(length(MAX_PARTS - 2), Some(MAX_PARTS - 1));
+        assert_eq!(length(MAX_PARTS - 1), Some(MAX_PARTS));
         assert_eq!(length(MAX_PARTS), None);
     }
 
