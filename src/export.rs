@@ -323,7 +323,10 @@ mod tests {
         ];
         for form in forms {
             match form.parse() {
-                Ok(ExportArg::Located { export, .. }) => assert_eq!(export, group_export(), "{form}"),
+                Ok(ExportArg::Located { export, origin }) => {
+                    assert_eq!(export, group_export(), "{form}");
+                    assert_eq!(origin.is_some(), form.contains("://"), "{form}");
+                }
                 other => panic!("{form}: {other:?}"),
             }
         }

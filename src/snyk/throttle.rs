@@ -118,7 +118,7 @@ mod tests {
                 headers.insert(RETRY_AFTER, value.clone());
                 headers.insert("x-ratelimit-reset", value);
             }
-            hint(status, &headers, NOW);
+            let _ = hint(status, &headers, NOW);
         }
     }
 }
