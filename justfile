@@ -18,6 +18,14 @@ lint:
 test *ARGS:
     cargo test {{ ARGS }}
 
+# Fuzz TARGET for a time, from the kept corpus.
+fuzz TARGET SECONDS="60":
+    bash .ci/fuzz {{ SECONDS }} {{ TARGET }}
+
+# Break the core in small ways and see that a unit test notices each.
+mutants *ARGS:
+    cargo mutants {{ ARGS }}
+
 # Build the documentation, private items too, and open it.
 doc:
     cargo doc --no-deps --document-private-items --locked --open

@@ -299,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_is_one_word_wherever_it_is_written() {
+        for (scope, word) in [(Scope::Group, "group"), (Scope::Org, "org")] {
+            assert_eq!(scope.to_string(), word);
+            assert_eq!(serde_json::to_value(scope).unwrap(), word);
+            assert_eq!(scope.path_segment(), format!("{word}s"));
+        }
+    }
+
+    #[test]
     fn reads_every_form_of_an_export() {
         let forms = [
             format!("/groups/{G}/jobs/export/{E}"),
@@ -314,7 +323,10 @@ mod tests {
         ];
         for form in forms {
             match form.parse() {
-                Ok(ExportArg::Located { export, .. }) => assert_eq!(export, group_export(), "{form}"),
+                Ok(ExportArg::Located { export, origin }) => {
+                    assert_eq!(export, group_export(), "{form}");
+                    assert_eq!(origin.is_some(), form.contains("://"), "{form}");
+                }
                 other => panic!("{form}: {other:?}"),
             }
         }

@@ -7,7 +7,7 @@
 pub mod credentials;
 pub mod problem;
 pub mod region;
-mod throttle;
+pub mod throttle;
 mod transport;
 pub mod wire;
 

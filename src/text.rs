@@ -21,13 +21,10 @@ impl Text {
     /// Links lose their queries and passwords, since one may be signed.
     #[must_use]
     pub fn new(raw: &str) -> Self {
-        let raw = without_secrets_of_links(raw.trim());
+        let blank = |char: char| if char.is_whitespace() { ' ' } else { char };
+        let visible: String = raw.chars().map(blank).filter(|char| !is_invisible(*char)).collect();
         let mut clean: Vec<char> = Vec::new();
-        for char in raw.chars() {
-            let char = if char.is_whitespace() { ' ' } else { char };
-            if is_invisible(char) {
-                continue;
-            }
+        for char in without_secrets_of_links(visible.trim()).chars() {
             if char == '#' && clean.last() == Some(&'#') {
                 clean.push(' ');
             }
@@ -79,7 +76,10 @@ pub fn without_secrets_of_links(text: &str) -> String {
         let end =
             part.find(|char: char| char.is_whitespace() || "\"'`<>|".contains(char)).unwrap_or(part.len());
         let (link, rest) = part.split_at(end);
-        let (path, query) = link.split_once('?').map_or((link, ""), |(path, _)| (path, "?***"));
+        let (path, query) = match link.split_once('?') {
+            Some((path, query)) if !is_hidden(query) => (path, "?***"),
+            _ => (link, ""),
+        };
         let authority = path.split('/').next().unwrap_or_default();
         let user = authority.rfind('@').unwrap_or_default();
         clean += "://";
@@ -89,6 +89,11 @@ pub fn without_secrets_of_links(text: &str) -> String {
         clean += rest;
     }
     clean
+}
+
+/// Whether nothing is left in a query to hide: one that was hidden before, perhaps cut off.
+fn is_hidden(query: &str) -> bool {
+    query.chars().all(|char| matches!(char, '*' | '…'))
 }
 
 /// Whether a character shows nothing itself but changes what is shown around it.
@@ -130,6 +135,8 @@ mod tests {
             ("see https://b.example/x.csv?X-Goog-Signature=s, now", "see https://b.example/x.csv?*** now"),
             ("<https://u:pw@a.example/x> 'http://t@b'", "<https://***@a.example/x> 'http://***@b'"),
             ("a://b ?c", "a://b ?c"),
+            ("a:/\u{200b}/u:pw@b/c\u{1}?s\u{7}=t", "a://***@b/c?***"),
+            ("a://b?** a://b?**s", "a://b?** a://b?***"),
         ];
         for (raw, clean) in rows {
             assert_eq!(Text::new(raw).as_str(), clean, "{raw:?}");

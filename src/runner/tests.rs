@@ -205,6 +205,8 @@ async fn many_exports_are_followed_side_by_side_within_the_concurrency() {
     let (_, endings) = run(&script, &policy(), 30, 10).await;
     assert_eq!(endings.len(), 30);
     assert!(script.elapsed().abs_diff(3000) <= 5, "{}", script.elapsed());
+    let at_once = script.polled_at.borrow().iter().filter(|at| **at == 0).count();
+    assert_eq!(at_once, 10);
     let order: Vec<u128> = endings.iter().map(|ending| ending.watch.export.export_id.as_u128()).collect();
     assert!(order[..10].iter().all(|id| *id < 10), "the longest-due go first: {order:?}");
 }

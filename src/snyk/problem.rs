@@ -55,7 +55,6 @@ pub fn problem(http_status: u16, body: &[u8]) -> Problem {
     Problem {
         http_status: Some(http_status),
         title: if maintenance { title.map(|title| in_maintenance(&title)) } else { title },
-        request_id: None,
         ..parsed
     }
 }
@@ -106,6 +105,7 @@ mod tests {
     #[track_caller]
     fn check(body: &str, code: Option<&str>, title: &str, detail: Option<&str>) {
         let problem = problem(404, body.as_bytes());
+        assert_eq!(problem.http_status, Some(404), "{body}");
         assert_eq!(problem.code.as_ref().map(Text::as_str), code, "{body}");
         assert_eq!(problem.title.as_ref().map(Text::as_str), Some(title), "{body}");
         assert_eq!(problem.detail.as_ref().map(Text::as_str), detail, "{body}");

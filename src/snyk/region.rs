@@ -204,6 +204,8 @@ mod tests {
             assert_eq!(given.parse::<Api>().map(|api| api.to_string()).as_deref(), Ok(base), "{given}");
         }
         assert_eq!("us".parse(), Ok(Api::default()));
+        assert_eq!(Api::default().host(), "api.snyk.io");
+        assert!(Api::default().is_https() && !Api::default().is_loopback());
     }
 
     #[test]
@@ -215,6 +217,8 @@ mod tests {
             "https://",
             "https:///v1",
             "https://u:hunter2@api.snyk.io",
+            "https://hunter2@api.snyk.io",
+            "https://:hunter2@api.snyk.io",
             "https://api.snyk.io?x=1",
         ];
         for text in wrong {

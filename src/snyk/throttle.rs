@@ -13,7 +13,8 @@ const EPOCH_SECONDS_FROM: u64 = 1_000_000_000;
 ///
 /// `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3) counts on any answer. `X-RateLimit-Reset` (seconds,
 /// in Snyk's clients) is sent on good answers too and counts only where the limit is reached.
-pub(super) fn hint(http_status: u16, headers: &HeaderMap, now: Moment) -> Option<Duration> {
+#[must_use]
+pub fn hint(http_status: u16, headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let retry_after = headers.get_all(RETRY_AFTER).iter().filter_map(|value| retry_after(value, now)).max();
     let exhausted = headers.get("x-ratelimit-remaining").and_then(seconds) == Some(0);
     let reset = (http_status == 429 || exhausted).then(|| headers.get("x-ratelimit-reset")).flatten();
@@ -117,7 +118,7 @@ mod tests {
                 headers.insert(RETRY_AFTER, value.clone());
                 headers.insert("x-ratelimit-reset", value);
             }
-            hint(status, &headers, NOW);
+            let _ = hint(status, &headers, NOW);
         }
     }
 }

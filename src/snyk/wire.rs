@@ -1,6 +1,8 @@
 //! Status documents as they come. Only `data.attributes.status` is required of one; what else is there and makes
 //! sense is taken along, and what does not is passed over.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -136,14 +138,13 @@ fn number(raw: &RawValue) -> Option<u64> {
     serde_json::from_str(raw.get()).ok().or_else(|| string(raw)?.trim().parse().ok())
 }
 
-/// A timestamp in UTC as it came, with a `Z` added where it has no zone, which at Snyk means UTC.
+/// A timestamp as RFC 3339 in UTC with milliseconds, whichever form of ISO 8601 it came in. Without a zone it is in
+/// UTC, as Snyk's are. No export is older than the Unix epoch.
 fn utc(created: &str) -> Option<String> {
     let created = created.trim();
-    if let Ok(timestamp) = created.parse::<jiff::Timestamp>() {
-        return Some(if created.ends_with('Z') { created.to_owned() } else { format!("{timestamp:.3}") });
-    }
-    let time = created.parse::<jiff::civil::DateTime>().ok()?;
-    Some(if created.contains('T') { format!("{created}Z") } else { format!("{time:.3}Z") })
+    let without_zone = || TimeZone::UTC.to_timestamp(created.parse::<jiff::civil::DateTime>()?);
+    let timestamp = created.parse::<Timestamp>().or_else(|_| without_zone()).ok()?;
+    (timestamp >= Timestamp::UNIX_EPOCH).then(|| format!("{timestamp:.3}"))
 }
 
 /// The parts in a list of objects or of bare links.
@@ -159,7 +160,7 @@ fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut parts = Vec::new();
-            while parts.len() < MAX_PARTS {
+            while parts.len() <= MAX_PARTS {
                 match list.next_element::<&RawValue>()? {
                     Some(raw) => parts.push(part(raw, self.0)),
                     None => return Ok(Some(parts)),
@@ -269,13 +270,28 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_id_of_a_new_export() {
+        let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+        let created =
+            |id: &str| created_id(format!(r#"{{"data":{{"id":"{id}","type":"export"}}}}"#).as_bytes());
+        assert_eq!(created(id), parse_id(id));
+        assert_eq!(created("7f2c1a9e"), None);
+    }
+
+    #[test]
     fn takes_created_as_utc() {
         let rows = [
             ("2024-11-25T10:13:42.470Z", Some("2024-11-25T10:13:42.470Z")),
             ("2026-02-12T20:09:42.693", Some("2026-02-12T20:09:42.693Z")),
             ("2026-02-12T20:09:42.693+02:00", Some("2026-02-12T18:09:42.693Z")),
-            ("2024-11-25 10:13:42", Some("2024-11-25T10:13:42.000Z")),
-            ("2024-11-25", Some("2024-11-25T00:00:00.000Z")),
+            ("2026-02-12T20:09:42.6931Z", Some("2026-02-12T20:09:42.693Z")),
+            ("2026-02-12 20:09:42", Some("2026-02-12T20:09:42.000Z")),
+            ("2026-02-12", Some("2026-02-12T00:00:00.000Z")),
+            ("20260212T200942Z", Some("2026-02-12T20:09:42.000Z")),
+            ("2026-02-12T20:09:42[Europe/Berlin]", Some("2026-02-12T20:09:42.000Z")),
+            ("1970-01-01T00:00:00Z", Some("1970-01-01T00:00:00.000Z")),
+            ("1969-12-31T23:59:59.999Z", None),
+            ("-000044-03-15T12:00:00Z", None),
             ("yesterday", None),
             ("2024-11-25T10:13:42Z\u{1b}[31m", None),
         ];
@@ -291,7 +307,7 @@ mod tests {
         };
         let length =
             |count| report(list(count).as_bytes(), Links::Keep).unwrap().results.map(|parts| parts.len());
-        assert_eq!(length(MAX_PARTS - 2), Some(MAX_PARTS - 1));
+        assert_eq!(length(MAX_PARTS - 1), Some(MAX_PARTS));
         assert_eq!(length(MAX_PARTS), None);
     }
 

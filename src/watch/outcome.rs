@@ -118,3 +118,31 @@ impl Serialize for Outcome {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_and_signals_have_their_words() {
+        let words = [
+            "finished",
+            "failed",
+            "unauthorized",
+            "forbidden",
+            "not-found",
+            "conflict",
+            "rejected",
+            "unknown-status",
+            "stalled",
+            "unavailable",
+            "timed-out",
+            "interrupted",
+            "abandoned",
+        ];
+        assert_eq!(Outcome::ALL.map(|outcome| outcome.to_string()), words);
+        assert_eq!(serde_json::to_value(Outcome::ALL).unwrap(), serde_json::json!(words));
+        let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+        assert_eq!(signals.map(Signal::name), ["SIGHUP", "SIGINT", "SIGTERM"]);
+    }
+}

@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn jitter_spreads_over_its_whole_share() {
+        let pace = Pace::new(MS * 1000, 1.0, MS * 1000, 0.5).unwrap();
+        let delays = delays(&pace, 1000);
+        let (shortest, longest) = (delays.iter().min().unwrap(), delays.iter().max().unwrap());
+        assert!(
+            (1000..1050).contains(shortest) && (1450..=1500).contains(longest),
+            "{shortest} to {longest}"
+        );
+    }
+
+    #[test]
     fn keeps_the_promise_of_half_a_second_plus_a_tenth() {
         let pace = Pace::new(MS * 500, 1.1, MS * 30_000, 0.0).unwrap();
         let (mut waited, mut position, mut rng) = (Duration::ZERO, None, fastrand::Rng::new());

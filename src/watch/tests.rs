@@ -348,6 +348,25 @@ fn a_failed_export_says_why() {
 }
 
 #[test]
+fn what_snyk_has_said_once_is_remembered() {
+    let mut observation = status("STARTED");
+    if let Answer::Status(report) = &mut observation.answer {
+        (report.created, report.row_count) = (Some("2024-11-25T10:13:42.000Z".to_owned()), Some(1061));
+    }
+    let silent = check(&policy(), &[(0, status("PENDING"), after(10))]);
+    assert_eq!((silent.created(), silent.row_count()), (None, None));
+    let progress = check(
+        &policy(),
+        &[
+            (0, observation, after(10)),
+            (10, http(503), after(1)),
+            (11, status("FINISHED"), end(Outcome::Finished)),
+        ],
+    );
+    assert_eq!((progress.created(), progress.row_count()), (Some("2024-11-25T10:13:42.000Z"), Some(1061)));
+}
+
+#[test]
 fn a_timeline_does_not_grow_without_end() {
     let mut progress = Progress::new(START);
     for second in 0..1000 {

@@ -1,0 +1,56 @@
+//! `Retry-After` and the rate-limit headers. An input is the head of an answer with the seconds since the Unix
+//! epoch behind the HTTP status (`429 @1732529622`), then a header a line.
+
+#![no_main]
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use snyk_export::moment::Moment;
+use snyk_export::snyk::throttle::hint;
+
+fuzz_target!(|input: &[u8]| {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let first = String::from_utf8_lossy(lines.next().unwrap_or_default());
+    let (status, now) = first.split_once('@').unwrap_or((&first, "1732529622"));
+    let status: u16 = status.trim().parse().unwrap_or(200);
+    let now = Moment::from_unix(Duration::from_secs(now.trim().parse().unwrap_or_default()));
+    let headers: HeaderMap = lines.filter_map(header).collect();
+
+    let hint = hint(status, &headers, now);
+    let values =
+        |name| headers.get_all(name).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+    let digits = |text: &str| {
+        let all = text.trim().bytes().all(|byte| byte.is_ascii_digit());
+        all.then(|| text.trim().parse().ok()).flatten().map(Duration::from_secs)
+    };
+    let until = |moment: Duration| Moment::from_unix(moment).since(now);
+
+    // What each header asks for, read without regard to whether it counts.
+    let seconds = values("retry-after").filter_map(digits);
+    let dates = values("retry-after").filter_map(|text| {
+        let date =
+            httpdate::parse_http_date(text.trim()).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(until(date))
+    });
+    let retry_after = seconds.chain(dates).max();
+    let first = |name: &str| headers.get(name).and_then(|value| digits(value.to_str().ok()?));
+    let reset = first("x-ratelimit-reset");
+    let exhausted = first("x-ratelimit-remaining") == Some(Duration::ZERO);
+
+    assert!(hint >= retry_after, "Retry-After counts on any answer: {hint:?} instead of {retry_after:?}");
+    match reset {
+        Some(reset) if status == 429 || exhausted => {
+            let asked = if reset.as_secs() < 1_000_000_000 { reset } else { until(reset) };
+            assert_eq!(hint, retry_after.max(Some(asked)), "the longest counts");
+        }
+        _ => assert_eq!(hint, retry_after, "nothing else counts"),
+    }
+});
+
+fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = line.split_at(colon);
+    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?))
+}

@@ -1,0 +1,21 @@
+//! What holds of everything that a stranger may have written, whichever way it came in.
+
+use snyk_export::text::Text;
+
+/// Asserts what [`Text`] promises: one short line that gives no orders, and that stays as it is.
+pub fn assert_clean(text: &Text) {
+    assert!(text.as_str().chars().count() <= Text::MAX_CHARS, "too long: {text:?}");
+    assert_is_one_line(text.as_str());
+    assert_eq!(text.as_str().trim(), text.as_str(), "blanks at an end");
+    assert!(!text.as_str().contains("##"), "a command of a CI system: {text:?}");
+    assert_eq!(&Text::new(text.as_str()), text, "cleaned twice is cleaned once");
+}
+
+/// Asserts that nothing in `shown` moves a cursor, ends a line or turns what is beside it around.
+pub fn assert_is_one_line(shown: &str) {
+    let gives_orders = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    assert!(!shown.chars().any(gives_orders), "{shown:?}");
+}
