@@ -204,7 +204,8 @@ mod tests {
             assert_eq!(given.parse::<Api>().map(|api| api.to_string()).as_deref(), Ok(base), "{given}");
         }
         assert_eq!("us".parse(), Ok(Api::default()));
-        assert_eq!(Api::default().host(), "api.snyk.io");
+        let origin = |url: &str| Api::default().is_origin_of(&Url::parse(url).unwrap());
+        assert!(origin("https://api.snyk.io/rest/x") && !origin("https://api.eu.snyk.io/"));
         assert!(Api::default().is_https() && !Api::default().is_loopback());
     }
 
