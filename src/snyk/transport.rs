@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use memchr::memmem;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response};
 
 use super::region::Api;
@@ -19,6 +19,10 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// How long an error's body is waited for: it usually comes with the head.
 const ERROR_BODY_TIME: Duration = Duration::from_millis(300);
+
+/// What is shorter than this, in bytes, is no secret of Snyk's, which have 36 and more, but a stand-in; and is found by
+/// chance in any answer.
+const SHORTEST_SECRET: usize = 7;
 
 /// Which certificate authorities are trusted.
 #[derive(Debug, Default)]
@@ -98,10 +102,14 @@ impl Transport {
 }
 
 impl Reply {
-    /// Takes a secret out of all that was answered, where a server echoes what it was sent.
+    /// Takes a secret out of all that may be shown of an answer, where a server echoes what it was sent.
     pub(super) fn forget(&mut self, secret: &str) {
+        if secret.len() < SHORTEST_SECRET {
+            return;
+        }
         overwrite(&mut self.body, secret.as_bytes());
-        for value in self.headers.values_mut() {
+        let shown = self.headers.iter_mut().filter(|(name, _)| *name != LOCATION);
+        for (_, value) in shown {
             if memmem::find(value.as_bytes(), secret.as_bytes()).is_some() {
                 *value = HeaderValue::from_static("***");
             }
@@ -117,7 +125,7 @@ impl Reply {
 /// Puts stars over each `secret` in `bytes`.
 fn overwrite(bytes: &mut [u8], secret: &[u8]) {
     let mut at = 0;
-    while let Some(start) = memmem::find(&bytes[at..], secret).filter(|_| !secret.is_empty()) {
+    while let Some(start) = memmem::find(&bytes[at..], secret) {
         at += start + secret.len();
         bytes[at - secret.len()..at].fill(b'*');
     }

@@ -121,6 +121,18 @@ fn what_a_server_echoes_is_starred_over() {
     }
 }
 
+#[test]
+fn a_stand_in_for_a_token_spoils_no_answer() {
+    let location = "{base-url}/rest/{scope-path}/jobs/export/{export-id}?version=2024-10-15";
+    let redirect = format!("{{ status-code = 303, headers = {{ Location = '{location}' }} }}");
+    let lab = Lab::start(&format!("{READY}answers = [{redirect}]"));
+    for token in ["x", "export", "t"] {
+        let run = Program::wait(&lab).export(EXPORT_ID).env("SNYK_TOKEN", token).arg("--show-urls").run();
+        let url = run.exits(0).document()["results"][0]["url"].as_str().unwrap().to_owned();
+        assert!(url.starts_with(&lab.url()) && !url.contains('*'), "{url}");
+    }
+}
+
 fn with_password(lab: &Lab) -> String {
     lab.url().replace("http://", "http://user:hunter2@")
 }
