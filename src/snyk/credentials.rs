@@ -228,8 +228,10 @@ impl Credentials {
         let request = transport.client().post(api.token_url()).form(&form).build();
         let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
         let mut reply = transport.send(request).await?;
-        reply.forget(secret.expose());
-        reply.forget(&form_encoded(secret.expose()));
+        if reply.http_status != 200 {
+            reply.forget(secret.expose());
+            reply.forget(&form_encoded(secret.expose()));
+        }
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
         *grant = Some(fresh);
