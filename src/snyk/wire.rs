@@ -90,7 +90,7 @@ fn is_shallow(body: &[u8]) -> bool {
     for byte in body {
         match byte {
             _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
+            b'\\' => escaped = true, // outside a string it is no JSON
             b'"' => in_string = !in_string,
             _ if in_string => {}
             b'{' | b'[' => depth += 1,
@@ -243,6 +243,21 @@ mod tests {
         assert_eq!(status_of(r#"{"data":{"attributes":{"status":"X","y":"[[\"["}}}"#).as_deref(), Some("X"));
         let deep = "[".repeat(100_000);
         assert_eq!(status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{deep}"#)), None);
+    }
+
+    #[test]
+    fn counts_levels_and_no_brackets_in_strings() {
+        let with =
+            |value: &str| status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{value}}}}}}}"#));
+        let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
+        let left = MAX_DEPTH as usize - 3;
+        assert!(with(&nested(left)).is_some());
+        assert_eq!(with(&nested(left + 1)), None);
+        assert!(with(&format!("[{}[]]", "[],{},".repeat(100))).is_some(), "one beside the other");
+        let brackets = "[{".repeat(100);
+        for text in [brackets.clone(), format!(r#"\"{brackets}"#), format!(r#"\\","z":"{brackets}"#)] {
+            assert!(with(&format!("\"{text}\"")).is_some(), "{text}");
+        }
     }
 
     #[test]
