@@ -19,6 +19,9 @@ pub struct Pace {
     jitter: f64,
 }
 
+/// The shortest delay; a shorter one that is asked for is this long.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Where a pace stands: the next delay before jitter. This is all that must be kept to go on with it later.
 pub type Position = Option<Duration>;
 
@@ -64,6 +67,8 @@ impl Pace {
         if !(0.0..=1.0).contains(&jitter) {
             return Err(PaceError::Jitter(jitter));
         }
+        // Timers go no finer, and a delay of nanoseconds would not grow: a tenth of it is rounded away.
+        let [initial, max] = [initial, max].map(|delay| delay.max(SHORTEST));
         Ok(Self { initial, multiplier, max, jitter })
     }
 
@@ -142,6 +147,14 @@ mod tests {
             (1000..1050).contains(shortest) && (1450..=1500).contains(longest),
             "{shortest} to {longest}"
         );
+    }
+
+    #[test]
+    fn a_delay_too_short_to_grow_is_lengthened() {
+        let pace = Pace::new(Duration::from_nanos(1), 2.0, MS * 4, 0.0).unwrap();
+        assert_eq!(delays(&pace, 4), [1, 2, 4, 4]);
+        let fixed = Pace::new(Duration::from_nanos(1), 2.0, Duration::from_nanos(1), 0.0).unwrap();
+        assert_eq!(delays(&fixed, 2), [1, 1]);
     }
 
     #[test]
