@@ -127,11 +127,6 @@ impl Scenario {
         EMBEDDED.iter().filter_map(|(name, _)| Some((*name, Scenario::named(name)?.description)))
     }
 
-    /// What the scenario is for, in one line; empty if its file does not say.
-    pub fn description(&self) -> &str {
-        &self.description
-    }
-
     /// The scripted answer to the status poll number `poll` of an export, counted from 0.
     pub(super) fn scripted(&self, poll: u32) -> Option<&Answer> {
         let mut end = 0_u32;
