@@ -12,6 +12,7 @@ WORKDIR /build
 # With --target, build scripts and procedural macros are spared these flags: rustc could not load static ones.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/config.toml .cargo/
 # Tests and benches stay outside, and Cargo insists on a file for each that the manifest names. The README is the
 # crate's documentation, of which the program has nothing.
 RUN set -eu; \
@@ -45,7 +46,8 @@ LABEL org.opencontainers.image.title="snyk-export" \
 COPY --from=build /image /
 # By number: there is no /etc/passwd, and Kubernetes' runAsNonRoot has to see that it is not root.
 USER 65532:65532
-# The one place that is written to. The rest may be read-only.
+# The one place that is written to, and where the daemon keeps its store. The rest may be read-only.
+ENV XDG_STATE_HOME=/var/lib
 VOLUME ["/var/lib/snyk-export"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/snyk-export"]

@@ -49,3 +49,15 @@ dist:
 # Build the container image and prove that it is what it should be: without a Docker engine, as root.
 image:
     bash .ci/image
+
+# Prove the daemon's API and metrics from outside, with schemathesis and promtool.
+api SEED="1":
+    bash .ci/api {{ SEED }}
+
+# Prove the daemon's notifications from outside, with the reference libraries of another language.
+notify:
+    bash .ci/notify
+
+# Measure the daemon at scale.
+bench-daemon *ARGS:
+    cargo bench --bench daemon -- {{ ARGS }}

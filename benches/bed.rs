@@ -69,6 +69,8 @@ impl Bed {
         let port = listener.local_addr().expect("an address").port();
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                // Else the answer may wait 40 ms for an acknowledgement of session tickets, as at no server of our days.
+                let _ = socket.set_nodelay(true);
                 tokio::spawn(answer(acceptor.clone(), socket));
             }
         });

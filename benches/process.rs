@@ -8,12 +8,15 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "bars.rs"]
+mod bars;
 #[path = "bed.rs"]
 mod bed;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bars::Bars;
 use bed::{Bed, Run, median};
 
 const RUNS: usize = 41;
@@ -39,33 +42,7 @@ fn main() -> ExitCode {
     if std::env::args().any(|arg| arg == "--long") {
         waiting(&mut bars);
     }
-    if bars.missed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    println!("\nmissed: {}", bars.missed.join("; "));
-    ExitCode::FAILURE
-}
-
-/// What must hold, and what of it did not.
-#[derive(Default)]
-struct Bars {
-    missed: Vec<String>,
-}
-
-impl Bars {
-    fn at_most(&mut self, what: &str, value: f64, bar: f64, unit: &str) {
-        println!("| {what} | {value:.2}{unit} | at most {bar}{unit} |");
-        if value > bar {
-            self.missed.push(what.to_owned());
-        }
-    }
-
-    fn at_least(&mut self, what: &str, value: f64, bar: f64, unit: &str) {
-        println!("| {what} | {value:.2}{unit} | at least {bar}{unit} |");
-        if value < bar {
-            self.missed.push(what.to_owned());
-        }
-    }
+    bars.verdict()
 }
 
 fn size(bars: &mut Bars) {

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::export::{ExportArg, Scope, ScopeRef, parse_id};
+use crate::export::{ExportArg, Scope, ScopeRef};
 use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
-use crate::settings::values::Pause;
-use crate::settings::{CommandLine, variable};
+use crate::settings::values::{Id, Pause};
+use crate::settings::{CommandLine, Environment, variable};
 
 /// Follows exports of the Snyk Analytics Export API to their end, and says truthfully how they ended.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ Exit codes:
   7    rejected: Snyk does not accept the request
   8    unknown-status
   9    stalled: longer in one status than --max-in-progress allows
-  69   unavailable: no answer for longer than --max-outage
+  69   unavailable: no answer for longer than --max-outage; healthcheck: the daemon is not well
   75   status: still in progress
   124  timed-out: --max-wait passed
   129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM";
@@ -63,6 +63,10 @@ pub(crate) enum Command {
     Wait(Box<WaitArgs>),
     /// Ask once how exports stand
     Status(StatusArgs),
+    /// Follow many exports in the background, through restarts, and tell others how they ended
+    Watch(WatchArgs),
+    /// Ask the daemon of this machine or container whether it is well, and exit with 0 or 69
+    Healthcheck,
     /// Be a Snyk Export API on this machine, to try things without Snyk
     Simulate(SimulateArgs),
     /// See it work: a simulated export, waited for in this very process
@@ -99,8 +103,7 @@ impl ExportsArgs {
 }
 
 fn id(text: &str) -> Result<Uuid, String> {
-    parse_id(text.trim())
-        .ok_or_else(|| "expected a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b".to_owned())
+    text.parse().map(|Id(id)| id)
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +137,16 @@ pub(crate) struct StatusArgs {
     request_timeout: Option<Pause>,
     #[command(flatten)]
     statuses: StatusesLayer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// End when every watch has ended and every notification is delivered, with the exit code of several exports
+    #[arg(long)]
+    pub(crate) until_idle: bool,
+    /// Check the settings and all files that they name, and end
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 // What goes to standard output.
@@ -182,9 +195,21 @@ impl Cli {
                 flags.limits.request_timeout = args.request_timeout;
                 flags.statuses = args.statuses.clone();
             }
-            Command::Simulate(_) | Command::Demo | Command::Completions { .. } | Command::Man => {}
+            Command::Watch(_)
+            | Command::Healthcheck
+            | Command::Simulate(_)
+            | Command::Demo
+            | Command::Completions { .. }
+            | Command::Man => {}
         }
-        CommandLine { config: config.clone(), flags, given }
+        // Whoever asks how the daemon is takes from the file where it listens, and heeds nothing else in it.
+        let heeds_file = !matches!(self.command, Command::Healthcheck);
+        CommandLine { config: config.clone().filter(|_| heeds_file), flags, given }
+    }
+
+    /// The settings file that a flag or else a variable names.
+    pub(crate) fn settings_file(&self, environment: &Environment) -> Option<PathBuf> {
+        self.global.config.clone().or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from))
     }
 
     /// The command line as clap knows it, with the variable of each flag in its help.

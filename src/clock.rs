@@ -21,8 +21,14 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the time")]
     pub fn start() -> Self {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { wall: Moment::from_unix(wall), start: Instant::now() }
+        Self { wall: wall(), start: Instant::now() }
+    }
+
+    /// This clock, put forward so that it is not before `moment`, where the wall's clock was set back since that was
+    /// written down.
+    #[must_use]
+    pub fn not_before(self, moment: Moment) -> Self {
+        Self { wall: self.wall.plus(moment.since(self.now())), ..self }
     }
 
     /// The moment that it is.
@@ -31,10 +37,22 @@ impl Clock {
         self.wall.plus(self.start.elapsed())
     }
 
+    /// What the wall says now, for others who compare it with theirs: a machine that was suspended, or whose wall clock was
+    /// set, has left our own count behind.
+    #[must_use]
+    pub fn wall_now() -> Moment {
+        wall()
+    }
+
     /// Waits until `moment` has come.
     pub async fn sleep_until(&self, moment: Moment) {
         // A sleep longer than tokio's timers reach (about two years) ends early; whoever sleeps looks again.
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         tokio::time::sleep(moment.since(self.now()).min(LONGEST)).await;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the time")]
+fn wall() -> Moment {
+    Moment::from_unix(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

@@ -2,12 +2,15 @@
 
 mod console;
 mod demo;
+mod healthcheck;
 mod simulate;
 mod status;
 mod wait;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
@@ -21,13 +24,15 @@ use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
 use crate::observe::annotations::GitHubActions;
 use crate::observe::{ProgressLine, Surroundings};
+use crate::server::ServerError;
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::places::given;
-use crate::settings::{Environment, ExportsError, LogFormat, Settings, SettingsError};
+use crate::settings::{CommandLine, Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, GA_VERSION, TransportError};
+use crate::store::{OpenError, StoreError};
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
 use crate::watch::Policy;
@@ -54,8 +59,16 @@ enum CommandError {
     Usage(String),
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
+    #[error(transparent)]
+    OpenStore(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("the demonstration failed: {0}")]
     Simulation(String),
+    #[error("the daemon is not well: {0}")]
+    Unwell(String),
     #[error("interrupted by {}", .0.name())]
     Interrupted(Signal),
 }
@@ -69,8 +82,11 @@ impl CommandError {
             | Self::NoCommand(_)
             | Self::Scenario(_)
             | Self::Usage(_)
-            | Self::Simulator(_) => ExitCode::USAGE,
-            Self::Exec(..) | Self::Output(_) | Self::Simulation(_) => ExitCode::UNFORESEEN,
+            | Self::Simulator(_)
+            | Self::OpenStore(_)
+            | Self::Server(_) => ExitCode::USAGE,
+            Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,
+            Self::Unwell(_) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
     }
@@ -79,6 +95,10 @@ impl CommandError {
 /// All that a command needs of the world.
 struct Session {
     settings: Arc<Settings>,
+    /// What the flags said, to read the settings again.
+    command_line: CommandLine,
+    /// The settings file that was named, whether the command heeds it or not.
+    settings_file: Option<PathBuf>,
     clock: Clock,
     console: Console,
     signals: Signals,
@@ -110,12 +130,18 @@ async fn load_and_run(
     clock: Clock,
     mut signals: Signals,
 ) -> Result<ExitCode, CommandError> {
-    let asks_snyk = matches!(cli.command, Command::Wait(_) | Command::Status(_));
+    if matches!(cli.command, Command::Watch(_)) {
+        signals.hangups_are_for_us();
+    }
+    let settings_file = cli.settings_file(&environment);
+    let asks_snyk = matches!(cli.command, Command::Wait(_) | Command::Status(_) | Command::Watch(_));
     let environment = if asks_snyk { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
+    let again = command_line.clone();
     let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
     let console = start_logging(&cli, &settings, clock);
-    let mut session = Session { settings: Arc::new(settings), clock, console, signals };
+    let settings = Arc::new(settings);
+    let mut session = Session { settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()
@@ -126,6 +152,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, C
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
+        Command::Watch(args) => watch::run(&args, session).await,
+        Command::Healthcheck => healthcheck::run(session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
         Command::Completions { shell } => completions(shell),
@@ -189,7 +217,7 @@ fn start_logging(cli: &Cli, settings: &Settings, clock: Clock) -> Console {
 struct Asking {
     exports: Vec<ExportRef>,
     policy: Policy,
-    client: Client,
+    client: Arc<Client>,
     surroundings: Surroundings,
 }
 
@@ -219,7 +247,7 @@ impl Asking {
         let roots = aside(signals, move || roots.roots()).await??;
         let client = Client::new(api, settings.api_version(), credentials, &roots, *clock)?;
         let client = if output.show_urls { client.keeping_links() } else { client };
-        Ok(Self { exports: found.exports, policy, client, surroundings })
+        Ok(Self { exports: found.exports, policy, client: Arc::new(client), surroundings })
     }
 }
 

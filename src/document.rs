@@ -49,6 +49,12 @@ impl<'a> Document<'a> {
         Self::new(watch, None, Some(ExitCode::IN_PROGRESS), None, at, false)
     }
 
+    /// The document of a watch that goes on, as far as it has come: without an outcome, and so without an exit code.
+    #[must_use]
+    pub fn under_way(watch: &'a Watch, at: Moment) -> Self {
+        Self::new(watch, None, None, None, at, false)
+    }
+
     fn new(
         watch: &'a Watch,
         outcome: Option<Outcome>,

@@ -2,17 +2,34 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::export::Status;
 use crate::moment::Moment;
+use crate::text::Text;
 use crate::watch::Watch;
-use crate::watch::observation::{Failure, Report};
+use crate::watch::observation::{Failure, Problem, Report};
 use crate::watch::outcome::Outcome;
 
-/// Something that happened to a watch.
+/// How a poll went, beside what it saw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// How late it started: the time since it was due.
+    pub lag: Duration,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Something that happened.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     /// A watch was taken on.
     Added {
+        /// The watch.
+        watch: &'a Watch,
+    },
+    /// A watch of an earlier run goes on.
+    Resumed {
         /// The watch.
         watch: &'a Watch,
     },
@@ -22,6 +39,8 @@ pub enum Event<'a> {
         watch: &'a Watch,
         /// The pause until the next poll.
         delay: Duration,
+        /// How the poll went.
+        asked: Asked,
     },
     /// A poll found another status, and the watch goes on.
     StatusChanged {
@@ -31,6 +50,8 @@ pub enum Event<'a> {
         from: Option<&'a Status>,
         /// The pause until the next poll.
         delay: Duration,
+        /// How the poll went.
+        asked: Asked,
     },
     /// A poll failed in passing.
     Retrying {
@@ -40,9 +61,68 @@ pub enum Event<'a> {
         failure: &'a Failure,
         /// The pause until the next poll.
         delay: Duration,
+        /// How the poll went.
+        asked: Asked,
     },
     /// A watch has ended.
     Finished(&'a Ending),
+    /// A notification has reached its endpoint.
+    DeliverySent(Attempted<'a>),
+    /// A notification has not reached its endpoint, and is tried again.
+    DeliveryRetrying {
+        /// The attempt.
+        attempted: Attempted<'a>,
+        /// Why it failed.
+        problem: &'a Text,
+        /// The pause until the next attempt.
+        delay: Duration,
+    },
+    /// A notification will never reach its endpoint.
+    DeliveryGivenUp {
+        /// The last attempt.
+        attempted: Attempted<'a>,
+        /// Why it failed.
+        problem: &'a Text,
+    },
+    /// The credential of an account was refused: its polls pause.
+    AccountPaused {
+        /// The account's name.
+        account: &'a str,
+        /// What Snyk said.
+        problem: &'a Problem,
+    },
+    /// The credential of an account works again.
+    AccountResumed {
+        /// The account's name.
+        account: &'a str,
+        /// For how long it did not.
+        paused: Duration,
+    },
+    /// The daemon follows its watches from now on.
+    DaemonStarted {
+        /// How many watches have not ended.
+        watches: u64,
+    },
+    /// The daemon takes on nothing any more.
+    DaemonStopping {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+/// An attempt to deliver a notification.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempted<'a> {
+    /// The delivery's stable id.
+    pub id: &'a str,
+    /// The endpoint's name.
+    pub endpoint: &'a str,
+    /// The endpoint's kind: `webhook`, `slack`, `command`; nothing where there is no such endpoint any more.
+    pub kind: Option<&'static str>,
+    /// The watch that it tells of; none where it tells of an account.
+    pub watch: Option<Uuid>,
+    /// How often it was tried, this attempt included.
+    pub attempts: u32,
 }
 
 /// The end of a watch.
@@ -56,6 +136,8 @@ pub struct Ending {
     pub report: Option<Report>,
     /// When the end was seen.
     pub at: Moment,
+    /// How the last poll went; none where the end was none of a poll's.
+    pub asked: Option<Asked>,
 }
 
 impl Ending {
@@ -80,32 +162,70 @@ impl Ending {
 }
 
 impl<'a> Event<'a> {
-    /// The stable names of all events, as logs carry them in `event`.
-    pub const NAMES: [&'static str; 5] =
-        ["watch.added", "watch.polled", "watch.status_changed", "watch.retrying", "watch.finished"];
+    /// The stable names of events, as logs carry them in `event`.
+    pub const NAMES: [&'static str; 11] = [
+        "watch.added",
+        "watch.resumed",
+        "watch.polled",
+        "watch.status_changed",
+        "watch.retrying",
+        "watch.finished",
+        "delivery.sent",
+        "delivery.retrying",
+        "delivery.given_up",
+        "daemon.started",
+        "daemon.stopping",
+    ];
 
-    /// The event's stable name.
+    /// The event's stable name. What happens to accounts is told without one.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
-        let [added, polled, status_changed, retrying, finished] = Self::NAMES;
-        match self {
+    pub const fn name(&self) -> Option<&'static str> {
+        let [
+            added,
+            resumed,
+            polled,
+            status_changed,
+            retrying,
+            finished,
+            sent,
+            delivery_retrying,
+            given_up,
+            started,
+            stopping,
+        ] = Self::NAMES;
+        Some(match self {
             Self::Added { .. } => added,
+            Self::Resumed { .. } => resumed,
             Self::Polled { .. } => polled,
             Self::StatusChanged { .. } => status_changed,
             Self::Retrying { .. } => retrying,
             Self::Finished(_) => finished,
-        }
+            Self::DeliverySent(_) => sent,
+            Self::DeliveryRetrying { .. } => delivery_retrying,
+            Self::DeliveryGivenUp { .. } => given_up,
+            Self::DaemonStarted { .. } => started,
+            Self::DaemonStopping { .. } => stopping,
+            Self::AccountPaused { .. } | Self::AccountResumed { .. } => return None,
+        })
     }
 
-    /// The watch that it happened to.
+    /// The watch that it happened to, if it happened to one.
     #[must_use]
-    pub const fn watch(&self) -> &'a Watch {
+    pub const fn watch(&self) -> Option<&'a Watch> {
         match self {
             Self::Added { watch }
+            | Self::Resumed { watch }
             | Self::Polled { watch, .. }
             | Self::StatusChanged { watch, .. }
-            | Self::Retrying { watch, .. } => watch,
-            Self::Finished(ending) => &ending.watch,
+            | Self::Retrying { watch, .. } => Some(watch),
+            Self::Finished(ending) => Some(&ending.watch),
+            Self::DeliverySent(_)
+            | Self::DeliveryRetrying { .. }
+            | Self::DeliveryGivenUp { .. }
+            | Self::AccountPaused { .. }
+            | Self::AccountResumed { .. }
+            | Self::DaemonStarted { .. }
+            | Self::DaemonStopping { .. } => None,
         }
     }
 }

@@ -13,6 +13,8 @@ impl ExitCode {
     pub const UNFORESEEN: Self = Self(1);
     /// Bad arguments or settings.
     pub const USAGE: Self = Self(2);
+    /// `healthcheck`: the daemon is not well (`EX_UNAVAILABLE`).
+    pub const UNAVAILABLE: Self = Self(69);
     /// `status`: the export is still in progress (`EX_TEMPFAIL`).
     pub const IN_PROGRESS: Self = Self(75);
 

@@ -29,6 +29,12 @@ impl Scope {
         }
     }
 
+    /// The scope of which this is the word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Group, Self::Org].into_iter().find(|scope| scope.as_str() == word)
+    }
+
     /// The word for it in the API's paths.
     #[must_use]
     pub const fn path_segment(self) -> &'static str {

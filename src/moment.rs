@@ -8,12 +8,15 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Where it comes from decides what it promises: [`Clock`](crate::clock::Clock) counts on monotonically from
 /// the moment at which it was made, so that a stepped wall clock moves neither a pace nor a deadline.
 /// Arithmetic saturates: a limit of centuries is a limit that never comes, not an overflow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(Duration);
 
 impl Moment {
     /// The last moment that RFC 3339 can write (the end of the year 9999).
     const LAST_WRITABLE: Duration = Duration::from_secs(253_402_300_799);
+
+    /// A moment that does not come.
+    pub const NEVER: Self = Self(Duration::MAX);
 
     /// The moment `since_epoch` after 1970-01-01T00:00:00Z.
     #[must_use]
@@ -21,10 +24,29 @@ impl Moment {
         Self(since_epoch)
     }
 
+    /// The moment so many milliseconds after 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn from_unix_ms(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
+    /// Whole milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn unix_ms(self) -> u64 {
+        let ms = self.0.as_millis();
+        if ms > u64::MAX as u128 { u64::MAX } else { ms as u64 }
+    }
+
     /// The moment `duration` later.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
+    }
+
+    /// The moment `duration` earlier, if there was one.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Option<Self> {
+        self.0.checked_sub(duration).map(Self)
     }
 
     /// How long after `earlier` this moment lies, zero if it does not.

@@ -3,12 +3,15 @@
 pub mod annotations;
 mod closing;
 mod log;
+mod metrics;
 mod progress;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::closing::{Surroundings, sentence};
+pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
 
 use crate::clock::Clock;
@@ -61,16 +64,26 @@ impl Observer {
     pub fn event(&mut self, event: &Event<'_>) {
         let now = self.clock.now();
         let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
+        let named = if names_export { log::Named::Export } else { log::Named::Nothing };
         if let Event::Finished(ending) = event {
             if self.structured {
-                log::write(event, true, closing::advice(ending, &self.surroundings).as_deref());
+                log::write(event, named, closing::advice(ending, &self.surroundings).as_deref());
             }
             self.following.remove(&ending.watch.export);
         } else {
-            log::write(event, names_export, None);
+            log::write(event, named, None);
         }
         match event {
-            Event::Finished(_) => {}
+            // The others are of daemons, which draw no line.
+            Event::Finished(_)
+            | Event::Resumed { .. }
+            | Event::DeliverySent(_)
+            | Event::DeliveryRetrying { .. }
+            | Event::DeliveryGivenUp { .. }
+            | Event::AccountPaused { .. }
+            | Event::AccountResumed { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopping { .. } => {}
             // The first poll draws the line: by then all are known.
             Event::Added { watch } => {
                 self.followed += 1;
@@ -78,10 +91,10 @@ impl Observer {
                 self.spoke_at = now;
                 return;
             }
-            Event::Polled { watch, delay } | Event::StatusChanged { watch, delay, .. } => {
+            Event::Polled { watch, delay, .. } | Event::StatusChanged { watch, delay, .. } => {
                 self.note(watch, None, *delay, now);
             }
-            Event::Retrying { watch, failure, delay } => {
+            Event::Retrying { watch, failure, delay, .. } => {
                 self.note(watch, Some(failure.problem.to_string()), *delay, now);
             }
         }
@@ -168,6 +181,42 @@ impl Observer {
 /// Whole seconds, so that the line does not flicker.
 fn seconds(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// Tells of what happens to many watches, as a daemon logs it.
+#[derive(Debug, Default)]
+pub struct Journal(RwLock<BTreeMap<Arc<str>, Surroundings>>);
+
+impl Journal {
+    /// Takes note of how an account asks, for the advice on what ends badly.
+    pub fn learn(&self, account: Arc<str>, surroundings: Surroundings) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(account, surroundings);
+    }
+
+    /// Tells of an event.
+    pub fn event(&self, event: &Event<'_>) {
+        let advice = match event {
+            Event::Finished(ending) => {
+                let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+                known
+                    .get(&ending.watch.account)
+                    .and_then(|surroundings| closing::advice(ending, surroundings))
+            }
+            Event::Added { .. }
+            | Event::Resumed { .. }
+            | Event::Polled { .. }
+            | Event::StatusChanged { .. }
+            | Event::Retrying { .. }
+            | Event::DeliverySent(_)
+            | Event::DeliveryRetrying { .. }
+            | Event::DeliveryGivenUp { .. }
+            | Event::AccountPaused { .. }
+            | Event::AccountResumed { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopping { .. } => None,
+        };
+        log::write(event, log::Named::Watch, advice.as_deref());
+    }
 }
 
 /// Calls `tick` for ever, each time after as long as it said.

@@ -1,131 +1,279 @@
 //! The runner: claims watches that are due, polls each once, records what was seen, saves.
 //!
-//! It decides nothing itself: [`Progress::record`](crate::watch::Progress::record) holds the rules. `wait` runs it
-//! over a store in memory until every watch has ended.
+//! It decides nothing itself: [`Progress::record`](crate::watch::Progress::record) holds the rules. `wait` runs it over
+//! a store in memory until every watch has ended, the daemon over its own until it is asked to stop.
+//!
+//! While the store keeps one pass, polls go on, and what they come to is the next pass: the busier it gets, the more
+//! is kept in one transaction. What happened is told once it is kept, and not before.
+
+mod accounts;
+pub mod courier;
+mod heed;
+mod pass;
+mod poll;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+pub use self::accounts::{Account, Refusal};
+pub use self::poll::poll_within;
+
+use self::accounts::AccountState;
+use self::poll::{Asking, Told};
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
-use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{MemoryStore, WatchId};
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
-use crate::watch::{Decision, Policy, Watch};
+use crate::store::{NewDelivery, Note, Passed, Record, Store, StoreError};
+use crate::watch::Policy;
+use crate::watch::observation::{Poller, Problem};
 
-/// Follows the watches of a store.
-#[derive(Debug)]
-pub struct Runner<'a, P> {
-    /// Where the watches are.
-    pub store: &'a mut MemoryStore,
-    /// What is asked.
-    pub poller: &'a P,
-    /// What the user wants.
-    pub policy: &'a Policy,
-    /// What time it is.
-    pub clock: Clock,
+/// How much longer than its polls a lease lasts, so that it never runs out while one is under way.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+
+/// What an end comes with in a store that keeps it.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// The document that tells of it: JSON.
+    pub document: String,
+    /// The notifications that are owed for it.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// What others have to say to a runner.
+pub trait Obligations {
+    /// What an end comes with.
+    fn close(&self, ending: &Ending) -> Closing;
+
+    /// The notifications that are owed because an account's credential is refused.
+    fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery>;
+
+    /// The runner has made a pass.
+    fn passed(&self, now: Moment);
+}
+
+/// How a runner works.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What the user wants of each watch.
+    pub policy: Policy,
     /// How many polls may be under way at once.
     pub concurrency: NonZeroUsize,
-    /// Where jitter comes from.
-    pub rng: fastrand::Rng,
+    /// What a refused credential does to the watches of its account.
+    pub refusal: Refusal,
+    /// How long the store may hear nothing: a pass is made then even if nothing is due, which shows that both work.
+    pub beat: Option<Duration>,
 }
 
-struct Polled {
-    id: WatchId,
-    watch: Watch,
-    observation: Observation,
+/// Why a run came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped<R> {
+    /// Every watch has ended.
+    Idle,
+    /// Whoever is told has heard enough.
+    BrokenOff,
+    /// It was asked to.
+    Asked(R),
 }
 
-impl<P: Poller> Runner<'_, P> {
-    /// Runs until every watch has ended, or until `tell`, which hears of every event, breaks off. It may be
-    /// dropped at any await: what is under way then has not ended.
-    pub async fn run_until_idle(&mut self, mut tell: impl FnMut(Event<'_>) -> ControlFlow<()>) {
-        let mut under_way = FuturesUnordered::new();
+type Passing = Pin<Box<dyn Future<Output = Result<Passed, StoreError>>>>;
+
+/// Follows the watches of a store.
+pub struct Runner<S, P, W> {
+    store: S,
+    accounts: Vec<AccountState<P>>,
+    obligations: W,
+    plan: Plan,
+    clock: Clock,
+    rng: fastrand::Rng,
+    started_at: Moment,
+    under_way: FuturesUnordered<Asking>,
+    /// What polls have come to since the last pass began, and what is told of it once it is kept.
+    records: Vec<(Record, Told)>,
+    notes: Vec<Note>,
+    /// The pass that the store is at, and what is told when it has kept it.
+    passing: Option<(Passing, Vec<Told>)>,
+    passed_at: Option<Moment>,
+    /// Whether others have changed the store since the pass began that it is at.
+    changed: bool,
+    /// What is told, besides, when the next pass is kept.
+    announcements: Vec<Told>,
+}
+
+impl<S, P, W> std::fmt::Debug for Runner<S, P, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl<S, P, W> Runner<S, P, W>
+where
+    S: Store + Clone + 'static,
+    P: Poller + Clone + 'static,
+    W: Obligations,
+{
+    /// A runner over `store` that asks with `accounts`.
+    #[must_use]
+    pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
+        let accounts = accounts.into_iter().map(|account| AccountState::new(account, &plan.policy)).collect();
+        Self {
+            store,
+            accounts,
+            obligations,
+            plan,
+            clock,
+            rng: fastrand::Rng::new(),
+            started_at: clock.now(),
+            under_way: FuturesUnordered::new(),
+            records: Vec::new(),
+            notes: Vec::new(),
+            passing: None,
+            passed_at: None,
+            changed: false,
+            announcements: Vec::new(),
+        }
+    }
+
+    /// Draws jitter from this.
+    #[must_use]
+    pub fn with_rng(self, rng: fastrand::Rng) -> Self {
+        Self { rng, ..self }
+    }
+
+    /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are
+    /// under way end as they began.
+    pub fn change(&mut self, accounts: Vec<Account<P>>, plan: Plan, obligations: W) {
+        let mut before = std::mem::take(&mut self.accounts);
+        for account in accounts {
+            let position = before.iter().position(|state| *state.name() == account.name);
+            let state = AccountState::new(account, &plan.policy);
+            self.accounts.push(match position {
+                Some(position) => state.after(before.swap_remove(position)),
+                None => state,
+            });
+        }
+        (self.plan, self.obligations) = (plan, obligations);
+    }
+
+    /// Others have changed the store: there may be something to do at once.
+    pub fn look_again(&mut self) {
+        let now = self.clock.now();
+        self.accounts.iter_mut().for_each(|account| account.may_be_due_at(now));
+        self.changed = true;
+    }
+
+    /// The accounts whose credentials are refused.
+    pub fn refused(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.accounts.iter().filter(|account| account.is_refused()).map(AccountState::name)
+    }
+
+    /// Runs until every watch has ended, until `stop`, or until `tell`, which hears of every event, breaks off. It may
+    /// be dropped at any await, and be called again.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn run<R>(
+        &mut self,
+        stop: impl Future<Output = R>,
+        stop_when_idle: bool,
+        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Stopped<R>, StoreError> {
+        let mut stop = std::pin::pin!(stop);
         loop {
-            while under_way.len() < self.concurrency.get() {
-                let now = self.clock.now();
-                let Some((id, mut watch)) = self.store.claim_due(now) else { break };
-                let limit = watch.progress.begin_poll(self.policy, now);
-                under_way.push(poll(self.poller, id, watch, limit));
+            self.begin_pass();
+            if stop_when_idle && self.is_idle() {
+                return Ok(Stopped::Idle);
             }
-            let due_at = self.store.next_due();
-            let has_room = under_way.len() < self.concurrency.get();
+            let wake_at = self.wake_at();
             let flow = tokio::select! {
-                Some(polled) = under_way.next() => self.take_in(polled, &mut tell),
-                () = sleep_until_due(self.clock, due_at), if due_at.is_some() && has_room => {
+                biased;
+                passed = passed(&mut self.passing) => {
+                    let (passed, told) = passed?;
+                    self.take_over(passed, told, tell)
+                }
+                asked = &mut stop => return Ok(Stopped::Asked(asked)),
+                Some(polled) = self.under_way.next() => {
+                    self.take_in_all(polled);
                     ControlFlow::Continue(())
                 }
-                else => return,
+                () = sleep_until(self.clock, wake_at), if wake_at.is_some() => ControlFlow::Continue(()),
             };
             if flow.is_break() {
-                return;
+                return Ok(Stopped::BrokenOff);
             }
         }
     }
 
-    fn take_in(
+    /// Claims nothing any more, lets polls that are under way end within `grace`, and keeps what they came to. Rows
+    /// whose polls did not end in time stay claimed until their leases run out or the store is opened again.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn wind_up(
         &mut self,
-        polled: Polled,
-        mut tell: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let Polled { id, mut watch, observation } = polled;
-        let now = self.clock.now();
-        let from = watch.progress.status().cloned();
-        let decision = watch.progress.record(&observation, self.policy, now, &mut self.rng);
-        match (decision, observation.answer) {
-            (Decision::Finish(outcome), answer) => {
-                self.store.finish(id);
-                let report = match answer {
-                    Answer::Status(report) => Some(report),
-                    Answer::Failure(_) => None,
-                };
-                tell(Event::Finished(&Ending { watch, outcome, report, at: now }))
-            }
-            (Decision::PollAfter(delay), answer) => {
-                self.store.save(id, watch.clone(), now.plus(delay));
-                let watch = &watch;
-                tell(match &answer {
-                    Answer::Failure(failure) => Event::Retrying { watch, failure, delay },
-                    Answer::Status(report) if from.as_ref() == Some(&report.status) => {
-                        Event::Polled { watch, delay }
-                    }
-                    Answer::Status(_) => Event::StatusChanged { watch, from: from.as_ref(), delay },
-                })
+        grace: Duration,
+        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let until = self.clock.now().plus(grace);
+        self.accounts.iter_mut().for_each(AccountState::close);
+        while !(self.has_nothing_to_do() && self.notes.is_empty()) {
+            self.begin_pass();
+            let flow = tokio::select! {
+                biased;
+                passed = passed(&mut self.passing) => {
+                    let (passed, told) = passed?;
+                    self.take_over(passed, told, tell)
+                }
+                Some(polled) = self.under_way.next() => {
+                    self.take_in_all(polled);
+                    ControlFlow::Continue(())
+                }
+                () = self.clock.sleep_until(until), if !self.under_way.is_empty() => {
+                    self.under_way.clear();
+                    ControlFlow::Continue(())
+                }
+            };
+            if flow.is_break() {
+                break;
             }
         }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.has_nothing_to_do() && self.accounts.iter().all(AccountState::has_no_watch)
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        let has_ready = self.accounts.iter().any(|state| state.ready() > 0);
+        let has_rest = has_ready || !self.records.is_empty();
+        self.under_way.is_empty() && !has_rest && self.passing.is_none()
+    }
+
+    fn account(&mut self, name: &str) -> Option<&mut AccountState<P>> {
+        self.accounts.iter_mut().find(|state| **state.name() == *name)
     }
 }
 
-async fn sleep_until_due(clock: Clock, due_at: Option<Moment>) {
-    if let Some(due_at) = due_at {
-        clock.sleep_until(due_at).await;
+/// The store has kept the pass that it is at; never, if it is at none.
+async fn passed(passing: &mut Option<(Passing, Vec<Told>)>) -> Result<(Passed, Vec<Told>), StoreError> {
+    let Some((pass, _)) = passing else { return std::future::pending().await };
+    let passed = pass.await;
+    let told = passing.take().map(|(_, told)| told).unwrap_or_default();
+    Ok((passed?, told))
+}
+
+async fn sleep_until(clock: Clock, wake_at: Option<Moment>) {
+    if let Some(wake_at) = wake_at {
+        clock.sleep_until(wake_at).await;
     }
-}
-
-async fn poll<P: Poller>(poller: &P, id: WatchId, watch: Watch, limit: Duration) -> Polled {
-    let observation = poll_within(poller, &watch.export, limit).await;
-    Polled { id, watch, observation }
-}
-
-/// Asks once, for no longer than `limit`; what takes longer has failed in passing.
-pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Duration) -> Observation {
-    match tokio::time::timeout(limit, poller.poll(export)).await {
-        Ok(observation) => observation,
-        Err(_) => too_late(limit),
-    }
-}
-
-fn too_late(limit: Duration) -> Observation {
-    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-    let detail = format!("no complete answer within {}", humantime::format_duration(limit));
-    let failure =
-        Failure { kind: FailureKind::Transient, problem: Problem::new("request timed out", &detail) };
-    Observation { answer: Answer::Failure(failure), hint: None }
 }
 
 #[cfg(test)]

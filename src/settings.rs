@@ -4,10 +4,12 @@
 //! about in a checkout can send a token elsewhere. Only this module reads the environment.
 
 mod credentials;
+pub mod daemon;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;
 pub(crate) mod places;
+mod roots;
 mod sources;
 pub(crate) mod values;
 
@@ -16,18 +18,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings, WatchEntry};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
 pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
+use self::daemon::{EntryError, Layers};
 use self::layers::{File, Flags, LimitsLayer, LogLayer, RetryLayer, SnykLayer, StatusesLayer};
 use self::places::Places;
 pub(crate) use self::sources::variable;
-use self::sources::{parse_file, read_certificates, read_environment, read_file};
+use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
-use crate::snyk::Roots;
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
@@ -75,9 +78,9 @@ pub enum SettingsError {
     NotInProgress(String, Text),
     /// A credential would go over the wire for all to read.
     #[error(
-        "{0} is plain http and not on this machine: use https, or --allow-http if nobody else can listen"
+        "{1}: {0} is plain http and not on this machine: use https, or --allow-http if nobody else can listen"
     )]
-    PlainHttp(Api),
+    PlainHttp(Api, String),
     /// There is no credential.
     #[error(
         "no credential: set SNYK_TOKEN, or --token-file, SNYK_TOKEN_FILE, SNYK_OAUTH_TOKEN, SNYK_CLIENT_ID and \
@@ -100,6 +103,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         why: String,
     },
+    /// An entry of the file is wrong.
+    #[error("{0}: {1}")]
+    Entry(String, EntryError),
 }
 
 /// What the flags of one call say.
@@ -121,6 +127,7 @@ pub struct Settings {
     concurrency: NonZeroUsize,
     api_is_configured: bool,
     token_files: TokenFiles,
+    daemon: Layers,
     places: Places,
 }
 
@@ -145,9 +152,21 @@ impl Settings {
         };
         let said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
         let api_is_configured = said.api.is_some();
-        let limits = limits.or(from_environment.limits).or(file.wait).or(file.limits);
-        let limits = limits.or(defaults.wait).or(defaults.limits);
+        let limits = limits.or(from_environment.limits);
+        // A daemon knows no [wait], which would win over [limits] here.
+        let of_daemon = limits.clone().or(file.limits.clone());
+        let max_outage_is_set = of_daemon.max_outage.is_some();
+        let daemon = Layers {
+            limits: of_daemon.or(defaults.limits.clone()),
+            max_outage_is_set,
+            store: file.store.or(defaults.store),
+            server: file.server.or(defaults.server),
+            watches: file.watch,
+            endpoints: file.notify,
+        };
+        let limits = limits.or(file.wait).or(file.limits).or(defaults.wait).or(defaults.limits);
         Ok(Self {
+            daemon,
             retry: file.retry.or(defaults.retry),
             concurrency: limits.concurrency.unwrap_or(NonZeroUsize::MIN),
             layers: Flags {
@@ -170,12 +189,17 @@ impl Settings {
     /// When it would be asked over plain http from elsewhere.
     pub fn api(&self, pasted: Option<Api>) -> Result<Api, SettingsError> {
         let configured = self.layers.snyk.api.clone().unwrap_or_default();
-        let api = pasted.filter(|_| !self.api_is_configured).unwrap_or(configured);
+        self.allowed(pasted.filter(|_| !self.api_is_configured).unwrap_or(configured))
+            .map_err(|api| SettingsError::PlainHttp(api, self.places.of(&["snyk"], "api")))
+    }
+
+    /// Lets an API through to which a credential may go; others come back as the error.
+    fn allowed(&self, api: Api) -> Result<Api, Api> {
         if api.is_https() || api.is_loopback() {
             return Ok(api);
         }
         if !self.allows_http() {
-            return Err(SettingsError::PlainHttp(api));
+            return Err(api);
         }
         tracing::warn!(snyk.api = %api, "the credential goes over plain http");
         Ok(api)
@@ -208,37 +232,18 @@ impl Settings {
         credentials::source(&self.token_files, &self.places.environment)
     }
 
-    /// The certificate authorities to trust besides those of the system.
-    ///
-    /// # Errors
-    ///
-    /// When the file of `--ca-cert` cannot be used; that of `NODE_EXTRA_CA_CERTS` is worth a warning.
-    pub fn roots(&self) -> Result<Roots, SettingsError> {
-        let chosen =
-            ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| self.environment().get(name).is_some());
-        let mut roots = Roots { added: Vec::new(), chosen };
-        if let Some(path) = &self.layers.snyk.ca_cert {
-            let place = || self.places.of(&["snyk"], "ca-cert");
-            let error = |why| SettingsError::CaCert { place: place(), path: path.clone(), why };
-            let certificates = read_certificates(path).map_err(error)?;
-            roots.added.extend(certificates);
-        }
-        if let Some(path) = self.environment().get("NODE_EXTRA_CA_CERTS") {
-            match read_certificates(Path::new(path)) {
-                Ok(certificates) => roots.added.extend(certificates),
-                Err(why) => tracing::warn!(path, reason = why, "NODE_EXTRA_CA_CERTS was passed over"),
-            }
-        }
-        Ok(roots)
-    }
-
     /// What the user wants of a watch.
     ///
     /// # Errors
     ///
     /// When values contradict each other.
     pub fn policy(&self) -> Result<Policy, SettingsError> {
-        let Flags { pace, limits, statuses, .. } = &self.layers;
+        self.policy_of(&self.layers.limits, &["wait", "limits"])
+    }
+
+    /// The policy with the limits that `sections` of the file have said.
+    fn policy_of(&self, limits: &LimitsLayer, sections: &[&str]) -> Result<Policy, SettingsError> {
+        let Flags { pace, statuses, .. } = &self.layers;
         let RetryLayer { initial_interval, multiplier, max_interval } = self.retry;
         let (initial, growth, max) = THROTTLE;
         let vocabulary = self.vocabulary(statuses)?;
@@ -252,7 +257,9 @@ impl Settings {
             not_found_grace: unless_zero(limits.not_found_grace).unwrap_or_default(),
             retry_conflict: limits.retry_conflict.unwrap_or_default(),
             certificate_is_final: true,
-            max_in_progress: self.max_in_progress(limits, &vocabulary)?,
+            unauthorized_is_final: true,
+            downtime: Duration::ZERO,
+            max_in_progress: self.max_in_progress(limits, sections, &vocabulary)?,
             vocabulary,
         })
     }
@@ -309,9 +316,10 @@ impl Settings {
     fn max_in_progress(
         &self,
         limits: &LimitsLayer,
+        sections: &[&str],
         vocabulary: &Vocabulary,
     ) -> Result<Vec<(Status, Duration)>, SettingsError> {
-        let place = || self.places.of(&["wait", "limits"], "max-in-progress");
+        let place = || self.places.of(sections, "max-in-progress");
         let check = |limit: &StatusLimit| match vocabulary.phase(&limit.status) {
             Some(Phase::InProgress) => Ok((limit.status.clone(), limit.limit)),
             _ => Err(SettingsError::NotInProgress(place(), Text::new(limit.status.as_str()))),

@@ -3,10 +3,14 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::watch::outcome::Signal;
+
+/// Whether a hangup is no call to end: a daemon reads its settings again instead.
+static HANGUP_IS_NO_END: AtomicBool = AtomicBool::new(false);
 
 /// The signals of this process.
 #[derive(Debug)]
@@ -30,6 +34,11 @@ impl Signals {
         })
     }
 
+    /// From now on a hangup is no call to end.
+    pub fn hangups_are_for_us(&self) {
+        HANGUP_IS_NO_END.store(true, Ordering::Relaxed);
+    }
+
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
@@ -47,7 +56,7 @@ impl Signals {
     pub async fn unless_interrupted<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Signal> {
         tokio::select! {
             biased;
-            signal = self.next() => Err(signal),
+            signal = next_end(self) => Err(signal),
             done = work => Ok(done),
         }
     }
@@ -68,9 +77,31 @@ pub fn on_second(end: impl FnOnce(Signal) + Send + 'static) -> io::Result<()> {
         Signals::listen()?
     };
     let listen = async move |mut signals: Signals| {
-        signals.next().await;
-        signals.next().await
+        let mut first = next_end(&mut signals).await;
+        loop {
+            let second = next_end(&mut signals).await;
+            // A hangup that came before it was known whom it is for was no call to end either.
+            if !is_reload(first) {
+                return second;
+            }
+            first = second;
+        }
     };
     builder.spawn(move || end(runtime.block_on(listen(listening))))?;
     Ok(())
+}
+
+/// The next signal that asks the process to end.
+async fn next_end(signals: &mut Signals) -> Signal {
+    loop {
+        let signal = signals.next().await;
+        if !is_reload(signal) {
+            return signal;
+        }
+    }
+}
+
+/// Whether a signal only asks for the settings to be read again.
+fn is_reload(signal: Signal) -> bool {
+    signal == Signal::Hangup && HANGUP_IS_NO_END.load(Ordering::Relaxed)
 }

@@ -5,6 +5,7 @@
 //! [`watch`](crate::watch) are the one retry layer.
 
 pub mod credentials;
+mod expiry;
 pub mod problem;
 pub mod region;
 pub mod throttle;
@@ -19,7 +20,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION}
 use serde_json::Value;
 use url::Url;
 
-pub use self::transport::{Roots, TransportError};
+pub use crate::http::{Roots, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
@@ -27,6 +28,7 @@ use self::transport::{Reply, Transport};
 use self::wire::Links;
 use crate::clock::Clock;
 use crate::export::{ExportRef, ScopeRef};
+use crate::http;
 use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem, Report};
 
@@ -71,6 +73,21 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Connections to an API; clones share them.
+#[derive(Debug, Clone)]
+pub struct Connections(Transport);
+
+impl Connections {
+    /// Connections to `api`, to be made when they are needed.
+    ///
+    /// # Errors
+    ///
+    /// When no certificate authority can be loaded.
+    pub fn new(api: &Api, roots: &Roots) -> Result<Self, TransportError> {
+        Transport::new(api, roots).map(Self)
+    }
+}
+
 impl Client {
     /// A client for `api`. A `version` that the user set is never replaced by another.
     ///
@@ -84,18 +101,36 @@ impl Client {
         roots: &Roots,
         clock: Clock,
     ) -> Result<Self, TransportError> {
-        let transport = Transport::new(&api, roots)?;
+        let connections = Connections::new(&api, roots)?;
+        Ok(Self::over(connections, api, version, credentials, clock))
+    }
+
+    /// The like, over connections that others use too.
+    #[must_use]
+    pub fn over(
+        connections: Connections,
+        api: Api,
+        version: Option<String>,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> Self {
         let version =
             Version { open: version.is_none(), text: version.unwrap_or_else(|| DEFAULT_VERSION.to_owned()) };
         let warned_of_deprecation = AtomicBool::new(false);
-        let (links, version) = (Links::Drop, Mutex::new(version));
-        Ok(Self { api, credentials, transport, clock, links, version, warned_of_deprecation })
+        let (links, version, Connections(transport)) = (Links::Drop, Mutex::new(version), connections);
+        Self { api, credentials, transport, clock, links, version, warned_of_deprecation }
     }
 
     /// Keeps the signed links to results from now on; without this they are dropped as they come.
     #[must_use]
     pub fn keeping_links(self) -> Self {
         Self { links: Links::Keep, ..self }
+    }
+
+    /// Whether Snyk has said that the version in use is deprecated or has a last day.
+    #[must_use]
+    pub fn is_deprecated(&self) -> bool {
+        self.warned_of_deprecation.load(Ordering::Relaxed)
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.
@@ -297,7 +332,7 @@ fn failure(reply: &Reply) -> Failure {
     }
     let content_type =
         reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());
-    let excerpt = problem::excerpt(&reply.body).map_or_else(|| "nothing".to_owned(), |text| text.to_string());
+    let excerpt = http::excerpt(&reply.body).map_or_else(|| "nothing".to_owned(), |text| text.to_string());
     let problem = Problem {
         http_status: Some(200),
         request_id,

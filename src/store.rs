@@ -1,67 +1,352 @@
 //! Where watches are kept: the row is the machine, the table is the queue.
 //!
-//! A watch is a row that says when it is due. Whoever claims a due row takes it out of the queue, polls once, and puts
-//! it back with its new due time, or ends it. This store keeps its rows in memory, for as long as one command waits,
-//! and has one owner: nobody else can claim what is claimed, so that no lease is needed here.
+//! A watch is a row that says when it is due. Whoever claims a due row hides it under a lease, polls once, and saves it
+//! with its new due time, or ends it; the end and the deliveries that it owes are one transaction (an outbox). A crash
+//! needs no recovery: the lease runs out, and the row is due again.
+//!
+//! [`MemoryStore`] serves one command for as long as it waits, [`SqliteStore`] a daemon for months.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod memory;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use self::memory::MemoryStore;
+pub use self::sqlite::{OpenError, SqliteStore};
 
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::watch::{Progress, Watch};
+use crate::text::Text;
+use crate::watch::outcome::Outcome;
+use crate::watch::{Labels, Watch};
 
-/// The key of a row; rows that were added earlier have lower ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WatchId(usize);
-
-/// Watches in memory.
-#[derive(Debug, Default)]
-pub struct MemoryStore {
-    /// The watches that have not ended, claimed or not.
-    watches: BTreeMap<WatchId, Watch>,
-    /// Those that are not claimed, by when they are due.
-    due: BTreeSet<(Moment, WatchId)>,
-    added: usize,
+/// The key under which a claimed row is given back. A row that was claimed anew since, or is gone, no longer has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Claim {
+    /// The row.
+    pub row: i64,
+    /// How often the row had been claimed.
+    pub fence: i64,
 }
 
-impl MemoryStore {
-    /// Adds a watch on `export` that is due at once. An export that is already watched is not watched twice.
-    pub fn add(&mut self, export: ExportRef, now: Moment) -> Option<&Watch> {
-        if self.watches.values().any(|watch| watch.export == export) {
-            return None;
-        }
-        let id = WatchId(self.added);
-        self.added += 1;
-        self.due.insert((now, id));
-        Some(self.watches.entry(id).or_insert(Watch { export, progress: Progress::new(now) }))
-    }
+/// A due watch, hidden from everybody else for the time of its lease.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The key to give it back.
+    pub claim: Claim,
+    /// The watch.
+    pub watch: Watch,
+    /// Since when it is due.
+    pub due_at: Moment,
+}
 
-    /// The longest-due watch, claimed until it is saved or finished; nothing if none is due.
-    pub fn claim_due(&mut self, now: Moment) -> Option<(WatchId, Watch)> {
-        let (due_at, id) = self.due.first().copied().filter(|(due_at, _)| *due_at <= now)?;
-        self.due.remove(&(due_at, id));
-        self.watches.get(&id).map(|watch| (id, watch.clone()))
-    }
+/// What became of a claimed watch.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The key under which it was claimed.
+    pub claim: Claim,
+    /// The watch as it is now.
+    pub watch: Watch,
+    /// What follows.
+    pub next: Next,
+}
 
-    /// When the next watch is due; nothing when all are claimed or have ended.
+/// What follows for a claimed watch.
+#[derive(Debug, Clone)]
+pub enum Next {
+    /// It is due again.
+    Due(Moment),
+    /// It has ended.
+    Ended(Ended),
+}
+
+/// The end of a watch, as it is kept.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Moment,
+    /// The document that tells of it: JSON.
+    pub document: String,
+    /// The notifications that are owed for it.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// How many watches of an account are wanted.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// How many at most.
+    pub room: usize,
+    /// Only those that started at this moment or before, whenever they are due: they have no time left.
+    pub started_by: Option<Moment>,
+}
+
+/// One pass of the runner: what polls have come to, and what it could poll now.
+#[derive(Debug)]
+pub struct Pass {
+    /// The time.
+    pub now: Moment,
+    /// How long claimed rows stay hidden.
+    pub lease: Duration,
+    /// What became of rows that were claimed before.
+    pub records: Vec<Record>,
+    /// What is to be kept besides.
+    pub notes: Vec<Note>,
+    /// What is wanted, account by account.
+    pub wishes: Vec<Wish>,
+}
+
+/// What a store keeps of accounts.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// A delivery is owed that tells of no watch.
+    Owe(NewDelivery),
+    /// An account could not ask for so much longer.
+    Downtime {
+        /// The account's name.
+        account: Arc<str>,
+        /// How long.
+        more: Duration,
+    },
+}
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// For each record, in their order, whether it was kept: one whose row is gone or was claimed anew is not.
+    pub kept: Vec<bool>,
+    /// What was claimed, by account in the order of the wishes, the longest due first.
+    pub claimed: Vec<Claimed>,
+    /// For each account that got less than it wished for, when its next watch is due, or is no longer
+    /// hidden; nothing if it has none.
+    pub next_due: BTreeMap<Arc<str>, Option<Moment>>,
+}
+
+/// What the runner asks of a store.
+pub trait Store {
+    /// Takes in what polls have come to, and claims due watches: one transaction, kept when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; then nothing of it is kept.
+    fn pass(&self, pass: Pass) -> impl Future<Output = Result<Passed, StoreError>>;
+}
+
+/// A store that no longer works. The message names what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no room for what must be kept.
+    #[error(
+        "the store {0} cannot grow: the disk is full; make room and start again, nothing that was kept is lost"
+    )]
+    Full(String),
+    /// The file cannot be written to.
+    #[error(
+        "the store {0} cannot be written to: {1}; give this user write access to it and to its directory"
+    )]
+    ReadOnly(String, Text),
+    /// The file is damaged.
+    #[error(
+        "the store {0} is damaged ({1}); put a backup in its place, or move it away to begin with an empty one"
+    )]
+    Corrupt(String, Text),
+    /// Anything else.
+    #[error("the store {0} failed: {1}")]
+    Failed(String, Text),
+}
+
+/// Who asked for a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The API. It goes when it is pruned or deleted.
+    Api,
+    /// The settings file. It is cancelled when it is no longer there.
+    Settings,
+}
+
+/// A watch to take on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWatch {
+    /// The account that asks.
+    pub account: Arc<str>,
+    /// The export to follow.
+    pub export: ExportRef,
+    /// What its owner notes on it.
+    pub labels: Labels,
+}
+
+/// A watch as it is shown.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The watch.
+    pub watch: Watch,
+    /// When it is due, if it has not ended.
+    pub due_at: Option<Moment>,
+    /// How it ended, and the document of the end: JSON.
+    pub end: Option<(String, Moment, String)>,
+    /// Its notifications. Empty where it is one of many.
+    pub deliveries: Vec<ListedDelivery>,
+}
+
+/// A delivery as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDelivery {
+    /// Its stable id.
+    pub id: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried next, if it is pending.
+    pub due_at: Option<Moment>,
+    /// Why the last attempt failed.
+    pub problem: Option<Text>,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryState {
+    /// It is owed.
+    Pending,
+    /// The endpoint has it.
+    Sent,
+    /// It was given up.
+    Undeliverable,
+}
+
+impl DeliveryState {
+    /// One of each.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Sent, Self::Undeliverable];
+
+    /// The word for it.
     #[must_use]
-    pub fn next_due(&self) -> Option<Moment> {
-        self.due.first().map(|(due_at, _)| *due_at)
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Undeliverable => "undeliverable",
+        }
     }
+}
 
-    /// Saves a claimed watch that goes on at `due_at`.
-    pub fn save(&mut self, id: WatchId, watch: Watch, due_at: Moment) {
-        self.due.insert((due_at, id));
-        self.watches.insert(id, watch);
-    }
+/// Whether a watch was taken on.
+#[derive(Debug, Clone)]
+pub enum Added {
+    /// It was.
+    New(Box<Watch>),
+    /// The account follows, or followed, that export already.
+    Existing(Uuid),
+}
 
-    /// Ends a claimed watch. It is never due again.
-    pub fn finish(&mut self, id: WatchId) {
-        self.watches.remove(&id);
-    }
+/// What a new list of watches in the settings came to.
+#[derive(Debug, Clone, Default)]
+pub struct Reconciled {
+    /// Taken on.
+    pub added: Vec<Watch>,
+    /// No longer in the settings, and given up.
+    pub removed: Vec<Watch>,
+}
 
-    /// The watches that have not ended, in the order in which they were added.
-    pub fn unfinished(&self) -> impl Iterator<Item = &Watch> {
-        self.watches.values()
-    }
+/// Which watches are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those that have ended, or only those that have not.
+    pub ended: Option<bool>,
+    /// Only those after this one, in the order in which they were taken on.
+    pub after: Option<Uuid>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Watches that have not ended.
+    pub active: u64,
+    /// Watches that have ended.
+    pub ended: u64,
+    /// Deliveries that are owed.
+    pub pending: u64,
+    /// Deliveries that were given up.
+    pub undeliverable: u64,
+}
+
+/// A notification that is owed to one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// Its stable id, the same in each attempt.
+    pub id: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// What is told: a `CloudEvents` document, JSON.
+    pub event: String,
+    /// Since when it is owed.
+    pub at: Moment,
+}
+
+/// A delivery that is due, hidden under a lease.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    /// The key to give it back.
+    pub claim: Claim,
+    /// What is owed.
+    pub delivery: NewDelivery,
+    /// The watch that it tells of; none where it tells of an account.
+    pub watch: Option<Uuid>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where its pace stands.
+    pub pace: crate::watch::pace::Position,
+}
+
+/// A delivery that was given up without another attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its stable id.
+    pub id: String,
+    /// The watch that it tells of; none where it tells of an account.
+    pub watch: Option<Uuid>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What became of a claimed delivery.
+#[derive(Debug, Clone)]
+pub struct DeliveryRecord {
+    /// The key under which it was claimed.
+    pub claim: Claim,
+    /// When the attempt ended.
+    pub at: Moment,
+    /// What follows.
+    pub next: NextDelivery,
+}
+
+/// What follows for a claimed delivery.
+#[derive(Debug, Clone)]
+pub enum NextDelivery {
+    /// The endpoint has it.
+    Sent,
+    /// It is tried again.
+    Due {
+        /// When.
+        at: Moment,
+        /// Where its pace stands.
+        pace: crate::watch::pace::Position,
+        /// Why the attempt failed.
+        problem: Text,
+    },
+    /// It is given up.
+    Undeliverable {
+        /// Why the last attempt failed.
+        problem: Text,
+    },
 }

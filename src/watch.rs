@@ -3,13 +3,18 @@
 //! Everything here is pure. Time and randomness are arguments, nothing waits and nothing is sent: the
 //! [`runner`](crate::runner) does that. The rules are written down in `docs/ARCHITECTURE.md`.
 
+pub mod budget;
+pub mod kept;
 pub mod observation;
 pub mod outcome;
 pub mod pace;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::export::{ExportRef, Phase, Status, Vocabulary};
 use crate::moment::Moment;
@@ -51,6 +56,10 @@ pub struct Policy {
     pub retry_conflict: bool,
     /// Whether a certificate that cannot be trusted ends the watch at once.
     pub certificate_is_final: bool,
+    /// Whether a 401 ends the watch at once; otherwise it is the credential's trouble, which is waited out.
+    pub unauthorized_is_final: bool,
+    /// For how long nobody could ask, all in all, through no fault of the server's: it counts for no outage.
+    pub downtime: Duration,
     /// What the status words mean.
     pub vocabulary: Vocabulary,
     /// How long the export may stay in one status.
@@ -87,6 +96,8 @@ pub struct Progress {
     polls: u32,
     polled_at: Moment,
     answered_at: Option<Moment>,
+    /// The policy's downtime when the outage began.
+    downtime: Duration,
     in_progress_at: Option<Moment>,
     timeline: Vec<Change>,
     created: Option<String>,
@@ -109,6 +120,7 @@ impl Progress {
             polls: 0,
             polled_at: now,
             answered_at: None,
+            downtime: Duration::ZERO,
             in_progress_at: None,
             timeline: Vec::new(),
             created: None,
@@ -120,6 +132,12 @@ impl Progress {
             retry: None,
             throttle: None,
         }
+    }
+
+    /// This watch, for an account that could not ask for so long before it started.
+    #[must_use]
+    pub fn after_downtime(self, downtime: Duration) -> Self {
+        Self { downtime, ..self }
     }
 
     /// Notes that a poll starts `now`, and says how long it may take: the request's own time limit, but no
@@ -157,7 +175,7 @@ impl Progress {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Decision {
-        self.remember(report, now);
+        self.remember(report, policy, now);
         match policy.vocabulary.phase(&report.status) {
             Some(Phase::Finished) => Decision::Finish(Outcome::Finished),
             Some(Phase::Failed) => {
@@ -208,13 +226,16 @@ impl Progress {
             _ => policy.retry.next(&mut self.retry, rng),
         };
         let deadline = self.deadline(policy).map(|deadline| (deadline, Outcome::TimedOut));
-        let outage = policy.max_outage.map(|max| {
+        // A credential that is waited for makes no outage: Snyk answers.
+        let max_outage = policy.max_outage.filter(|_| failure.kind != FailureKind::Unauthorized);
+        let outage = max_outage.map(|max| {
             let outcome = match self.refusal {
                 Some(FailureKind::NotFound) => Outcome::NotFound,
                 Some(FailureKind::Conflict) => Outcome::Conflict,
                 _ => Outcome::Unavailable,
             };
-            (self.answered_at.unwrap_or(self.started_at).plus(max), outcome)
+            let excused = policy.downtime.saturating_sub(self.downtime);
+            (self.answered_at.unwrap_or(self.started_at).plus(max).plus(excused), outcome)
         });
         let limit = deadline.into_iter().chain(outage).min_by_key(|(at, _)| *at);
         schedule(delay, hint, limit, now, rng)
@@ -223,7 +244,7 @@ impl Progress {
     /// How a failure ends the watch, if nothing better can follow it.
     fn permanent(&self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Outcome> {
         match kind {
-            FailureKind::Unauthorized => Some(Outcome::Unauthorized),
+            FailureKind::Unauthorized => policy.unauthorized_is_final.then_some(Outcome::Unauthorized),
             FailureKind::Forbidden => Some(Outcome::Forbidden),
             FailureKind::Rejected => Some(Outcome::Rejected),
             FailureKind::Conflict => (!policy.retry_conflict).then_some(Outcome::Conflict),
@@ -238,8 +259,8 @@ impl Progress {
     }
 
     /// An answer with a status word ends an outage: the paces of failure start anew, the main one goes on.
-    fn remember(&mut self, report: &Report, now: Moment) {
-        self.answered_at = Some(now);
+    fn remember(&mut self, report: &Report, policy: &Policy, now: Moment) {
+        (self.answered_at, self.downtime) = (Some(now), policy.downtime);
         (self.problem, self.refusal) = (None, None);
         self.not_found_in_a_row = 0;
         (self.retry, self.throttle) = (None, None);
@@ -269,6 +290,12 @@ impl Progress {
     #[must_use]
     pub const fn started_at(&self) -> Moment {
         self.started_at
+    }
+
+    /// When the last poll started; if there was none, when the watch did.
+    #[must_use]
+    pub const fn polled_at(&self) -> Moment {
+        self.polled_at
     }
 
     /// How many polls were answered or given up.
@@ -333,13 +360,31 @@ fn schedule(
     }
 }
 
+/// What the owner of a watch notes on it, for whoever hears of its end.
+pub type Labels = BTreeMap<String, String>;
+
 /// A watch: the wish to follow one export to its end, and how far it has come.
 #[derive(Debug, Clone)]
 pub struct Watch {
+    /// Its id. In a command that waits, watches are known by their exports, and have none.
+    pub id: Uuid,
+    /// Whose credential asks.
+    pub account: Arc<str>,
+    /// What its owner notes on it.
+    pub labels: Labels,
     /// The export that is followed.
     pub export: ExportRef,
     /// How far it has come.
     pub progress: Progress,
+}
+
+impl Watch {
+    /// A watch of a command that waits: known by its export, and of the one account that the command has.
+    #[must_use]
+    pub fn unnamed(export: ExportRef, now: Moment) -> Self {
+        let (id, account, labels) = (Uuid::nil(), Arc::from("default"), Labels::new());
+        Self { id, account, labels, export, progress: Progress::new(now) }
+    }
 }
 
 #[cfg(test)]

@@ -115,12 +115,7 @@ impl Console {
 
     /// Tells of an error, with all its causes, once.
     pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
+        let message = chain(error);
         if self.json {
             tracing::error!(hint, "{message}");
         } else {
@@ -156,6 +151,12 @@ impl Console {
     pub(super) fn data_line(&self, line: &str) -> Result<(), CommandError> {
         self.line.aside(|| data(format!("{line}\n").as_bytes())).map(|_| ())
     }
+}
+
+/// An error with all its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"))
 }
 
 /// Data on standard output, which is all that some commands do. A reader that has gone away has read enough.

@@ -1,6 +1,7 @@
 //! `demo`: the main job in one process, against a simulated Export API, with a trouble or two on the way.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -51,7 +52,12 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
 
     let surroundings =
         Surroundings { api: url, credential: "the demonstration".to_owned(), general_version: GA_VERSION };
-    let asking = Asking { exports: vec![export], policy: session.settings.policy()?, client, surroundings };
+    let asking = Asking {
+        exports: vec![export],
+        policy: session.settings.policy()?,
+        client: Arc::new(client),
+        surroundings,
+    };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, session).await?;
     let code = decide(&endings, false);

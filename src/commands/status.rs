@@ -15,7 +15,7 @@ use crate::observe::Observer;
 use crate::runner::poll_within;
 use crate::watch::observation::{Answer, Observation};
 use crate::watch::outcome::Outcome;
-use crate::watch::{Decision, Policy, Progress, Watch};
+use crate::watch::{Decision, Policy, Watch};
 
 /// What one poll found.
 enum Found {
@@ -25,7 +25,7 @@ enum Found {
 
 pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let asking = Asking::prepare(&args.exports, args.output, session).await?;
-    let Session { settings, clock, console, signals } = session;
+    let Session { settings, clock, console, signals, .. } = session;
     // One poll decides: there is nothing to wait for.
     let policy = Policy { max_wait: None, max_outage: None, ..asking.policy };
     let started_at = clock.now();
@@ -37,7 +37,7 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
     let mut observer = Observer::new(*clock, asking.surroundings, console.line.clone(), console.is_json());
     let mut codes = Vec::new();
     for (export, observation) in asking.exports.into_iter().zip(observations) {
-        let watch = Watch { export, progress: Progress::new(started_at) };
+        let watch = Watch::unnamed(export, started_at);
         let mut found = judge(watch, observation, &policy, now);
         if let Found::Ended(ending) = &mut found
             && args.output.show_urls
@@ -61,7 +61,7 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
         (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
         (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
     };
-    Found::Ended(Ending { watch, outcome, report, at: now })
+    Found::Ended(Ending { watch, outcome, report, at: now, asked: None })
 }
 
 /// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.

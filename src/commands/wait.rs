@@ -4,6 +4,8 @@ mod successor;
 mod teller;
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
 
 use self::successor::{executable, replace_us};
 use self::teller::Teller;
@@ -15,9 +17,11 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::observe::{Observer, keep_ticking, sentence};
-use crate::runner::Runner;
+use crate::runner::{Account, Closing, Obligations, Plan, Refusal, Runner};
 use crate::store::MemoryStore;
+use crate::store::NewDelivery;
 use crate::watch::Policy;
+use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
@@ -55,32 +59,37 @@ pub(super) async fn follow(
     output: OutputArgs,
     session: &mut Session,
 ) -> Result<Vec<Ending>, CommandError> {
-    let Session { settings, clock, console, signals } = session;
+    let Session { settings, clock, console, signals, .. } = session;
     let observer =
         Observer::new(*clock, asking.surroundings.clone(), console.line.clone(), console.is_json());
     let observer = RefCell::new(observer);
-    let mut store = MemoryStore::default();
-    take_on(&asking.exports, &asking.policy, &mut store, &mut observer.borrow_mut(), clock.now());
+    let store = MemoryStore::default();
+    take_on(&asking.exports, &asking.policy, &store, &mut observer.borrow_mut(), clock.now());
     let mut teller = Teller::new(console, &observer, output);
-    let mut runner = Runner {
-        store: &mut store,
-        poller: &asking.client,
-        policy: &asking.policy,
-        clock: *clock,
+    let plan = Plan {
+        policy: asking.policy.clone(),
         concurrency: settings.concurrency(),
-        rng: fastrand::Rng::new(),
+        refusal: Refusal::EachForItself,
+        beat: None,
     };
-    let following = runner.run_until_idle(|event| teller.event(&event, any));
+    let account = Account {
+        name: Arc::from("default"),
+        poller: Arc::clone(&asking.client),
+        requests_per_minute: None,
+        downtime: Duration::ZERO,
+    };
+    let mut runner = Runner::new(store.clone(), vec![account], plan, Alone, *clock);
+    let mut tell = |event: Event<'_>| teller.event(&event, any);
     let signal = tokio::select! {
         biased;
         signal = signals.next() => Some(signal),
-        () = following => None,
+        _ = runner.run(std::future::pending::<()>(), true, &mut tell) => None,
         _ = keep_ticking(|| observer.borrow_mut().tick()) => None,
     };
     let outcome = signal.map_or(Outcome::Abandoned, Outcome::Interrupted);
     let teller_failed = teller.has_failed();
-    for watch in store.unfinished().filter(|_| !teller_failed) {
-        teller.end(Ending { watch: watch.clone(), outcome, report: None, at: clock.now() });
+    for watch in store.unfinished().into_iter().filter(|_| !teller_failed) {
+        teller.end(Ending { watch, outcome, report: None, at: clock.now(), asked: None });
     }
     let interrupted = match signal {
         None => {
@@ -102,17 +111,32 @@ pub(super) async fn follow(
     Ok(endings)
 }
 
+/// Nobody is told of ends but those who wait.
+struct Alone;
+
+impl Obligations for Alone {
+    fn close(&self, _: &Ending) -> Closing {
+        Closing::default()
+    }
+
+    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
+        Vec::new()
+    }
+
+    fn passed(&self, _: Moment) {}
+}
+
 fn take_on(
     exports: &[ExportRef],
     policy: &Policy,
-    store: &mut MemoryStore,
+    store: &MemoryStore,
     observer: &mut Observer,
     now: Moment,
 ) {
     for export in exports {
         if let Some(watch) = store.add(*export, now) {
             observer.set_deadline(watch.progress.deadline(policy));
-            observer.event(&Event::Added { watch });
+            observer.event(&Event::Added { watch: &watch });
         }
     }
 }

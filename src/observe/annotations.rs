@@ -120,14 +120,22 @@ mod tests {
         let ExportArg::Located { export, .. } = path.parse().unwrap() else { panic!() };
         let now = Moment::from_unix(std::time::Duration::from_secs(1_732_529_622));
         let status = Status::new(status).unwrap();
-        let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
+        let report = Report {
+            status,
+            created: None,
+            row_count: Some(7),
+            results: None,
+            links_expire_at: None,
+            error: None,
+        };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Answer::Status(report), hint: None };
         let policy =
             crate::settings::Settings::load(crate::settings::CommandLine::default(), Environment::default());
         let policy = policy.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
-        Ending { watch: Watch { export, progress }, outcome: Outcome::UnknownStatus, report: None, at: now }
+        let watch = Watch { progress, ..Watch::unnamed(export, now) };
+        Ending { watch, outcome: Outcome::UnknownStatus, report: None, at: now, asked: None }
     }
 
     #[test]

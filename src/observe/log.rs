@@ -2,53 +2,145 @@
 
 use std::time::Duration;
 
+use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
-use crate::event::{Ending, Event};
+use crate::event::{Attempted, Ending, Event};
 use crate::exit::ExitCode;
+use crate::export::{ExportRef, Status};
 use crate::text::Text;
+use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// Writes an event to the log. People who wait for one export know its id, and are not told each time; what ended
-/// badly comes with `advice` on what to do.
-pub(super) fn write(event: &Event<'_>, names_export: bool, advice: Option<&str>) {
+/// What a line names of the watch that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// Nothing: people who wait for one export know which one it is.
+    Nothing,
+    /// The export.
+    Export,
+    /// The export, the watch on it, and the account that asks.
+    Watch,
+}
+
+/// Who a line is about, as fields.
+#[derive(Default)]
+struct Subject<'a> {
+    export: Option<&'a ExportRef>,
+    watch: Option<&'a Watch>,
+}
+
+impl<'a> Subject<'a> {
+    const fn of(watch: &'a Watch, named: Named) -> Self {
+        match named {
+            Named::Nothing => Self { export: None, watch: None },
+            Named::Export => Self { export: Some(&watch.export), watch: None },
+            Named::Watch => Self { export: Some(&watch.export), watch: Some(watch) },
+        }
+    }
+
+    fn export_id(&self) -> Option<DisplayValue<Uuid>> {
+        self.export.map(|export| display(export.export_id))
+    }
+
+    fn watch_id(&self) -> Option<DisplayValue<Uuid>> {
+        self.watch.map(|watch| display(watch.id))
+    }
+
+    fn account(&self) -> Option<&'a str> {
+        self.watch.map(|watch| &*watch.account)
+    }
+}
+
+/// Writes an event to the log; what ended badly comes with `advice` on what to do.
+pub(super) fn write(event: &Event<'_>, named: Named, advice: Option<&str>) {
     let name = event.name();
-    let watch = event.watch();
-    let id = names_export.then(|| tracing::field::display(watch.export.export_id));
-    let poll = watch.progress.polls();
-    let status = watch.progress.status().map(|status| status.as_str());
     match event {
-        Event::Added { .. } => {
-            let scope_id = tracing::field::display(watch.export.scope_id);
-            let scope = watch.export.scope.as_str();
+        Event::Added { watch } => taken_on(name, watch, named, "following export"),
+        Event::Resumed { watch } => taken_on(name, watch, named, "following export again"),
+        Event::Polled { .. } | Event::StatusChanged { .. } | Event::Retrying { .. } => {
+            write_poll(event, named);
+        }
+        Event::Finished(ending) => write_ending(name, ending, named, advice),
+        Event::DeliverySent(_) | Event::DeliveryRetrying { .. } | Event::DeliveryGivenUp { .. } => {
+            write_delivery(event);
+        }
+        Event::AccountPaused { account, problem } => error!(
+            account,
+            http.response.status_code = problem.http_status,
+            error.code = text(&problem.code),
+            error.title = text(&problem.title),
+            error.detail = text(&problem.detail),
+            snyk.request_id = text(&problem.request_id),
+            hint = "put a token that works into the account's token file: it is looked at every 30 s",
+            "the credential is refused, the account's polls pause"
+        ),
+        Event::AccountResumed { account, paused } => {
+            info!(account, paused_ms = ms(*paused), "the credential works again");
+        }
+        Event::DaemonStarted { watches } => {
             info!(
                 event = name,
-                export.id = id,
-                export.scope = scope,
-                export.scope_id = scope_id,
-                "following export"
+                watches.active = watches,
+                version = env!("CARGO_PKG_VERSION"),
+                "daemon started"
             );
         }
-        Event::Polled { delay, .. } => {
-            debug!(event = name, export.id = id, status, poll.number = poll, delay_ms = ms(*delay), "polled");
-        }
-        Event::StatusChanged { from, delay, .. } => {
-            let before = from.map(|status| status.as_str());
-            info!(
-                event = name,
-                export.id = id,
-                status,
-                status.before = before,
-                poll.number = poll,
-                delay_ms = ms(*delay),
-                "status changed"
-            );
-        }
+        Event::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
+    }
+}
+
+fn taken_on(name: Option<&'static str>, watch: &Watch, named: Named, message: &'static str) {
+    let subject = Subject::of(watch, named);
+    info!(
+        event = name,
+        watch.id = subject.watch_id(),
+        account = subject.account(),
+        export.id = %watch.export.export_id,
+        export.scope = watch.export.scope.as_str(),
+        export.scope_id = %watch.export.scope_id,
+        status = watch.progress.status().map(Status::as_str),
+        "{message}"
+    );
+}
+
+fn write_poll(event: &Event<'_>, named: Named) {
+    let name = event.name();
+    let Some(watch) = event.watch() else { return };
+    let subject = Subject::of(watch, named);
+    let (watch_id, account, id) = (subject.watch_id(), subject.account(), subject.export_id());
+    let poll = watch.progress.polls();
+    let status = watch.progress.status().map(Status::as_str);
+    match event {
+        Event::Polled { delay, .. } => debug!(
+            event = name,
+            watch.id = watch_id,
+            account,
+            export.id = id,
+            status,
+            poll.number = poll,
+            delay_ms = ms(*delay),
+            "polled"
+        ),
+        Event::StatusChanged { from, delay, .. } => info!(
+            event = name,
+            watch.id = watch_id,
+            account,
+            export.id = id,
+            status,
+            status.before = from.map(Status::as_str),
+            poll.number = poll,
+            delay_ms = ms(*delay),
+            "status changed"
+        ),
         Event::Retrying { failure, delay, .. } => {
             let Problem { http_status, code, title, detail, request_id } = &failure.problem;
             warn!(
                 event = name,
+                watch.id = watch_id,
+                account,
                 export.id = id,
                 poll.number = poll,
                 http.response.status_code = http_status,
@@ -60,11 +152,61 @@ pub(super) fn write(event: &Event<'_>, names_export: bool, advice: Option<&str>)
                 "poll failed, retrying"
             );
         }
-        Event::Finished(ending) => write_ending(name, ending, advice),
+        Event::Added { .. }
+        | Event::Resumed { .. }
+        | Event::Finished(_)
+        | Event::DeliverySent(_)
+        | Event::DeliveryRetrying { .. }
+        | Event::DeliveryGivenUp { .. }
+        | Event::AccountPaused { .. }
+        | Event::AccountResumed { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonStopping { .. } => {}
     }
 }
 
-fn write_ending(name: &str, ending: &Ending, advice: Option<&str>) {
+fn write_delivery(event: &Event<'_>) {
+    /// The level is part of the call's static data, so that each needs a call of its own.
+    macro_rules! line {
+        ($level:ident, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
+            let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
+            let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
+            $level!(
+                event = event.name(),
+                delivery.id = id,
+                delivery.endpoint = endpoint,
+                delivery.kind = kind,
+                delivery.attempts = attempts,
+                watch.id = watch.map(display),
+                error.detail = problem.map(Text::as_str),
+                delay_ms = delay.map(ms),
+                $message
+            );
+        }};
+    }
+    match event {
+        Event::DeliverySent(attempted) => line!(info, attempted, None, None, "notification delivered"),
+        Event::DeliveryRetrying { attempted, problem, delay } => {
+            line!(warn, attempted, Some(problem), Some(*delay), "notification failed, retrying");
+        }
+        Event::DeliveryGivenUp { attempted, problem } => {
+            line!(error, attempted, Some(problem), None, "notification given up");
+        }
+        Event::Added { .. }
+        | Event::Resumed { .. }
+        | Event::Polled { .. }
+        | Event::StatusChanged { .. }
+        | Event::Retrying { .. }
+        | Event::Finished(_)
+        | Event::AccountPaused { .. }
+        | Event::AccountResumed { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonStopping { .. } => {}
+    }
+}
+
+fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advice: Option<&str>) {
+    let subject = Subject::of(&ending.watch, named);
     /// The level is part of the call's static data, so that each needs a call of its own.
     macro_rules! line {
         ($level:ident, $message:literal) => {{
@@ -72,6 +214,8 @@ fn write_ending(name: &str, ending: &Ending, advice: Option<&str>) {
             let problem = progress.problem().cloned().unwrap_or_default();
             $level!(
                 event = name,
+                watch.id = subject.watch_id(),
+                account = subject.account(),
                 export.id = %ending.watch.export.export_id,
                 outcome = ending.outcome.as_str(),
                 exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),

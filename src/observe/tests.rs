@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::with_default;
 
 use super::*;
+use crate::event::Asked;
 use crate::export::{Scope, Status};
-use crate::watch::Progress;
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
     let mut observer = Observer::new(clock, surroundings, ProgressLine::new(false), false);
     let id = uuid::Uuid::nil();
     let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
-    let watch = Watch { export, progress: Progress::new(clock.now()) };
+    let watch = Watch::unnamed(export, clock.now());
     let subscriber =
         |page: Page| tracing_subscriber::fmt().with_ansi(false).with_writer(move || page.clone()).finish();
     let advance = |seconds| tokio::time::advance(Duration::from_secs(seconds));
@@ -50,7 +50,12 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
     advance(45).await;
     assert_eq!(observer.tick(), Duration::from_secs(15), "15 s of silence are left");
     let status = Status::new("PENDING").unwrap();
-    let changed = Event::StatusChanged { watch: &watch, from: Some(&status), delay: Duration::from_secs(30) };
+    let changed = Event::StatusChanged {
+        watch: &watch,
+        from: Some(&status),
+        delay: Duration::from_secs(30),
+        asked: Asked::default(),
+    };
     with_default(subscriber(page.clone()), || observer.event(&changed));
     page.take();
     advance(59).await;

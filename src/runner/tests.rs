@@ -1,12 +1,18 @@
 //! Whole timelines, under tokio's paused clock with a scripted poller: never with reqwest, whose timeouts fire
 //! at once there.
 
+mod accounts;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::*;
-use crate::export::{Scope, Status};
-use crate::watch::observation::Report;
+use crate::export::{ExportRef, Scope, Status};
+use crate::store::{MemoryStore, Pass};
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
 
@@ -22,10 +28,10 @@ struct Script {
 }
 
 impl Script {
-    fn new(answers: impl IntoIterator<Item = Scripted>) -> Self {
+    fn new(answers: impl IntoIterator<Item = Scripted>) -> Rc<Self> {
         let clock = Clock::start();
         let answers = RefCell::new(answers.into_iter().collect());
-        Self { clock, start: clock.now(), answers, polled_at: RefCell::default() }
+        Rc::new(Self { clock, start: clock.now(), answers, polled_at: RefCell::default() })
     }
 
     fn elapsed(&self) -> u64 {
@@ -33,7 +39,7 @@ impl Script {
     }
 }
 
-impl Poller for Script {
+impl Poller for Rc<Script> {
     async fn poll(&self, _: &ExportRef) -> Observation {
         self.polled_at.borrow_mut().push(self.elapsed());
         let next = self.answers.borrow_mut().pop_front();
@@ -45,7 +51,8 @@ impl Poller for Script {
 
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    let report = Report { status, created: None, row_count: None, results: None, error: None };
+    let report =
+        Report { status, created: None, row_count: None, results: None, links_expire_at: None, error: None };
     Observation { answer: Answer::Status(report), hint: None }
 }
 
@@ -70,6 +77,8 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         certificate_is_final: true,
+        unauthorized_is_final: true,
+        downtime: Duration::ZERO,
         vocabulary: crate::export::Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -80,36 +89,74 @@ fn exports(count: u128) -> Vec<ExportRef> {
     (0..count).map(|n| ExportRef { scope: Scope::Group, scope_id: id(1), export_id: id(n) }).collect()
 }
 
+/// Owes nothing to anybody.
+struct Alone;
+
+impl Obligations for Alone {
+    fn close(&self, _: &Ending) -> Closing {
+        Closing::default()
+    }
+
+    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
+        Vec::new()
+    }
+
+    fn passed(&self, _: Moment) {}
+}
+
+/// A store that takes its time over each pass.
+#[derive(Clone)]
+struct Slow(MemoryStore, Duration);
+
+impl Store for Slow {
+    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+        let passed = self.0.pass(pass).await;
+        tokio::time::sleep(self.1).await;
+        passed
+    }
+}
+
+/// A runner over a store of `count` exports, as `wait` has it.
+fn runner(
+    script: &Rc<Script>,
+    policy: &Policy,
+    count: u128,
+    concurrency: usize,
+) -> (Runner<MemoryStore, Rc<Script>, Alone>, MemoryStore) {
+    let store = MemoryStore::default();
+    for export in exports(count) {
+        assert!(store.add(export, script.clock.now()).is_some());
+    }
+    let plan = Plan {
+        policy: policy.clone(),
+        concurrency: NonZeroUsize::new(concurrency).unwrap(),
+        refusal: Refusal::EachForItself,
+        beat: None,
+    };
+    let (name, poller) = ("default".into(), Rc::clone(script));
+    let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
+    let runner = Runner::new(store.clone(), vec![account], plan, Alone, script.clock);
+    (runner.with_rng(fastrand::Rng::with_seed(1)), store)
+}
+
 /// Follows `count` exports and returns the names of the events and the endings.
 async fn run(
-    script: &Script,
+    script: &Rc<Script>,
     policy: &Policy,
     count: u128,
     concurrency: usize,
 ) -> (Vec<&'static str>, Vec<Ending>) {
-    let mut store = MemoryStore::default();
-    for export in exports(count) {
-        store.add(export, script.clock.now());
-    }
+    let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
-    let mut runner = Runner {
-        store: &mut store,
-        poller: script,
-        policy,
-        clock: script.clock,
-        concurrency: NonZeroUsize::new(concurrency).unwrap(),
-        rng: fastrand::Rng::with_seed(1),
+    let mut tell = |event: Event<'_>| {
+        names.extend(event.name());
+        if let Event::Finished(ending) = event {
+            endings.push(ending.clone());
+        }
+        ControlFlow::Continue(())
     };
-    runner
-        .run_until_idle(|event| {
-            names.push(event.name());
-            if let Event::Finished(ending) = event {
-                endings.push(ending.clone());
-            }
-            ControlFlow::Continue(())
-        })
-        .await;
-    assert_eq!(store.unfinished().count(), 0);
+    let stopped = runner.run(std::future::pending::<()>(), true, &mut tell).await.unwrap();
+    assert_eq!((stopped, store.unfinished().len()), (Stopped::Idle, 0));
     (names, endings)
 }
 
@@ -214,42 +261,12 @@ async fn many_exports_are_followed_side_by_side_within_the_concurrency() {
 #[tokio::test(start_paused = true)]
 async fn whoever_is_told_may_break_off() {
     let script = Script::new([(0, status("FINISHED"))]);
-    let mut store = MemoryStore::default();
-    for export in exports(3) {
-        store.add(export, script.clock.now());
-    }
-    let policy = policy();
-    let mut runner = Runner {
-        store: &mut store,
-        poller: &script,
-        policy: &policy,
-        clock: script.clock,
-        concurrency: NonZeroUsize::MIN,
-        rng: fastrand::Rng::new(),
-    };
-    runner.run_until_idle(|_| ControlFlow::Break(())).await;
-    assert_eq!(store.unfinished().count(), 2);
+    let (mut runner, store) = runner(&script, &policy(), 3, 1);
+    let stopped =
+        runner.run(std::future::pending::<()>(), true, &mut |_| ControlFlow::Break(())).await.unwrap();
+    assert_eq!(stopped, Stopped::BrokenOff);
+    assert_eq!(store.unfinished().len(), 2);
     assert_eq!(script.polled_at.borrow().len(), 1);
-}
-
-#[test]
-fn an_export_is_watched_once() {
-    let mut store = MemoryStore::default();
-    let now = crate::moment::Moment::from_unix(Duration::ZERO);
-    assert!(store.add(exports(1)[0], now).is_some());
-    assert!(store.add(exports(1)[0], now).is_none());
-    let (id, watch) = store.claim_due(now).unwrap();
-    assert!(
-        store.claim_due(now.plus(Duration::from_secs(3600))).is_none(),
-        "a claimed watch is nobody else's"
-    );
-    assert_eq!(store.next_due(), None);
-    let later = now.plus(Duration::from_secs(5));
-    store.save(id, watch, later);
-    assert_eq!((store.next_due(), store.claim_due(now).is_none()), (Some(later), true));
-    assert_eq!(store.claim_due(later).unwrap().0, id);
-    store.finish(id);
-    assert_eq!(store.unfinished().count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,4 +276,27 @@ async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
     let script = Script::new([(3_600_000, status("FINISHED")), (3_600_001, status("FINISHED"))]);
     let (_, endings) = run(&script, &patient, 2, 64).await;
     assert_eq!((endings.len(), script.polled_at.borrow().len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
+    let steady = Pace::new(Duration::from_millis(500), 1.0, Duration::from_millis(500), 0.0).unwrap();
+    let policy = Policy { pace: steady, ..policy() };
+    let script = Script::new([]);
+    let (_, store) = runner(&script, &policy, 3, 64);
+    let plan = Plan {
+        policy,
+        concurrency: NonZeroUsize::new(64).unwrap(),
+        refusal: Refusal::EachForItself,
+        beat: None,
+    };
+    let (name, poller) = ("default".into(), Rc::clone(&script));
+    let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
+    let slow = Slow(store, Duration::from_millis(7));
+    let mut runner = Runner::new(slow, vec![account], plan, Alone, script.clock);
+    let over = tokio::time::sleep(Duration::from_secs(60));
+    runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
+    // 500 ms, and two passes: that which keeps a poll, and that which claims the next.
+    let polls = script.polled_at.borrow().len();
+    assert!((3 * 115..=3 * 121).contains(&polls), "{polls}");
 }

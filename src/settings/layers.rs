@@ -2,11 +2,16 @@
 //!
 //! Plain comments, not documentation, stand on the structs: clap would take them for the program's description.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
+use super::daemon::sections::{AccountSection, NotifySection, WatchSection};
+use super::daemon::values::{Name, StoreUrl};
 use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, StatusLimit, Version};
 use crate::export::Status;
 use crate::snyk::region::Api;
@@ -48,6 +53,10 @@ layer! {
         #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         allow_http: bool,
+        #[arg(skip)]
+        requests_per_minute: NonZeroU32,
+        #[arg(skip)]
+        accounts: BTreeMap<Name, AccountSection>,
     }
 }
 
@@ -103,7 +112,7 @@ layer! {
         #[arg(long, value_name = "STATUS=DURATION", value_delimiter = ',')]
         max_in_progress: Vec<StatusLimit>,
         #[arg(skip)]
-        concurrency: std::num::NonZeroUsize,
+        concurrency: NonZeroUsize,
     }
 }
 
@@ -134,7 +143,25 @@ layer! {
     }
 }
 
-// What a settings file may hold.
+layer! {
+    StoreLayer {
+        #[arg(skip)]
+        url: StoreUrl,
+        #[arg(skip)]
+        keep_ended: Pause,
+    }
+}
+
+layer! {
+    ServerLayer {
+        #[arg(skip)]
+        listen: SocketAddr,
+        #[arg(skip)]
+        token_file: PathBuf,
+    }
+}
+
+// What a settings file may hold. Commands that wait pass over what is the daemon's.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct File {
@@ -145,6 +172,10 @@ pub(crate) struct File {
     pub(crate) wait: LimitsLayer,
     pub(crate) statuses: StatusesLayer,
     pub(crate) log: LogLayer,
+    pub(crate) store: StoreLayer,
+    pub(crate) server: ServerLayer,
+    pub(crate) watch: Vec<WatchSection>,
+    pub(crate) notify: Vec<NotifySection>,
 }
 
 // The sections that have flags, as one command line or one environment gives them.

@@ -5,10 +5,19 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use toml::de::DeTable;
+use toml::de::{DeArray, DeTable};
 
 use super::environment::Environment;
 use super::variable;
+
+/// A step on the way to a value in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'a> {
+    /// Into a table.
+    Key(&'a str),
+    /// Into an array.
+    Index(usize),
+}
 
 /// The flags that were given, the variables that are set, and the file.
 #[derive(Debug)]
@@ -32,19 +41,42 @@ impl Places {
 
     /// The place in the file, or the defaults, for a key that has neither flag nor variable.
     pub(super) fn in_file(&self, sections: &[&str], key: &str) -> String {
-        let line = sections.iter().find_map(|section| self.line(section, key));
+        let line = sections.iter().find_map(|section| self.line(&[Step::Key(section), Step::Key(key)]));
         match self.file.as_ref().zip(line) {
             Some(((path, _), line)) => format!("{} line {line}, {key}", path.display()),
             None => "the defaults".to_owned(),
         }
     }
 
-    fn line(&self, section: &str, key: &str) -> Option<usize> {
+    /// The place of what stands at the end of `steps`, or else of the last thing on the way to it.
+    pub(super) fn of_entry(&self, steps: &[Step<'_>], name: &str) -> String {
+        let line = (1..=steps.len()).rev().find_map(|taken| self.line(steps.get(..taken)?));
+        match self.file.as_ref().zip(line) {
+            Some(((path, _), line)) => format!("{} line {line}, {name}", path.display()),
+            None => name.to_owned(),
+        }
+    }
+
+    fn line(&self, steps: &[Step<'_>]) -> Option<usize> {
         let (_, text) = self.file.as_ref()?;
-        let table = DeTable::parse(text).ok()?;
-        let (_, section) = table.get_ref().iter().find(|(name, _)| name.get_ref() == section)?;
-        let (name, _) = section.get_ref().as_table()?.iter().find(|(name, _)| name.get_ref() == key)?;
-        Some(1 + text.get(..name.span().start)?.matches('\n').count())
+        let root = DeTable::parse(text).ok()?;
+        let (mut table, mut array, mut start) = (Some(root.get_ref()), None, 0);
+        for step in steps {
+            let value = match step {
+                Step::Key(key) => {
+                    let (name, value) = table?.iter().find(|(name, _)| name.get_ref() == key)?;
+                    start = name.span().start;
+                    value
+                }
+                Step::Index(index) => {
+                    let value = array.and_then(|array: &DeArray<'_>| array.get(*index))?;
+                    start = value.span().start;
+                    value
+                }
+            };
+            (table, array) = (value.get_ref().as_table(), value.get_ref().as_array());
+        }
+        Some(1 + text.get(..start)?.matches('\n').count())
     }
 }
 

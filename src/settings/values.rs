@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use uuid::Uuid;
 
-use crate::export::Status;
+use crate::export::{Status, parse_id};
 use crate::snyk::region::Api;
 
 /// A duration as humantime writes it; `0` needs no unit.
@@ -60,6 +61,19 @@ impl FromStr for StatusLimit {
             return Err(error());
         }
         Ok(Self { status: status.parse().map_err(|_| error())?, limit })
+    }
+}
+
+/// An id as Snyk writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id(pub(crate) Uuid);
+
+impl FromStr for Id {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = || "expected a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b".to_owned();
+        parse_id(text.trim()).map(Self).ok_or_else(expected)
     }
 }
 
@@ -128,6 +142,8 @@ macro_rules! deserialize_from_text {
     )*};
 }
 
+pub(super) use deserialize_from_text;
+
 deserialize_from_text! {
     HumanDuration: "a duration in quotes, such as \"500ms\", \"90s\", \"5m\" or \"1h 30m\"",
     Pause: "a duration in quotes of more than 0, such as \"500ms\" or \"30s\"",
@@ -136,6 +152,7 @@ deserialize_from_text! {
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
     LogFormat: "\"auto\", \"text\" or \"json\"",
     Color: "\"auto\", \"always\" or \"never\"",
+    Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
 

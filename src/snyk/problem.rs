@@ -4,14 +4,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::wire::{string, text};
+use crate::http;
 use crate::text::Text;
 use crate::watch::observation::Problem;
 
 /// The code that Snyk gives while it is in maintenance.
 const MAINTENANCE: &str = "SNYK-0099";
-
-/// How much of a body that is no JSON is shown, in characters.
-const EXCERPT_CHARS: usize = 200;
 
 /// A JSON:API error document, one of its errors, or a flat object: the shapes share their members.
 #[derive(Default, Deserialize)]
@@ -48,7 +46,7 @@ struct Source<'a> {
 /// is a problem too.
 #[must_use]
 pub fn problem(http_status: u16, body: &[u8]) -> Problem {
-    let parsed = parse(body).unwrap_or_else(|| Problem { detail: excerpt(body), ..Problem::default() });
+    let parsed = parse(body).unwrap_or_else(|| Problem { detail: http::excerpt(body), ..Problem::default() });
     let reason = reqwest::StatusCode::from_u16(http_status).ok().and_then(|status| status.canonical_reason());
     let title = parsed.title.or_else(|| reason.map(Text::new));
     let maintenance = parsed.code.as_ref().is_some_and(|code| code.as_str() == MAINTENANCE);
@@ -82,20 +80,6 @@ fn parse(body: &[u8]) -> Option<Problem> {
         ..Problem::default()
     };
     (problem != Problem::default()).then_some(problem)
-}
-
-/// The beginning of a body that is no JSON; of an HTML page its title.
-pub(super) fn excerpt(body: &[u8]) -> Option<Text> {
-    let body = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
-    let lower = body.to_ascii_lowercase();
-    if lower.contains("<html") || lower.contains("<!doctype html") {
-        let title = lower.find("<title>").and_then(|start| body.get(start + 7..)?.split('<').next());
-        let title = title.and_then(Text::non_empty);
-        return Some(
-            title.map_or(Text::new("an HTML page"), |title| Text::new(&format!("an HTML page, “{title}”"))),
-        );
-    }
-    Text::non_empty(&Text::new(&body).as_str().chars().take(EXCERPT_CHARS).collect::<String>())
 }
 
 #[cfg(test)]
@@ -151,7 +135,7 @@ mod tests {
             "Not Found",
             Some("[2J ::set-output name=a::b"),
         );
-        assert_eq!(problem(500, &b"x".repeat(100_000)).detail.unwrap().as_str().len(), EXCERPT_CHARS);
+        assert_eq!(problem(500, &b"x".repeat(100_000)).detail.unwrap().as_str().len(), http::EXCERPT_CHARS);
     }
 
     proptest::proptest! {

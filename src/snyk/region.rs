@@ -1,12 +1,12 @@
 //! Where the API is: regions by name, and whatever people have in `SNYK_API`.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::export::{ExportRef, ScopeRef};
+use crate::http;
 use crate::text::Text;
 
 /// Snyk's regions: the name that `--api` takes, Snyk's own name, the host of the API.
@@ -42,12 +42,12 @@ impl Api {
     /// Whether requests stay on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        match self.0.host() {
-            Some(Host::Domain(domain)) => domain == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
-            None => false,
-        }
+        http::is_loopback(&self.0)
+    }
+
+    /// The base as a URL.
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
     }
 
     /// Whether requests are encrypted.

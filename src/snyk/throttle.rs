@@ -1,9 +1,10 @@
 //! How long a server asks us to stay away.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue};
 
+use crate::http::{self, seconds};
 use crate::moment::Moment;
 
 /// Seconds from here on are no duration but a date, counted from the Unix epoch.
@@ -15,19 +16,10 @@ const EPOCH_SECONDS_FROM: u64 = 1_000_000_000;
 /// in Snyk's clients) is sent on good answers too and counts only where the limit is reached.
 #[must_use]
 pub fn hint(http_status: u16, headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let retry_after = headers.get_all(RETRY_AFTER).iter().filter_map(|value| retry_after(value, now)).max();
+    let retry_after = http::retry_after(headers, now);
     let exhausted = headers.get("x-ratelimit-remaining").and_then(seconds) == Some(0);
     let reset = (http_status == 429 || exhausted).then(|| headers.get("x-ratelimit-reset")).flatten();
     retry_after.max(reset.and_then(|value| rate_limit_reset(value, now)))
-}
-
-fn retry_after(value: &HeaderValue, now: Moment) -> Option<Duration> {
-    if let Some(seconds) = seconds(value) {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
-    let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(Moment::from_unix(date).since(now))
 }
 
 fn rate_limit_reset(value: &HeaderValue, now: Moment) -> Option<Duration> {
@@ -36,14 +28,10 @@ fn rate_limit_reset(value: &HeaderValue, now: Moment) -> Option<Duration> {
     Some(if is_date { Moment::from_unix(seconds).since(now) } else { seconds })
 }
 
-/// Digits only: a sign, a fraction or an exponent is not what the header may hold.
-fn seconds(value: &HeaderValue) -> Option<u64> {
-    let text = value.to_str().ok()?.trim();
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
+    use reqwest::header::RETRY_AFTER;
+
     use super::*;
 
     /// 2024-11-25T10:13:42Z

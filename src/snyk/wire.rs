@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
 
+use super::expiry;
 use crate::export::{Status, parse_id};
+use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::observation::{Part, Report};
@@ -75,11 +77,14 @@ pub fn report(body: &[u8], links: Links) -> Option<Report> {
     }
     let Document { data: Data { attributes } } = serde_json::from_slice(body).ok()?;
     let status = Status::new(&string(attributes.status)?)?;
+    let listed = attributes.results.and_then(|results| parts(results, links));
+    let links_expire_at = listed.iter().flatten().filter_map(|listed| listed.expires_at).min();
     Some(Report {
         status,
         created: attributes.created.and_then(string).and_then(|created| utc(&created)),
         row_count: attributes.row_count.and_then(number),
-        results: attributes.results.and_then(|results| parts(results, links)),
+        results: listed.map(|listed| listed.into_iter().map(|listed| listed.part).collect()),
+        links_expire_at,
         error: attributes.error.and_then(text),
     })
 }
@@ -147,12 +152,19 @@ fn utc(created: &str) -> Option<String> {
     (timestamp >= Timestamp::UNIX_EPOCH).then(|| format!("{timestamp:.3}"))
 }
 
+/// A part as it is listed.
+struct Listed {
+    part: Part,
+    /// When the link to it stops working, whether or not the link is kept.
+    expires_at: Option<Moment>,
+}
+
 /// The parts in a list of objects or of bare links.
-fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
+fn parts(raw: &RawValue, links: Links) -> Option<Vec<Listed>> {
     struct Parts(Links);
 
     impl<'de> Visitor<'de> for Parts {
-        type Value = Option<Vec<Part>>;
+        type Value = Option<Vec<Listed>>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a list")
@@ -174,21 +186,23 @@ fn parts(raw: &RawValue, links: Links) -> Option<Vec<Part>> {
     serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts(links)).ok().flatten()
 }
 
-fn part(raw: &RawValue, links: Links) -> Part {
+fn part(raw: &RawValue, links: Links) -> Listed {
     // What is no link is not kept, and what is one is written as links are: a server's text cannot begin a line.
-    let link = |url: String| {
-        let url = Some(url).filter(|_| links == Links::Keep).and_then(|url| Url::parse(&url).ok());
-        url.filter(|url| matches!(url.scheme(), "https" | "http")).map(Secret::new)
+    let link = |url: String| Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+    let (url, raw) = match string(raw) {
+        Some(url) => (link(url), None),
+        None => {
+            let raw: Option<RawPart<'_>> = serde_json::from_str(raw.get()).ok();
+            (raw.as_ref().and_then(|part| part.url).and_then(string).and_then(link), raw)
+        }
     };
-    if let Some(url) = string(raw) {
-        return Part { url: link(url), file_size: None, row_count: None };
-    }
-    let raw: Option<RawPart<'_>> = serde_json::from_str(raw.get()).ok();
-    Part {
-        url: raw.as_ref().and_then(|part| part.url).and_then(string).and_then(link),
+    let expires_at = url.as_ref().and_then(expiry::of);
+    let part = Part {
+        url: url.filter(|_| links == Links::Keep).map(Secret::new),
         file_size: raw.as_ref().and_then(|part| part.file_size).and_then(number),
         row_count: raw.as_ref().and_then(|part| part.row_count).and_then(number),
-    }
+    };
+    Listed { part, expires_at }
 }
 
 #[cfg(test)]
@@ -282,6 +296,28 @@ mod tests {
         assert!(urls[2].as_ref().unwrap().chars().all(|char| char.is_ascii_graphic()), "{urls:?}");
         let without = super::report(body.as_bytes(), Links::Drop).unwrap().results.unwrap();
         assert!(without.iter().all(|part| part.url.is_none()) && without[0].file_size == Some(1328));
+    }
+
+    #[test]
+    fn knows_when_the_first_link_stops_working_even_without_the_links() {
+        let link = |seconds| {
+            format!("\"https://b.example/x?X-Goog-Date=20260212T200947Z&X-Goog-Expires={seconds}\"")
+        };
+        let expiry = |results: &str| {
+            let body = format!(r#"{{"data":{{"attributes":{{"status":"FINISHED","results":{results}}}}}}}"#);
+            [Links::Keep, Links::Drop]
+                .map(|links| report(body.as_bytes(), links).unwrap().links_expire_at.map(|at| at.to_string()))
+        };
+        let at = |text: &str| [Some(text.to_owned()), Some(text.to_owned())];
+        let part = format!("{{\"url\":{},\"row_count\":3}}", link(60));
+        assert_eq!(expiry(&format!("[{part}]")), at("2026-02-12T20:10:47.000Z"));
+        let several = format!("[{}, {part}, \"https://b.example/unsigned\", 7]", link(3600));
+        assert_eq!(expiry(&several), at("2026-02-12T20:10:47.000Z"));
+        for none in
+            ["[]", "null", "[\"https://b.example/unsigned\"]", "[7]", "[\"ftp://b/x?Expires=1770930587\"]"]
+        {
+            assert_eq!(expiry(none), [None, None], "{none}");
+        }
     }
 
     #[test]

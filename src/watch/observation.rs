@@ -1,11 +1,13 @@
 //! What one poll saw.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::export::{ExportRef, Status};
+use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::text::Text;
 
@@ -13,6 +15,12 @@ use crate::text::Text;
 pub trait Poller {
     /// Asks once.
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+}
+
+impl<P: Poller> Poller for Arc<P> {
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
+        P::poll(self, export)
+    }
 }
 
 /// What one poll saw.
@@ -44,6 +52,8 @@ pub struct Report {
     pub row_count: Option<u64>,
     /// The parts of the result, where the document lists them.
     pub results: Option<Vec<Part>>,
+    /// When the first of the signed links to the parts stops working, as far as they say.
+    pub links_expire_at: Option<Moment>,
     /// What a failed export says of its failure.
     pub error: Option<Text>,
 }

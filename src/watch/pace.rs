@@ -75,7 +75,8 @@ impl Pace {
     /// The delay at `position`, jitter included; `position` moves on by one step.
     pub fn next(&self, position: &mut Position, rng: &mut fastrand::Rng) -> Duration {
         let mut curve = ExponentialBackoff {
-            current_interval: position.unwrap_or(self.initial),
+            // A position of another pace, which the user had in mind before, is brought within this one.
+            current_interval: position.unwrap_or(self.initial).clamp(self.initial, self.max),
             initial_interval: self.initial,
             randomization_factor: 0.0,
             multiplier: self.multiplier,
@@ -93,7 +94,7 @@ impl Pace {
 }
 
 /// `delay` with up to `share` of it added.
-pub(super) fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
+pub(crate) fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
     let longer = delay.as_secs_f64() * (1.0 + share * rng.f64());
     Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX).max(delay)
 }

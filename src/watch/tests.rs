@@ -21,6 +21,8 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         certificate_is_final: true,
+        unauthorized_is_final: true,
+        downtime: Duration::ZERO,
         vocabulary: Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -32,7 +34,14 @@ fn saw(answer: Answer) -> Observation {
 
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    saw(Answer::Status(Report { status, created: None, row_count: None, results: None, error: None }))
+    saw(Answer::Status(Report {
+        status,
+        created: None,
+        row_count: None,
+        results: None,
+        links_expire_at: None,
+        error: None,
+    }))
 }
 
 /// An answer with an HTTP status and no status word.
@@ -97,6 +106,40 @@ fn follows_an_export_to_its_end() {
         assert_eq!(progress.polls(), 3);
         assert_eq!(progress.late_at_most(START.plus(Duration::from_secs(20))), Some(Duration::from_secs(10)));
     }
+}
+
+#[test]
+fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
+    let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
+    let policy =
+        Policy { unauthorized_is_final: false, max_wait: limits.0, max_outage: limits.1, ..policy() };
+    let rows = [
+        (0, http(401), after(1)),
+        (1, http(401), after(2)),
+        (50, http(401), after(4)),
+        (100, http(401), end(Outcome::TimedOut)),
+    ];
+    check(&policy, &rows);
+}
+
+#[test]
+fn the_time_in_which_nobody_could_ask_makes_no_outage() {
+    let seconds = Duration::from_secs;
+    let policy = Policy { max_outage: Some(seconds(60)), ..policy() };
+    let mut progress = check(&policy, &[(0, status("PENDING"), after(10)), (10, http(503), after(1))]);
+    let mut record = |at, down| {
+        let policy = Policy { downtime: seconds(down), ..policy.clone() };
+        progress.record(&http(503), &policy, START.plus(seconds(at)), &mut fastrand::Rng::with_seed(1))
+    };
+    assert_eq!(record(1000, 950), after(2), "50 s of outage in 1000 s");
+    assert_eq!(record(1011, 950), end(Outcome::Unavailable));
+}
+
+#[test]
+fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
+    let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
+    assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
+    assert!(Progress::from_kept("").is_err() && Progress::from_kept("{}").is_err());
 }
 
 #[test]
@@ -418,6 +461,34 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
+    /// A watch that is kept and read again after each poll goes on as one that never was.
+    #[test]
+    fn a_watch_that_was_kept_goes_on_where_it_was(
+        policy in any_policy(),
+        observations in prop::collection::vec((any_observation(), 0_u64..2000), 1..60),
+        seed: u64,
+    ) {
+        let mut rngs = [seed, seed].map(fastrand::Rng::with_seed);
+        let (mut whole, mut kept) = (Progress::new(START), Progress::new(START));
+        let mut now = START;
+        for (observation, took) in &observations {
+            let limits = [whole.begin_poll(&policy, now), kept.begin_poll(&policy, now)];
+            prop_assert_eq!(limits[0], limits[1]);
+            now = now.plus(Duration::from_millis(*took));
+            let [first, second] = &mut rngs;
+            let decision = whole.record(observation, &policy, now, first);
+            prop_assert_eq!(decision, kept.record(observation, &policy, now, second));
+            let text = kept.to_kept();
+            kept = Progress::from_kept(&text).unwrap();
+            prop_assert_eq!(kept.to_kept(), text);
+            prop_assert_eq!(whole.timeline(), kept.timeline());
+            prop_assert_eq!(whole.problem(), kept.problem());
+            let Decision::PollAfter(delay) = decision else { return Ok(()) };
+            // A store keeps whole milliseconds.
+            now = Moment::from_unix_ms(now.plus(delay).unix_ms());
+        }
+    }
+
     /// Whatever a server answers: a delay respects every floor and limit, and every watch with a deadline ends.
     #[test]
     fn the_rules_hold_for_any_answers(

@@ -1,14 +1,18 @@
 //! What the documents say, compared with what the code does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::sync::Arc;
 
 use snyk_export::event::Event;
 use snyk_export::exit::ExitCode;
+use snyk_export::observe::Metrics;
 use snyk_export::watch::outcome::{Outcome, Signal};
 
 const README: &str = include_str!("../../README.md");
 const LOGGING: &str = include_str!("../../docs/LOGGING.md");
+const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
+const ALERTS: &str = include_str!("../../config/alerts.yaml");
 
 #[test]
 fn the_readme_lists_every_outcome_with_its_exit_code() {
@@ -41,10 +45,48 @@ fn the_help_lists_the_same_exit_codes() {
 
 #[test]
 fn the_logging_page_lists_every_event() {
-    let listed: Vec<String> =
-        rows(LOGGING, "## Events").into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
-    let in_code: BTreeSet<&str> = Event::NAMES.into_iter().collect();
-    assert_eq!(listed.iter().map(String::as_str).collect::<BTreeSet<_>>(), in_code);
+    assert_eq!(first_cells(LOGGING, "## Events"), Event::NAMES.map(str::to_owned).into());
+}
+
+#[test]
+fn the_operations_guide_lists_every_event_and_every_metric() {
+    assert_eq!(first_cells(OPERATIONS, "## Events"), Event::NAMES.map(str::to_owned).into());
+    assert_eq!(first_cells(OPERATIONS, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
+}
+
+#[test]
+fn the_operations_guide_gives_metrics_the_types_that_they_have() {
+    let rendered = Metrics::new().render();
+    let types = rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let types: BTreeMap<&str, &str> = types.collect();
+    for row in rows(OPERATIONS, "## Metrics") {
+        let name = row[0].trim_matches('`');
+        // One without an account yet has no series, and so is not shown.
+        assert!(types.get(name).is_none_or(|kind| *kind == row[1]), "{name} is no {}", row[1]);
+    }
+}
+
+#[test]
+fn alerts_look_at_what_there_is() {
+    let metrics = Metrics::new();
+    metrics.set_accounts(&[Arc::from("acme")].into());
+    let rendered = metrics.render();
+    let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
+    for page in [OPERATIONS, ALERTS] {
+        for (at, _) in page.match_indices("snyk_export_") {
+            let name: String = page[at..].chars().take_while(|char| is_part(*char)).collect();
+            let base = name.strip_suffix("_bucket").unwrap_or(&name);
+            assert!(Metrics::NAMES.contains(&base), "{name}");
+            let Some(rest) = page[at + name.len()..].strip_prefix('{') else { continue };
+            let (label, rest) = rest.split_once('=').expect("a label");
+            let values = rest.trim_start_matches(['~', '"']).split('"').next().expect("values");
+            for value in values.split('|') {
+                let label = format!("{label}=\"{value}\"");
+                let has = |line: &str| line.starts_with(&format!("{base}{{")) && line.contains(&label);
+                assert!(rendered.lines().any(has), "{name} with {label}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -67,7 +109,8 @@ fn the_set_up_is_two_commands() {
 
 #[test]
 fn every_flag_in_the_readme_exists() {
-    let help = output(&["wait", "--help"]) + &output(&["simulate", "--help"]);
+    let commands = ["wait", "watch", "healthcheck", "simulate"];
+    let help: String = commands.map(|command| output(&[command, "--help"])).concat();
     let cargo = ["--path", "--profile"];
     // Of other programs' lines we know nothing.
     let ours: String = README
@@ -85,7 +128,8 @@ fn every_flag_in_the_readme_exists() {
 
 #[test]
 fn every_relative_link_leads_somewhere() {
-    for (page, folder) in [(README, "."), (LOGGING, "docs"), (include_str!("../../CONTRIBUTING.md"), ".")] {
+    let contributing = include_str!("../../CONTRIBUTING.md");
+    for (page, folder) in [(README, "."), (LOGGING, "docs"), (OPERATIONS, "docs"), (contributing, ".")] {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             if link.is_empty() || link.contains("://") {
                 continue;
@@ -99,6 +143,11 @@ fn every_relative_link_leads_somewhere() {
 fn output(args: &[&str]) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_snyk-export")).args(args).output().expect("a run");
     String::from_utf8(run.stdout).expect("text")
+}
+
+/// What stands in the first column of the first table below a heading.
+fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
+    rows(page, heading).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
 }
 
 /// The cells of the first table below a heading, without its head.

@@ -2,19 +2,27 @@
 //!
 //! Nothing here sleeps in order to wait: what is waited for is a condition, and each wait has a bound.
 
+mod answer;
+mod namespace;
 mod program;
+mod receiver;
 mod run;
 mod watched;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use snyk_export::simulator::{Exchange, Scenario, Simulator};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
+pub(crate) use answer::Answer;
+pub(crate) use namespace::{as_pid_one, can_be_pid_one, pid_one};
 pub(crate) use program::Program;
+pub(crate) use receiver::{Notice, Receiver};
 pub(crate) use run::{Run, Spawned, signal};
-pub(crate) use watched::Watched;
+pub(crate) use watched::{PATIENCE, Watched, until};
 
 pub(crate) const GROUP: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const EXPORT_ID: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
@@ -63,6 +71,8 @@ impl Lab {
         hear: impl Fn(&Exchange) + Send + Sync + 'static,
     ) -> Lab {
         let scenario = Scenario::from_toml(scenario).unwrap_or_else(|error| panic!("{error}"));
+        // Whoever was there before may live on for a moment in a program that is being started.
+        until(|| is_free(address).is_ok());
         let runtime = runtime();
         let exchanges: Watched<Vec<Exchange>> = Watched::default();
         let log = {
@@ -87,7 +97,13 @@ impl Lab {
     /// Waits until so many requests have come in.
     #[track_caller]
     pub(crate) fn until_asked(&self, times: usize) -> Vec<Exchange> {
-        self.exchanges.until(|exchanges| exchanges.len() >= times)
+        self.until_heard(|exchanges| exchanges.len() >= times)
+    }
+
+    /// Waits until the requests that have come in are as wanted.
+    #[track_caller]
+    pub(crate) fn until_heard(&self, wanted: impl Fn(&[Exchange]) -> bool) -> Vec<Exchange> {
+        self.exchanges.until(|exchanges| wanted(exchanges))
     }
 
     /// How many requests there were.
@@ -120,7 +136,21 @@ impl Lab {
 
 /// An address that nobody listens on: tests listen elsewhere, and no client calls from there.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.88.0.1:0").unwrap().local_addr().unwrap()
+    free_port(Ipv4Addr::new(127, 88, 0, 1)).unwrap()
+}
+
+/// An address with a port that nobody listens on. It is never listened on here either: a program that is started at this
+/// moment by another test would keep it.
+pub(crate) fn free_port(ip: Ipv4Addr) -> io::Result<SocketAddr> {
+    is_free((ip, 0).into())
+}
+
+/// The address, with a port, if nobody listens there.
+fn is_free(address: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.local_addr()
 }
 
 /// A runtime that works in the background.

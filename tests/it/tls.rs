@@ -2,7 +2,12 @@
 
 mod server;
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched};
+use reqwest::Certificate;
+use snyk_export::http::Roots;
+use snyk_export::moment::Moment;
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
+
+use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched, runtime};
 use server::{Authority, Proxy, Server};
 
 const HINT: &str =
@@ -162,4 +167,20 @@ fn through(proxy: &Proxy, name: &str, url: &str, authority: &Authority) -> Run {
     let program = wait(url).env(name, &proxy.url);
     let file = program.file("ca.pem", &authority.pem).display().to_string();
     program.args("--ca-cert").arg(&file).run()
+}
+
+#[test]
+fn notifications_trust_as_polls_do() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    let attempt = |added: Vec<Certificate>| {
+        let kind = EndpointKind::Webhook { url: server.url.parse().unwrap(), secret: None };
+        let endpoint = Endpoint::new("x".to_owned(), None, kind, &Roots { added, chosen: false }).unwrap();
+        runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)))
+    };
+    let Attempt::Failed { problem, .. } = attempt(Vec::new()) else { panic!("it trusts anybody") };
+    assert!(problem.as_str().starts_with("the server's certificate is not trusted: "), "{problem}");
+    assert_eq!(server.requests.get(), [""; 0]);
+    assert_eq!(attempt(vec![Certificate::from_pem(authority.pem.as_bytes()).unwrap()]), Attempt::Sent);
+    assert_eq!(server.requests.get()[0], "POST / HTTP/1.1");
 }

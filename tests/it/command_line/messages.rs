@@ -51,7 +51,7 @@ fn what_is_wrong_with_the_settings_is_said_word_for_word() {
     );
     refused(
         |lab| one(lab).env("SNYK_API", "http://api.snyk.test"),
-        "http://api.snyk.test is plain http and not on this machine: use https, or --allow-http if nobody else \
+        "SNYK_API: http://api.snyk.test is plain http and not on this machine: use https, or --allow-http if nobody else \
          can listen",
     );
     refused(

@@ -65,6 +65,31 @@ impl Spawned {
         })
     }
 
+    /// Waits until so many lines of a log in JSON are as wanted, and gives these.
+    #[track_caller]
+    pub(crate) fn until_logged(&self, times: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let logged = |stderr: &String| -> Vec<Value> {
+            let lines = stderr.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            lines.filter_map(|line| serde_json::from_str(line).ok()).filter(|line| wanted(line)).collect()
+        };
+        match self.stderr.try_until(|stderr| logged(stderr).len() >= times) {
+            Some(stderr) => logged(&stderr),
+            None => panic!("it was waited for {times} such lines in vain:\n{}", self.stderr.get()),
+        }
+    }
+
+    /// Waits until it has told of an event for so many times.
+    #[track_caller]
+    pub(crate) fn until_told(&self, event: &str, times: usize) -> Vec<Value> {
+        self.until_logged(times, |line| line["event"] == event)
+    }
+
+    /// Waits until it has said something for so many times that is no event.
+    #[track_caller]
+    pub(crate) fn until_said(&self, message: &str, times: usize) -> Vec<Value> {
+        self.until_logged(times, |line| line["message"] == message)
+    }
+
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
         signal(name, self.id);
@@ -169,6 +194,12 @@ impl Run {
         let lines: Vec<Value> = self.stderr.lines().map(|line| self.json(line)).collect();
         assert!(lines.iter().all(Value::is_object), "{self}");
         lines
+    }
+
+    /// The names of the events in a log in JSON.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.logs().iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect()
     }
 
     /// The document with `*` in the place of what differs from run to run, after a look at its form.

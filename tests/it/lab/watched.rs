@@ -40,3 +40,17 @@ impl<T: Clone> Watched<T> {
         self.try_until(wanted).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain"))
     }
 }
+
+/// Waits for something that nobody tells us of, and so has to be looked at now and then.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    const EVERY: Duration = Duration::from_millis(20);
+    let looks = PATIENCE.as_millis() / EVERY.as_millis();
+    let so = (0..looks).any(|_| {
+        is_so() || {
+            std::thread::park_timeout(EVERY);
+            false
+        }
+    });
+    assert!(so, "waited {PATIENCE:?} in vain");
+}

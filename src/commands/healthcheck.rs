@@ -1,0 +1,86 @@
+//! `healthcheck`: asks the daemon how it is, for containers without a shell.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use url::Url;
+
+use super::{CommandError, Session, aside};
+use crate::exit::ExitCode;
+use crate::http::{self, Broken, Roots};
+use crate::settings::daemon::listen_address;
+use crate::text::Text;
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
+    let file = session.settings_file.clone();
+    let listen = aside(&mut session.signals, move || listen_address(file.as_deref())).await??;
+    let url = format!("http://{}/healthz", reachable(listen));
+    let url = Url::parse(&url).map_err(|error| CommandError::Unwell(format!("{url}: {error}")))?;
+    let asking = session.signals.unless_interrupted(tokio::time::timeout(PATIENCE, ask(&url)));
+    let asked = asking.await.map_err(CommandError::Interrupted)?;
+    let why = match asked {
+        Ok(Ok(())) => {
+            session.console.success(&format!("the daemon is well: {url} answered 200"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(Err(why)) => why,
+        Err(_) => format!("no answer within {}", humantime::format_duration(PATIENCE)),
+    };
+    Err(CommandError::Unwell(format!("{url}: {why}")))
+}
+
+/// Where a server that listens at `address` can be reached from this machine: one that listens everywhere listens on
+/// loopback too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Asks once; gives what is wrong.
+async fn ask(url: &Url) -> Result<(), String> {
+    // Its own machine or container is not behind a proxy.
+    let client = http::client(url, &Roots::default(), |builder| builder.no_proxy());
+    let client = client.map_err(|error| error.to_string())?;
+    let response = client.get(url.clone()).send().await.map_err(|error| {
+        let Broken { title, detail, .. } = http::broken(&error);
+        format!("{title}: {detail}")
+    })?;
+    let status = response.status().as_u16();
+    if status == 200 {
+        return Ok(());
+    }
+    let body = http::read_error_body(response).await;
+    Err(format!("it answered {status}: {}", detail(&body)))
+}
+
+/// What the daemon says of its trouble; what somebody else says who is there in its place.
+fn detail(body: &[u8]) -> Text {
+    let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let detail = document["errors"][0]["detail"].as_str();
+    detail.map_or_else(|| Text::new(&String::from_utf8_lossy(body)), Text::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_asked_on_loopback() {
+        let rows = [
+            ("127.0.0.1:8686", "127.0.0.1:8686"),
+            ("0.0.0.0:8686", "127.0.0.1:8686"),
+            ("[::]:80", "[::1]:80"),
+            ("192.0.2.7:8686", "192.0.2.7:8686"),
+        ];
+        for (listen, asked) in rows {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the daemon makes of what happens: log lines, metrics, its own health, the notifications that are owed.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::document::Document;
+use crate::event::{Ending, Event};
+use crate::exit::ExitCode;
+use crate::health::Health;
+use crate::moment::Moment;
+use crate::notify::{Endpoint, delivery_id, event};
+use crate::observe::{Journal, Metrics};
+use crate::runner::{Closing, Obligations};
+use crate::store::NewDelivery;
+use crate::watch::observation::Problem;
+use crate::watch::outcome::Outcome;
+
+/// Hears of everything.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Rings when something is owed.
+    pub(super) owing: Arc<Notify>,
+    /// Rings when something is no longer owed.
+    pub(super) settled: Arc<Notify>,
+    pub(super) journal: Journal,
+    clock: Clock,
+    /// The code of the gravest end so far.
+    deciding: Mutex<Option<ExitCode>>,
+}
+
+impl Ledger {
+    pub(super) fn new(journal: Journal, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self {
+            health: Arc::default(),
+            metrics,
+            owing: Arc::default(),
+            settled: Arc::default(),
+            journal,
+            clock,
+            deciding: Mutex::default(),
+        }
+    }
+
+    /// Tells of an event.
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        self.journal.event(event);
+        self.metrics.event(event);
+        match event {
+            Event::Finished(ending) => {
+                let mut deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+                let codes = deciding.take().into_iter().chain(ExitCode::of(ending.outcome));
+                *deciding = Some(ExitCode::deciding(codes));
+                self.owing.notify_waiters();
+            }
+            Event::AccountPaused { account, .. } => {
+                self.health.refuse(&Arc::from(*account), self.clock.now());
+                self.owing.notify_waiters();
+            }
+            Event::AccountResumed { account, .. } => self.health.accept(account),
+            Event::DeliverySent(_) | Event::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
+            Event::Added { .. }
+            | Event::Resumed { .. }
+            | Event::Polled { .. }
+            | Event::StatusChanged { .. }
+            | Event::Retrying { .. }
+            | Event::DeliveryRetrying { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopping { .. } => {}
+        }
+    }
+
+    pub(super) fn hear(&self, event: &Event<'_>) -> ControlFlow<()> {
+        self.tell(event);
+        ControlFlow::Continue(())
+    }
+
+    /// The code of the gravest end so far.
+    pub(super) fn deciding(&self) -> ExitCode {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(ExitCode::SUCCESS)
+    }
+}
+
+/// Whom ends are told to.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoints {
+    pub(super) all: Vec<Arc<Endpoint>>,
+    health: Arc<Health>,
+}
+
+impl Endpoints {
+    pub(super) fn new(all: Vec<Endpoint>, ledger: &Ledger) -> Self {
+        Self { all: all.into_iter().map(Arc::new).collect(), health: Arc::clone(&ledger.health) }
+    }
+
+    /// Whether the settings name an endpoint so.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.all.iter().any(|endpoint| endpoint.name() == name)
+    }
+}
+
+impl Obligations for Endpoints {
+    fn close(&self, ending: &Ending) -> Closing {
+        let wanting: Vec<_> = self.all.iter().filter(|endpoint| endpoint.wants(ending.outcome)).collect();
+        let document = Document::of_ending(ending, false).to_line();
+        if wanting.is_empty() {
+            return Closing { document, deliveries: Vec::new() };
+        }
+        let told = event::ended(ending);
+        let id = ending.watch.id.to_string();
+        let deliveries = wanting.into_iter().map(|endpoint| owed(endpoint, &id, &told, ending.at)).collect();
+        Closing { document, deliveries }
+    }
+
+    fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
+        let id = Uuid::new_v4();
+        let told = event::unauthorized(account, problem, now, id);
+        let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
+        wanting.map(|endpoint| owed(endpoint, &id.to_string(), &told, now)).collect()
+    }
+
+    fn passed(&self, now: Moment) {
+        self.health.pass(now);
+    }
+}
+
+fn owed(endpoint: &Endpoint, id: &str, told: &str, at: Moment) -> NewDelivery {
+    let (name, event) = (endpoint.name().to_owned(), told.to_owned());
+    NewDelivery { id: delivery_id(id, &name), endpoint: name, event, at }
+}

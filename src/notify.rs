@@ -1,0 +1,250 @@
+//! Notifications: how others are told of ends.
+//!
+//! What is told is a [`CloudEvents` document](event), made once, when a watch ends, and kept with the delivery. An
+//! [`Endpoint`] tries once to deliver it, and says what came of it; when to try again is a [rule](next_attempt). A
+//! delivery has the same id in each attempt, so that a receiver that got it twice can tell.
+
+mod command;
+pub mod event;
+mod pace;
+mod post;
+mod signature;
+mod slack;
+mod webhook;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use url::Url;
+
+pub use self::event::delivery_id;
+pub use self::pace::{LIMIT, next_attempt};
+pub use self::signature::{SigningKey, SigningKeyError};
+
+use self::command::Command;
+use self::slack::Slack;
+use self::webhook::Webhook;
+use crate::http::{Roots, TransportError};
+use crate::moment::Moment;
+use crate::secret::Secret;
+use crate::text::Text;
+use crate::watch::outcome::Outcome;
+
+/// What an endpoint is, as the settings describe it.
+pub enum EndpointKind {
+    /// Takes the event by HTTP.
+    Webhook {
+        /// Where.
+        url: Url,
+        /// What the event is signed with; without it, nobody can tell that it comes from here.
+        secret: Option<SigningKey>,
+    },
+    /// An incoming webhook of Slack, or of what speaks like it.
+    Slack {
+        /// Where: whoever knows it may write into the channel.
+        url: Secret,
+    },
+    /// A program on this machine, which reads the event from its standard input.
+    Command {
+        /// The program and its arguments; no shell is asked.
+        argv: Vec<String>,
+        /// How long it may run before it is killed.
+        timeout: Duration,
+    },
+}
+
+/// An endpoint that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The URL is none, or is not for HTTP. It is not shown, since it is a secret or holds one.
+    #[error("the URL is not one that starts with https:// (or http://) and names a host")]
+    Url,
+    /// There is nothing to run.
+    #[error("argv is empty: it needs at least the program to run")]
+    NoProgram,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// Where notifications go.
+pub struct Endpoint {
+    name: String,
+    on: Option<BTreeSet<String>>,
+    kind: Kind,
+}
+
+enum Kind {
+    Webhook(Webhook),
+    Slack(Slack),
+    Command(Command),
+}
+
+/// What came of an attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// The endpoint has it.
+    Sent,
+    /// It may work later.
+    Failed {
+        /// Why.
+        problem: Text,
+        /// How long the endpoint asks us to stay away, if it does.
+        hint: Option<Duration>,
+    },
+    /// The endpoint wants no more of it (410 Gone).
+    Gone {
+        /// What it said.
+        problem: Text,
+    },
+}
+
+impl Attempt {
+    /// A failure that says nothing of when it will be over.
+    fn failed(problem: &str) -> Self {
+        Self::Failed { problem: Text::new(problem), hint: None }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint of this `name`, which hears of the outcomes whose words are in `on`, or of all. HTTPS trusts `roots`,
+    /// and proxies are those of the environment, as for Snyk.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be sent there: no URL for HTTP, no program, no certificates.
+    pub fn new(
+        name: String,
+        on: Option<BTreeSet<String>>,
+        kind: EndpointKind,
+        roots: &Roots,
+    ) -> Result<Self, EndpointError> {
+        let kind = match kind {
+            EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, roots)?),
+            EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, roots)?),
+            EndpointKind::Command { argv, timeout } => Kind::Command(Command::new(argv, timeout)?),
+        };
+        Ok(Self { name, on, kind })
+    }
+
+    /// Its name in the settings.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its kind: `webhook`, `slack` or `command`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Webhook(_) => "webhook",
+            Kind::Slack(_) => "slack",
+            Kind::Command(_) => "command",
+        }
+    }
+
+    /// Whether it wants to hear of watches that end so. Whoever wants to hear of `unauthorized` hears of an account
+    /// whose credential is refused, too.
+    #[must_use]
+    pub fn wants(&self, outcome: Outcome) -> bool {
+        self.on.as_ref().is_none_or(|on| on.contains(outcome.as_str()))
+    }
+
+    /// How long an attempt takes at most, but for a little.
+    #[must_use]
+    pub const fn longest_attempt(&self) -> Duration {
+        match &self.kind {
+            Kind::Webhook(_) | Kind::Slack(_) => post::TIMEOUT,
+            Kind::Command(command) => command.timeout(),
+        }
+    }
+
+    /// Tries once to deliver a `CloudEvents` document under its stable id. It takes no longer than 30 s, or than the
+    /// time of a command; what is dropped before is given up at once, and a command is killed.
+    pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
+        match &self.kind {
+            Kind::Webhook(webhook) => webhook.send(id, event, now).await,
+            Kind::Slack(slack) => slack.send(event, now).await,
+            Kind::Command(command) => command.send(event).await,
+        }
+    }
+}
+
+/// Names and kinds only: what is behind them are secrets.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("kind", &self.kind())
+            .field("on", &self.on)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kind only: what is behind it are secrets.
+impl fmt::Debug for EndpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Webhook { .. } => "Webhook",
+            Self::Slack { .. } => "Slack",
+            Self::Command { .. } => "Command",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(on: Option<&[&str]>, kind: EndpointKind) -> Result<Endpoint, EndpointError> {
+        let on = on.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+        Endpoint::new("platform".to_owned(), on, kind, &Roots::default())
+    }
+
+    fn command(argv: &[&str]) -> EndpointKind {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        EndpointKind::Command { argv, timeout: Duration::from_secs(1) }
+    }
+
+    #[test]
+    fn hears_of_every_outcome_or_of_those_that_it_names() {
+        let all = endpoint(None, command(&["true"])).unwrap();
+        assert!(Outcome::ALL.into_iter().all(|outcome| all.wants(outcome)));
+        let some = endpoint(Some(&["failed", "timed-out"]), command(&["true"])).unwrap();
+        let wanted: Vec<_> = Outcome::ALL.into_iter().filter(|outcome| some.wants(*outcome)).collect();
+        assert_eq!(wanted, [Outcome::Failed, Outcome::TimedOut]);
+    }
+
+    #[test]
+    fn refuses_what_nothing_can_be_sent_to() {
+        let slack = |url: &str| EndpointKind::Slack { url: Secret::new(url) };
+        let webhook = |url: &str| EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: None };
+        assert!(matches!(endpoint(None, command(&[])), Err(EndpointError::NoProgram)));
+        assert!(matches!(endpoint(None, command(&["", "x"])), Err(EndpointError::NoProgram)));
+        for kind in [
+            slack("hooks.example/T/secret"),
+            slack("ftp://h/secret"),
+            webhook("mailto:x@h"),
+            webhook("ftp://h"),
+        ] {
+            let error = endpoint(None, kind).unwrap_err();
+            assert!(matches!(error, EndpointError::Url) && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shows_no_secrets() {
+        let url = "https://u:hunter2@h.example/T/hunter2?hunter2";
+        let key = SigningKey::new(&format!("whsec_{}", "hunter2A".repeat(4))).unwrap();
+        for kind in [
+            EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: Some(key) },
+            EndpointKind::Slack { url: Secret::new(url) },
+            command(&["true", "hunter2"]),
+        ] {
+            let shown = format!("{kind:?}");
+            let shown = shown + &format!("{:?}", endpoint(None, kind).unwrap());
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Commands: a program on this machine that reads the event from its standard input.
+//!
+//! It runs in a process group of its own, so that whatever it has started goes with it when its time is over. What puts
+//! itself into another group (`setsid`) escapes that, as it escapes a terminal.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Child;
+
+use super::event::Told;
+use super::{Attempt, EndpointError};
+
+/// How much of what a command says on its standard error is kept: the end of it.
+const MAX_SAID: usize = 4096;
+
+/// How much of that is shown, in characters.
+const SHOWN_CHARS: usize = 400;
+
+/// How long the rest of standard error is waited for once the command has ended. What it has said is there by then; what
+/// it has left running may keep the pipe open for ever.
+const REST_TIME: Duration = Duration::from_millis(100);
+
+/// The variables that may hold a credential for Snyk: those that this program reads, those of Snyk's own CLI, and those
+/// that scripts around exports use. A command has no business with them.
+const CREDENTIALS: [&str; 13] = [
+    "SNYK_TOKEN",
+    "SNYK_TOKEN_FILE",
+    "SNYK_OAUTH_TOKEN",
+    "SNYK_CLIENT_ID",
+    "SNYK_CLIENT_SECRET",
+    "SNYK_API_TOKEN",
+    "SNYK_CFG_API",
+    "SNYK_DOCKER_TOKEN",
+    "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
+    "INTERNAL_OAUTH_TOKEN_STORAGE",
+    // Nor may it speak to systemd in our name.
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+pub(super) struct Command {
+    program: String,
+    args: Vec<String>,
+    timeout: Duration,
+}
+
+impl Command {
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn new(argv: Vec<String>, timeout: Duration) -> Result<Self, EndpointError> {
+        let mut argv = argv.into_iter();
+        let program = argv.next().filter(|program| !program.is_empty()).ok_or(EndpointError::NoProgram)?;
+        Ok(Self { program, args: argv.collect(), timeout })
+    }
+
+    pub(super) async fn send(&self, event: &str) -> Attempt {
+        let mut child = match self.prepared(event).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                return Attempt::failed(&format!(
+                    "failed to start `{}`: {error}; argv names a program in PATH or by its path, and no shell \
+                     command",
+                    self.program
+                ));
+            }
+        };
+        // Dropped before the child, so that the group is still known by its number.
+        let group = Group::of(&child);
+        let (mut stderr, mut said) = (child.stderr.take(), Vec::new());
+        let end = ended(&mut child, event.as_bytes(), keep_end(&mut stderr, &mut said));
+        let why = match tokio::time::timeout(self.timeout, end).await {
+            Ok(Ok(status)) => {
+                group.release();
+                if status.success() {
+                    return Attempt::Sent;
+                }
+                let _ = tokio::time::timeout(REST_TIME, keep_end(&mut stderr, &mut said)).await;
+                format!("`{}` ended with {status}", self.program)
+            }
+            Ok(Err(error)) => format!("`{}` could not be waited for: {error}", self.program),
+            Err(_) => {
+                let timeout = humantime::format_duration(self.timeout);
+                drop(group);
+                // It has been killed, and is waited for so that it does not stay behind as a zombie.
+                let _ = child.wait().await;
+                format!(
+                    "`{}` had not ended after {timeout}, and was killed with all that it had started",
+                    self.program
+                )
+            }
+        };
+        Attempt::failed(&match tail(&said) {
+            Some(said) => format!("{why}: {said}"),
+            None => why,
+        })
+    }
+
+    fn prepared(&self, event: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        for name in CREDENTIALS {
+            command.env_remove(name);
+        }
+        for (name, value) in results(&Told::of(event)) {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+}
+
+/// What `wait -- COMMAND` tells a command in its environment. What an event does not say is not set, even where we have
+/// it from whoever started us.
+fn results(told: &Told) -> [(&'static str, Option<String>); 5] {
+    let export = told.data.export.as_ref();
+    [
+        ("SNYK_EXPORT_RESULT_OUTCOME", told.data.outcome.clone()),
+        ("SNYK_EXPORT_RESULT_SCOPE", export.map(|export| export.scope.clone())),
+        ("SNYK_EXPORT_RESULT_SCOPE_ID", export.map(|export| export.scope_id.clone())),
+        ("SNYK_EXPORT_RESULT_EXPORT_ID", export.map(|export| export.export_id.clone())),
+        (
+            "SNYK_EXPORT_RESULT_ROW_COUNT",
+            export.map(|_| told.data.row_count.map(|rows| rows.to_string()).unwrap_or_default()),
+        ),
+    ]
+}
+
+/// The process group of a command that may still run: killed when this is dropped, as it is when the daemon stops.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
+    }
+
+    /// The command has ended, and its number may become that of another.
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It fails only if the group has gone by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Hands `input` to the child, listens to it, and waits until it has ended. Whether it reads or closes anything does not
+/// matter.
+async fn ended(child: &mut Child, input: &[u8], listen: impl Future<Output = ()>) -> io::Result<ExitStatus> {
+    let stdin = child.stdin.take();
+    let hand_over = async {
+        if let Some(mut stdin) = stdin {
+            // A command that needs no event need not read it.
+            let _ = stdin.write_all(input).await;
+        }
+    };
+    let talk = async {
+        tokio::join!(hand_over, listen);
+        std::future::pending().await
+    };
+    tokio::select! {
+        status = child.wait() => status,
+        never = talk => never,
+    }
+}
+
+/// Reads to the end and keeps the last [`MAX_SAID`] bytes: a pipe that nobody empties would stop who writes. Nothing is
+/// lost where this is dropped and begun again.
+async fn keep_end(source: &mut Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(source) = source else { return };
+    let mut buffer = [0; MAX_SAID];
+    while let Ok(length @ 1..) = source.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..length]);
+        kept.drain(..kept.len().saturating_sub(MAX_SAID));
+    }
+}
+
+/// The end of what a command said, to be shown.
+fn tail(said: &[u8]) -> Option<String> {
+    let said = String::from_utf8_lossy(said);
+    let said = said.trim();
+    let skipped = said.chars().count().saturating_sub(SHOWN_CHARS);
+    let tail: String = said.chars().skip(skipped).collect();
+    (!tail.is_empty()).then(|| if skipped > 0 { format!("…{tail}") } else { tail })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// What a command's environment has other than ours: a value, or nothing where a variable is taken away.
+    fn environment(event: &str) -> BTreeMap<String, Option<String>> {
+        let command = Command::new(vec!["true".to_owned()], Duration::from_secs(1)).unwrap();
+        let text = |text: &OsStr| text.to_str().unwrap().to_owned();
+        let command = command.prepared(event);
+        command.as_std().get_envs().map(|(name, value)| (text(name), value.map(text))).collect()
+    }
+
+    #[test]
+    fn credentials_and_what_others_have_left_are_taken_away() {
+        let environment = environment("{}");
+        for name in
+            ["SNYK_TOKEN", "SNYK_OAUTH_TOKEN", "SNYK_CLIENT_ID", "SNYK_CLIENT_SECRET", "SNYK_TOKEN_FILE"]
+        {
+            assert_eq!(environment.get(name), Some(&None), "{name}");
+        }
+        let results = environment.keys().filter(|name| name.starts_with("SNYK_EXPORT_RESULT_")).count();
+        assert_eq!((results, environment.values().flatten().count()), (5, 0));
+    }
+
+    #[test]
+    fn an_export_without_rows_that_are_known_has_an_empty_row_count() {
+        let event = r#"{"data":{"outcome":"failed","export":{"scope":"org","scope_id":"s","export_id":"e"},"row_count":null}}"#;
+        let environment = environment(event);
+        let value = |name: &str| environment[&format!("SNYK_EXPORT_RESULT_{name}")].clone();
+        let values = ["OUTCOME", "SCOPE", "SCOPE_ID", "EXPORT_ID", "ROW_COUNT"].map(value);
+        assert_eq!(values, ["failed", "org", "s", "e", ""].map(|value| Some(value.to_owned())));
+    }
+
+    #[test]
+    fn shows_the_end_of_what_was_said() {
+        assert_eq!(tail(b" \n "), None);
+        assert_eq!(tail(b"\nwhy\n").as_deref(), Some("why"));
+        let long = "x".repeat(SHOWN_CHARS) + "\u{fc}";
+        assert_eq!(tail(long.as_bytes()), Some(format!("\u{2026}{}\u{fc}", "x".repeat(SHOWN_CHARS - 1))));
+    }
+}

@@ -1,0 +1,301 @@
+//! What is told: `CloudEvents` 1.0 in JSON, all in one document (an interface: docs/OPERATIONS.md shows one).
+//!
+//! A document is made when something happens, is kept until each endpoint has it, and goes out as it was made. It says
+//! when signed links stop working, and never holds one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::document::Document;
+use crate::event::Ending;
+use crate::moment::Moment;
+use crate::text::Text;
+use crate::watch::observation::Problem;
+use crate::watch::outcome::Outcome;
+
+/// The media type of these documents.
+pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
+
+/// What the types of events about the ends of watches begin with; the outcome follows.
+const WATCH: &str = "io.snyk-export.watch.";
+
+/// The type of the event that says that the credential of an account is refused.
+const UNAUTHORIZED: &str = "io.snyk-export.account.unauthorized";
+
+#[derive(Serialize)]
+struct CloudEvent<'a, D> {
+    specversion: &'a str,
+    id: Uuid,
+    source: String,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    time: String,
+    datacontenttype: &'a str,
+    data: D,
+}
+
+/// The document of the end, as `--output json` has it, and what only a daemon knows.
+#[derive(Serialize)]
+struct Ended<'a> {
+    #[serde(flatten)]
+    document: Document<'a>,
+    watch_id: Uuid,
+    account: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    links_expire_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Unauthorized<'a> {
+    account: &'a str,
+    error: &'a Problem,
+}
+
+/// The event that a watch has ended. Its id is the watch's own: a watch ends once.
+#[must_use]
+pub fn ended(ending: &Ending) -> String {
+    let Ending { watch, outcome, report, at, .. } = ending;
+    let expiry = report.as_ref().and_then(|report| report.links_expire_at);
+    let data = Ended {
+        document: Document::of_ending(ending, false),
+        watch_id: watch.id,
+        account: &watch.account,
+        labels: &watch.labels,
+        links_expire_at: expiry.map(|at| at.to_string()),
+    };
+    let of = format!("{WATCH}{outcome}");
+    written(watch.id, &watch.account, &of, Some(watch.export.to_string()), *at, data)
+}
+
+/// The event that the credential of `account` is refused, and its polls pause, since `at`. Each such time has an `id` of
+/// its own.
+#[must_use]
+pub fn unauthorized(account: &str, problem: &Problem, at: Moment, id: Uuid) -> String {
+    written(id, account, UNAUTHORIZED, None, at, Unauthorized { account, error: problem })
+}
+
+fn written(
+    id: Uuid,
+    account: &str,
+    of: &str,
+    subject: Option<String>,
+    at: Moment,
+    data: impl Serialize,
+) -> String {
+    let event = CloudEvent {
+        specversion: "1.0",
+        id,
+        source: format!("/snyk-export/accounts/{}", percent_encoded(account)),
+        r#type: of,
+        subject,
+        time: at.to_string(),
+        datacontenttype: "application/json",
+        data,
+    };
+    serde_json::to_string(&event).unwrap_or_else(|_| unreachable!("all members can be written as JSON"))
+}
+
+/// The id under which an endpoint gets an event: the same in each attempt, after a restart too, and another for each
+/// endpoint and each event. Safe in a header.
+#[must_use]
+pub fn delivery_id(event_id: &str, endpoint: &str) -> String {
+    format!("msg_{}_{}", percent_encoded(event_id), percent_encoded(endpoint))
+}
+
+/// `text` with all but ASCII letters, digits, `-` and `_` as `%` and two digits.
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// What of an event endpoints put into their own words: all that may be missing or unknown, since the event may have
+/// been kept by another version.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Told {
+    r#type: String,
+    pub(super) subject: Option<String>,
+    pub(super) data: ToldData,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ToldData {
+    pub(super) outcome: Option<String>,
+    pub(super) export: Option<ToldExport>,
+    pub(super) status: Option<String>,
+    pub(super) waited_seconds: Option<f64>,
+    pub(super) polls: Option<u64>,
+    pub(super) row_count: Option<u64>,
+    pub(super) links_expire_at: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    error: Option<ToldProblem>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ToldExport {
+    pub(super) scope: String,
+    pub(super) scope_id: String,
+    pub(super) export_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ToldProblem {
+    http_status: Option<u16>,
+    code: Option<String>,
+    title: Option<String>,
+    detail: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Told {
+    /// What `event` tells; nothing of it where it is none of ours.
+    pub(super) fn of(event: &str) -> Self {
+        serde_json::from_str(event).unwrap_or_default()
+    }
+
+    /// Whether it says that the credential of an account is refused.
+    pub(super) fn is_of_account(&self) -> bool {
+        self.r#type == UNAUTHORIZED
+    }
+
+    /// How the watch ended, where this version knows the word.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        let word = self.data.outcome.as_deref()?;
+        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// What went wrong, on one line.
+    pub(super) fn problem(&self) -> Option<Text> {
+        let text = |text: &Option<String>| text.as_deref().and_then(Text::non_empty);
+        let ToldProblem { http_status, code, title, detail, request_id } = self.data.error.as_ref()?;
+        let [code, title, detail, request_id] = [code, title, detail, request_id].map(text);
+        Text::non_empty(&Problem { http_status: *http_status, code, title, detail, request_id }.to_string())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::export::{ExportRef, Scope, Status};
+    use crate::secret::Secret;
+    use crate::watch::observation::{Part, Report};
+    use crate::watch::{Progress, Watch};
+
+    const ID: Uuid = Uuid::from_u128(0x0193_5f00_0000_7000_8000_0000_0000_0001);
+    const AT: Moment = Moment::from_unix_ms(1_732_529_622_470);
+
+    /// The end of a watch of the account `acme`, seen 151.2 s after its start.
+    pub(in crate::notify) fn ending(outcome: Outcome) -> Ending {
+        let report = Report {
+            status: Status::new("FINISHED").unwrap(),
+            created: None,
+            row_count: Some(1061),
+            results: Some(vec![Part {
+                url: Some(Secret::new("https://b.example/x?X-Goog-Signature=hunter2")),
+                file_size: Some(1328),
+                row_count: Some(1061),
+            }]),
+            links_expire_at: Some(AT.plus(Duration::from_secs(3600))),
+            error: None,
+        };
+        let export =
+            ExportRef { scope: Scope::Group, scope_id: Uuid::from_u128(1), export_id: Uuid::from_u128(2) };
+        let watch = Watch {
+            id: ID,
+            account: Arc::from("acme"),
+            labels: [("team".to_owned(), "payments".to_owned())].into(),
+            export,
+            progress: Progress::new(AT),
+        };
+        let report = (outcome == Outcome::Finished).then_some(report);
+        Ending { watch, outcome, report, at: AT.plus(Duration::from_millis(151_200)), asked: None }
+    }
+
+    pub(in crate::notify) fn problem() -> Problem {
+        Problem { http_status: Some(401), ..Problem::new("Unauthorized", "the token has expired") }
+    }
+
+    #[test]
+    fn tells_of_an_end_as_the_document_does_and_more() {
+        let ending = ending(Outcome::Finished);
+        let text = ended(&ending);
+        assert!(!text.contains("hunter2"), "{text}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        let mut data = serde_json::to_value(Document::of_ending(&ending, false)).unwrap();
+        let more = json!({"watch_id": ID, "account": "acme", "labels": {"team": "payments"},
+            "links_expire_at": "2024-11-25T11:13:42.470Z"});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let expected = json!({
+            "specversion": "1.0",
+            "id": "01935f00-0000-7000-8000-000000000001",
+            "source": "/snyk-export/accounts/acme",
+            "type": "io.snyk-export.watch.finished",
+            "subject": "/groups/00000000-0000-0000-0000-000000000001/jobs/export/00000000-0000-0000-0000-000000000002",
+            "time": "2024-11-25T10:16:13.670Z",
+            "datacontenttype": "application/json",
+            "data": data,
+        });
+        assert_eq!(event, expected);
+        assert_eq!((&data["outcome"], &data["row_count"]), (&json!("finished"), &json!(1061)));
+    }
+
+    #[test]
+    fn members_are_there_when_nothing_is_known_of_them() {
+        let event: Value = serde_json::from_str(&ended(&ending(Outcome::TimedOut))).unwrap();
+        assert_eq!(event["type"], "io.snyk-export.watch.timed-out");
+        let data = event["data"].as_object().unwrap();
+        for member in ["links_expire_at", "row_count", "results", "error", "status"] {
+            assert_eq!(data.get(member), Some(&Value::Null), "{member}");
+        }
+    }
+
+    #[test]
+    fn tells_of_an_account_that_is_refused() {
+        let event: Value = serde_json::from_str(&unauthorized("ac me/é", &problem(), AT, ID)).unwrap();
+        assert_eq!(event["type"], "io.snyk-export.account.unauthorized");
+        assert_eq!(event["source"], "/snyk-export/accounts/ac%20me%2F%C3%A9");
+        assert_eq!((event.get("subject"), &event["id"]), (None, &json!(ID)));
+        assert_eq!(event["data"]["account"], "ac me/é");
+        assert_eq!(event["data"]["error"]["http_status"], 401);
+        assert_eq!(event["data"]["error"]["detail"], "the token has expired");
+    }
+
+    #[test]
+    fn a_delivery_has_one_id_of_its_own() {
+        assert_eq!(
+            delivery_id(&ID.to_string(), "platform"),
+            "msg_01935f00-0000-7000-8000-000000000001_platform"
+        );
+        let ids = ["a", "b", "a b", "a_b", "a%20b", "ä", "a.b", "a\nb"].map(|name| delivery_id("e", name));
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+        assert!(ids.iter().flat_map(|id| id.chars()).all(|char| char.is_ascii_graphic() && char != '.'));
+    }
+
+    #[test]
+    fn reads_back_what_endpoints_put_into_words() {
+        let told = Told::of(&ended(&ending(Outcome::Finished)));
+        assert_eq!((told.outcome(), told.is_of_account()), (Some(Outcome::Finished), false));
+        assert_eq!((told.data.row_count, told.data.waited_seconds), (Some(1061), Some(151.2)));
+        let told = Told::of(&unauthorized("acme", &problem(), AT, ID));
+        assert!(told.is_of_account() && told.outcome().is_none());
+        assert_eq!(told.problem().unwrap().as_str(), "HTTP 401: Unauthorized: the token has expired");
+        for junk in ["", "[]", "{\"data\":7}", "{\"type\":null}"] {
+            assert_eq!(Told::of(junk).subject, None, "{junk}");
+        }
+    }
+}

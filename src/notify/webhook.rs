@@ -1,0 +1,35 @@
+//! Webhooks: the event as it is, signed as the Standard Webhooks specification says.
+
+use reqwest::header::CONTENT_TYPE;
+use url::Url;
+
+use super::event::MEDIA_TYPE;
+use super::post::Receiver;
+use super::{Attempt, EndpointError, SigningKey};
+use crate::http::Roots;
+use crate::moment::Moment;
+
+pub(super) struct Webhook {
+    receiver: Receiver,
+    key: Option<SigningKey>,
+}
+
+impl Webhook {
+    pub(super) fn new(url: Url, key: Option<SigningKey>, roots: &Roots) -> Result<Self, EndpointError> {
+        Ok(Self { receiver: Receiver::new(url, roots)?, key })
+    }
+
+    /// Each attempt is signed anew: receivers refuse what was signed more than minutes ago.
+    pub(super) async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
+        let timestamp = now.unix_ms() / 1000;
+        let headers = |request: reqwest::RequestBuilder| {
+            let request = request.header(CONTENT_TYPE, MEDIA_TYPE).header("webhook-id", id);
+            let request = request.header("webhook-timestamp", timestamp);
+            match &self.key {
+                Some(key) => request.header("webhook-signature", key.sign(id, timestamp, event)),
+                None => request,
+            }
+        };
+        self.receiver.post(event.to_owned(), now, headers).await
+    }
+}

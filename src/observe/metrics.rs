@@ -1,0 +1,451 @@
+//! What happens, as numbers for Prometheus. Every label is one of a small fixed set, accounts aside, which the settings
+//! name; every one of them is there from the start with a zero, so that an alert on its growth sees the first.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::event::{Asked, Attempted, Ending, Event};
+use crate::watch::observation::{FailureKind, Problem};
+use crate::watch::outcome::Outcome;
+
+/// Where a healthy poll lies, and where a slow one does, up to the time limit of a request.
+const POLL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// From a runner that keeps up, over a budget that stretches delays, to a start after a long stop.
+const LAG_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+/// What a poll came to: a status word's meaning, or why there was none.
+const RESULTS: [&str; 12] = [
+    "in-progress",
+    "finished",
+    "failed",
+    "unknown-status",
+    "unauthorized",
+    "forbidden",
+    "not-found",
+    "conflict",
+    "rejected",
+    "certificate",
+    "throttled",
+    "transient",
+];
+
+const KINDS: [&str; 4] = ["webhook", "slack", "command", NO_KIND];
+
+/// The kind of an endpoint that is no longer in the settings.
+const NO_KIND: &str = "none";
+
+const DELIVERY_RESULTS: [&str; 3] = ["sent", "retrying", "given_up"];
+
+/// What the daemon counts and measures since it started.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    polls: IntCounterVec,
+    poll_duration: Histogram,
+    watches: IntGaugeVec,
+    finished: IntCounterVec,
+    deliveries: IntCounterVec,
+    deliveries_kept: IntGaugeVec,
+    lag: Histogram,
+    unauthorized: IntGaugeVec,
+    accounts: Mutex<BTreeSet<Arc<str>>>,
+    api_deprecated: IntGauge,
+}
+
+impl Metrics {
+    /// The names of all metrics: an interface, listed in the operations guide.
+    pub const NAMES: [&'static str; 10] = [
+        "snyk_export_polls_total",
+        "snyk_export_poll_duration_seconds",
+        "snyk_export_watches",
+        "snyk_export_watches_finished_total",
+        "snyk_export_deliveries_total",
+        "snyk_export_deliveries",
+        "snyk_export_schedule_lag_seconds",
+        "snyk_export_account_unauthorized",
+        "snyk_export_api_deprecated",
+        "snyk_export_build_info",
+    ];
+
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let [polls, poll_duration, watches, finished, sent, kept, lag, unauthorized, deprecated, build] =
+            Self::NAMES;
+        let registry = Registry::new();
+        let metrics = Self {
+            polls: counters(
+                &registry,
+                polls,
+                "Requests for the status of an export, by what they came to.",
+                &["result"],
+            ),
+            poll_duration: histogram(
+                &registry,
+                poll_duration,
+                "How long such a request took.",
+                &POLL_SECONDS,
+            ),
+            watches: gauges(&registry, watches, "Watches in the store.", &["state"]),
+            finished: counters(&registry, finished, "Watches that have ended, by how.", &["outcome"]),
+            deliveries: counters(
+                &registry,
+                sent,
+                "Attempts to deliver a notification, by what followed.",
+                &["kind", "result"],
+            ),
+            deliveries_kept: gauges(
+                &registry,
+                kept,
+                "Notifications in the store that have not arrived.",
+                &["state"],
+            ),
+            lag: histogram(
+                &registry,
+                lag,
+                "How late a poll started: the time since it was due.",
+                &LAG_SECONDS,
+            ),
+            unauthorized: gauges(
+                &registry,
+                unauthorized,
+                "Whether Snyk refuses the credential of an account.",
+                &["account"],
+            ),
+            accounts: Mutex::default(),
+            api_deprecated: of_parts(IntGauge::new(
+                deprecated,
+                "Whether Snyk has announced the end of the API version in use.",
+            )),
+            registry,
+        };
+        register(&metrics.registry, &metrics.api_deprecated);
+        let build = gauges(&metrics.registry, build, "The version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.begin_with_zeros();
+        metrics
+    }
+
+    fn begin_with_zeros(&self) {
+        for result in RESULTS {
+            let _ = self.polls.with_label_values(&[result]);
+        }
+        for outcome in Outcome::ALL {
+            let _ = self.finished.with_label_values(&[outcome.as_str()]);
+        }
+        for (kind, result) in KINDS.iter().flat_map(|kind| DELIVERY_RESULTS.map(|result| (kind, result))) {
+            let _ = self.deliveries.with_label_values(&[kind, &result]);
+        }
+        self.set_counts(0, 0, 0, 0);
+    }
+
+    /// Takes in what happened.
+    pub fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Polled { asked, .. } | Event::StatusChanged { asked, .. } => {
+                self.polled("in-progress", *asked)
+            }
+            Event::Retrying { failure, asked, .. } => self.polled(word_of(failure.kind), *asked),
+            Event::Finished(ending) => {
+                self.finished.with_label_values(&[ending.outcome.as_str()]).inc();
+                if let Some(asked) = ending.asked {
+                    self.polled(last_result(ending), asked);
+                }
+            }
+            Event::DeliverySent(attempted) => self.attempted(attempted, "sent"),
+            Event::DeliveryRetrying { attempted, .. } => self.attempted(attempted, "retrying"),
+            Event::DeliveryGivenUp { attempted, .. } => self.attempted(attempted, "given_up"),
+            Event::AccountPaused { account, .. } => self.unauthorized.with_label_values(&[account]).set(1),
+            Event::AccountResumed { account, .. } => self.unauthorized.with_label_values(&[account]).set(0),
+            // How many watches there are is read off the store.
+            Event::Added { .. }
+            | Event::Resumed { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopping { .. } => {}
+        }
+    }
+
+    fn polled(&self, result: &str, asked: Asked) {
+        self.polls.with_label_values(&[result]).inc();
+        self.poll_duration.observe(seconds(asked.took));
+        self.lag.observe(seconds(asked.lag));
+    }
+
+    fn attempted(&self, attempted: &Attempted<'_>, result: &str) {
+        let kind = attempted.kind.unwrap_or(NO_KIND);
+        self.deliveries.with_label_values(&[kind, result]).inc();
+    }
+
+    /// Sets how many rows the store has: watches that have not ended and that have, deliveries that are owed and that
+    /// were given up.
+    pub fn set_counts(&self, active: u64, ended: u64, pending: u64, undeliverable: u64) {
+        let set = |gauges: &IntGaugeVec, state, count| {
+            gauges.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        set(&self.watches, "active", active);
+        set(&self.watches, "ended", ended);
+        set(&self.deliveries_kept, "pending", pending);
+        set(&self.deliveries_kept, "undeliverable", undeliverable);
+    }
+
+    /// Sets which accounts there are: at the start, and when the settings are read again. An account that stays keeps
+    /// its value.
+    pub fn set_accounts(&self, accounts: &BTreeSet<Arc<str>>) {
+        let mut known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.difference(accounts) {
+            // An error means that it is gone already.
+            let _ = self.unauthorized.remove_label_values(&[gone]);
+        }
+        for account in accounts {
+            let _ = self.unauthorized.with_label_values(&[account]);
+        }
+        known.clone_from(accounts);
+    }
+
+    /// Sets whether Snyk has announced the end of the API version in use.
+    pub fn set_api_deprecated(&self, deprecated: bool) {
+        self.api_deprecated.set(deprecated.into());
+    }
+
+    /// All of it in Prometheus' text format, version 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .unwrap_or_else(|error| unreachable!("our metrics can be written into memory: {error}"));
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the poll saw that ended a watch.
+fn last_result(ending: &Ending) -> &'static str {
+    let of_problem = || match ending.watch.progress.problem() {
+        None => "in-progress",
+        Some(Problem { http_status: Some(code), .. }) => word_of(FailureKind::of_http_status(*code)),
+        Some(_) => "transient",
+    };
+    match ending.outcome {
+        Outcome::Finished => "finished",
+        Outcome::Failed => "failed",
+        Outcome::Unauthorized => "unauthorized",
+        Outcome::Forbidden => "forbidden",
+        Outcome::NotFound => "not-found",
+        Outcome::Conflict => "conflict",
+        Outcome::Rejected => "rejected",
+        Outcome::UnknownStatus => "unknown-status",
+        Outcome::Stalled
+        | Outcome::Unavailable
+        | Outcome::TimedOut
+        | Outcome::Interrupted(_)
+        | Outcome::Abandoned => of_problem(),
+    }
+}
+
+const fn word_of(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Unauthorized => "unauthorized",
+        FailureKind::Forbidden => "forbidden",
+        FailureKind::NotFound => "not-found",
+        FailureKind::Conflict => "conflict",
+        FailureKind::Rejected => "rejected",
+        FailureKind::Certificate => "certificate",
+        FailureKind::Throttled => "throttled",
+        FailureKind::Transient => "transient",
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let counters = of_parts(IntCounterVec::new(Opts::new(name, help), labels));
+    register(registry, &counters);
+    counters
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let gauges = of_parts(IntGaugeVec::new(Opts::new(name, help), labels));
+    register(registry, &gauges);
+    gauges
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    let histogram = of_parts(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())));
+    register(registry, &histogram);
+    histogram
+}
+
+fn register(registry: &Registry, collector: &(impl Collector + Clone + 'static)) {
+    of_parts(registry.register(Box::new(collector.clone())));
+}
+
+/// Names, labels and buckets are written above; a mistake in them shows in every test.
+fn of_parts<T>(made: prometheus::Result<T>) -> T {
+    made.unwrap_or_else(|error| unreachable!("our metrics have good names of their own: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::export::{ExportRef, Scope};
+    use crate::moment::Moment;
+    use crate::text::Text;
+    use crate::watch::Watch;
+    use crate::watch::observation::Failure;
+
+    const ASKED: Asked = Asked { lag: Duration::from_millis(3), took: Duration::from_millis(120) };
+
+    #[test]
+    fn all_are_there_from_the_start() {
+        let metrics = Metrics::new();
+        metrics.set_accounts(&BTreeSet::from([Arc::from("acme")]));
+        let text = metrics.render();
+        let named: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert_eq!(named, BTreeSet::from(Metrics::NAMES));
+        for line in [
+            "snyk_export_polls_total{result=\"throttled\"} 0",
+            "snyk_export_watches{state=\"ended\"} 0",
+            "snyk_export_watches_finished_total{outcome=\"timed-out\"} 0",
+            "snyk_export_deliveries_total{kind=\"slack\",result=\"given_up\"} 0",
+            "snyk_export_deliveries{state=\"undeliverable\"} 0",
+            "snyk_export_account_unauthorized{account=\"acme\"} 0",
+            "snyk_export_api_deprecated 0",
+            concat!("snyk_export_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!(series("snyk_export_polls_total{"), RESULTS.len());
+        assert_eq!(series("snyk_export_watches_finished_total{"), Outcome::ALL.len());
+        assert_eq!(series("snyk_export_deliveries_total{"), KINDS.len() * DELIVERY_RESULTS.len());
+    }
+
+    #[test]
+    fn every_event_is_counted_where_it_belongs() {
+        let watch = watch();
+        let failure = |kind| Failure { kind, problem: Problem::new("x", "") };
+        let [throttled, certificate] = [FailureKind::Throttled, FailureKind::Certificate].map(failure);
+        let delay = Duration::ZERO;
+        let attempted =
+            Attempted { id: "1", endpoint: "e", kind: Some("slack"), watch: Some(Uuid::nil()), attempts: 1 };
+        let orphan = Attempted { kind: None, ..attempted };
+        let problem = Text::new("refused");
+        let retrying = |failure| Event::Retrying { watch: &watch, failure, delay, asked: ASKED };
+        let rows = [
+            (
+                Event::Polled { watch: &watch, delay, asked: ASKED },
+                "snyk_export_polls_total{result=\"in-progress\"} 1",
+            ),
+            (
+                Event::StatusChanged { watch: &watch, from: None, delay, asked: ASKED },
+                "snyk_export_polls_total{result=\"in-progress\"} 2",
+            ),
+            (retrying(&throttled), "snyk_export_polls_total{result=\"throttled\"} 1"),
+            (retrying(&certificate), "snyk_export_polls_total{result=\"certificate\"} 1"),
+            (
+                Event::DeliverySent(attempted),
+                "snyk_export_deliveries_total{kind=\"slack\",result=\"sent\"} 1",
+            ),
+            (
+                Event::DeliveryRetrying { attempted, problem: &problem, delay },
+                "snyk_export_deliveries_total{kind=\"slack\",result=\"retrying\"} 1",
+            ),
+            (
+                Event::DeliveryGivenUp { attempted: orphan, problem: &problem },
+                "snyk_export_deliveries_total{kind=\"none\",result=\"given_up\"} 1",
+            ),
+            (
+                Event::AccountPaused { account: "acme", problem: &throttled.problem },
+                "snyk_export_account_unauthorized{account=\"acme\"} 1",
+            ),
+            (
+                Event::AccountResumed { account: "acme", paused: delay },
+                "snyk_export_account_unauthorized{account=\"acme\"} 0",
+            ),
+        ];
+        let metrics = Metrics::new();
+        for (event, line) in rows {
+            metrics.event(&event);
+            let text = metrics.render();
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        let text = metrics.render();
+        assert!(text.contains("snyk_export_poll_duration_seconds_count 4\n"), "{text}");
+        assert!(text.contains("snyk_export_poll_duration_seconds_bucket{le=\"0.1\"} 0\n"), "{text}");
+        assert!(text.contains("snyk_export_schedule_lag_seconds_bucket{le=\"0.005\"} 4\n"), "{text}");
+    }
+
+    #[test]
+    fn an_end_tells_what_the_last_poll_saw() {
+        let rows = [
+            (Outcome::Finished, None, Some("finished")),
+            (Outcome::TimedOut, None, Some("in-progress")),
+            (Outcome::TimedOut, Some(429), Some("throttled")),
+            (Outcome::Unavailable, Some(0), Some("transient")),
+            (Outcome::Abandoned, None, None),
+        ];
+        for (outcome, http_status, result) in rows {
+            let mut watch = watch();
+            if let Some(code) = http_status {
+                fail(&mut watch, code);
+            }
+            let asked = result.map(|_| ASKED);
+            let at = Moment::from_unix_ms(0);
+            let metrics = Metrics::new();
+            metrics.event(&Event::Finished(&Ending { watch, outcome, report: None, at, asked }));
+            let text = metrics.render();
+            let polls: Vec<&str> = text
+                .lines()
+                .filter(|line| line.starts_with("snyk_export_polls_total") && line.ends_with(" 1"))
+                .collect();
+            let expected = result.map(|result| format!("snyk_export_polls_total{{result=\"{result}\"}} 1"));
+            assert_eq!(polls, expected.iter().map(String::as_str).collect::<Vec<_>>(), "{outcome}");
+            let finished = format!("snyk_export_watches_finished_total{{outcome=\"{outcome}\"}} 1\n");
+            assert!(text.contains(&finished), "{outcome}");
+        }
+    }
+
+    #[test]
+    fn accounts_come_and_go() {
+        let metrics = Metrics::new();
+        let accounts = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<_>>();
+        metrics.set_accounts(&accounts(&["a", "b"]));
+        metrics.event(&Event::AccountPaused { account: "b", problem: &Problem::new("x", "") });
+        metrics.set_accounts(&accounts(&["b", "c"]));
+        let text = metrics.render();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("snyk_export_account")).collect();
+        let line =
+            |account, value| format!("snyk_export_account_unauthorized{{account=\"{account}\"}} {value}");
+        assert_eq!(lines, [line("b", 1), line("c", 0)]);
+    }
+
+    fn watch() -> Watch {
+        let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id: Uuid::nil() };
+        Watch::unnamed(export, Moment::from_unix_ms(0))
+    }
+
+    /// Makes the last poll of `watch` one that failed; code 0 is no answer at all.
+    fn fail(watch: &mut Watch, code: u16) {
+        let http_status = (code > 0).then_some(code);
+        let kept = serde_json::json!({ "started_at": 0, "problem": { "http_status": http_status } });
+        watch.progress = crate::watch::Progress::from_kept(&kept.to_string()).unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! Passes: what the store is handed, and what it hands back.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::poll::Told;
+use super::{LEASE_MARGIN, Obligations, Runner, accounts};
+use crate::event::Event;
+use crate::moment::Moment;
+use crate::store::{Next, Pass, Passed, Record, Store};
+use crate::watch::observation::Poller;
+
+impl<S, P, W> Runner<S, P, W>
+where
+    S: Store + Clone + 'static,
+    P: Poller + Clone + 'static,
+    W: Obligations,
+{
+    /// Hands the store what there is to keep and what is wanted, unless it is still at the pass before, or there is
+    /// nothing to say.
+    pub(super) fn begin_pass(&mut self) {
+        if self.passing.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let wishes = self.wishes(now);
+        let beat =
+            self.plan.beat.filter(|beat| self.passed_at.is_none_or(|passed_at| now >= passed_at.plus(*beat)));
+        if self.records.is_empty() && wishes.is_empty() && self.notes.is_empty() && beat.is_none() {
+            return;
+        }
+        if beat.is_some() {
+            // So that a pause outlives the daemon.
+            let noted = self.accounts.iter_mut().filter_map(|state| state.note_downtime(now));
+            self.notes.extend(noted);
+        }
+        // What is announced of an account comes before what follows from it.
+        let mut told = std::mem::take(&mut self.announcements);
+        let (records, of_records): (Vec<Record>, Vec<Told>) = self.records.drain(..).unzip();
+        told.extend(of_records);
+        self.changed = false;
+        // A watch that is claimed waits for those that were claimed before it.
+        let polls = u32::try_from(accounts::AHEAD_AT_LEAST + 1).unwrap_or(u32::MAX);
+        let lease = self.plan.policy.request_timeout.saturating_mul(polls).saturating_add(LEASE_MARGIN);
+        let pass = Pass { now, lease, records, notes: std::mem::take(&mut self.notes), wishes };
+        let store = self.store.clone();
+        self.passing = Some((Box::pin(async move { store.pass(pass).await }), told));
+    }
+
+    /// The store has kept a pass: tells what happened, and polls what was claimed.
+    pub(super) fn take_over(
+        &mut self,
+        passed: Passed,
+        told: Vec<Told>,
+        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let now = self.clock.now();
+        self.passed_at = Some(now);
+        self.obligations.passed(now);
+        self.learn_due_times(passed.next_due, now);
+        // What is announced besides has no record that might not have been kept.
+        let announced = told.len().saturating_sub(passed.kept.len());
+        let kept = std::iter::repeat_n(true, announced).chain(passed.kept);
+        let kept = told.into_iter().zip(kept).filter(|(_, kept)| *kept);
+        for (told, _) in kept {
+            told.tell(tell)?;
+        }
+        for claimed in passed.claimed {
+            let progress = &claimed.watch.progress;
+            if progress.polls() > 0 && progress.polled_at() < self.started_at {
+                tell(Event::Resumed { watch: &claimed.watch })?;
+            }
+            let state = self.accounts.iter_mut().find(|state| *state.name() == claimed.watch.account);
+            // An account that has gone from the settings meanwhile claims its watches again when it is back.
+            if let Some(state) = state {
+                state.take(claimed, now);
+            }
+        }
+        self.poll_ready();
+        ControlFlow::Continue(())
+    }
+
+    /// When watches are due, as the store sees it: it does not know yet of the polls that ended since the pass began,
+    /// nor of what others have changed since.
+    fn learn_due_times(&mut self, next_due: BTreeMap<Arc<str>, Option<Moment>>, now: Moment) {
+        let is_stale = std::mem::take(&mut self.changed);
+        for (account, due_at) in next_due {
+            if let Some(state) = self.accounts.iter_mut().find(|state| *state.name() == account) {
+                match due_at.filter(|_| is_stale) {
+                    Some(due_at) => state.may_be_due_at(due_at),
+                    None if is_stale => {}
+                    None => state.is_next_due_at(due_at, now),
+                }
+            }
+        }
+        for (record, _) in &self.records {
+            let due_at = match record.next {
+                Next::Due(due_at) => due_at,
+                Next::Ended(_) => now,
+            };
+            let state = self.accounts.iter_mut().find(|state| *state.name() == record.watch.account);
+            state.into_iter().for_each(|state| state.may_be_due_at(due_at));
+        }
+    }
+}

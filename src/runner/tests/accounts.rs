@@ -1,0 +1,248 @@
+//! Accounts in the daemon: budgets, 429s, refused credentials, in virtual time.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::export::ExportRef;
+use crate::moment::Moment;
+use crate::watch::Watch;
+use crate::watch::observation::{Observation, Poller, Problem};
+use crate::watch::outcome::Outcome;
+
+/// What a server answers, as a rule of when it is asked.
+type Rule = Box<dyn Fn(Duration) -> Observation>;
+
+/// A server that follows a rule, and notes when it is asked for which export.
+struct Server {
+    clock: Clock,
+    start: Moment,
+    rule: Rule,
+    takes: Duration,
+    asked: RefCell<Vec<(Duration, ExportRef)>>,
+}
+
+impl Server {
+    fn new(rule: impl Fn(Duration) -> Observation + 'static) -> Rc<Self> {
+        let clock = Clock::start();
+        let takes = Duration::from_millis(20);
+        Rc::new(Self { clock, start: clock.now(), rule: Box::new(rule), takes, asked: RefCell::default() })
+    }
+
+    /// One that never answers.
+    fn hanging() -> Rc<Self> {
+        let server = Rc::into_inner(Self::new(|_| http(500))).unwrap();
+        Rc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
+    }
+
+    /// How often it was asked within a span of seconds.
+    fn asked_within(&self, from: u64, to: u64) -> usize {
+        let span = Duration::from_secs(from)..Duration::from_secs(to);
+        self.asked.borrow().iter().filter(|(at, _)| span.contains(at)).count()
+    }
+}
+
+impl Poller for Rc<Server> {
+    async fn poll(&self, export: &ExportRef) -> Observation {
+        let at = self.clock.now().since(self.start);
+        self.asked.borrow_mut().push((at, *export));
+        tokio::time::sleep(self.takes).await;
+        (self.rule)(at)
+    }
+}
+
+/// What was told of a run.
+#[derive(Default)]
+struct Heard {
+    names: BTreeMap<&'static str, usize>,
+    endings: Vec<Ending>,
+    owed: usize,
+}
+
+/// Counts what is owed for refused accounts.
+struct Owing(Rc<std::cell::Cell<usize>>);
+
+impl Obligations for Owing {
+    fn close(&self, _: &Ending) -> Closing {
+        Closing::default()
+    }
+
+    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
+        self.0.set(self.0.get() + 1);
+        Vec::new()
+    }
+
+    fn passed(&self, _: Moment) {}
+}
+
+/// Follows so many watches for each server for so many seconds, or until all have ended.
+async fn daemon(
+    servers: &[(&str, &Rc<Server>, usize)],
+    policy: Policy,
+    refusal: Refusal,
+    rate: u32,
+    seconds: u64,
+) -> Heard {
+    let clock = servers[0].1.clock;
+    let store = MemoryStore::default();
+    let mut accounts = Vec::new();
+    for (name, server, count) in servers {
+        let name: Arc<str> = Arc::from(*name);
+        for export in exports(*count as u128) {
+            let watch = Watch { account: Arc::clone(&name), ..Watch::unnamed(export, clock.now()) };
+            assert!(store.take_on(watch, clock.now()).is_some());
+        }
+        let requests_per_minute = NonZeroU32::new(rate);
+        let (poller, downtime) = (Rc::clone(server), Duration::ZERO);
+        accounts.push(Account { name, poller, requests_per_minute, downtime });
+    }
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), refusal, beat: None };
+    let owed = Rc::default();
+    let mut runner = Runner::new(store, accounts, plan, Owing(Rc::clone(&owed)), clock)
+        .with_rng(fastrand::Rng::with_seed(3));
+    let mut heard = Heard::default();
+    let mut tell = |event: Event<'_>| {
+        let is_paused = matches!(event, Event::AccountPaused { .. });
+        let name = event.name().unwrap_or(if is_paused { "account.paused" } else { "account.resumed" });
+        *heard.names.entry(name).or_default() += 1;
+        if let Event::Finished(ending) = event {
+            heard.endings.push(ending.clone());
+        }
+        ControlFlow::Continue(())
+    };
+    let over = tokio::time::sleep(Duration::from_secs(seconds));
+    runner.run(over, true, &mut tell).await.unwrap();
+    heard.owed = owed.get();
+    heard
+}
+
+/// The daemon's own policy: a refused credential is waited out.
+fn patient() -> Policy {
+    Policy { unauthorized_is_final: false, max_wait: None, max_outage: None, ..policy() }
+}
+
+fn throttled(seconds: u64) -> Observation {
+    Observation { hint: Some(Duration::from_secs(seconds)), ..http(429) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them() {
+    let hour = 600..600 + 3600;
+    let server = Server::new(move |at| match at.as_secs() {
+        second if hour.contains(&second) => http(401),
+        second if second > 4800 => status("FINISHED"),
+        _ => status("PENDING"),
+    });
+    let other = Server::new(|_| status("PENDING"));
+    let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..patient() };
+    let heard =
+        daemon(&[("a", &server, 500), ("b", &other, 5)], policy, Refusal::PausesAccount, 600, 6000).await;
+    assert_eq!(heard.endings.len(), 500);
+    assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
+    assert_eq!((heard.names["account.paused"], heard.names["account.resumed"], heard.owed), (1, 1, 1));
+    // One try every half minute, besides those that were under way.
+    let tries = server.asked_within(610, 600 + 3600);
+    assert!((115..=125).contains(&tries), "{tries}");
+    // It goes on half a minute after the token is back at the latest, and the other account never noticed.
+    assert!(server.asked_within(4200, 4240) > 50);
+    assert!(other.asked_within(1000, 2000) > 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
+    let server = Server::new(|_| http(401));
+    let policy = Policy { max_wait: Some(Duration::from_secs(3600)), ..patient() };
+    let heard = daemon(&[("a", &server, 200)], policy, Refusal::PausesAccount, 600, 10_000).await;
+    assert_eq!(heard.endings.len(), 200);
+    for ending in &heard.endings {
+        assert_eq!(ending.outcome, Outcome::TimedOut);
+        assert_eq!(ending.watch.progress.problem().and_then(|problem| problem.http_status), Some(401));
+        assert!((3600..3640).contains(&ending.waited().as_secs()), "{:?}", ending.waited());
+    }
+    assert!(server.asked_within(60, 10_000) < 130, "{}", server.asked_within(60, 10_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_for_each_watch() {
+    let server = Server::new(|_| http(401));
+    let other = Server::new(|_| status("FINISHED"));
+    let heard =
+        daemon(&[("a", &server, 500), ("b", &other, 3)], policy(), Refusal::EndsAccount, 600, 100).await;
+    let refused = heard.endings.iter().filter(|ending| ending.outcome == Outcome::Unauthorized).count();
+    assert_eq!((refused, heard.endings.len()), (500, 503));
+    assert!(server.asked.borrow().len() <= 20, "{}", server.asked.borrow().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
+    let server = Server::new(|_| status("PENDING"));
+    daemon(&[("a", &server, 500)], patient(), Refusal::PausesAccount, 600, 1000).await;
+    for minute in 0..16 {
+        let asked = server.asked_within(minute * 60, minute * 60 + 60);
+        assert!((590..=622).contains(&asked), "{asked} in minute {minute}");
+    }
+    let mut each: BTreeMap<ExportRef, usize> = BTreeMap::new();
+    server.asked.borrow().iter().for_each(|(_, export)| *each.entry(*export).or_default() += 1);
+    let (least, most) = (each.values().min().unwrap(), each.values().max().unwrap());
+    assert!(each.len() == 500 && most - least <= 2, "{least} to {most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_slows_the_whole_account_and_no_other() {
+    let server = Server::new(|at| match at.as_secs() {
+        10 => throttled(120),
+        _ => status("PENDING"),
+    });
+    let other = Server::new(|_| status("PENDING"));
+    daemon(&[("a", &server, 50), ("b", &other, 50)], patient(), Refusal::PausesAccount, 600, 300).await;
+    assert_eq!(server.asked_within(12, 130), 0);
+    assert!(server.asked_within(130, 150) > 20);
+    assert!(other.asked_within(12, 130) > 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() {
+    let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });
+    daemon(&[("a", &server, 50)], patient(), Refusal::PausesAccount, 600, 400).await;
+    // 5, 10, 20, 40, 60 seconds, each with what was under way.
+    assert!(server.asked_within(1, 200) <= 30, "{}", server.asked_within(1, 200));
+    assert!(server.asked_within(260, 400) > 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_hang_leave_other_accounts_room() {
+    let stuck = [Server::hanging(), Server::hanging(), Server::hanging()];
+    let other = Server::new(|_| status("PENDING"));
+    let [a, b, c] = &stuck;
+    let servers = [("a", a, 500), ("b", b, 500), ("c", c, 500), ("d", &other, 50)];
+    daemon(&servers, patient(), Refusal::PausesAccount, 600, 300).await;
+    let polls = stuck.each_ref().map(|server| server.asked.borrow().len());
+    let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
+    assert!(*least > 100 && most - least <= 30, "{polls:?}");
+    for minute in 1..5 {
+        let asked = other.asked_within(minute * 60, minute * 60 + 60);
+        assert!(asked > 95, "{asked} in minute {minute}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
+    // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
+    let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
+    let server = Rc::new(Server { takes: Duration::from_millis(1500), ..Rc::into_inner(server).unwrap() });
+    let heard = daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 600).await;
+    assert_eq!(heard.names["account.paused"], 1);
+    assert!(!heard.names.contains_key("account.resumed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_a_year_does_not_stop_an_account_for_good() {
+    let server = Server::new(|at| match at.as_secs() {
+        5 => throttled(365 * 24 * 3600),
+        _ => status("PENDING"),
+    });
+    let policy = Policy { max_wait: Some(Duration::from_secs(7200)), ..patient() };
+    let heard = daemon(&[("a", &server, 50)], policy, Refusal::PausesAccount, 600, 8000).await;
+    assert!(server.asked_within(10, 600) == 0 && server.asked_within(600, 1200) > 500);
+    assert_eq!(heard.endings.len(), 50);
+    assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::TimedOut));
+}

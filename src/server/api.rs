@@ -1,0 +1,217 @@
+//! The routes.
+
+mod page;
+mod request;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use self::page::{Page, Query};
+use self::request::WatchRequest;
+use self::view::{View, ViewWithDeliveries};
+use super::guard::{self, Guard};
+use super::problem::{Problem, Problems};
+use super::{Service, health, new_id, openapi};
+use crate::event::Event;
+use crate::export::parse_id;
+use crate::store::{Added, Filter, Listed, NewWatch};
+use crate::text::Text;
+
+/// What the routes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) service: Service,
+    document: openapi::Document,
+}
+
+/// All routes, and what stands before them.
+pub(super) fn router(service: Service, only_this_machine: bool) -> Router {
+    let guard = Guard::new(&service, only_this_machine);
+    let (router, openapi) = OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(list, add))
+        .routes(routes!(look_at, remove))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    let shared = Arc::new(Shared { service, document: openapi::Document::new(openapi) });
+    router
+        .route("/openapi.json", get(document))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(shared)
+        .layer(from_fn_with_state(guard, guard::stand))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    let path = Text::new(uri.path());
+    let detail = format!("there is nothing at {path}; GET /openapi.json lists what there is");
+    Problem::new(StatusCode::NOT_FOUND, "no-such-path", "There is no such path", detail)
+}
+
+async fn no_such_method(method: Method) -> Problem {
+    let method = Text::new(method.as_str());
+    let detail = format!("{method} means nothing here; the Allow header lists what does");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", "There is no such method", detail)
+}
+
+async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
+    Json(shared.document.of(shared.service.terms.token().is_some()))
+}
+
+/// List watches
+///
+/// In the order in which they were taken on, page by page, without their deliveries.
+#[utoipa::path(
+    get,
+    path = "/v1/watches",
+    tag = "watches",
+    params(Query),
+    responses(
+        (status = 200, description = "A page of watches.", body = Page),
+        (status = 404, description = "The watch in `after` is gone: begin anew.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problems> {
+    let query = Query::parse(query.as_deref().unwrap_or_default())?;
+    let filter = Filter { ended: query.ended(), after: query.after, limit: query.limit + 1 };
+    let mut listed = match (shared.service.store.list(filter).await?, query.after) {
+        (Some(listed), _) => listed,
+        (None, after) => {
+            let id = after.map(|id| id.to_string()).unwrap_or_default();
+            return Err(Problem::no_such_watch(&id, "after").into());
+        }
+    };
+    let has_more = listed.len() > query.limit;
+    listed.truncate(query.limit);
+    let last = listed.last().filter(|_| has_more).map(|listed| listed.watch.id);
+    let now = shared.service.clock.now();
+    let data = listed.iter().map(|listed| View::new(listed, now)).collect();
+    Ok(Json(Page { data, next: last.map(|last| query.next(last)) }))
+}
+
+/// Follow an export
+///
+/// Takes on a watch. An account follows each export once: if there is a watch already, ended or not, it is the answer,
+/// and nothing changes, not even its labels. To follow an export anew, delete its watch first.
+#[utoipa::path(
+    post,
+    path = "/v1/watches",
+    tag = "watches",
+    request_body(content = WatchRequest, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The watch was taken on.", body = ViewWithDeliveries,
+            headers(("Location" = String, description = "The path of the watch."))),
+        (status = 200, description = "There is such a watch already.", body = ViewWithDeliveries),
+        (status = 422, description = "A member of the body cannot be used: an account that the settings do not name, \
+            or an id that is none.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+async fn add(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problems> {
+    guard::check_content_type(&headers)?;
+    let new = WatchRequest::parse(&body)?.check(&shared.service.terms)?;
+    // Between two questions somebody may delete the watch; three times in a row nobody does.
+    for _ in 0..3 {
+        let (status, id) = take_on(&shared.service, new.clone()).await?;
+        if let Some(listed) = shared.service.store.watch(id).await? {
+            let location = HeaderValue::try_from(format!("/v1/watches/{id}"))
+                .unwrap_or_else(|_| unreachable!("an id has no control characters"));
+            let view = Json(ViewWithDeliveries::new(&listed, shared.service.clock.now()));
+            return Ok((status, [(LOCATION, location)], view).into_response());
+        }
+    }
+    let detail = "the watch was deleted meanwhile: try again later";
+    Err(Problem::unavailable("busy", "The daemon is busy", detail).into())
+}
+
+async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {
+    let now = service.clock.now();
+    match service.store.add(new, new_id(now), now).await? {
+        Added::New(watch) => {
+            (service.tell)(&Event::Added { watch: &watch });
+            service.changed.notify_one();
+            Ok((StatusCode::CREATED, watch.id))
+        }
+        Added::Existing(id) => Ok((StatusCode::OK, id)),
+    }
+}
+
+/// Look at a watch
+///
+/// With its deliveries: the notifications that are owed for its end.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    params(("id" = Uuid, Path, description = "The watch.")),
+    responses(
+        (status = 200, description = "The watch.", body = ViewWithDeliveries),
+        (status = 404, description = "There is no such watch.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+async fn look_at(
+    State(shared): State<Arc<Shared>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<ViewWithDeliveries>, Problems> {
+    let listed = find(&shared.service, id).await?;
+    Ok(Json(ViewWithDeliveries::new(&listed, shared.service.clock.now())))
+}
+
+/// Forget a watch
+///
+/// It is polled no more, and nobody is told of an end. Notifications of an end that it had already are still
+/// delivered. One that the settings list is followed anew when they are read again.
+#[utoipa::path(
+    delete,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    params(("id" = Uuid, Path, description = "The watch.")),
+    responses(
+        (status = 204, description = "It is forgotten."),
+        (status = 404, description = "There is no such watch.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+async fn remove(
+    State(shared): State<Arc<Shared>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problems> {
+    let (id, text) = read_id(id)?;
+    if shared.service.store.remove(id).await? {
+        shared.service.changed.notify_one();
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::no_such_watch(&text, "id").into())
+    }
+}
+
+async fn find(service: &Service, id: Result<Path<String>, PathRejection>) -> Result<Listed, Problems> {
+    let (id, text) = read_id(id)?;
+    let listed = service.store.watch(id).await?;
+    listed.ok_or_else(|| Problem::no_such_watch(&text, "id").into())
+}
+
+/// What is no id is the id of nothing.
+fn read_id(id: Result<Path<String>, PathRejection>) -> Result<(Uuid, String), Problems> {
+    let text = id.map(|Path(text)| text).unwrap_or_default();
+    match parse_id(&text) {
+        Some(id) => Ok((id, text)),
+        None => Err(Problem::no_such_watch(&text, "id").into()),
+    }
+}

@@ -1,0 +1,150 @@
+//! A list, page by page.
+
+use serde::Serialize;
+use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::view::{State, View};
+use crate::export::parse_id;
+use crate::server::limits;
+use crate::server::problem::{Problem, Problems, Source};
+use crate::text::Text;
+
+/// Some of the watches.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Page {
+    /// The watches.
+    pub(super) data: Vec<View>,
+    /// The path of the next page; null on the last one.
+    #[schema(required)]
+    pub(super) next: Option<String>,
+}
+
+/// Which watches are wanted.
+#[derive(Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Query {
+    /// Only those that have ended, or only those that have not.
+    #[param(required = false, nullable = false, inline)]
+    pub(super) state: Option<State>,
+    /// How many at most.
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
+    pub(super) limit: usize,
+    /// Only those that were taken on after this one.
+    #[param(required = false, nullable = false)]
+    pub(super) after: Option<Uuid>,
+}
+
+impl Query {
+    /// Reads the query of a request; what it does not say is as usual.
+    pub(super) fn parse(query: &str) -> Result<Self, Problems> {
+        let (mut state, mut limit, mut after) = (None, None, None);
+        let mut problems = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let taken = match &*name {
+                "state" => take(&mut state, read_state(&value), "`active` or `ended`"),
+                "limit" => take(&mut limit, read_limit(&value), "a number from 1 to 1000"),
+                "after" => take(&mut after, parse_id(&value), "the id of a watch"),
+                _ => Err("the parameters are `state`, `limit` and `after`".to_owned()),
+            };
+            problems.extend(taken.err().map(|detail| refused(&name, detail)));
+        }
+        Problems::of(problems)?;
+        Ok(Self { state, limit: limit.unwrap_or(limits::DEFAULT_PAGE), after })
+    }
+
+    /// Whether those are wanted that have ended, or those that have not.
+    pub(super) fn ended(&self) -> Option<bool> {
+        self.state.map(|state| state == State::Ended)
+    }
+
+    /// The path of the page that begins after the watch `last`.
+    pub(super) fn next(&self, last: Uuid) -> String {
+        let state = self.state.map(|state| format!("state={}&", state.as_str())).unwrap_or_default();
+        format!("/v1/watches?{state}limit={}&after={last}", self.limit)
+    }
+}
+
+/// Fills `slot`, which must be empty.
+fn take<T>(slot: &mut Option<T>, value: Option<T>, form: &str) -> Result<(), String> {
+    match (value, &slot) {
+        (_, Some(_)) => Err("it is given twice".to_owned()),
+        (None, None) => Err(format!("expected {form}")),
+        (value, None) => {
+            *slot = value;
+            Ok(())
+        }
+    }
+}
+
+fn refused(name: &str, detail: String) -> Problem {
+    let name = Text::new(name);
+    Problem::bad_request(format!("parameter `{name}`: {detail}")).at(Source::Parameter(name.to_string()))
+}
+
+fn read_state(value: &str) -> Option<State> {
+    State::ALL.into_iter().find(|state| state.as_str() == value)
+}
+
+fn read_limit(value: &str) -> Option<usize> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|limit| is_plain && (1..=limits::PAGE).contains(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+
+    #[test]
+    fn reads_what_is_wanted() {
+        let after = parse_id(ID);
+        let rows = [
+            ("".to_owned(), None, 100, None),
+            ("state=active".to_owned(), Some(false), 100, None),
+            ("limit=1&state=ended".to_owned(), Some(true), 1, None),
+            (format!("after={ID}&limit=1000"), None, 1000, after),
+        ];
+        for (text, ended, limit, after) in rows {
+            let query = Query::parse(&text).unwrap();
+            assert_eq!((query.ended(), query.limit, query.after), (ended, limit, after), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_the_parameter_that_is_wrong() {
+        let simple = ID.replace('-', "");
+        let rows = [
+            ("state=", "state"),
+            ("state=Active", "state"),
+            ("state=active&state=active", "state"),
+            ("limit=0", "limit"),
+            ("limit=1001", "limit"),
+            ("limit=%2B5", "limit"),
+            ("limit=99999999999999999999999", "limit"),
+            ("limit=", "limit"),
+            ("after=x", "after"),
+            (&format!("after={simple}"), "after"),
+            ("stat=active", "stat"),
+            ("%ff", "\u{fffd}"),
+        ];
+        for (text, parameter) in rows {
+            let problems = serde_json::to_value(Query::parse(text).unwrap_err()).unwrap();
+            assert_eq!(problems["errors"][0]["source"]["parameter"], parameter, "{text}");
+            assert_eq!(problems["errors"][0]["status"], "400", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_of_the_same_kind() {
+        let last = parse_id(ID).unwrap();
+        for text in ["state=ended&limit=7", "limit=1000", ""] {
+            let query = Query::parse(text).unwrap();
+            let next = query.next(last);
+            let next = Query::parse(next.strip_prefix("/v1/watches?").unwrap()).unwrap();
+            assert_eq!(next, Query { after: Some(last), ..query });
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What stands before every route: who may ask, what may be sent, and how long it may take.
+//!
+//! Without a token the API is for those who are on this machine, and for no web page that they look at. A page can
+//! make a browser send requests to 127.0.0.1, also under a name of its own that it makes point there. So the `Host` must
+//! be this machine's, which such a name is not, and a body must be declared as JSON, which a page cannot do for
+//! another origin without a permission that is never given.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::limits;
+use super::problem::{Problem, Source};
+use super::{Service, Terms};
+use crate::secret::Secret;
+
+/// What stands before every route.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    terms: Arc<Terms>,
+    only_this_machine: bool,
+    room: Arc<Semaphore>,
+}
+
+impl Guard {
+    pub(super) fn new(service: &Service, only_this_machine: bool) -> Self {
+        let room = Arc::new(Semaphore::new(limits::REQUESTS));
+        Self { terms: Arc::clone(&service.terms), only_this_machine, room }
+    }
+}
+
+/// Lets a request through to its route, or answers it instead.
+pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let mut response = match guard.admit(request).await {
+        Ok(request) => guard.answer(request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    let status = response.status();
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::REQUEST_TIMEOUT {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+impl Guard {
+    /// The request with all of its body, if it may be answered.
+    async fn admit(&self, request: Request) -> Result<Request, Problem> {
+        let token = self.terms.token();
+        if token.is_none() {
+            check_host(&request)?;
+        }
+        let path = request.uri().path();
+        if path == "/v1" || path.starts_with("/v1/") {
+            match token {
+                Some(token) => check_token(request.headers(), &token)?,
+                None if self.only_this_machine => {}
+                // Nobody starts it like that, but settings can change; a `Host` proves nothing where others can ask.
+                None => return Err(unauthorized("the daemon has no token: set [server] token-file")),
+            }
+        }
+        if !request.body().is_end_stream() {
+            check_content_type(request.headers())?;
+        }
+        let (parts, body) = request.into_parts();
+        let declared =
+            parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let is_too_large = declared.is_some_and(|length: usize| length > limits::BODY);
+        // A sender that has not begun, or would not end soon, need not be listened to before it hears that it is in vain.
+        let is_in_vain = declared.is_some_and(|length| length > limits::BODY_TO_DISCARD);
+        if is_in_vain || (is_too_large && parts.headers.contains_key(EXPECT)) {
+            return Err(too_large());
+        }
+        let body = timeout(limits::ARRIVAL, read(body)).await.map_err(|_| too_slow())??;
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        let busy = |detail| Problem::unavailable("busy", "The daemon is busy", detail).into_response();
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return busy("too many requests are under way: try again later");
+        };
+        let answering = tokio::spawn(async move {
+            let response = next.run(request).await;
+            drop(permit);
+            response
+        });
+        match timeout(limits::ANSWER, answering).await {
+            Ok(Ok(response)) => response,
+            // It has panicked, which the log says.
+            Ok(Err(_)) => Problem::unforeseen().into_response(),
+            Err(_) => busy(
+                "there was no answer in time: whether the request was done is not known, try again later",
+            ),
+        }
+    }
+}
+
+/// Who listens to this machine only knows it by these names.
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let refused = |detail: &str| {
+        let detail = format!(
+            "{detail}: without a token the API answers only to localhost, 127.0.0.1 and [::1]; set [server] \
+             token-file to let others in"
+        );
+        Problem::new(StatusCode::FORBIDDEN, "foreign-host", "The request is for another host", detail)
+            .at(Source::Header("Host"))
+    };
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(refused("the request needs one Host header"));
+    };
+    let host = Authority::try_from(host.as_bytes()).map_err(|_| refused("the Host header names no host"))?;
+    let target = request.uri().authority();
+    if is_this_machine(&host) && target.is_none_or(is_this_machine) {
+        Ok(())
+    } else {
+        Err(refused("the Host header names another host than this machine"))
+    }
+}
+
+fn is_this_machine(authority: &Authority) -> bool {
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match address.parse::<std::net::IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => {
+            let host = host.to_ascii_lowercase();
+            host == "localhost" || host.ends_with(".localhost")
+        }
+    }
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "The token is missing or wrong", detail)
+        .at(Source::Header("Authorization"))
+}
+
+fn check_token(headers: &HeaderMap, token: &Secret) -> Result<(), Problem> {
+    let refused = || unauthorized("send the token of [server] token-file as `Authorization: Bearer TOKEN`");
+    let mut values = headers.get_all(AUTHORIZATION).into_iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(refused()) };
+    let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len()).ok_or_else(refused)?;
+    // Digests have one length, so that the time of a comparison tells not even the token's.
+    let [given, wanted] = [given.trim_ascii(), token.expose().as_bytes()].map(|text| digest(&SHA256, text));
+    let is_right =
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.as_ref().ct_eq(wanted.as_ref()));
+    if is_right { Ok(()) } else { Err(refused()) }
+}
+
+/// A body must be declared as JSON.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut types = headers.get_all(CONTENT_TYPE).into_iter().map(HeaderValue::as_bytes);
+    let essence = |value: &[u8]| {
+        let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    };
+    if types.next().is_some_and(essence) && types.next().is_none() {
+        return Ok(());
+    }
+    let detail = "send the body with `Content-Type: application/json`";
+    let title = "The body is of another type than JSON";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title, detail)
+        .at(Source::Header("Content-Type")))
+}
+
+/// The whole body. One that is too large is read on for a while, so that its sender listens to the answer.
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut taken = Vec::new();
+    let mut length = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::bad_request("the body broke off, or its chunks are broken"))?;
+        length = length.saturating_add(chunk.len());
+        if length > limits::BODY_TO_DISCARD {
+            break;
+        }
+        if length <= limits::BODY {
+            taken.extend_from_slice(&chunk);
+        }
+    }
+    if length > limits::BODY { Err(too_large()) } else { Ok(taken) }
+}
+
+fn too_large() -> Problem {
+    let detail = format!("a body may have {} bytes", limits::BODY);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body did not arrive within {}", humantime::format_duration(limits::ARRIVAL));
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The request took too long to arrive", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_too_long_is_not_waited_for() {
+        let (clock, guard) = (Clock::start(), guard(1));
+        let start = clock.now();
+        assert_eq!(ask(&guard, "/never").await, StatusCode::SERVICE_UNAVAILABLE);
+        let waited = clock.now().since(start);
+        assert!((limits::ANSWER..2 * limits::ANSWER).contains(&waited), "{waited:?}");
+        assert_eq!(
+            ask(&guard, "/now").await,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the other is still under way"
+        );
+        assert_eq!(clock.now().since(start), waited, "which is said at once");
+    }
+
+    #[tokio::test]
+    async fn an_answer_makes_room_for_the_next() {
+        let guard = guard(1);
+        for _ in 0..3 {
+            assert_eq!(ask(&guard, "/now").await, StatusCode::OK);
+            assert_eq!(ask(&guard, "/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+
+    fn guard(room: usize) -> Guard {
+        Guard { terms: Arc::default(), only_this_machine: true, room: Arc::new(Semaphore::new(room)) }
+    }
+
+    async fn ask(guard: &Guard, path: &str) -> StatusCode {
+        let router = Router::new()
+            .route("/now", get(async || "x"))
+            .route("/never", get(std::future::pending::<()>))
+            .route("/panic", get(async || -> &'static str { panic!("as the test wants it") }))
+            .layer(from_fn_with_state(guard.clone(), stand));
+        let request = Request::builder().uri(path).header(HOST, "localhost").body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap().status()
+    }
+}

@@ -1,0 +1,94 @@
+//! How the daemon is, for those who start it again, send it clients, or draw its curves.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Json, Response};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::api::Shared;
+use super::limits;
+use super::problem::{Problem, Problems};
+use crate::store::Counts;
+
+/// That all is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Well {
+    /// Which question was asked.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// Whether the daemon works
+///
+/// Its server answers, and its runner makes passes. Where this fails for long, start it again.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    responses(
+        (status = 200, description = "It does.", body = Well),
+        (status = 503, description = "It does not.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problem> {
+    if shared.service.health.is_alive(shared.service.clock.now()) {
+        Ok(Json(Well { status: "alive" }))
+    } else {
+        Err(trouble("the runner has made no pass lately"))
+    }
+}
+
+/// Whether the daemon does all that it should
+///
+/// Besides, its store answers, no account's credential is refused, and it is not stopping. Someone must look after
+/// most of these; starting it again helps with none.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "It does.", body = Well),
+        (status = 503, description = "It does not, for these reasons.", body = Problems, content_type = "application/vnd.api+json"),
+    ),
+)]
+pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problems> {
+    let service = &shared.service;
+    let mut troubles = service.health.troubles(service.clock.now());
+    match timeout(limits::STORE, service.store.counts()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => troubles.push(error.to_string()),
+        Err(_) => troubles.push("the store does not answer".to_owned()),
+    }
+    Problems::of(troubles.into_iter().map(trouble).collect())?;
+    Ok(Json(Well { status: "ready" }))
+}
+
+fn trouble(detail: impl Into<String>) -> Problem {
+    Problem::unavailable("not-ready", "The daemon does not do all that it should", detail)
+}
+
+/// What happened, as numbers
+///
+/// In Prometheus' text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+)]
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let service = &shared.service;
+    // A store that does not answer is told of elsewhere (`/readyz`); the rest of the numbers is true all the same.
+    if let Ok(Ok(Counts { active, ended, pending, undeliverable })) =
+        timeout(limits::STORE, service.store.counts()).await
+    {
+        service.metrics.set_counts(active, ended, pending, undeliverable);
+    }
+    ([(CONTENT_TYPE, TEXT)], service.metrics.render()).into_response()
+}

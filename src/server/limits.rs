@@ -1,0 +1,46 @@
+//! How much of the daemon one client may use up, and all of them together. Polls must not suffer from them.
+
+use std::time::Duration;
+
+/// The largest body of a request, in bytes. A watch with all its labels needs less than half of it.
+pub(super) const BODY: usize = 64 * 1024;
+
+/// How much of a body that is too large is read and thrown away, in bytes, so that a client that sends it all before it
+/// reads learns why it is refused.
+pub(super) const BODY_TO_DISCARD: usize = 1024 * 1024;
+
+/// The largest request line and headers together, in bytes.
+pub(super) const HEAD: usize = 16 * 1024;
+
+/// How long a request's head may take to arrive, and then its body. A connection that is kept alive may be idle for
+/// as long.
+pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// How long an answer may take to be made.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a client may take none of an answer that was sent.
+pub(super) const STALL: Duration = Duration::from_secs(10);
+
+/// How many connections there are at most; further ones wait until one has ended.
+pub(super) const CONNECTIONS: usize = 128;
+
+/// How many requests are worked on at once, those included whose clients are gone.
+pub(super) const REQUESTS: usize = 128;
+
+/// How long the store may take to say that it works.
+pub(super) const STORE: Duration = Duration::from_secs(2);
+
+/// How many watches a page has at most, and unless it is said.
+pub(super) const PAGE: usize = 1000;
+/// See [`PAGE`].
+pub(super) const DEFAULT_PAGE: usize = 100;
+
+/// How many labels a watch has at most.
+pub(super) const LABELS: usize = 32;
+
+/// How long the key of a label is at most, in characters.
+pub(super) const LABEL_KEY: usize = 64;
+
+/// How long the value of a label is at most, in characters.
+pub(super) const LABEL_VALUE: usize = 256;

@@ -1,0 +1,145 @@
+//! Refusals and failures: JSON:API error documents, for every answer that is none of the wanted ones.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::StoreError;
+use crate::text::Text;
+
+/// The content type of error documents.
+pub(super) const MEDIA_TYPE: &str = "application/vnd.api+json";
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Problem {
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, pattern = "^[45][0-9]{2}$", example = "404")]
+    /// The HTTP status.
+    status: StatusCode,
+    /// A stable word for what is wrong.
+    #[schema(value_type = String, example = "no-such-watch")]
+    code: &'static str,
+    /// The same in words.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// What is wrong with this very request, and what to do.
+    detail: String,
+    /// Where in the request it is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    source: Option<Source>,
+}
+
+/// A place in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Source {
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// A parameter of the query or the path.
+    #[schema(value_type = String)]
+    Parameter(String),
+    /// A header.
+    #[schema(value_type = String)]
+    Header(&'static str),
+}
+
+/// Why a request was not done. There is at least one reason; the first one's status is the answer's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problems)]
+pub(super) struct Problems {
+    /// The reasons.
+    #[schema(min_items = 1)]
+    errors: Vec<Problem>,
+}
+
+fn as_text<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.as_str())
+}
+
+impl Problem {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, code, title, detail: detail.into(), source: None }
+    }
+
+    pub(super) fn at(self, source: Source) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request cannot be understood", detail)
+    }
+
+    /// A value of the right form that cannot be used.
+    pub(super) fn unusable(detail: impl Into<String>, pointer: impl Into<String>) -> Self {
+        let title = "A member of the body cannot be used";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", title, detail)
+            .at(Source::Pointer(pointer.into()))
+    }
+
+    pub(super) fn no_such_watch(id: &str, parameter: &str) -> Self {
+        let detail =
+            format!("there is no watch `{}`; GET /v1/watches lists those that there are", Text::new(id));
+        Self::new(StatusCode::NOT_FOUND, "no-such-watch", "There is no such watch", detail)
+            .at(Source::Parameter(parameter.to_owned()))
+    }
+
+    pub(super) fn unavailable(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail)
+    }
+
+    pub(super) fn unforeseen() -> Self {
+        let detail = "a bug of snyk-export; the daemon's log says more: please report it";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unforeseen", "An unforeseen failure of ours", detail)
+    }
+}
+
+impl Problems {
+    /// All of these, if there is one at all.
+    pub(super) fn of(errors: Vec<Problem>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { errors: vec![problem] }
+    }
+}
+
+impl From<StoreError> for Problems {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error.title = %error, "a request failed, since the store did");
+        Problem::unavailable("store-failed", "The store failed", error.to_string()).into()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        Problems::from(self).into_response()
+    }
+}
+
+impl IntoResponse for Problems {
+    fn into_response(self) -> Response {
+        let status = self.errors.first().map_or(StatusCode::INTERNAL_SERVER_ERROR, |problem| problem.status);
+        let document = serde_json::to_string(&self)
+            .unwrap_or_else(|_| unreachable!("all members can be written as JSON"));
+        let mut response = (status, Body::from(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

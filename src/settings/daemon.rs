@@ -1,0 +1,160 @@
+//! The daemon's settings: what a settings file says of accounts, watches, endpoints, the store and the server.
+
+mod accounts;
+mod endpoints;
+mod entry;
+pub(crate) mod sections;
+mod server;
+pub(crate) mod values;
+mod watches;
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::entry::EntryError;
+pub use self::server::{ServerSettings, listen_address};
+pub use self::watches::WatchEntry;
+
+use self::sections::{NotifySection, WatchSection};
+use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
+use super::{Environment, Settings, SettingsError};
+use crate::http::Roots;
+use crate::notify::Endpoint;
+use crate::snyk::credentials::Source;
+use crate::snyk::region::Api;
+use crate::watch::Policy;
+
+/// The name of the account of `[snyk]` itself.
+pub const DEFAULT_ACCOUNT: &str = "default";
+
+/// How long an outage may last where the daemon is to end when all is done, unless the user set a limit: then nothing
+/// is waited out for a day.
+const MAX_OUTAGE_UNTIL_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// The name of the store's file in the state directory.
+const STORE_FILE: &str = "watches.db";
+
+/// What the layers say to the daemon alone.
+#[derive(Debug)]
+pub(super) struct Layers {
+    pub(super) limits: LimitsLayer,
+    /// Whether the user has set `max-outage`, even to what it is anyway.
+    pub(super) max_outage_is_set: bool,
+    pub(super) store: StoreLayer,
+    pub(super) server: ServerLayer,
+    pub(super) watches: Vec<WatchSection>,
+    pub(super) endpoints: Vec<NotifySection>,
+}
+
+/// All that the daemon needs to know, checked.
+#[derive(Debug)]
+pub struct DaemonSettings {
+    /// The accounts, the default one first if it is there; at least one.
+    pub accounts: Vec<AccountSettings>,
+    /// The file of the store.
+    pub store: PathBuf,
+    /// How long ended watches are kept.
+    pub keep_ended: Duration,
+    /// The server.
+    pub server: ServerSettings,
+    /// The exports to follow from the start. Each one's account is among the accounts.
+    pub watches: Vec<WatchEntry>,
+    /// Who is told how watches ended.
+    pub endpoints: Vec<Endpoint>,
+    /// What is wanted of each watch.
+    pub policy: Policy,
+    /// How many polls may be under way at once.
+    pub concurrency: NonZeroUsize,
+}
+
+/// An account: whose credential asks, where, and how often.
+#[derive(Debug)]
+pub struct AccountSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The API that it asks.
+    pub api: Api,
+    /// The version of the API that the user has set, if any.
+    pub api_version: Option<String>,
+    /// Its credential.
+    pub source: Source,
+    /// Where the credential comes from, to be logged.
+    pub origin: String,
+    /// The certificate authorities that it trusts.
+    pub roots: Roots,
+    /// The file that some of them are from. Accounts that have it in common trust the same ones.
+    pub ca_cert: Option<PathBuf>,
+    /// How many requests it may send in a minute.
+    pub requests_per_minute: NonZeroU32,
+}
+
+impl Settings {
+    /// The daemon's settings. Reads the files that they name, so that everything that can be wrong is found at once.
+    ///
+    /// With `until_idle` the daemon is to end when all is done, and so a refused credential or a long outage ends its
+    /// watches.
+    ///
+    /// # Errors
+    ///
+    /// When anything is wrong. The message names the place in the file.
+    pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
+        let watches = watches::all(self)?;
+        let accounts = accounts::all(self, &watches)?;
+        let policy = self.policy_of(&self.daemon.limits, &["limits"])?;
+        let max_outage = match until_idle && !self.daemon.max_outage_is_set {
+            true => Some(MAX_OUTAGE_UNTIL_IDLE),
+            false => policy.max_outage,
+        };
+        let StoreLayer { url, keep_ended } = &self.daemon.store;
+        Ok(DaemonSettings {
+            accounts,
+            store: url.as_ref().map_or_else(|| default_store(self.environment()), |url| url.0.clone()),
+            keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
+            server: server::server(self)?,
+            watches,
+            endpoints: endpoints::all(self)?,
+            policy: Policy {
+                max_outage,
+                certificate_is_final: false,
+                unauthorized_is_final: until_idle,
+                ..policy
+            },
+            concurrency: self.daemon.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+        })
+    }
+}
+
+impl DaemonSettings {
+    /// What there is, in one line for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |number: usize, one: &str, many: &str| match number {
+            1 => format!("1 {one}"),
+            number => format!("{number} {many}"),
+        };
+        format!(
+            "{}, {}, {}, store {}",
+            count(self.accounts.len(), "account", "accounts"),
+            count(self.watches.len(), "watch", "watches"),
+            count(self.endpoints.len(), "endpoint", "endpoints"),
+            self.store.display()
+        )
+    }
+}
+
+/// The store's file in the state directory: systemd's, the user's, or the one that the container has as its volume.
+fn default_store(environment: &Environment) -> PathBuf {
+    let of_unit =
+        environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+    let of_user = || {
+        let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
+        let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        state.or_else(home).map(|state| state.join("snyk-export"))
+    };
+    of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export")).join(STORE_FILE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Accounts: whose credentials ask, where, and how often.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+use reqwest::Certificate;
+
+use super::entry::{Entry, EntryError, read_secret};
+use super::sections::AccountSection;
+use super::values::Name;
+use super::watches::{self, WatchEntry};
+use super::{AccountSettings, DEFAULT_ACCOUNT};
+use crate::http::Roots;
+use crate::settings::places::Step;
+use crate::settings::sources::read_certificates;
+use crate::settings::{Settings, SettingsError};
+use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
+
+/// All accounts, the default one first. That one may be missing where there are others and no watch is its.
+pub(super) fn all(
+    settings: &Settings,
+    watches: &[WatchEntry],
+) -> Result<Vec<AccountSettings>, SettingsError> {
+    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
+    let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
+    let mut accounts = Vec::new();
+    match (default(settings), of_default) {
+        (Ok(account), _) => accounts.push(account),
+        (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
+        (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
+            return Err(watches::error(settings, index, EntryError::NoDefaultAccount));
+        }
+        (Err(error), _) => return Err(error),
+    }
+    let ambient = settings.ambient_roots();
+    for (name, section) in sections {
+        accounts.push(account(settings, name, section, &ambient)?);
+    }
+    let known: BTreeSet<&str> = accounts.iter().map(|account| &*account.name).collect();
+    let stray = watches.iter().enumerate().find(|(_, watch)| !known.contains(&*watch.account));
+    if let Some((index, watch)) = stray {
+        let wanted = watch.account.to_string();
+        let known = Vec::from_iter(known).join(", ");
+        return Err(watches::error(settings, index, EntryError::UnknownAccount { wanted, known }));
+    }
+    Ok(accounts)
+}
+
+/// The account of `[snyk]`, whose credential is found as a command that waits finds it.
+fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
+    let (source, origin) = settings.credential_source()?;
+    if let Source::TokenFile(path) = &source {
+        let is_of_file = settings.token_files.from_settings_file.as_ref() == Some(path);
+        let entry = Entry::new(&settings.places, &[Step::Key("snyk")], "[snyk]");
+        check_token_file(path).map_err(|error| match is_of_file {
+            true => entry.at("token-file")(EntryError::Credential(error)),
+            false => error.into(),
+        })?;
+    }
+    Ok(AccountSettings {
+        name: Arc::from(DEFAULT_ACCOUNT),
+        api: settings.api(None)?,
+        api_version: settings.api_version(),
+        source,
+        origin,
+        roots: settings.roots()?,
+        ca_cert: settings.layers.snyk.ca_cert.clone(),
+        requests_per_minute: requests_per_minute(settings),
+    })
+}
+
+/// A named account: what it does not say is as in `[snyk]`, but for the credential.
+fn account(
+    settings: &Settings,
+    name: &Name,
+    section: &AccountSection,
+    ambient: &Roots,
+) -> Result<AccountSettings, SettingsError> {
+    let title = format!("[snyk.accounts.{name}]");
+    let steps = [Step::Key("snyk"), Step::Key("accounts"), Step::Key(&name.0)];
+    let entry = Entry::new(&settings.places, &steps, &title);
+    if &*name.0 == DEFAULT_ACCOUNT {
+        return Err(entry.error(EntryError::DefaultIsTaken));
+    }
+    let inherited = || settings.layers.snyk.api.clone().unwrap_or_default();
+    let api = settings.allowed(section.api.clone().unwrap_or_else(inherited));
+    let api = api.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
+    let (source, origin) = source(section, entry)?;
+    let version = section.api_version.clone().map(|version| version.0);
+    Ok(AccountSettings {
+        name: Arc::clone(&name.0),
+        api,
+        api_version: version.or_else(|| settings.api_version()),
+        source,
+        origin,
+        roots: match &section.ca_cert {
+            Some(path) => with(ambient, certificates(path, entry)?),
+            None => with(ambient, settings.own_certificates()?),
+        },
+        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
+        requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
+    })
+}
+
+fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
+    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
+}
+
+fn certificates(path: &Path, entry: Entry<'_>) -> Result<Vec<Certificate>, SettingsError> {
+    let why = |why| SettingsError::CaCert { place: entry.place_of("ca-cert"), path: path.to_owned(), why };
+    read_certificates(path).map_err(why)
+}
+
+fn with(ambient: &Roots, added: Vec<Certificate>) -> Roots {
+    let added = added.into_iter().chain(ambient.added.iter().cloned()).collect();
+    Roots { added, chosen: ambient.chosen }
+}
+
+/// A named account's own credential, and where it is from.
+fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String), SettingsError> {
+    let AccountSection { token_file, client_id, client_secret_file, .. } = section;
+    match (token_file, client_id, client_secret_file) {
+        (None, None, None) => Err(entry.error(EntryError::NoCredential)),
+        (Some(path), None, None) => {
+            check_token_file(path).map_err(|error| entry.at("token-file")(EntryError::Credential(error)))?;
+            Ok((Source::TokenFile(path.clone()), format!("token-file {}", path.display())))
+        }
+        (None, Some(id), Some(path)) => {
+            let secret = read_secret(path).map_err(entry.at("client-secret-file"))?;
+            let id = id.trim().to_owned();
+            if id.is_empty() {
+                return Err(entry.at("client-id")(EntryError::Missing("client-id")));
+            }
+            Ok((Source::Client { id, secret }, format!("client-secret-file {}", path.display())))
+        }
+        (None, Some(_), None) => Err(entry.error(EntryError::Missing("client-secret-file"))),
+        (None, None, Some(_)) => Err(entry.error(EntryError::Missing("client-id"))),
+        (Some(_), _, _) => Err(entry.error(EntryError::TwoCredentials)),
+    }
+}
+
+/// Looks whether a file holds a token now. A pipe is left alone, since it can be read only once.
+fn check_token_file(path: &Path) -> Result<(), CredentialError> {
+    let unreadable = |error| CredentialError::File(path.to_owned(), error);
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Credential::new(&text, Scheme::ByForm, &path.display().to_string()).map(drop)
+}

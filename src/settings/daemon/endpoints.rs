@@ -1,0 +1,168 @@
+//! `[[notify]]`: who is told how watches ended.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use super::entry::{Entry, EntryError, read_secret};
+use super::sections::NotifySection;
+use super::values::{Kind, OutcomeWord};
+use crate::http::{Roots, is_loopback};
+use crate::notify::{Endpoint, EndpointKind, SigningKey};
+use crate::secret::Secret;
+use crate::settings::places::Step;
+use crate::settings::{Environment, Settings, SettingsError};
+use crate::text::Text;
+
+/// How long a command may take unless the settings say otherwise.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All endpoints, each name once.
+pub(super) fn all(settings: &Settings) -> Result<Vec<Endpoint>, SettingsError> {
+    let mut names = BTreeSet::new();
+    let mut endpoints = Vec::new();
+    if settings.daemon.endpoints.is_empty() {
+        return Ok(endpoints);
+    }
+    let roots = settings.roots()?;
+    for (index, section) in settings.daemon.endpoints.iter().enumerate() {
+        let steps = [Step::Key("notify"), Step::Index(index)];
+        let entry = Entry::new(&settings.places, &steps, "[[notify]]");
+        let name = section.name.as_ref().ok_or_else(|| entry.error(EntryError::Missing("name")))?;
+        if !names.insert(name.clone()) {
+            return Err(entry.at("name")(EntryError::SameName(name.to_string())));
+        }
+        endpoints.push(endpoint(section, name.to_string(), entry, settings, &roots)?);
+    }
+    Ok(endpoints)
+}
+
+fn endpoint(
+    section: &NotifySection,
+    name: String,
+    entry: Entry<'_>,
+    settings: &Settings,
+    roots: &Roots,
+) -> Result<Endpoint, SettingsError> {
+    let kind = section.kind.ok_or_else(|| entry.error(EntryError::Missing("kind")))?;
+    if let Some(key) = foreign_key(section, kind) {
+        return Err(entry.at(key)(EntryError::NotForKind(key, kind.as_str())));
+    }
+    let kind = match kind {
+        Kind::Webhook => webhook(section, &name, entry)?,
+        Kind::Slack => slack(section, entry, settings)?,
+        Kind::Command => command(section, entry, settings)?,
+    };
+    let words = |words: &Vec<OutcomeWord>| -> BTreeSet<String> {
+        words.iter().map(|word| word.0.as_str().to_owned()).collect()
+    };
+    let on = section.on.as_ref().map(words);
+    if on.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Err(entry.at("on")(EntryError::NeverTold));
+    }
+    Endpoint::new(name, on, kind, roots).map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
+}
+
+fn webhook(section: &NotifySection, name: &str, entry: Entry<'_>) -> Result<EndpointKind, SettingsError> {
+    let (url, _) = address(section, entry)?;
+    if !is_safe(&url) {
+        tracing::warn!(endpoint = name, "notifications go over plain http");
+    }
+    Ok(EndpointKind::Webhook { url, secret: signing_key(section, entry)? })
+}
+
+fn slack(
+    section: &NotifySection,
+    entry: Entry<'_>,
+    settings: &Settings,
+) -> Result<EndpointKind, SettingsError> {
+    let (url, text) = address(section, entry)?;
+    if !is_safe(&url) && !settings.allows_http() {
+        return Err(entry.error(EntryError::PlainSlack));
+    }
+    Ok(EndpointKind::Slack { url: text })
+}
+
+fn command(
+    section: &NotifySection,
+    entry: Entry<'_>,
+    settings: &Settings,
+) -> Result<EndpointKind, SettingsError> {
+    let argv = section.argv.clone().ok_or_else(|| entry.error(EntryError::Missing("argv")))?;
+    check_command(&argv, settings.environment()).map_err(entry.at("argv"))?;
+    let timeout = section.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
+    Ok(EndpointKind::Command { argv, timeout })
+}
+
+/// A key that has no meaning for an endpoint of this kind.
+fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
+    let is_sent = kind != Kind::Command;
+    let keys = [
+        ("url", section.url.is_some(), is_sent),
+        ("url-file", section.url_file.is_some(), is_sent),
+        ("secret-file", section.secret_file.is_some(), kind == Kind::Webhook),
+        ("argv", section.argv.is_some(), !is_sent),
+        ("timeout", section.timeout.is_some(), !is_sent),
+    ];
+    keys.into_iter().find(|(_, given, fits)| *given && !fits).map(|(key, ..)| key)
+}
+
+/// The address to send to, as a URL and as the secret that it may be.
+fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), SettingsError> {
+    let (text, key) = match (&section.url, &section.url_file) {
+        (Some(text), None) => (text.0.clone(), "url"),
+        (None, Some(path)) => (read_secret(path).map_err(entry.at("url-file"))?, "url-file"),
+        (None, None) | (Some(_), Some(_)) => return Err(entry.error(EntryError::EitherOr("url", "url-file"))),
+    };
+    // What is wrong is told without the text, which may be a secret.
+    let wrong = |why: &str| entry.at(key)(EntryError::Address(why.to_owned()));
+    let url =
+        Url::parse(text.expose().trim()).map_err(|error| wrong(&format!("it is no valid URL ({error})")))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(wrong("its scheme is neither https nor http"));
+    }
+    let has_password = !url.username().is_empty() || url.password().is_some();
+    if has_password && key == "url" {
+        return Err(wrong(
+            "it carries credentials: put it into a file of its own, and name that as `url-file`",
+        ));
+    }
+    Ok((url, Secret::new(text.expose().trim())))
+}
+
+/// Whether nobody on the way can read what is sent.
+fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
+}
+
+fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<SigningKey>, SettingsError> {
+    let Some(path) = &section.secret_file else { return Ok(None) };
+    let read = || {
+        let text = read_secret(path)?;
+        SigningKey::new(text.expose())
+            .map_err(|error| EntryError::SigningKey { path: path.clone(), why: error.to_string() })
+    };
+    read().map(Some).map_err(entry.at("secret-file"))
+}
+
+/// Whether the command is there to be run.
+fn check_command(argv: &[String], environment: &Environment) -> Result<(), EntryError> {
+    let program = argv.first().filter(|program| !program.is_empty()).ok_or(EntryError::Missing("argv"))?;
+    let path = Path::new(program);
+    let candidates: Vec<PathBuf> = if program.contains('/') {
+        vec![path.to_owned()]
+    } else {
+        let directories = environment.get("PATH").unwrap_or_default().split(':');
+        directories.map(|directory| Path::new(directory).join(path)).collect()
+    };
+    let runs = |path: &PathBuf| {
+        path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    if !candidates.iter().any(runs) {
+        return Err(EntryError::NoCommand(Text::new(program)));
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `[server]`: where the daemon listens, and what lets others in.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::entry::{Entry, EntryError, read_secret};
+use crate::secret::Secret;
+use crate::settings::places::Step;
+use crate::settings::sources::read_file;
+use crate::settings::{DEFAULTS, Settings, SettingsError};
+
+/// The shortest token that lets others in, in characters: anybody who reaches the server may try as many as they like.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Where the daemon listens, and what lets others in.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// The address.
+    pub listen: SocketAddr,
+    /// The bearer token that `/v1` asks for; none where only this machine can reach it.
+    pub token: Option<Secret>,
+}
+
+pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
+    let section = &settings.daemon.server;
+    let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
+    let listen = section.listen.ok_or_else(|| entry.error(EntryError::Missing("listen")))?;
+    let token = section.token_file.as_deref().map(token).transpose().map_err(entry.at("token-file"))?;
+    if token.is_none() && !listen.ip().to_canonical().is_loopback() {
+        return Err(entry.at("listen")(EntryError::OpenToAll(listen)));
+    }
+    Ok(ServerSettings { listen, token })
+}
+
+fn token(path: &Path) -> Result<Secret, EntryError> {
+    let token = read_secret(path)?;
+    let text = token.expose();
+    if text.len() < SHORTEST_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN });
+    }
+    Ok(token)
+}
+
+/// Where the daemon of a settings file listens, for those who ask how it is.
+///
+/// Nothing else in the file is looked at: a daemon that goes on with its old settings, because somebody has made a
+/// mistake in the new ones, is well.
+///
+/// # Errors
+///
+/// When the file cannot be read, or its `listen` is no address.
+pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> {
+    let text = file.map(|path| read_file(path.to_owned())).transpose()?;
+    let said = text.as_ref().and_then(|(_, text)| listen(text));
+    let address = said.or_else(|| listen(DEFAULTS)).unwrap_or_default();
+    let place = || format!("{}, [server] listen", file.unwrap_or(Path::new("config/default.toml")).display());
+    let expected = || EntryError::Address("expected an address such as \"127.0.0.1:8686\"".to_owned());
+    address.parse().map_err(|_| SettingsError::Entry(place(), expected()))
+}
+
+/// What a file says of `listen`, as far as it can be read.
+fn listen(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let listen = table.get_ref().get("server")?.get_ref().as_table()?.get("listen")?.get_ref();
+    Some(DeValue::as_str(listen).unwrap_or_default().to_owned())
+}

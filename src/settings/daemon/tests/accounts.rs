@@ -1,0 +1,128 @@
+//! Accounts, and the watches that are theirs.
+
+use super::*;
+
+#[test]
+fn an_account_inherits_all_but_the_credential() {
+    let bed = Bed::new();
+    let text = "[snyk]\napi = 'eu'\napi-version = '2024-10-15'\nrequests-per-minute = 100\n\
+        [snyk.accounts.acme]\ntoken-file = '@token'\n\
+        [snyk.accounts.beta]\napi = 'au'\napi-version = '2025-01-01'\nrequests-per-minute = 7\n\
+        client-id = ' id '\nclient-secret-file = '@secret'\n";
+    let settings = bed.daemon(&TOKEN, text).unwrap();
+    let all: Vec<_> = settings
+        .accounts
+        .iter()
+        .map(|account| {
+            let version = account.api_version.clone().unwrap_or_default();
+            format!("{} {} {version} {}", account.name, account.api, account.requests_per_minute)
+        })
+        .collect();
+    let expected = [
+        "default https://api.eu.snyk.io 2024-10-15 100",
+        "acme https://api.eu.snyk.io 2024-10-15 100",
+        "beta https://api.au.snyk.io 2025-01-01 7",
+    ];
+    assert_eq!(all, expected);
+    assert!(matches!(&settings.accounts[1].source, Source::TokenFile(path) if *path == bed.path("token")));
+    let Source::Client { id, secret } = &settings.accounts[2].source else { panic!("{settings:?}") };
+    assert_eq!((id.as_str(), secret.expose()), ("id", "client-secret"));
+    assert!(!format!("{settings:?}").contains("client-secret\""), "{settings:?}");
+}
+
+#[test]
+fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own() {
+    let text = "[snyk]\napi = 'eu'\n[snyk.accounts.acme]\napi = 'us2'\ntoken-file = '@token'\n";
+    let settings = Bed::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
+    let apis: Vec<_> = settings.accounts.iter().map(|account| account.api.to_string()).collect();
+    assert_eq!(apis, ["https://api.au.snyk.io", "https://api.us.snyk.io"]);
+}
+
+#[test]
+fn the_default_account_may_be_missing_where_nothing_needs_it() {
+    let acme = "[snyk.accounts.acme]\ntoken-file = '@token'\n";
+    let settings = Bed::new().daemon(&[], &format!("{acme}{}", watch("account = 'acme'"))).unwrap();
+    assert_eq!((settings.accounts.len(), &*settings.watches[0].account), (1, "acme"));
+    assert!(error(&[], "").starts_with("no credential: set SNYK_TOKEN"));
+    let needed = error(&[], &format!("{acme}{}", watch("")));
+    assert!(
+        needed.starts_with("@settings.toml line 3, [[watch]]: it is of the account `default`"),
+        "{needed}"
+    );
+    let half = error(&[("SNYK_CLIENT_ID", "i")], acme);
+    assert!(half.contains("SNYK_CLIENT_SECRET is not"), "{half}");
+}
+
+#[test]
+fn a_wrong_account_is_named_with_its_line() {
+    let rows = [
+        ("", "line 2, [snyk.accounts.acme]: it has no credential: give `token-file`"),
+        ("token-file = '@token'\nclient-id = 'i'", "line 2, [snyk.accounts.acme]: it has two credentials"),
+        ("client-id = 'i'", "line 2, [snyk.accounts.acme]: `client-secret-file` is missing"),
+        ("client-secret-file = '@secret'", "line 2, [snyk.accounts.acme]: `client-id` is missing"),
+        ("client-id = ' '\nclient-secret-file = '@secret'", "line 3, client-id: `client-id` is missing"),
+        ("\ntoken-file = '@none'", "line 4, token-file: failed to read the token file @none: No such file"),
+        ("token-file = '@empty'", "line 3, token-file: @empty holds no token"),
+        ("client-id = 'i'\nclient-secret-file = '@empty'", "line 4, client-secret-file: @empty is empty"),
+        ("token-file = '@token'\napi = 'http://snyk:1'", "line 4, api: http://snyk:1 is plain http"),
+        (
+            "token-file = '@token'\nca-cert = '@token'",
+            "line 4, ca-cert: failed to read CA certificates from @token",
+        ),
+        ("token-file = '@token'\ntoken = 't'", "line 4, column 1"),
+        ("requests-per-minute = 0", "line 3, column"),
+    ];
+    for (account, expected) in rows {
+        let error = error(&TOKEN, &format!("\n[snyk.accounts.acme]\n{account}"));
+        assert!(error.replace("TOML parse error at ", "").contains(expected), "{error}");
+    }
+    let taken = error(&TOKEN, "[snyk.accounts.default]\ntoken-file = '@token'");
+    assert!(taken.contains("line 1, [snyk.accounts.default]: `default` is the name"), "{taken}");
+    let name = error(&TOKEN, "[snyk.accounts.'a b']\ntoken-file = '@token'");
+    assert!(name.contains("line 1") && name.contains("expected a name of letters"), "{name}");
+}
+
+#[test]
+fn plain_http_to_an_account_is_let_through_where_it_may_leave_the_machine() {
+    let text =
+        "[snyk]\nallow-http = true\n[snyk.accounts.acme]\napi = 'http://snyk:1'\ntoken-file = '@token'";
+    assert_eq!(daemon(text).accounts[1].api.to_string(), "http://snyk:1");
+}
+
+#[test]
+fn watches_are_read_with_their_labels() {
+    let org = format!("[[watch]]\norg-id = '{G}'\nexport-id = '{E}'\n");
+    let settings = daemon(&format!("{}{org}", watch("labels = { team = 'payments' }")));
+    let [group, org] = &settings.watches[..] else { panic!("{settings:?}") };
+    assert_eq!(group.export.to_string(), format!("/groups/{G}/jobs/export/{E}"));
+    assert_eq!((&*group.account, group.labels["team"].as_str()), ("default", "payments"));
+    assert_eq!(org.export.to_string(), format!("/orgs/{G}/jobs/export/{E}"));
+}
+
+#[test]
+fn a_wrong_watch_is_named_with_its_line() {
+    let ids = format!("group-id = '{G}'\nexport-id = '{E}'");
+    let rows = [
+        (format!("export-id = '{E}'"), "line 2, [[watch]]: it needs either `group-id` or `org-id`"),
+        (format!("{ids}\norg-id = '{G}'"), "line 2, [[watch]]: it needs either `group-id` or `org-id`"),
+        (format!("group-id = '{G}'"), "line 2, [[watch]]: `export-id` is missing"),
+        ("group-id = 'acme'".to_owned(), "expected a UUID such as 7f2c1a9e"),
+        (
+            format!("{ids}\naccount = 'acme'"),
+            "line 2, [[watch]]: there is no account `acme`: the settings have default",
+        ),
+        (format!("{ids}\nlabels = {{ '' = 'x' }}"), "line 2, [[watch]]: a watch takes 32 labels at most"),
+        (format!("{ids}\nlabels = {{ x = 1 }}"), "line 5, column"),
+        (
+            format!("{ids}\n[[watch]]\n{ids}"),
+            "line 5, [[watch]]: the account `default` follows this export already, by \
+            the entry at @settings.toml line 2, [[watch]]",
+        ),
+    ];
+    for (entry, expected) in rows {
+        let error = error(&TOKEN, &format!("\n[[watch]]\n{entry}"));
+        assert!(error.contains(expected), "{error}");
+    }
+    let long = "x".repeat(257);
+    assert!(error(&TOKEN, &watch(&format!("labels = {{ x = '{long}' }}"))).contains("up to 256"));
+}

@@ -1,0 +1,72 @@
+//! Endpoints.
+
+use super::*;
+use crate::watch::outcome::Outcome;
+
+#[test]
+fn endpoints_of_every_kind_are_read() {
+    let settings = daemon(
+        "[[notify]]\nname = 'a'\nkind = 'webhook'\nurl = 'https://x.example/y'\nsecret-file = '@key'\non = ['finished']\n\
+         [[notify]]\nname = 'b'\nkind = 'slack'\nurl-file = '@slack'\n\
+         [[notify]]\nname = 'c'\nkind = 'command'\nargv = ['@program', '-q']\ntimeout = '5s'\n\
+         [[notify]]\nname = 'd'\nkind = 'webhook'\nurl = 'http://receiver:8080/'\n",
+    );
+    let kinds: Vec<_> =
+        settings.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.kind())).collect();
+    assert_eq!(kinds, [("a", "webhook"), ("b", "slack"), ("c", "command"), ("d", "webhook")]);
+    let wants = |index: usize, outcome| settings.endpoints[index].wants(outcome);
+    assert!(wants(0, Outcome::Finished) && !wants(0, Outcome::Failed) && wants(1, Outcome::Failed));
+}
+
+#[test]
+fn a_wrong_endpoint_is_named_with_its_line() {
+    let hook = "name = 'a'\nkind = 'webhook'\nurl = 'https://x.example'";
+    let rows = [
+        ("kind = 'webhook'", "line 2, [[notify]]: `name` is missing"),
+        ("name = 'a'", "line 2, [[notify]]: `kind` is missing"),
+        ("name = 'a'\nkind = 'email'", "expected `webhook`, `slack` or `command`"),
+        ("name = 'a b'", "expected a name of letters"),
+        ("name = 'a'\nkind = 'webhook'", "line 2, [[notify]]: it needs either `url` or `url-file`"),
+        ("name = 'a'\nkind = 'command'", "line 2, [[notify]]: `argv` is missing"),
+        ("name = 'a'\nkind = 'command'\nargv = []", "line 5, argv: `argv` is missing"),
+        ("name = 'a'\nkind = 'command'\nargv = ['@key']", "line 5, argv: `@key` cannot be run"),
+        (
+            "name = 'a'\nkind = 'command'\nargv = ['no-such-program']",
+            "line 5, argv: `no-such-program` cannot be run",
+        ),
+        ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, url: it is no valid URL"),
+        (
+            "name = 'a'\nkind = 'slack'\nurl = 'http://x.example/hunter2'",
+            "is a secret, which plain http would show",
+        ),
+        (
+            "name = 'a'\nkind = 'webhook'\nurl = 'ftp://hunter2'",
+            "line 5, url: its scheme is neither https nor http",
+        ),
+        (
+            "name = 'a'\nkind = 'webhook'\nurl = 'https://u:hunter2@x.example'",
+            "line 5, url: it carries credentials",
+        ),
+        ("name = 'a'\nkind = 'webhook'\nurl-file = '@none'", "line 5, url-file: failed to read @none"),
+        (&format!("{hook}\nsecret-file = '@token'"), "line 6, secret-file: @token: "),
+        (&format!("{hook}\nargv = ['x']"), "line 6, argv: `argv` is not for an endpoint of kind \"webhook\""),
+        (&format!("{hook}\ntimeout = '1m'"), "line 6, timeout: `timeout` is not for an endpoint"),
+        (&format!("{hook}\non = []"), "line 6, on: `on` is empty"),
+        (&format!("{hook}\non = ['done']"), "expected one of finished, failed, unauthorized"),
+        (&format!("{hook}\n[[notify]]\n{hook}"), "line 7, name: there is another endpoint called `a`"),
+    ];
+    for (endpoint, expected) in rows {
+        let error = error(&TOKEN, &format!("\n[[notify]]\n{endpoint}"));
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_command_is_found_in_the_path() {
+    let bed = Bed::new();
+    let text = "[[notify]]\nname = 'a'\nkind = 'command'\nargv = ['program']";
+    let path = format!("/nowhere:{}", bed.0.path().display());
+    assert!(bed.daemon(&[TOKEN[0], ("PATH", &path)], text).is_ok());
+    assert!(bed.daemon(&TOKEN, text).is_err());
+}

@@ -1,0 +1,126 @@
+//! Values of the daemon's sections as people write them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use url::Url;
+
+use crate::secret::Secret;
+use crate::settings::values::deserialize_from_text;
+use crate::watch::outcome::Outcome;
+
+/// The longest name of an account or an endpoint, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// The name of an account or an endpoint. It goes into logs, metrics and ids, and so is plain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name(pub(super) Arc<str>);
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+        let valid = !text.is_empty() && text.len() <= LONGEST_NAME && text.chars().all(plain);
+        let expected =
+            || format!("expected a name of letters, digits, `-`, `_` and `.`, {LONGEST_NAME} at most");
+        valid.then(|| Self(Arc::from(text))).ok_or_else(expected)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where watches are kept: the path of an SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoreUrl(pub(super) PathBuf);
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected an absolute path such as `sqlite:///var/lib/snyk-export/watches.db`";
+        let text = text.trim();
+        if ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(format!("this release keeps its watches in SQLite only; {EXPECTED}"));
+        }
+        // A path relative to whatever directory a daemon happens to be started in would be another file each time.
+        let path = text.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
+        let url = path.and_then(|path| Url::parse(&format!("file://{path}")).ok()).ok_or(EXPECTED)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("a store takes no options after `?` or `#`; {EXPECTED}"));
+        }
+        let path = url.to_file_path().ok().filter(|_| !url.path().ends_with('/'));
+        path.map(Self).ok_or_else(|| EXPECTED.to_owned())
+    }
+}
+
+/// What an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A webhook that takes CloudEvents.
+    Webhook,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A command on this machine.
+    Command,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Webhook, Self::Slack, Self::Command];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Command => "command",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| "expected `webhook`, `slack` or `command`".to_owned())
+    }
+}
+
+/// A word for how a watch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutcomeWord(pub(super) Outcome);
+
+impl FromStr for OutcomeWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == text);
+        let words = || Outcome::ALL.map(Outcome::as_str).join(", ");
+        outcome.map(Self).ok_or_else(|| format!("expected one of {}", words()))
+    }
+}
+
+/// A text that may be a secret, such as the address of a Slack webhook.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretText(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+deserialize_from_text! {
+    Name: "a name in quotes",
+    StoreUrl: "a URL in quotes such as \"sqlite:///var/lib/snyk-export/watches.db\"",
+    Kind: "\"webhook\", \"slack\" or \"command\"",
+    OutcomeWord: "an outcome in quotes, such as \"finished\"",
+}

@@ -1,0 +1,307 @@
+//! Watches and deliveries in an `SQLite` file: what a daemon remembers.
+//!
+//! One thread has the file ([`thread`]); what it is asked to do is in [`watches`] (taking on, showing, forgetting),
+//! [`queue`] (passes of the runner) and [`outbox`] (deliveries). What was acknowledged survives the end of the process
+//! and of the machine; only a due time may be taken back by a power cut, and then a watch is polled once more.
+
+mod accounts;
+mod file;
+mod outbox;
+mod queue;
+mod rows;
+mod schema;
+mod state;
+mod thread;
+mod trouble;
+mod watches;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use self::thread::{Handle, Safety};
+use super::{
+    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Pass,
+    Passed, Reconciled, Store, StoreError,
+};
+use crate::moment::Moment;
+use crate::text::Text;
+
+/// A store that cannot be opened. The message names what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it.
+    #[error("the store {} is in use by another daemon: stop that one, or give this one a store of its own", .0.display())]
+    Locked(PathBuf),
+    /// A newer release wrote it.
+    #[error(
+        "the store {} was written by a newer release (schema {found}; this one knows up to {known}): use that release, or a backup",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its schema.
+        found: i64,
+        /// The newest version that is known here.
+        known: i64,
+    },
+    /// Its directory is not there or cannot be written to, or the like.
+    #[error("failed to open the store {}: {why}; {cure}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: Text,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// It does not work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How many rows are forgotten in one go, so that pruning keeps nobody waiting.
+const PRUNED_AT_ONCE: u16 = 256;
+
+/// A handle to the thread that has the file; clones share it. The thread ends with the last of them.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    thread: Handle,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, creates it if it is not there, migrates it if an older release wrote it, and frees all
+    /// leases, since nobody else can hold one. Its directory is created too, but not the one above that.
+    ///
+    /// # Errors
+    ///
+    /// When it is in use, of a newer release, damaged, or out of reach.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self { thread: Handle::open(path).await? })
+    }
+
+    /// The latest moment that is written in it; a clock must start no earlier.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not work any more.
+    pub async fn last_moment(&self) -> Result<Option<Moment>, StoreError> {
+        self.thread.read(|_, state| Ok(state.last)).await
+    }
+
+    /// Notes that the daemon is alive at `now`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn beat(&self, now: Moment) -> Result<(), StoreError> {
+        self.thread.write(Safety::Process, move |conn, state| state.note(conn, now)).await
+    }
+
+    /// Takes on a watch that is due at once, unless its account has one on the same export already, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn add(&self, new: NewWatch, id: Uuid, now: Moment) -> Result<Added, StoreError> {
+        self.thread.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, now)).await
+    }
+
+    /// Makes the watches of [`Origin::Settings`](super::Origin::Settings) those of this list: takes on what is not
+    /// there, gives up what is no longer listed and has not ended, leaves the rest alone. `id` makes ids.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; then nothing of it is kept.
+    pub async fn reconcile(
+        &self,
+        listed: Vec<NewWatch>,
+        id: impl FnMut() -> Uuid + Send + 'static,
+        now: Moment,
+    ) -> Result<Reconciled, StoreError> {
+        self.thread
+            .write(Safety::PowerCut, move |conn, state| watches::reconcile(conn, state, listed, id, now))
+            .await
+    }
+
+    /// The accounts that have watches that have not ended, and how many.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn active_accounts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.thread.read(|conn, _| watches::active_accounts(conn)).await
+    }
+
+    /// A watch with its deliveries.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn watch(&self, id: Uuid) -> Result<Option<Listed>, StoreError> {
+        self.thread.read(move |conn, _| watches::watch(conn, id)).await
+    }
+
+    /// Watches in the order in which they were taken on, without their deliveries. Nothing if the one to begin after
+    /// is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn list(&self, filter: Filter) -> Result<Option<Vec<Listed>>, StoreError> {
+        self.thread.read(move |conn, _| watches::list(conn, filter)).await
+    }
+
+    /// Forgets a watch, and says whether there was one. What is owed for it stays owed.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn remove(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.thread.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id)).await
+    }
+
+    /// How many rows there are; kept up to date, not counted each time.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not work any more.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.thread.read(|_, state| Ok(state.counts)).await
+    }
+
+    /// Forgets watches that ended before `before`, with their settled deliveries, and says how many. Those that the
+    /// settings list stay, lest they be followed anew. It goes on in small steps, between which others are served.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn prune(&self, before: Moment) -> Result<u64, StoreError> {
+        let mut pruned = 0;
+        loop {
+            let limit = i64::from(PRUNED_AT_ONCE);
+            let step = self.thread.write(Safety::Process, move |conn, state| {
+                let watches = watches::prune(conn, state, before, limit)?;
+                Ok((watches, outbox::prune(conn, state, before, limit)?))
+            });
+            let (watches, deliveries) = step.await?;
+            pruned += watches;
+            if watches < u64::from(PRUNED_AT_ONCE) && deliveries < usize::from(PRUNED_AT_ONCE) {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// How long each account could not ask, all in all.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn downtime(&self, account: Arc<str>) -> Result<Duration, StoreError> {
+        self.thread.read(move |conn, _| accounts::downtime(conn, &account)).await
+    }
+
+    /// Adds to how long an account could not ask, and says how long that is then.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn add_downtime(&self, account: Arc<str>, more: Duration) -> Result<Duration, StoreError> {
+        self.thread.write(Safety::PowerCut, move |conn, _| accounts::add_downtime(conn, &account, more)).await
+    }
+
+    /// Owes a delivery that tells of no watch. One with the same id is owed, or settled, already.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn owe(&self, delivery: NewDelivery) -> Result<(), StoreError> {
+        self.thread
+            .write(Safety::PowerCut, move |conn, state| {
+                state.note(conn, delivery.at)?;
+                outbox::owe(conn, state, &delivery, None)
+            })
+            .await
+    }
+
+    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
+    /// free again if it was claimed before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
+        self.thread.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
+    }
+
+    /// Keeps what became of claimed deliveries, but for those that were claimed anew since.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; then nothing of it is kept.
+    pub async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
+        self.thread.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
+    }
+
+    /// The endpoints to which deliveries are owed.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn owed_endpoints(&self) -> Result<Vec<String>, StoreError> {
+        self.thread.read(|conn, _| outbox::owed_endpoints(conn)).await
+    }
+
+    /// Gives up the deliveries that are owed to `endpoint` since before `owed_before`, but for those that are under way.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn give_up(
+        &self,
+        endpoint: String,
+        owed_before: Moment,
+        problem: Text,
+        now: Moment,
+    ) -> Result<Vec<GivenUp>, StoreError> {
+        self.thread
+            .write(Safety::Process, move |conn, state| {
+                outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
+            })
+            .await
+    }
+
+    /// Writes everything out and gives the file free. Whoever has another handle hears that the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// When what is in the log cannot be written to the file; nothing is lost then, since the log stays.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.thread.close().await
+    }
+}
+
+impl Store for SqliteStore {
+    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+        self.thread
+            .call(move |keeper| {
+                if queue::writes(&pass, keeper.last()) {
+                    return keeper.write(queue::safety(&pass), |conn, state| queue::pass(conn, state, pass));
+                }
+                keeper.read(|conn, state| queue::pass(conn, state, pass))
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Opening a file: its place, its lock, its settings.
+
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::OpenError;
+use super::schema::{self, Found};
+use super::trouble::{Fault, unreachable_file};
+use crate::text::Text;
+
+/// What a page of the file has. A poll rewrites one row, and with it the page that the row is on: the smaller the page,
+/// the less there is to write, and four rows fit on this one.
+const PAGE_BYTES: i64 = 2048;
+
+/// What of the file is kept in memory, in KiB, however large it is. More of it makes nothing faster: which watch is
+/// polled next is as good as random.
+const CACHE_KIB: i64 = 1024;
+
+/// How many pages the log has when it is written back, for which all wait: pages that were written several times until
+/// then are written back once.
+const CHECKPOINT_PAGES: i64 = 8000;
+
+/// What the log may keep of the disk once it was written back.
+const LOG_BYTES: i64 = 32 << 20;
+
+/// How long to wait for a program that looks at the file, such as one that backs it up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A file that nobody else has.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The file itself, links resolved.
+    pub(super) path: PathBuf,
+    /// The one connection to it.
+    pub(super) conn: Connection,
+    /// What keeps other daemons away for as long as it lives.
+    pub(super) lock: File,
+}
+
+/// Opens the file at `path`, creates it if it is not there, and brings it to the newest of these schemas.
+pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError> {
+    let path = place(path).map_err(|error| unreachable_file(path, &error))?;
+    let lock = lock(&path)?;
+    // SQLite would create it for everybody to read.
+    create(&path).map_err(|error| unreachable_file(&path, &error))?;
+    let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
+    let mut conn = connect(&path).map_err(failed)?;
+    match schema::look(&conn, migrations).map_err(failed)? {
+        Found::Ours => {}
+        Found::Newer(found) => {
+            return Err(OpenError::Newer { path, found, known: schema::known(migrations) });
+        }
+        Found::Foreign => {
+            let why = Text::new("it is a database of another program");
+            return Err(OpenError::Io { path, why, cure: "name another file" });
+        }
+    }
+    if !set_up(&conn).map_err(failed)? {
+        let why = Text::new("its file system does not let SQLite keep a write-ahead log");
+        return Err(OpenError::Io { path, why, cure: "put it on a local disk" });
+    }
+    schema::migrate(&mut conn, migrations).map_err(failed)?;
+    Ok(Opened { path, conn, lock })
+}
+
+/// The file that `path` leads to, in a directory that is there. Whoever takes another way to it meets the same lock.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match DirBuilder::new().mode(0o700).create(parent) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    match path.canonicalize() {
+        Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(parent.canonicalize()?.join(name)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file beside it that says that a daemon has it.
+pub(super) fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or(OsStr::new("store")).to_owned();
+    name.push(".lock");
+    path.with_file_name(name)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |error: &io::Error| unreachable_file(path, error);
+    let file = create(&lock_path(path)).map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
+/// Opens a file that only this user may read, unless it was there before.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn connect(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(PATIENCE)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// Settings of the connection, and whether the file has a write-ahead log now.
+fn set_up(conn: &Connection) -> Result<bool, Fault> {
+    conn.pragma_update(None, "page_size", PAGE_BYTES)?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    // Where the root file system is read-only, there is no place for temporary files.
+    conn.pragma_update(None, "temp_store", "memory")?;
+    conn.pragma_update(None, "mmap_size", 0)?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    Ok(mode == "wal")
+}

@@ -1,0 +1,219 @@
+//! Deliveries: what is owed, and what became of it.
+
+use std::time::Duration;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use super::rows::{at, due_ms, ms, pace_ns, position};
+use super::state::State;
+use super::trouble::Fault;
+use crate::moment::Moment;
+use crate::store::{
+    ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery, NextDelivery,
+};
+use crate::text::Text;
+
+/// Owes a delivery, which tells of the watch in a row, or of none. One with the same id is owed already.
+pub(super) fn owe(
+    conn: &Connection,
+    state: &mut State,
+    delivery: &NewDelivery,
+    watch: Option<(i64, Uuid)>,
+) -> Result<(), Fault> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO deliveries (id, watch_seq, watch_id, endpoint, event, created_at_ms, state, due_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?6) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let (seq, id) = watch.map(|(seq, id)| (seq, id.into_bytes())).unzip();
+    let NewDelivery { id: delivery, endpoint, event, at } = delivery;
+    let inserted = insert.execute((delivery, seq, id, endpoint, event, ms(*at)))?;
+    state.counts.pending += u64::try_from(inserted).unwrap_or_default();
+    Ok(())
+}
+
+/// Claims due deliveries to an endpoint, the longest due first, and says when there will be more.
+pub(super) fn claim(
+    conn: &Connection,
+    state: &mut State,
+    endpoint: &str,
+    room: usize,
+    lease: Duration,
+    now: Moment,
+) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), Fault> {
+    let mut by_due = conn.prepare_cached(
+        "SELECT seq, due_at_ms FROM deliveries INDEXED BY deliveries_due \
+         WHERE endpoint = ?1 AND state = 'pending' ORDER BY due_at_ms",
+    )?;
+    let mut delivery = conn.prepare_cached(
+        "SELECT id, endpoint, event, created_at_ms, watch_id, attempts, pace_ns FROM deliveries WHERE seq = ?1",
+    )?;
+    let (mut claimed, mut next_due) = (Vec::new(), None::<Moment>);
+    let mut rows = by_due.query((endpoint,))?;
+    while let Some(row) = rows.next()? {
+        let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
+        let hidden_until = state.deliveries.hidden_until(seq, now);
+        if hidden_until.is_none() && due_at <= now && claimed.len() < room {
+            let claim = state.deliveries.claim(seq, now.plus(lease));
+            claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
+            continue;
+        }
+        let free_at = hidden_until.map_or(due_at, |until| until.max(due_at));
+        next_due = Some(next_due.map_or(free_at, |next_due| next_due.min(free_at)));
+        if hidden_until.is_none() {
+            break;
+        }
+    }
+    Ok((claimed, next_due))
+}
+
+fn claimed_delivery(row: &Row<'_>, claim: crate::store::Claim) -> rusqlite::Result<ClaimedDelivery> {
+    let delivery =
+        NewDelivery { id: row.get(0)?, endpoint: row.get(1)?, event: row.get(2)?, at: at(row.get(3)?) };
+    let watch = row.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes);
+    Ok(ClaimedDelivery { claim, delivery, watch, attempts: row.get(5)?, pace: position(row.get(6)?) })
+}
+
+/// Keeps what became of claimed deliveries, but for those that were claimed anew since, or are gone.
+pub(super) fn record(conn: &Connection, state: &mut State, records: &[DeliveryRecord]) -> Result<(), Fault> {
+    let mut retry = conn.prepare_cached(
+        "UPDATE deliveries SET attempts = attempts + 1, due_at_ms = ?2, pace_ns = ?3, problem = ?4 \
+         WHERE seq = ?1 AND state = 'pending'",
+    )?;
+    let mut settle = conn.prepare_cached(
+        "UPDATE deliveries SET attempts = attempts + 1, state = ?2, settled_at_ms = ?3, problem = ?4 \
+         WHERE seq = ?1 AND state = 'pending'",
+    )?;
+    for DeliveryRecord { claim, at, next } in records {
+        state.note(conn, *at)?;
+        if !state.deliveries.give_back(*claim) {
+            continue;
+        }
+        let (end, problem) = match next {
+            NextDelivery::Due { at, pace, problem } => {
+                retry.execute((claim.row, due_ms(*at), pace_ns(*pace), problem.as_str()))?;
+                continue;
+            }
+            NextDelivery::Sent => (DeliveryState::Sent, None),
+            NextDelivery::Undeliverable { problem } => (DeliveryState::Undeliverable, Some(problem)),
+        };
+        let settled = settle.execute((claim.row, end.as_str(), ms(*at), problem.map(Text::as_str)))?;
+        let settled = u64::try_from(settled).unwrap_or_default();
+        state.counts.pending = state.counts.pending.saturating_sub(settled);
+        if end == DeliveryState::Undeliverable {
+            state.counts.undeliverable += settled;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up what is owed to an endpoint since before `owed_before`, but for what is under way.
+pub(super) fn give_up(
+    conn: &Connection,
+    state: &mut State,
+    endpoint: &str,
+    owed_before: Moment,
+    problem: &Text,
+    now: Moment,
+) -> Result<Vec<GivenUp>, Fault> {
+    state.note(conn, now)?;
+    let mut old = conn.prepare_cached(
+        "SELECT seq, id, watch_id, attempts FROM deliveries INDEXED BY deliveries_due \
+         WHERE endpoint = ?1 AND state = 'pending' AND created_at_ms <= ?2 LIMIT 1000",
+    )?;
+    let old = old.query_map((endpoint, ms(owed_before)), |row| {
+        let watch = row.get::<_, Option<[u8; 16]>>(2)?.map(Uuid::from_bytes);
+        Ok((row.get(0)?, GivenUp { id: row.get(1)?, watch, attempts: row.get(3)? }))
+    })?;
+    let old: Vec<(i64, GivenUp)> = old.collect::<Result<_, _>>()?;
+    let mut settle = conn.prepare_cached(
+        "UPDATE deliveries SET state = 'undeliverable', settled_at_ms = ?2, problem = ?3 WHERE seq = ?1",
+    )?;
+    let mut given_up = Vec::new();
+    for (seq, delivery) in old {
+        if state.deliveries.hidden_until(seq, now).is_none() {
+            settle.execute((seq, ms(now), problem.as_str()))?;
+            state.counts.pending = state.counts.pending.saturating_sub(1);
+            state.counts.undeliverable += 1;
+            given_up.push(delivery);
+        }
+    }
+    Ok(given_up)
+}
+
+/// The endpoints to which something is owed. One step in the index for each of them, however much that is.
+pub(super) fn owed_endpoints(conn: &Connection) -> Result<Vec<String>, Fault> {
+    let mut next = conn.prepare_cached(
+        "SELECT min(endpoint) FROM deliveries INDEXED BY deliveries_due WHERE state = 'pending' AND endpoint > ?1",
+    )?;
+    let mut endpoints: Vec<String> = Vec::new();
+    loop {
+        let last = endpoints.last().map_or("", String::as_str);
+        match next.query_row((last,), |row| row.get(0))? {
+            Some(endpoint) => endpoints.push(endpoint),
+            None => return Ok(endpoints),
+        }
+    }
+}
+
+/// The deliveries that tell of a watch, in the order in which they were owed.
+pub(super) fn of_watch(conn: &Connection, seq: i64) -> Result<Vec<ListedDelivery>, Fault> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, endpoint, state, attempts, due_at_ms, problem FROM deliveries WHERE watch_seq = ?1 ORDER BY seq",
+    )?;
+    let listed = select.query_map((seq,), |row| {
+        let state = state_in(row, 2)?;
+        Ok(ListedDelivery {
+            id: row.get(0)?,
+            endpoint: row.get(1)?,
+            state,
+            attempts: row.get(3)?,
+            due_at: (state == DeliveryState::Pending).then_some(at(row.get(4)?)),
+            problem: row.get::<_, Option<String>>(5)?.as_deref().and_then(Text::non_empty),
+        })
+    })?;
+    Ok(listed.collect::<Result<_, _>>()?)
+}
+
+/// Forgets the settled deliveries of a watch that goes. What is owed for it stays owed.
+pub(super) fn forget_settled(conn: &Connection, state: &mut State, watch: i64) -> Result<(), Fault> {
+    let sql = "DELETE FROM deliveries WHERE watch_seq = ?1 AND state <> 'pending' RETURNING state";
+    let mut forget = conn.prepare_cached(sql)?;
+    let forgotten = forget.query_map((watch,), |row| state_in(row, 0))?;
+    count_forgotten(state, &forgotten.collect::<Result<Vec<_>, _>>()?);
+    Ok(())
+}
+
+/// Forgets up to `limit` deliveries that tell of no watch any more and were settled before `before`, and says how many.
+pub(super) fn prune(
+    conn: &Connection,
+    state: &mut State,
+    before: Moment,
+    limit: i64,
+) -> Result<usize, Fault> {
+    let mut forget = conn.prepare_cached(
+        "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries INDEXED BY deliveries_prunable \
+         WHERE watch_seq IS NULL AND settled_at_ms IS NOT NULL AND settled_at_ms < ?1 \
+         ORDER BY settled_at_ms LIMIT ?2) RETURNING state",
+    )?;
+    let forgotten = forget.query_map((ms(before), limit), |row| state_in(row, 0))?;
+    let forgotten = forgotten.collect::<Result<Vec<_>, _>>()?;
+    count_forgotten(state, &forgotten);
+    Ok(forgotten.len())
+}
+
+fn count_forgotten(state: &mut State, forgotten: &[DeliveryState]) {
+    let given_up = forgotten.iter().filter(|state| **state == DeliveryState::Undeliverable).count();
+    let undeliverable = &mut state.counts.undeliverable;
+    *undeliverable = undeliverable.saturating_sub(u64::try_from(given_up).unwrap_or_default());
+}
+
+fn state_in(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+    let word = row.get_ref(column)?.as_str()?;
+    let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+    state.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), Type::Text))
+}
+
+#[cfg(test)]
+mod tests;

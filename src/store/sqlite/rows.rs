@@ -1,0 +1,97 @@
+//! Rows and what they stand for.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Row;
+use uuid::Uuid;
+
+use super::trouble::Fault;
+use crate::export::{ExportRef, Scope};
+use crate::moment::Moment;
+use crate::store::Origin;
+use crate::text::Text;
+use crate::watch::pace::Position;
+use crate::watch::{Progress, Watch};
+
+/// A moment as it is kept: the whole millisecond that has begun.
+pub(super) fn ms(moment: Moment) -> i64 {
+    i64::try_from(moment.unix_ms()).unwrap_or(i64::MAX)
+}
+
+/// A moment to wait for, as it is kept: the first whole millisecond at which it has come.
+pub(super) fn due_ms(moment: Moment) -> i64 {
+    let begun = ms(moment);
+    if at(begun) < moment { begun.saturating_add(1) } else { begun }
+}
+
+/// The moment that is kept so.
+pub(super) fn at(ms: i64) -> Moment {
+    Moment::from_unix_ms(u64::try_from(ms).unwrap_or_default())
+}
+
+/// A position of a pace as it is kept.
+pub(super) fn pace_ns(position: Position) -> Option<i64> {
+    position.map(|delay| i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The position that is kept so.
+pub(super) fn position(ns: Option<i64>) -> Position {
+    ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or_default()))
+}
+
+impl Origin {
+    /// The word for it in the file.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Settings => "settings",
+        }
+    }
+}
+
+/// The columns that [`watch`] reads, and that come first where more are read.
+macro_rules! watch_columns {
+    () => {
+        "seq, id, scope, scope_id, export_id, labels, progress, due_at_ms"
+    };
+}
+pub(super) use watch_columns;
+
+/// The watch of this account that is in a row of these columns.
+pub(super) fn watch(row: &Row<'_>, account: Arc<str>) -> Result<Watch, Fault> {
+    let seq = row.get(0)?;
+    let unreadable = |column: &str, why: &dyn Display| {
+        let why = format!("its {column} cannot be read: {why}");
+        Fault::Unreadable { table: "watches", row: seq, why }
+    };
+    let text = |at, column| row.get_ref(at)?.as_str().map_err(|error| unreadable(column, &error));
+    let (scope, labels, progress) = (text(2, "scope")?, text(5, "labels")?, text(6, "progress")?);
+    Ok(Watch {
+        id: uuid(row, 1)?,
+        account,
+        labels: serde_json::from_str(labels).map_err(|error| unreadable("labels", &error))?,
+        export: ExportRef {
+            scope: Scope::from_word(scope).ok_or_else(|| unreadable("scope", &Text::new(scope)))?,
+            scope_id: uuid(row, 3)?,
+            export_id: uuid(row, 4)?,
+        },
+        progress: Progress::from_kept(progress).map_err(|error| unreadable("progress", &error))?,
+    })
+}
+
+/// When the watch in a row of these columns is due.
+pub(super) fn due_at(row: &Row<'_>) -> Result<Moment, Fault> {
+    Ok(at(row.get(7)?))
+}
+
+/// The UUID in a column.
+pub(super) fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, rusqlite::Error> {
+    Ok(Uuid::from_bytes(row.get(column)?))
+}
+
+/// Labels as they are kept.
+pub(super) fn labels_text(labels: &crate::watch::Labels) -> String {
+    serde_json::to_string(labels).unwrap_or_else(|_| unreachable!("a map of texts can be written as JSON"))
+}

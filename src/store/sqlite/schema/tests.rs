@@ -1,0 +1,77 @@
+use super::super::file;
+use super::super::tests::{Bed, NOW, export};
+use super::*;
+use crate::moment::Moment;
+use crate::store::{DeliveryState, Filter, OpenError, SqliteStore};
+
+/// A store as the first release left it.
+const SCHEMA_1: &str = include_str!("schema_1.sql");
+
+fn bed_of_schema_1() -> Bed {
+    let bed = Bed::new();
+    std::fs::create_dir(bed.path.parent().unwrap()).unwrap();
+    bed.sql().execute_batch(SCHEMA_1).unwrap();
+    bed
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_release_goes_on() {
+    let bed = bed_of_schema_1();
+    let mut store = SqliteStore::open(&bed.path).await.unwrap();
+    assert_eq!(store.last_moment().await.unwrap(), Some(NOW));
+    assert_eq!(store.counts().await.unwrap(), bed.counted());
+    let claimed = bed.claim(&mut store, "acme", NOW).await.remove(0);
+    assert_eq!((claimed.watch.export, claimed.watch.progress.polls()), (export(1), 35));
+    assert_eq!(claimed.watch.labels["team"], "payments");
+    let listed = store.list(Filter { ended: Some(true), limit: 9, after: None }).await.unwrap().unwrap();
+    let (outcome, at, document) = listed[0].end.clone().unwrap();
+    assert_eq!((&*outcome, at, &*document), ("finished", Moment::from_unix_ms(1_700_000_000_000), "{}"));
+    let ended = store.watch(listed[0].watch.id).await.unwrap().unwrap();
+    let states: Vec<_> = ended.deliveries.iter().map(|delivery| delivery.state).collect();
+    assert_eq!(states, [DeliveryState::Sent, DeliveryState::Pending, DeliveryState::Undeliverable]);
+    let downtime = store.downtime("acme".into()).await.unwrap();
+    assert_eq!(downtime.as_millis(), 90_000);
+}
+
+#[test]
+fn a_fresh_store_is_as_one_that_came_up_through_the_releases() {
+    let schema = |conn: &Connection| -> Vec<String> {
+        let mut select =
+            conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let rows = select.query_map((), |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let old = bed_of_schema_1();
+    drop(file::open(&old.path, MIGRATIONS).unwrap());
+    let fresh = Bed::new();
+    drop(file::open(&fresh.path, MIGRATIONS).unwrap());
+    assert_eq!(schema(&old.sql()), schema(&fresh.sql()));
+}
+
+#[test]
+fn an_older_store_is_migrated_step_by_step_and_keeps_its_rows() {
+    let bed = bed_of_schema_1();
+    let newer: Vec<&str> = MIGRATIONS
+        .iter()
+        .copied()
+        .chain(["ALTER TABLE watches ADD COLUMN note TEXT", "DROP TABLE accounts"])
+        .collect();
+    let count = |conn: &Connection| {
+        conn.query_row("SELECT count(note) + count(*) FROM watches", (), |row| row.get::<_, i64>(0))
+    };
+    // A step that fails leaves those before it, and itself undone.
+    let failing: Vec<&str> =
+        newer[..2].iter().copied().chain(["DROP TABLE accounts; DROP TABLE none"]).collect();
+    let error = file::open(&bed.path, &failing).unwrap_err().to_string();
+    assert!(error.contains("no such table: none"), "{error}");
+    let version = |bed: &Bed| bed.sql().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    assert_eq!(version(&bed).unwrap(), 2);
+
+    let opened = file::open(&bed.path, &newer).unwrap();
+    assert_eq!((count(&opened.conn).unwrap(), version(&bed).unwrap()), (2, 3));
+    drop(opened);
+    let error = file::open(&bed.path, MIGRATIONS).unwrap_err();
+    let expected =
+        "was written by a newer release (schema 3; this one knows up to 1): use that release, or a backup";
+    assert!(matches!(error, OpenError::Newer { .. }) && error.to_string().contains(expected), "{error}");
+}

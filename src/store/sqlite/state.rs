@@ -1,0 +1,105 @@
+//! What the thread that has the file remembers itself: counts, leases, and the latest moment.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::rows::{at, ms};
+use super::trouble::Fault;
+use crate::moment::Moment;
+use crate::store::{Claim, Counts};
+
+/// What is remembered. It follows the transactions: what one that fails has changed is undone here too.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    /// How many rows there are.
+    pub(super) counts: Counts,
+    /// The watches that are claimed.
+    pub(super) watches: Leases,
+    /// The deliveries that are claimed.
+    pub(super) deliveries: Leases,
+    /// The latest moment that is written in the file.
+    pub(super) last: Option<Moment>,
+}
+
+impl State {
+    /// As the file is, with nothing claimed.
+    pub(super) fn read(conn: &Connection) -> Result<Self, Fault> {
+        let count = |of: &str| {
+            let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {of}"), (), |row| row.get(0))?;
+            Ok::<_, Fault>(u64::try_from(count).unwrap_or_default())
+        };
+        let counts = Counts {
+            active: count("watches INDEXED BY watches_active WHERE ended_at_ms IS NULL")?,
+            ended: count("watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL")?,
+            pending: count("deliveries INDEXED BY deliveries_due WHERE state = 'pending'")?,
+            undeliverable: count(
+                "deliveries INDEXED BY deliveries_undeliverable WHERE state = 'undeliverable'",
+            )?,
+        };
+        let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
+        let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
+        Ok(Self { counts, watches: Leases::default(), deliveries: Leases::default(), last })
+    }
+
+    /// Writes `now` into the file, unless something later is there.
+    pub(super) fn note(&mut self, conn: &Connection, now: Moment) -> Result<(), Fault> {
+        if self.last.is_none_or(|last| last < now) {
+            let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1) \
+                       ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+            conn.prepare_cached(sql)?.execute((ms(now),))?;
+            self.last = Some(at(ms(now)));
+        }
+        Ok(())
+    }
+}
+
+/// Who has claimed which rows of a table, and for how long.
+///
+/// It is kept in memory: nobody else can have the file, and a daemon that starts anew shall find all rows free.
+/// There are as many as are under way at once, however many rows there are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leases {
+    by_row: BTreeMap<i64, Lease>,
+    /// How often a row was claimed.
+    claims: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    fence: i64,
+    until: Moment,
+}
+
+impl Leases {
+    /// Until when a row is hidden, if it is.
+    pub(super) fn hidden_until(&self, row: i64, now: Moment) -> Option<Moment> {
+        self.by_row.get(&row).map(|lease| lease.until).filter(|until| *until > now)
+    }
+
+    /// Hides a row. Whoever claimed it before can no longer give it back.
+    pub(super) fn claim(&mut self, row: i64, until: Moment) -> Claim {
+        self.claims += 1;
+        let fence = self.claims;
+        self.by_row.insert(row, Lease { fence, until });
+        Claim { row, fence }
+    }
+
+    /// Ends the lease of this claim, and says whether there was one: that its time has run out is no matter as long as
+    /// nobody else has claimed the row.
+    pub(super) fn give_back(&mut self, claim: Claim) -> bool {
+        let is_held = self.by_row.get(&claim.row).is_some_and(|lease| lease.fence == claim.fence);
+        if is_held {
+            self.by_row.remove(&claim.row);
+        }
+        is_held
+    }
+
+    /// The row is gone.
+    pub(super) fn forget(&mut self, row: i64) {
+        self.by_row.remove(&row);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What goes wrong with a file, in words that name the cure.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rusqlite::{Error, ErrorCode, ffi};
+
+use super::OpenError;
+use super::file::lock_path;
+use crate::store::StoreError;
+use crate::text::Text;
+
+/// What went wrong within the thread that has the file.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// `SQLite` says so.
+    Sqlite(Error),
+    /// A row holds what we never write.
+    Unreadable {
+        /// Its table.
+        table: &'static str,
+        /// Its `seq`.
+        row: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Fault {
+    /// As others are told of it.
+    pub(super) fn of_store(self, path: &Path) -> StoreError {
+        let name = path.display().to_string();
+        match self {
+            Self::Unreadable { table, row, why } => {
+                StoreError::Corrupt(name, Text::new(&format!("row {row} of {table}: {why}")))
+            }
+            Self::Sqlite(error) => of_sqlite(&error, path, name),
+        }
+    }
+}
+
+fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
+    let Error::SqliteFailure(failure, _) = error else {
+        // A value of another type than its column ever had.
+        let is_value = matches!(
+            error,
+            Error::FromSqlConversionFailure(..)
+                | Error::IntegralValueOutOfRange(..)
+                | Error::InvalidColumnType(..)
+        );
+        let why = Text::new(&error.to_string());
+        return if is_value { StoreError::Corrupt(name, why) } else { StoreError::Failed(name, why) };
+    };
+    let why = Text::new(&format!("{error}, SQLite's code {}", failure.extended_code));
+    let is = |codes: &[ErrorCode]| codes.contains(&failure.code);
+    // The index of the log grows as a file does; SQLite has no better word for one that cannot.
+    if is(&[ErrorCode::DiskFull]) || failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE {
+        return StoreError::Full(name);
+    }
+    if is(&[ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase]) {
+        return StoreError::Corrupt(name, why);
+    }
+    if is(&[ErrorCode::ReadOnly, ErrorCode::CannotOpen, ErrorCode::PermissionDenied]) {
+        return StoreError::ReadOnly(name, why);
+    }
+    if is(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked]) {
+        let why = format!("another program has kept it locked for too long, end that one ({why})");
+        return StoreError::Failed(name, Text::new(&why));
+    }
+    if is(&[ErrorCode::SystemIoFailure])
+        && let Some(why) = refused_write(path)
+    {
+        return StoreError::ReadOnly(name, why);
+    }
+    StoreError::Failed(name, why)
+}
+
+/// Why nothing can be written beside the file, where this is so: a file system that is read-only by now, say. Asked of
+/// the lock file, since `SQLite` loses its locks on a file that is closed anywhere in the process.
+fn refused_write(path: &Path) -> Option<Text> {
+    let error = OpenOptions::new().write(true).open(lock_path(path)).err()?;
+    let is_refusal = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind());
+    is_refusal.then(|| Text::new(&error.to_string()))
+}
+
+/// A file that cannot even be reached.
+pub(super) fn unreachable_file(path: &Path, error: &io::Error) -> OpenError {
+    let path = path.to_owned();
+    if error.kind() == ErrorKind::StorageFull {
+        return StoreError::Full(path.display().to_string()).into();
+    }
+    OpenError::Io { path, why: Text::new(&error.to_string()), cure: cure(error.kind()) }
+}
+
+fn cure(kind: ErrorKind) -> &'static str {
+    const CURES: [(ErrorKind, &str); 6] = [
+        (ErrorKind::NotFound, "create the directory above it, or name another file"),
+        (ErrorKind::PermissionDenied, "give this user write access to the file and to its directory"),
+        (ErrorKind::ReadOnlyFilesystem, "put it on a volume that can be written to"),
+        (ErrorKind::NotADirectory, "name a file in a directory"),
+        (ErrorKind::IsADirectory, "name a file, not a directory"),
+        (ErrorKind::Unsupported, "put it on a local disk: this file system has no locks"),
+    ];
+    let cure = CURES.iter().find(|(cured, _)| *cured == kind);
+    cure.map_or("put it in a directory on a local disk that this user can write to", |(_, cure)| cure)
+}
+
+#[cfg(test)]
+mod tests;

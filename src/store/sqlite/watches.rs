@@ -1,0 +1,246 @@
+//! Taking watches on, showing them, and forgetting them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use uuid::Uuid;
+
+use super::rows::{self, at, ms, uuid, watch_columns};
+use super::state::State;
+use super::trouble::Fault;
+use super::{accounts, outbox};
+use crate::export::ExportRef;
+use crate::moment::Moment;
+use crate::store::{Added, Filter, Listed, NewWatch, Origin, Reconciled};
+use crate::watch::{Progress, Watch};
+
+/// Takes on a watch that is due at once, unless its account has one on the same export.
+pub(super) fn add(
+    conn: &Connection,
+    state: &mut State,
+    new: NewWatch,
+    id: Uuid,
+    now: Moment,
+) -> Result<Added, Fault> {
+    match find(conn, &new.account, &new.export)? {
+        Some(existing) => Ok(Added::Existing(existing.id)),
+        None => insert(conn, state, new, Origin::Api, id, now).map(|watch| Added::New(Box::new(watch))),
+    }
+}
+
+/// How many watches of each account have not ended.
+pub(super) fn active_accounts(conn: &Connection) -> Result<Vec<(String, u64)>, Fault> {
+    let mut count = conn.prepare_cached(
+        "SELECT account, count(*) FROM watches INDEXED BY watches_due WHERE ended_at_ms IS NULL GROUP BY account",
+    )?;
+    let counts = count.query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    Ok(counts.collect::<Result<_, _>>()?)
+}
+
+/// A row, as far as it matters to whom it belongs.
+struct Existing {
+    seq: i64,
+    id: Uuid,
+    is_of_settings: bool,
+}
+
+fn find(conn: &Connection, account: &str, export: &ExportRef) -> Result<Option<Existing>, Fault> {
+    let mut select = conn.prepare_cached(
+        "SELECT seq, id, origin = 'settings' FROM watches \
+         WHERE export_id = ?1 AND scope_id = ?2 AND scope = ?3 AND account = ?4",
+    )?;
+    let ExportRef { scope, scope_id, export_id } = export;
+    let key = (export_id.as_bytes(), scope_id.as_bytes(), scope.as_str(), account);
+    let existing =
+        |row: &Row<'_>| Ok(Existing { seq: row.get(0)?, id: uuid(row, 1)?, is_of_settings: row.get(2)? });
+    Ok(select.query_row(key, existing).optional()?)
+}
+
+fn insert(
+    conn: &Connection,
+    state: &mut State,
+    new: NewWatch,
+    origin: Origin,
+    id: Uuid,
+    now: Moment,
+) -> Result<Watch, Fault> {
+    // What is told of it now is what will be read later: whole milliseconds.
+    // What was before its time excuses no outage of this one.
+    let before = accounts::downtime(conn, &new.account)?;
+    let progress = Progress::new(at(ms(now))).after_downtime(before);
+    let NewWatch { account, export, labels } = new;
+    let watch = Watch { id, account, labels, export, progress };
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO watches (id, account, scope, scope_id, export_id, labels, origin, started_at_ms, due_at_ms, \
+         progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
+    )?;
+    let labels = rows::labels_text(&watch.labels);
+    insert.execute((
+        id.as_bytes(),
+        &*watch.account,
+        watch.export.scope.as_str(),
+        watch.export.scope_id.as_bytes(),
+        watch.export.export_id.as_bytes(),
+        labels,
+        origin.as_str(),
+        ms(now),
+        watch.progress.to_kept(),
+    ))?;
+    state.counts.active += 1;
+    state.note(conn, now)?;
+    Ok(watch)
+}
+
+/// Makes the watches of the settings those of this list.
+pub(super) fn reconcile(
+    conn: &Connection,
+    state: &mut State,
+    listed: Vec<NewWatch>,
+    mut id: impl FnMut() -> Uuid,
+    now: Moment,
+) -> Result<Reconciled, Fault> {
+    let mut reconciled = Reconciled::default();
+    let mut stay = BTreeSet::new();
+    for new in listed {
+        match find(conn, &new.account, &new.export)? {
+            Some(Existing { seq, is_of_settings, .. }) => {
+                if !is_of_settings {
+                    give_to(conn, seq, Origin::Settings)?;
+                }
+                let labels = rows::labels_text(&new.labels);
+                let sql = "UPDATE watches SET labels = ?2 WHERE seq = ?1 AND labels <> ?2";
+                conn.prepare_cached(sql)?.execute((seq, labels))?;
+                stay.insert(seq);
+            }
+            None => {
+                reconciled.added.push(insert(conn, state, new, Origin::Settings, id(), now)?);
+                stay.insert(conn.last_insert_rowid());
+            }
+        }
+    }
+    let mut select =
+        conn.prepare("SELECT seq FROM watches INDEXED BY watches_settings WHERE origin = 'settings'")?;
+    let all = select.query_map((), |row| row.get(0))?;
+    let gone =
+        all.filter(|seq| !matches!(seq, Ok(seq) if stay.contains(seq))).collect::<Result<Vec<_>, _>>()?;
+    for seq in gone {
+        reconciled.removed.extend(give_up(conn, state, seq)?);
+    }
+    Ok(reconciled)
+}
+
+fn give_to(conn: &Connection, seq: i64, origin: Origin) -> Result<(), Fault> {
+    conn.prepare_cached("UPDATE watches SET origin = ?2 WHERE seq = ?1")?.execute((seq, origin.as_str()))?;
+    Ok(())
+}
+
+/// Forgets a watch that the settings no longer list, and says which. One that has ended stays until it is pruned.
+fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watch>, Fault> {
+    let listed = show(conn, "watches WHERE seq = ?1", (seq,))?.pop();
+    match listed {
+        Some(Listed { end: None, watch, .. }) => {
+            forget(conn, state, seq)?;
+            Ok(Some(watch))
+        }
+        Some(Listed { end: Some(_), .. }) | None => {
+            give_to(conn, seq, Origin::Api)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Forgets a watch and its settled deliveries.
+fn forget(conn: &Connection, state: &mut State, seq: i64) -> Result<(), Fault> {
+    outbox::forget_settled(conn, state, seq)?;
+    let sql = "DELETE FROM watches WHERE seq = ?1 RETURNING ended_at_ms IS NULL";
+    let was_active: Option<bool> =
+        conn.prepare_cached(sql)?.query_row((seq,), |row| row.get(0)).optional()?;
+    let counts = &mut state.counts;
+    match was_active {
+        Some(true) => counts.active = counts.active.saturating_sub(1),
+        Some(false) => counts.ended = counts.ended.saturating_sub(1),
+        None => {}
+    }
+    state.watches.forget(seq);
+    Ok(())
+}
+
+/// Forgets a watch, and says whether there was one.
+pub(super) fn remove(conn: &Connection, state: &mut State, id: Uuid) -> Result<bool, Fault> {
+    let seq = seq_of(conn, id)?;
+    seq.map(|seq| forget(conn, state, seq)).transpose().map(|removed| removed.is_some())
+}
+
+fn seq_of(conn: &Connection, id: Uuid) -> Result<Option<i64>, Fault> {
+    let mut select = conn.prepare_cached("SELECT seq FROM watches WHERE id = ?1")?;
+    Ok(select.query_row((id.as_bytes(),), |row| row.get(0)).optional()?)
+}
+
+/// Forgets up to `limit` watches of the API that ended before `before`, those that ended first, and says how many.
+pub(super) fn prune(conn: &Connection, state: &mut State, before: Moment, limit: i64) -> Result<u64, Fault> {
+    let mut select = conn.prepare_cached(
+        "SELECT seq FROM watches INDEXED BY watches_prunable \
+         WHERE ended_at_ms IS NOT NULL AND origin = 'api' AND ended_at_ms < ?1 ORDER BY ended_at_ms LIMIT ?2",
+    )?;
+    let old = select.query_map((ms(before), limit), |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+    for seq in &old {
+        forget(conn, state, *seq)?;
+    }
+    Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
+}
+
+/// A watch with its deliveries.
+pub(super) fn watch(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault> {
+    let Some(seq) = seq_of(conn, id)? else { return Ok(None) };
+    let deliveries = outbox::of_watch(conn, seq)?;
+    Ok(show(conn, "watches WHERE seq = ?1", (seq,))?.pop().map(|listed| Listed { deliveries, ..listed }))
+}
+
+/// Watches in the order in which they were taken on; nothing if the one to begin after is not there.
+pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Vec<Listed>>, Fault> {
+    let after = match filter.after {
+        None => 0,
+        Some(id) => match seq_of(conn, id)? {
+            Some(seq) => seq,
+            None => return Ok(None),
+        },
+    };
+    let wanted = match filter.ended {
+        None => "watches WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        Some(false) => {
+            "watches INDEXED BY watches_active WHERE ended_at_ms IS NULL AND seq > ?1 ORDER BY seq LIMIT ?2"
+        }
+        Some(true) => {
+            "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND seq > ?1 ORDER BY seq LIMIT ?2"
+        }
+    };
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    show(conn, wanted, (after, limit)).map(Some)
+}
+
+/// The watches that are wanted: what follows `FROM`.
+fn show(conn: &Connection, wanted: &str, params: impl rusqlite::Params) -> Result<Vec<Listed>, Fault> {
+    const COLUMNS: &str = concat!(watch_columns!(), ", account, ended_at_ms, outcome, document");
+    let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
+    let mut rows = select.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(listed(row)?);
+    }
+    Ok(found)
+}
+
+fn listed(row: &Row<'_>) -> Result<Listed, Fault> {
+    let account: Arc<str> = row.get(8)?;
+    let ended_at = row.get::<_, Option<i64>>(9)?.map(at);
+    let end = match ended_at {
+        Some(ended_at) => Some((row.get(10)?, ended_at, row.get(11)?)),
+        None => None,
+    };
+    let due_at = if end.is_none() { Some(rows::due_at(row)?) } else { None };
+    Ok(Listed { watch: rows::watch(row, account)?, due_at, end, deliveries: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The form in which a store keeps how far a watch has come: JSON, in which later versions may add members.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{FailureKind, Problem};
+use super::pace::Position;
+use super::{Change, Progress};
+use crate::export::Status;
+use crate::moment::Moment;
+use crate::text::Text;
+
+/// A kept progress that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("what was kept of the watch cannot be read: {0}")]
+pub struct NotKept(#[from] serde_json::Error);
+
+/// Times are milliseconds since the Unix epoch, positions of paces nanoseconds. What is missing is as in a watch that
+/// has just started.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    started_at: u64,
+    #[serde(default)]
+    polls: u32,
+    polled_at: Option<u64>,
+    answered_at: Option<u64>,
+    #[serde(default)]
+    downtime: u64,
+    in_progress_at: Option<u64>,
+    #[serde(default)]
+    timeline: Vec<(String, u64)>,
+    created: Option<String>,
+    row_count: Option<u64>,
+    problem: Option<KeptProblem>,
+    refusal: Option<KeptRefusal>,
+    #[serde(default)]
+    not_found_in_a_row: u32,
+    pace: Option<u64>,
+    retry: Option<u64>,
+    throttle: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptProblem {
+    http_status: Option<u16>,
+    code: Option<String>,
+    title: Option<String>,
+    detail: Option<String>,
+    request_id: Option<String>,
+}
+
+/// The failures whose meaning outlives them (`Progress::record`).
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeptRefusal {
+    NotFound,
+    Conflict,
+    Other,
+}
+
+impl Progress {
+    /// The text to keep.
+    #[must_use]
+    pub fn to_kept(&self) -> String {
+        let kept = Kept {
+            started_at: self.started_at.unix_ms(),
+            polls: self.polls,
+            polled_at: Some(self.polled_at.unix_ms()),
+            answered_at: self.answered_at.map(Moment::unix_ms),
+            downtime: millis(self.downtime),
+            in_progress_at: self.in_progress_at.map(Moment::unix_ms),
+            timeline: self
+                .timeline
+                .iter()
+                .map(|change| (change.status.as_str().to_owned(), change.at.unix_ms()))
+                .collect(),
+            created: self.created.clone(),
+            row_count: self.row_count,
+            problem: self.problem.as_ref().map(KeptProblem::of),
+            refusal: self.refusal.map(KeptRefusal::of),
+            not_found_in_a_row: self.not_found_in_a_row,
+            pace: nanos(self.pace),
+            retry: nanos(self.retry),
+            throttle: nanos(self.throttle),
+        };
+        serde_json::to_string(&kept).unwrap_or_else(|_| unreachable!("all members can be written as JSON"))
+    }
+
+    /// The progress that was kept as `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn from_kept(text: &str) -> Result<Self, NotKept> {
+        let kept: Kept = serde_json::from_str(text)?;
+        let started_at = Moment::from_unix_ms(kept.started_at);
+        let change = |(word, at): (String, u64)| {
+            Some(Change { status: Status::new(&word)?, at: Moment::from_unix_ms(at) })
+        };
+        Ok(Self {
+            started_at,
+            polls: kept.polls,
+            polled_at: kept.polled_at.map_or(started_at, Moment::from_unix_ms),
+            answered_at: kept.answered_at.map(Moment::from_unix_ms),
+            downtime: Duration::from_millis(kept.downtime),
+            in_progress_at: kept.in_progress_at.map(Moment::from_unix_ms),
+            timeline: kept.timeline.into_iter().filter_map(change).collect(),
+            created: kept.created,
+            row_count: kept.row_count,
+            problem: kept.problem.map(KeptProblem::into_problem),
+            refusal: kept.refusal.map(KeptRefusal::into_kind),
+            not_found_in_a_row: kept.not_found_in_a_row,
+            pace: kept.pace.map(Duration::from_nanos),
+            retry: kept.retry.map(Duration::from_nanos),
+            throttle: kept.throttle.map(Duration::from_nanos),
+        })
+    }
+}
+
+impl KeptProblem {
+    fn of(problem: &Problem) -> Self {
+        let text = |text: &Option<Text>| text.as_ref().map(Text::to_string);
+        let Problem { http_status, code, title, detail, request_id } = problem;
+        let [code, title, detail, request_id] = [code, title, detail, request_id].map(text);
+        Self { http_status: *http_status, code, title, detail, request_id }
+    }
+
+    fn into_problem(self) -> Problem {
+        let text = |text: Option<String>| text.as_deref().and_then(Text::non_empty);
+        let [code, title, detail, request_id] =
+            [self.code, self.title, self.detail, self.request_id].map(text);
+        Problem { http_status: self.http_status, code, title, detail, request_id }
+    }
+}
+
+impl KeptRefusal {
+    const fn of(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::NotFound => Self::NotFound,
+            FailureKind::Conflict => Self::Conflict,
+            FailureKind::Unauthorized
+            | FailureKind::Forbidden
+            | FailureKind::Rejected
+            | FailureKind::Certificate
+            | FailureKind::Throttled
+            | FailureKind::Transient => Self::Other,
+        }
+    }
+
+    const fn into_kind(self) -> FailureKind {
+        match self {
+            Self::NotFound => FailureKind::NotFound,
+            Self::Conflict => FailureKind::Conflict,
+            Self::Other => FailureKind::Transient,
+        }
+    }
+}
+
+fn nanos(position: Position) -> Option<u64> {
+    position.map(|delay| u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

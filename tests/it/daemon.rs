@@ -1,0 +1,14 @@
+//! `watch`, as a process: what it remembers, whom it tells, how it begins and ends.
+
+mod accounts;
+mod bed;
+mod check;
+mod idle;
+mod kill;
+mod life;
+mod reload;
+mod surroundings;
+
+/// What is said when the credential of an account is refused, and when it works again.
+const PAUSED: &str = "the credential is refused, the account's polls pause";
+const RESUMED: &str = "the credential works again";

@@ -1,0 +1,144 @@
+//! A bad credential is the credential's trouble, not the exports'.
+
+use serde_json::{Value, json};
+
+use super::bed::{Bed, account, reload, taking_all, watch, webhook};
+use super::{PAUSED, RESUMED};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, free_address};
+
+const REFUSED: &str = "io.snyk-export.account.unauthorized";
+
+/// A daemon with two accounts, after the token of `acme` has been revoked under its three watches.
+struct Revoked {
+    bed: Bed,
+    daemon: Spawned,
+    acme: Lab,
+    other: Lab,
+    receiver: Receiver,
+    /// What was logged of it.
+    paused: Value,
+}
+
+impl Revoked {
+    fn start() -> Revoked {
+        let (other, receiver) = (Lab::start(&format!("{NEVER}token = 'of-the-other'")), taking_all());
+        let address = free_address();
+        let acme = Lab::listening(address, &format!("{NEVER}token = 'first'"), |_| {});
+        let sections = [
+            account("acme", &acme).replace("@token", "@acme-token"),
+            account("other", &other).replace("@token", "@other-token"),
+            webhook("platform", &receiver),
+            "[limits]\nmax-wait = '1h'\nrequest-timeout = '5s'\n".to_owned(),
+        ];
+        let watches = [EXPORT_ID, SECOND_ID, THIRD_ID].map(|export_id| watch("acme", export_id));
+        let bed = Bed::new("");
+        bed.file("acme-token", "first\n");
+        bed.file("other-token", "of-the-other\n");
+        bed.set(&[sections.concat(), watches.concat(), watch("other", EXPORT_ID)].concat());
+        let daemon = bed.start();
+        acme.until_asked(9);
+        assert_eq!(bed.get("/readyz").status, 200);
+        // It takes a moment in which nobody is there.
+        drop(acme);
+        daemon.until_told("watch.retrying", 1);
+        let acme = Lab::listening(address, &format!("{READY}token = 'second'"), |_| {});
+        let paused = daemon.until_said(PAUSED, 1).remove(0);
+        let revoked = Revoked { bed, daemon, acme, other, receiver, paused };
+        // Polls that were under way with the first have ended by then, and do not find another token.
+        revoked.until_other_is_asked();
+        revoked
+    }
+
+    /// Waits until the other account has made some polls more.
+    fn until_other_is_asked(&self) {
+        let asked = self.other.requests();
+        self.other.until_asked(asked + 10);
+    }
+
+    /// How often people were told that a credential is refused, and how often it was logged, in all.
+    fn told(self) -> (usize, usize) {
+        self.daemon.signal("TERM");
+        let run = self.daemon.end();
+        let logs = run.exits(0).logs();
+        let notices = self.receiver.until(|_| true);
+        let told = notices.iter().filter(|notice| notice.event()["type"] == REFUSED).count();
+        (told, logs.iter().filter(|line| line["message"] == PAUSED).count())
+    }
+}
+
+#[test]
+fn a_credential_that_is_refused_pauses_its_account_alone() {
+    let revoked = Revoked::start();
+    let Revoked { bed, daemon, acme, paused, .. } = &revoked;
+    assert_eq!(json!([paused["level"], paused["account"]]), json!(["ERROR", "acme"]));
+    assert!(paused["hint"].as_str().unwrap().starts_with("put a token that works into"), "{paused:?}");
+    let told = revoked.receiver.until(|notices| !notices.is_empty())[0].event();
+    assert_eq!((&told["type"], &told["data"]["account"]), (&json!(REFUSED), &json!("acme")));
+    let troubles = bed.get("/readyz").problem(503);
+    assert_eq!(troubles["detail"], "the credential of account acme is refused");
+    assert_eq!(bed.get("/healthz").status, 200, "starting it again would not help");
+    assert!(gauge(bed, "acme") == 1 && gauge(bed, "other") == 0);
+    revoked.until_other_is_asked();
+    let before = acme.requests();
+    assert!((1..=3).contains(&before), "as many as were under way: {before}");
+    assert_eq!(active(bed), 4);
+    // Reading the settings again tries the credential again, and what is no news is not told.
+    reload(daemon);
+    acme.until_asked(before + 1);
+    revoked.until_other_is_asked();
+    assert_eq!(acme.requests(), before + 1, "one watch tries for all");
+    assert_eq!(bed.get("/readyz").status, 503);
+    assert_eq!(revoked.told(), (1, 1));
+}
+
+#[test]
+fn a_credential_that_works_again_lets_all_go_on() {
+    let revoked = Revoked::start();
+    let Revoked { bed, daemon, receiver, .. } = &revoked;
+    bed.file("acme-token", "second\n");
+    reload(daemon);
+    let resumed = daemon.until_said(RESUMED, 1);
+    assert_eq!(json!([resumed[0]["level"], resumed[0]["account"]]), json!(["INFO", "acme"]));
+    let ended = daemon.until_told("watch.finished", 3);
+    assert!(ended.iter().all(|line| line["account"] == "acme" && line["outcome"] == "finished"), "{ended:?}");
+    assert_eq!((bed.get("/readyz").status, gauge(bed, "acme"), active(bed)), (200, 0, 1));
+    receiver.until(|notices| notices.len() == 4);
+    assert_eq!(daemon.until_said(RESUMED, 1).len(), 1);
+    assert_eq!(revoked.told(), (1, 1));
+}
+
+#[test]
+fn an_account_that_is_taken_away_troubles_nobody_any_more() {
+    let (lab, refusing) = (Lab::start(NEVER), Lab::start("token = 'another'"));
+    let kept = [account("well", &lab), watch("well", EXPORT_ID)].concat();
+    let bed = Bed::new(&[&*kept, &account("ill", &refusing)].concat());
+    let daemon = bed.start();
+    bed.add("ill", SECOND_ID);
+    daemon.until_said(PAUSED, 1);
+    assert_eq!(bed.get("/readyz").status, 503);
+    bed.set(&kept);
+    reload(&daemon);
+    assert_eq!(bed.get("/readyz").status, 200);
+    let left = daemon.until_logged(1, |line| line["level"] == "ERROR" && line["watches.active"] == 1);
+    assert_eq!(left[0]["account"], "ill", "whoever left a watch behind is told");
+    // Back again, it is looked at anew.
+    bed.set(&[&*kept, &account("ill", &refusing)].concat());
+    reload(&daemon);
+    daemon.until_said(PAUSED, 2);
+    assert_eq!(bed.get("/readyz").status, 503);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+fn active(bed: &Bed) -> usize {
+    let page: Value = bed.seen("/v1/watches?state=active");
+    page["data"].as_array().unwrap().len()
+}
+
+/// What the metrics say of an account's credential.
+fn gauge(bed: &Bed, account: &str) -> u8 {
+    let metrics = bed.get("/metrics").body;
+    let name = format!("snyk_export_account_unauthorized{{account=\"{account}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+}

@@ -1,0 +1,197 @@
+//! What is around it: systemd, health checks, a container's PID 1; and eyes that must see no secret.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::PAUSED;
+use super::bed::{Bed, account, asking, reload, taking_all, watch, webhook};
+use crate::lab::{
+    EXPORT_ID, Lab, NEVER, PATIENCE, Program, READY, Receiver, SECOND_ID, TOKEN, as_pid_one, can_be_pid_one,
+    pid_one, signal, until,
+};
+
+#[test]
+fn systemd_hears_how_it_is() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let systemd = Systemd::listen(&bed.path("notify"));
+    let daemon = systemd.of(bed.program("watch")).env("WATCHDOG_USEC", "300000").spawn();
+    let before = systemd.until("READY=1");
+    assert!(before.iter().all(|said| said == "WATCHDOG=1"), "{before:?}");
+    for _ in 0..3 {
+        systemd.until("WATCHDOG=1");
+    }
+    reload(&daemon);
+    systemd.until("RELOADING=1");
+    systemd.until("READY=1");
+    daemon.signal("TERM");
+    systemd.until("STOPPING=1");
+    daemon.end().exits(0);
+    systemd.forget();
+
+    // Who does not ask for signs of life, or asks another process for them, gets none; and whoever has gone, nothing.
+    for variables in [vec![], vec![("WATCHDOG_USEC", "3000"), ("WATCHDOG_PID", "1")]] {
+        let program = systemd.of(bed.program("watch"));
+        let daemon =
+            variables.iter().fold(program, |program, (name, value)| program.env(name, value)).spawn();
+        assert_eq!(systemd.until("READY=1"), [""; 0]);
+        let asked = lab.requests();
+        lab.until_asked(asked + 10);
+        daemon.signal("TERM");
+        assert_eq!(systemd.until("STOPPING=1"), [""; 0]);
+        daemon.end().exits(0);
+    }
+    let program = systemd.of(bed.program("watch"));
+    drop(systemd);
+    std::fs::remove_file(bed.path("notify")).unwrap();
+    let daemon = Bed::begin(program);
+    daemon.signal("TERM");
+    daemon.end().exits(0).stderr_has("systemd cannot be told");
+}
+
+/// What systemd is to a unit of `Type=notify`.
+struct Systemd {
+    socket: UnixDatagram,
+    path: String,
+}
+
+impl Systemd {
+    fn listen(path: &Path) -> Systemd {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Systemd { socket, path: path.display().to_string() }
+    }
+
+    fn of(&self, program: Program) -> Program {
+        program.env("NOTIFY_SOCKET", &self.path)
+    }
+
+    /// Passes over what was said so far.
+    fn forget(&self) {
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+    }
+
+    /// Waits until this is said, and gives what was said before.
+    #[track_caller]
+    fn until(&self, wanted: &str) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            let mut bytes = [0; 1024];
+            let length = self.socket.recv(&mut bytes).unwrap_or_else(|error| panic!("{error}: {before:?}"));
+            let said = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if said.lines().any(|line| line == wanted) {
+                return before;
+            }
+            before.push(said);
+        }
+    }
+}
+
+#[test]
+fn the_health_check_finds_the_daemon_by_its_settings() {
+    let lab = Lab::start("token = 'another'");
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let check = || bed.program("healthcheck").run();
+    let url = format!("http://{}/healthz", bed.address);
+    check().exits(69).stderr_has("the daemon is not well").stderr_has(&url);
+    let daemon = bed.start();
+    daemon.until_said(PAUSED, 1);
+    check().exits(0);
+    // A mistake in a file that a reload would refuse does not make the daemon ill.
+    bed.set_all(&format!("{}[[watch]]\n", bed.settings()));
+    check().exits(0);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+    check().exits(69);
+}
+
+#[test]
+fn as_pid_1_it_buries_orphans_and_ends_when_asked() {
+    if !can_be_pid_one() {
+        return;
+    }
+    let (ready, never) = (Lab::start(READY), Lab::start(NEVER));
+    // One grandchild that ends before its parent's parent, and one that never does.
+    let script = "setsid sh -c true & setsid sleep 1000 & exit 0";
+    let command = format!("[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['/bin/sh', '-c', '{script}']\n");
+    let sections = [asking(&ready), account("slow", &never), command].concat();
+    let bed = Bed::new(&[sections, watch("default", EXPORT_ID), watch("slow", SECOND_ID)].concat());
+    let daemon = Bed::begin(as_pid_one(bed.program("watch").env("PATH", "/usr/bin:/bin")));
+    daemon.until_told("delivery.sent", 1);
+    let id = pid_one(&daemon);
+    // Who lives is left alone.
+    until(|| matches!(&children(id)[..], [(name, state)] if name == "sleep" && state != "Z"));
+    signal("TERM", id);
+    daemon.end().exits(0).stderr_has("daemon.stopping");
+}
+
+/// The names and states of a process's children.
+fn children(id: u32) -> Vec<(String, String)> {
+    let ids = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let stats =
+        ids.split_whitespace().filter_map(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).ok());
+    let parse = |stat: String| {
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        (name.to_owned(), rest.split(' ').next().unwrap().to_owned())
+    };
+    stats.map(parse).collect()
+}
+
+#[test]
+fn no_secret_is_shown_or_kept() {
+    const API_TOKEN: &str = "api-token-of-hunter2";
+    const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let lab = Lab::start(&format!("{READY}token = '{TOKEN}'\nanswers = [{{ status-code = 503 }}]"));
+    let clients = Lab::start(&format!("{READY}client-id = 'public'\nclient-secret = 'client-of-hunter2'"));
+    let (receiver, slack) = (taking_all(), Receiver::start(|n| Some(if n == 0 { 500 } else { 200 })));
+    let link = Program::wait(&lab).export(EXPORT_ID).arg("--show-urls").run().exits(0).document();
+    let link = link["results"][0]["url"].as_str().unwrap().to_owned();
+    let signature = link.rsplit("X-Goog-Signature=").next().unwrap().to_owned();
+    assert!(signature.len() >= 16, "{link}");
+
+    let bed = Bed::new("");
+    bed.file("api-token", API_TOKEN);
+    bed.file("client", "client-of-hunter2");
+    bed.file("key", &format!("whsec_{KEY}"));
+    bed.file("slack", &format!("{}/T/B/slack-of-hunter2", slack.url()));
+    let sections = [
+        asking(&lab),
+        account("c", &clients)
+            .replace("token-file = '@token'", "client-id = 'public'\nclient-secret-file = '@client'"),
+        format!("{}secret-file = '@key'\n", webhook("platform", &receiver)),
+        "[[notify]]\nname = 'people'\nkind = 'slack'\nurl-file = '@slack'\n".to_owned(),
+        watch("default", EXPORT_ID),
+        watch("c", SECOND_ID),
+    ];
+    bed.set(&sections.concat());
+    let daemon = Bed::begin(bed.program("watch").arg("-v"));
+    daemon.until_told("delivery.sent", 4);
+    reload(&daemon);
+    let watches = bed.seen("/v1/watches");
+    let mut seen = vec![watches.to_string(), bed.get("/metrics").body, bed.get("/openapi.json").body];
+    for watch in watches["data"].as_array().unwrap() {
+        seen.push(bed.get(&format!("/v1/watches/{}", watch["id"].as_str().unwrap())).body);
+    }
+    seen.extend(receiver.until(|_| true).iter().map(|notice| notice.body.clone()));
+    seen.extend(slack.until(|_| true).iter().map(|notice| notice.body.clone()));
+    let files = ["watches.db", "watches.db-wal", "watches.db-shm", "watches.db.lock"];
+    let read =
+        |name: &str| std::fs::read(bed.path(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    seen.extend(files.map(|name| read(name).unwrap()));
+    daemon.signal("TERM");
+    let run = daemon.end();
+    run.exits(0);
+    seen.extend([run.stderr.clone(), read("watches.db").unwrap()]);
+
+    assert_eq!(watches["data"][0]["results"][0]["row_count"], json!(1061), "there were links");
+    let about = |text: &str| seen.iter().filter(|seen| seen.contains(text)).count();
+    assert!(about(EXPORT_ID) >= 7, "it is looked at the right places");
+    let secrets = [TOKEN, API_TOKEN, "hunter2", KEY, "X-Goog", &link, &signature, "eyJhbGciOiJub25lIn0"];
+    for secret in secrets {
+        assert_eq!(about(secret), 0, "{secret} in {:?}", seen.iter().find(|seen| seen.contains(secret)));
+    }
+}

@@ -1,0 +1,46 @@
+//! Endpoints by themselves: one attempt, and what came of it.
+
+mod command;
+mod receivers;
+
+use std::time::Duration;
+
+use snyk_export::http::Roots;
+use snyk_export::moment::Moment;
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind, SigningKey};
+
+/// 2024-11-25T10:13:42.470Z
+const NOW: Moment = Moment::from_unix_ms(1_732_529_622_470);
+
+const ID: &str = "msg_01935f00-0000-7000-8000-000000000001_platform";
+
+/// The end of an export, of which an endpoint needs no more than this.
+const EVENT: &str = r#"{"specversion":"1.0","type":"io.snyk-export.watch.finished","subject":"/groups/g/jobs/export/e",
+    "data":{"outcome":"finished","export":{"scope":"group","scope_id":"g","export_id":"e"},"row_count":7}}"#;
+
+fn endpoint(kind: EndpointKind) -> Endpoint {
+    Endpoint::new("platform".to_owned(), None, kind, &Roots::default()).unwrap()
+}
+
+fn webhook(url: &str, key: Option<&str>) -> Endpoint {
+    let secret = key.map(|key| SigningKey::new(key).unwrap());
+    endpoint(EndpointKind::Webhook { url: url.parse().unwrap(), secret })
+}
+
+fn shell(script: &str, timeout: Duration) -> Endpoint {
+    let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+    endpoint(EndpointKind::Command { argv, timeout })
+}
+
+async fn send(endpoint: &Endpoint) -> Attempt {
+    endpoint.send(ID, EVENT, NOW).await
+}
+
+/// Why an attempt failed that may work later.
+#[track_caller]
+fn why(attempt: Attempt) -> String {
+    match attempt {
+        Attempt::Failed { problem, .. } => problem.to_string(),
+        Attempt::Sent | Attempt::Gone { .. } => panic!("it has not failed: {attempt:?}"),
+    }
+}

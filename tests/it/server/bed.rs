@@ -1,0 +1,133 @@
+//! A daemon's server with a store of its own, and the plainest of clients.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use serde_json::Value;
+use snyk_export::clock::Clock;
+use snyk_export::event::Event;
+use snyk_export::health::Health;
+use snyk_export::observe::Metrics;
+use snyk_export::secret::Secret;
+use snyk_export::server::{Server, Service, Terms};
+use snyk_export::store::SqliteStore;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(super) use crate::lab::{Answer, PATIENCE};
+use crate::lab::{Watched, runtime};
+
+pub(super) struct Bed {
+    pub(super) address: SocketAddr,
+    pub(super) service: Service,
+    pub(super) told: Watched<Vec<String>>,
+    pub(super) runtime: Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+impl Bed {
+    pub(super) fn start(token: Option<&str>) -> Self {
+        Self::telling(token, SocketAddr::from(([127, 0, 0, 1], 0)), |_| {})
+    }
+
+    /// Calls `tell` with the name of each event.
+    pub(super) fn telling(
+        token: Option<&str>,
+        address: SocketAddr,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let (runtime, told) = (runtime(), Watched::<Vec<String>>::default());
+        let (directory, service) = runtime.block_on(service(token, {
+            let told = told.clone();
+            move |name: &str| {
+                told.change(|told| told.push(name.to_owned()));
+                tell(name);
+            }
+        }));
+        let server = runtime.block_on(Server::bind(address, true)).unwrap();
+        let (address, (stop, stopped)) = (server.address(), oneshot::channel());
+        let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        let serving = server.serve(service.clone(), async {
+            // A sender that is gone has nothing to say.
+            let _ = stopped.await;
+        });
+        let serving = Some(runtime.spawn(serving));
+        Self { address, service, told, runtime, stop: Some(stop), serving, _directory: directory }
+    }
+
+    /// Tells the server to stop.
+    pub(super) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until the server has stopped.
+    pub(super) fn join(&mut self) {
+        let serving = self.serving.take().unwrap();
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, serving).await }).unwrap().unwrap();
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "")
+    }
+
+    pub(super) fn post(&self, body: &Value) -> Answer {
+        self.ask("POST", "/v1/watches", &["Content-Type: application/json"], &body.to_string())
+    }
+
+    /// Sends a request of these headers, besides those that every request has.
+    pub(super) fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
+        if !headers.iter().any(|header| header.starts_with("Host")) {
+            lines.push("Host: localhost".to_owned());
+        }
+        if !body.is_empty() {
+            lines.push(format!("Content-Length: {}", body.len()));
+        }
+        lines.extend(headers.iter().map(|header| (*header).to_owned()));
+        self.send(&format!("{}\r\n\r\n{body}", lines.join("\r\n")))
+    }
+
+    /// Sends `text` as it is, and reads until the server is done.
+    pub(super) fn send(&self, text: &str) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(text.as_bytes()).unwrap();
+        Answer::read(stream)
+    }
+
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+/// A service of a daemon that has just made a pass, with the accounts `default` and `acme`.
+pub(super) async fn service(
+    token: Option<&str>,
+    tell: impl Fn(&str) + Send + Sync + 'static,
+) -> (TempDir, Service) {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::start();
+    let health = Health::new();
+    health.pass(clock.now());
+    let service = Service {
+        store: SqliteStore::open(&directory.path().join("watches.db")).await.unwrap(),
+        health: Arc::new(health),
+        metrics: Arc::new(Metrics::new()),
+        terms: Arc::new(Terms::new(accounts(), token.map(Secret::new))),
+        clock,
+        changed: Arc::default(),
+        tell: Arc::new(move |event: &Event<'_>| tell(event.name().unwrap_or_default())),
+    };
+    (directory, service)
+}
+
+pub(super) fn accounts() -> BTreeSet<Arc<str>> {
+    ["default", "acme"].map(Arc::from).into()
+}
