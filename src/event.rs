@@ -208,24 +208,4 @@ impl<'a> Event<'a> {
             Self::AccountPaused { .. } | Self::AccountResumed { .. } => return None,
         })
     }
-
-    /// The watch that it happened to, if it happened to one.
-    #[must_use]
-    pub const fn watch(&self) -> Option<&'a Watch> {
-        match self {
-            Self::Added { watch }
-            | Self::Resumed { watch }
-            | Self::Polled { watch, .. }
-            | Self::StatusChanged { watch, .. }
-            | Self::Retrying { watch, .. } => Some(watch),
-            Self::Finished(ending) => Some(&ending.watch),
-            Self::DeliverySent(_)
-            | Self::DeliveryRetrying { .. }
-            | Self::DeliveryGivenUp { .. }
-            | Self::AccountPaused { .. }
-            | Self::AccountResumed { .. }
-            | Self::DaemonStarted { .. }
-            | Self::DaemonStopping { .. } => None,
-        }
-    }
 }

@@ -195,25 +195,12 @@ impl Journal {
 
     /// Tells of an event.
     pub fn event(&self, event: &Event<'_>) {
-        let advice = match event {
-            Event::Finished(ending) => {
-                let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-                known
-                    .get(&ending.watch.account)
-                    .and_then(|surroundings| closing::advice(ending, surroundings))
-            }
-            Event::Added { .. }
-            | Event::Resumed { .. }
-            | Event::Polled { .. }
-            | Event::StatusChanged { .. }
-            | Event::Retrying { .. }
-            | Event::DeliverySent(_)
-            | Event::DeliveryRetrying { .. }
-            | Event::DeliveryGivenUp { .. }
-            | Event::AccountPaused { .. }
-            | Event::AccountResumed { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. } => None,
+        let advice = if let Event::Finished(ending) = event {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let surroundings = known.get(&ending.watch.account);
+            surroundings.and_then(|surroundings| closing::advice(ending, surroundings))
+        } else {
+            None
         };
         log::write(event, log::Named::Watch, advice.as_deref());
     }

@@ -15,7 +15,6 @@ mod poll;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -55,6 +54,19 @@ pub trait Obligations {
 
     /// The runner has made a pass.
     fn passed(&self, now: Moment);
+}
+
+/// Nothing is owed to anybody: whoever runs it is told.
+impl Obligations for () {
+    fn close(&self, _: &Ending) -> Closing {
+        Closing::default()
+    }
+
+    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
+        Vec::new()
+    }
+
+    fn passed(&self, _: Moment) {}
 }
 
 /// How a runner works.
@@ -167,11 +179,6 @@ where
         self.changed = true;
     }
 
-    /// The accounts whose credentials are refused.
-    pub fn refused(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.accounts.iter().filter(|account| account.is_refused()).map(AccountState::name)
-    }
-
     /// Runs until every watch has ended, until `stop`, or until `tell`, which hears of every event, breaks off. It may
     /// be dropped at any await, and be called again.
     ///
@@ -258,8 +265,13 @@ where
     }
 
     fn account(&mut self, name: &str) -> Option<&mut AccountState<P>> {
-        self.accounts.iter_mut().find(|state| **state.name() == *name)
+        named(&mut self.accounts, name)
     }
+}
+
+/// The account of this name, while the rest of the runner is in use.
+fn named<'a, P>(accounts: &'a mut [AccountState<P>], name: &str) -> Option<&'a mut AccountState<P>> {
+    accounts.iter_mut().find(|state| state.is_named(name))
 }
 
 /// The store has kept the pass that it is at; never, if it is at none.

@@ -17,11 +17,9 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::observe::{Observer, keep_ticking, sentence};
-use crate::runner::{Account, Closing, Obligations, Plan, Refusal, Runner};
+use crate::runner::{Account, Plan, Refusal, Runner};
 use crate::store::MemoryStore;
-use crate::store::NewDelivery;
 use crate::watch::Policy;
-use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
@@ -78,7 +76,7 @@ pub(super) async fn follow(
         requests_per_minute: None,
         downtime: Duration::ZERO,
     };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, Alone, *clock);
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
     let mut tell = |event: Event<'_>| teller.event(&event, any);
     let signal = tokio::select! {
         biased;
@@ -109,21 +107,6 @@ pub(super) async fn follow(
     }
     endings.sort_by_key(|ending| asking.exports.iter().position(|export| *export == ending.watch.export));
     Ok(endings)
-}
-
-/// Nobody is told of ends but those who wait.
-struct Alone;
-
-impl Obligations for Alone {
-    fn close(&self, _: &Ending) -> Closing {
-        Closing::default()
-    }
-
-    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
-        Vec::new()
-    }
-
-    fn passed(&self, _: Moment) {}
 }
 
 fn take_on(

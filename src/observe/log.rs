@@ -60,13 +60,15 @@ pub(super) fn write(event: &Event<'_>, named: Named, advice: Option<&str>) {
     match event {
         Event::Added { watch } => taken_on(name, watch, named, "following export"),
         Event::Resumed { watch } => taken_on(name, watch, named, "following export again"),
-        Event::Polled { .. } | Event::StatusChanged { .. } | Event::Retrying { .. } => {
-            write_poll(event, named);
+        Event::Polled { watch, delay, .. } => polled(name, watch, named, *delay),
+        Event::StatusChanged { watch, from, delay, .. } => status_changed(name, watch, named, *from, *delay),
+        Event::Retrying { watch, failure, delay, .. } => {
+            retrying(name, watch, named, &failure.problem, *delay);
         }
         Event::Finished(ending) => write_ending(name, ending, named, advice),
-        Event::DeliverySent(_) | Event::DeliveryRetrying { .. } | Event::DeliveryGivenUp { .. } => {
-            write_delivery(event);
-        }
+        Event::DeliverySent(attempted) => delivered(name, attempted),
+        Event::DeliveryRetrying { attempted, problem, delay } => delivering(name, attempted, problem, *delay),
+        Event::DeliveryGivenUp { attempted, problem } => given_up(name, attempted, problem),
         Event::AccountPaused { account, problem } => error!(
             account,
             http.response.status_code = problem.http_status,
@@ -106,103 +108,89 @@ fn taken_on(name: Option<&'static str>, watch: &Watch, named: Named, message: &'
     );
 }
 
-fn write_poll(event: &Event<'_>, named: Named) {
-    let name = event.name();
-    let Some(watch) = event.watch() else { return };
+fn polled(name: Option<&'static str>, watch: &Watch, named: Named, delay: Duration) {
     let subject = Subject::of(watch, named);
-    let (watch_id, account, id) = (subject.watch_id(), subject.account(), subject.export_id());
-    let poll = watch.progress.polls();
-    let status = watch.progress.status().map(Status::as_str);
-    match event {
-        Event::Polled { delay, .. } => debug!(
-            event = name,
-            watch.id = watch_id,
-            account,
-            export.id = id,
-            status,
-            poll.number = poll,
-            delay_ms = ms(*delay),
-            "polled"
-        ),
-        Event::StatusChanged { from, delay, .. } => info!(
-            event = name,
-            watch.id = watch_id,
-            account,
-            export.id = id,
-            status,
-            status.before = from.map(Status::as_str),
-            poll.number = poll,
-            delay_ms = ms(*delay),
-            "status changed"
-        ),
-        Event::Retrying { failure, delay, .. } => {
-            let Problem { http_status, code, title, detail, request_id } = &failure.problem;
-            warn!(
-                event = name,
-                watch.id = watch_id,
-                account,
-                export.id = id,
-                poll.number = poll,
-                http.response.status_code = http_status,
-                error.code = text(code),
-                error.title = text(title),
-                error.detail = text(detail),
-                snyk.request_id = text(request_id),
-                delay_ms = ms(*delay),
-                "poll failed, retrying"
-            );
-        }
-        Event::Added { .. }
-        | Event::Resumed { .. }
-        | Event::Finished(_)
-        | Event::DeliverySent(_)
-        | Event::DeliveryRetrying { .. }
-        | Event::DeliveryGivenUp { .. }
-        | Event::AccountPaused { .. }
-        | Event::AccountResumed { .. }
-        | Event::DaemonStarted { .. }
-        | Event::DaemonStopping { .. } => {}
-    }
+    debug!(
+        event = name,
+        watch.id = subject.watch_id(),
+        account = subject.account(),
+        export.id = subject.export_id(),
+        status = watch.progress.status().map(Status::as_str),
+        poll.number = watch.progress.polls(),
+        delay_ms = ms(delay),
+        "polled"
+    );
 }
 
-fn write_delivery(event: &Event<'_>) {
-    /// The level is part of the call's static data, so that each needs a call of its own.
-    macro_rules! line {
-        ($level:ident, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
-            let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
-            let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
-            $level!(
-                event = event.name(),
-                delivery.id = id,
-                delivery.endpoint = endpoint,
-                delivery.kind = kind,
-                delivery.attempts = attempts,
-                watch.id = watch.map(display),
-                error.detail = problem.map(Text::as_str),
-                delay_ms = delay.map(ms),
-                $message
-            );
-        }};
-    }
-    match event {
-        Event::DeliverySent(attempted) => line!(info, attempted, None, None, "notification delivered"),
-        Event::DeliveryRetrying { attempted, problem, delay } => {
-            line!(warn, attempted, Some(problem), Some(*delay), "notification failed, retrying");
-        }
-        Event::DeliveryGivenUp { attempted, problem } => {
-            line!(error, attempted, Some(problem), None, "notification given up");
-        }
-        Event::Added { .. }
-        | Event::Resumed { .. }
-        | Event::Polled { .. }
-        | Event::StatusChanged { .. }
-        | Event::Retrying { .. }
-        | Event::Finished(_)
-        | Event::AccountPaused { .. }
-        | Event::AccountResumed { .. }
-        | Event::DaemonStarted { .. }
-        | Event::DaemonStopping { .. } => {}
-    }
+fn status_changed(
+    name: Option<&'static str>,
+    watch: &Watch,
+    named: Named,
+    from: Option<&Status>,
+    delay: Duration,
+) {
+    let subject = Subject::of(watch, named);
+    info!(
+        event = name,
+        watch.id = subject.watch_id(),
+        account = subject.account(),
+        export.id = subject.export_id(),
+        status = watch.progress.status().map(Status::as_str),
+        status.before = from.map(Status::as_str),
+        poll.number = watch.progress.polls(),
+        delay_ms = ms(delay),
+        "status changed"
+    );
+}
+
+fn retrying(name: Option<&'static str>, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
+    let subject = Subject::of(watch, named);
+    let Problem { http_status, code, title, detail, request_id } = problem;
+    warn!(
+        event = name,
+        watch.id = subject.watch_id(),
+        account = subject.account(),
+        export.id = subject.export_id(),
+        poll.number = watch.progress.polls(),
+        http.response.status_code = http_status,
+        error.code = text(code),
+        error.title = text(title),
+        error.detail = text(detail),
+        snyk.request_id = text(request_id),
+        delay_ms = ms(delay),
+        "poll failed, retrying"
+    );
+}
+
+/// Writes of an attempt to deliver. The level is part of the call's static data, so that each needs a call of its own.
+macro_rules! delivery {
+    ($level:ident, $name:expr, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
+        let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
+        let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
+        $level!(
+            event = $name,
+            delivery.id = id,
+            delivery.endpoint = endpoint,
+            delivery.kind = kind,
+            delivery.attempts = attempts,
+            watch.id = watch.map(display),
+            error.detail = problem.map(Text::as_str),
+            delay_ms = delay.map(ms),
+            $message
+        );
+    }};
+}
+
+fn delivered(name: Option<&'static str>, attempted: &Attempted<'_>) {
+    delivery!(info, name, attempted, None, None, "notification delivered");
+}
+
+fn delivering(name: Option<&'static str>, attempted: &Attempted<'_>, problem: &Text, delay: Duration) {
+    delivery!(warn, name, attempted, Some(problem), Some(delay), "notification failed, retrying");
+}
+
+fn given_up(name: Option<&'static str>, attempted: &Attempted<'_>, problem: &Text) {
+    delivery!(error, name, attempted, Some(problem), None, "notification given up");
 }
 
 fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advice: Option<&str>) {

@@ -83,6 +83,12 @@ struct Refused {
     sweep_at: Moment,
 }
 
+impl<P> AccountState<P> {
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        *self.account.name == *name
+    }
+}
+
 impl<P: Clone> AccountState<P> {
     pub(super) fn new(account: Account<P>, policy: &Policy) -> Self {
         let policy = Policy { downtime: account.downtime, ..policy.clone() };
@@ -113,10 +119,6 @@ impl<P: Clone> AccountState<P> {
 
     pub(super) const fn name(&self) -> &Arc<str> {
         &self.account.name
-    }
-
-    pub(super) const fn is_refused(&self) -> bool {
-        self.refused.is_some()
     }
 
     /// Asks for nothing any more. What is claimed and not polled stays due.

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::accounts::Asks;
 use super::poll::{self, Polled, Told};
-use super::{Closing, Obligations, Refusal, Runner};
+use super::{Closing, Obligations, Refusal, Runner, named};
 use crate::event::Ending;
 use crate::moment::Moment;
 use crate::store::{Claimed, Ended, Next, Note, Record, Store};
@@ -81,10 +81,8 @@ where
         }
         self.heed(&watch, &observation, asked.is_some(), now);
         let from = watch.progress.status().cloned();
-        let policy = match self.accounts.iter().find(|state| *state.name() == watch.account) {
-            Some(state) => &state.policy,
-            None => &self.plan.policy,
-        };
+        let state = named(&mut self.accounts, &watch.account);
+        let policy = state.map_or(&self.plan.policy, |state| &state.policy);
         let decision = watch.progress.record(&observation, policy, now, &mut self.rng);
         let asked_or_not = asked.unwrap_or_default();
         let (next, told) = match (decision, observation.answer) {
@@ -116,17 +114,16 @@ where
         };
         // After an end it is asked whether there is any other.
         let due_at = if let Next::Due(due_at) = next { due_at } else { now };
-        self.account(&watch.account).into_iter().for_each(|state| state.may_be_due_at(due_at));
+        if let Some(state) = self.account(&watch.account) {
+            state.may_be_due_at(due_at);
+        }
         self.records.push((Record { claim, watch, next }, told));
     }
 
     /// What an answer means for its whole account: it is asked to slow down, or its credential is refused, or works.
     fn heed(&mut self, watch: &Watch, observation: &Observation, was_asked: bool, now: Moment) {
         let (account, refusal) = (&watch.account, self.plan.refusal);
-        let Some(state) = self.accounts.iter_mut().find(|state| *state.name() == *account) else { return };
-        if !was_asked {
-            return;
-        }
+        let Some(state) = named(&mut self.accounts, account).filter(|_| was_asked) else { return };
         let polled_at = watch.progress.polled_at();
         state.heed_pace(observation, polled_at, now, &mut self.rng);
         match &observation.answer {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::poll::Told;
-use super::{LEASE_MARGIN, Obligations, Runner, accounts};
+use super::{LEASE_MARGIN, Obligations, Runner, accounts, named};
 use crate::event::Event;
 use crate::moment::Moment;
 use crate::store::{Next, Pass, Passed, Record, Store};
@@ -71,9 +71,8 @@ where
             if progress.polls() > 0 && progress.polled_at() < self.started_at {
                 tell(Event::Resumed { watch: &claimed.watch })?;
             }
-            let state = self.accounts.iter_mut().find(|state| *state.name() == claimed.watch.account);
             // An account that has gone from the settings meanwhile claims its watches again when it is back.
-            if let Some(state) = state {
+            if let Some(state) = self.account(&claimed.watch.account) {
                 state.take(claimed, now);
             }
         }
@@ -86,12 +85,10 @@ where
     fn learn_due_times(&mut self, next_due: BTreeMap<Arc<str>, Option<Moment>>, now: Moment) {
         let is_stale = std::mem::take(&mut self.changed);
         for (account, due_at) in next_due {
-            if let Some(state) = self.accounts.iter_mut().find(|state| *state.name() == account) {
-                match due_at.filter(|_| is_stale) {
-                    Some(due_at) => state.may_be_due_at(due_at),
-                    None if is_stale => {}
-                    None => state.is_next_due_at(due_at, now),
-                }
+            match (self.account(&account), is_stale, due_at) {
+                (Some(state), false, due_at) => state.is_next_due_at(due_at, now),
+                (Some(state), true, Some(due_at)) => state.may_be_due_at(due_at),
+                (Some(_), true, None) | (None, ..) => {}
             }
         }
         for (record, _) in &self.records {
@@ -99,8 +96,9 @@ where
                 Next::Due(due_at) => due_at,
                 Next::Ended(_) => now,
             };
-            let state = self.accounts.iter_mut().find(|state| *state.name() == record.watch.account);
-            state.into_iter().for_each(|state| state.may_be_due_at(due_at));
+            if let Some(state) = named(&mut self.accounts, &record.watch.account) {
+                state.may_be_due_at(due_at);
+            }
         }
     }
 }

@@ -89,21 +89,6 @@ fn exports(count: u128) -> Vec<ExportRef> {
     (0..count).map(|n| ExportRef { scope: Scope::Group, scope_id: id(1), export_id: id(n) }).collect()
 }
 
-/// Owes nothing to anybody.
-struct Alone;
-
-impl Obligations for Alone {
-    fn close(&self, _: &Ending) -> Closing {
-        Closing::default()
-    }
-
-    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
-        Vec::new()
-    }
-
-    fn passed(&self, _: Moment) {}
-}
-
 /// A store that takes its time over each pass.
 #[derive(Clone)]
 struct Slow(MemoryStore, Duration);
@@ -122,7 +107,7 @@ fn runner(
     policy: &Policy,
     count: u128,
     concurrency: usize,
-) -> (Runner<MemoryStore, Rc<Script>, Alone>, MemoryStore) {
+) -> (Runner<MemoryStore, Rc<Script>, ()>, MemoryStore) {
     let store = MemoryStore::default();
     for export in exports(count) {
         assert!(store.add(export, script.clock.now()).is_some());
@@ -135,7 +120,7 @@ fn runner(
     };
     let (name, poller) = ("default".into(), Rc::clone(script));
     let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
-    let runner = Runner::new(store.clone(), vec![account], plan, Alone, script.clock);
+    let runner = Runner::new(store.clone(), vec![account], plan, (), script.clock);
     (runner.with_rng(fastrand::Rng::with_seed(1)), store)
 }
 
@@ -293,7 +278,7 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let (name, poller) = ("default".into(), Rc::clone(&script));
     let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
     let slow = Slow(store, Duration::from_millis(7));
-    let mut runner = Runner::new(slow, vec![account], plan, Alone, script.clock);
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
     let over = tokio::time::sleep(Duration::from_secs(60));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
     // 500 ms, and two passes: that which keeps a poll, and that which claims the next.

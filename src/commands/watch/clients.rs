@@ -78,7 +78,11 @@ impl Opener<'_> {
             Surroundings { api: api.to_string(), credential: origin, general_version: GA_VERSION };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
         let client = Client::over(connections, api, api_version, credentials, self.clock);
-        let downtime = self.store.add_downtime(Arc::clone(&name), self.down).await?;
+        // Nothing to add is nothing to wait for the disk for: at a reload, and at the first start.
+        let downtime = match self.down.is_zero() {
+            true => self.store.downtime(Arc::clone(&name)).await?,
+            false => self.store.add_downtime(Arc::clone(&name), self.down).await?,
+        };
         let requests_per_minute = Some(requests_per_minute);
         Ok(Account { name, poller: Arc::new(client), requests_per_minute, downtime })
     }
