@@ -17,6 +17,7 @@ pub mod http;
 pub mod moment;
 pub mod notify;
 pub mod observe;
+pub mod request;
 pub mod runner;
 pub mod secret;
 pub mod server;

@@ -1,0 +1,157 @@
+//! Dates as people type them: a day, a moment, or how long ago.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::{self, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, SpanFieldwise, Timestamp, ZonedDateTime};
+
+use crate::text::Text;
+
+/// A date of a filter, before it is known from when it is counted. Written as it was typed.
+#[derive(Debug, Clone)]
+pub struct Date {
+    text: String,
+    meant: Meant,
+}
+
+#[derive(Debug, Clone)]
+enum Meant {
+    /// A moment.
+    At(Timestamp),
+    /// A day, whose midnight is meant, or a time on it, wherever the zone has it.
+    Civil(DateTime),
+    /// So long ago; in days and longer units the midnight of that day.
+    Ago {
+        /// How long, as a span that is not above nothing.
+        span: Span,
+        /// Whether the midnight before is meant.
+        midnight: bool,
+    },
+}
+
+/// A text that is no date, or a date that there is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DateError {
+    /// No date.
+    #[error(
+        "expected a date such as 2025-01-31 or 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo, -12h, 0d for today"
+    )]
+    Form,
+    /// A span into the future.
+    #[error("that lies ahead: how long ago is written with a minus, such as -1d")]
+    Ahead,
+    /// Beyond the calendar.
+    #[error("that is beyond the calendar")]
+    Beyond,
+}
+
+impl FromStr for Date {
+    type Err = DateError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        Ok(Self { text: text.to_owned(), meant: text.parse()? })
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Meant {
+    type Err = DateError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(at) = text.parse::<Timestamp>() {
+            return Ok(Self::At(at));
+        }
+        // jiff reads a date out of more than a date.
+        if text.len() == "2025-01-31".len()
+            && let Ok(day) = text.parse::<civil::Date>()
+        {
+            return Ok(Self::Civil(day.to_datetime(civil::Time::midnight())));
+        }
+        if text.contains(':')
+            && let Ok(time) = text.parse::<DateTime>()
+        {
+            return Ok(Self::Civil(time));
+        }
+        let span: Span = text.parse().map_err(|_| DateError::Form)?;
+        if span.is_positive() {
+            return Err(DateError::Ahead);
+        }
+        // Units that are nothing leave no trace in the span.
+        let in_days = ["d", "w", "mo", "y"].iter().any(|unit| text.contains(unit));
+        let midnight =
+            if span.is_zero() { in_days } else { SpanFieldwise(span) == SpanFieldwise(whole_days(span)) };
+        Ok(Self::Ago { span, midnight })
+    }
+}
+
+/// What of a span is counted by the calendar.
+fn whole_days(span: Span) -> Span {
+    Span::new()
+        .years(span.get_years())
+        .months(span.get_months())
+        .weeks(span.get_weeks())
+        .days(span.get_days())
+}
+
+impl Date {
+    /// The moment that is meant, as of `now` in `zone`, to the second.
+    ///
+    /// # Errors
+    ///
+    /// When it is beyond the calendar.
+    pub fn resolve(&self, now: Timestamp, zone: &Zone) -> Result<Timestamp, DateError> {
+        let Zone(zone) = zone;
+        let at = match &self.meant {
+            Meant::At(at) => Ok(*at),
+            Meant::Civil(time) => zone.to_timestamp(*time),
+            Meant::Ago { span, midnight } => {
+                let then = ZonedDateTime::new(now, zone.clone()).checked_add(*span);
+                let then = then.and_then(|then| if *midnight { then.start_of_day() } else { Ok(then) });
+                then.map(|then| then.timestamp())
+            }
+        };
+        let at = at.map_err(|_| DateError::Beyond)?;
+        Timestamp::from_second(at.as_second()).map_err(|_| DateError::Beyond)
+    }
+}
+
+/// A time zone by its name in the IANA database, which is compiled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// The date that it is there, as `2026-11-26`.
+    #[must_use]
+    pub fn date(&self, now: Timestamp) -> String {
+        ZonedDateTime::new(now, self.0.clone()).date().to_string()
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(TimeZone::UTC)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = || format!("`{}` is no time zone such as UTC or Europe/Berlin", Text::of_input(text));
+        TimeZone::get(text.trim()).map(Self).map_err(|_| expected())
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.iana_name().unwrap_or("UTC"))
+    }
+}
