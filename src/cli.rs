@@ -1,5 +1,7 @@
 //! The command line: what users type, and nothing of what it does.
 
+mod export;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::export::{ExportArg, Scope, ScopeRef};
+pub(crate) use self::export::{
+    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, ZoneArgs,
+};
+use crate::export::ExportArg;
 use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
 use crate::settings::values::{Id, Pause};
 use crate::settings::{CommandLine, Environment, variable};
@@ -34,8 +39,9 @@ Exit codes:
   7    rejected: Snyk does not accept the request
   8    unknown-status
   9    stalled: longer in one status than --max-in-progress allows
-  69   unavailable: no answer for longer than --max-outage; healthcheck: the daemon is not well
-  75   status: still in progress
+  69   unavailable: no answer for longer than --max-outage; start, run: there may or may not be an export;
+       healthcheck: the daemon is not well
+  75   status, download: still in progress
   124  timed-out: --max-wait passed
   129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM";
 
@@ -63,6 +69,12 @@ pub(crate) enum Command {
     Wait(Box<WaitArgs>),
     /// Ask once how exports stand
     Status(StatusArgs),
+    /// Start an export, and print its id
+    Start(Box<StartArgs>),
+    /// Bring the files of an export home that has finished
+    Download(Box<DownloadArgs>),
+    /// Start an export, wait until it is ready, and bring its files home
+    Run(Box<RunArgs>),
     /// Follow many exports in the background, through restarts, and tell others how they ended
     Watch(WatchArgs),
     /// Ask the daemon of this machine or container whether it is well, and exit with 0 or 69
@@ -86,20 +98,8 @@ pub(crate) struct ExportsArgs {
     /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
     #[arg(value_name = "EXPORT")]
     pub(crate) exports: Vec<ExportArg>,
-    /// The group that the export ids belong to
-    #[arg(long, value_name = "ID", value_parser = id, conflicts_with = "org_id")]
-    group_id: Option<Uuid>,
-    /// The organization that the export ids belong to
-    #[arg(long, value_name = "ID", value_parser = id)]
-    org_id: Option<Uuid>,
-}
-
-impl ExportsArgs {
-    /// The scope that a flag names.
-    pub(crate) fn scope(&self) -> Option<ScopeRef> {
-        let scope = |scope| move |id| ScopeRef { scope, id };
-        self.group_id.map(scope(Scope::Group)).or(self.org_id.map(scope(Scope::Org)))
-    }
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
 }
 
 fn id(text: &str) -> Result<Uuid, String> {
@@ -193,6 +193,16 @@ impl Cli {
             }
             Command::Status(args) => {
                 flags.limits.request_timeout = args.request_timeout;
+                flags.statuses = args.statuses.clone();
+            }
+            Command::Start(args) => flags.limits = args.tries.layer(),
+            Command::Download(args) => {
+                flags.limits = args.tries.layer();
+                flags.statuses = args.statuses.clone();
+            }
+            Command::Run(args) => {
+                flags.pace = args.pace.clone();
+                flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();
             }
             Command::Watch(_)

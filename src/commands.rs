@@ -1,9 +1,13 @@
 //! What each command does, from parsed arguments to an exit code.
 
+mod asking;
 mod console;
 mod demo;
+mod download;
 mod healthcheck;
+mod run;
 mod simulate;
+mod start;
 mod status;
 mod wait;
 mod watch;
@@ -15,27 +19,26 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
-use tokio::io::AsyncReadExt as _;
 
+use self::asking::Asking;
 use self::console::{Console, is_colored, is_terminal};
-use crate::cli::{Cli, Command, ExportsArgs, OutputArgs};
+use self::run::RecordError;
+use crate::cli::{Cli, Command};
 use crate::clock::Clock;
+use crate::download::FolderError;
 use crate::exit::ExitCode;
-use crate::export::{ExportArg, ExportRef};
+use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
-use crate::observe::{ProgressLine, Surroundings};
+use crate::request::RequestError;
 use crate::server::ServerError;
-use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
-use crate::snyk::credentials::Credentials;
-use crate::snyk::{Client, GA_VERSION, TransportError};
+use crate::snyk::TransportError;
 use crate::store::{OpenError, StoreError};
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
-use crate::watch::Policy;
 use crate::watch::outcome::Signal;
 
 /// Why a command came to no result.
@@ -45,6 +48,12 @@ enum CommandError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Exports(#[from] ExportsError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error("COMMAND: `{0}` cannot be run: it is no executable file here or in PATH")]
@@ -78,6 +87,9 @@ impl CommandError {
         match self {
             Self::Settings(_)
             | Self::Exports(_)
+            | Self::Request(_)
+            | Self::Folder(_)
+            | Self::Record(_)
             | Self::Transport(_)
             | Self::NoCommand(_)
             | Self::Scenario(_)
@@ -134,7 +146,19 @@ async fn load_and_run(
         signals.hangups_are_for_us();
     }
     let settings_file = cli.settings_file(&environment);
-    let asks_snyk = matches!(cli.command, Command::Wait(_) | Command::Status(_) | Command::Watch(_));
+    let asks_snyk = match cli.command {
+        Command::Wait(_)
+        | Command::Status(_)
+        | Command::Start(_)
+        | Command::Download(_)
+        | Command::Run(_)
+        | Command::Watch(_) => true,
+        Command::Healthcheck
+        | Command::Simulate(_)
+        | Command::Demo
+        | Command::Completions { .. }
+        | Command::Man => false,
+    };
     let environment = if asks_snyk { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
@@ -152,6 +176,9 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, C
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
+        Command::Start(args) => start::run(&args, session).await,
+        Command::Download(args) => download::run(&args, session).await,
+        Command::Run(args) => run::run(*args, session).await,
         Command::Watch(args) => watch::run(&args, session).await,
         Command::Healthcheck => healthcheck::run(session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
@@ -211,53 +238,4 @@ fn start_logging(cli: &Cli, settings: &Settings, clock: Clock) -> Console {
     let line = ProgressLine::new(terminal && !json && !cli.global.quiet);
     telemetry::init(LogStyle { json, ansi, level }, clock, line.clone());
     Console::new(json, ansi, cli.global.quiet, line, GitHubActions::detect(environment))
-}
-
-/// What `wait` and `status` ask with.
-struct Asking {
-    exports: Vec<ExportRef>,
-    policy: Policy,
-    client: Arc<Client>,
-    surroundings: Surroundings,
-}
-
-impl Asking {
-    /// Checks everything that can be wrong before anything is sent.
-    async fn prepare(
-        args: &ExportsArgs,
-        output: OutputArgs,
-        session: &mut Session,
-    ) -> Result<Self, CommandError> {
-        let Session { settings, clock, signals, .. } = session;
-        let policy = settings.policy()?;
-        let wants_input = args.exports.contains(&ExportArg::StandardInput);
-        let input = match wants_input {
-            true => Some(signals.unless_interrupted(read_input()).await.map_err(CommandError::Interrupted)??),
-            false => None,
-        };
-        let found = Exports::resolve(&args.exports, args.scope(), input.as_deref(), settings)?;
-        let api = settings.api(found.api)?;
-        let (source, origin) = settings.credential_source()?;
-        let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
-        let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
-        tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
-        let surroundings =
-            Surroundings { api: api.to_string(), credential: origin, general_version: GA_VERSION };
-        let roots = Arc::clone(settings);
-        let roots = aside(signals, move || roots.roots()).await??;
-        let client = Client::new(api, settings.api_version(), credentials, &roots, *clock)?;
-        let client = if output.show_urls { client.keeping_links() } else { client };
-        Ok(Self { exports: found.exports, policy, client: Arc::new(client), surroundings })
-    }
-}
-
-async fn read_input() -> Result<String, ExportsError> {
-    let mut bytes = Vec::new();
-    let mut input = tokio::io::stdin().take(MAX_INPUT + 1);
-    input.read_to_end(&mut bytes).await.map_err(ExportsError::Unreadable)?;
-    if bytes.len() as u64 > MAX_INPUT {
-        return Err(ExportsError::Input(Text::new("it is longer than 1 MiB")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| ExportsError::Input(Text::new("it is not UTF-8")))?;
-    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

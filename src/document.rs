@@ -1,10 +1,13 @@
 //! The JSON document that tells how one export ended (an interface: the README shows one).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
+use crate::manifest::{Entry, Merged};
 use crate::moment::Moment;
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
@@ -16,7 +19,7 @@ pub struct Document<'a> {
     schema: u8,
     outcome: Option<Outcome>,
     exit_code: Option<u8>,
-    export: ExportRef,
+    export: Option<ExportRef>,
     status: Option<&'a Status>,
     created: Option<&'a str>,
     waited_seconds: f64,
@@ -25,6 +28,20 @@ pub struct Document<'a> {
     row_count: Option<u64>,
     results: Option<Vec<Part<'a>>>,
     error: Option<&'a Problem>,
+    /// The files; there only where a command brings them, and null where it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<Option<&'a Downloaded>>,
+}
+
+/// The files of an export, as they lie in a directory.
+#[derive(Debug, Serialize)]
+pub struct Downloaded {
+    /// The directory.
+    pub dir: String,
+    /// The files in it, besides the manifest.
+    pub files: Vec<Entry>,
+    /// The file into which they were merged, if they were.
+    pub merged: Option<Merged>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +72,94 @@ impl<'a> Document<'a> {
         Self::new(watch, None, None, None, at, false)
     }
 
+    /// The document of an export that was started. It names the export as `wait -` takes it.
+    #[must_use]
+    pub fn of_start(export: &ExportRef, created: Option<&'a str>, waited: Duration) -> Self {
+        Self {
+            exit_code: Some(ExitCode::SUCCESS.code()),
+            export: Some(*export),
+            created,
+            waited_seconds: seconds(waited),
+            ..Self::empty()
+        }
+    }
+
+    /// The document of a start that came to no export, as far as is known.
+    #[must_use]
+    pub fn of_no_start(outcome: Outcome, problem: &'a Problem) -> Self {
+        let exit_code = ExitCode::of(outcome).map(ExitCode::code);
+        Self { outcome: Some(outcome), exit_code, error: Some(problem), ..Self::empty() }
+    }
+
+    /// The document of an export whose files were asked for without a wait.
+    #[must_use]
+    pub fn of_report(
+        export: &ExportRef,
+        report: &'a Report,
+        outcome: Option<Outcome>,
+        code: ExitCode,
+    ) -> Self {
+        Self {
+            outcome,
+            exit_code: Some(code.code()),
+            export: Some(*export),
+            status: Some(&report.status),
+            created: report.created.as_deref(),
+            row_count: report.row_count,
+            results: parts(Some(report), false),
+            ..Self::empty()
+        }
+    }
+
+    /// The document of an export whose files an earlier call has brought.
+    #[must_use]
+    pub fn of_done(export: &ExportRef, row_count: Option<u64>) -> Self {
+        let exit_code = Some(ExitCode::SUCCESS.code());
+        Self {
+            outcome: Some(Outcome::Finished),
+            exit_code,
+            export: Some(*export),
+            row_count,
+            ..Self::empty()
+        }
+    }
+
+    /// The document of an export of which nothing is known but what went wrong.
+    #[must_use]
+    pub fn of_failure(export: &ExportRef, outcome: Outcome, problem: &'a Problem) -> Self {
+        Self { export: Some(*export), ..Self::of_no_start(outcome, problem) }
+    }
+
+    /// The same export, whose files are there, or (with nothing) are not.
+    #[must_use]
+    pub fn with_download(self, download: Option<&'a Downloaded>) -> Self {
+        Self { download: Some(download), ..self }
+    }
+
+    /// The same export, whose files could not be had.
+    #[must_use]
+    pub fn without_download(self, outcome: Option<Outcome>, code: ExitCode, problem: &'a Problem) -> Self {
+        Self { outcome, exit_code: Some(code.code()), error: Some(problem), download: Some(None), ..self }
+    }
+
+    const fn empty() -> Self {
+        Self {
+            schema: 1,
+            outcome: None,
+            exit_code: None,
+            export: None,
+            status: None,
+            created: None,
+            waited_seconds: 0.0,
+            polls: 0,
+            timeline: &[],
+            row_count: None,
+            results: None,
+            error: None,
+            download: None,
+        }
+    }
+
     fn new(
         watch: &'a Watch,
         outcome: Option<Outcome>,
@@ -64,25 +169,19 @@ impl<'a> Document<'a> {
         show_urls: bool,
     ) -> Self {
         let progress = &watch.progress;
-        let part = |part: &'a crate::watch::observation::Part| Part {
-            file_size: part.file_size,
-            row_count: part.row_count,
-            url: part.url.as_ref().filter(|_| show_urls).map(|url| url.expose()),
-        };
-        let results = report.and_then(|report| report.results.as_ref());
         Self {
-            schema: 1,
             outcome,
             exit_code: exit_code.map(ExitCode::code),
-            export: watch.export,
+            export: Some(watch.export),
             status: progress.status(),
             created: progress.created(),
-            waited_seconds: at.since(progress.started_at()).as_millis() as f64 / 1000.0,
+            waited_seconds: seconds(at.since(progress.started_at())),
             polls: progress.polls(),
             timeline: progress.timeline(),
             row_count: progress.row_count().or(report.and_then(|report| report.row_count)),
-            results: results.map(|parts| parts.iter().map(part).collect()),
+            results: parts(report, show_urls),
             error: progress.problem(),
+            ..Self::empty()
         }
     }
 
@@ -91,4 +190,17 @@ impl<'a> Document<'a> {
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| unreachable!("all members can be written as JSON"))
     }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1000.0
+}
+
+fn parts(report: Option<&Report>, show_urls: bool) -> Option<Vec<Part<'_>>> {
+    let parts = report?.results.as_ref()?.iter().map(|part| Part {
+        file_size: part.file_size,
+        row_count: part.row_count,
+        url: part.url.as_ref().filter(|_| show_urls).map(|url| url.expose()),
+    });
+    Some(parts.collect())
 }

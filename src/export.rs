@@ -61,7 +61,7 @@ pub struct ScopeRef {
 }
 
 /// One export at Snyk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExportRef {
     /// Group or organization.
     pub scope: Scope,

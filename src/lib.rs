@@ -8,12 +8,15 @@ compile_error!(
 mod cli;
 pub mod clock;
 mod commands;
+mod disk;
 pub mod document;
+pub mod download;
 pub mod event;
 pub mod exit;
 pub mod export;
 pub mod health;
 pub mod http;
+pub mod manifest;
 pub mod moment;
 pub mod notify;
 pub mod observe;

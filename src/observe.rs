@@ -5,14 +5,16 @@ mod closing;
 mod log;
 mod metrics;
 mod progress;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, sentence};
+pub use self::closing::{Surroundings, quoted, rounded, sentence, words_on_request};
 pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
+pub use self::transfer::{Transfer, Trying};
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};

@@ -123,6 +123,8 @@ pub struct CommandLine {
 #[derive(Debug)]
 pub struct Settings {
     layers: Flags,
+    /// The limits of `run`.
+    run: LimitsLayer,
     retry: RetryLayer,
     concurrency: NonZeroUsize,
     api_is_configured: bool,
@@ -164,9 +166,12 @@ impl Settings {
             watches: file.watch,
             endpoints: file.notify,
         };
+        let run = limits.clone().or(file.run).or(file.wait.clone()).or(file.limits.clone());
+        let run = run.or(defaults.run).or(defaults.wait.clone()).or(defaults.limits.clone());
         let limits = limits.or(file.wait).or(file.limits).or(defaults.wait).or(defaults.limits);
         Ok(Self {
             daemon,
+            run,
             retry: file.retry.or(defaults.retry),
             concurrency: limits.concurrency.unwrap_or(NonZeroUsize::MIN),
             layers: Flags {
@@ -325,6 +330,30 @@ impl Settings {
             _ => Err(SettingsError::NotInProgress(place(), Text::new(limit.status.as_str()))),
         };
         limits.max_in_progress.iter().flatten().map(check).collect()
+    }
+
+    /// What the user wants of an export that this very command has started, which may not be visible yet.
+    ///
+    /// # Errors
+    ///
+    /// When values contradict each other.
+    pub fn policy_of_run(&self) -> Result<Policy, SettingsError> {
+        self.policy_of(&self.run, &["run", "wait", "limits"])
+    }
+
+    /// Where state is kept: in the directory that systemd made, in the user's, or in the one that the container has as
+    /// its volume.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        let environment = self.environment();
+        let of_unit =
+            environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+        let of_user = || {
+            let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
+            let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+            state.or_else(home).map(|state| state.join("snyk-export"))
+        };
+        of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export"))
     }
 
     /// How many polls may be under way at once.

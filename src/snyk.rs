@@ -8,6 +8,7 @@ pub mod credentials;
 mod expiry;
 pub mod problem;
 pub mod region;
+mod start;
 pub mod throttle;
 mod transport;
 pub mod wire;
@@ -15,22 +16,24 @@ pub mod wire;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
-use serde_json::Value;
 use url::Url;
 
+pub use self::start::{NotStarted, Started};
 pub use crate::http::{Roots, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
+use self::start::Posting;
 use self::transport::{Reply, Transport};
 use self::wire::Links;
 use crate::clock::Clock;
-use crate::export::{ExportRef, ScopeRef};
+use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem, Report};
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
 /// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
 pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
@@ -134,47 +137,30 @@ impl Client {
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.
-    ///
-    /// # Errors
-    ///
-    /// When the answer is no document with a status word.
-    pub async fn results(&self, export: &ExportRef) -> Result<Report, Failure> {
-        let reply = self.ask(None, |version| self.api.results_url(export, version)).await;
-        let reply = reply.map_err(|refusal| refusal.failure)?;
-        match self.observation(&reply).answer {
-            Answer::Status(report) => Ok(report),
-            Answer::Failure(failure) => Err(failure),
-        }
+    pub async fn results(&self, export: &ExportRef) -> Observation {
+        self.observe(|version| self.api.results_url(export, version)).await
     }
 
-    /// Starts an export with `body`, a JSON:API document as Snyk's page describes it. The request is sent once;
-    /// a failure after it was sent may still have created an export.
-    ///
-    /// # Errors
-    ///
-    /// When the answer is not 202 with the id of an export.
-    pub async fn start(&self, scope: &ScopeRef, body: &serde_json::Value) -> Result<ExportRef, Failure> {
-        let reply = self.ask(Some(body), |version| self.api.start_url(scope, version)).await;
-        let reply = reply.map_err(|refusal| refusal.failure)?;
-        let created = (reply.http_status == 202).then(|| wire::created_id(&reply.body)).flatten();
-        let export_id = created.ok_or_else(|| failure(&reply))?;
-        self.settle(&self.version().text);
-        Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
+    async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
+        match self.ask(None, url).await {
+            Ok(reply) => self.observation(&reply),
+            Err(Refusal { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
+        }
     }
 
     /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
     /// export is looked for once in the GA version. If it is not there either, the first answer stands, and nothing
     /// is settled: an export that was just created may not be visible yet in the one version that there is.
-    async fn ask(&self, body: Option<&Value>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
+    async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
         let version = self.version();
-        let first = self.authorized(body, url(&version.text)).await?;
+        let first = self.authorized(posting, url(&version.text)).await?;
         if !version.open {
             return Ok(first);
         }
         if !is_missing(&first) {
             return Ok(first);
         }
-        let second = self.authorized(body, url(GA_VERSION)).await?;
+        let second = self.authorized(posting, url(GA_VERSION)).await?;
         if is_missing(&second) {
             return Ok(first);
         }
@@ -204,14 +190,14 @@ impl Client {
     }
 
     /// Asks with the current credential, and once more with another if this one is refused.
-    async fn authorized(&self, body: Option<&Value>, url: Url) -> Result<Reply, Refusal> {
+    async fn authorized(&self, posting: Option<&Posting>, url: Url) -> Result<Reply, Refusal> {
         let credential = self.credentials.current(&self.transport, &self.api).await?;
-        let reply = self.follow(body, url.clone(), &credential).await?;
+        let reply = self.follow(posting, url.clone(), &credential).await?;
         if reply.http_status != 401 {
             return Ok(reply);
         }
         match self.credentials.renewed(&credential, &self.transport, &self.api).await? {
-            Some(renewed) => Ok(self.follow(body, url, &renewed).await?),
+            Some(renewed) => Ok(self.follow(posting, url, &renewed).await?),
             None => Ok(reply),
         }
     }
@@ -219,7 +205,7 @@ impl Client {
     /// Follows redirects within the origin of `url`, the only place where the credential may go.
     async fn follow(
         &self,
-        body: Option<&Value>,
+        posting: Option<&Posting>,
         url: Url,
         credential: &Credential,
     ) -> Result<Reply, Failure> {
@@ -227,8 +213,8 @@ impl Client {
         let mut url = url;
         let mut redirects = 0;
         loop {
-            let reply = self.send(body, url.clone(), credential).await?;
-            if !(300..400).contains(&reply.http_status) || body.is_some() {
+            let reply = self.send(posting, url.clone(), credential).await?;
+            if !(300..400).contains(&reply.http_status) || posting.is_some() {
                 return Ok(reply);
             }
             redirects += 1;
@@ -255,12 +241,17 @@ impl Client {
         }
     }
 
-    async fn send(&self, body: Option<&Value>, url: Url, credential: &Credential) -> Result<Reply, Failure> {
+    async fn send(
+        &self,
+        posting: Option<&Posting>,
+        url: Url,
+        credential: &Credential,
+    ) -> Result<Reply, Failure> {
         let client = self.transport.client();
-        let request = match body {
+        let request = match posting {
             None => client.get(url),
-            Some(body) => {
-                client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(body.to_string())
+            Some(posting) => {
+                client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(posting.body())
             }
         };
         let request = request.header(ACCEPT, "application/vnd.api+json, application/json;q=0.9");
@@ -268,6 +259,7 @@ impl Client {
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
         let mut reply = self.transport.send(request).await?;
+        posting.into_iter().for_each(Posting::answered);
         reply.forget(credential.token());
         self.warn_of_deprecation(&reply);
         Ok(reply)
@@ -290,22 +282,24 @@ impl Client {
     }
 
     fn observation(&self, reply: &Reply) -> Observation {
-        let hint = throttle::hint(reply.http_status, &reply.headers, self.clock.now());
+        let hint = self.hint(reply);
         let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
         if report.is_some() {
             self.settle(&self.version().text);
         }
-        let answer = report.map_or_else(|| Answer::Failure(failure(reply)), Answer::Status);
+        let missing = "the answer holds no status";
+        let answer = report.map_or_else(|| Answer::Failure(failure(reply, missing)), Answer::Status);
         Observation { answer, hint }
+    }
+
+    fn hint(&self, reply: &Reply) -> Option<Duration> {
+        throttle::hint(reply.http_status, &reply.headers, self.clock.now())
     }
 }
 
 impl Poller for Client {
     async fn poll(&self, export: &ExportRef) -> Observation {
-        match self.ask(None, |version| self.api.status_url(export, version)).await {
-            Ok(reply) => self.observation(&reply),
-            Err(Refusal { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
-        }
+        self.observe(|version| self.api.status_url(export, version)).await
     }
 }
 
@@ -322,10 +316,10 @@ fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {
     Failure { kind: FailureKind::Rejected, problem }
 }
 
-/// What an answer without a status word means.
-fn failure(reply: &Reply) -> Failure {
+/// What an answer means that does not hold what it was asked for; `missing` says what that is.
+fn failure(reply: &Reply, missing: &str) -> Failure {
     let request_id = reply.header(&REQUEST_ID);
-    if reply.http_status != 200 {
+    if !(200..300).contains(&reply.http_status) {
         let problem = problem::problem(reply.http_status, &reply.body);
         let kind = FailureKind::of_http_status(reply.http_status);
         return Failure { kind, problem: Problem { request_id, ..problem } };
@@ -334,9 +328,9 @@ fn failure(reply: &Reply) -> Failure {
         reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());
     let excerpt = http::excerpt(&reply.body).map_or_else(|| "nothing".to_owned(), |text| text.to_string());
     let problem = Problem {
-        http_status: Some(200),
+        http_status: Some(reply.http_status),
         request_id,
-        ..Problem::new("the answer holds no status", &format!("{content_type}: {excerpt}"))
+        ..Problem::new(missing, &format!("{content_type}: {excerpt}"))
     };
     Failure { kind: FailureKind::Transient, problem }
 }

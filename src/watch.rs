@@ -8,6 +8,7 @@ pub mod kept;
 pub mod observation;
 pub mod outcome;
 pub mod pace;
+pub mod tries;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -115,13 +115,7 @@ impl Console {
 
     /// Tells of an error, with all its causes, once.
     pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        let message = chain(error);
-        if self.json {
-            tracing::error!(hint, "{message}");
-        } else {
-            self.failure(&message, hint);
-        }
-        self.annotate(&message);
+        self.failed(&chain(error), hint);
     }
 
     /// A failure in text, with what to do.
@@ -138,6 +132,16 @@ impl Console {
             (false, false) => self.line.write_above(format!("{message}\n").as_bytes()),
             (false, true) => {}
         }
+    }
+
+    /// A failure, with what to do, told to everybody: people, logs, the CI system.
+    pub(super) fn failed(&self, message: &str, hint: Option<&str>) {
+        if self.json {
+            tracing::error!(hint, "{message}");
+        } else {
+            self.failure(message, hint);
+        }
+        self.annotate(message);
     }
 
     /// A failure for the CI system.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::wait::{decide, follow};
+use super::wait::{Telling, decide, follow};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
 use crate::observe::Surroundings;
+use crate::request::StartRequest;
 use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
@@ -35,31 +36,39 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
     let credentials =
         Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
-    let client = Client::new(api, None, credentials, &Roots::default(), session.clock)?;
+    let roots = Arc::new(Roots::default());
+    let client = Client::new(api, None, credentials, &roots, session.clock)?;
     let body = json!({ "data": { "type": "resource", "attributes": {
         "formats": ["csv"],
         "dataset": "issues",
         "filters": { "introduced": { "from": "2026-01-01T00:00:00Z" } },
     } } });
-    let group = ScopeRef { scope: Scope::Group, id: GROUP };
-    let export = client
-        .start(&group, &body)
-        .await
-        .map_err(|failure| CommandError::Simulation(failure.problem.to_string()))?;
+    let scope = ScopeRef { scope: Scope::Group, id: GROUP };
+    let request = StartRequest { scope, body, include_deleted: false, include_deactivated: false };
+    let policy = session.settings.policy()?;
+    let started = client.start(&request, policy.request_timeout).await;
+    let export = started
+        .map_err(|not_started| CommandError::Simulation(not_started.failure.problem.to_string()))?
+        .export;
     say(&format!(
         "An export was started there. What follows is what you would see of\n\n  snyk-export wait {export}\n"
     ));
 
-    let surroundings =
-        Surroundings { api: url, credential: "the demonstration".to_owned(), general_version: GA_VERSION };
+    let surroundings = Surroundings {
+        api: url,
+        credential: "the demonstration".to_owned(),
+        general_version: GA_VERSION,
+        go_on: None,
+    };
     let asking = Asking {
         exports: vec![export],
         policy: session.settings.policy()?,
         client: Arc::new(client),
         surroundings,
+        roots,
     };
     let output = OutputArgs { output: Output::Text, show_urls: false };
-    let endings = follow(&asking, false, output, session).await?;
+    let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);
     session.console.success(&format!("\nThe exit code of that command is {}.", code.code()));
     Ok(code)

@@ -24,7 +24,7 @@ enum Found {
 }
 
 pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let asking = Asking::prepare(&args.exports, args.output, session).await?;
+    let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;
     let Session { settings, clock, console, signals, .. } = session;
     // One poll decides: there is nothing to wait for.
     let policy = Policy { max_wait: None, max_outage: None, ..asking.policy };

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::successor::{executable, replace_us};
+pub(super) use self::successor::{executable, replace_us};
 use self::teller::Teller;
-pub(super) use self::teller::{ask_for_results, lacks_results, text_line};
+pub(super) use self::teller::{Telling, ask_for_results, lacks_results, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
@@ -25,8 +25,8 @@ use crate::watch::outcome::Outcome;
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
-    let asking = Asking::prepare(&args.exports, args.output, session).await?;
-    let endings = follow(&asking, args.any, args.output, session).await?;
+    let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;
+    let endings = follow(&asking, args.any, args.output, Telling::All, session).await?;
     let code = decide(&endings, args.any);
     if code != ExitCode::SUCCESS {
         let failed = |ending: &&Ending| !matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
@@ -55,6 +55,7 @@ pub(super) async fn follow(
     asking: &Asking,
     any: bool,
     output: OutputArgs,
+    telling: Telling,
     session: &mut Session,
 ) -> Result<Vec<Ending>, CommandError> {
     let Session { settings, clock, console, signals, .. } = session;
@@ -63,7 +64,7 @@ pub(super) async fn follow(
     let observer = RefCell::new(observer);
     let store = MemoryStore::default();
     take_on(&asking.exports, &asking.policy, &store, &mut observer.borrow_mut(), clock.now());
-    let mut teller = Teller::new(console, &observer, output);
+    let mut teller = Teller::new(console, &observer, output, telling);
     let plan = Plan {
         policy: asking.policy.clone(),
         concurrency: settings.concurrency(),

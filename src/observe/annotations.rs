@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::event::Ending;
+use crate::export::ExportRef;
 use crate::settings::Environment;
 
 /// The places to which GitHub Actions listens; each is used only if it is there.
@@ -37,11 +38,25 @@ impl GitHubActions {
 
     /// Hands on the outputs of the deciding export, and a summary of all.
     pub fn hand_on(&self, deciding: &Ending, all: &[Ending]) {
-        let written = [
-            (&self.output, outputs(deciding, fastrand::u128(..)), "GITHUB_OUTPUT"),
-            (&self.summary, all.iter().map(summary).collect(), "GITHUB_STEP_SUMMARY"),
+        let progress = &deciding.watch.progress;
+        let values = [
+            ("outcome", deciding.outcome.to_string()),
+            ("status", progress.status().map(ToString::to_string).unwrap_or_default()),
+            ("export-id", deciding.watch.export.export_id.to_string()),
+            ("row-count", deciding.row_count().map(|count| count.to_string()).unwrap_or_default()),
         ];
-        for (path, text, name) in written {
+        self.write(&outputs(&values, fastrand::u128(..)), &all.iter().map(summary).collect::<String>());
+    }
+
+    /// Hands on which export was started.
+    pub fn hand_on_start(&self, export: &ExportRef) {
+        self.write(&outputs(&[("export-id", export.export_id.to_string())], fastrand::u128(..)), "");
+    }
+
+    fn write(&self, outputs: &str, summary: &str) {
+        let written =
+            [(&self.output, outputs, "GITHUB_OUTPUT"), (&self.summary, summary, "GITHUB_STEP_SUMMARY")];
+        for (path, text, name) in written.into_iter().filter(|(_, text, _)| !text.is_empty()) {
             let Some(path) = path else { continue };
             let append = || {
                 std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
@@ -55,15 +70,8 @@ impl GitHubActions {
 }
 
 /// Each value between delimiters that no server can guess.
-fn outputs(ending: &Ending, random: u128) -> String {
-    let progress = &ending.watch.progress;
-    let values = [
-        ("outcome", ending.outcome.to_string()),
-        ("status", progress.status().map(ToString::to_string).unwrap_or_default()),
-        ("export-id", ending.watch.export.export_id.to_string()),
-        ("row-count", ending.row_count().map(|count| count.to_string()).unwrap_or_default()),
-    ];
-    values.into_iter().fold(String::new(), |mut text, (name, value)| {
+fn outputs(values: &[(&str, String)], random: u128) -> String {
+    values.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, "{name}<<ghadelimiter_{random:032x}\n{value}\nghadelimiter_{random:032x}\n");
         text
     })
@@ -147,16 +155,10 @@ mod tests {
 
     #[test]
     fn outputs_stand_between_delimiters() {
-        let text = outputs(&ending("Odd"), 0xfeed);
+        let values = [("outcome", "unknown-status".to_owned()), ("status", "Odd\nx=y".to_owned())];
         let end = format!("ghadelimiter_{:032x}", 0xfeed);
-        let expected = [
-            ("outcome", "unknown-status"),
-            ("status", "Odd"),
-            ("export-id", "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b"),
-            ("row-count", "7"),
-        ];
-        let expected = expected.map(|(name, value)| format!("{name}<<{end}\n{value}\n{end}\n"));
-        assert_eq!(text, expected.concat());
+        let expected = format!("outcome<<{end}\nunknown-status\n{end}\nstatus<<{end}\nOdd\nx=y\n{end}\n");
+        assert_eq!(outputs(&values, 0xfeed), expected);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::event::Ending;
-use crate::export::Phase;
+use crate::export::{Phase, ScopeRef};
 use crate::watch::Watch;
+use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
 /// What of the call is worth naming when something went wrong.
@@ -16,7 +17,14 @@ pub struct Surroundings {
     pub credential: String,
     /// The version of the API that is in general use.
     pub general_version: &'static str,
+    /// The command that goes on where this one stops, where it is not `wait`.
+    pub go_on: Option<String>,
 }
+
+const REFUSED: &str = "the credential was refused";
+const CONFLICT: &str = "Snyk reports a conflict";
+const REJECTED: &str = "Snyk does not accept the request";
+const NO_ANSWER: &str = "no usable answer";
 
 /// How the export ended, in one sentence.
 #[must_use]
@@ -36,16 +44,16 @@ pub fn sentence(ending: &Ending) -> String {
             return format!("finished: {export} after {waited} and {polls}{seen}");
         }
         Outcome::Failed => format!("Snyk says that the export has failed ({status})"),
-        Outcome::Unauthorized => "the credential was refused".to_owned(),
+        Outcome::Unauthorized => REFUSED.to_owned(),
         Outcome::Forbidden => "the credential may not see this export".to_owned(),
         Outcome::NotFound => "there is no such export for this credential".to_owned(),
-        Outcome::Conflict => "Snyk reports a conflict".to_owned(),
-        Outcome::Rejected => "Snyk does not accept the request".to_owned(),
+        Outcome::Conflict => CONFLICT.to_owned(),
+        Outcome::Rejected => REJECTED.to_owned(),
         Outcome::UnknownStatus => {
             format!("the export has left PENDING for a status that is not known here ({status})")
         }
         Outcome::Stalled => format!("the export stays in one status for too long ({status})"),
-        Outcome::Unavailable => "no usable answer".to_owned(),
+        Outcome::Unavailable => NO_ANSWER.to_owned(),
         Outcome::TimedOut => format!("the time is over and the export is not ready ({status})"),
         Outcome::Interrupted(signal) => {
             format!("{} came before the export was ready ({status})", signal.name())
@@ -62,56 +70,120 @@ fn status_words(watch: &Watch) -> String {
 
 /// What to do now, where we know it.
 pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<String> {
-    let Surroundings { api, credential, general_version } = surroundings;
     let export = ending.watch.export;
-    let go_on = format!("to go on waiting: snyk-export wait {export}");
+    let go_on = match &surroundings.go_on {
+        Some(command) => format!("to go on: {command}"),
+        None => format!("to go on waiting: snyk-export wait {export}"),
+    };
     match ending.outcome {
         Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
         Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),
-        Outcome::Unauthorized => Some(format!(
-            "the credential from {credential} may have expired, or belong to another region than {api} (--api or \
-             SNYK_API names the region)"
-        )),
-        Outcome::Forbidden => Some(format!(
-            "the credential from {credential} needs the permission to view reports of this {}, in an Enterprise plan",
-            export.scope
-        )),
-        Outcome::NotFound => Some(format!(
-            "the {scope} {id} may be the wrong one, or of another region than {api}; the credential from \
-             {credential} may have no access to it; an export is gone 3 days after it was made; or the API version \
-             is gone (--api-version {general_version} is the one in general use)",
-            scope = export.scope,
-            id = export.scope_id,
-        )),
+        Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound => {
+            let scope = ScopeRef { scope: export.scope, id: export.scope_id };
+            let gone = "an export is gone 3 days after it was made; ";
+            advice_on_access(ending.outcome, scope, gone, surroundings)
+        }
         Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
             let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
             let word = quoted(status.as_str());
             format!("say what {status} means with {a} {word}, {b} {word} or {c} {word}")
         }),
         Outcome::Stalled => Some(format!("{go_on}, with a longer --max-in-progress")),
-        Outcome::Unavailable => Some(unavailable(ending, api, &go_on)),
+        Outcome::Unavailable => {
+            Some(advice_on_reach(ending.watch.progress.problem(), &surroundings.api, Some(&go_on)))
+        }
         Outcome::TimedOut => Some(format!("{go_on}, with a longer --max-wait")),
         Outcome::Interrupted(_) => Some(go_on),
     }
 }
 
 /// A word as a shell takes it, since a hint is there to be copied.
-fn quoted(word: &str) -> String {
-    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-.".contains(char));
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:".contains(char));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn unavailable(ending: &Ending, api: &str, go_on: &str) -> String {
-    let title = ending.watch.progress.problem().and_then(|problem| problem.title.as_ref());
+/// What may be the matter where a credential does not lead to what it is asked for.
+fn advice_on_access(
+    outcome: Outcome,
+    scope: ScopeRef,
+    gone: &str,
+    surroundings: &Surroundings,
+) -> Option<String> {
+    let Surroundings { api, credential, general_version, .. } = surroundings;
+    let ScopeRef { scope, id } = scope;
+    match outcome {
+        Outcome::Unauthorized => Some(format!(
+            "the credential from {credential} may have expired, or belong to another region than {api} (--api or \
+             SNYK_API names the region)"
+        )),
+        Outcome::Forbidden => Some(format!(
+            "the credential from {credential} needs the permission to view reports of this {scope}, in an Enterprise plan"
+        )),
+        Outcome::NotFound => Some(format!(
+            "the {scope} {id} may be the wrong one, or of another region than {api}; the credential from \
+             {credential} may have no access to it; {gone}or the API version \
+             is gone (--api-version {general_version} is the one in general use)"
+        )),
+        Outcome::Finished
+        | Outcome::Failed
+        | Outcome::Conflict
+        | Outcome::Rejected
+        | Outcome::UnknownStatus
+        | Outcome::Stalled
+        | Outcome::Unavailable
+        | Outcome::TimedOut
+        | Outcome::Interrupted(_)
+        | Outcome::Abandoned => None,
+    }
+}
+
+fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) -> String {
+    let title = problem.and_then(|problem| problem.title.as_ref());
     if title.is_some_and(|title| title.as_str().contains("certificate")) {
         return "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS"
             .to_owned();
     }
-    format!("{api} could not be reached or did not answer; {go_on}")
+    let go_on = go_on.map(|go_on| format!("; {go_on}")).unwrap_or_default();
+    format!("{api} could not be reached or did not answer{go_on}")
+}
+
+/// How it ended that an export was to be started in `scope`, or that its results were to be listed: a few words, and what
+/// to do now.
+#[must_use]
+pub fn words_on_request(
+    outcome: Outcome,
+    problem: &Problem,
+    scope: ScopeRef,
+    surroundings: &Surroundings,
+) -> (String, Option<String>) {
+    let how = match outcome {
+        Outcome::Unauthorized => REFUSED.to_owned(),
+        Outcome::Forbidden => format!("the credential may not see the reports of this {}", scope.scope),
+        Outcome::NotFound => format!("there is no such {} or export for this credential", scope.scope),
+        Outcome::Conflict => CONFLICT.to_owned(),
+        Outcome::Rejected => REJECTED.to_owned(),
+        Outcome::Finished
+        | Outcome::Failed
+        | Outcome::UnknownStatus
+        | Outcome::Stalled
+        | Outcome::Unavailable
+        | Outcome::TimedOut
+        | Outcome::Interrupted(_)
+        | Outcome::Abandoned => NO_ANSWER.to_owned(),
+    };
+    let advice = if outcome == Outcome::Unavailable {
+        Some(advice_on_reach(Some(problem), &surroundings.api, None))
+    } else {
+        advice_on_access(outcome, scope, "", surroundings)
+    };
+    (format!("{how}: {problem}"), advice)
 }
 
 /// A duration for people: as exact as it matters at its length.
-pub(super) fn rounded(duration: Duration) -> String {
+#[must_use]
+pub fn rounded(duration: Duration) -> String {
     match duration.as_millis() {
         ms @ ..1_000 => format!("{ms}ms"),
         1_000..10_000 => format!("{:.1}s", duration.as_secs_f64()),

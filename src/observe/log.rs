@@ -238,7 +238,7 @@ fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advic
     }
 }
 
-fn text(text: &Option<Text>) -> Option<&str> {
+pub(super) fn text(text: &Option<Text>) -> Option<&str> {
     text.as_ref().map(Text::as_str)
 }
 

@@ -37,6 +37,20 @@ impl ProgressLine {
         }
     }
 
+    /// Redraws the line behind a bar, where it is known how much there is of it.
+    pub(super) fn draw_bar(&self, done: u64, all: Option<u64>, text: String) {
+        if let (Some(bar), Some(all)) = (&self.0, all) {
+            if bar.length() != Some(all) {
+                let style = ProgressStyle::with_template("{spinner} [{bar:24}] {percent}% {wide_msg}");
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+                bar.set_style(style);
+                bar.set_length(all);
+            }
+            bar.set_position(done);
+        }
+        self.draw(text);
+    }
+
     /// Takes the line away for good.
     pub fn clear(&self) {
         if let Some(bar) = &self.0 {

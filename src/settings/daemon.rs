@@ -19,7 +19,7 @@ pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
 use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
-use super::{Environment, Settings, SettingsError};
+use super::{Settings, SettingsError};
 use crate::http::Roots;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
@@ -110,7 +110,7 @@ impl Settings {
         let StoreLayer { url, keep_ended } = &self.daemon.store;
         Ok(DaemonSettings {
             accounts,
-            store: url.as_ref().map_or_else(|| default_store(self.environment()), |url| url.0.clone()),
+            store: url.as_ref().map_or_else(|| self.state_directory().join(STORE_FILE), |url| url.0.clone()),
             keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
             server: server::server(self)?,
             watches,
@@ -142,18 +142,6 @@ impl DaemonSettings {
             self.store.display()
         )
     }
-}
-
-/// The store's file in the state directory: systemd's, the user's, or the one that the container has as its volume.
-fn default_store(environment: &Environment) -> PathBuf {
-    let of_unit =
-        environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
-    let of_user = || {
-        let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
-        let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        state.or_else(home).map(|state| state.join("snyk-export"))
-    };
-    of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export")).join(STORE_FILE)
 }
 
 #[cfg(test)]

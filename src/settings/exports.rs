@@ -27,6 +27,9 @@ pub enum ExportsError {
              it by its URL"
     )]
     NoScope(Uuid),
+    /// A start without a scope.
+    #[error("no group and no organization: give --group-id or --org-id, or set SNYK_GROUP_ID or SNYK_ORG_ID")]
+    NoScopeToStart,
     /// Two scopes of equal rank.
     #[error("SNYK_GROUP_ID and SNYK_ORG_ID are both set: say which one is meant with --group-id or --org-id")]
     TwoScopes,
@@ -136,6 +139,16 @@ fn with_scope(
     let scope = explicit
         .unwrap_or_else(|| scope_of_environment(environment)?.ok_or(ExportsError::NoScope(export_id)))?;
     Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
+}
+
+/// The scope in which an export is to be started: a flag decides, then the environment.
+///
+/// # Errors
+///
+/// When neither names one.
+pub fn scope_of_start(flag: Option<ScopeRef>, environment: &Environment) -> Result<ScopeRef, ExportsError> {
+    let scope = flag.map_or_else(|| scope_of_environment(environment), |flag| Ok(Some(flag)))?;
+    scope.ok_or(ExportsError::NoScopeToStart)
 }
 
 fn scope_of_environment(environment: &Environment) -> Result<Option<ScopeRef>, ExportsError> {

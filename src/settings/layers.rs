@@ -170,6 +170,7 @@ pub(crate) struct File {
     pub(crate) retry: RetryLayer,
     pub(crate) limits: LimitsLayer,
     pub(crate) wait: LimitsLayer,
+    pub(crate) run: LimitsLayer,
     pub(crate) statuses: StatusesLayer,
     pub(crate) log: LogLayer,
     pub(crate) store: StoreLayer,

@@ -64,6 +64,22 @@ impl FromStr for StatusLimit {
     }
 }
 
+/// How long signed links work: whole seconds, from none to an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UrlExpiration(pub(crate) u64);
+
+impl FromStr for UrlExpiration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let duration =
+            || HumanDuration::from_str(text).ok().filter(|HumanDuration(time)| time.subsec_nanos() == 0);
+        let seconds = text.trim().parse().ok().or_else(|| Some(duration()?.0.as_secs()));
+        let within = seconds.filter(|seconds| *seconds <= 3600);
+        within.map(Self).ok_or_else(|| "expected a number of seconds from 0 to 3600".to_owned())
+    }
+}
+
 /// An id as Snyk writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(pub(crate) Uuid);
@@ -245,6 +261,16 @@ mod tests {
         assert_eq!("1ns".parse(), Ok(Pause(Duration::from_nanos(1))));
         for text in ["0", "0s", "0ms", "", "soon"] {
             assert!(text.parse::<Pause>().unwrap_err().contains("such as `500ms`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_how_long_links_work() {
+        for (text, seconds) in [("0", 0), ("3600", 3600), ("10m", 600), ("1h", 3600)] {
+            assert_eq!(text.parse(), Ok(UrlExpiration(seconds)), "{text}");
+        }
+        for text in ["", "3601", "-1", "1.5", "1500ms", "2h", "soon"] {
+            assert!(text.parse::<UrlExpiration>().unwrap_err().contains("from 0 to 3600"), "{text}");
         }
     }
 

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use url::Url;
 
-use crate::export::{ExportRef, ScopeRef};
+use crate::export::ExportRef;
 use crate::http;
+use crate::request::StartRequest;
 use crate::text::Text;
 
 /// Snyk's regions: the name that `--api` takes, Snyk's own name, the host of the API.
@@ -78,10 +79,19 @@ impl Api {
         self.rest_url(&path, version)
     }
 
-    /// The URL at which exports are started.
+    /// The URL at which an export is started.
     #[must_use]
-    pub fn start_url(&self, scope: &ScopeRef, version: &str) -> Url {
-        self.rest_url(&format!("/{}/{}/export", scope.scope.path_segment(), scope.id), version)
+    pub fn start_url(&self, request: &StartRequest, version: &str) -> Url {
+        let scope = request.scope;
+        let mut url = self.rest_url(&format!("/{}/{}/export", scope.scope.path_segment(), scope.id), version);
+        let flags = [
+            ("include_deleted", request.include_deleted),
+            ("include_deactivated", request.include_deactivated),
+        ];
+        for (name, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+            url.query_pairs_mut().append_pair(name, "true");
+        }
+        url
     }
 
     /// The URL that gives OAuth access tokens.

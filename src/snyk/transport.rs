@@ -48,7 +48,7 @@ impl Transport {
         let mut response = self.0.execute(request).await.map_err(|error| failure(&error))?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let body = match http_status {
-            200 => read_document(response).await?,
+            200..300 => read_document(response).await?,
             _ => http::read_error_body(response).await,
         };
         Ok(Reply { http_status, headers, body })

@@ -109,19 +109,29 @@ fn is_shallow(body: &[u8]) -> bool {
     true
 }
 
-/// The id of the export in the answer to its start.
+/// The id of the export in the answer to its start, and when it was created.
 #[must_use]
-pub fn created_id(body: &[u8]) -> Option<Uuid> {
+pub fn created(body: &[u8]) -> Option<(Uuid, Option<String>)> {
     #[derive(Deserialize)]
-    struct Created {
-        data: Id,
+    struct Answer<'a> {
+        #[serde(borrow)]
+        data: Created<'a>,
     }
     #[derive(Deserialize)]
-    struct Id {
+    struct Created<'a> {
         id: String,
+        #[serde(borrow)]
+        attributes: Option<&'a RawValue>,
     }
-    let created: Created = serde_json::from_slice(body).ok()?;
-    parse_id(&created.data.id)
+    #[derive(Deserialize)]
+    struct When<'a> {
+        #[serde(borrow)]
+        created: Option<&'a RawValue>,
+    }
+    let Answer { data } = serde_json::from_slice(body).ok()?;
+    let when: Option<When<'_>> = data.attributes.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let created = when.and_then(|when| when.created).and_then(string).and_then(|created| utc(&created));
+    Some((parse_id(&data.id)?, created))
 }
 
 /// A JSON string.
@@ -323,10 +333,16 @@ mod tests {
     #[test]
     fn finds_the_id_of_a_new_export() {
         let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
-        let created =
-            |id: &str| created_id(format!(r#"{{"data":{{"id":"{id}","type":"export"}}}}"#).as_bytes());
-        assert_eq!(created(id), parse_id(id));
-        assert_eq!(created("7f2c1a9e"), None);
+        let read = |rest: &str| created(format!(r#"{{"data":{{"id":"{id}"{rest}}}}}"#).as_bytes());
+        let when = Some("2026-02-12T20:09:42.693Z".to_owned());
+        assert_eq!(
+            read(r#","attributes":{"created":"2026-02-12T20:09:42.693"}"#),
+            parse_id(id).map(|id| (id, when))
+        );
+        for odd in ["", r#","attributes":7"#, r#","attributes":{}"#, r#","attributes":{"created":7}"#] {
+            assert_eq!(read(odd), parse_id(id).map(|id| (id, None)), "{odd}");
+        }
+        assert_eq!(created(br#"{"data":{"id":"7f2c1a9e"}}"#), None);
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 const CORE: [&str; 6] = ["watch", "export", "moment", "text", "secret", "exit"];
 
 /// The core, and what is said of it: nothing here asks, stores, shows, or reads the time.
-const PURE: [&str; 8] = ["watch", "export", "moment", "text", "secret", "exit", "event", "document"];
+const PURE: [&str; 10] =
+    ["watch", "export", "moment", "text", "secret", "exit", "event", "document", "manifest", "request"];
 
 /// Modules that must not know each other.
-const STRANGERS: [&str; 4] = ["snyk", "store", "notify", "observe"];
+const STRANGERS: [&str; 5] = ["snyk", "store", "notify", "observe", "download"];
 
 #[test]
 fn the_core_knows_nobody() {

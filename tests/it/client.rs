@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use snyk_export::clock::Clock;
 use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
+use snyk_export::request::StartRequest;
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use snyk_export::snyk::{Client, Roots};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::lab::{EXPORT_ID, GROUP, READY, TOKEN};
+use crate::lab::{EXPORT_ID, GROUP, PATIENCE, READY, TOKEN};
 
 const GA: &str = "2024-10-15";
 
@@ -173,9 +174,9 @@ async fn an_export_is_started_and_its_results_are_listed() {
     let filters = json!({ "introduced": { "from": "2026-01-01T00:00:00Z" } });
     let attributes = json!({ "formats": ["csv"], "dataset": "issues", "filters": filters });
     let body = json!({ "data": { "type": "resource", "attributes": attributes } });
-    let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
-    let export = client.start(&scope, &body).await.unwrap();
-    let report = client.results(&export).await.unwrap();
+    let started = client.start(&start_request(body), PATIENCE).await.unwrap();
+    assert!(started.created.is_some_and(|created| created.ends_with('Z')));
+    let Answer::Status(report) = client.results(&started.export).await.answer else { panic!("no results") };
     assert_eq!((report.status.as_str(), report.row_count), ("FINISHED", Some(1061)));
     let parts = report.results.unwrap();
     assert_eq!(parts.iter().map(|part| part.row_count.unwrap()).sum::<u64>(), 1061);
@@ -184,13 +185,48 @@ async fn an_export_is_started_and_its_results_are_listed() {
 
 #[tokio::test]
 async fn a_start_is_sent_once_whatever_comes_of_it() {
-    for code in [400, 401, 404, 409, 429, 500, 502, 503] {
+    for (code, may_exist) in [
+        (202, true),
+        (302, false),
+        (400, false),
+        (401, false),
+        (404, false),
+        (409, false),
+        (429, false),
+        (500, true),
+        (502, true),
+        (503, false),
+        (504, true),
+    ] {
         let server = serving(ResponseTemplate::new(code)).await;
-        let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
-        let failure = client(&server.uri(), Some(GA)).await.start(&scope, &json!({})).await.unwrap_err();
-        assert_eq!(failure.problem.http_status, Some(code));
-        assert_eq!(server.received_requests().await.unwrap().len(), 1, "{code}");
+        let request = start_request(json!({}));
+        let not_started = client(&server.uri(), Some(GA)).await.start(&request, PATIENCE).await.unwrap_err();
+        assert_eq!(not_started.failure.problem.http_status, Some(code));
+        assert_eq!(not_started.may_exist, may_exist, "{code}");
+        let requests = server.received_requests().await.unwrap();
+        assert_eq!(requests.len(), 1, "{code}");
+        let header = |name: &str| requests[0].headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((header("content-length"), header("transfer-encoding")), (Some("2"), None));
+        assert_eq!(requests[0].url.query(), Some("version=2024-10-15&include_deleted=true"));
     }
+}
+
+#[tokio::test]
+async fn what_was_not_sent_started_nothing() {
+    // Nobody listens there, or accepts what the system has taken.
+    let nobody = crate::lab::free_address();
+    let refused = client(&format!("http://{nobody}"), None).await;
+    let refused = refused.start(&start_request(json!({})), PATIENCE).await.unwrap_err();
+    assert!(!refused.may_exist, "{refused:?}");
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = client(&format!("http://{}", deaf.local_addr().unwrap()), None).await;
+    let silent = silent.start(&start_request(json!({})), Duration::from_millis(50)).await.unwrap_err();
+    assert!(silent.may_exist, "{silent:?}");
+}
+
+fn start_request(body: serde_json::Value) -> StartRequest {
+    let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
+    StartRequest { scope, body, include_deleted: true, include_deactivated: false }
 }
 
 /// What a poll sees that is answered with `template`.

@@ -10,7 +10,10 @@ use crate::text::Text;
 use crate::watch::outcome::Outcome;
 
 /// The file that a command names: found now, and not only when the wait is over.
-pub(super) fn executable(name: &OsStr, environment: &Environment) -> Result<PathBuf, CommandError> {
+pub(in crate::commands) fn executable(
+    name: &OsStr,
+    environment: &Environment,
+) -> Result<PathBuf, CommandError> {
     let missing = || CommandError::NoCommand(Text::new(&name.to_string_lossy()));
     let path = Path::new(name);
     if path.components().count() > 1 {
@@ -31,7 +34,11 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// Runs the command in our place; returns only if that fails.
-pub(super) fn replace_us(program: &Path, command: &[OsString], endings: &[Ending]) -> CommandError {
+pub(in crate::commands) fn replace_us(
+    program: &Path,
+    command: &[OsString],
+    endings: &[Ending],
+) -> CommandError {
     use std::os::unix::process::CommandExt as _;
     let finished: Vec<&Ending> =
         endings.iter().filter(|ending| ending.outcome == Outcome::Finished).collect();

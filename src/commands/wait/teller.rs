@@ -12,14 +12,24 @@ use crate::event::{Ending, Event};
 use crate::export::ExportRef;
 use crate::observe::Observer;
 use crate::snyk::Client;
-use crate::watch::observation::{Problem, Report};
+use crate::watch::observation::{Answer, Observation, Problem, Report};
 use crate::watch::outcome::Outcome;
+
+/// Of which ends there is something to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Telling {
+    /// Of each: that is all that the command does.
+    All,
+    /// Of an export that has finished only in words, since the command goes on with it.
+    WordsOfFinished,
+}
 
 /// Tells of each end once: on standard output, and in words.
 pub(super) struct Teller<'a> {
     console: &'a Console,
     observer: &'a RefCell<Observer>,
     output: OutputArgs,
+    telling: Telling,
     endings: Vec<Ending>,
     /// Which of the endings were not told yet.
     untold: Vec<usize>,
@@ -31,8 +41,9 @@ impl<'a> Teller<'a> {
         console: &'a Console,
         observer: &'a RefCell<Observer>,
         output: OutputArgs,
+        telling: Telling,
     ) -> Self {
-        Self { console, observer, output, endings: Vec::new(), untold: Vec::new(), failure: None }
+        Self { console, observer, output, telling, endings: Vec::new(), untold: Vec::new(), failure: None }
     }
 
     /// Takes an event; breaks off when nothing more is wanted.
@@ -49,7 +60,9 @@ impl<'a> Teller<'a> {
     /// Takes an end, and tells of it unless links are still to be asked for.
     pub(super) fn end(&mut self, ending: Ending) {
         self.observer.borrow_mut().event(&Event::Finished(&ending));
-        if self.output.show_urls && lacks_results(&ending) {
+        if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
+            self.say(&ending);
+        } else if self.output.show_urls && lacks_results(&ending) {
             self.untold.push(self.endings.len());
         } else {
             self.tell(&ending);
@@ -63,6 +76,10 @@ impl<'a> Teller<'a> {
             Output::Text => text_line(ending, self.output.show_urls),
         };
         self.failure = self.console.data_line(&line).err().or(self.failure.take());
+        self.say(ending);
+    }
+
+    fn say(&self, ending: &Ending) {
         let (sentence, advice) = self.observer.borrow().closing(ending);
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         match (self.console.is_json(), is_well) {
@@ -114,8 +131,8 @@ pub(in crate::commands) async fn ask_for_results(
     limit: Duration,
 ) -> Option<Report> {
     let problem = match tokio::time::timeout(limit, client.results(export)).await {
-        Ok(Ok(report)) => return Some(report),
-        Ok(Err(failure)) => failure.problem,
+        Ok(Observation { answer: Answer::Status(report), .. }) => return Some(report),
+        Ok(Observation { answer: Answer::Failure(failure), .. }) => failure.problem,
         Err(_) => Problem::new("request timed out", ""),
     };
     tracing::warn!(export.id = %export.export_id, error.title = %problem, "the results could not be listed");

@@ -74,8 +74,12 @@ impl Opener<'_> {
         let AccountSettings { name, api, api_version, source, origin, requests_per_minute, .. } = settings;
         let credentials = Credentials::load(source, self.clock).await.map_err(SettingsError::from)?;
         tracing::info!(account = &*name, snyk.api = %api, credential.source = origin, "asking Snyk");
-        let surroundings =
-            Surroundings { api: api.to_string(), credential: origin, general_version: GA_VERSION };
+        let surroundings = Surroundings {
+            api: api.to_string(),
+            credential: origin,
+            general_version: GA_VERSION,
+            go_on: None,
+        };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
         let client = Client::over(connections, api, api_version, credentials, self.clock);
         // Nothing to add is nothing to wait for the disk for: at a reload, and at the first start.

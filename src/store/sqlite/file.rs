@@ -1,9 +1,7 @@
 //! Opening a file: its place, its lock, its settings.
 
-use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::OpenError;
 use super::schema::{self, Found};
 use super::trouble::{Fault, unreachable_file};
+use crate::disk;
 use crate::text::Text;
 
 /// What a page of the file has. A poll rewrites one row, and with it the page that the row is on: the smaller the page,
@@ -48,7 +47,7 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     let path = place(path).map_err(|error| unreachable_file(path, &error))?;
     let lock = lock(&path)?;
     // SQLite would create it for everybody to read.
-    create(&path).map_err(|error| unreachable_file(&path, &error))?;
+    disk::open_private(&path).map_err(|error| unreachable_file(&path, &error))?;
     let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
     let mut conn = connect(&path).map_err(failed)?;
     match schema::look(&conn, migrations).map_err(failed)? {
@@ -72,39 +71,25 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
 /// The file that `path` leads to, in a directory that is there. Whoever takes another way to it meets the same lock.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match DirBuilder::new().mode(0o700).create(parent) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    disk::make_parent(path)?;
     match path.canonicalize() {
         Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(file) => Ok(file),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(parent.canonicalize()?.join(name)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(disk::parent(path).canonicalize()?.join(name))
+        }
         Err(error) => Err(error),
     }
 }
 
 /// The file beside it that says that a daemon has it.
 pub(super) fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or(OsStr::new("store")).to_owned();
-    name.push(".lock");
-    path.with_file_name(name)
+    disk::beside(path, ".lock")
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |error: &io::Error| unreachable_file(path, error);
-    let file = create(&lock_path(path)).map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(&error)),
-    }
-}
-
-/// Opens a file that only this user may read, unless it was there before.
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let locked = disk::lock(&lock_path(path)).map_err(|error| unreachable_file(path, &error))?;
+    locked.ok_or_else(|| OpenError::Locked(path.to_owned()))
 }
 
 fn connect(path: &Path) -> Result<Connection, Fault> {

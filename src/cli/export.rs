@@ -1,0 +1,211 @@
+//! What users type to start an export and to have its files.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::{Output, OutputArgs, id};
+use crate::export::{ExportArg, Scope, ScopeRef};
+use crate::request::{DATASETS, Date, FORMAT, Filter, Zone};
+use crate::settings::layers::{LimitsLayer, PaceLayer, StatusesLayer};
+use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
+
+// Whose exports are meant.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeArgs {
+    /// The group that the export belongs to
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with = "org_id")]
+    group_id: Option<Uuid>,
+    /// The organization that the export belongs to
+    #[arg(long, value_name = "ID", value_parser = id)]
+    org_id: Option<Uuid>,
+}
+
+impl ScopeArgs {
+    /// The scope that a flag names.
+    pub(crate) fn scope(&self) -> Option<ScopeRef> {
+        let scope = |scope| move |id| ScopeRef { scope, id };
+        self.group_id.map(scope(Scope::Group)).or(self.org_id.map(scope(Scope::Org)))
+    }
+}
+
+// What is to be exported. A help text says of each date what it may be, since people look at one option at a time.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to export")]
+pub(crate) struct RequestArgs {
+    /// The dataset
+    #[arg(long, value_name = "NAME", help = format!("The dataset: {}", DATASETS.join(", ")))]
+    pub(crate) dataset: Option<String>,
+    /// The format (repeatable); Snyk knows csv only
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = FORMAT, hide_default_value = true)]
+    pub(crate) formats: Vec<String>,
+    /// The columns, parted by commas (repeatable); all of them if there is none
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
+    pub(crate) columns: Vec<String>,
+    /// Issues that were introduced since: 2025-01-31, 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo (midnight of
+    /// that day), 0d (today's), -12h
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) introduced_from: Option<Date>,
+    /// Issues that were introduced until then; as --introduced-from
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) introduced_to: Option<Date>,
+    /// What has changed since; as --introduced-from
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) updated_from: Option<Date>,
+    /// What has changed until then; as --introduced-from
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) updated_to: Option<Date>,
+    /// Another filter of Snyk's, such as environment=production or orgs=ID (repeatable, for more values too)
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<Filter>,
+    /// How long signed links to the files shall work: 0 to 3600 seconds
+    #[arg(long, value_name = "SECONDS", alias = "url-expiration")]
+    pub(crate) url_expiration_seconds: Option<UrlExpiration>,
+    /// The whole document that starts the export, as Snyk's page has it, instead of the options above; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dataset", "formats", "columns", "introduced_from",
+        "introduced_to", "updated_from", "updated_to", "filters", "url_expiration_seconds"])]
+    pub(crate) body: Option<PathBuf>,
+    /// Export what was deleted, too
+    #[arg(long)]
+    pub(crate) include_deleted: bool,
+    /// Export what is deactivated, too
+    #[arg(long)]
+    pub(crate) include_deactivated: bool,
+}
+
+impl RequestArgs {
+    /// Whether anything is said of an export to be started.
+    pub(crate) fn asks_for_one(&self) -> bool {
+        let Self { dataset, columns, introduced_from, introduced_to, updated_from, updated_to, .. } = self;
+        let dates = [introduced_from, introduced_to, updated_from, updated_to];
+        dataset.is_some()
+            || !columns.is_empty()
+            || dates.iter().any(|date| date.is_some())
+            || !self.filters.is_empty()
+            || self.url_expiration_seconds.is_some()
+            || self.body.is_some()
+            || self.include_deleted
+            || self.include_deactivated
+    }
+}
+
+fn column(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected names such as ISSUE_SEVERITY,PROBLEM_TITLE".to_owned())
+}
+
+// Where days begin.
+#[derive(Debug, Args)]
+pub(crate) struct ZoneArgs {
+    /// The time zone in which days begin and {date} is meant, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value_t = Zone::default())]
+    pub(crate) time_zone: Zone,
+}
+
+// How long what fails is tried again.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct TriesArgs {
+    /// How long to go on without any answer. 0 for no limit
+    #[arg(long, value_name = "DURATION")]
+    max_outage: Option<HumanDuration>,
+    /// How long one request may take, and how long a download may be silent
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<Pause>,
+}
+
+impl TriesArgs {
+    pub(super) fn layer(&self) -> LimitsLayer {
+        let Self { max_outage, request_timeout } = self;
+        LimitsLayer { max_outage: *max_outage, request_timeout: *request_timeout, ..LimitsLayer::default() }
+    }
+}
+
+// Where files go.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The directory for the files and their manifest.json; {date} is the day of the start, such as 2025-01-31
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Join all parts into one CSV with one header, too; {date} as in --dir
+    #[arg(long, value_name = "FILE")]
+    pub(crate) merge: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+// What goes to standard output.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FormatArgs {
+    /// The form of what is written to standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    #[command(flatten)]
+    pub(super) tries: TriesArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArgs {
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    #[arg(value_name = "EXPORT")]
+    pub(crate) export: ExportArg,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    #[command(flatten)]
+    pub(super) tries: TriesArgs,
+    #[command(flatten)]
+    pub(super) statuses: StatusesLayer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Go on with an export that has been started, instead of starting one
+    #[arg(long, value_name = "EXPORT")]
+    pub(crate) resume: Option<ExportArg>,
+    /// Where the start is recorded, so that the same command, when it was killed, goes on with the export that it began; by
+    /// default a file in the state directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) pace: PaceLayer,
+    #[command(flatten)]
+    pub(super) limits: LimitsLayer,
+    #[command(flatten)]
+    pub(super) statuses: StatusesLayer,
+    /// Run once when the files are there, in our place
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}

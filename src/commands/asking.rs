@@ -1,0 +1,110 @@
+//! What commands ask Snyk with.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::{CommandError, Session, aside};
+use crate::cli::ExportsArgs;
+use crate::export::{ExportArg, ExportRef, ScopeRef};
+use crate::http::Roots;
+use crate::observe::Surroundings;
+use crate::settings::exports::{Exports, MAX_INPUT};
+use crate::settings::{ExportsError, SettingsError};
+use crate::snyk::credentials::Credentials;
+use crate::snyk::region::Api;
+use crate::snyk::{Client, GA_VERSION};
+use crate::text::Text;
+use crate::watch::Policy;
+
+/// What a command asks Snyk with, and for what.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) exports: Vec<ExportRef>,
+    pub(super) policy: Policy,
+    pub(super) client: Arc<Client>,
+    pub(super) surroundings: Surroundings,
+    /// Who is trusted, by storage too.
+    pub(super) roots: Arc<Roots>,
+}
+
+impl Asking {
+    /// Checks everything that can be wrong before anything is sent.
+    pub(super) async fn prepare(
+        args: &ExportsArgs,
+        show_urls: bool,
+        session: &mut Session,
+    ) -> Result<Self, CommandError> {
+        let policy = session.settings.policy()?;
+        let found = resolve(&args.exports, args.scope.scope(), session).await?;
+        let mut asking = Self::connect(found.api, policy, show_urls, session).await?;
+        asking.exports = found.exports;
+        Ok(asking)
+    }
+
+    /// The like, without an export yet. With `keeps_links` the client keeps signed links.
+    pub(super) async fn connect(
+        pasted: Option<Api>,
+        policy: Policy,
+        keeps_links: bool,
+        session: &mut Session,
+    ) -> Result<Self, CommandError> {
+        let Session { settings, clock, signals, .. } = session;
+        let api = settings.api(pasted)?;
+        let (source, origin) = settings.credential_source()?;
+        let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
+        let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
+        tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
+        let surroundings = Surroundings {
+            api: api.to_string(),
+            credential: origin,
+            general_version: GA_VERSION,
+            go_on: None,
+        };
+        let settings = Arc::clone(settings);
+        let version = settings.api_version();
+        let roots = Arc::new(aside(signals, move || settings.roots()).await??);
+        let client = Client::new(api, version, credentials, &roots, *clock)?;
+        let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
+        Ok(Self { exports: Vec::new(), policy, client, surroundings, roots })
+    }
+
+    /// The like, by another policy.
+    pub(super) fn with_policy(&self, policy: Policy) -> Self {
+        Self { policy, ..self.clone() }
+    }
+}
+
+/// The exports that are named, with what standard input says if `-` is among them.
+pub(super) async fn resolve(
+    exports: &[ExportArg],
+    scope: Option<ScopeRef>,
+    session: &mut Session,
+) -> Result<Exports, CommandError> {
+    let input = match exports.contains(&ExportArg::StandardInput) {
+        true => {
+            let reading = session.signals.unless_interrupted(read_input());
+            Some(reading.await.map_err(CommandError::Interrupted)??)
+        }
+        false => None,
+    };
+    Ok(Exports::resolve(exports, scope, input.as_deref(), &session.settings)?)
+}
+
+async fn read_input() -> Result<String, ExportsError> {
+    let read = read_text(tokio::io::stdin()).await.map_err(ExportsError::Unreadable)?;
+    read.map_err(|why| ExportsError::Input(Text::new(why)))
+}
+
+/// A text of up to 1 MiB; the inner error says why it is none.
+pub(super) async fn read_text(
+    input: impl AsyncRead + Unpin,
+) -> std::io::Result<Result<String, &'static str>> {
+    let mut bytes = Vec::new();
+    input.take(MAX_INPUT + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 > MAX_INPUT {
+        return Ok(Err("it is longer than 1 MiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8");
+    Ok(text.map(|text| text.trim_start_matches('\u{feff}').to_owned()))
+}

@@ -1,0 +1,185 @@
+//! Asking for the list of an export's files, and fetching them.
+
+use std::sync::Arc;
+
+use super::Place;
+use crate::clock::Clock;
+use crate::commands::console::chain;
+use crate::commands::start::ticking;
+use crate::commands::{Asking, Session};
+use crate::download::{DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
+use crate::exit::ExitCode;
+use crate::export::{ExportRef, ScopeRef};
+use crate::manifest::Manifest;
+use crate::observe::{Transfer, Trying, words_on_request};
+use crate::snyk::Client;
+use crate::watch::Policy;
+use crate::watch::observation::{Answer, Failure, FailureKind, Part, Problem, Report};
+use crate::watch::outcome::{Outcome, Signal};
+use crate::watch::tries::{Defeat, Tries};
+
+/// Why an export's files are not there.
+#[derive(Debug)]
+pub(in crate::commands) struct Lost {
+    /// How that counts, where it is none of our own failures.
+    pub(in crate::commands) outcome: Option<Outcome>,
+    pub(in crate::commands) code: ExitCode,
+    pub(in crate::commands) problem: Problem,
+    /// What is said of it.
+    pub(in crate::commands) words: String,
+    pub(in crate::commands) advice: Option<String>,
+}
+
+impl Lost {
+    fn of_signal(signal: Signal, words: String) -> Self {
+        let outcome = Outcome::Interrupted(signal);
+        let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
+        Self { outcome: Some(outcome), code: ExitCode::of_signal(signal), problem, words, advice: None }
+    }
+
+    /// A failure of ours.
+    fn of_ours(title: &str, detail: &str, words: String) -> Self {
+        let problem = Problem::new(title, detail);
+        Self { outcome: None, code: ExitCode::UNFORESEEN, problem, words, advice: None }
+    }
+}
+
+/// What the results endpoint says of an export, asked until it answers.
+pub(in crate::commands) async fn listed(
+    export: &ExportRef,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &mut Session,
+) -> Result<Report, Lost> {
+    let Asking { client, policy, surroundings, .. } = asking;
+    let listing = ticking(transfer, list(export, client, policy, session.clock, transfer));
+    match session.signals.unless_interrupted(listing).await {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(Defeat { outcome, problem })) => {
+            let scope = ScopeRef { scope: export.scope, id: export.scope_id };
+            let (words, advice) = words_on_request(outcome, &problem, scope, surroundings);
+            let words = format!("listing the files of {export} failed: {words}");
+            let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
+            Err(Lost { outcome: Some(outcome), code, problem, words, advice })
+        }
+        Err(signal) => {
+            let words = format!("{} came before the files of {export} were listed", signal.name());
+            Err(Lost::of_signal(signal, words))
+        }
+    }
+}
+
+async fn list(
+    export: &ExportRef,
+    client: &Client,
+    policy: &Policy,
+    clock: Clock,
+    transfer: &Transfer,
+) -> Result<Report, Defeat> {
+    let mut tries = Tries::new(clock.now());
+    loop {
+        let (failure, hint) = match tokio::time::timeout(policy.request_timeout, client.results(export)).await
+        {
+            Ok(observation) => match observation.answer {
+                Answer::Status(report) => return Ok(report),
+                Answer::Failure(failure) => (failure, observation.hint),
+            },
+            Err(_) => {
+                let problem = Problem::new("request timed out", "");
+                (Failure { kind: FailureKind::Transient, problem }, None)
+            }
+        };
+        let now = clock.now();
+        let delay = tries.failed(&failure, hint, policy, now, &mut fastrand::Rng::new())?;
+        transfer.retrying(Trying::Listing, None, &failure.problem, delay);
+        clock.sleep_until(now.plus(delay)).await;
+    }
+}
+
+/// The parts that a report lists. None at all is right only where there are no rows.
+fn parts(report: &Report) -> Result<Vec<Part>, Defeat> {
+    match (&report.results, report.row_count) {
+        (Some(parts), _) if !parts.is_empty() => Ok(parts.clone()),
+        (Some(_), None | Some(0)) | (None, Some(0)) => Ok(Vec::new()),
+        (_, rows) => {
+            let rows =
+                rows.map_or_else(|| "it is not said how many rows".to_owned(), |rows| format!("{rows} rows"));
+            let problem = Problem::new("the results list no files", &format!("though there are: {rows}"));
+            Err(Defeat { outcome: Outcome::Unavailable, problem })
+        }
+    }
+}
+
+/// Fetches the files of an export that has finished as `report` says.
+pub(in crate::commands) async fn bring(
+    export: &ExportRef,
+    report: &Report,
+    folder: Folder,
+    place: &Place,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &mut Session,
+) -> Result<Manifest, Lost> {
+    let clock = session.clock;
+    let silence = asking.policy.request_timeout;
+    let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
+    let folder = Arc::new(folder);
+    let means = Means { storage, policy: &asking.policy, clock };
+    let fetching = async {
+        if let Some(manifest) = folder.unfinished() {
+            folder.finish_unfinished(&manifest, place.merge.as_deref())?;
+            return Ok(manifest);
+        }
+        let parts = parts(report)?;
+        let sizes: Option<u64> = parts.iter().map(|part| part.file_size).sum();
+        transfer.expect(parts.len(), sizes);
+        let wanted =
+            Wanted { export: *export, parts, row_count: report.row_count, merge: place.merge.clone() };
+        let relist = async || {
+            let report = list(export, &asking.client, &asking.policy, clock, transfer).await?;
+            self::parts(&report)
+        };
+        bring_home(wanted, &folder, &means, relist, |step| tell(transfer, step)).await
+    };
+    let fetched = session.signals.unless_interrupted(ticking(transfer, fetching)).await;
+    let (whole, ..) = transfer.so_far();
+    let head = format!("downloading {export}, after {whole} of {} files", transfer.files());
+    let lost = match fetched {
+        Ok(Ok(manifest)) => return Ok(manifest),
+        Ok(Err(error)) => lost(error, &head),
+        Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
+    };
+    folder.tidy();
+    Err(lost)
+}
+
+fn lost(error: DownloadError, head: &str) -> Lost {
+    match error {
+        DownloadError::Defeat(Defeat { outcome, problem }) => {
+            let words = format!("{head}: {problem}");
+            let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
+            Lost { outcome: Some(outcome), code, problem, words, advice: None }
+        }
+        DownloadError::Disk(error) => {
+            let why = chain(&error);
+            Lost::of_ours("the files cannot be written", &why, format!("{head}: {why}"))
+        }
+        DownloadError::Merge(why) => Lost::of_ours(
+            "the parts cannot be merged",
+            &why,
+            format!("{head}: the parts cannot be merged: {why}"),
+        ),
+    }
+}
+
+fn tell(transfer: &Transfer, step: Step<'_>) {
+    match step {
+        Step::Came(bytes) => transfer.came(bytes),
+        Step::Lost(bytes) => transfer.lost(bytes),
+        Step::Whole(entry) => transfer.whole(&entry.name, entry.file_size),
+        Step::Setback { name, failure, delay } => {
+            transfer.retrying(Trying::Download, Some(name), &failure.problem, delay);
+        }
+        Step::Renewing { problem } => transfer.renewing(problem),
+    }
+}

@@ -1,0 +1,73 @@
+//! Where files go.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::cli::{PlaceArgs, ZoneArgs};
+use crate::clock::Clock;
+use crate::commands::CommandError;
+use crate::commands::start::now;
+use crate::observe::quoted;
+
+/// Where the files of an export go, as absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::commands) struct Place {
+    pub(in crate::commands) dir: PathBuf,
+    pub(in crate::commands) merge: Option<PathBuf>,
+    pub(in crate::commands) force: bool,
+}
+
+impl Place {
+    /// The place that the arguments name, on the day that it is now.
+    pub(in crate::commands) fn resolve(
+        args: &PlaceArgs,
+        zone: &ZoneArgs,
+        clock: Clock,
+    ) -> Result<Self, CommandError> {
+        let date = zone.time_zone.date(now(clock));
+        let dir = path("--dir", &args.dir, &date)?;
+        let merge = args.merge.as_ref().map(|merge| path("--merge", merge, &date)).transpose()?;
+        Ok(Self { dir, merge, force: args.force })
+    }
+
+    /// The options that name this place, as a shell takes them.
+    pub(in crate::commands) fn options(&self) -> String {
+        let option = |name: &str, path: &Path| format!(" --{name} {}", quoted(&path.display().to_string()));
+        let merge = self.merge.as_ref().map(|merge| option("merge", merge)).unwrap_or_default();
+        let force = if self.force { " --force" } else { "" };
+        format!("{}{merge}{force}", option("dir", &self.dir).trim_start())
+    }
+}
+
+/// A path with the date filled in.
+fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> {
+    let wrong = |why: &str| CommandError::Usage(format!("{option} {}: {why}", path.display()));
+    let text = path.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
+    let filled = text.replace("{date}", date);
+    if filled.contains(['{', '}']) {
+        return Err(wrong("the only word in braces that is filled in is {date}"));
+    }
+    let path = std::path::absolute(filled).map_err(|error| wrong(&error.to_string()))?;
+    // So that it is the same place for everybody who compares.
+    Ok(path.components().filter(|component| *component != Component::CurDir).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_filled_in_and_nothing_else() {
+        let filled = |text: &str| path("--dir", Path::new(text), "2026-11-26");
+        assert_eq!(filled("/a/{date}/{date}.csv").unwrap(), Path::new("/a/2026-11-26/2026-11-26.csv"));
+        assert!(filled("a").unwrap().is_absolute());
+        for wrong in ["/a/{day}", "/a/{", "/a/}", "/{date}}"] {
+            assert!(filled(wrong).unwrap_err().to_string().contains("{date}"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_are_there_to_be_copied() {
+        let place = Place { dir: "/a b".into(), merge: Some("/c.csv".into()), force: true };
+        assert_eq!(place.options(), "--dir '/a b' --merge /c.csv --force");
+    }
+}

@@ -1,0 +1,205 @@
+//! The record of a run: written before its start is sent and again with the answer, so that a run that was killed goes on
+//! with the export that it began.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cli::RequestArgs;
+use crate::clock::Clock;
+use crate::commands::CommandError;
+use crate::commands::download::Place;
+use crate::commands::start::Keep;
+use crate::disk;
+use crate::export::ExportRef;
+use crate::request::StartRequest;
+use crate::snyk::Started;
+
+/// The form of the document.
+const SCHEMA: u8 = 1;
+
+/// A record that cannot be kept. Each message names the file and the cure.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::commands) enum RecordError {
+    /// It cannot be written, and without it nothing is started.
+    #[error("failed to write {}, where the start is recorded; --state names another file: {source}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    /// It cannot be read, and may tell of an export.
+    #[error("{}: {why}; it may tell of an export that was started: look at it, and remove it or name another file with --state", path.display())]
+    Unreadable { path: PathBuf, why: String },
+    /// Somebody else is at it.
+    #[error("another run uses {} at this moment: wait for its end, or name another file with --state", .0.display())]
+    Busy(PathBuf),
+    /// It tells of another export than the one to go on with.
+    #[error("{} tells of another export, {export}: leave --resume out to go on with that one, or --state", path.display())]
+    Other { path: PathBuf, export: Box<ExportRef> },
+}
+
+/// What one run is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    schema: u8,
+    /// A digest of the call as it was typed: the same tonight and tomorrow.
+    pub(super) call: String,
+    /// The day on which it began.
+    pub(super) date: String,
+    pub(super) dir: PathBuf,
+    pub(super) merge: Option<PathBuf>,
+    /// The document that started it.
+    request: Value,
+    /// When the start was sent: RFC 3339 in UTC.
+    pub(super) sent_at: String,
+    /// The export that came of it; none as long as that is not known.
+    pub(super) export: Option<ExportRef>,
+}
+
+impl Record {
+    /// The record of a run that is about to begin.
+    pub(super) fn new(call: String, date: String, place: &Place, request: &StartRequest) -> Self {
+        let (dir, merge) = (place.dir.clone(), place.merge.clone());
+        let request = request.body.clone();
+        Self { schema: SCHEMA, call, date, dir, merge, request, sent_at: String::new(), export: None }
+    }
+
+    /// Whether two runs want the same: the same call on the same day, or the same start into the same place.
+    pub(super) fn is_of_the_same_run(&self, other: &Self) -> bool {
+        let same_start = || (&self.request, &self.dir) == (&other.request, &other.dir);
+        self.call == other.call && (self.date == other.date || same_start())
+    }
+}
+
+/// The call as it was typed, in a few digits: what is relative in it stays so.
+pub(super) fn call(
+    api: &str,
+    request: &StartRequest,
+    args: &RequestArgs,
+    place: &crate::cli::PlaceArgs,
+    zone: &str,
+) -> String {
+    let typed = |date: &Option<crate::request::Date>| date.as_ref().map(ToString::to_string);
+    let dates = [&args.introduced_from, &args.introduced_to, &args.updated_from, &args.updated_to].map(typed);
+    let filters: Vec<String> = args.filters.iter().map(ToString::to_string).collect();
+    let body = args.body.is_some().then_some(&request.body);
+    let scope = (request.scope.scope.as_str(), request.scope.id.to_string());
+    let flags = [request.include_deleted, request.include_deactivated];
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
+    let whole = json!([
+        api,
+        scope,
+        args.dataset,
+        args.formats,
+        args.columns,
+        dates,
+        filters,
+        args.url_expiration_seconds.map(|seconds| seconds.0),
+        body,
+        flags,
+        places,
+        zone,
+    ]);
+    let digest = digest(&SHA256, whole.to_string().as_bytes());
+    digest.as_ref().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// The file that a record is kept in, which nobody else has meanwhile.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    path: PathBuf,
+    clock: Clock,
+    /// What is written down.
+    record: Option<Record>,
+    _lock: File,
+}
+
+impl Keeper {
+    /// Opens the file at `path`, which need not be there.
+    pub(super) fn open(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
+        let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(disk::parent(&path)).map_err(unwritable)?;
+        let lock = disk::lock(&disk::beside(&path, ".lock")).map_err(unwritable)?;
+        let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
+        let record = read(&path)?;
+        Ok(Self { path, clock, record, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What an earlier call has left.
+    pub(super) const fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// Takes on another run.
+    pub(super) fn take_on(&mut self, record: Record) {
+        self.record = Some(record);
+    }
+
+    /// Goes on with an export that somebody names.
+    pub(super) fn resume(&mut self, export: ExportRef) -> Result<(), RecordError> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        if let Some(other) = record.export.filter(|other| *other != export) {
+            return Err(RecordError::Other { path: self.path.clone(), export: Box::new(other) });
+        }
+        record.export = Some(export);
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), RecordError> {
+        let unwritable = |source| RecordError::Unwritable { path: self.path.clone(), source };
+        let text = serde_json::to_vec_pretty(&self.record).map_err(|error| unwritable(error.into()))?;
+        disk::replace(&self.path, &text).map_err(unwritable)
+    }
+
+    /// Forgets the run: it is over.
+    pub(super) fn forget(&mut self) -> Result<(), RecordError> {
+        self.record = None;
+        disk::remove(&self.path).map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+    }
+}
+
+impl Keep for Keeper {
+    fn sending(&mut self) -> Result<(), CommandError> {
+        let now = self.clock.now().to_string();
+        if let Some(record) = &mut self.record {
+            (record.sent_at, record.export) = (now, None);
+        }
+        Ok(self.write()?)
+    }
+
+    fn started(&mut self, started: &Started) -> Result<(), CommandError> {
+        if let Some(record) = &mut self.record {
+            record.export = Some(started.export);
+        }
+        Ok(self.write()?)
+    }
+
+    fn refused(&mut self) -> Result<(), CommandError> {
+        // It may be sent again, and is known here until then.
+        let removed = disk::remove(&self.path);
+        Ok(removed.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
+    }
+}
+
+/// The record in a file; nothing where there is no file.
+fn read(path: &Path) -> Result<Option<Record>, RecordError> {
+    let unreadable = |why: String| RecordError::Unreadable { path: path.to_owned(), why };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let record: Record = serde_json::from_slice(&text)
+        .map_err(|error| unreadable(format!("it is no record of a run ({error})")))?;
+    if record.schema != SCHEMA {
+        return Err(unreadable(format!("its schema is {}, and {SCHEMA} is known here", record.schema)));
+    }
+    Ok(Some(record))
+}

@@ -1,0 +1,99 @@
+//! `start`: starts an export, and prints its id.
+
+mod begin;
+mod request;
+
+pub(super) use self::begin::{Began, Journal, Keep, Unstarted, begin, ticking};
+pub(super) use self::request::{now, requested};
+
+use super::{Asking, CommandError, Session};
+use crate::cli::{Output, StartArgs};
+use crate::document::Document;
+use crate::exit::ExitCode;
+use crate::observe::{Transfer, words_on_request};
+use crate::request::StartRequest;
+use crate::snyk::Started;
+use crate::watch::Policy;
+use crate::watch::outcome::Outcome;
+
+pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+    let request = requested(&args.request, &args.scope, &args.zone.time_zone, session).await?;
+    let policy = policy_of_requests(session.settings.policy()?);
+    let asking = Asking::connect(None, policy, false, session).await?;
+    let (since, line) = (session.clock.now(), session.console.line.clone());
+    let transfer = Transfer::new(session.clock, line.clone());
+    let began = begin(&request, &asking, &transfer, &mut Journal::none(), session).await;
+    line.clear();
+    match began? {
+        Ok(Began { started, signal }) => {
+            tell_start(&started, &request, session);
+            let waited = session.clock.now().since(since);
+            session.console.data_line(&match args.format.output {
+                Output::Json => {
+                    Document::of_start(&started.export, started.created.as_deref(), waited).to_line()
+                }
+                Output::Text => started.export.export_id.to_string(),
+            })?;
+            session.console.actions.hand_on_start(&started.export);
+            Ok(signal.map_or(ExitCode::SUCCESS, ExitCode::of_signal))
+        }
+        Err(unstarted) => {
+            let advice =
+                "Snyk lists no exports: whoever starts it again may have two of them, of the 20 of an hour";
+            tell_no_start(&unstarted, Some(advice.to_owned()), &request, &asking, args.format.output, session)
+        }
+    }
+}
+
+/// The policy for requests that are no polls: an outage is their only limit, and what is missing is missing.
+pub(super) fn policy_of_requests(policy: Policy) -> Policy {
+    Policy { max_wait: None, not_found_grace: std::time::Duration::ZERO, retry_conflict: false, ..policy }
+}
+
+/// Says that an export was started: to people in words, to machines in a line of the log.
+pub(super) fn tell_start(started: &Started, request: &StartRequest, session: &Session) {
+    let export = started.export;
+    if !session.console.is_json() {
+        session.console.success(&format!("started: {request} as {export}"));
+        return;
+    }
+    tracing::info!(
+        export.id = %export.export_id,
+        export.scope = export.scope.as_str(),
+        export.scope_id = %export.scope_id,
+        "export started"
+    );
+}
+
+/// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
+/// all the same. Gives the exit code of it.
+pub(super) fn tell_no_start(
+    unstarted: &Unstarted,
+    advice: Option<String>,
+    request: &StartRequest,
+    asking: &Asking,
+    output: Output,
+    session: &Session,
+) -> Result<ExitCode, CommandError> {
+    let Unstarted { outcome, problem, may_exist } = unstarted;
+    let code = ExitCode::of(*outcome).unwrap_or(ExitCode::UNFORESEEN);
+    // In text there is nothing to print: whoever takes the output for an id must not get a word.
+    if output == Output::Json {
+        session.console.data_line(&Document::of_no_start(*outcome, problem).to_line())?;
+    }
+    let (words, advice) = match (outcome, may_exist) {
+        (_, true) => {
+            let words = format!(
+                "the start of {request} may or may not have created an export, and is not repeated: {problem}"
+            );
+            (words, advice)
+        }
+        (Outcome::Interrupted(_), false) => (format!("the start of {request} was given up: {problem}"), None),
+        (_, false) => {
+            let (words, advice) = words_on_request(*outcome, problem, request.scope, &asking.surroundings);
+            (format!("starting an export failed ({request}): {words}"), advice)
+        }
+    };
+    session.console.failed(&format!("{outcome}: {words}"), advice.as_deref());
+    Ok(code)
+}

@@ -1,0 +1,75 @@
+//! From what users type to what is asked of Snyk.
+
+use jiff::Timestamp;
+
+use crate::cli::{RequestArgs, ScopeArgs};
+use crate::clock::Clock;
+use crate::commands::asking::read_text;
+use crate::commands::{CommandError, Session};
+use crate::request::{Date, Options, RequestError, StartRequest, Zone};
+use crate::settings::exports::scope_of_start;
+use crate::text::Text;
+
+/// The start that the arguments ask for, checked.
+pub(in crate::commands) async fn requested(
+    args: &RequestArgs,
+    scope: &ScopeArgs,
+    zone: &Zone,
+    session: &mut Session,
+) -> Result<StartRequest, CommandError> {
+    let scope = scope_of_start(scope.scope(), session.settings.environment())?;
+    let body = match &args.body {
+        Some(path) => read_body(path, session).await?,
+        None => options(args, zone, now(session.clock))?
+            .to_body()
+            .map_err(|error| CommandError::Usage(error.to_string()))?,
+    };
+    let RequestArgs { include_deleted, include_deactivated, .. } = *args;
+    let request = StartRequest { scope, body, include_deleted, include_deactivated };
+    request.check()?;
+    Ok(request)
+}
+
+/// The time as calendars take it.
+pub(in crate::commands) fn now(clock: Clock) -> Timestamp {
+    let ms = i64::try_from(clock.now().unix_ms()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}
+
+fn options(args: &RequestArgs, zone: &Zone, now: Timestamp) -> Result<Options, CommandError> {
+    let date = |flag: &str, date: &Option<Date>| {
+        let resolve = |date: &Date| {
+            date.resolve(now, zone).map_err(|error| CommandError::Usage(format!("--{flag} {date}: {error}")))
+        };
+        date.as_ref().map(resolve).transpose()
+    };
+    Ok(Options {
+        dataset: args.dataset.clone().unwrap_or_default(),
+        formats: args.formats.clone(),
+        columns: args.columns.clone(),
+        introduced: [
+            date("introduced-from", &args.introduced_from)?,
+            date("introduced-to", &args.introduced_to)?,
+        ],
+        updated: [date("updated-from", &args.updated_from)?, date("updated-to", &args.updated_to)?],
+        filters: args.filters.clone(),
+        url_expiration_seconds: args.url_expiration_seconds.map(|seconds| seconds.0),
+    })
+}
+
+/// The document in a file, or on standard input.
+async fn read_body(path: &std::path::Path, session: &mut Session) -> Result<serde_json::Value, CommandError> {
+    let is_input = path.as_os_str() == "-";
+    let origin = if is_input { "standard input".to_owned() } else { format!("--body {}", path.display()) };
+    let reading = async {
+        match is_input {
+            true => read_text(tokio::io::stdin()).await,
+            false => read_text(tokio::fs::File::open(path).await?).await,
+        }
+    };
+    let read = session.signals.unless_interrupted(reading).await.map_err(CommandError::Interrupted)?;
+    let text = read.map_err(|error| CommandError::Usage(format!("{origin}: it cannot be read: {error}")))?;
+    let text = text.map_err(|why| CommandError::Usage(format!("{origin}: {why}")))?;
+    let no_json = |error: serde_json::Error| RequestError::NoJson(origin, Text::new(&error.to_string()));
+    Ok(serde_json::from_str(&text).map_err(no_json)?)
+}

@@ -1,0 +1,162 @@
+//! Bringing the files of an export home: each part streamed, resumed, checked and renamed when it is whole; the manifest
+//! last. The parts come at once, and what is held of them in memory is bounded whatever their size.
+//!
+//! No credential is known here: signed links are all that storage is asked with, and they go nowhere else.
+
+mod fetch;
+mod folder;
+mod links;
+mod merge;
+mod storage;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+pub use self::folder::{Folder, FolderError, MANIFEST, check_target};
+pub use self::storage::Storage;
+
+use self::fetch::Fetch;
+use self::links::Links;
+use crate::clock::Clock;
+use crate::export::ExportRef;
+use crate::manifest::{Entry, Manifest};
+use crate::watch::Policy;
+use crate::watch::observation::{Failure, Part, Problem};
+use crate::watch::outcome::Outcome;
+use crate::watch::tries::Defeat;
+
+/// How many files come at once.
+const AT_ONCE: usize = 8;
+
+/// What happens while files come.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// So many bytes have come.
+    Came(u64),
+    /// So many bytes that had come are of no use: their file is fetched anew.
+    Lost(u64),
+    /// A file is whole.
+    Whole(&'a Entry),
+    /// A file does not come for now.
+    Setback {
+        /// Which file it is.
+        name: &'a str,
+        /// What is wrong.
+        failure: &'a Failure,
+        /// The pause until it is tried again.
+        delay: Duration,
+    },
+    /// The links did not work any more, and others are asked for.
+    Renewing {
+        /// What storage said to the old one.
+        problem: &'a Problem,
+    },
+}
+
+/// Why the files are not there.
+#[derive(Debug)]
+pub enum DownloadError {
+    /// They could not be fetched.
+    Defeat(Defeat),
+    /// They could not be written.
+    Disk(DiskError),
+    /// Parts that cannot be merged.
+    Merge(String),
+}
+
+/// What this machine's disk refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {doing} {}", path.display())]
+pub struct DiskError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl DiskError {
+    /// What makes an error of one of the system's.
+    fn because(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
+        move |source| DownloadError::Disk(Self { doing, path: path.to_owned(), source })
+    }
+}
+
+impl From<Defeat> for DownloadError {
+    fn from(defeat: Defeat) -> Self {
+        Self::Defeat(defeat)
+    }
+}
+
+/// What is to be brought home.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The export.
+    pub export: ExportRef,
+    /// Its parts, with their links.
+    pub parts: Vec<Part>,
+    /// How many rows they have together, as Snyk says.
+    pub row_count: Option<u64>,
+    /// Where the parts are merged into one file, if anywhere.
+    pub merge: Option<PathBuf>,
+}
+
+/// Everything that fetching needs.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// Who fetches.
+    pub storage: Storage,
+    /// By which rules what fails is tried again.
+    pub policy: &'a Policy,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Brings an export's files home into `folder`, and gives their manifest, which is there when they all are. `relist` asks
+/// for the parts anew, with links that work; `tell` hears of each step.
+///
+/// # Errors
+///
+/// When a file cannot be fetched or written. What is whole is kept for the next call.
+pub async fn bring_home(
+    wanted: Wanted,
+    folder: &Arc<Folder>,
+    means: &Means<'_>,
+    relist: impl AsyncFn() -> Result<Vec<Part>, Defeat>,
+    tell: impl Fn(Step<'_>),
+) -> Result<Manifest, DownloadError> {
+    let Wanted { export, parts, row_count, merge } = wanted;
+    let count = parts.len();
+    if let Some(defeat) = missing_link(&parts) {
+        return Err(defeat.into());
+    }
+    let kept = folder.plan(&parts)?;
+    let links = Links::new(parts, relist);
+    let fetch = |index: usize| {
+        let fetch =
+            Fetch { index, name: folder::part_name(index), folder, links: &links, means, tell: &tell };
+        fetch.run(kept)
+    };
+    let fetched = stream::iter((0..count).map(fetch)).buffered(AT_ONCE);
+    let files = fetched.try_collect::<Vec<Entry>>().await?;
+    let downloaded_at = means.clock.now().to_string();
+    let manifest = Manifest { schema: 1, export, downloaded_at, row_count, files, merged: None };
+    let folder = Arc::clone(folder);
+    aside(move || folder.finish(manifest, merge.as_deref())).await
+}
+
+/// A part that Snyk lists without a link cannot be fetched, now or later.
+fn missing_link(parts: &[Part]) -> Option<Defeat> {
+    let index = parts.iter().position(|part| part.url.is_none())?;
+    let detail = format!("part {} of {} has none that can be followed", index + 1, parts.len());
+    Some(Defeat { outcome: Outcome::Unavailable, problem: Problem::new("the results list no link", &detail) })
+}
+
+/// Does what takes the disk's time where it holds up nobody.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}

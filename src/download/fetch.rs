@@ -1,0 +1,242 @@
+//! Fetching one file: tried again when it fails in passing, resumed where it was cut, with another link when the one it had
+//! does not work any more, and believed only if it is as large as announced.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+
+use super::folder::Folder;
+use super::links::{Link, Links};
+use super::storage::{Body, Encoding, Trouble, broken};
+use super::writer::{Writer, Written};
+use super::{DiskError, DownloadError, Means, Step, aside};
+use crate::manifest::Entry;
+use crate::watch::observation::{Failure, FailureKind, Part, Problem};
+use crate::watch::outcome::Outcome;
+use crate::watch::tries::{Defeat, Tries};
+
+/// How many links in a row may be refused without a byte between: the second may have been refused because the first
+/// had just run out, or since two clocks differ.
+const REFUSALS: u32 = 3;
+
+/// How many times a file may come whole and be another than announced.
+const MISFITS: u32 = 2;
+
+/// One file to be fetched.
+pub(super) struct Fetch<'a, R, T> {
+    pub(super) index: usize,
+    pub(super) name: String,
+    pub(super) folder: &'a Arc<Folder>,
+    pub(super) links: &'a Links<R>,
+    pub(super) means: &'a Means<'a>,
+    pub(super) tell: &'a T,
+}
+
+/// How far it has come.
+struct Course {
+    writer: Option<(Writer, Encoding)>,
+    etag: Option<HeaderValue>,
+    tries: Tries,
+    refusals: u32,
+    misfits: u32,
+}
+
+/// Why a try did not bring the whole file.
+enum Setback {
+    /// It may be better the next time.
+    Passing(Failure, Option<Duration>),
+    /// The link does not work.
+    Refused(Failure),
+    /// What came is not what was announced: it is of no use.
+    Misfit(Failure),
+    /// It cannot be written.
+    Disk(io::Error),
+}
+
+impl Course {
+    /// How many bytes of the file are there.
+    fn received(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |(writer, _)| writer.received)
+    }
+}
+
+impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
+    /// Fetches the file. With `kept` it may be there from an earlier call.
+    pub(super) async fn run(self, kept: bool) -> Result<Entry, DownloadError> {
+        let clock = self.means.clock;
+        let mut course =
+            Course { writer: None, etag: None, tries: Tries::new(clock.now()), refusals: 0, misfits: 0 };
+        let mut kept = kept;
+        loop {
+            let (link, part) = self.links.of(self.index).await?;
+            if std::mem::take(&mut kept)
+                && let Some(written) = self.kept(&part).await
+            {
+                (self.tell)(Step::Came(written.file_size));
+                return Ok(self.entry(written, &part));
+            }
+            match self.attempt(&link, &part, &mut course).await {
+                Ok(written) => {
+                    self.folder.keep(&self.name)?;
+                    return Ok(self.entry(written, &part));
+                }
+                Err(setback) => self.recover(setback, &link, &mut course).await?,
+            }
+        }
+    }
+
+    /// The file, if it was whole at the end of an earlier call.
+    async fn kept(&self, part: &Part) -> Option<Written> {
+        let (folder, name) = (Arc::clone(self.folder), self.name.clone());
+        let written = aside(move || folder.whole(&name)).await?;
+        // One that came compressed is larger than what was announced of it.
+        (part.file_size.unwrap_or_default() <= written.file_size).then_some(written)
+    }
+
+    fn entry(&self, Written { file_size, sha256 }: Written, part: &Part) -> Entry {
+        let entry = Entry { name: self.name.clone(), file_size, row_count: part.row_count, sha256 };
+        (self.tell)(Step::Whole(&entry));
+        entry
+    }
+
+    async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+        let from = course.received();
+        let body = match self.means.storage.get(&link.url, from, course.etag.as_ref()).await {
+            Ok(body) => body,
+            Err(Trouble::Refused(failure)) => return Err(Setback::Refused(failure)),
+            Err(Trouble::NoSuchRange) => return Err(misfit(from, part)),
+            Err(Trouble::Failed(failure, hint)) => return Err(Setback::Passing(failure, hint)),
+        };
+        let goes_on = course.writer.as_ref().is_some_and(|(_, encoding)| *encoding == body.encoding);
+        if body.from != from || (from > 0 && !goes_on) {
+            self.begin_anew(course).await;
+            if body.from != 0 {
+                let problem = Problem::new("storage sent another part of the file than it was asked for", "");
+                return Err(passing(problem));
+            }
+        }
+        self.receive(body, course).await?;
+        let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(from, part)) };
+        let received = writer.received;
+        if encoding == Encoding::Plain && part.file_size.is_some_and(|size| received < size) {
+            // Where no length was announced with it, this is what a cut connection looks like.
+            course.writer = Some((writer, encoding));
+            let detail = format!("after {received} of {} bytes", part.file_size.unwrap_or_default());
+            return Err(passing(Problem::new("the answer was cut off", &detail)));
+        }
+        let written = writer.finish().await.map_err(unwritten)?;
+        let is_as_announced = |size| written.file_size == size || received == size;
+        if part.file_size.is_none_or(is_as_announced) {
+            return Ok(written);
+        }
+        (self.tell)(Step::Lost(received));
+        Err(misfit(written.file_size, part))
+    }
+
+    /// Takes what comes of the file, to its end.
+    async fn receive(&self, body: Body, course: &mut Course) -> Result<(), Setback> {
+        let Body { mut response, encoding, etag, .. } = body;
+        course.etag = etag.or(course.etag.take());
+        let path = || self.folder.partial(&self.name);
+        let (writer, _) = course.writer.get_or_insert_with(|| (Writer::start(path(), encoding), encoding));
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
+        {
+            course.refusals = 0;
+            course.tries.advance(self.means.clock.now());
+            (self.tell)(Step::Came(chunk.len() as u64));
+            if !writer.take(chunk).await {
+                break; // finishing it says why
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what has come.
+    async fn begin_anew(&self, course: &mut Course) {
+        course.etag = None;
+        if let Some((writer, _)) = course.writer.take() {
+            (self.tell)(Step::Lost(writer.received));
+            // Its thread must be done before another writes to the same file; what it says does not matter any more.
+            let _ = writer.finish().await;
+        }
+    }
+
+    /// Gets ready for another try, if there may be one.
+    async fn recover(&self, setback: Setback, link: &Link, course: &mut Course) -> Result<(), DownloadError> {
+        match setback {
+            Setback::Disk(error) => Err(DiskError::because("write", &self.folder.partial(&self.name))(error)),
+            Setback::Passing(failure, hint) => self.pause(&failure, hint, course).await,
+            Setback::Misfit(failure) => {
+                self.begin_anew(course).await;
+                course.misfits += 1;
+                if course.misfits >= MISFITS {
+                    return Err(Defeat { outcome: Outcome::Unavailable, problem: failure.problem }.into());
+                }
+                self.pause(&failure, None, course).await
+            }
+            Setback::Refused(failure) => {
+                course.refusals += 1;
+                if course.refusals >= REFUSALS {
+                    let outcome = outcome_of_refusal(failure.kind);
+                    return Err(Defeat { outcome, problem: failure.problem }.into());
+                }
+                if course.refusals > 1 {
+                    let passing = Failure { kind: FailureKind::Transient, problem: failure.problem.clone() };
+                    self.pause(&passing, None, course).await?;
+                }
+                (self.tell)(Step::Renewing { problem: &failure.problem });
+                Ok(self.links.renew(link.generation).await?)
+            }
+        }
+    }
+
+    async fn pause(
+        &self,
+        failure: &Failure,
+        hint: Option<Duration>,
+        course: &mut Course,
+    ) -> Result<(), DownloadError> {
+        let Means { policy, clock, .. } = self.means;
+        let now = clock.now();
+        let delay = course.tries.failed(failure, hint, policy, now, &mut fastrand::Rng::new())?;
+        (self.tell)(Step::Setback { name: &self.name, failure, delay });
+        clock.sleep_until(now.plus(delay)).await;
+        Ok(())
+    }
+}
+
+/// How it counts that storage refuses links that are new.
+const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
+    match kind {
+        FailureKind::Unauthorized | FailureKind::Forbidden => Outcome::Forbidden,
+        FailureKind::NotFound => Outcome::NotFound,
+        FailureKind::Conflict
+        | FailureKind::Rejected
+        | FailureKind::Certificate
+        | FailureKind::Throttled
+        | FailureKind::Transient => Outcome::Rejected,
+    }
+}
+
+fn passing(problem: Problem) -> Setback {
+    Setback::Passing(Failure { kind: FailureKind::Transient, problem }, None)
+}
+
+fn misfit(came: u64, part: &Part) -> Setback {
+    let announced = part.file_size.map_or_else(|| "another number".to_owned(), |size| size.to_string());
+    let detail = format!("{came} bytes where {announced} were announced");
+    let problem = Problem::new("the file is not as announced", &detail);
+    Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
+}
+
+/// A file that could not be written, or that is not what it was said to be.
+fn unwritten(error: io::Error) -> Setback {
+    if error.raw_os_error().is_some() {
+        return Setback::Disk(error);
+    }
+    let problem = Problem::new("the file cannot be decompressed", &error.to_string());
+    Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
+}

@@ -1,0 +1,295 @@
+//! The folder that files come into. While they come they are in a hidden folder within it; when all are there they are
+//! renamed, the manifest last. Killed at any moment, the next call goes on where this one was.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use serde::{Deserialize, Serialize};
+
+use super::links::object;
+use super::merge::{self, Merging};
+use super::writer::{Sink, Written, hexadecimal};
+use super::{DiskError, DownloadError};
+use crate::disk;
+use crate::export::ExportRef;
+use crate::manifest::Manifest;
+use crate::watch::observation::Part;
+
+/// The manifest's name.
+pub const MANIFEST: &str = "manifest.json";
+
+/// More than any manifest has, in bytes: one of ten thousand files has about two million.
+const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
+
+/// Which parts an earlier call was about.
+const PLAN: &str = "plan.json";
+
+/// What a file is called until it is whole.
+const PARTIAL: &str = ".partial";
+
+/// A folder that cannot take files. Each message names it and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It cannot be made or written to.
+    #[error("{option} {}: {source}; name a directory that can be written to", path.display())]
+    Unusable {
+        /// The option that names it.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is something that would be overwritten.
+    #[error("{} is there already: name another place, or overwrite it with --force", .0.display())]
+    Taken(PathBuf),
+    /// The merged file would be one of the others.
+    #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
+    Clash(PathBuf),
+    /// Somebody else is at it.
+    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
+    Busy(PathBuf),
+}
+
+/// A folder for the files of one export.
+#[derive(Debug)]
+pub struct Folder {
+    dir: PathBuf,
+    /// Where files are until all are there.
+    work: PathBuf,
+    force: bool,
+    /// What was there before, if it is to be overwritten.
+    before: Option<Manifest>,
+    _lock: File,
+}
+
+/// What tells whether a file of an earlier call is one of these.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Planned {
+    /// A digest of the object's name, which is nobody's business.
+    object: Option<String>,
+    file_size: Option<u64>,
+    row_count: Option<u64>,
+}
+
+/// Looks whether files can be put into a folder, and makes it if it is not there, before anything is asked of anybody.
+///
+/// # Errors
+///
+/// When it cannot be written to, or when something is there that would be overwritten.
+pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(), FolderError> {
+    let unusable = |option: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| FolderError::Unusable { option, path, source }
+    };
+    std::fs::create_dir_all(dir).map_err(unusable("--dir", dir))?;
+    let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
+    is_writable(dir).map_err(unusable("--dir", dir))?;
+    if let Some(merge) = merge {
+        let parent = disk::parent(merge);
+        is_writable(parent).map_err(unusable("--merge", merge))?;
+        let name = merge.file_name().unwrap_or_default().to_string_lossy();
+        let is_theirs = name == MANIFEST || is_part_name(&name);
+        if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
+            return Err(FolderError::Clash(merge.to_owned()));
+        }
+    }
+    let entries = std::fs::read_dir(dir).map_err(unusable("--dir", dir))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let taken = names.filter(|name| name == MANIFEST || is_part_name(name)).min().map(|name| dir.join(name));
+    let merged = merge.filter(|merge| merge.symlink_metadata().is_ok()).map(Path::to_owned);
+    match taken.or(merged).filter(|_| !force) {
+        Some(path) => Err(FolderError::Taken(path)),
+        None => Ok(()),
+    }
+}
+
+/// The manifest in a file; nothing where there is none, or none of ours.
+fn read_manifest(path: &Path) -> Option<Manifest> {
+    let length = path.metadata().ok()?.len();
+    let text = (length <= MAX_MANIFEST).then(|| std::fs::read(path).ok()).flatten()?;
+    serde_json::from_slice(&text).ok()
+}
+
+fn write_manifest(manifest: &Manifest, path: &Path) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(manifest)?;
+    text.push(b'\n');
+    std::fs::write(path, text)
+}
+
+/// What a part is called.
+pub(super) fn part_name(index: usize) -> String {
+    format!("part-{:04}.csv", index + 1)
+}
+
+fn is_part_name(name: &str) -> bool {
+    let number = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".csv"));
+    number.is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+impl Folder {
+    /// Opens a folder for the files of an export. It is looked at by [`check_target`], unless an earlier call was about
+    /// to give these very files their names.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used.
+    pub fn open(
+        dir: &Path,
+        merge: Option<&Path>,
+        export: &ExportRef,
+        force: bool,
+    ) -> Result<Self, FolderError> {
+        let work = dir.join(format!(".snyk-export-{}", export.export_id));
+        if !work.join(MANIFEST).exists() {
+            check_target(dir, merge, force)?;
+        }
+        let unusable = |source| FolderError::Unusable { option: "--dir", path: dir.to_owned(), source };
+        std::fs::create_dir_all(&work).map_err(unusable)?;
+        let lock = disk::lock(&work.join("lock")).map_err(unusable)?;
+        let lock = lock.ok_or_else(|| FolderError::Busy(dir.to_owned()))?;
+        let before = force.then(|| read_manifest(&dir.join(MANIFEST))).flatten();
+        Ok(Self { dir: dir.to_owned(), work, force, before, _lock: lock })
+    }
+
+    /// The manifest of a folder that holds the files of this very export.
+    #[must_use]
+    pub fn done(dir: &Path, export: &ExportRef) -> Option<Manifest> {
+        read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export)
+    }
+
+    /// The manifest that an earlier call has come to, if it was killed while it gave files their names.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<Manifest> {
+        read_manifest(&self.work.join(MANIFEST))
+    }
+
+    /// Takes note of the parts, and says whether whole files of an earlier call are theirs.
+    pub(super) fn plan(&self, parts: &[Part]) -> Result<bool, DownloadError> {
+        let digest = |name: String| ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+        let plan = parts.iter().map(|part| Planned {
+            object: object(part).map(|name| hexadecimal(digest(name).as_ref())),
+            file_size: part.file_size,
+            row_count: part.row_count,
+        });
+        let plan: Vec<Planned> = plan.collect();
+        let path = self.work.join(PLAN);
+        let before = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if before.as_ref() == Some(&plan) {
+            return Ok(true);
+        }
+        self.remove(|name| is_part_name(name) || name.ends_with(PARTIAL));
+        let text =
+            serde_json::to_vec(&plan).map_err(|error| DiskError::because("write", &path)(error.into()))?;
+        disk::replace(&path, &text).map_err(DiskError::because("write", &path))?;
+        Ok(false)
+    }
+
+    /// Where a file is until it is whole.
+    pub(super) fn partial(&self, name: &str) -> PathBuf {
+        self.work.join(format!("{name}{PARTIAL}"))
+    }
+
+    /// Keeps a file that is whole.
+    pub(super) fn keep(&self, name: &str) -> Result<(), DownloadError> {
+        let path = self.work.join(name);
+        std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))
+    }
+
+    /// A file that was kept.
+    pub(super) fn whole(&self, name: &str) -> Option<Written> {
+        let mut file = File::open(self.work.join(name)).ok()?;
+        let mut sink = Sink::new(io::sink());
+        io::copy(&mut file, &mut sink).ok()?;
+        sink.done().ok()
+    }
+
+    /// Removes what is of no use to the next call, and the hidden folder if that leaves nothing in it.
+    pub fn tidy(&self) {
+        self.remove(|name| name.ends_with(PARTIAL));
+        let names = std::fs::read_dir(&self.work).into_iter().flatten().flatten();
+        let is_empty = names.map(|entry| entry.file_name()).all(|name| name == "lock" || name == PLAN);
+        if is_empty {
+            // What cannot be removed is hidden, and no harm.
+            let _ = std::fs::remove_dir_all(&self.work);
+        }
+    }
+
+    fn remove(&self, is_meant: impl Fn(&str) -> bool) {
+        for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(&is_meant) {
+                // What cannot be removed is written over.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Merges the files if that is wanted, gives them their names, and puts the manifest beside them.
+    pub(super) fn finish(
+        &self,
+        mut manifest: Manifest,
+        merge: Option<&Path>,
+    ) -> Result<Manifest, DownloadError> {
+        let merging = merge.map(|path| Merging::into(path, &manifest.export));
+        if let Some(merging) = &merging {
+            let parts: Vec<PathBuf> =
+                manifest.files.iter().map(|entry| self.work.join(&entry.name)).collect();
+            manifest.merged = Some(merge::merge(&parts, merging)?);
+        }
+        let path = self.work.join(MANIFEST);
+        let new = disk::beside(&path, PARTIAL);
+        write_manifest(&manifest, &new).map_err(DiskError::because("write", &new))?;
+        std::fs::rename(&new, &path).map_err(DiskError::because("rename", &path))?;
+        self.give_names(&manifest, merging.as_ref())?;
+        Ok(manifest)
+    }
+
+    /// Goes on giving names where an earlier call was killed at it.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be renamed.
+    pub fn finish_unfinished(&self, manifest: &Manifest, merge: Option<&Path>) -> Result<(), DownloadError> {
+        let recorded = manifest.merged.as_ref().map(|merged| Path::new(&merged.path));
+        let merging = recorded.map(|recorded| Merging::into(merge.unwrap_or(recorded), &manifest.export));
+        self.give_names(manifest, merging.as_ref())
+    }
+
+    fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DownloadError> {
+        for entry in &manifest.files {
+            self.give_name(&self.work.join(&entry.name), &self.dir.join(&entry.name))?;
+        }
+        if let Some(merging) = merging {
+            self.give_name(&merging.partial, &merging.path)?;
+        }
+        self.remove_obsolete(manifest);
+        self.give_name(&self.work.join(MANIFEST), &self.dir.join(MANIFEST))?;
+        // All is there: what cannot be removed of the hidden folder is hidden, and no harm.
+        let _ = std::fs::remove_dir_all(&self.work);
+        Ok(())
+    }
+
+    fn give_name(&self, from: &Path, to: &Path) -> Result<(), DownloadError> {
+        let renamed = if self.force { std::fs::rename(from, to) } else { disk::rename_to_free(from, to) };
+        match renamed {
+            // An earlier call was killed after it had done this.
+            Err(error) if error.kind() == ErrorKind::NotFound && to.exists() => Ok(()),
+            renamed => renamed.map_err(DiskError::because("rename a file to", to)),
+        }
+    }
+
+    /// Removes the files of a download that this one takes the place of: the manifest does not know them any more.
+    fn remove_obsolete(&self, manifest: &Manifest) {
+        let known = |name: &str| manifest.files.iter().any(|entry| entry.name == name);
+        let before = self.before.iter().flat_map(|before| &before.files).map(|entry| entry.name.as_str());
+        for name in before.filter(|name| is_part_name(name) && !known(name)) {
+            // Whether or not it can be removed, it is not in the manifest.
+            let _ = std::fs::remove_file(self.dir.join(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

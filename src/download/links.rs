@@ -1,0 +1,111 @@
+//! Signed links: they stop working, and are asked for anew, once for all who wait for them.
+
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::secret::Secret;
+use crate::watch::observation::{Part, Problem};
+use crate::watch::outcome::Outcome;
+use crate::watch::tries::Defeat;
+
+/// The links to the parts of an export.
+pub(super) struct Links<R> {
+    listed: Mutex<Listed>,
+    relist: R,
+}
+
+struct Listed {
+    /// Counts how often the links were asked for.
+    generation: u32,
+    parts: Vec<Part>,
+}
+
+/// A link, and which listing it is of.
+pub(super) struct Link {
+    pub(super) url: Secret,
+    pub(super) generation: u32,
+}
+
+impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>> Links<R> {
+    pub(super) fn new(parts: Vec<Part>, relist: R) -> Self {
+        Self { listed: Mutex::new(Listed { generation: 0, parts }), relist }
+    }
+
+    /// The link to a part, and what is announced of it.
+    pub(super) async fn of(&self, index: usize) -> Result<(Link, Part), Defeat> {
+        let listed = self.listed.lock().await;
+        let part = listed.parts.get(index).ok_or_else(changed)?.clone();
+        let url = part.url.clone().ok_or_else(changed)?;
+        Ok((Link { url, generation: listed.generation }, part))
+    }
+
+    /// Asks for new links, unless somebody has since a link of this generation was given out.
+    pub(super) async fn renew(&self, generation: u32) -> Result<(), Defeat> {
+        let mut listed = self.listed.lock().await;
+        if listed.generation != generation {
+            return Ok(());
+        }
+        let parts = in_order_of(&listed.parts, (self.relist)().await?).ok_or_else(changed)?;
+        *listed = Listed { generation: generation + 1, parts };
+        Ok(())
+    }
+}
+
+fn changed() -> Defeat {
+    let problem = Problem::new("the export has changed", "the results list other files than before");
+    Defeat { outcome: Outcome::Unavailable, problem }
+}
+
+/// The parts as they were listed before: in the order of the objects that their links lead to, or, where these have other
+/// names each time, in the order in which they come. Nothing where they cannot be the same ones.
+fn in_order_of(before: &[Part], mut now: Vec<Part>) -> Option<Vec<Part>> {
+    if before.len() != now.len() {
+        return None;
+    }
+    let mut sorted = Vec::new();
+    if before.iter().all(|part| now.iter().any(|other| object(part) == object(other))) {
+        for part in before {
+            let found = now.iter().position(|other| object(part) == object(other))?;
+            sorted.push(now.swap_remove(found));
+        }
+    } else {
+        sorted = now;
+    }
+    let is_same = |(before, now): (&Part, &Part)| before.file_size == now.file_size;
+    before.iter().zip(&sorted).all(is_same).then_some(sorted)
+}
+
+/// The object that a part's link leads to: the link without what signs it.
+pub(super) fn object(part: &Part) -> Option<String> {
+    let url = Url::parse(part.url.as_ref()?.expose()).ok()?;
+    Some(format!("{}{}", url.origin().ascii_serialization(), url.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(url: &str, size: u64) -> Part {
+        Part { url: Some(Secret::new(url)), file_size: Some(size), row_count: None }
+    }
+
+    fn urls(parts: Option<Vec<Part>>) -> Option<Vec<String>> {
+        parts.map(|parts| parts.into_iter().map(|part| part.url.unwrap().expose().to_owned()).collect())
+    }
+
+    #[test]
+    fn parts_keep_their_places() {
+        let before = [part("https://s.example/a?s=1", 1), part("https://s.example/b?s=1", 1)];
+        let swapped = vec![part("https://s.example/b?s=2", 1), part("https://s.example/a?s=2", 1)];
+        let expected = ["https://s.example/a?s=2", "https://s.example/b?s=2"].map(str::to_owned).to_vec();
+        assert_eq!(urls(in_order_of(&before, swapped)), Some(expected));
+        let renamed = vec![part("https://s.example/c", 1), part("https://s.example/d", 1)];
+        let expected = ["https://s.example/c", "https://s.example/d"].map(str::to_owned).to_vec();
+        assert_eq!(urls(in_order_of(&before, renamed)), Some(expected));
+        assert!(in_order_of(&before, vec![part("https://s.example/a", 1)]).is_none(), "one is gone");
+        let other = vec![part("https://s.example/a", 1), part("https://s.example/b", 2)];
+        assert!(in_order_of(&before, other).is_none(), "one has another size");
+        let same_twice = vec![part("https://s.example/a?s=2", 1), part("https://s.example/a?s=3", 1)];
+        assert!(in_order_of(&before, same_twice).is_some(), "then the order of the list has to do");
+    }
+}

@@ -1,0 +1,217 @@
+//! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE,
+};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, ClientBuilder, Response};
+use url::{Origin, Url};
+
+use crate::clock::Clock;
+use crate::http::{self, Broken, Roots};
+use crate::secret::Secret;
+use crate::watch::observation::{Failure, FailureKind, Problem};
+
+/// How many redirects are followed. They take nothing along: a signed link is no credential of ours.
+const MAX_REDIRECTS: usize = 5;
+
+/// How long making a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How a file is encoded on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+}
+
+/// A file, or what is left of it, on its way.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) response: Response,
+    pub(super) encoding: Encoding,
+    /// Where it begins, in bytes as they are sent.
+    pub(super) from: u64,
+    /// By what the rest of this very file can be asked for.
+    pub(super) etag: Option<HeaderValue>,
+}
+
+/// Why there is no file.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The link does not work (any more).
+    Refused(Failure),
+    /// The file has no such part: what came of it before must be of another.
+    NoSuchRange,
+    /// Anything else.
+    Failed(Failure, Option<Duration>),
+}
+
+/// Asks storage.
+#[derive(Debug)]
+pub struct Storage {
+    roots: Arc<Roots>,
+    /// How long storage may be silent.
+    silence: Duration,
+    allows_http: bool,
+    clock: Clock,
+    clients: RefCell<Vec<(Origin, Client)>>,
+}
+
+impl Storage {
+    /// Storage that is trusted by `roots`, and that may be silent for a while. Plain http stays on this machine unless
+    /// `allows_http` says otherwise, since a link lets anybody read the file.
+    #[must_use]
+    pub fn new(roots: Arc<Roots>, silence: Duration, allows_http: bool, clock: Clock) -> Self {
+        Self { roots, silence, allows_http, clock, clients: RefCell::default() }
+    }
+
+    /// Asks for a file from byte `from` on.
+    pub(super) async fn get(
+        &self,
+        link: &Secret,
+        from: u64,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Body, Trouble> {
+        let url = Url::parse(link.expose()).map_err(|_| rejected("the link is no URL", ""))?;
+        if url.scheme() != "https" && !http::is_loopback(&url) && !self.allows_http {
+            return Err(rejected("the link is plain http", "use --allow-http if nobody else can listen"));
+        }
+        // What is compressed cannot be resumed by others, and is counted in other bytes than Snyk announces.
+        let mut request = self.client(&url)?.get(url).header(ACCEPT_ENCODING, "identity");
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+            request = etag.into_iter().fold(request, |request, etag| request.header(IF_RANGE, etag.clone()));
+        }
+        let response = request.send().await.map_err(|error| failed(&error))?;
+        self.body(response).await
+    }
+
+    async fn body(&self, response: Response) -> Result<Body, Trouble> {
+        let status = response.status().as_u16();
+        let headers = response.headers();
+        let from = match status {
+            200 => Some(0),
+            206 => headers.get(CONTENT_RANGE).and_then(first_byte),
+            _ => None,
+        };
+        let Some(from) = from else { return Err(self.refusal(response).await) };
+        let encoding = encoding(headers)
+            .ok_or_else(|| rejected("the file comes in an encoding that is not known here", ""))?;
+        let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
+        Ok(Body { response, encoding, from, etag })
+    }
+
+    async fn refusal(&self, response: Response) -> Trouble {
+        let status = response.status().as_u16();
+        let hint = http::retry_after(response.headers(), self.clock.now());
+        let said = http::excerpt(&http::read_error_body(response).await);
+        let mut problem = Problem::new("storage does not give the file", "");
+        (problem.http_status, problem.detail) = (Some(status), said);
+        let kind = FailureKind::of_http_status(status);
+        match kind {
+            _ if status == 416 => Trouble::NoSuchRange,
+            FailureKind::Transient | FailureKind::Throttled => {
+                Trouble::Failed(Failure { kind, problem }, hint)
+            }
+            FailureKind::Unauthorized
+            | FailureKind::Forbidden
+            | FailureKind::NotFound
+            | FailureKind::Conflict
+            | FailureKind::Rejected
+            | FailureKind::Certificate => Trouble::Refused(Failure { kind, problem }),
+        }
+    }
+
+    /// The client for a link's origin: its proxy and its trust depend on it.
+    fn client(&self, url: &Url) -> Result<Client, Trouble> {
+        let origin = url.origin();
+        if let Some((_, client)) = self.clients.borrow().iter().find(|(known, _)| *known == origin) {
+            return Ok(client.clone());
+        }
+        let silence = self.silence;
+        let options = |builder: ClientBuilder| {
+            builder
+                .redirect(Policy::custom(follow))
+                .connect_timeout(CONNECT.min(silence))
+                .read_timeout(silence)
+        };
+        let client = http::client(url, &self.roots, options)
+            .map_err(|error| rejected("TLS could not be set up", &error.to_string()))?;
+        self.clients.borrow_mut().push((origin, client.clone()));
+        Ok(client)
+    }
+}
+
+/// Follows a redirect, but never from TLS to plain http.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let was_secret = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if attempt.previous().len() > MAX_REDIRECTS || (was_secret && attempt.url().scheme() != "https") {
+        attempt.stop()
+    } else {
+        attempt.follow()
+    }
+}
+
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim()) {
+        None | Some("" | "identity") => Some(Encoding::Plain),
+        Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
+            Some(Encoding::Gzip)
+        }
+        Some(_) => None,
+    }
+}
+
+/// Where a range begins: `bytes 100-199/200`.
+fn first_byte(range: &HeaderValue) -> Option<u64> {
+    range.to_str().ok()?.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+}
+
+fn rejected(title: &str, detail: &str) -> Trouble {
+    Trouble::Failed(Failure { kind: FailureKind::Rejected, problem: Problem::new(title, detail) }, None)
+}
+
+/// What a request that brought no answer failed of.
+pub(super) fn broken(error: &reqwest::Error) -> Failure {
+    let Broken { certificate, title, detail } = http::broken(error);
+    let kind = if certificate { FailureKind::Certificate } else { FailureKind::Transient };
+    Failure { kind, problem: Problem::new(title, &detail) }
+}
+
+fn failed(error: &reqwest::Error) -> Trouble {
+    Trouble::Failed(broken(error), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_begin_where_they_say() {
+        for (text, expected) in [
+            ("bytes 100-199/200", Some(100)),
+            ("bytes 0-0/*", Some(0)),
+            ("bytes */200", None),
+            ("lines 1-2/3", None),
+            ("", None),
+        ] {
+            assert_eq!(first_byte(&HeaderValue::from_static(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_plain_or_gzip() {
+        let of = |text: &'static str| {
+            encoding(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(encoding(&HeaderMap::new()), Some(Encoding::Plain));
+        assert_eq!(of("identity"), Some(Encoding::Plain));
+        assert_eq!([of("gzip"), of("X-Gzip")], [Some(Encoding::Gzip); 2]);
+        assert_eq!([of("br"), of("gzip, gzip")], [None; 2]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What is said while an export is started and while its files come.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use indicatif::BinaryBytes;
+use tracing::{debug, info, warn};
+
+use super::log::{self, text};
+use super::{HEARTBEAT, ProgressLine, seconds};
+use crate::clock::Clock;
+use crate::moment::Moment;
+use crate::watch::observation::Problem;
+
+/// What is being tried that is no poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trying {
+    /// Starting an export.
+    Start,
+    /// Asking for the list of its files.
+    Listing,
+    /// Fetching a file.
+    Download,
+}
+
+impl Trying {
+    /// The constant sentence of a log line.
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Start => "start failed, retrying",
+            Self::Listing => "listing the results failed, retrying",
+            Self::Download => "download failed, retrying",
+        }
+    }
+}
+
+/// Tells of a start, and of files as they come.
+#[derive(Debug)]
+pub struct Transfer {
+    clock: Clock,
+    line: ProgressLine,
+    since: Moment,
+    spoke_at: Cell<Moment>,
+    /// How many bytes there will be, where that is known of all files.
+    total: Cell<Option<u64>>,
+    files: Cell<usize>,
+    came: Cell<u64>,
+    whole: Cell<usize>,
+    /// What stands in the way at this moment.
+    trouble: RefCell<Option<String>>,
+}
+
+impl Transfer {
+    /// Begins to tell on `line`.
+    #[must_use]
+    pub fn new(clock: Clock, line: ProgressLine) -> Self {
+        let now = clock.now();
+        Self {
+            clock,
+            line,
+            since: now,
+            spoke_at: Cell::new(now),
+            total: Cell::default(),
+            files: Cell::default(),
+            came: Cell::default(),
+            whole: Cell::default(),
+            trouble: RefCell::default(),
+        }
+    }
+
+    /// So many files are to come, of so many bytes together as far as that is known.
+    pub fn expect(&self, files: usize, total: Option<u64>) {
+        self.files.set(files);
+        self.total.set(total);
+        self.spoke();
+        info!(download.files = files, download.bytes = total, "downloading");
+    }
+
+    /// Bytes have come.
+    pub fn came(&self, bytes: u64) {
+        self.came.set(self.came.get() + bytes);
+        if self.trouble.borrow().is_some() {
+            self.trouble.take();
+        }
+    }
+
+    /// Bytes that had come are of no use.
+    pub fn lost(&self, bytes: u64) {
+        self.came.set(self.came.get().saturating_sub(bytes));
+    }
+
+    /// A file is whole.
+    pub fn whole(&self, name: &str, bytes: u64) {
+        self.whole.set(self.whole.get() + 1);
+        debug!(file.name = name, file.bytes = bytes, "file downloaded");
+    }
+
+    /// Something failed in passing, and is tried again.
+    pub fn retrying(&self, trying: Trying, file: Option<&str>, problem: &Problem, delay: Duration) {
+        let Problem { http_status, code, title, detail, request_id } = problem;
+        warn!(
+            file.name = file,
+            http.response.status_code = http_status,
+            error.code = text(code),
+            error.title = text(title),
+            error.detail = text(detail),
+            snyk.request_id = text(request_id),
+            delay_ms = log::ms(delay),
+            "{}",
+            trying.sentence()
+        );
+        self.spoke();
+        self.trouble.replace(Some(format!("retrying: {problem}")));
+        self.tick();
+    }
+
+    /// The links did not work any more.
+    pub fn renewing(&self, problem: &Problem) {
+        self.spoke();
+        info!(
+            http.response.status_code = problem.http_status,
+            error.detail = text(&problem.detail),
+            "a link has expired, asking for new ones"
+        );
+    }
+
+    /// How much has come: files, bytes, and in how long.
+    #[must_use]
+    pub fn so_far(&self) -> (usize, u64, Duration) {
+        (self.whole.get(), self.came.get(), self.clock.now().since(self.since))
+    }
+
+    /// How many files there are.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.files.get()
+    }
+
+    fn spoke(&self) {
+        self.spoke_at.set(self.clock.now());
+    }
+
+    /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long it has
+    /// nothing to say.
+    pub fn tick(&self) -> Duration {
+        let now = self.clock.now();
+        if self.line.is_shown() {
+            self.draw(now);
+            return ProgressLine::REDRAW_EVERY;
+        }
+        let quiet = now.since(self.spoke_at.get());
+        if quiet < HEARTBEAT {
+            return HEARTBEAT - quiet;
+        }
+        self.spoke();
+        info!(
+            download.files_whole = self.whole.get(),
+            download.files = self.files.get(),
+            download.bytes_received = self.came.get(),
+            download.bytes = self.total.get(),
+            error.title = self.trouble.borrow().as_deref(),
+            waited_ms = log::ms(now.since(self.since)),
+            "still at it"
+        );
+        HEARTBEAT
+    }
+
+    fn draw(&self, now: Moment) {
+        let mut parts = Vec::new();
+        if let Some(trouble) = &*self.trouble.borrow() {
+            parts.push(trouble.chars().take(60).collect());
+        }
+        if self.files.get() == 0 {
+            self.line.draw(parts.pop().unwrap_or_else(|| "asking".to_owned()));
+            return;
+        }
+        let (came, took) = (self.came.get(), now.since(self.since));
+        parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
+        parts.push(match self.total.get() {
+            Some(total) => format!("{} of {}", BinaryBytes(came), BinaryBytes(total)),
+            None => BinaryBytes(came).to_string(),
+        });
+        let rate = came as f64 / took.as_secs_f64().max(0.001);
+        parts.push(format!("{}/s", BinaryBytes(rate as u64)));
+        if let Some(left) = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate.max(1.0)) {
+            parts.push(format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6)))));
+        }
+        self.line.draw_bar(came, self.total.get(), parts.join(" · "));
+    }
+}

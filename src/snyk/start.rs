@@ -1,0 +1,166 @@
+//! Starting an export: one POST, which is never repeated blindly, since each may create an export.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::credentials::Refusal;
+use super::transport::{Reply, transient};
+use super::{Client, failure, wire};
+use crate::export::ExportRef;
+use crate::request::StartRequest;
+use crate::watch::observation::{Failure, FailureKind};
+
+/// An export that Snyk has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The export.
+    pub export: ExportRef,
+    /// When it was created, as Snyk says: RFC 3339 in UTC.
+    pub created: Option<String>,
+}
+
+/// Why it is not known that an export has started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotStarted {
+    /// What went wrong.
+    pub failure: Failure,
+    /// How long the server asks us to stay away, if it does.
+    pub hint: Option<Duration>,
+    /// Whether there may be an export all the same: the request was on its way, and no answer rules it out.
+    pub may_exist: bool,
+}
+
+/// A document on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Posting {
+    bytes: Bytes,
+    /// Whether something of it was sent that was not answered yet.
+    in_flight: Arc<AtomicBool>,
+}
+
+impl Posting {
+    fn new(request: &StartRequest) -> Self {
+        Self { bytes: request.body.to_string().into(), in_flight: Arc::default() }
+    }
+
+    /// The body of a request. Once it is looked at, there is a connection, and the request goes out.
+    pub(super) fn body(&self) -> reqwest::Body {
+        let length = self.bytes.len() as u64;
+        reqwest::Body::wrap(Marked {
+            bytes: Some(self.bytes.clone()),
+            length,
+            in_flight: Arc::clone(&self.in_flight),
+        })
+    }
+
+    /// Notes that an answer came: by it we know.
+    pub(super) fn answered(&self) {
+        self.in_flight.store(false, Ordering::Relaxed);
+    }
+
+    fn may_have_arrived(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// A body that notes that it is being sent. What fails before that, such as a connection, cannot have reached anybody.
+struct Marked {
+    bytes: Option<Bytes>,
+    length: u64,
+    in_flight: Arc<AtomicBool>,
+}
+
+impl Body for Marked {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.in_flight.store(true, Ordering::Relaxed);
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Known, so that the length is announced: not every server takes a body in chunks.
+        SizeHint::with_exact(if self.bytes.is_some() { self.length } else { 0 })
+    }
+}
+
+impl Client {
+    /// Starts an export. The request is sent once, and is given `limit`; repeating it is for those who know from the
+    /// failure that there can be no export yet.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not the id of an export.
+    pub async fn start(&self, request: &StartRequest, limit: Duration) -> Result<Started, NotStarted> {
+        let posting = Posting::new(request);
+        let asking = self.ask(Some(&posting), |version| self.api.start_url(request, version));
+        let reply = match tokio::time::timeout(limit, asking).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(Refusal { failure, hint })) => {
+                return Err(NotStarted { failure, hint, may_exist: posting.may_have_arrived() });
+            }
+            Err(_) => {
+                let failure = transient("request timed out", "");
+                return Err(NotStarted { failure, hint: None, may_exist: posting.may_have_arrived() });
+            }
+        };
+        let created = (200..300).contains(&reply.http_status).then(|| wire::created(&reply.body)).flatten();
+        let Some((export_id, created)) = created else { return Err(self.not_started(&reply)) };
+        self.settle(&self.version().text);
+        let (scope, scope_id) = (request.scope.scope, request.scope.id);
+        Ok(Started { export: ExportRef { scope, scope_id, export_id }, created })
+    }
+
+    fn not_started(&self, reply: &Reply) -> NotStarted {
+        NotStarted {
+            failure: failure(reply, "the answer names no export"),
+            hint: self.hint(reply),
+            may_exist: may_have_started(reply.http_status),
+        }
+    }
+}
+
+/// Whether an export may have been started by a request that was answered with this and names none. A gateway that gave
+/// up waiting (502, 504), a server that broke down (500) and an answer that was mutilated tell nothing of what was done;
+/// whoever refuses a request, or sends it away (429, 503, 425), has not carried it out.
+const fn may_have_started(http_status: u16) -> bool {
+    match FailureKind::of_http_status(http_status) {
+        FailureKind::Transient => !matches!(http_status, 425 | 503),
+        FailureKind::Unauthorized
+        | FailureKind::Forbidden
+        | FailureKind::NotFound
+        | FailureKind::Conflict
+        | FailureKind::Rejected
+        | FailureKind::Certificate
+        | FailureKind::Throttled => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_rules_an_export_out() {
+        for status in [200, 202, 204, 408, 500, 502, 504, 507, 520] {
+            assert!(may_have_started(status), "{status}");
+        }
+        for status in [302, 400, 401, 403, 404, 409, 410, 413, 425, 429, 503] {
+            assert!(!may_have_started(status), "{status}");
+        }
+    }
+}
