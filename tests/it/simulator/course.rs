@@ -149,7 +149,12 @@ async fn rows_come_in_parts_that_add_up() {
         let file = client.get_bare(url.strip_prefix(&simulator.base_url()).unwrap()).await;
         assert_eq!(file.body.len() as u64, result["file_size"].as_u64().unwrap());
         assert!(file.text().starts_with("ISSUE_SEVERITY,"), "each has its header line");
-        assert_eq!(file.text().lines().count() as u64, 1 + result["row_count"].as_u64().unwrap());
+        // Where so many quotes have come that none is open, a line's end is a row's end.
+        let lines = file.text().lines().fold((0, 0), |(rows, quotes), line| {
+            let quotes = quotes + line.matches('"').count();
+            (rows + u64::from(quotes % 2 == 0), quotes)
+        });
+        assert_eq!(lines.0, 1 + result["row_count"].as_u64().unwrap());
         rows += result["row_count"].as_u64().unwrap();
     }
     assert_eq!(rows, 10);
