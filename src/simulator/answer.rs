@@ -63,25 +63,37 @@ pub(super) enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
-    /// `cut`: bytes of the body that are sent; `blanks` and `headers`: how many bytes there are.
+    /// `cut`, `reset`, `hang`: bytes of the body that are sent; `drip`: how many come at a time; `blanks` and
+    /// `headers`: how many there are.
     pub(super) bytes: Option<u64>,
-    /// `drip`: between two bytes.
+    /// `drip`: before the next bytes.
     pub(super) pause: Option<Duration>,
+}
+
+impl Fault {
+    /// Whether the client sees the status code of the answer at all.
+    pub(super) fn shows_status_code(&self) -> bool {
+        match self.kind {
+            FaultKind::Reset | FaultKind::Hang => self.bytes.is_some(),
+            FaultKind::Close | FaultKind::Junk => false,
+            FaultKind::Cut | FaultKind::Drip | FaultKind::Blanks | FaultKind::Headers => true,
+        }
+    }
 }
 
 /// The ways in which the simulator breaks a connection or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The connection is reset (TCP RST) in the place of an answer.
+    /// The connection is reset (TCP RST), in the place of an answer or in the middle of the body.
     Reset,
     /// The connection is closed in the place of an answer.
     Close,
     /// The connection is closed in the middle of the body.
     Cut,
-    /// The body comes one byte at a time.
+    /// The body comes a byte, or a few, at a time.
     Drip,
-    /// Nothing ever comes; the connection stays open.
+    /// Nothing ever comes, or nothing after the middle of the body; the connection stays open.
     Hang,
     /// What comes is not HTTP.
     Junk,
@@ -103,16 +115,6 @@ impl fmt::Display for FaultKind {
             FaultKind::Blanks => "blanks",
             FaultKind::Headers => "headers",
         })
-    }
-}
-
-impl FaultKind {
-    /// Whether the client sees the status code of the answer at all.
-    pub(super) fn shows_status_code(self) -> bool {
-        match self {
-            FaultKind::Reset | FaultKind::Close | FaultKind::Hang | FaultKind::Junk => false,
-            FaultKind::Cut | FaultKind::Drip | FaultKind::Blanks | FaultKind::Headers => true,
-        }
     }
 }
 
@@ -186,6 +188,7 @@ impl RawAnswer {
         }
         let fault = self.fault.map(|kind| Fault { kind, bytes: self.bytes, pause: self.pause });
         let repeat = self.repeat.unwrap_or(1);
-        Ok(Answer { content, headers: self.headers, fault, delay: self.delay, repeat })
+        let RawAnswer { headers, delay, .. } = self;
+        Ok(Answer { content, headers, fault, delay, repeat })
     }
 }
