@@ -16,6 +16,8 @@ pub(super) struct Answer {
     /// Added to the headers of the content, in the place of those with the same name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) fault: Option<Fault>,
+    /// The request is carried out, and only its answer is lost: what stands here takes its place.
+    pub(super) carried_out: bool,
     /// A pause before the first byte.
     pub(super) delay: Duration,
     /// How many polls in a row get it.
@@ -126,6 +128,7 @@ struct RawAnswer {
     status: Option<String>,
     headers: BTreeMap<String, String>,
     body: Option<String>,
+    carried_out: bool,
     fault: Option<FaultKind>,
     bytes: Option<u64>,
     #[serde(deserialize_with = "text::some_duration")]
@@ -183,12 +186,15 @@ impl RawAnswer {
         if self.body.is_some() && self.status_code.is_none() {
             return Err("a `body` needs a `status-code`");
         }
+        if self.carried_out && self.status_code.is_none() {
+            return Err("`carried-out` needs a `status-code`: without one every request is carried out");
+        }
         if self.fault.is_none() && (self.bytes.is_some() || self.pause.is_some()) {
             return Err("`bytes` and `pause` need a `fault`");
         }
         let fault = self.fault.map(|kind| Fault { kind, bytes: self.bytes, pause: self.pause });
         let repeat = self.repeat.unwrap_or(1);
-        let RawAnswer { headers, delay, .. } = self;
-        Ok(Answer { content, headers, fault, delay, repeat })
+        let RawAnswer { headers, carried_out, delay, .. } = self;
+        Ok(Answer { content, headers, fault, carried_out, delay, repeat })
     }
 }

@@ -192,7 +192,10 @@ fn play(answer: &Answer, call: &Call<'_>, normal: impl FnOnce(Option<&str>) -> R
     let mut reply = match &answer.content {
         Content::Normal => normal(None),
         Content::Status(word) => normal(Some(word)),
-        Content::Http { status_code, body } => call.scripted(*status_code, body.as_deref()).into(),
+        Content::Http { status_code, body } => {
+            let scripted = call.scripted(*status_code, body.as_deref());
+            if answer.carried_out { in_place_of(normal(None), scripted).into() } else { scripted.into() }
+        }
     };
     for (name, value) in &answer.headers {
         reply.response.set_header(name, call.fill_in(value));
@@ -202,6 +205,12 @@ fn play(answer: &Answer, call: &Call<'_>, normal: impl FnOnce(Option<&str>) -> R
     }
     reply.delay = reply.delay.saturating_add(answer.delay);
     reply
+}
+
+/// A scripted answer to a request that was carried out. The log still says what came of it.
+fn in_place_of(lost: Reply, scripted: Response) -> Response {
+    let note = format!("{}, carried out: {}", scripted.note, lost.response.note);
+    scripted.with_note(note)
 }
 
 /// An answer with a given body, and the content type that its first character suggests.

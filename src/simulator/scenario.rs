@@ -243,6 +243,7 @@ mod tests {
             ("[[answers]]\nstatus-code = 99", "line 1", "from 200 to 599"),
             ("[[answers]]\nprobability = 0.5", "line 1", "belong in `[[faults]]`"),
             ("[[answers]]\npause = '1s'", "line 1", "need a `fault`"),
+            ("[[faults]]\nprobability = 1\ncarried-out = true", "line 1", "needs a `status-code`"),
             ("url-expired-status-code = 500", "line 1", "expected a number from 400 to 499"),
             ("storage-encoding = 'br'", "line 1", "unknown variant `br`"),
         ];

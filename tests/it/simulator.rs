@@ -9,6 +9,7 @@ mod breakage;
 mod client;
 mod course;
 mod gates;
+mod starts;
 mod storage;
 
 use std::sync::{Arc, Mutex};
@@ -49,8 +50,12 @@ fn start_document() -> Value {
 
 /// Path and query of the first download link.
 fn first_link(answer: &Answer) -> String {
-    let document = answer.json();
-    let url = document["data"]["attributes"]["results"][0]["url"].as_str().unwrap();
+    link_of(&answer.json()["data"]["attributes"]["results"][0])
+}
+
+/// Path and query of a file's download link.
+fn link_of(file: &Value) -> String {
+    let url = file["url"].as_str().unwrap();
     url[url.find("/storage/").unwrap()..].to_owned()
 }
 
