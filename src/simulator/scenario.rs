@@ -11,7 +11,7 @@ use super::files::{Encoding, FileSize};
 use super::http::Framing;
 
 /// The embedded scenarios, in the order in which they are shown.
-const EMBEDDED: [(&str, &str); 18] = [
+const EMBEDDED: [(&str, &str); 21] = [
     ("default", include_str!("../../config/scenarios/default.toml")),
     ("quick", include_str!("../../config/scenarios/quick.toml")),
     ("demo", include_str!("../../config/scenarios/demo.toml")),
@@ -30,6 +30,9 @@ const EMBEDDED: [(&str, &str); 18] = [
     ("hostile", include_str!("../../config/scenarios/hostile.toml")),
     ("zero-rows", include_str!("../../config/scenarios/zero-rows.toml")),
     ("multi-part", include_str!("../../config/scenarios/multi-part.toml")),
+    ("cut-downloads", include_str!("../../config/scenarios/cut-downloads.toml")),
+    ("expiring-links", include_str!("../../config/scenarios/expiring-links.toml")),
+    ("gzip", include_str!("../../config/scenarios/gzip.toml")),
 ];
 
 /// What a simulator does. Keys that a file leaves out are as in `config/scenarios/default.toml`, which

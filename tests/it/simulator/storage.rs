@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use snyk_export::simulator::Simulator;
+use snyk_export::simulator::{FaultKind, Scenario, Simulator};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{Client, soon};
-use super::{first_link, results_path, simulator, status_path};
+use super::{first_link, link_of, results_path, simulator, status_path};
 
 const FINISHED: &str = "pending = '0s'\nstarted = '0s'\n";
 /// What comes late enough to be a fault, and no pause of a busy machine.
@@ -221,4 +221,74 @@ async fn a_drip_may_come_in_bigger_drops() {
         finished(&fault("fault = 'drip'\nbytes = 20_000\npause = '1ms'")).await;
     let dripped = soon(client.get_bare(&link)).await;
     assert_eq!(dripped.body, client.get_bare(&link).await.body);
+}
+
+/// Downloads a file in the way of a good client: again and again, from where it stopped, with a new link where one
+/// is refused.
+async fn persist(simulator: &Simulator, part: usize) -> Vec<u8> {
+    let mut client = Client::connect(simulator).await;
+    let mut fresh = async || {
+        let document = client.get(&results_path()).await.json();
+        let file = document["data"]["attributes"]["results"][part].clone();
+        (link_of(&file), file["file_size"].as_u64().unwrap())
+    };
+    let (mut link, size) = fresh().await;
+    let mut file = Vec::new();
+    while (file.len() as u64) < size {
+        let download = download(simulator, &link, file.len()).await;
+        match download.head.get(9..12) {
+            Some("200" | "206") => file.extend_from_slice(&download.body),
+            Some("403") => link = fresh().await.0,
+            _ => {}
+        }
+    }
+    file
+}
+
+/// Plays an embedded scenario to its end, and returns what became of each download.
+async fn play(name: &str) -> Vec<(Option<u16>, Option<FaultKind>)> {
+    let scenario = Scenario::named(name).unwrap();
+    let simulator = Simulator::start("127.0.0.1:0".parse().unwrap(), scenario, |_| {}).await.unwrap();
+    let mut client = Client::connect(&simulator).await;
+    soon(async { while client.get(&status_path()).await.status() != "FINISHED" {} }).await;
+    let document = client.get(&status_path()).await.json();
+    for part in 0..document["data"]["attributes"]["results"].as_array().unwrap().len() {
+        let file = soon(persist(&simulator, part)).await;
+        assert!(file.starts_with(b"ISSUE_SEVERITY,") || name == "gzip", "{name}");
+    }
+    let exchanges = simulator.exchanges().into_iter();
+    let downloads = exchanges.filter(|exchange| exchange.target.starts_with("/storage/"));
+    downloads.map(|download| (download.status_code, download.fault)).collect()
+}
+
+#[tokio::test]
+async fn cut_downloads_bring_every_kind_of_trouble_and_end_well() {
+    let downloads = play("cut-downloads").await;
+    let cut = Some(FaultKind::Cut);
+    let expected = [
+        (Some(200), cut),
+        (Some(206), cut),
+        (Some(206), cut),
+        (Some(503), None),
+        (None, Some(FaultKind::Reset)),
+        (Some(206), Some(FaultKind::Reset)),
+        (None, Some(FaultKind::Close)),
+        (Some(206), Some(FaultKind::Hang)),
+        (Some(403), None),
+        (Some(206), Some(FaultKind::Drip)),
+    ];
+    assert_eq!(downloads[..10], expected);
+    assert_eq!(downloads.last(), Some(&(Some(200), None)));
+}
+
+#[tokio::test]
+async fn expiring_links_have_to_be_asked_for_again() {
+    let downloads = play("expiring-links").await;
+    assert!(downloads.contains(&(Some(403), None)), "{downloads:?}");
+}
+
+#[tokio::test]
+async fn the_gzip_scenario_is_resumed_in_encoded_bytes() {
+    let downloads = play("gzip").await;
+    assert_eq!(downloads, [(Some(200), Some(FaultKind::Cut)), (Some(206), None), (Some(200), None)]);
 }
