@@ -17,6 +17,7 @@ mod csv;
 mod documents;
 mod exchange;
 mod export;
+mod files;
 mod http;
 mod problem;
 mod quota;

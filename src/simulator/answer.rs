@@ -16,6 +16,8 @@ pub(super) struct Answer {
     /// Added to the headers of the content, in the place of those with the same name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) fault: Option<Fault>,
+    /// The request is carried out, and only its answer is lost: what stands here takes its place.
+    pub(super) carried_out: bool,
     /// A pause before the first byte.
     pub(super) delay: Duration,
     /// How many polls in a row get it.
@@ -63,25 +65,37 @@ pub(super) enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
-    /// `cut`: bytes of the body that are sent; `blanks` and `headers`: how many bytes there are.
+    /// `cut`, `reset`, `hang`: bytes of the body that are sent; `drip`: how many come at a time; `blanks` and
+    /// `headers`: how many there are.
     pub(super) bytes: Option<u64>,
-    /// `drip`: between two bytes.
+    /// `drip`: before the next bytes.
     pub(super) pause: Option<Duration>,
+}
+
+impl Fault {
+    /// Whether the client sees the status code of the answer at all.
+    pub(super) fn shows_status_code(&self) -> bool {
+        match self.kind {
+            FaultKind::Reset | FaultKind::Hang => self.bytes.is_some(),
+            FaultKind::Close | FaultKind::Junk => false,
+            FaultKind::Cut | FaultKind::Drip | FaultKind::Blanks | FaultKind::Headers => true,
+        }
+    }
 }
 
 /// The ways in which the simulator breaks a connection or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The connection is reset (TCP RST) in the place of an answer.
+    /// The connection is reset (TCP RST), in the place of an answer or in the middle of the body.
     Reset,
     /// The connection is closed in the place of an answer.
     Close,
     /// The connection is closed in the middle of the body.
     Cut,
-    /// The body comes one byte at a time.
+    /// The body comes a byte, or a few, at a time.
     Drip,
-    /// Nothing ever comes; the connection stays open.
+    /// Nothing ever comes, or nothing after the middle of the body; the connection stays open.
     Hang,
     /// What comes is not HTTP.
     Junk,
@@ -106,16 +120,6 @@ impl fmt::Display for FaultKind {
     }
 }
 
-impl FaultKind {
-    /// Whether the client sees the status code of the answer at all.
-    pub(super) fn shows_status_code(self) -> bool {
-        match self {
-            FaultKind::Reset | FaultKind::Close | FaultKind::Hang | FaultKind::Junk => false,
-            FaultKind::Cut | FaultKind::Drip | FaultKind::Blanks | FaultKind::Headers => true,
-        }
-    }
-}
-
 /// Both tables as they stand in the file. They share their fields, and `flatten` would ruin the messages.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -124,6 +128,7 @@ struct RawAnswer {
     status: Option<String>,
     headers: BTreeMap<String, String>,
     body: Option<String>,
+    carried_out: bool,
     fault: Option<FaultKind>,
     bytes: Option<u64>,
     #[serde(deserialize_with = "text::some_duration")]
@@ -181,11 +186,15 @@ impl RawAnswer {
         if self.body.is_some() && self.status_code.is_none() {
             return Err("a `body` needs a `status-code`");
         }
+        if self.carried_out && self.status_code.is_none() {
+            return Err("`carried-out` needs a `status-code`: without one every request is carried out");
+        }
         if self.fault.is_none() && (self.bytes.is_some() || self.pause.is_some()) {
             return Err("`bytes` and `pause` need a `fault`");
         }
         let fault = self.fault.map(|kind| Fault { kind, bytes: self.bytes, pause: self.pause });
         let repeat = self.repeat.unwrap_or(1);
-        Ok(Answer { content, headers: self.headers, fault, delay: self.delay, repeat })
+        let RawAnswer { headers, carried_out, delay, .. } = self;
+        Ok(Answer { content, headers, fault, carried_out, delay, repeat })
     }
 }

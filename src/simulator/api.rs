@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::access::Access;
 use super::answer::{Answer, Content, Fault, Target};
 use super::export::Export;
+use super::files::Files;
 use super::http::{Request, Response};
 use super::problem::{JSON_API, Problem};
 use super::quota::Quota;
@@ -31,6 +32,7 @@ pub(super) struct Api {
     base_url: String,
     timeline: Timeline,
     signer: Signer,
+    files: Files,
     state: Mutex<State>,
 }
 
@@ -73,7 +75,7 @@ struct Asked<'a> {
 impl Api {
     pub(super) fn new(scenario: Scenario, base_url: String) -> Api {
         let mut rng = Rng::with_seed(scenario.seed);
-        let signer = Signer::new(rng.u64(..));
+        let signer = Signer::new(rng.u64(..), scenario.url_expired_status_code);
         let state = State {
             exports: HashMap::new(),
             access: Access::default(),
@@ -82,7 +84,8 @@ impl Api {
             strikes: vec![0; scenario.faults.len()],
             rng,
         };
-        Api { scenario, base_url, timeline: Timeline::begin(), signer, state: Mutex::new(state) }
+        let (timeline, files) = (Timeline::begin(), Files::default());
+        Api { scenario, base_url, timeline, signer, files, state: Mutex::new(state) }
     }
 
     /// The simulator's time.
@@ -157,8 +160,9 @@ impl Api {
             return refused;
         }
         let export = state.exports.get(&export_id);
-        let file = export.and_then(|export| Some(export.table.render(export.table.part(part)?)));
-        file.map_or_else(storage::absent, |file| storage::serve(call.request, file.into_bytes()))
+        let file =
+            export.and_then(|export| self.files.part(&export.table, part, self.scenario.storage_encoding));
+        file.map_or_else(storage::absent, |file| storage::serve(call.request, &file, &self.scenario))
     }
 }
 
@@ -188,12 +192,9 @@ fn play(answer: &Answer, call: &Call<'_>, normal: impl FnOnce(Option<&str>) -> R
     let mut reply = match &answer.content {
         Content::Normal => normal(None),
         Content::Status(word) => normal(Some(word)),
-        Content::Http { status_code, body: None } if *status_code >= 400 => {
-            Problem::of(*status_code).response().into()
-        }
         Content::Http { status_code, body } => {
-            let body = call.fill_in(body.as_deref().unwrap_or_default());
-            scripted_response(*status_code, body).into()
+            let scripted = call.scripted(*status_code, body.as_deref());
+            if answer.carried_out { in_place_of(normal(None), scripted).into() } else { scripted.into() }
         }
     };
     for (name, value) in &answer.headers {
@@ -204,6 +205,12 @@ fn play(answer: &Answer, call: &Call<'_>, normal: impl FnOnce(Option<&str>) -> R
     }
     reply.delay = reply.delay.saturating_add(answer.delay);
     reply
+}
+
+/// A scripted answer to a request that was carried out. The log still says what came of it.
+fn in_place_of(lost: Reply, scripted: Response) -> Response {
+    let note = format!("{}, carried out: {}", scripted.note, lost.response.note);
+    scripted.with_note(note)
 }
 
 /// An answer with a given body, and the content type that its first character suggests.
@@ -218,6 +225,15 @@ fn scripted_response(status_code: u16, body: String) -> Response {
 }
 
 impl Call<'_> {
+    /// The answer of a script. Without a body, an error is what the server asked would say.
+    fn scripted(&self, status_code: u16, body: Option<&str>) -> Response {
+        match (body, self.route.target()) {
+            (None, Target::Storage) if status_code >= 400 => storage::trouble(status_code),
+            (None, _) if status_code >= 400 => Problem::of(status_code).response(),
+            (body, _) => scripted_response(status_code, self.fill_in(body.unwrap_or_default())),
+        }
+    }
+
     /// Puts this request's own values in the place of a script's placeholders.
     fn fill_in(&self, text: &str) -> String {
         let (scope, export_id) = match &self.route {

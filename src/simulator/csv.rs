@@ -1,15 +1,21 @@
 //! The rows of an export: always the same for the same columns.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 const DEFAULT_COLUMNS: [&str; 5] = ["ISSUE_SEVERITY", "SCORE", "PROBLEM_TITLE", "PROJECT_NAME", "ISSUE_URL"];
 const SEVERITIES: [&str; 4] = ["Low", "Medium", "High", "Critical"];
-/// Two of them need quotes, so that a reader which splits at commas is found out.
-const TITLES: [&str; 4] =
-    ["SQL Injection", "Improper Access Control, Generic", "Use of \"eval\"", "Cross-site Scripting (XSS)"];
+/// Three of them need quotes, so that readers are found out which split at commas or at ends of lines.
+const TITLES: [&str; 5] = [
+    "SQL Injection",
+    "Improper Access Control, Generic",
+    "Use of \"eval\"",
+    "Cross-site Scripting (XSS)",
+    "Arbitrary Code Execution\nthrough deserialization",
+];
 
 /// A table of made-up issues, split into parts with a header line each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Table {
     columns: Vec<String>,
     rows: u32,
@@ -43,38 +49,42 @@ impl Table {
     /// The text of some of the rows, below a header line.
     pub(super) fn render(&self, rows: Range<u32>) -> String {
         let mut text = String::new();
-        self.line(&mut text, |column| column.to_owned());
+        self.line(&mut text, |column| column.into());
         for row in rows {
             self.line(&mut text, |column| cell(column, row));
         }
         text
     }
 
-    fn line(&self, text: &mut String, value: impl Fn(&str) -> String) {
+    fn line(&self, text: &mut String, value: impl for<'a> Fn(&'a str) -> Cow<'a, str>) {
         for (position, column) in self.columns.iter().enumerate() {
             if position > 0 {
                 text.push(',');
             }
-            text.push_str(&quoted(value(column)));
+            push_quoted(text, &value(column));
         }
         text.push('\n');
     }
 }
 
-fn cell(column: &str, row: u32) -> String {
+fn cell(column: &str, row: u32) -> Cow<'static, str> {
     let turn = row as usize;
     match column {
-        "ISSUE_SEVERITY" => SEVERITIES[turn % SEVERITIES.len()].to_owned(),
-        "SCORE" => (row % 1000).to_string(),
-        "PROBLEM_TITLE" => TITLES[turn % TITLES.len()].to_owned(),
-        "PROJECT_NAME" => format!("acme/service-{}", row % 37),
-        "ISSUE_URL" => format!("https://app.snyk.example/issue/{row}"),
-        other => format!("{}-{row}", other.to_ascii_lowercase()),
+        "ISSUE_SEVERITY" => SEVERITIES[turn % SEVERITIES.len()].into(),
+        "SCORE" => (row % 1000).to_string().into(),
+        "PROBLEM_TITLE" => TITLES[turn % TITLES.len()].into(),
+        "PROJECT_NAME" => format!("acme/service-{}", row % 37).into(),
+        "ISSUE_URL" => format!("https://app.snyk.example/issue/{row}").into(),
+        other => format!("{}-{row}", other.to_ascii_lowercase()).into(),
     }
 }
 
-fn quoted(value: String) -> String {
-    if value.contains([',', '"', '\r', '\n']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
+fn push_quoted(text: &mut String, value: &str) {
+    if value.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+        text.push_str(&format!("\"{}\"", value.replace('"', "\"\"")));
+    } else {
+        text.push_str(value);
+    }
 }
 
 #[cfg(test)]
@@ -93,9 +103,10 @@ mod tests {
 
     #[test]
     fn values_are_quoted_where_they_must() {
-        let table = Table::new(vec!["PROBLEM_TITLE".to_owned(), "CVE".to_owned()], 3, 1);
+        let table = Table::new(vec!["PROBLEM_TITLE".to_owned(), "CVE".to_owned()], 5, 1);
         let expected = "PROBLEM_TITLE,CVE\nSQL Injection,cve-0\n\"Improper Access Control, Generic\",cve-1\n\
-                        \"Use of \"\"eval\"\"\",cve-2\n";
-        assert_eq!(table.render(0..3), expected);
+                        \"Use of \"\"eval\"\"\",cve-2\nCross-site Scripting (XSS),cve-3\n\
+                        \"Arbitrary Code Execution\nthrough deserialization\",cve-4\n";
+        assert_eq!(table.render(0..5), expected);
     }
 }

@@ -24,13 +24,14 @@ pub(super) struct Subject<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Results {
     pub(super) row_count: u32,
-    pub(super) files: Vec<ResultFile>,
+    /// None leaves the list out.
+    pub(super) files: Option<Vec<ResultFile>>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct ResultFile {
     pub(super) url: String,
-    pub(super) file_size: u64,
+    pub(super) file_size: Option<u64>,
     pub(super) row_count: u32,
 }
 
@@ -135,10 +136,8 @@ impl Subject<'_> {
 
 fn add_results(attributes: &mut Value, results: Option<Results>) {
     let Some(results) = results else { return };
-    let files = results
-        .files
-        .into_iter()
-        .map(|file| json!({ "url": file.url, "file_size": file.file_size, "row_count": file.row_count }));
-    attributes["results"] = files.collect();
     attributes["row_count"] = json!(results.row_count);
+    let Some(files) = results.files else { return };
+    let file = |file: ResultFile| json!({ "url": file.url, "file_size": file.file_size, "row_count": file.row_count });
+    attributes["results"] = files.into_iter().map(file).collect();
 }

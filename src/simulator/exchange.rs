@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::answer::FaultKind;
+use super::answer::{Fault, FaultKind};
 use super::api::Reply;
 use super::http::Request;
 
@@ -14,8 +14,16 @@ const KEPT: usize = 10_000;
 /// The longest target that is kept, in characters.
 const TARGET_CHARACTERS: usize = 2_000;
 /// Request headers that are kept with their values. None of them holds a secret.
-const KEPT_HEADERS: [&str; 7] =
-    ["accept", "connection", "content-type", "if-range", "range", "snyk-request-id", "user-agent"];
+const KEPT_HEADERS: [&str; 8] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-type",
+    "if-range",
+    "range",
+    "snyk-request-id",
+    "user-agent",
+];
 /// Words that make the value of a query parameter a secret.
 const SECRET_WORDS: [&str; 5] = ["signature", "credential", "token", "secret", "key"];
 /// Schemes that may be shown. Any other first word of `Authorization` may be the secret itself.
@@ -47,7 +55,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn of(request: &Request, reply: &Reply, connection: u64, at: Duration) -> Exchange {
-        let fault = reply.fault.as_ref().map(|fault| fault.kind);
+        let fault = reply.fault.as_ref();
         let headers = KEPT_HEADERS
             .iter()
             .filter_map(|name| request.header(name).map(|value| ((*name).to_owned(), value.to_owned())));
@@ -58,8 +66,8 @@ impl Exchange {
             target: redact(&request.target).chars().take(TARGET_CHARACTERS).collect(),
             authorization: request.header("authorization").map(scheme),
             headers: headers.collect(),
-            status_code: fault.is_none_or(FaultKind::shows_status_code).then_some(reply.response.status_code),
-            fault,
+            status_code: fault.is_none_or(Fault::shows_status_code).then_some(reply.response.status_code),
+            fault: fault.map(|fault| fault.kind),
             note: reply.response.note.clone(),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::csv::Table;
+use super::files::Files;
 use super::route::Scope;
 use super::scenario::Scenario;
 use super::start_request::StartRequest;
@@ -20,8 +21,8 @@ pub(super) struct Export {
     pub(super) polls: u32,
     /// A scripted answer showed it as finished: its normal course must not fall behind that.
     pub(super) shown_finished: bool,
-    /// The sizes of its files in bytes, once somebody needed them.
-    file_sizes: Option<Vec<u64>>,
+    /// What is said of the size of each file, once somebody asked for it.
+    announced_sizes: Option<Vec<Option<u64>>>,
 }
 
 impl Export {
@@ -33,7 +34,7 @@ impl Export {
             url_expiration: request.url_expiration.unwrap_or(scenario.url_expiration),
             polls: 0,
             shown_finished: false,
-            file_sizes: None,
+            announced_sizes: None,
         }
     }
 
@@ -56,12 +57,13 @@ impl Export {
         self.created.saturating_add(scenario.pending).saturating_add(scenario.started)
     }
 
-    /// The size of each file in bytes. The first call renders them all.
-    pub(super) fn file_sizes(&mut self) -> &[u64] {
+    /// What a listing says of the size of each file. The first call renders them all.
+    pub(super) fn announced_sizes(&mut self, scenario: &Scenario, files: &Files) -> &[Option<u64>] {
         let table = &self.table;
-        self.file_sizes.get_or_insert_with(|| {
-            let rows = (0..table.parts()).filter_map(|part| table.part(part));
-            rows.map(|rows| table.render(rows).len() as u64).collect()
+        self.announced_sizes.get_or_insert_with(|| {
+            let stored =
+                (0..table.parts()).filter_map(|part| files.part(table, part, scenario.storage_encoding));
+            stored.map(|file| file.announced_size(scenario.file_size, scenario.file_size_error)).collect()
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Requests and responses of HTTP/1.1, written by hand because a proper server refuses to break them.
 
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -21,12 +22,26 @@ pub(super) struct Request {
     pub(super) last: bool,
 }
 
-/// An answer before it goes out; the length of the body is announced when it is sent.
+/// How a client learns where the body of an answer ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Framing {
+    /// By its announced length.
+    #[default]
+    Length,
+    /// By the end of the connection: one that is cut looks like one that is whole.
+    Close,
+    /// By the last of its chunks.
+    Chunked,
+}
+
+/// An answer before it goes out; how it is framed is announced when it is sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Response {
     pub(super) status_code: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    pub(super) framing: Framing,
     /// What the answer says, for the people who watch the log: a status word, an error code.
     pub(super) note: String,
 }
@@ -104,7 +119,7 @@ impl Request {
 impl Response {
     pub(super) fn new(status_code: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Response { status_code, headers, body: body.into(), note: String::new() }
+        Response { status_code, headers, body: body.into(), ..Response::default() }
     }
 
     pub(super) fn with_header(mut self, name: &str, value: impl Into<String>) -> Response {
@@ -127,7 +142,8 @@ impl Response {
         self.headers.push((name.to_owned(), value.into()));
     }
 
-    /// The head as it goes on the wire, without the empty line at its end. It announces `body_length` bytes.
+    /// The head as it goes on the wire, without the empty line at its end. It announces `body_length` bytes, if
+    /// it announces a length.
     pub(super) fn head(&self, body_length: u64, last: bool) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status_code, reason(self.status_code));
         for (name, value) in &self.headers {
@@ -135,7 +151,11 @@ impl Response {
         }
         // These codes have no body, and clients take an announced one for the next answer.
         if self.status_code != 204 && self.status_code != 304 {
-            head.push_str(&format!("content-length: {body_length}\r\n"));
+            match self.framing {
+                Framing::Length => head.push_str(&format!("content-length: {body_length}\r\n")),
+                Framing::Chunked => head.push_str("transfer-encoding: chunked\r\n"),
+                Framing::Close => {}
+            }
         }
         if last {
             head.push_str("connection: close\r\n");

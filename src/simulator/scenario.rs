@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::answer::{Answer, RandomFault};
+use super::files::{Encoding, FileSize};
+use super::http::Framing;
 
 /// The embedded scenarios, in the order in which they are shown.
-const EMBEDDED: [(&str, &str); 18] = [
+const EMBEDDED: [(&str, &str); 21] = [
     ("default", include_str!("../../config/scenarios/default.toml")),
     ("quick", include_str!("../../config/scenarios/quick.toml")),
     ("demo", include_str!("../../config/scenarios/demo.toml")),
@@ -28,6 +30,9 @@ const EMBEDDED: [(&str, &str); 18] = [
     ("hostile", include_str!("../../config/scenarios/hostile.toml")),
     ("zero-rows", include_str!("../../config/scenarios/zero-rows.toml")),
     ("multi-part", include_str!("../../config/scenarios/multi-part.toml")),
+    ("cut-downloads", include_str!("../../config/scenarios/cut-downloads.toml")),
+    ("expiring-links", include_str!("../../config/scenarios/expiring-links.toml")),
+    ("gzip", include_str!("../../config/scenarios/gzip.toml")),
 ];
 
 /// What a simulator does. Keys that a file leaves out are as in `config/scenarios/default.toml`, which
@@ -47,12 +52,21 @@ pub struct Scenario {
     pub(super) inline_results: bool,
     pub(super) no_zone_in_created: Option<bool>,
     pub(super) unknown_exports: UnknownExports,
-    #[serde(deserialize_with = "text::between::<_, 0, 1_000_000>")]
+    #[serde(deserialize_with = "text::between::<_, _, 0, 1_000_000>")]
     pub(super) rows: u32,
-    #[serde(deserialize_with = "text::between::<_, 1, 100>")]
+    #[serde(deserialize_with = "text::between::<_, _, 1, 100>")]
     pub(super) parts: u32,
     #[serde(deserialize_with = "text::duration")]
     pub(super) url_expiration: Duration,
+    #[serde(deserialize_with = "text::between::<_, _, 400, 499>")]
+    pub(super) url_expired_status_code: u16,
+    pub(super) file_size: FileSize,
+    pub(super) file_size_error: i64,
+    pub(super) no_results: bool,
+    pub(super) storage_encoding: Encoding,
+    pub(super) storage_framing: Framing,
+    pub(super) storage_ranges: bool,
+    pub(super) storage_etag: bool,
     #[serde(deserialize_with = "text::duration")]
     pub(super) start_retry_after: Duration,
     pub(super) token: Option<String>,
@@ -163,6 +177,14 @@ impl Default for Scenario {
             rows: 1061,
             parts: 1,
             url_expiration: Duration::from_secs(3600),
+            url_expired_status_code: 403,
+            file_size: FileSize::Decoded,
+            file_size_error: 0,
+            no_results: false,
+            storage_encoding: Encoding::Identity,
+            storage_framing: Framing::Length,
+            storage_ranges: true,
+            storage_etag: true,
             start_retry_after: Duration::from_secs(10),
             token: None,
             client_id: None,
@@ -224,6 +246,9 @@ mod tests {
             ("[[answers]]\nstatus-code = 99", "line 1", "from 200 to 599"),
             ("[[answers]]\nprobability = 0.5", "line 1", "belong in `[[faults]]`"),
             ("[[answers]]\npause = '1s'", "line 1", "need a `fault`"),
+            ("[[faults]]\nprobability = 1\ncarried-out = true", "line 1", "needs a `status-code`"),
+            ("url-expired-status-code = 500", "line 1", "expected a number from 400 to 499"),
+            ("storage-encoding = 'br'", "line 1", "unknown variant `br`"),
         ];
         for (source, line, key) in rows {
             let message = Scenario::from_toml(source).unwrap_err().to_string();

@@ -8,7 +8,9 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::files::{Encoding, StoredFile};
 use super::http::{Request, Response};
+use super::scenario::Scenario;
 
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -17,11 +19,13 @@ const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 #[derive(Debug)]
 pub(super) struct Signer {
     secret: u64,
+    /// What a link is answered that has expired.
+    expired_status_code: u16,
 }
 
 impl Signer {
-    pub(super) fn new(secret: u64) -> Signer {
-        Signer { secret }
+    pub(super) fn new(secret: u64, expired_status_code: u16) -> Signer {
+        Signer { secret, expired_status_code }
     }
 
     /// A link to a part of an export, from now on for as long as `expires` in whole seconds.
@@ -58,7 +62,7 @@ impl Signer {
         }
         match expiry(&date, &expires) {
             Some(expiry) if now < expiry => Ok(()),
-            _ => Err(refusal(403, "ExpiredToken", "The provided token has expired.")),
+            _ => Err(refusal(self.expired_status_code, "ExpiredToken", "The provided token has expired.")),
         }
     }
 
@@ -72,28 +76,53 @@ impl Signer {
     }
 }
 
-/// Serves a file, or the range of it that the request wants.
-pub(super) fn serve(request: &Request, file: Vec<u8>) -> Response {
-    let mut hasher = DefaultHasher::new();
-    file.hash(&mut hasher);
-    let etag = format!("\"{:016x}\"", hasher.finish());
-    let length = file.len();
-    let unchanged = request.header("if-range").is_none_or(|known| known == etag);
-    let wanted = request.header("range").filter(|_| unchanged).and_then(|text| parse_range(text, length));
-    let response = match wanted {
-        None => Response::new(200, "text/csv", file).with_note(format!("{length} bytes")),
-        Some(Ok((first, last))) => Response::new(206, "text/csv", &file[first..=last])
+/// Serves a file, or the range of it that the request wants, in the manner of a scenario.
+pub(super) fn serve(request: &Request, file: &StoredFile, scenario: &Scenario) -> Response {
+    let length = file.bytes.len();
+    let unchanged =
+        request.header("if-range").is_none_or(|known| scenario.storage_etag && known == file.etag);
+    let wanted = request
+        .header("range")
+        .filter(|_| unchanged && scenario.storage_ranges)
+        .and_then(|text| parse_range(text, length));
+    let mut response = match wanted {
+        None => Response::new(200, "text/csv", &file.bytes[..]).with_note(format!("{length} bytes")),
+        Some(Ok((first, last))) => Response::new(206, "text/csv", &file.bytes[first..=last])
             .with_header("content-range", format!("bytes {first}-{last}/{length}"))
             .with_note(format!("bytes {first} to {last} of {length}")),
-        Some(Err(Unsatisfiable)) => refusal(416, "InvalidRange", "The requested range cannot be satisfied.")
-            .with_header("content-range", format!("bytes */{length}")),
+        Some(Err(Unsatisfiable)) => {
+            return refusal(416, "InvalidRange", "The requested range cannot be satisfied.")
+                .with_header("content-range", format!("bytes */{length}"));
+        }
     };
-    response.with_header("accept-ranges", "bytes").with_header("etag", etag)
+    response.framing = scenario.storage_framing;
+    if scenario.storage_ranges {
+        response.set_header("accept-ranges", "bytes");
+    }
+    if scenario.storage_etag {
+        response.set_header("etag", file.etag.as_str());
+    }
+    if file.encoding == Encoding::Gzip {
+        response.set_header("content-encoding", "gzip");
+    }
+    response
 }
 
 /// What Google says of a file that is not there.
 pub(super) fn absent() -> Response {
     refusal(404, "NoSuchKey", "The specified key does not exist.")
+}
+
+/// What Google says with a status code that a script asks for.
+pub(super) fn trouble(status_code: u16) -> Response {
+    let (code, message) = match status_code {
+        403 => ("AccessDenied", "Access denied."),
+        404 => return absent(),
+        400..=428 => ("InvalidArgument", "Invalid argument."),
+        429 | 503 => ("SlowDown", "Please reduce your request rate."),
+        _ => ("InternalError", "We encountered an internal error. Please try again."),
+    };
+    refusal(status_code, code, message)
 }
 
 fn refusal(status_code: u16, code: &str, message: &str) -> Response {
@@ -155,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_link_works_until_it_expires_and_only_as_it_was_signed() {
-        let signer = Signer::new(7);
+        let signer = Signer::new(7, 400);
         let now: Timestamp = "2026-02-12T20:09:47.5Z".parse().unwrap();
         let link = signer.link("", Uuid::nil(), 0, now, Duration::from_secs(60));
         let check = |target: &str, second: i64| {
@@ -166,6 +195,8 @@ mod tests {
         assert!(link.contains("X-Goog-Date=20260212T200947Z&X-Goog-Expires=60&"), "{link}");
         assert_eq!(check(&link, 59), None);
         assert_eq!(check(&link, 60).as_deref(), Some("ExpiredToken"));
+        let request = Request { target: link.clone(), ..Request::default() };
+        assert_eq!(signer.check(&request, Timestamp::MAX).unwrap_err().status_code, 400);
         for tampered in [link.replace("s=60", "s=61"), link.replace("_0.csv", "_1.csv")] {
             assert_eq!(check(&tampered, 1).as_deref(), Some("SignatureDoesNotMatch"));
         }

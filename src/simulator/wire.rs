@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::answer::{Fault, FaultKind};
-use super::http::Response;
+use super::http::{Framing, Response};
 
-/// Between two bytes of a dripping body, if the scenario does not say.
+/// Before the next bytes of a dripping body, if the scenario does not say.
 const DRIP_PAUSE: Duration = Duration::from_millis(100);
 /// The size of a body of blanks or of a gigantic header, if the scenario does not say.
 const BULK_BYTES: u64 = 1024 * 1024;
@@ -34,15 +34,41 @@ pub(super) async fn send(
     fault: Option<&Fault>,
     last: bool,
 ) -> io::Result<Afterwards> {
+    // Where nothing else says so, the end of the connection is the end of the body.
+    let last = last || response.framing == Framing::Close;
     match fault {
         Some(fault) => break_off(stream, response, fault, last).await,
         None => {
-            let mut message = response.head(response.body.len() as u64, last).into_bytes();
-            message.extend_from_slice(b"\r\n");
-            message.extend_from_slice(&response.body);
-            stream.write_all(&message).await?;
+            stream.write_all(&whole(response, last)).await?;
             Ok(afterwards(last))
         }
+    }
+}
+
+/// All of an answer, in one piece.
+fn whole(response: &Response, last: bool) -> Vec<u8> {
+    let mut message = opening(response, response.body.len() as u64, last).into_bytes();
+    message.extend_from_slice(&response.body);
+    message.extend_from_slice(closing(response, response.body.len() as u64));
+    message
+}
+
+/// What comes before the body: the head, and the size of its only chunk where it comes in chunks.
+fn opening(response: &Response, length: u64, last: bool) -> String {
+    let chunk = if response.framing == Framing::Chunked && length > 0 {
+        format!("{length:x}\r\n")
+    } else {
+        String::new()
+    };
+    format!("{}\r\n{chunk}", response.head(length, last))
+}
+
+/// What comes behind the body.
+fn closing(response: &Response, length: u64) -> &'static [u8] {
+    match response.framing {
+        Framing::Length | Framing::Close => b"",
+        Framing::Chunked if length > 0 => b"\r\n0\r\n\r\n",
+        Framing::Chunked => b"0\r\n\r\n",
     }
 }
 
@@ -53,39 +79,65 @@ async fn break_off(
     last: bool,
 ) -> io::Result<Afterwards> {
     let length = response.body.len() as u64;
-    let head = |length| response.head(length, last);
     match fault.kind {
-        FaultKind::Reset => stream.set_zero_linger()?,
-        FaultKind::Close => {}
-        FaultKind::Hang => wait_until_gone(stream).await?,
-        FaultKind::Junk => stream.write_all(b"\x00\xff\x1b[31mEHLO 220 *** \r\n\r\n{]").await?,
-        FaultKind::Cut => {
-            // Announce one byte at least, so that even an empty body is cut short.
-            let sent = fault.bytes.unwrap_or(length / 2).min(length);
-            stream.write_all(format!("{}\r\n", head(length.max(sent + 1))).as_bytes()).await?;
-            let sent = usize::try_from(sent).unwrap_or(usize::MAX);
-            stream.write_all(&response.body[..sent]).await?;
+        FaultKind::Reset => {
+            begin(stream, response, fault, last).await?;
+            stream.set_zero_linger()?;
         }
+        FaultKind::Close => {}
+        FaultKind::Hang => {
+            begin(stream, response, fault, last).await?;
+            wait_until_gone(stream).await?;
+        }
+        FaultKind::Junk => stream.write_all(b"\x00\xff\x1b[31mEHLO 220 *** \r\n\r\n{]").await?,
+        FaultKind::Cut => cut(stream, response, fault.bytes.unwrap_or(length / 2), last).await?,
         FaultKind::Drip => {
-            stream.write_all(format!("{}\r\n", head(length)).as_bytes()).await?;
-            drip(stream, &response.body, fault.pause.unwrap_or(DRIP_PAUSE)).await?;
+            stream.write_all(opening(response, length, last).as_bytes()).await?;
+            drip(stream, &response.body, fault).await?;
+            stream.write_all(closing(response, length)).await?;
             return Ok(afterwards(last));
         }
         FaultKind::Blanks => {
             let bytes = fault.bytes.unwrap_or(BULK_BYTES);
-            stream.write_all(format!("{}\r\n", head(bytes)).as_bytes()).await?;
+            stream.write_all(opening(response, bytes, last).as_bytes()).await?;
             fill(stream, b' ', bytes).await?;
+            stream.write_all(closing(response, bytes)).await?;
             return Ok(afterwards(last));
         }
         FaultKind::Headers => {
-            stream.write_all(format!("{}x-gigantic: ", head(length)).as_bytes()).await?;
+            stream.write_all(format!("{}x-gigantic: ", response.head(length, last)).as_bytes()).await?;
             fill(stream, b'x', fault.bytes.unwrap_or(BULK_BYTES)).await?;
-            stream.write_all(b"\r\n\r\n").await?;
-            stream.write_all(&response.body).await?;
+            // The rest of a whole answer, from the end of its last header on.
+            let rest = &whole(response, last)[response.head(length, last).len()..];
+            stream.write_all(b"\r\n").await?;
+            stream.write_all(rest).await?;
             return Ok(afterwards(last));
         }
     }
     Ok(Afterwards::Close)
+}
+
+/// Sends the first `bytes` of the body, if the scenario wants the fault to strike as late as that.
+async fn begin(stream: &mut TcpStream, response: &Response, fault: &Fault, last: bool) -> io::Result<()> {
+    let Some(bytes) = fault.bytes else { return Ok(()) };
+    stream.write_all(opening(response, response.body.len() as u64, last).as_bytes()).await?;
+    stream.write_all(first(&response.body, bytes)).await
+}
+
+/// Sends the first `bytes` of the body. One that is not longer than that is not cut, only the connection ends.
+async fn cut(stream: &mut TcpStream, response: &Response, bytes: u64, last: bool) -> io::Result<()> {
+    let length = response.body.len() as u64;
+    if length > 0 && bytes >= length {
+        return stream.write_all(&whole(response, last)).await;
+    }
+    // One byte at least is announced, so that even an empty body is cut short.
+    stream.write_all(opening(response, length.max(1), last).as_bytes()).await?;
+    stream.write_all(first(&response.body, bytes)).await
+}
+
+fn first(body: &[u8], bytes: u64) -> &[u8] {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    &body[..bytes.min(body.len())]
 }
 
 fn afterwards(last: bool) -> Afterwards {
@@ -99,10 +151,11 @@ pub(super) async fn wait_until_gone(stream: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn drip(stream: &mut TcpStream, body: &[u8], pause: Duration) -> io::Result<()> {
-    for byte in body {
-        stream.write_all(&[*byte]).await?;
-        sleep(pause).await;
+async fn drip(stream: &mut TcpStream, body: &[u8], fault: &Fault) -> io::Result<()> {
+    let at_a_time = usize::try_from(fault.bytes.unwrap_or(1).max(1)).unwrap_or(usize::MAX);
+    for bytes in body.chunks(at_a_time) {
+        stream.write_all(bytes).await?;
+        sleep(fault.pause.unwrap_or(DRIP_PAUSE)).await;
     }
     Ok(())
 }

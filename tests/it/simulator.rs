@@ -9,12 +9,15 @@ mod breakage;
 mod client;
 mod course;
 mod gates;
+mod starts;
+mod storage;
 
 use std::sync::{Arc, Mutex};
 
 use snyk_export::simulator::{Scenario, Simulator};
 
-use client::Client;
+use client::{Answer, Client};
+use serde_json::{Value, json};
 
 const GROUP: &str = "11111111-2222-4333-8444-555555555555";
 const EXPORT: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
@@ -32,6 +35,28 @@ fn status_path() -> String {
 
 fn results_path() -> String {
     format!("/rest/groups/{GROUP}/export/{EXPORT}?version=2024-10-15")
+}
+
+fn start_path(scope: &str) -> String {
+    format!("/rest/{scope}/{GROUP}/export?version=2024-10-15")
+}
+
+fn start_document() -> Value {
+    json!({ "data": { "type": "resource", "attributes": {
+        "formats": ["csv"], "dataset": "issues",
+        "filters": { "introduced": { "from": "2025-01-01T00:00:00Z", "to": "2025-02-01T00:00:00Z" } },
+    } } })
+}
+
+/// Path and query of the first download link.
+fn first_link(answer: &Answer) -> String {
+    link_of(&answer.json()["data"]["attributes"]["results"][0])
+}
+
+/// Path and query of a file's download link.
+fn link_of(file: &Value) -> String {
+    let url = file["url"].as_str().unwrap();
+    url[url.find("/storage/").unwrap()..].to_owned()
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! The operations of the API: start, status, results.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -113,15 +111,18 @@ impl Api {
 
     /// The files of an export, with links that are signed anew each time.
     fn links(&self, call: &Call<'_>, export: &mut Export, export_id: Uuid) -> Results {
-        let now = self.timeline.timestamp(call.at);
-        let (sizes, expires): (Vec<u64>, Duration) = (export.file_sizes().to_vec(), export.url_expiration);
+        let row_count = export.table.rows();
+        if self.scenario.no_results {
+            return Results { row_count, files: None };
+        }
+        let (now, expires) = (self.timeline.timestamp(call.at), export.url_expiration);
+        let sizes = export.announced_sizes(&self.scenario, &self.files).to_vec();
         let file = |(part, file_size)| ResultFile {
             url: self.signer.link(&call.base_url, export_id, part, now, expires),
             file_size,
             row_count: export.table.part(part).map_or(0, |rows| rows.end - rows.start),
         };
-        let files = sizes.into_iter().enumerate().map(file).collect();
-        Results { row_count: export.table.rows(), files }
+        Results { row_count, files: Some(sizes.into_iter().enumerate().map(file).collect()) }
     }
 
     fn subject<'a>(

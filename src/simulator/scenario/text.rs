@@ -21,13 +21,14 @@ pub(in crate::simulator) fn some_duration<'de, D: Deserializer<'de>>(
 }
 
 /// A whole number within bounds, both included.
-pub(in crate::simulator) fn between<'de, D: Deserializer<'de>, const LOW: u32, const HIGH: u32>(
+pub(in crate::simulator) fn between<'de, D, T, const LOW: u32, const HIGH: u32>(
     source: D,
-) -> Result<u32, D::Error> {
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u32>,
+{
     let number = u32::deserialize(source)?;
-    if (LOW..=HIGH).contains(&number) {
-        Ok(number)
-    } else {
-        Err(D::Error::custom(format!("expected a number from {LOW} to {HIGH}, found {number}")))
-    }
+    let within = T::try_from(number).ok().filter(|_| (LOW..=HIGH).contains(&number));
+    within.ok_or_else(|| D::Error::custom(format!("expected a number from {LOW} to {HIGH}, found {number}")))
 }
