@@ -21,7 +21,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 pub use self::accounts::{Account, Refusal};
-pub use self::poll::poll_within;
+pub use self::poll::{poll_within, within};
 
 use self::accounts::AccountState;
 use self::poll::{Asking, Told};

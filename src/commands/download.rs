@@ -3,7 +3,8 @@
 mod bring;
 mod place;
 
-pub(super) use self::bring::{Lost, bring, listed};
+use self::bring::{Endpoint, asked};
+pub(super) use self::bring::{Lost, bring, with_links};
 pub(super) use self::place::Place;
 
 use super::start::policy_of_requests;
@@ -27,27 +28,24 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         let why = format!("standard input names {} exports: download one at a time", found.exports.len());
         return Err(CommandError::Usage(why));
     };
-    let folder = Folder::open(&place.dir, place.merge.as_deref(), &export, place.force)?;
+    Folder::check(&place.dir, place.merge.as_deref(), &export, place.force)?;
     let asking = Asking::connect(found.api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
-    let listing = listed(&export, &asking, &transfer, session).await;
-    let report = match listing {
+    let report = match asked(Endpoint::Status, &export, &asking, &transfer, session).await {
         Ok(report) => report,
-        Err(lost) => {
-            folder.tidy();
-            return tell_lost(&lost, None, &export, args.format.output, session);
-        }
+        Err(lost) => return tell_lost(&lost, None, &export, args.format.output, session),
     };
-    match asking.policy.vocabulary.phase(&report.status) {
-        Some(Phase::Finished) => {}
-        phase => {
-            folder.tidy();
-            return tell_unready(&export, &report, phase, args.format.output, session);
-        }
+    let phase = asking.policy.vocabulary.phase(&report.status);
+    if phase != Some(Phase::Finished) {
+        return tell_unready(&export, &report, phase, args.format.output, session);
     }
-    let brought = bring(&export, &report, folder, &place, &asking, &transfer, session).await;
+    let report = match with_links(Some(report.clone()), &export, &asking, &transfer, session).await {
+        Ok(report) => report,
+        Err(lost) => return tell_lost(&lost, Some(&report), &export, args.format.output, session),
+    };
+    let brought = bring(&export, &report, &place, &asking, &transfer, session).await;
     session.console.line.clear();
-    match brought {
+    match brought? {
         Ok(manifest) => {
             let document = Document::of_report(&export, &report, Some(Outcome::Finished), ExitCode::SUCCESS);
             tell_brought(manifest, document, &place, &transfer, args.format.output, session)?;

@@ -119,6 +119,11 @@ fn write_manifest(manifest: &Manifest, path: &Path) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
+/// Where the files of an export are until all are there.
+fn work(dir: &Path, export: &ExportRef) -> PathBuf {
+    dir.join(format!(".snyk-export-{}", export.export_id))
+}
+
 /// What a part is called.
 pub(super) fn part_name(index: usize) -> String {
     format!("part-{:04}.csv", index + 1)
@@ -130,22 +135,37 @@ fn is_part_name(name: &str) -> bool {
 }
 
 impl Folder {
-    /// Opens a folder for the files of an export. It is looked at by [`check_target`], unless an earlier call was about
-    /// to give these very files their names.
+    /// Looks whether the files of an export can be put into a folder, as [`check_target`] does, unless an earlier call was
+    /// about to give these very files their names.
     ///
     /// # Errors
     ///
-    /// When it cannot be used.
+    /// When they cannot.
+    pub fn check(
+        dir: &Path,
+        merge: Option<&Path>,
+        export: &ExportRef,
+        force: bool,
+    ) -> Result<(), FolderError> {
+        match work(dir, export).join(MANIFEST).exists() {
+            true => Ok(()),
+            false => check_target(dir, merge, force),
+        }
+    }
+
+    /// Opens a folder for the files of an export.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used, as [`Folder::check`] says, or somebody else uses it.
     pub fn open(
         dir: &Path,
         merge: Option<&Path>,
         export: &ExportRef,
         force: bool,
     ) -> Result<Self, FolderError> {
-        let work = dir.join(format!(".snyk-export-{}", export.export_id));
-        if !work.join(MANIFEST).exists() {
-            check_target(dir, merge, force)?;
-        }
+        Self::check(dir, merge, export, force)?;
+        let work = work(dir, export);
         let unusable = |source| FolderError::Unusable { option: "--dir", path: dir.to_owned(), source };
         std::fs::create_dir_all(&work).map_err(unusable)?;
         let lock = disk::lock(&work.join("lock")).map_err(unusable)?;
@@ -154,10 +174,13 @@ impl Folder {
         Ok(Self { dir: dir.to_owned(), work, force, before, _lock: lock })
     }
 
-    /// The manifest of a folder that holds the files of this very export.
+    /// The manifest of a folder that holds the files of this very export: an earlier call has come to its end, or almost.
     #[must_use]
     pub fn done(dir: &Path, export: &ExportRef) -> Option<Manifest> {
-        read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export)
+        let manifest = read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export)?;
+        // All that it may not have done; what cannot be removed is hidden, and no harm.
+        let _ = std::fs::remove_dir_all(work(dir, export));
+        Some(manifest)
     }
 
     /// The manifest that an earlier call has come to, if it was killed while it gave files their names.

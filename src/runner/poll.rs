@@ -101,10 +101,12 @@ pub(super) fn refused(failure: Failure, claim: Claim, watch: Watch) -> Asking {
 
 /// Asks once, for no longer than `limit`; what takes longer has failed in passing.
 pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Duration) -> Observation {
-    match tokio::time::timeout(limit, poller.poll(export)).await {
-        Ok(observation) => observation,
-        Err(_) => too_late(limit),
-    }
+    within(limit, poller.poll(export)).await
+}
+
+/// What a request sees that may take no longer than `limit`.
+pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) -> Observation {
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit))
 }
 
 fn too_late(limit: Duration) -> Observation {

@@ -111,6 +111,18 @@ impl Lab {
         self.exchanges().len()
     }
 
+    /// The requests whose path begins like this.
+    pub(crate) fn asked_for(&self, path: &str) -> Vec<Exchange> {
+        let mut exchanges = self.exchanges();
+        exchanges.retain(|exchange| exchange.target.starts_with(path));
+        exchanges
+    }
+
+    /// How many starts were sent.
+    pub(crate) fn starts(&self) -> usize {
+        self.exchanges().iter().filter(|exchange| exchange.method == "POST").count()
+    }
+
     /// The status codes that were answered, 0 where there was none.
     pub(crate) fn codes(&self) -> Vec<u16> {
         self.exchanges().iter().map(|exchange| exchange.status_code.unwrap_or(0)).collect()

@@ -6,12 +6,13 @@ use super::Place;
 use crate::clock::Clock;
 use crate::commands::console::chain;
 use crate::commands::start::ticking;
-use crate::commands::{Asking, Session};
+use crate::commands::{Asking, CommandError, Session};
 use crate::download::{DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
 use crate::exit::ExitCode;
-use crate::export::{ExportRef, ScopeRef};
+use crate::export::{ExportRef, Phase, ScopeRef};
 use crate::manifest::Manifest;
 use crate::observe::{Transfer, Trying, words_on_request};
+use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
 use crate::watch::observation::{Answer, Failure, FailureKind, Part, Problem, Report};
@@ -44,21 +45,31 @@ impl Lost {
     }
 }
 
-/// What the results endpoint says of an export, asked until it answers.
-pub(in crate::commands) async fn listed(
+/// Where an export's status and files are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Endpoint {
+    /// The status endpoint, which lists the files of a finished export too, as Snyk's servers do.
+    Status,
+    /// The results endpoint.
+    Results,
+}
+
+/// What Snyk says of an export, asked until it answers.
+pub(in crate::commands) async fn asked(
+    endpoint: Endpoint,
     export: &ExportRef,
     asking: &Asking,
     transfer: &Transfer,
     session: &mut Session,
 ) -> Result<Report, Lost> {
     let Asking { client, policy, surroundings, .. } = asking;
-    let listing = ticking(transfer, list(export, client, policy, session.clock, transfer));
-    match session.signals.unless_interrupted(listing).await {
+    let asking = ticking(transfer, ask(endpoint, export, client, policy, session.clock, transfer));
+    match session.signals.unless_interrupted(asking).await {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(Defeat { outcome, problem })) => {
             let scope = ScopeRef { scope: export.scope, id: export.scope_id };
             let (words, advice) = words_on_request(outcome, &problem, scope, surroundings);
-            let words = format!("listing the files of {export} failed: {words}");
+            let words = format!("asking for the files of {export} failed: {words}");
             let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
             Err(Lost { outcome: Some(outcome), code, problem, words, advice })
         }
@@ -69,7 +80,25 @@ pub(in crate::commands) async fn listed(
     }
 }
 
-async fn list(
+/// The report with links to all files: the one that there is, if it has them, or else what the results endpoint says.
+pub(in crate::commands) async fn with_links(
+    report: Option<Report>,
+    export: &ExportRef,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &mut Session,
+) -> Result<Report, Lost> {
+    let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.url.is_some());
+    let is_enough =
+        |report: &Report| report.results.as_ref().is_some_and(is_linked) || report.row_count == Some(0);
+    if let Some(report) = report.filter(is_enough) {
+        return Ok(report);
+    }
+    asked(Endpoint::Results, export, asking, transfer, session).await
+}
+
+async fn ask(
+    endpoint: Endpoint,
     export: &ExportRef,
     client: &Client,
     policy: &Policy,
@@ -78,22 +107,31 @@ async fn list(
 ) -> Result<Report, Defeat> {
     let mut tries = Tries::new(clock.now());
     loop {
-        let (failure, hint) = match tokio::time::timeout(policy.request_timeout, client.results(export)).await
-        {
-            Ok(observation) => match observation.answer {
-                Answer::Status(report) => return Ok(report),
-                Answer::Failure(failure) => (failure, observation.hint),
-            },
-            Err(_) => {
-                let problem = Problem::new("request timed out", "");
-                (Failure { kind: FailureKind::Transient, problem }, None)
+        let observation = match endpoint {
+            Endpoint::Status => poll_within(client, export, policy.request_timeout).await,
+            Endpoint::Results => within(policy.request_timeout, client.results(export)).await,
+        };
+        let failure = match observation.answer {
+            Answer::Status(report) if endpoint == Endpoint::Results && !is_ready(&report, policy) => {
+                let detail = format!("status {}", report.status);
+                let problem =
+                    Problem::new("the results are not there though the export has finished", &detail);
+                Failure { kind: FailureKind::Transient, problem }
             }
+            Answer::Status(report) => return Ok(report),
+            Answer::Failure(failure) => failure,
         };
         let now = clock.now();
-        let delay = tries.failed(&failure, hint, policy, now, &mut fastrand::Rng::new())?;
+        let delay = tries.failed(&failure, observation.hint, policy, now, &mut fastrand::Rng::new())?;
         transfer.retrying(Trying::Listing, None, &failure.problem, delay);
         clock.sleep_until(now.plus(delay)).await;
     }
+}
+
+/// Whether a report is about an export that has finished. The results endpoint may be behind the status endpoint, and what
+/// it says then (no files, no rows) is not what there is.
+fn is_ready(report: &Report, policy: &Policy) -> bool {
+    policy.vocabulary.phase(&report.status) == Some(Phase::Finished)
 }
 
 /// The parts that a report lists. None at all is right only where there are no rows.
@@ -114,12 +152,12 @@ fn parts(report: &Report) -> Result<Vec<Part>, Defeat> {
 pub(in crate::commands) async fn bring(
     export: &ExportRef,
     report: &Report,
-    folder: Folder,
     place: &Place,
     asking: &Asking,
     transfer: &Transfer,
     session: &mut Session,
-) -> Result<Manifest, Lost> {
+) -> Result<Result<Manifest, Lost>, CommandError> {
+    let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
     let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
@@ -136,7 +174,8 @@ pub(in crate::commands) async fn bring(
         let wanted =
             Wanted { export: *export, parts, row_count: report.row_count, merge: place.merge.clone() };
         let relist = async || {
-            let report = list(export, &asking.client, &asking.policy, clock, transfer).await?;
+            let report =
+                ask(Endpoint::Results, export, &asking.client, &asking.policy, clock, transfer).await?;
             self::parts(&report)
         };
         bring_home(wanted, &folder, &means, relist, |step| tell(transfer, step)).await
@@ -145,12 +184,12 @@ pub(in crate::commands) async fn bring(
     let (whole, ..) = transfer.so_far();
     let head = format!("downloading {export}, after {whole} of {} files", transfer.files());
     let lost = match fetched {
-        Ok(Ok(manifest)) => return Ok(manifest),
+        Ok(Ok(manifest)) => return Ok(Ok(manifest)),
         Ok(Err(error)) => lost(error, &head),
         Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
     };
     folder.tidy();
-    Err(lost)
+    Ok(Err(lost))
 }
 
 fn lost(error: DownloadError, head: &str) -> Lost {

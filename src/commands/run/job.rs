@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::OutputArgs;
-use crate::commands::download::{Lost, Place, bring, listed, tell_brought, tell_lost_as};
+use crate::commands::download::{Lost, Place, bring, tell_brought, tell_lost_as, with_links};
 use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
@@ -14,7 +14,7 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
 use crate::observe::{Transfer, quoted, sentence};
-use crate::watch::observation::{Problem, Report};
+use crate::watch::observation::Problem;
 use crate::watch::outcome::{Outcome, Signal};
 
 /// What is left to do of a run.
@@ -49,15 +49,14 @@ impl Job {
             return self.tell_done(manifest, session);
         }
         let Place { dir, merge, force } = &self.place;
-        let folder = Folder::open(dir, merge.as_deref(), &self.export, *force)?;
+        Folder::check(dir, merge.as_deref(), &self.export, *force)?;
         let endings = follow(&asking, false, self.output, Telling::WordsOfFinished, session).await?;
         let Some(ending) = endings.into_iter().next() else {
             return Err(CommandError::Usage("there is no export to follow".to_owned()));
         };
         if ending.outcome == Outcome::Finished {
-            return self.fetch(ending, folder, asking, session).await;
+            return self.fetch(ending, asking, session).await;
         }
-        folder.tidy();
         session.console.annotate(&sentence(&ending));
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
@@ -68,23 +67,15 @@ impl Job {
     async fn fetch(
         &self,
         mut ending: Ending,
-        folder: Folder,
         asking: Asking,
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
         let asking = asking.with_policy(policy_of_requests(asking.policy.clone()));
         let transfer = Transfer::new(session.clock, session.console.line.clone());
-        let has_links = |report: &Report| {
-            report.results.as_ref().is_some_and(|parts| parts.iter().all(|part| part.url.is_some()))
-        };
-        let report = match ending.report.take().filter(has_links) {
-            Some(report) => Ok(report),
-            None => listed(&self.export, &asking, &transfer, session).await,
-        };
+        let report = with_links(ending.report.take(), &self.export, &asking, &transfer, session).await;
         let brought = match report {
             Ok(report) => {
-                let brought =
-                    bring(&self.export, &report, folder, &self.place, &asking, &transfer, session).await;
+                let brought = bring(&self.export, &report, &self.place, &asking, &transfer, session).await?;
                 ending.report = Some(report);
                 brought
             }

@@ -11,8 +11,9 @@ use crate::document::Document;
 use crate::event::{Ending, Event};
 use crate::export::ExportRef;
 use crate::observe::Observer;
+use crate::runner::within;
 use crate::snyk::Client;
-use crate::watch::observation::{Answer, Observation, Problem, Report};
+use crate::watch::observation::{Answer, Report};
 use crate::watch::outcome::Outcome;
 
 /// Of which ends there is something to be told.
@@ -130,12 +131,11 @@ pub(in crate::commands) async fn ask_for_results(
     export: &ExportRef,
     limit: Duration,
 ) -> Option<Report> {
-    let problem = match tokio::time::timeout(limit, client.results(export)).await {
-        Ok(Observation { answer: Answer::Status(report), .. }) => return Some(report),
-        Ok(Observation { answer: Answer::Failure(failure), .. }) => failure.problem,
-        Err(_) => Problem::new("request timed out", ""),
+    let failure = match within(limit, client.results(export)).await.answer {
+        Answer::Status(report) => return Some(report),
+        Answer::Failure(failure) => failure,
     };
-    tracing::warn!(export.id = %export.export_id, error.title = %problem, "the results could not be listed");
+    tracing::warn!(export.id = %export.export_id, error.title = %failure.problem, "the results could not be listed");
     None
 }
 

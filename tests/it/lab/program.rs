@@ -19,6 +19,10 @@ initial-interval = '5ms'
 max-interval = '20ms'
 ";
 
+/// What to start an export with.
+const ISSUES: &str =
+    "--group-id 11111111-2222-4333-8444-555555555555 --dataset issues --introduced-from 2025-01-01";
+
 /// One call of `snyk-export`, whose environment holds nothing but what is said here.
 pub(crate) struct Program {
     wrapper: Vec<String>,
@@ -30,6 +34,7 @@ pub(crate) struct Program {
     input: Vec<u8>,
     stdin: Stdio,
     stdout: Stdio,
+    directory: Option<PathBuf>,
     home: TempDir,
 }
 
@@ -46,6 +51,7 @@ impl Program {
             input: Vec::new(),
             stdin: Stdio::piped(),
             stdout: Stdio::piped(),
+            directory: None,
             home: tempfile::tempdir().unwrap(),
         }
     }
@@ -58,6 +64,21 @@ impl Program {
     /// `status`, asking `lab`, with JSON documents on standard output.
     pub(crate) fn status(lab: &Lab) -> Program {
         Program::asking("status", &lab.url())
+    }
+
+    /// `start`, asking `lab` for the issues of the test bed's group, with a JSON document on standard output.
+    pub(crate) fn start(lab: &Lab) -> Program {
+        Program::asking("start", &lab.url()).args(ISSUES)
+    }
+
+    /// `download`, asking `lab`, into the directory `files` of its home.
+    pub(crate) fn download(lab: &Lab) -> Program {
+        Program::asking("download", &lab.url()).args("--dir files")
+    }
+
+    /// `run`, asking `lab` for the issues of the test bed's group, into the directory `files` of its home.
+    pub(crate) fn whole_run(lab: &Lab) -> Program {
+        Program::asking("run", &lab.url()).args(ISSUES).args("--dir files")
     }
 
     pub(crate) fn asking(command: &str, url: &str) -> Program {
@@ -78,6 +99,14 @@ impl Program {
     /// Arguments as one types them, parted by blanks.
     pub(crate) fn args(mut self, args: &str) -> Program {
         self.args.extend(args.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Takes arguments back, as they were typed.
+    pub(crate) fn no_arg(mut self, args: &str) -> Program {
+        let words: Vec<&str> = args.split_whitespace().collect();
+        let at = self.args.windows(words.len()).position(|window| window == words);
+        self.args.drain(at.unwrap()..at.unwrap() + words.len());
         self
     }
 
@@ -122,9 +151,22 @@ impl Program {
         self
     }
 
+    /// Runs it in a script, as `"$@"`.
+    pub(crate) fn under_script(self, shell: &str, script: &str) -> Program {
+        let mut program = self.under(shell);
+        program.wrapper.extend([script.to_owned(), "sh".to_owned()]);
+        program
+    }
+
     /// Where standard output goes. What is not a pipe of ours cannot be checked afterwards.
     pub(crate) fn stdout(self, stdout: impl Into<Stdio>) -> Program {
         Program { stdout: stdout.into(), ..self }
+    }
+
+    /// Lives in another directory, which others may live in after it.
+    pub(crate) fn living_in(mut self, home: &Path) -> Program {
+        self.variables.insert("HOME".to_owned(), home.display().to_string());
+        Program { directory: Some(home.to_owned()), ..self }
     }
 
     /// Its home directory, which is its working directory too and goes away with it.
@@ -158,7 +200,8 @@ impl Program {
         words.extend(self.args);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear().env("HOME", self.home.path()).envs(self.variables);
-        command.current_dir(self.home.path()).stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped());
+        let directory = self.directory.as_deref().unwrap_or(self.home.path());
+        command.current_dir(directory).stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped());
         Spawned::start(command, self.input, self.home)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::thread::{self, JoinHandle};
 
@@ -29,7 +30,7 @@ pub(crate) struct Run {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     /// Kept for those who look at what was written there.
-    _home: Option<TempDir>,
+    home: Option<TempDir>,
 }
 
 impl Spawned {
@@ -55,6 +56,10 @@ impl Spawned {
 
     pub(crate) fn id(&self) -> u32 {
         self.id
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.get().is_some()
     }
 
     /// Waits until standard error holds a line with `text`, and gives all that it holds then.
@@ -95,6 +100,13 @@ impl Spawned {
         signal(name, self.id);
     }
 
+    /// As [`Spawned::signal`], where it may have ended by itself.
+    pub(crate) fn signal_if_alive(&self, name: &str) {
+        if self.status.get().is_none() {
+            let _ = send(name, self.id);
+        }
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Run {
@@ -107,7 +119,7 @@ impl Spawned {
             reader.join().unwrap();
         }
         let (stdout, stderr) = (self.stdout.get(), self.stderr.get());
-        Run { code: status.code(), signal: status.signal(), stdout, stderr, _home: self.home.take() }
+        Run { code: status.code(), signal: status.signal(), stdout, stderr, home: self.home.take() }
     }
 }
 
@@ -144,6 +156,11 @@ fn gather(mut pipe: impl Read + Send + 'static, text: &Watched<String>) -> JoinH
 }
 
 impl Run {
+    /// Where it lived.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.as_ref().unwrap().path()
+    }
+
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Run {
         assert_eq!(self.code, Some(code), "{self}");

@@ -1,0 +1,99 @@
+//! What is in the way of files, and what stays of a download that did not end well.
+
+use super::{check_files, names};
+use crate::lab::{EXPORT_ID, Lab, Program, READY, SECOND_ID};
+
+#[test]
+fn nothing_is_overwritten_unless_it_is_forced() {
+    let lab = Lab::start(&format!("{READY}parts = 2"));
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("files");
+    let download = |id: &str| Program::download(&lab).export(id).living_in(home.path());
+    download(EXPORT_ID).run().exits(0);
+    let before = std::fs::read(dir.join("manifest.json")).unwrap();
+    let asked = lab.requests();
+    for id in [EXPORT_ID, SECOND_ID] {
+        download(id).run().exits(2).stderr_has("manifest.json is there already").stderr_has("--force");
+    }
+    assert_eq!(lab.requests(), asked, "nothing is asked");
+    assert_eq!(std::fs::read(dir.join("manifest.json")).unwrap(), before);
+    download(SECOND_ID).args("--force").run().exits(0);
+    check_files(&dir, 2);
+    std::fs::write(home.path().join("mine.csv"), "mine").unwrap();
+    let merge = |force: &str| {
+        download(SECOND_ID).args("--dir other --merge mine.csv").args(force).no_arg("--dir files")
+    };
+    merge("").run().exits(2).stderr_has("mine.csv is there already");
+    assert_eq!(std::fs::read_to_string(home.path().join("mine.csv")).unwrap(), "mine");
+    merge("--force").run().exits(0);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_found_out_at_once() {
+    let lab = Lab::start(READY);
+    let program = Program::download(&lab).export(EXPORT_ID);
+    program.file("files", "a file");
+    program.run().exits(2).stderr_has("--dir ").stderr_has("name a directory that can be written to");
+    let nowhere = Program::download(&lab).export(EXPORT_ID).args("--merge no/where.csv");
+    nowhere.run().exits(2).stderr_has("--merge ").stderr_has("no/where.csv");
+    let clash = Program::download(&lab).export(EXPORT_ID).args("--merge files/manifest.json");
+    clash.run().exits(2).stderr_has("one of the files that are merged");
+    let odd = Program::download(&lab).export(EXPORT_ID).args("--merge {day}.csv");
+    odd.run().exits(2).stderr_has("{date}");
+    assert_eq!(lab.requests(), 0);
+}
+
+#[test]
+fn a_full_disk_leaves_no_file_under_its_name() {
+    let unshare = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !unshare.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: no mount namespace can be made here: {unshare:?}");
+        return;
+    }
+    let lab = Lab::start(&format!("{READY}rows = 20000\nparts = 1"));
+    let script = "mkdir small && mount -t tmpfs -o size=1m none small && \"$@\"; code=$?; ls -A small/files; exit $code";
+    let program =
+        Program::download(&lab).text().export(EXPORT_ID).no_arg("--dir files").args("--dir small/files");
+    let run = program.under_script("unshare -m sh -c", script).run();
+    run.exits(1).stderr_has("No space left on device").stderr_has("to go on: snyk-export download");
+    assert_eq!(run.stdout, format!("{EXPORT_ID} error\n"), "nothing is left that takes room");
+}
+
+#[test]
+fn a_signal_leaves_no_file_under_its_name_and_the_next_call_goes_on() {
+    let hang = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nfault = 'hang'\nbytes = 100";
+    let lab = Lab::start(&format!("{READY}parts = 3\n{hang}"));
+    let home = tempfile::tempdir().unwrap();
+    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+    let work = home.path().join(format!("files/.snyk-export-{EXPORT_ID}"));
+    let downloading = download().spawn();
+    let whole = || {
+        std::fs::read_dir(&work).map_or(0, |entries| {
+            entries
+                .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "csv"))
+                .count()
+        })
+    };
+    crate::lab::until(|| whole() == 2);
+    downloading.signal("TERM");
+    let run = downloading.end();
+    run.exits(143).stderr_has("SIGTERM came").stderr_has("to go on: snyk-export download /groups/");
+    assert_eq!(run.document()["outcome"], "interrupted");
+    assert_eq!(names(&home.path().join("files")).len(), 1, "what is whole is hidden");
+    let asked = lab.asked_for("/storage").len();
+    download().run().exits(0);
+    check_files(&home.path().join("files"), 3);
+    assert_eq!(lab.asked_for("/storage").len() - asked, 1, "whole files are not fetched twice");
+}
+
+#[test]
+fn one_download_at_a_time() {
+    let lab = Lab::start(&format!("{READY}[[faults]]\non = 'storage'\nprobability = 1\nfault = 'hang'"));
+    let home = tempfile::tempdir().unwrap();
+    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+    let first = download().spawn();
+    lab.until_heard(|exchanges| exchanges.iter().any(|exchange| exchange.target.starts_with("/storage")));
+    download().run().exits(2).stderr_has("another snyk-export downloads this export");
+    first.signal("KILL");
+    first.end();
+}

@@ -1,0 +1,128 @@
+//! Storage in all its moods.
+
+use serde_json::json;
+
+use super::{check_files, names, rows};
+use crate::lab::{EXPORT_ID, Lab, Program, READY};
+
+/// Faults of storage, one after the other.
+fn faults(faults: &[&str]) -> String {
+    let fault = |fault: &&str| format!("[[faults]]\non = 'storage'\nprobability = 1\n{fault}\n");
+    faults.iter().map(fault).collect()
+}
+
+#[test]
+fn what_is_cut_is_resumed_where_it_was_cut() {
+    let lab = Lab::start(&format!("{READY}{}", faults(&["at-most = 3\nfault = 'cut'\nbytes = 1000"])));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061);
+    let asked = lab.asked_for("/storage");
+    let ranges: Vec<Option<&str>> = asked.iter().map(|exchange| exchange.header("range")).collect();
+    assert_eq!(ranges, [None, Some("bytes=1000-"), Some("bytes=2000-"), Some("bytes=3000-")]);
+    assert!(asked[1].header("if-range").is_some_and(|etag| etag.starts_with('"')));
+    assert_eq!(
+        asked.iter().map(|exchange| exchange.status_code.unwrap()).collect::<Vec<_>>(),
+        [200, 206, 206, 206]
+    );
+    run.stderr_has("download failed, retrying file.name=part-0001.csv");
+}
+
+#[test]
+fn every_mood_passes() {
+    let cut = "at-most = 2\nfault = 'cut'\nbytes = 700";
+    let rows_of_moods: [(&str, &[&str]); 20] = [
+        (
+            "",
+            &["at-most = 1\nfault = 'reset'", "at-most = 1\nfault = 'close'", "at-most = 1\nfault = 'junk'"],
+        ),
+        ("", &["at-most = 2\nfault = 'reset'\nbytes = 500"]),
+        ("", &["at-most = 1\nfault = 'hang'", "at-most = 1\nfault = 'hang'\nbytes = 300"]),
+        (
+            "",
+            &[
+                "at-most = 1\nstatus-code = 503\nheaders = { Retry-After = '0' }",
+                "at-most = 1\nstatus-code = 500",
+            ],
+        ),
+        ("", &["at-most = 1\nstatus-code = 429\nheaders = { Retry-After = '0' }"]),
+        ("", &["at-most = 1\nstatus-code = 403"]),
+        ("", &["at-most = 1\nstatus-code = 400"]),
+        ("", &["at-most = 1\nstatus-code = 404"]),
+        ("storage-ranges = false", &[cut]),
+        ("storage-etag = false", &[cut]),
+        ("storage-framing = 'close'", &[cut]),
+        ("storage-framing = 'chunked'", &[cut]),
+        ("storage-framing = 'close'\nfile-size = 'missing'", &[]),
+        ("file-size = 'missing'", &[cut]),
+        ("storage-encoding = 'gzip'", &[]),
+        ("storage-encoding = 'gzip'", &[cut]),
+        ("storage-encoding = 'gzip'\nfile-size = 'encoded'", &[cut]),
+        ("storage-encoding = 'gzip'\nfile-size = 'missing'\nstorage-ranges = false", &[cut]),
+        ("storage-encoding = 'gzip'\nstorage-framing = 'close'\nfile-size = 'encoded'", &[]),
+        ("url-expired-status-code = 400", &["at-most = 1\nstatus-code = 401"]),
+    ];
+    for (scenario, moods) in rows_of_moods {
+        let lab = Lab::start(&format!("{READY}parts = 2\n{scenario}\n{}", faults(moods)));
+        let run = Program::download(&lab).export(EXPORT_ID).args("--request-timeout 300ms").run();
+        assert_eq!(run.code, Some(0), "{scenario} {moods:?}: {run}");
+        assert_eq!(rows(&check_files(&run.home().join("files"), 2)), 1061, "{scenario} {moods:?}");
+    }
+}
+
+#[test]
+fn what_never_passes_ends_with_its_code_and_leaves_no_file() {
+    let rows: [(&str, &str, i32, &str); 9] = [
+        ("", "status-code = 403", 4, "storage does not give the file"),
+        ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 4, "ExpiredToken"),
+        ("", "status-code = 404", 5, "HTTP 404"),
+        ("", "status-code = 400", 7, "HTTP 400"),
+        ("", "status-code = 503\nheaders = { Retry-After = '0' }", 69, "HTTP 503"),
+        ("", "fault = 'cut'\nbytes = 0", 69, "cut off"),
+        ("file-size-error = 5", "at-most = 0\nstatus-code = 500", 69, "the file is not as announced"),
+        ("file-size-error = -5", "at-most = 0\nstatus-code = 500", 69, "the file is not as announced"),
+        ("", "status-code = 200\nbody = 'x'\nheaders = { content-encoding = 'br' }", 7, "encoding"),
+    ];
+    for (scenario, fault, code, words) in rows {
+        let lab = Lab::start(&format!("{READY}{scenario}\n{}", faults(&[fault])));
+        let run = Program::download(&lab).export(EXPORT_ID).args("--max-outage 300ms").run();
+        assert_eq!(run.code, Some(code), "{scenario} {fault}: {run}");
+        assert_eq!(run.document()["exit_code"], code);
+        run.stderr_has(words).stderr_has("to go on: snyk-export download /groups/").stderr_lacks("X-Goog");
+        assert_eq!(names(&run.home().join("files")).len(), 0, "{scenario} {fault}");
+    }
+}
+
+#[test]
+fn links_that_expire_are_asked_for_anew() {
+    // A link is as old as the listing; the last of many parts comes to its turn when it has expired.
+    let slow = faults(&["at-most = 8\ndelay = '1100ms'"]);
+    let lab = Lab::start(&format!("{READY}parts = 12\nurl-expiration = '1s'\n{slow}"));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 12)), 1061);
+    run.stderr_has("a link has expired, asking for new ones");
+    let listings = lab.asked_for("/rest").len();
+    assert!((2..=5).contains(&listings), "all who wait share a listing: {listings}");
+    assert!(lab.asked_for("/storage").iter().any(|exchange| exchange.status_code == Some(403)));
+}
+
+#[test]
+fn memory_does_not_grow_with_the_file() {
+    let lab = Lab::start(&format!("{READY}rows = 600000\nparts = 1"));
+    let download = Program::download(&lab).export(EXPORT_ID).spawn();
+    let peak = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", download.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap())
+    };
+    let mut most = 0;
+    // It ends by itself, and is looked at until then.
+    while !download.has_ended() {
+        most = most.max(peak());
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+    let run = download.end();
+    let size = run.exits(0).document()["download"]["files"][0]["file_size"].as_u64().unwrap();
+    assert!(size > 50_000_000, "{size}");
+    assert!((1..60_000).contains(&most), "{most} KiB at the peak, for {size} bytes");
+    assert_eq!(run.document()["row_count"], json!(600_000));
+}
