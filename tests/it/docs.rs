@@ -109,7 +109,7 @@ fn the_set_up_is_two_commands() {
 
 #[test]
 fn every_flag_in_the_readme_exists() {
-    let commands = ["wait", "watch", "healthcheck", "simulate"];
+    let commands = ["start", "wait", "download", "run", "watch", "healthcheck", "simulate"];
     let help: String = commands.map(|command| output(&[command, "--help"])).concat();
     let cargo = ["--path", "--profile"];
     // Of other programs' lines we know nothing.
