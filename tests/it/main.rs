@@ -14,6 +14,7 @@ mod deployment;
 mod docs;
 mod faults;
 mod lab;
+mod nightly;
 mod notify;
 mod outcomes;
 mod server;
