@@ -46,7 +46,7 @@ LABEL org.opencontainers.image.title="snyk-export" \
 COPY --from=build /image /
 # By number: there is no /etc/passwd, and Kubernetes' runAsNonRoot has to see that it is not root.
 USER 65532:65532
-# The one place that is written to, and where the daemon keeps its store. The rest may be read-only.
+# Where the daemon keeps its store, and `run` what it has begun. But for its --dir the rest may be read-only.
 ENV XDG_STATE_HOME=/var/lib
 VOLUME ["/var/lib/snyk-export"]
 STOPSIGNAL SIGTERM

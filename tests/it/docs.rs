@@ -9,7 +9,7 @@ use snyk_export::exit::ExitCode;
 use snyk_export::observe::Metrics;
 use snyk_export::watch::outcome::{Outcome, Signal};
 
-const README: &str = include_str!("../../README.md");
+pub(crate) const README: &str = include_str!("../../README.md");
 const LOGGING: &str = include_str!("../../docs/LOGGING.md");
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 const ALERTS: &str = include_str!("../../config/alerts.yaml");
@@ -109,7 +109,7 @@ fn the_set_up_is_two_commands() {
 
 #[test]
 fn every_flag_in_the_readme_exists() {
-    let commands = ["wait", "watch", "healthcheck", "simulate"];
+    let commands = ["start", "wait", "download", "run", "watch", "healthcheck", "simulate"];
     let help: String = commands.map(|command| output(&[command, "--help"])).concat();
     let cargo = ["--path", "--profile"];
     // Of other programs' lines we know nothing.
@@ -151,7 +151,7 @@ fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
 }
 
 /// The cells of the first table below a heading, without its head.
-fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
     let section = page.split(heading).nth(1).expect("the heading");
     let lines =
         section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));

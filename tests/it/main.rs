@@ -15,6 +15,7 @@ mod docs;
 mod download;
 mod faults;
 mod lab;
+mod nightly;
 mod notify;
 mod outcomes;
 mod run;
