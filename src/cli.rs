@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use self::export::{
-    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, ZoneArgs,
+    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
 use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};

@@ -27,10 +27,11 @@ use crate::cli::{Cli, Command};
 use crate::clock::Clock;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
-use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
+use crate::observe::{ProgressLine, quoted};
 use crate::request::RequestError;
 use crate::server::ServerError;
+use crate::settings::layers::SnykLayer;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
@@ -89,7 +90,6 @@ impl CommandError {
             | Self::Exports(_)
             | Self::Request(_)
             | Self::Folder(_)
-            | Self::Record(_)
             | Self::Transport(_)
             | Self::NoCommand(_)
             | Self::Scenario(_)
@@ -98,6 +98,9 @@ impl CommandError {
             | Self::OpenStore(_)
             | Self::Server(_) => ExitCode::USAGE,
             Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,
+            // What was started is there; that we cannot write it down is our trouble.
+            Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
+            Self::Record(_) => ExitCode::USAGE,
             Self::Unwell(_) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
@@ -114,6 +117,24 @@ struct Session {
     clock: Clock,
     console: Console,
     signals: Signals,
+}
+
+impl Session {
+    /// The options that were typed of those that all commands have, for a command that goes on where this one stops.
+    fn global_options(&self) -> String {
+        let CommandLine { config, flags, .. } = &self.command_line;
+        let SnykLayer { api, api_version, token_file, ca_cert, .. } = &flags.snyk;
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let options = [
+            ("api", api.as_ref().map(ToString::to_string)),
+            ("api-version", api_version.as_ref().map(|version| version.0.clone())),
+            ("token-file", path(token_file)),
+            ("ca-cert", path(ca_cert)),
+            ("config", path(config)),
+        ];
+        let typed = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        typed.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect()
+    }
 }
 
 /// Runs the program: `args` in, the exit code out.

@@ -1,9 +1,9 @@
 //! Files that others must not see half written, and locks beside them.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The path with `ending` after its name.
@@ -35,10 +35,18 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = open_private(path)?;
     match file.try_lock() {
+        // Whoever had it before may have removed it: then it is nobody's.
+        Ok(()) if !is_at(&file, path) => lock(path),
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether this is still the file that the path leads to.
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    file.metadata().ok().zip(path.metadata().ok()).is_some_and(|(one, other)| same(one, other))
 }
 
 /// Puts `bytes` into the place of a file in one step, and through to the disk: whoever reads it, after a power cut too,

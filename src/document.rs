@@ -91,55 +91,41 @@ impl<'a> Document<'a> {
         Self { outcome: Some(outcome), exit_code, error: Some(problem), ..Self::empty() }
     }
 
-    /// The document of an export whose files were asked for without a wait.
+    /// The document of an export of which nothing else is known.
     #[must_use]
-    pub fn of_report(
-        export: &ExportRef,
-        report: &'a Report,
-        outcome: Option<Outcome>,
-        code: ExitCode,
-    ) -> Self {
+    pub fn of(export: &ExportRef) -> Self {
+        Self { export: Some(*export), ..Self::empty() }
+    }
+
+    /// The document of an export that was asked for without a wait.
+    #[must_use]
+    pub fn of_report(export: &ExportRef, report: &'a Report) -> Self {
         Self {
-            outcome,
-            exit_code: Some(code.code()),
-            export: Some(*export),
             status: Some(&report.status),
             created: report.created.as_deref(),
             row_count: report.row_count,
             results: parts(Some(report), false),
-            ..Self::empty()
+            ..Self::of(export)
         }
     }
 
-    /// The document of an export whose files an earlier call has brought.
+    /// The same export, of which all is there.
     #[must_use]
-    pub fn of_done(export: &ExportRef, row_count: Option<u64>) -> Self {
+    pub fn finished(self) -> Self {
         let exit_code = Some(ExitCode::SUCCESS.code());
-        Self {
-            outcome: Some(Outcome::Finished),
-            exit_code,
-            export: Some(*export),
-            row_count,
-            ..Self::empty()
-        }
+        Self { outcome: Some(Outcome::Finished), exit_code, ..self }
     }
 
-    /// The document of an export of which nothing is known but what went wrong.
+    /// The same export, with which something went wrong.
     #[must_use]
-    pub fn of_failure(export: &ExportRef, outcome: Outcome, problem: &'a Problem) -> Self {
-        Self { export: Some(*export), ..Self::of_no_start(outcome, problem) }
+    pub fn failed(self, outcome: Option<Outcome>, code: ExitCode, problem: &'a Problem) -> Self {
+        Self { outcome, exit_code: Some(code.code()), error: Some(problem), ..self }
     }
 
     /// The same export, whose files are there, or (with nothing) are not.
     #[must_use]
     pub fn with_download(self, download: Option<&'a Downloaded>) -> Self {
         Self { download: Some(download), ..self }
-    }
-
-    /// The same export, whose files could not be had.
-    #[must_use]
-    pub fn without_download(self, outcome: Option<Outcome>, code: ExitCode, problem: &'a Problem) -> Self {
-        Self { outcome, exit_code: Some(code.code()), error: Some(problem), download: Some(None), ..self }
     }
 
     const fn empty() -> Self {

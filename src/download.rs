@@ -140,8 +140,10 @@ pub async fn bring_home(
             Fetch { index, name: folder::part_name(index), folder, links: &links, means, tell: &tell };
         fetch.run(kept)
     };
-    let fetched = stream::iter((0..count).map(fetch)).buffered(AT_ONCE);
-    let files = fetched.try_collect::<Vec<Entry>>().await?;
+    // In whichever order they come: one that is slow holds up no other.
+    let fetched = stream::iter((0..count).map(fetch)).buffer_unordered(AT_ONCE);
+    let mut files = fetched.try_collect::<Vec<Entry>>().await?;
+    files.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
     let downloaded_at = means.clock.now().to_string();
     let manifest = Manifest { schema: 1, export, downloaded_at, row_count, files, merged: None };
     let folder = Arc::clone(folder);

@@ -52,7 +52,7 @@ impl fmt::Display for Scope {
 }
 
 /// A scope with its id, as `--group-id` and `--org-id` give it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ScopeRef {
     /// Group or organization.
     pub scope: Scope,

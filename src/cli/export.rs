@@ -139,6 +139,17 @@ pub(crate) struct PlaceArgs {
     pub(crate) force: bool,
 }
 
+// What is to be exported, of whom.
+#[derive(Debug, Args)]
+pub(crate) struct WantedArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArgs,
+}
+
 // What goes to standard output.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
@@ -150,11 +161,7 @@ pub(crate) struct FormatArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
     #[command(flatten)]
-    pub(crate) scope: ScopeArgs,
-    #[command(flatten)]
-    pub(crate) request: RequestArgs,
-    #[command(flatten)]
-    pub(crate) zone: ZoneArgs,
+    pub(crate) wanted: WantedArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     #[command(flatten)]
@@ -183,11 +190,7 @@ pub(crate) struct DownloadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub(crate) scope: ScopeArgs,
-    #[command(flatten)]
-    pub(crate) request: RequestArgs,
-    #[command(flatten)]
-    pub(crate) zone: ZoneArgs,
+    pub(crate) wanted: WantedArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// Go on with an export that has been started, instead of starting one

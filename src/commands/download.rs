@@ -7,7 +7,7 @@ use self::bring::{Endpoint, asked};
 pub(super) use self::bring::{Lost, bring, with_links};
 pub(super) use self::place::Place;
 
-use super::start::policy_of_requests;
+use super::start::{now, policy_of_requests};
 use super::{Asking, CommandError, Session};
 use crate::cli::{DownloadArgs, Output};
 use crate::document::{Document, Downloaded};
@@ -20,7 +20,7 @@ use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let place = Place::resolve(&args.place, &args.zone, session.clock)?;
+    let place = Place::resolve(&args.place, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = policy_of_requests(session.settings.policy()?);
     let exports = std::slice::from_ref(&args.export);
     let found = super::asking::resolve(exports, args.scope.scope(), session).await?;
@@ -31,35 +31,38 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     Folder::check(&place.dir, place.merge.as_deref(), &export, place.force)?;
     let asking = Asking::connect(found.api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
+    let output = args.format.output;
     let report = match asked(Endpoint::Status, &export, &asking, &transfer, session).await {
         Ok(report) => report,
-        Err(lost) => return tell_lost(&lost, None, &export, args.format.output, session),
+        Err(lost) => return tell_lost(&lost, Document::of(&export), &export, output, session),
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
     if phase != Some(Phase::Finished) {
-        return tell_unready(&export, &report, phase, args.format.output, session);
+        let lost = unready(&export, &report, phase);
+        return tell_lost(&lost, Document::of_report(&export, &report), &export, output, session);
     }
-    let report = match with_links(Some(report.clone()), &export, &asking, &transfer, session).await {
-        Ok(report) => report,
-        Err(lost) => return tell_lost(&lost, Some(&report), &export, args.format.output, session),
+    let (report, brought) = match with_links(Some(report.clone()), &export, &asking, &transfer, session).await
+    {
+        Ok(linked) => {
+            let brought = bring(&export, &linked, &place, &asking, &transfer, session).await?;
+            (linked, brought)
+        }
+        Err(lost) => (report, Err(lost)),
     };
-    let brought = bring(&export, &report, &place, &asking, &transfer, session).await;
     session.console.line.clear();
-    match brought? {
+    let document = Document::of_report(&export, &report);
+    match brought {
         Ok(manifest) => {
-            let document = Document::of_report(&export, &report, Some(Outcome::Finished), ExitCode::SUCCESS);
-            tell_brought(manifest, document, &place, &transfer, args.format.output, session)?;
+            tell_brought(manifest, document.finished(), &place, &transfer, output, session)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(lost) => {
-            let go_on = format!("to go on: snyk-export download {export} {}", place.options());
-            tell_lost(
-                &Lost { advice: lost.advice.or(Some(go_on)), ..lost },
-                Some(&report),
-                &export,
-                args.format.output,
-                session,
-            )
+            let go_on = || {
+                let global = session.global_options();
+                format!("to go on: snyk-export download {export} {}{global}", place.options())
+            };
+            let advice = lost.advice.clone().or_else(|| Some(go_on()));
+            tell_lost(&Lost { advice, ..lost }, document, &export, output, session)
         }
     }
 }
@@ -101,83 +104,46 @@ pub(super) fn tell_brought(
     Ok(())
 }
 
-/// Says why the files are not there.
+/// Says why the files are not there, with a document of what is known of the export besides. Gives the exit code of it.
 pub(super) fn tell_lost(
-    lost: &Lost,
-    report: Option<&Report>,
-    export: &ExportRef,
-    output: Output,
-    session: &Session,
-) -> Result<ExitCode, CommandError> {
-    let document = match report {
-        Some(report) => Document::of_report(export, report, None, ExitCode::UNFORESEEN),
-        None => Document::of_failure(export, Outcome::Unavailable, &lost.problem),
-    };
-    let document = document.without_download(lost.outcome, lost.code, &lost.problem);
-    tell_lost_as(lost, document, export, output, session)
-}
-
-/// The like, with a document that knows more.
-pub(super) fn tell_lost_as(
     lost: &Lost,
     document: Document<'_>,
     export: &ExportRef,
     output: Output,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
-    let word = lost.outcome.map_or("error", Outcome::as_str);
+    let Lost { outcome, code, problem, word, words, advice } = lost;
     session.console.data_line(&match output {
-        Output::Json => document.to_line(),
+        Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
         Output::Text => format!("{} {word}", export.export_id),
     })?;
-    session.console.failed(&format!("{word}: {}", lost.words), lost.advice.as_deref());
-    Ok(lost.code)
+    session.console.failed(&format!("{word}: {words}"), advice.as_deref());
+    Ok(*code)
 }
 
-/// Says that there are no files yet, or never will be.
-fn tell_unready(
-    export: &ExportRef,
-    report: &Report,
-    phase: Option<Phase>,
-    output: Output,
-    session: &Session,
-) -> Result<ExitCode, CommandError> {
-    let status = &report.status;
-    let (outcome, code, words, advice) = match phase {
+/// There are no files yet, or never will be.
+fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
+    let (outcome, words, advice) = match phase {
         Some(Phase::Failed) => {
             let advice = "this export will never be ready: start a new one".to_owned();
-            (
-                Some(Outcome::Failed),
-                ExitCode::of(Outcome::Failed),
-                "Snyk says that the export has failed",
-                advice,
-            )
+            (Some(Outcome::Failed), "Snyk says that the export has failed", advice)
         }
         None => {
-            let advice = "say what it means with --in-progress-status, --finished-status or --failed-status"
-                .to_owned();
-            (
-                Some(Outcome::UnknownStatus),
-                ExitCode::of(Outcome::UnknownStatus),
-                "its status is not known here",
-                advice,
-            )
+            let advice = "say what it means with --in-progress-status, --finished-status or --failed-status";
+            (Some(Outcome::UnknownStatus), "its status is not known here", advice.to_owned())
         }
         Some(Phase::InProgress | Phase::Finished) => {
-            let advice = format!("to wait for it: snyk-export wait {export}");
-            (None, Some(ExitCode::IN_PROGRESS), "the export is not ready", advice)
+            (None, "the export is not ready", format!("to wait for it: snyk-export wait {export}"))
         }
     };
-    let code = code.unwrap_or(ExitCode::UNFORESEEN);
     let detail = report.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-    let words = format!("downloading {export}: {words} (status {status}){detail}");
-    let problem = Problem::new("there are no files to download", &format!("status {status}{detail}"));
-    let word = outcome.map_or("not-ready", Outcome::as_str);
-    let document = Document::of_report(export, report, outcome, code);
-    session.console.data_line(&match output {
-        Output::Json => document.without_download(outcome, code, &problem).to_line(),
-        Output::Text => format!("{} {status}", export.export_id),
-    })?;
-    session.console.failed(&format!("{word}: {words}"), Some(&advice));
-    Ok(code)
+    let status = format!("status {}{detail}", report.status);
+    Lost {
+        outcome,
+        code: outcome.map_or(Some(ExitCode::IN_PROGRESS), ExitCode::of).unwrap_or(ExitCode::UNFORESEEN),
+        problem: Problem::new("there are no files to download", &status),
+        word: outcome.map_or("not-ready", Outcome::as_str),
+        words: format!("downloading {export}: {words} ({status})"),
+        advice: Some(advice),
+    }
 }

@@ -9,14 +9,13 @@ use std::path::PathBuf;
 pub(super) use self::record::RecordError;
 
 use self::job::{Job, Verdict};
-use self::record::{Keeper, Record};
+use self::record::{Call, Keeper, Record};
 use super::download::Place;
-use super::start::{
-    Began, Journal, Unstarted, begin, policy_of_requests, requested, tell_no_start, tell_start,
-};
-use super::wait::{executable, replace_us};
+use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tell_no_start, tell_start};
+use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
-use crate::cli::RunArgs;
+use crate::cli::{Output, RunArgs};
+use crate::document::Document;
 use crate::download::check_target;
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
@@ -28,36 +27,40 @@ use crate::watch::outcome::Outcome;
 pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
-    let verdict = match &args.resume {
-        Some(export) => resume(&args, export, session).await?,
+    let verdicts = match &args.resume {
+        Some(export) => vec![resume(&args, export, session).await?],
         None => start_or_go_on(&args, session).await?,
     };
-    match (program, verdict.ending) {
-        (Some(program), Some(ending)) if verdict.code == ExitCode::SUCCESS => {
-            Err(replace_us(&program, &args.command, &[ending]))
+    // What was wanted is the last of them; what an earlier day had left comes before it.
+    let has_what_was_wanted = verdicts.last().is_some_and(|verdict| verdict.finished.is_some());
+    match program.filter(|_| has_what_was_wanted) {
+        Some(program) => {
+            let finished: Vec<Finished> = verdicts.iter().filter_map(|verdict| verdict.finished).collect();
+            Err(replace_us(&program, &args.command, &finished))
         }
-        _ => Ok(verdict.code),
+        None => Ok(ExitCode::deciding(verdicts.iter().map(|verdict| verdict.code))),
     }
 }
 
 /// Goes on with the export that is named.
 async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Result<Verdict, CommandError> {
-    if args.request.asks_for_one() {
+    if args.wanted.request.asks_for_one() {
         let why = "--resume goes on with an export that was started: leave out what describes another one";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let place = Place::resolve(&args.place, &args.zone, session.clock)?;
-    let found = super::asking::resolve(std::slice::from_ref(export), args.scope.scope(), session).await?;
+    let place = Place::resolve(&args.place, &args.wanted.zone.time_zone.date(now(session.clock)))?;
+    let scope = args.wanted.scope.scope();
+    let found = super::asking::resolve(std::slice::from_ref(export), scope, session).await?;
     let [export] = found.exports[..] else {
         return Err(CommandError::Usage("--resume: standard input names several exports".to_owned()));
     };
-    let mut keeper = match &args.state {
-        Some(path) => Some(Keeper::open(path.clone(), session.clock)?),
-        None => None,
-    };
-    keeper.as_mut().map_or(Ok(()), |keeper| keeper.resume(export))?;
     let asking = Asking::connect(found.api, session.settings.policy_of_run()?, true, session).await?;
-    let state = args.state.clone();
+    let state = args.state.clone().map(absolute);
+    let mut keeper = state.clone().map(|path| Keeper::open(path, session.clock)).transpose()?;
+    if let Some(keeper) = &mut keeper {
+        keeper.check_api(&asking.surroundings.api)?;
+        keeper.resume(export)?;
+    }
     let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over) {
         keeper.forget()?;
@@ -65,35 +68,41 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     Ok(verdict)
 }
 
-/// Goes on with what an earlier call of this very run has begun, or begins it.
-async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Verdict, CommandError> {
-    let zone = &args.zone.time_zone;
-    let request = requested(&args.request, &args.scope, zone, session).await?;
-    let place = Place::resolve(&args.place, &args.zone, session.clock)?;
-    let date = zone.date(super::start::now(session.clock));
+/// Goes on with what an earlier call of this very run has begun, or begins it; what another run has left in the same record
+/// is brought to its end first.
+async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Verdict>, CommandError> {
+    // Taken once: a night that passes midnight here is still one night.
+    let now = now(session.clock);
+    let request = requested(&args.wanted, now, session).await?;
+    let date = args.wanted.zone.time_zone.date(now);
+    let place = Place::resolve(&args.place, &date)?;
     let asking = Asking::connect(None, session.settings.policy_of_run()?, true, session).await?;
-    let call =
-        record::call(&asking.surroundings.api, &request, &args.request, &args.place, &zone.to_string());
-    let default = || session.settings.state_directory().join(format!("run-{call}.json"));
+    let api = asking.surroundings.api.clone();
+    let call = Call { api: &api, request: &request, args };
+    let default = || session.settings.state_directory().join(format!("run-{}.json", call.digest()));
     let path = args.state.clone().unwrap_or_else(default);
     let mut keeper = Keeper::open(absolute(path), session.clock)?;
-    let wanted = Record::new(call, date, &place, &request);
+    keeper.check_api(&api)?;
+    let wanted = Record::new(&call, date, &place);
 
+    let left = keeper.record().cloned();
     let mut run = Run { args, asking, keeper: &mut keeper, session };
-    let earlier = match run.keeper.record().cloned() {
-        None => None,
-        Some(left) if left.is_of_the_same_run(&wanted) => return run.go_on(left, &request).await,
-        Some(left) => {
-            let verdict = run.conclude(left, &request).await?;
-            if !verdict.is_over {
-                return Ok(verdict);
-            }
-            Some(verdict.code)
+    let mut verdicts = Vec::new();
+    if let Some(left) = left {
+        if left.is_of_the_same_run(&wanted) {
+            return Ok(vec![run.go_on(&left).await?]);
         }
-    };
-    let mut verdict = run.begin(wanted, place, &request).await?;
-    verdict.code = ExitCode::deciding(earlier.into_iter().chain([verdict.code]));
-    Ok(verdict)
+        let verdict = run.conclude(&left).await?;
+        let is_over = verdict.is_over;
+        // The very place that this run would fill, and must not overwrite.
+        let is_enough = verdict.finished.is_some() && left.dir == place.dir && !place.force;
+        verdicts.push(verdict);
+        if !is_over || is_enough {
+            return Ok(verdicts);
+        }
+    }
+    verdicts.push(run.begin(wanted, place, &request).await?);
+    Ok(verdicts)
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -118,71 +127,82 @@ impl Run<'_> {
     ) -> Result<Verdict, CommandError> {
         check_target(&place.dir, place.merge.as_deref(), place.force)?;
         self.keeper.take_on(wanted);
-        let policy = policy_of_requests(self.asking.policy.clone());
-        let asking = self.asking.with_policy(policy);
+        let asking = self.asking.with_policy(policy_of_start(self.asking.policy.clone()));
         let line = self.session.console.line.clone();
         let transfer = Transfer::new(self.session.clock, line.clone());
-        let mut journal = Journal::kept_in(self.keeper);
-        let began = begin(request, &asking, &transfer, &mut journal, self.session).await?;
+        let began = begin(request, &asking, &transfer, self.keeper, self.session).await?;
         let Began { started, signal } = match began {
             Ok(began) => began,
             Err(unstarted) => {
                 line.clear();
-                return self.tell_no_start(&unstarted, place, request);
+                return self.tell_no_start(&unstarted, &self.advice(&place), request);
             }
         };
         tell_start(&started, request, self.session);
         let job = self.job(started.export, place);
-        if let Some(signal) = signal {
-            line.clear();
-            return job.tell_interruption(signal, self.session);
+        match signal {
+            Some(signal) => {
+                line.clear();
+                job.tell_interruption(signal, self.session)
+            }
+            None => self.finish(job).await,
         }
-        self.finish(job).await
     }
 
     /// Goes on with what this very run has begun.
-    async fn go_on(&mut self, left: Record, request: &StartRequest) -> Result<Verdict, CommandError> {
-        let place = self.place_of(&left);
-        match left.export {
-            Some(export) => {
-                tracing::info!(export.id = %export.export_id, started_at = left.sent_at, "going on with an export that was started before");
-                let job = self.job(export, place);
-                self.finish(job).await
-            }
-            None => self.tell_no_start(&unsure(&left), place, request),
-        }
+    async fn go_on(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+        let place = self.place_of(left);
+        let Some(export) = left.export else {
+            return self.tell_no_start(&unsure(left), &self.advice(&place), &left.request());
+        };
+        tracing::info!(
+            export.id = %export.export_id,
+            started_at = left.sent_at,
+            "going on with an export that was started before"
+        );
+        let job = self.job(export, place);
+        self.finish(job).await
     }
 
-    /// Brings to its end what another run, of an earlier day, has left. Where that may take for ever, it is given up: it has
-    /// been told of, and tonight's export is not to be missed because of it.
-    async fn conclude(&mut self, left: Record, request: &StartRequest) -> Result<Verdict, CommandError> {
-        let mut verdict = self.go_on(left.clone(), request).await?;
-        let may_take_for_ever = match verdict.outcome {
-            Some(
-                Outcome::TimedOut
-                | Outcome::Stalled
-                | Outcome::UnknownStatus
-                | Outcome::Rejected
-                | Outcome::Conflict,
-            ) => true,
-            Some(Outcome::Unavailable) => left.export.is_none(),
-            _ => false,
+    /// Brings to its end what another run, of an earlier day, has left. What cannot be brought to an end is given up, so
+    /// that tonight's export is not missed because of it; but not because Snyk cannot be asked, which it could not be for
+    /// tonight's either.
+    async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+        let concluded = match left.export {
+            Some(_) => self.go_on(left).await,
+            None => {
+                let told = self.tell_no_start(&unsure(left), GIVEN_UP, &left.request());
+                told.map(|verdict| Verdict { may_be_better_soon: false, ..verdict })
+            }
         };
-        if may_take_for_ever {
-            tracing::error!(
-                run.date = left.date,
-                export.id = left.export.map(|export| tracing::field::display(export.export_id)),
-                "the run of an earlier day is given up"
-            );
-            self.keeper.forget()?;
-            verdict.is_over = true;
+        let mut verdict = match concluded {
+            Ok(verdict) if verdict.is_over || verdict.may_be_better_soon => return Ok(verdict),
+            Ok(verdict) => verdict,
+            Err(error @ CommandError::Folder(_)) => {
+                self.session.console.error(&error, None);
+                Verdict::of_failure(error.exit_code(), None)
+            }
+            Err(error) => return Err(error),
+        };
+        tracing::error!(
+            run.date = left.date,
+            export.id = left.export.map(|export| tracing::field::display(export.export_id)),
+            hint = left.export.map(|export| format!(
+                "its files can be had for three days: snyk-export download {export} --dir DIR"
+            )),
+            "the run of an earlier day is given up"
+        );
+        self.keeper.forget()?;
+        verdict.is_over = true;
+        if verdict.code == ExitCode::of(Outcome::TimedOut).unwrap_or(verdict.code) {
+            // Nobody is to call it again because of this.
+            verdict.code = ExitCode::UNAVAILABLE;
         }
         Ok(verdict)
     }
 
     async fn finish(&mut self, job: Job) -> Result<Verdict, CommandError> {
-        let asking = self.asking.with_policy(self.asking.policy.clone());
-        let verdict = job.finish(asking, self.session).await?;
+        let verdict = job.finish(self.asking.clone(), self.session).await?;
         if verdict.is_over {
             self.keeper.forget()?;
         }
@@ -198,32 +218,36 @@ impl Run<'_> {
         Place { dir: left.dir.clone(), merge: left.merge.clone(), force: self.args.place.force }
     }
 
+    /// What to do about a start that may have created an export.
+    fn advice(&self, place: &Place) -> String {
+        let state = quoted(&self.keeper.path().display().to_string());
+        let (place, global) = (place.options(), self.session.global_options());
+        format!(
+            "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{global}; to start another \
+             one all the same: rm {state}, and run it again"
+        )
+    }
+
     fn tell_no_start(
         &self,
         unstarted: &Unstarted,
-        place: Place,
+        advice: &str,
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
-        let state = quoted(&self.keeper.path().display().to_string());
-        let advice = format!(
-            "if you know the export: snyk-export run --resume EXPORT {} --state {state}; to start another one all the \
-             same: rm {state}, and run it again",
-            place.options()
-        );
-        let code = tell_no_start(
-            unstarted,
-            Some(advice),
-            request,
-            &self.asking,
-            self.args.output.output,
-            self.session,
-        )?;
-        Ok(Verdict { code, outcome: Some(unstarted.outcome), is_over: false, ending: None })
+        let document = Document::of_no_start(unstarted.outcome, &unstarted.problem).with_download(None);
+        let document = (self.args.output.output == Output::Json).then_some(document);
+        let advice = Some(advice.to_owned());
+        let code = tell_no_start(unstarted, advice, request, &self.asking, document, self.session)?;
+        Ok(Verdict::of_failure(code, Some(unstarted.outcome)))
     }
 }
+
+/// What to do about the start of an earlier day that may have created an export.
+const GIVEN_UP: &str =
+    "that day is given up: export it anew, with dates such as --introduced-from 2025-01-31, if it is missed";
 
 /// A start of which it was never known what became of it.
 fn unsure(left: &Record) -> Unstarted {
     let title = format!("it was sent at {}, and the run ended before an answer was recorded", left.sent_at);
-    Unstarted { outcome: Outcome::Unavailable, problem: Problem::new(&title, ""), may_exist: true }
+    Unstarted::unsure(&Problem::new(&title, ""), None)
 }

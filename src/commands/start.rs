@@ -3,8 +3,11 @@
 mod begin;
 mod request;
 
-pub(super) use self::begin::{Began, Journal, Keep, Unstarted, begin, ticking};
+use self::begin::Unrecorded;
+pub(super) use self::begin::{Began, Keep, Unstarted, begin, ticking};
 pub(super) use self::request::{now, requested};
+
+use std::time::Duration;
 
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StartArgs};
@@ -17,12 +20,12 @@ use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let request = requested(&args.request, &args.scope, &args.zone.time_zone, session).await?;
-    let policy = policy_of_requests(session.settings.policy()?);
+    let request = requested(&args.wanted, now(session.clock), session).await?;
+    let policy = policy_of_start(session.settings.policy()?);
     let asking = Asking::connect(None, policy, false, session).await?;
     let (since, line) = (session.clock.now(), session.console.line.clone());
     let transfer = Transfer::new(session.clock, line.clone());
-    let began = begin(&request, &asking, &transfer, &mut Journal::none(), session).await;
+    let began = begin(&request, &asking, &transfer, &mut Unrecorded, session).await;
     line.clear();
     match began? {
         Ok(Began { started, signal }) => {
@@ -40,14 +43,21 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
         Err(unstarted) => {
             let advice =
                 "Snyk lists no exports: whoever starts it again may have two of them, of the 20 of an hour";
-            tell_no_start(&unstarted, Some(advice.to_owned()), &request, &asking, args.format.output, session)
+            let document = Document::of_no_start(unstarted.outcome, &unstarted.problem);
+            let document = (args.format.output == Output::Json).then_some(document);
+            tell_no_start(&unstarted, Some(advice.to_owned()), &request, &asking, document, session)
         }
     }
 }
 
-/// The policy for requests that are no polls: an outage is their only limit, and what is missing is missing.
+/// The policy for a start: an outage is its only limit, and what is refused is refused.
+pub(super) fn policy_of_start(policy: Policy) -> Policy {
+    Policy { retry_conflict: false, ..policy_of_requests(policy) }
+}
+
+/// The policy for requests that are no polls: an outage is their only limit.
 pub(super) fn policy_of_requests(policy: Policy) -> Policy {
-    Policy { max_wait: None, not_found_grace: std::time::Duration::ZERO, retry_conflict: false, ..policy }
+    Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy }
 }
 
 /// Says that an export was started: to people in words, to machines in a line of the log.
@@ -72,21 +82,19 @@ pub(super) fn tell_no_start(
     advice: Option<String>,
     request: &StartRequest,
     asking: &Asking,
-    output: Output,
+    document: Option<Document<'_>>,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
     let Unstarted { outcome, problem, may_exist } = unstarted;
-    let code = ExitCode::of(*outcome).unwrap_or(ExitCode::UNFORESEEN);
     // In text there is nothing to print: whoever takes the output for an id must not get a word.
-    if output == Output::Json {
-        session.console.data_line(&Document::of_no_start(*outcome, problem).to_line())?;
+    if let Some(document) = document {
+        session.console.data_line(&document.to_line())?;
     }
     let (words, advice) = match (outcome, may_exist) {
         (_, true) => {
-            let words = format!(
-                "the start of {request} may or may not have created an export, and is not repeated: {problem}"
-            );
-            (words, advice)
+            let words =
+                format!("the start of {request} may or may not have created an export, and is not repeated");
+            (format!("{words}: {problem}"), advice)
         }
         (Outcome::Interrupted(_), false) => (format!("the start of {request} was given up: {problem}"), None),
         (_, false) => {
@@ -95,5 +103,5 @@ pub(super) fn tell_no_start(
         }
     };
     session.console.failed(&format!("{outcome}: {words}"), advice.as_deref());
-    Ok(code)
+    Ok(ExitCode::of(*outcome).unwrap_or(ExitCode::UNFORESEEN))
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::successor::{executable, replace_us};
+pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
 pub(super) use self::teller::{Telling, ask_for_results, lacks_results, text_line};
 use super::{Asking, CommandError, Session};
@@ -36,7 +36,10 @@ pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCod
         session.console.actions.hand_on(deciding, &endings);
     }
     match program {
-        Some(program) if code == ExitCode::SUCCESS => Err(replace_us(&program, &args.command, &endings)),
+        Some(program) if code == ExitCode::SUCCESS => {
+            let finished: Vec<Finished> = endings.iter().filter_map(Finished::of).collect();
+            Err(replace_us(&program, &args.command, &finished))
+        }
         _ => Ok(code),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 
 use super::folder::Folder;
-use super::links::{Link, Links};
+use super::links::{Link, Links, object};
 use super::storage::{Body, Encoding, Trouble, broken};
 use super::writer::{Writer, Written};
 use super::{DiskError, DownloadError, Means, Step, aside};
@@ -37,7 +37,13 @@ pub(super) struct Fetch<'a, R, T> {
 /// How far it has come.
 struct Course {
     writer: Option<(Writer, Encoding)>,
+    /// The object that what has come is of, and by what the rest of it can be asked for.
+    object: Option<String>,
     etag: Option<HeaderValue>,
+    /// How many bytes it has as they are sent, where that is known.
+    total: Option<u64>,
+    /// The most that ever came of it: only what goes beyond that is progress.
+    reached: u64,
     tries: Tries,
     refusals: u32,
     misfits: u32,
@@ -60,14 +66,29 @@ impl Course {
     fn received(&self) -> u64 {
         self.writer.as_ref().map_or(0, |(writer, _)| writer.received)
     }
+
+    /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike.
+    fn goes_on_with(&self, body: &Body) -> bool {
+        let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
+        let is_same = self.etag.is_none() || body.etag.is_none() || self.etag == body.etag;
+        body.from == writer.received && body.encoding == *encoding && (is_same || writer.received == 0)
+    }
 }
 
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
     /// Fetches the file. With `kept` it may be there from an earlier call.
     pub(super) async fn run(self, kept: bool) -> Result<Entry, DownloadError> {
         let clock = self.means.clock;
-        let mut course =
-            Course { writer: None, etag: None, tries: Tries::new(clock.now()), refusals: 0, misfits: 0 };
+        let mut course = Course {
+            writer: None,
+            object: None,
+            etag: None,
+            total: None,
+            reached: 0,
+            tries: Tries::new(clock.now()),
+            refusals: 0,
+            misfits: 0,
+        };
         let mut kept = kept;
         loop {
             let (link, part) = self.links.of(self.index).await?;
@@ -102,6 +123,11 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     }
 
     async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+        let object = object(part);
+        if course.object != object {
+            self.begin_anew(course).await;
+            course.object = object;
+        }
         let from = course.received();
         let body = match self.means.storage.get(&link.url, from, course.etag.as_ref()).await {
             Ok(body) => body,
@@ -109,24 +135,59 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             Err(Trouble::NoSuchRange) => return Err(misfit(from, part)),
             Err(Trouble::Failed(failure, hint)) => return Err(Setback::Passing(failure, hint)),
         };
-        let goes_on = course.writer.as_ref().is_some_and(|(_, encoding)| *encoding == body.encoding);
-        if body.from != from || (from > 0 && !goes_on) {
+        if !course.goes_on_with(&body) {
             self.begin_anew(course).await;
+            course.object = self::object(part);
             if body.from != 0 {
-                let problem = Problem::new("storage sent another part of the file than it was asked for", "");
-                return Err(passing(problem));
+                let title = "storage sent another part of the file than it was asked for";
+                return Err(passing(Problem::new(title, "")));
             }
         }
-        self.receive(body, course).await?;
-        let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(from, part)) };
+        self.receive(body, part, course).await?;
+        self.finish(part, course).await
+    }
+
+    /// Takes what comes of the file, to its end.
+    async fn receive(&self, body: Body, part: &Part, course: &mut Course) -> Result<(), Setback> {
+        let Body { mut response, encoding, etag, total, .. } = body;
+        course.etag = etag.or(course.etag.take());
+        course.total = total.or(course.total);
+        let path = || self.folder.partial(&self.name);
+        let (writer, _) = course.writer.get_or_insert_with(|| (Writer::start(path(), encoding), encoding));
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
+        {
+            (self.tell)(Step::Came(chunk.len() as u64));
+            let is_taken = writer.take(chunk).await;
+            if writer.received > course.reached {
+                course.reached = writer.received;
+                course.refusals = 0;
+                course.tries.advance(self.means.clock.now());
+            }
+            // Finishing it says what is wrong.
+            if !is_taken || part.file_size.is_some_and(|size| writer.is_beyond(size)) {
+                course.total = None;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file, if it is all there.
+    async fn finish(&self, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+        let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(0, part)) };
         let received = writer.received;
-        if encoding == Encoding::Plain && part.file_size.is_some_and(|size| received < size) {
-            // Where no length was announced with it, this is what a cut connection looks like.
+        let announced = part.file_size.filter(|_| encoding == Encoding::Plain);
+        let expected = course.total.or(announced);
+        if writer.takes() && expected.is_some_and(|expected| received < expected) {
+            // Where no length comes with it, this is what a cut connection looks like.
             course.writer = Some((writer, encoding));
-            let detail = format!("after {received} of {} bytes", part.file_size.unwrap_or_default());
+            let detail = format!("after {received} of {} bytes", expected.unwrap_or_default());
             return Err(passing(Problem::new("the answer was cut off", &detail)));
         }
-        let written = writer.finish().await.map_err(unwritten)?;
+        let written = writer.finish().await;
+        (course.etag, course.total) = (None, None);
+        let written = written.map_err(unwritten)?;
         let is_as_announced = |size| written.file_size == size || received == size;
         if part.file_size.is_none_or(is_as_announced) {
             return Ok(written);
@@ -135,28 +196,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         Err(misfit(written.file_size, part))
     }
 
-    /// Takes what comes of the file, to its end.
-    async fn receive(&self, body: Body, course: &mut Course) -> Result<(), Setback> {
-        let Body { mut response, encoding, etag, .. } = body;
-        course.etag = etag.or(course.etag.take());
-        let path = || self.folder.partial(&self.name);
-        let (writer, _) = course.writer.get_or_insert_with(|| (Writer::start(path(), encoding), encoding));
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
-        {
-            course.refusals = 0;
-            course.tries.advance(self.means.clock.now());
-            (self.tell)(Step::Came(chunk.len() as u64));
-            if !writer.take(chunk).await {
-                break; // finishing it says why
-            }
-        }
-        Ok(())
-    }
-
     /// Forgets what has come.
     async fn begin_anew(&self, course: &mut Course) {
-        course.etag = None;
+        (course.object, course.etag, course.total) = (None, None, None);
         if let Some((writer, _)) = course.writer.take() {
             (self.tell)(Step::Lost(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.

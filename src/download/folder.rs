@@ -33,7 +33,7 @@ const PARTIAL: &str = ".partial";
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It cannot be made or written to.
-    #[error("{option} {}: {source}; name a directory that can be written to", path.display())]
+    #[error("{option} {} cannot be written to; name another place", path.display())]
     Unusable {
         /// The option that names it.
         option: &'static str,
@@ -48,6 +48,18 @@ pub enum FolderError {
     /// The merged file would be one of the others.
     #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
     Clash(PathBuf),
+    /// The files are there, but merged otherwise than it is wanted now.
+    #[error(
+        "{} holds these files already, {}: leave --merge as it was, or download them anew with --force",
+        dir.display(),
+        merged.as_ref().map_or("not merged".to_owned(), |path| format!("merged into {path}"))
+    )]
+    OtherMerge {
+        /// The folder.
+        dir: PathBuf,
+        /// What they were merged into.
+        merged: Option<String>,
+    },
     /// Somebody else is at it.
     #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
     Busy(PathBuf),
@@ -90,6 +102,9 @@ pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(),
     if let Some(merge) = merge {
         let parent = disk::parent(merge);
         is_writable(parent).map_err(unusable("--merge", merge))?;
+        if merge.is_dir() {
+            return Err(unusable("--merge", merge)(ErrorKind::IsADirectory.into()));
+        }
         let name = merge.file_name().unwrap_or_default().to_string_lossy();
         let is_theirs = name == MANIFEST || is_part_name(&name);
         if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
@@ -117,6 +132,14 @@ fn write_manifest(manifest: &Manifest, path: &Path) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(manifest)?;
     text.push(b'\n');
     std::fs::write(path, text)
+}
+
+fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {
+    let merged = manifest.merged.as_ref().map(|merged| merged.path.clone());
+    if merged.as_deref() == merge.and_then(Path::to_str) {
+        return Ok(());
+    }
+    Err(FolderError::OtherMerge { dir: dir.to_owned(), merged })
 }
 
 /// Where the files of an export are until all are there.
@@ -175,18 +198,32 @@ impl Folder {
     }
 
     /// The manifest of a folder that holds the files of this very export: an earlier call has come to its end, or almost.
-    #[must_use]
-    pub fn done(dir: &Path, export: &ExportRef) -> Option<Manifest> {
-        let manifest = read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export)?;
+    ///
+    /// # Errors
+    ///
+    /// When they were merged otherwise than into `merge`.
+    pub fn done(
+        dir: &Path,
+        merge: Option<&Path>,
+        export: &ExportRef,
+    ) -> Result<Option<Manifest>, FolderError> {
+        let manifest = read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export);
+        let Some(manifest) = manifest else { return Ok(None) };
+        check_merge(dir, merge, &manifest)?;
         // All that it may not have done; what cannot be removed is hidden, and no harm.
         let _ = std::fs::remove_dir_all(work(dir, export));
-        Some(manifest)
+        Ok(Some(manifest))
     }
 
     /// The manifest that an earlier call has come to, if it was killed while it gave files their names.
-    #[must_use]
-    pub fn unfinished(&self) -> Option<Manifest> {
-        read_manifest(&self.work.join(MANIFEST))
+    ///
+    /// # Errors
+    ///
+    /// When they were merged otherwise than into `merge`.
+    pub fn unfinished(&self, merge: Option<&Path>) -> Result<Option<Manifest>, FolderError> {
+        let Some(manifest) = read_manifest(&self.work.join(MANIFEST)) else { return Ok(None) };
+        check_merge(&self.dir, merge, &manifest)?;
+        Ok(Some(manifest))
     }
 
     /// Takes note of the parts, and says whether whole files of an earlier call are theirs.
@@ -265,30 +302,30 @@ impl Folder {
         let new = disk::beside(&path, PARTIAL);
         write_manifest(&manifest, &new).map_err(DiskError::because("write", &new))?;
         std::fs::rename(&new, &path).map_err(DiskError::because("rename", &path))?;
-        self.give_names(&manifest, merging.as_ref())?;
+        self.give_names(&manifest)?;
         Ok(manifest)
     }
 
-    /// Goes on giving names where an earlier call was killed at it.
+    /// Gives all files their names, the manifest last; goes on where an earlier call was killed at it.
     ///
     /// # Errors
     ///
     /// When a file cannot be renamed.
-    pub fn finish_unfinished(&self, manifest: &Manifest, merge: Option<&Path>) -> Result<(), DownloadError> {
-        let recorded = manifest.merged.as_ref().map(|merged| Path::new(&merged.path));
-        let merging = recorded.map(|recorded| Merging::into(merge.unwrap_or(recorded), &manifest.export));
-        self.give_names(manifest, merging.as_ref())
-    }
-
-    fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DownloadError> {
+    pub fn give_names(&self, manifest: &Manifest) -> Result<(), DownloadError> {
+        let named = self.dir.join(MANIFEST);
+        if self.force {
+            // The old one is none of the new files.
+            disk::remove(&named).map_err(DiskError::because("remove", &named))?;
+        }
         for entry in &manifest.files {
             self.give_name(&self.work.join(&entry.name), &self.dir.join(&entry.name))?;
         }
-        if let Some(merging) = merging {
-            self.give_name(&merging.partial, &merging.path)?;
+        if let Some(merged) = &manifest.merged {
+            let Merging { path, partial } = Merging::into(Path::new(&merged.path), &manifest.export);
+            self.give_name(&partial, &path)?;
         }
         self.remove_obsolete(manifest);
-        self.give_name(&self.work.join(MANIFEST), &self.dir.join(MANIFEST))?;
+        self.give_name(&self.work.join(MANIFEST), &named)?;
         // All is there: what cannot be removed of the hidden folder is hidden, and no harm.
         let _ = std::fs::remove_dir_all(&self.work);
         Ok(())

@@ -1,5 +1,7 @@
 //! Signed links: they stop working, and are asked for anew, once for all who wait for them.
 
+use std::collections::HashMap;
+
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -59,20 +61,16 @@ fn changed() -> Defeat {
 /// The parts as they were listed before: in the order of the objects that their links lead to, or, where these have other
 /// names each time, in the order in which they come. Nothing where they cannot be the same ones.
 fn in_order_of(before: &[Part], mut now: Vec<Part>) -> Option<Vec<Part>> {
-    if before.len() != now.len() {
-        return None;
-    }
-    let mut sorted = Vec::new();
-    if before.iter().all(|part| now.iter().any(|other| object(part) == object(other))) {
-        for part in before {
-            let found = now.iter().position(|other| object(part) == object(other))?;
-            sorted.push(now.swap_remove(found));
-        }
-    } else {
-        sorted = now;
+    let objects = |parts: &[Part]| parts.iter().map(object).collect::<Option<Vec<_>>>();
+    let places: HashMap<_, _> = objects(before)?.into_iter().zip(0_usize..).collect();
+    let found: Option<Vec<usize>> = objects(&now)?.iter().map(|object| places.get(object).copied()).collect();
+    if let Some(mut found) = found.filter(|_| places.len() == before.len()) {
+        let mut sorted: Vec<(usize, Part)> = found.drain(..).zip(now).collect();
+        sorted.sort_by_key(|(place, _)| *place);
+        now = sorted.into_iter().map(|(_, part)| part).collect();
     }
     let is_same = |(before, now): (&Part, &Part)| before.file_size == now.file_size;
-    before.iter().zip(&sorted).all(is_same).then_some(sorted)
+    (before.len() == now.len() && before.iter().zip(&now).all(is_same)).then_some(now)
 }
 
 /// The object that a part's link leads to: the link without what signs it.

@@ -1,7 +1,10 @@
 //! Merging parts into one CSV with one header: record by record, since a value may hold line breaks.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Writer};
 
@@ -10,6 +13,9 @@ use super::{DiskError, DownloadError};
 use crate::disk;
 use crate::export::ExportRef;
 use crate::manifest::Merged;
+
+/// The longest record that is taken for one, in bytes.
+const LONGEST_RECORD: usize = 8 * 1024 * 1024;
 
 /// The file that the parts become.
 #[derive(Debug)]
@@ -40,13 +46,16 @@ pub(super) fn merge(parts: &[PathBuf], merging: &Merging) -> Result<Merged, Down
 }
 
 fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), DownloadError> {
+    let since_record = Rc::new(Cell::new(0));
     let file = File::create(partial).map_err(DiskError::because("write", partial))?;
     let mut writer = Writer::from_writer(Sink::new(file));
     let mut header: Option<ByteRecord> = None;
     let mut row_count = 0;
     let mut record = ByteRecord::new();
     for part in parts {
-        let mut reader = ReaderBuilder::new().has_headers(false).from_path(part).map_err(unread(part))?;
+        let file = File::open(part).map_err(DiskError::because("read", part))?;
+        let file = Bounded { file, since_record: Rc::clone(&since_record) };
+        let mut reader = ReaderBuilder::new().has_headers(false).from_reader(file);
         if !read(&mut reader, &mut record, part)? {
             continue;
         }
@@ -63,7 +72,9 @@ fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), Do
             }
             Some(_) => {}
         }
+        since_record.set(0);
         while read(&mut reader, &mut record, part)? {
+            since_record.set(0);
             write(&mut writer, &record, partial)?;
             row_count += 1;
         }
@@ -73,7 +84,26 @@ fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), Do
     Ok((sink, row_count))
 }
 
-fn read(reader: &mut Reader<File>, record: &mut ByteRecord, part: &Path) -> Result<bool, DownloadError> {
+/// A file that is read up to the end of a record, but not for ever: a quote that never closes makes one record of all the
+/// rest, which would be held in memory.
+struct Bounded {
+    file: File,
+    /// How many bytes were read since a record was complete.
+    since_record: Rc<Cell<usize>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.since_record.get() > LONGEST_RECORD {
+            return Err(io::Error::other("a record is longer than 8 MiB: perhaps a quote that never closes"));
+        }
+        let read = self.file.read(buffer)?;
+        self.since_record.set(self.since_record.get() + read);
+        Ok(read)
+    }
+}
+
+fn read(reader: &mut Reader<Bounded>, record: &mut ByteRecord, part: &Path) -> Result<bool, DownloadError> {
     reader.read_byte_record(record).map_err(unread(part))
 }
 
@@ -84,7 +114,8 @@ fn write(writer: &mut Writer<Sink<File>>, record: &ByteRecord, partial: &Path) -
 /// A part that cannot be read, or is no CSV.
 fn unread(part: &Path) -> impl FnOnce(csv::Error) -> DownloadError {
     move |error| {
-        if error.is_io_error() {
+        let of_disk = |error: &io::Error| error.raw_os_error().is_some();
+        if matches!(error.kind(), csv::ErrorKind::Io(error) if of_disk(error)) {
             return DiskError::because("read", part)(error.into());
         }
         let why = error.to_string();
@@ -135,6 +166,15 @@ mod tests {
             assert_eq!((merged.file_size, merged.row_count), (text.len() as u64, row_count));
             assert_eq!(merged.path, "all.csv");
         }
+    }
+
+    #[test]
+    fn a_quote_that_never_closes_is_no_record() {
+        let text = format!("a,b\n1,\"{}", "x,y\n".repeat(LONGEST_RECORD / 2));
+        let (merged, written) = merged(&["a,b\n1,2\n", &text]);
+        let Err(DownloadError::Merge(why)) = merged else { panic!("{merged:?}") };
+        assert!(why.starts_with("part-1.csv is no CSV: a record is longer than 8 MiB"), "{why}");
+        assert_eq!(written, None);
     }
 
     #[test]

@@ -14,10 +14,14 @@ use url::{Origin, Url};
 use crate::clock::Clock;
 use crate::http::{self, Broken, Roots};
 use crate::secret::Secret;
+use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
 /// How many redirects are followed. They take nothing along: a signed link is no credential of ours.
 const MAX_REDIRECTS: usize = 5;
+
+/// The longest code of an error that is taken for one, in characters.
+const LONGEST_CODE: usize = 50;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,6 +40,8 @@ pub(super) struct Body {
     pub(super) encoding: Encoding,
     /// Where it begins, in bytes as they are sent.
     pub(super) from: u64,
+    /// How many bytes the whole file has, as they are sent, where storage says so.
+    pub(super) total: Option<u64>,
     /// By what the rest of this very file can be asked for.
     pub(super) etag: Option<HeaderValue>,
 }
@@ -81,8 +87,9 @@ impl Storage {
         if url.scheme() != "https" && !http::is_loopback(&url) && !self.allows_http {
             return Err(rejected("the link is plain http", "use --allow-http if nobody else can listen"));
         }
-        // What is compressed cannot be resumed by others, and is counted in other bytes than Snyk announces.
-        let mut request = self.client(&url)?.get(url).header(ACCEPT_ENCODING, "identity");
+        // Without this, Google's storage unpacks what it keeps packed: it takes no ranges then, and sends another number
+        // of bytes than it keeps.
+        let mut request = self.client(&url)?.get(url).header(ACCEPT_ENCODING, "gzip");
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
             request = etag.into_iter().fold(request, |request, etag| request.header(IF_RANGE, etag.clone()));
@@ -92,26 +99,27 @@ impl Storage {
     }
 
     async fn body(&self, response: Response) -> Result<Body, Trouble> {
-        let status = response.status().as_u16();
         let headers = response.headers();
-        let from = match status {
-            200 => Some(0),
-            206 => headers.get(CONTENT_RANGE).and_then(first_byte),
-            _ => None,
+        let (from, total) = match response.status().as_u16() {
+            200 => (0, response.content_length()),
+            // One that does not say where it begins cannot be trusted to begin where it should.
+            206 => headers.get(CONTENT_RANGE).and_then(range).ok_or(Trouble::NoSuchRange)?,
+            _ => return Err(self.refusal(response).await),
         };
-        let Some(from) = from else { return Err(self.refusal(response).await) };
         let encoding = encoding(headers)
             .ok_or_else(|| rejected("the file comes in an encoding that is not known here", ""))?;
         let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
-        Ok(Body { response, encoding, from, etag })
+        Ok(Body { encoding, from, total, etag, response })
     }
 
+    /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,
+    /// or what its signature was made of.
     async fn refusal(&self, response: Response) -> Trouble {
         let status = response.status().as_u16();
         let hint = http::retry_after(response.headers(), self.clock.now());
-        let said = http::excerpt(&http::read_error_body(response).await);
         let mut problem = Problem::new("storage does not give the file", "");
-        (problem.http_status, problem.detail) = (Some(status), said);
+        problem.http_status = Some(status);
+        problem.code = code(&http::read_error_body(response).await);
         let kind = FailureKind::of_http_status(status);
         match kind {
             _ if status == 416 => Trouble::NoSuchRange,
@@ -157,6 +165,14 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
+/// The code in an error document of storage, as Google and Amazon write it.
+fn code(body: &[u8]) -> Option<Text> {
+    let body = String::from_utf8_lossy(body);
+    let (code, _) = body.split_once("<Code>")?.1.split_once("</Code>")?;
+    let is_code = code.len() <= LONGEST_CODE && code.chars().all(|char| char.is_ascii_alphabetic());
+    is_code.then(|| Text::non_empty(code)).flatten()
+}
+
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim()) {
         None | Some("" | "identity") => Some(Encoding::Plain),
@@ -167,9 +183,11 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// Where a range begins: `bytes 100-199/200`.
-fn first_byte(range: &HeaderValue) -> Option<u64> {
-    range.to_str().ok()?.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+/// Where a range begins, and what it is part of: `bytes 100-199/200`.
+fn range(value: &HeaderValue) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.to_str().ok()?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
 fn rejected(title: &str, detail: &str) -> Trouble {
@@ -194,13 +212,30 @@ mod tests {
     #[test]
     fn ranges_begin_where_they_say() {
         for (text, expected) in [
-            ("bytes 100-199/200", Some(100)),
-            ("bytes 0-0/*", Some(0)),
+            ("bytes 100-199/200", Some((100, Some(200)))),
+            ("bytes 0-0/*", Some((0, None))),
             ("bytes */200", None),
+            ("bytes 1-2", None),
             ("lines 1-2/3", None),
             ("", None),
         ] {
-            assert_eq!(first_byte(&HeaderValue::from_static(text)), expected, "{text}");
+            assert_eq!(range(&HeaderValue::from_static(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_code_of_an_error_is_shown() {
+        let rows = [
+            (
+                "<Error><Code>ExpiredToken</Code><Message>X-Goog-Signature=abc</Message></Error>",
+                Some("ExpiredToken"),
+            ),
+            ("<Error><Code>/f?X-Goog-Signature=abc</Code></Error>", None),
+            ("<Code></Code>", None),
+            ("/f?X-Goog-Signature=abc", None),
+        ];
+        for (body, expected) in rows {
+            assert_eq!(code(body.as_bytes()).as_ref().map(Text::as_str), expected, "{body}");
         }
     }
 

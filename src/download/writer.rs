@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -22,6 +24,8 @@ pub(super) struct Writer {
     writing: JoinHandle<io::Result<Written>>,
     /// How many bytes came, as they were sent.
     pub(super) received: u64,
+    /// How many bytes were written of them.
+    written: Arc<AtomicU64>,
 }
 
 /// A file that was written.
@@ -37,8 +41,20 @@ impl Writer {
     /// Begins a file anew.
     pub(super) fn start(path: PathBuf, encoding: Encoding) -> Self {
         let (chunks, waiting) = channel(WAITING);
-        let writing = tokio::task::spawn_blocking(move || write(path, encoding, waiting));
-        Self { chunks, writing, received: 0 }
+        let written = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&written);
+        let writing = tokio::task::spawn_blocking(move || write(path, encoding, waiting, count));
+        Self { chunks, writing, received: 0, written }
+    }
+
+    /// Whether it can still be written. If not, [`Writer::finish`] says why.
+    pub(super) fn takes(&self) -> bool {
+        !self.chunks.is_closed()
+    }
+
+    /// Whether more has come than a file of this size can have, however it was counted.
+    pub(super) fn is_beyond(&self, file_size: u64) -> bool {
+        self.received > file_size && self.written.load(Ordering::Relaxed) > file_size
     }
 
     /// Takes what came; says whether it can be written. If not, [`Writer::finish`] says why.
@@ -59,11 +75,17 @@ pub(super) struct Sink<W> {
     file: W,
     file_size: u64,
     digest: Context,
+    /// Where others see how much it is.
+    count: Arc<AtomicU64>,
 }
 
 impl<W: Write> Sink<W> {
     pub(super) fn new(file: W) -> Self {
-        Self { file, file_size: 0, digest: Context::new(&SHA256) }
+        Self::counting(file, Arc::default())
+    }
+
+    fn counting(file: W, count: Arc<AtomicU64>) -> Self {
+        Self { file, file_size: 0, digest: Context::new(&SHA256), count }
     }
 
     pub(super) fn done(mut self) -> io::Result<Written> {
@@ -77,6 +99,7 @@ impl<W: Write> Write for Sink<W> {
         let written = self.file.write(bytes)?;
         self.digest.update(&bytes[..written]);
         self.file_size += written as u64;
+        self.count.store(self.file_size, Ordering::Relaxed);
         Ok(written)
     }
 
@@ -85,8 +108,13 @@ impl<W: Write> Write for Sink<W> {
     }
 }
 
-fn write(path: PathBuf, encoding: Encoding, mut chunks: Receiver<Bytes>) -> io::Result<Written> {
-    let mut sink = Sink::new(File::create(path)?);
+fn write(
+    path: PathBuf,
+    encoding: Encoding,
+    mut chunks: Receiver<Bytes>,
+    count: Arc<AtomicU64>,
+) -> io::Result<Written> {
+    let mut sink = Sink::counting(File::create(path)?, count);
     match encoding {
         Encoding::Plain => {
             while let Some(chunk) = chunks.blocking_recv() {

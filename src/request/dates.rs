@@ -85,7 +85,8 @@ impl FromStr for Meant {
             return Err(DateError::Ahead);
         }
         // Units that are nothing leave no trace in the span.
-        let in_days = ["d", "w", "mo", "y"].iter().any(|unit| text.contains(unit));
+        let unit = text.trim_start_matches(|char: char| !char.is_ascii_alphabetic());
+        let in_days = ["d", "w", "mo", "y"].iter().any(|days| unit.starts_with(days));
         let midnight =
             if span.is_zero() { in_days } else { SpanFieldwise(span) == SpanFieldwise(whole_days(span)) };
         Ok(Self::Ago { span, midnight })

@@ -137,6 +137,8 @@ fn dates_are_days_moments_or_ago() {
         ("-90m", "UTC", "2025-03-31T01:00:15Z"),
         ("-1d 1h", "UTC", "2025-03-30T01:30:15Z"),
         ("0h", "UTC", "2025-03-31T02:30:15Z"),
+        ("0 seconds", "UTC", "2025-03-31T02:30:15Z"),
+        ("0 days", "UTC", "2025-03-31T00:00:00Z"),
     ];
     let now = "2025-03-31T02:30:15.5Z".parse().unwrap();
     for (text, zone, expected) in rows {

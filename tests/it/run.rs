@@ -79,7 +79,7 @@ fn an_interruption_prints_the_command_that_goes_on() {
     let run = running.end();
     run.exits(143);
     let (_, command) = run.stderr.split_once("to go on: snyk-export ").unwrap_or_else(|| panic!("{run}"));
-    let again = Program::asking("run", &lab.url()).text().living_in(home.path());
+    let again = Program::asking("run", &lab.url()).text().no_config().living_in(home.path());
     let again = again.args(command.lines().next().unwrap().trim_start_matches("run ")).run();
     again.exits(0);
     check_files(&home.path().join("files"), 2);
@@ -118,7 +118,7 @@ fn what_would_be_overwritten_is_found_out_before_the_start() {
     program.run().exits(2).stderr_has("--force");
     let program = Program::whole_run(&lab);
     program.file("state", "a file");
-    program.args("--state state/run.json").run().exits(2).stderr_has("--state names another file");
+    program.args("--state state/run.json").run().exits(2).stderr_has("name another file with --state");
     assert_eq!(lab.requests(), 0);
 }
 

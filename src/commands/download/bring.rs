@@ -26,22 +26,30 @@ pub(in crate::commands) struct Lost {
     pub(in crate::commands) outcome: Option<Outcome>,
     pub(in crate::commands) code: ExitCode,
     pub(in crate::commands) problem: Problem,
-    /// What is said of it.
+    /// What is said of it, in a word and in more.
+    pub(in crate::commands) word: &'static str,
     pub(in crate::commands) words: String,
     pub(in crate::commands) advice: Option<String>,
 }
 
 impl Lost {
-    fn of_signal(signal: Signal, words: String) -> Self {
-        let outcome = Outcome::Interrupted(signal);
+    /// Something that counts as if it had ended the watch.
+    fn of(Defeat { outcome, problem }: Defeat, words: String, advice: Option<String>) -> Self {
+        let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
+        Self { outcome: Some(outcome), code, problem, word: outcome.as_str(), words, advice }
+    }
+
+    pub(in crate::commands) fn of_signal(signal: Signal, words: String) -> Self {
         let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
-        Self { outcome: Some(outcome), code: ExitCode::of_signal(signal), problem, words, advice: None }
+        Self::of(Defeat { outcome: Outcome::Interrupted(signal), problem }, words, None)
     }
 
     /// A failure of ours.
-    fn of_ours(title: &str, detail: &str, words: String) -> Self {
+    fn of_ours(title: &str, detail: &str, head: &str) -> Self {
         let problem = Problem::new(title, detail);
-        Self { outcome: None, code: ExitCode::UNFORESEEN, problem, words, advice: None }
+        let words = format!("{head}: {problem}");
+        let code = ExitCode::UNFORESEEN;
+        Self { outcome: None, code, problem, word: "not-downloaded", words, advice: None }
     }
 }
 
@@ -66,12 +74,11 @@ pub(in crate::commands) async fn asked(
     let asking = ticking(transfer, ask(endpoint, export, client, policy, session.clock, transfer));
     match session.signals.unless_interrupted(asking).await {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(Defeat { outcome, problem })) => {
+        Ok(Err(defeat)) => {
             let scope = ScopeRef { scope: export.scope, id: export.scope_id };
-            let (words, advice) = words_on_request(outcome, &problem, scope, surroundings);
+            let (words, advice) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
             let words = format!("asking for the files of {export} failed: {words}");
-            let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
-            Err(Lost { outcome: Some(outcome), code, problem, words, advice })
+            Err(Lost::of(defeat, words, advice))
         }
         Err(signal) => {
             let words = format!("{} came before the files of {export} were listed", signal.name());
@@ -105,7 +112,10 @@ async fn ask(
     clock: Clock,
     transfer: &Transfer,
 ) -> Result<Report, Defeat> {
-    let mut tries = Tries::new(clock.now());
+    let mut tries = match endpoint {
+        Endpoint::Status => Tries::new(clock.now()),
+        Endpoint::Results => Tries::of_what_is_there(clock.now()),
+    };
     loop {
         let observation = match endpoint {
             Endpoint::Status => poll_within(client, export, policy.request_timeout).await,
@@ -158,18 +168,19 @@ pub(in crate::commands) async fn bring(
     session: &mut Session,
 ) -> Result<Result<Manifest, Lost>, CommandError> {
     let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
+    let unfinished = folder.unfinished(place.merge.as_deref())?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
     let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
     let folder = Arc::new(folder);
     let means = Means { storage, policy: &asking.policy, clock };
     let fetching = async {
-        if let Some(manifest) = folder.unfinished() {
-            folder.finish_unfinished(&manifest, place.merge.as_deref())?;
+        if let Some(manifest) = unfinished {
+            folder.give_names(&manifest)?;
             return Ok(manifest);
         }
         let parts = parts(report)?;
-        let sizes: Option<u64> = parts.iter().map(|part| part.file_size).sum();
+        let sizes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
         transfer.expect(parts.len(), sizes);
         let wanted =
             Wanted { export: *export, parts, row_count: report.row_count, merge: place.merge.clone() };
@@ -194,20 +205,15 @@ pub(in crate::commands) async fn bring(
 
 fn lost(error: DownloadError, head: &str) -> Lost {
     match error {
-        DownloadError::Defeat(Defeat { outcome, problem }) => {
-            let words = format!("{head}: {problem}");
-            let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
-            Lost { outcome: Some(outcome), code, problem, words, advice: None }
+        DownloadError::Defeat(defeat) => {
+            let words = format!("{head}: {}", defeat.problem);
+            Lost::of(defeat, words, None)
         }
-        DownloadError::Disk(error) => {
-            let why = chain(&error);
-            Lost::of_ours("the files cannot be written", &why, format!("{head}: {why}"))
+        DownloadError::Disk(error) => Lost::of_ours("the files cannot be written", &chain(&error), head),
+        DownloadError::Merge(why) => {
+            let advice = "the parts can be had without --merge".to_owned();
+            Lost { advice: Some(advice), ..Lost::of_ours("the parts cannot be merged", &why, head) }
         }
-        DownloadError::Merge(why) => Lost::of_ours(
-            "the parts cannot be merged",
-            &why,
-            format!("{head}: the parts cannot be merged: {why}"),
-        ),
     }
 }
 

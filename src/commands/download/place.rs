@@ -2,10 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::cli::{PlaceArgs, ZoneArgs};
-use crate::clock::Clock;
+use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
-use crate::commands::start::now;
 use crate::observe::quoted;
 
 /// Where the files of an export go, as absolute paths.
@@ -17,15 +15,10 @@ pub(in crate::commands) struct Place {
 }
 
 impl Place {
-    /// The place that the arguments name, on the day that it is now.
-    pub(in crate::commands) fn resolve(
-        args: &PlaceArgs,
-        zone: &ZoneArgs,
-        clock: Clock,
-    ) -> Result<Self, CommandError> {
-        let date = zone.time_zone.date(now(clock));
-        let dir = path("--dir", &args.dir, &date)?;
-        let merge = args.merge.as_ref().map(|merge| path("--merge", merge, &date)).transpose()?;
+    /// The place that the arguments name, on a day.
+    pub(in crate::commands) fn resolve(args: &PlaceArgs, date: &str) -> Result<Self, CommandError> {
+        let dir = path("--dir", &args.dir, date)?;
+        let merge = args.merge.as_ref().map(|merge| path("--merge", merge, date)).transpose()?;
         Ok(Self { dir, merge, force: args.force })
     }
 

@@ -1,11 +1,11 @@
 //! An export that has been started, brought to its end: waited for, and its files brought home.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::OutputArgs;
-use crate::commands::download::{Lost, Place, bring, tell_brought, tell_lost_as, with_links};
+use crate::commands::download::{Lost, Place, bring, tell_brought, tell_lost, with_links};
 use crate::commands::start::policy_of_requests;
-use crate::commands::wait::{Telling, follow};
+use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
 use crate::download::Folder;
@@ -14,7 +14,6 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
 use crate::observe::{Transfer, quoted, sentence};
-use crate::watch::observation::Problem;
 use crate::watch::outcome::{Outcome, Signal};
 
 /// What is left to do of a run.
@@ -29,11 +28,29 @@ pub(super) struct Job {
 /// How a run ended.
 pub(super) struct Verdict {
     pub(super) code: ExitCode,
-    pub(super) outcome: Option<Outcome>,
     /// Whether nothing is left to go on with.
     pub(super) is_over: bool,
-    /// The end of the export, where it was waited for.
-    pub(super) ending: Option<Ending>,
+    /// Whether it ended for a reason that is none of the export's, such as a signal or a credential.
+    pub(super) may_be_better_soon: bool,
+    /// The export, where its files are there.
+    pub(super) finished: Option<Finished>,
+}
+
+impl Verdict {
+    fn of_success(finished: Finished) -> Self {
+        let (code, may_be_better_soon) = (ExitCode::SUCCESS, false);
+        Self { code, is_over: true, may_be_better_soon, finished: Some(finished) }
+    }
+
+    /// A run without files, whose outcome says whether there will ever be any.
+    pub(super) fn of_failure(code: ExitCode, outcome: Option<Outcome>) -> Self {
+        let is_over = matches!(outcome, Some(Outcome::Failed | Outcome::NotFound));
+        let may_be_better_soon = matches!(
+            outcome,
+            Some(Outcome::Interrupted(_) | Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable)
+        );
+        Self { code, is_over, may_be_better_soon, finished: None }
+    }
 }
 
 impl Job {
@@ -44,15 +61,15 @@ impl Job {
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
         asking.exports = vec![self.export];
-        asking.surroundings.go_on = Some(self.go_on());
-        if let Some(manifest) = Folder::done(&self.place.dir, &self.export) {
+        asking.surroundings.go_on = Some(self.go_on(session));
+        let Place { dir, merge, force } = &self.place;
+        if let Some(manifest) = Folder::done(dir, merge.as_deref(), &self.export)? {
             return self.tell_done(manifest, session);
         }
-        let Place { dir, merge, force } = &self.place;
         Folder::check(dir, merge.as_deref(), &self.export, *force)?;
         let endings = follow(&asking, false, self.output, Telling::WordsOfFinished, session).await?;
         let Some(ending) = endings.into_iter().next() else {
-            return Err(CommandError::Usage("there is no export to follow".to_owned()));
+            unreachable!("each export that is followed comes to an end");
         };
         if ending.outcome == Outcome::Finished {
             return self.fetch(ending, asking, session).await;
@@ -60,8 +77,7 @@ impl Job {
         session.console.annotate(&sentence(&ending));
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
-        let is_over = matches!(ending.outcome, Outcome::Failed | Outcome::NotFound);
-        Ok(Verdict { code, outcome: Some(ending.outcome), is_over, ending: Some(ending) })
+        Ok(Verdict::of_failure(code, Some(ending.outcome)))
     }
 
     async fn fetch(
@@ -73,49 +89,46 @@ impl Job {
         let asking = asking.with_policy(policy_of_requests(asking.policy.clone()));
         let transfer = Transfer::new(session.clock, session.console.line.clone());
         let report = with_links(ending.report.take(), &self.export, &asking, &transfer, session).await;
-        let brought = match report {
+        let (brought, is_of_api) = match report {
             Ok(report) => {
                 let brought = bring(&self.export, &report, &self.place, &asking, &transfer, session).await?;
                 ending.report = Some(report);
-                brought
+                (brought, false)
             }
-            Err(lost) => Err(lost),
+            Err(lost) => (Err(lost), true),
         };
         session.console.line.clear();
-        let show_urls = self.output.show_urls;
+        let document = Document::of_ending(&ending, self.output.show_urls);
         let verdict = match brought {
             Ok(manifest) => {
-                let document = Document::of_ending(&ending, show_urls);
                 tell_brought(manifest, document, &self.place, &transfer, self.output.output, session)?;
-                Verdict {
-                    code: ExitCode::SUCCESS,
-                    outcome: Some(Outcome::Finished),
-                    is_over: true,
-                    ending: None,
-                }
+                let finished = Finished { export: self.export, row_count: ending.row_count() };
+                Verdict::of_success(finished)
             }
             Err(lost) => {
-                let advice = lost.advice.or_else(|| Some(format!("to go on: {}", self.go_on())));
+                let advice = lost.advice.or_else(|| Some(format!("to go on: {}", self.go_on(session))));
                 let lost = Lost { advice, ..lost };
-                let document = Document::of_ending(&ending, show_urls);
-                let document = document.without_download(lost.outcome, lost.code, &lost.problem);
-                tell_lost_as(&lost, document, &self.export, self.output.output, session)?;
-                Verdict { code: lost.code, outcome: lost.outcome, is_over: false, ending: None }
+                tell_lost(&lost, document, &self.export, self.output.output, session)?;
+                let is_signal = matches!(lost.outcome, Some(Outcome::Interrupted(_)));
+                if let Some(outcome) = lost.outcome {
+                    ending.outcome = outcome;
+                }
+                let (may_be_better_soon, finished) = (is_signal || is_of_api, None);
+                Verdict { code: lost.code, is_over: false, may_be_better_soon, finished }
             }
         };
-        if let Some(outcome) = verdict.outcome {
-            ending.outcome = outcome;
-            session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
-        }
-        Ok(Verdict { ending: Some(ending), ..verdict })
+        session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
+        Ok(verdict)
     }
 
     /// An earlier call had done all but to forget the run.
     fn tell_done(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
         let transfer = Transfer::new(session.clock, session.console.line.clone());
-        let document = Document::of_done(&self.export, manifest.row_count);
+        let finished = Finished { export: self.export, row_count: manifest.row_count };
+        let document = Document::of(&self.export).finished();
         tell_brought(manifest, document, &self.place, &transfer, self.output.output, session)?;
-        Ok(Verdict { code: ExitCode::SUCCESS, outcome: Some(Outcome::Finished), is_over: true, ending: None })
+        session.console.actions.hand_on_start(&self.export);
+        Ok(Verdict::of_success(finished))
     }
 
     /// A signal came when the export had just been started.
@@ -124,22 +137,18 @@ impl Job {
         signal: Signal,
         session: &Session,
     ) -> Result<Verdict, CommandError> {
-        let outcome = Outcome::Interrupted(signal);
         let words = format!("{} came when {} had been started", signal.name(), self.export);
-        let problem = Problem::new(&words, "");
-        let code = ExitCode::of_signal(signal);
-        let advice = Some(format!("to go on: {}", self.go_on()));
-        let document = Document::of_failure(&self.export, outcome, &problem);
-        let document = document.without_download(Some(outcome), code, &problem);
-        let lost = Lost { outcome: Some(outcome), code, problem: problem.clone(), words, advice };
-        tell_lost_as(&lost, document, &self.export, self.output.output, session)?;
-        Ok(Verdict { code, outcome: Some(outcome), is_over: false, ending: None })
+        let advice = Some(format!("to go on: {}", self.go_on(session)));
+        let lost = Lost { advice, ..Lost::of_signal(signal, words) };
+        let code = tell_lost(&lost, Document::of(&self.export), &self.export, self.output.output, session)?;
+        Ok(Verdict::of_failure(code, lost.outcome))
     }
 
     /// The command that goes on where this one stops.
-    fn go_on(&self) -> String {
-        let state = |path: &PathBuf| format!(" --state {}", quoted(&path.display().to_string()));
-        let state = self.state.as_ref().map(state).unwrap_or_default();
-        format!("snyk-export run --resume {} {}{state}", self.export, self.place.options())
+    fn go_on(&self, session: &Session) -> String {
+        let state = |path: &Path| format!(" --state {}", quoted(&path.display().to_string()));
+        let state = self.state.as_deref().map(state).unwrap_or_default();
+        let global = session.global_options();
+        format!("snyk-export run --resume {} {}{state}{global}", self.export, self.place.options())
     }
 }

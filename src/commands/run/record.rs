@@ -10,13 +10,13 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::RequestArgs;
+use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::commands::CommandError;
 use crate::commands::download::Place;
 use crate::commands::start::Keep;
 use crate::disk;
-use crate::export::ExportRef;
+use crate::export::{ExportRef, ScopeRef};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 
@@ -27,10 +27,13 @@ const SCHEMA: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub(in crate::commands) enum RecordError {
     /// It cannot be written, and without it nothing is started.
-    #[error("failed to write {}, where the start is recorded; --state names another file: {source}", path.display())]
+    #[error("{} cannot be written, where the start would be recorded; name another file with --state", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
     /// It cannot be read, and may tell of an export.
-    #[error("{}: {why}; it may tell of an export that was started: look at it, and remove it or name another file with --state", path.display())]
+    #[error(
+        "{}: {why}; it may tell of an export that was started: look at it, and remove it or name another file with --state",
+        path.display()
+    )]
     Unreadable { path: PathBuf, why: String },
     /// Somebody else is at it.
     #[error("another run uses {} at this moment: wait for its end, or name another file with --state", .0.display())]
@@ -38,6 +41,15 @@ pub(in crate::commands) enum RecordError {
     /// It tells of another export than the one to go on with.
     #[error("{} tells of another export, {export}: leave --resume out to go on with that one, or --state", path.display())]
     Other { path: PathBuf, export: Box<ExportRef> },
+    /// It tells of an export at another API, where it cannot be asked for.
+    #[error(
+        "{} tells of a run at {theirs}, and this one asks {ours}: end that one first, or name another file with --state",
+        path.display()
+    )]
+    OtherApi { path: PathBuf, theirs: String, ours: String },
+    /// What has come of a start cannot be written down.
+    #[error("{} could not be written, where the start is recorded", path.display())]
+    Lost { path: PathBuf, source: io::Error },
 }
 
 /// What one run is about.
@@ -45,13 +57,16 @@ pub(in crate::commands) enum RecordError {
 pub(super) struct Record {
     schema: u8,
     /// A digest of the call as it was typed: the same tonight and tomorrow.
-    pub(super) call: String,
+    call: String,
     /// The day on which it began.
     pub(super) date: String,
+    /// Whom it asks.
+    api: String,
+    scope: ScopeRef,
+    /// The document that started it.
+    body: Value,
     pub(super) dir: PathBuf,
     pub(super) merge: Option<PathBuf>,
-    /// The document that started it.
-    request: Value,
     /// When the start was sent: RFC 3339 in UTC.
     pub(super) sent_at: String,
     /// The export that came of it; none as long as that is not known.
@@ -60,51 +75,60 @@ pub(super) struct Record {
 
 impl Record {
     /// The record of a run that is about to begin.
-    pub(super) fn new(call: String, date: String, place: &Place, request: &StartRequest) -> Self {
-        let (dir, merge) = (place.dir.clone(), place.merge.clone());
-        let request = request.body.clone();
-        Self { schema: SCHEMA, call, date, dir, merge, request, sent_at: String::new(), export: None }
+    pub(super) fn new(call: &Call<'_>, date: String, place: &Place) -> Self {
+        let StartRequest { scope, body, .. } = call.request.clone();
+        Self {
+            schema: SCHEMA,
+            call: call.digest(),
+            date,
+            api: call.api.to_owned(),
+            scope,
+            body,
+            dir: place.dir.clone(),
+            merge: place.merge.clone(),
+            sent_at: String::new(),
+            export: None,
+        }
     }
 
-    /// Whether two runs want the same: the same call on the same day, or the same start into the same place.
+    /// Whether two runs are the same: the same call on the same day.
     pub(super) fn is_of_the_same_run(&self, other: &Self) -> bool {
-        let same_start = || (&self.request, &self.dir) == (&other.request, &other.dir);
-        self.call == other.call && (self.date == other.date || same_start())
+        (&self.call, &self.date) == (&other.call, &other.date)
+    }
+
+    /// What it has started, or was about to, for those who tell of it.
+    pub(super) fn request(&self) -> StartRequest {
+        let (scope, body) = (self.scope, self.body.clone());
+        StartRequest { scope, body, include_deleted: false, include_deactivated: false }
     }
 }
 
-/// The call as it was typed, in a few digits: what is relative in it stays so.
-pub(super) fn call(
-    api: &str,
-    request: &StartRequest,
-    args: &RequestArgs,
-    place: &crate::cli::PlaceArgs,
-    zone: &str,
-) -> String {
-    let typed = |date: &Option<crate::request::Date>| date.as_ref().map(ToString::to_string);
-    let dates = [&args.introduced_from, &args.introduced_to, &args.updated_from, &args.updated_to].map(typed);
-    let filters: Vec<String> = args.filters.iter().map(ToString::to_string).collect();
-    let body = args.body.is_some().then_some(&request.body);
-    let scope = (request.scope.scope.as_str(), request.scope.id.to_string());
-    let flags = [request.include_deleted, request.include_deactivated];
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
-    let whole = json!([
-        api,
-        scope,
-        args.dataset,
-        args.formats,
-        args.columns,
-        dates,
-        filters,
-        args.url_expiration_seconds.map(|seconds| seconds.0),
-        body,
-        flags,
-        places,
-        zone,
-    ]);
-    let digest = digest(&SHA256, whole.to_string().as_bytes());
-    digest.as_ref().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+/// A call as it was typed: what is relative in it stays so.
+pub(super) struct Call<'a> {
+    pub(super) api: &'a str,
+    pub(super) request: &'a StartRequest,
+    pub(super) args: &'a RunArgs,
+}
+
+impl Call<'_> {
+    /// The call in a few digits.
+    pub(super) fn digest(&self) -> String {
+        let Self { api, request, args: RunArgs { wanted, place, .. } } = self;
+        let asked = &wanted.request;
+        let dates = [&asked.introduced_from, &asked.introduced_to, &asked.updated_from, &asked.updated_to];
+        let dates = dates.map(|date| date.as_ref().map(ToString::to_string));
+        let filters: Vec<String> = asked.filters.iter().map(ToString::to_string).collect();
+        let body = asked.body.is_some().then_some(&request.body);
+        let flags = [request.include_deleted, request.include_deactivated];
+        let url_expiration = asked.url_expiration_seconds.map(|seconds| seconds.0);
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
+        let zone = wanted.zone.time_zone.to_string();
+        let what = json!([asked.dataset, asked.formats, asked.columns, dates, filters, url_expiration, body]);
+        let whole = json!([api, request.scope, what, flags, places, zone]);
+        let digest = digest(&SHA256, whole.to_string().as_bytes());
+        digest.as_ref().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
 }
 
 /// The file that a record is kept in, which nobody else has meanwhile.
@@ -137,6 +161,16 @@ impl Keeper {
         self.record.as_ref()
     }
 
+    /// Whether what an earlier call has left can be asked for at this API.
+    pub(super) fn check_api(&self, ours: &str) -> Result<(), RecordError> {
+        match self.record.as_ref().map(|record| record.api.clone()).filter(|theirs| theirs != ours) {
+            Some(theirs) => {
+                Err(RecordError::OtherApi { path: self.path.clone(), theirs, ours: ours.to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Takes on another run.
     pub(super) fn take_on(&mut self, record: Record) {
         self.record = Some(record);
@@ -149,19 +183,22 @@ impl Keeper {
             return Err(RecordError::Other { path: self.path.clone(), export: Box::new(other) });
         }
         record.export = Some(export);
-        self.write()
+        self.write().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
     }
 
-    fn write(&self) -> Result<(), RecordError> {
-        let unwritable = |source| RecordError::Unwritable { path: self.path.clone(), source };
-        let text = serde_json::to_vec_pretty(&self.record).map_err(|error| unwritable(error.into()))?;
-        disk::replace(&self.path, &text).map_err(unwritable)
+    fn write(&self) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&self.record)?;
+        disk::replace(&self.path, &text)
     }
 
     /// Forgets the run: it is over.
     pub(super) fn forget(&mut self) -> Result<(), RecordError> {
         self.record = None;
-        disk::remove(&self.path).map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+        disk::remove(&self.path).map_err(|source| self.lost(source))
+    }
+
+    fn lost(&self, source: io::Error) -> RecordError {
+        RecordError::Lost { path: self.path.clone(), source }
     }
 }
 
@@ -171,20 +208,20 @@ impl Keep for Keeper {
         if let Some(record) = &mut self.record {
             (record.sent_at, record.export) = (now, None);
         }
-        Ok(self.write()?)
+        let written = self.write();
+        Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
     }
 
     fn started(&mut self, started: &Started) -> Result<(), CommandError> {
         if let Some(record) = &mut self.record {
             record.export = Some(started.export);
         }
-        Ok(self.write()?)
+        Ok(self.write().map_err(|source| self.lost(source))?)
     }
 
     fn refused(&mut self) -> Result<(), CommandError> {
         // It may be sent again, and is known here until then.
-        let removed = disk::remove(&self.path);
-        Ok(removed.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
+        Ok(disk::remove(&self.path).map_err(|source| self.lost(source))?)
     }
 }
 

@@ -30,10 +30,18 @@ pub(in crate::commands) struct Unstarted {
     pub(in crate::commands) may_exist: bool,
 }
 
-/// Who writes down that a start is sent, before it is, and what became of it.
-pub(in crate::commands) struct Journal<'a>(Option<&'a mut dyn Keep>);
+impl Unstarted {
+    /// Nobody knows: what is known of it is told behind what that means.
+    pub(in crate::commands) fn unsure(problem: &Problem, signal: Option<Signal>) -> Self {
+        let outcome = signal.map_or(Outcome::Unavailable, Outcome::Interrupted);
+        let known = Problem { http_status: None, code: None, request_id: None, ..problem.clone() };
+        let unsure = Problem::new("there may or may not be an export", &known.to_string());
+        let problem = Problem { title: unsure.title, detail: unsure.detail, ..problem.clone() };
+        Self { outcome, problem, may_exist: true }
+    }
+}
 
-/// What a journal is kept in.
+/// Who writes down that a start is sent, before it is, and what became of it.
 pub(in crate::commands) trait Keep {
     /// A start is about to be sent.
     fn sending(&mut self) -> Result<(), CommandError>;
@@ -43,24 +51,20 @@ pub(in crate::commands) trait Keep {
     fn refused(&mut self) -> Result<(), CommandError>;
 }
 
-impl<'a> Journal<'a> {
-    /// Nobody writes anything down.
-    pub(in crate::commands) const fn none() -> Self {
-        Self(None)
+/// Nobody writes anything down.
+pub(in crate::commands) struct Unrecorded;
+
+impl Keep for Unrecorded {
+    fn sending(&mut self) -> Result<(), CommandError> {
+        Ok(())
     }
 
-    pub(in crate::commands) fn kept_in(keep: &'a mut dyn Keep) -> Self {
-        Self(Some(keep))
+    fn started(&mut self, _: &Started) -> Result<(), CommandError> {
+        Ok(())
     }
 
-    fn note(
-        &mut self,
-        what: impl FnOnce(&mut dyn Keep) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        match &mut self.0 {
-            Some(keep) => what(&mut **keep),
-            None => Ok(()),
-        }
+    fn refused(&mut self) -> Result<(), CommandError> {
+        Ok(())
     }
 }
 
@@ -69,28 +73,30 @@ pub(in crate::commands) async fn begin(
     request: &StartRequest,
     asking: &Asking,
     transfer: &Transfer,
-    journal: &mut Journal<'_>,
+    keep: &mut dyn Keep,
     session: &mut Session,
 ) -> Result<Result<Began, Unstarted>, CommandError> {
     let clock = session.clock;
     let mut tries = Tries::new(clock.now());
     loop {
-        journal.note(|keep| keep.sending())?;
+        keep.sending()?;
         let (answer, signal) = answer(request, asking, transfer, session).await;
         let not_started = match answer {
             Some(Ok(started)) => {
-                journal.note(|keep| keep.started(&started))?;
+                // Whether or not it can be written down, it is there.
+                if let Err(error) = keep.started(&started) {
+                    session.console.error(&error, Some(&format!("the export is {}", started.export)));
+                }
                 return Ok(Ok(Began { started, signal }));
             }
             Some(Err(not_started)) => not_started,
-            None => return Ok(Err(unanswered(signal))),
+            None => return Ok(Err(Unstarted::unsure(&Problem::new("no answer came in time", ""), signal))),
         };
         let NotStarted { failure, hint, may_exist } = not_started;
         if may_exist {
-            let outcome = signal.map_or(Outcome::Unavailable, Outcome::Interrupted);
-            return Ok(Err(Unstarted { outcome, problem: failure.problem, may_exist }));
+            return Ok(Err(Unstarted::unsure(&failure.problem, signal)));
         }
-        journal.note(|keep| keep.refused())?;
+        keep.refused()?;
         if let Some(signal) = signal {
             return Ok(Err(given_up(signal)));
         }
@@ -132,11 +138,6 @@ pub(in crate::commands) async fn ticking<T>(transfer: &Transfer, work: impl Futu
         done = work => done,
         never = crate::observe::keep_ticking(|| transfer.tick()) => match never {},
     }
-}
-
-fn unanswered(signal: Option<Signal>) -> Unstarted {
-    let outcome = signal.map_or(Outcome::Unavailable, Outcome::Interrupted);
-    Unstarted { outcome, problem: Problem::new("no answer came before the end", ""), may_exist: true }
 }
 
 fn given_up(signal: Signal) -> Unstarted {

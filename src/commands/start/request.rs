@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::cli::{RequestArgs, ScopeArgs};
+use crate::cli::{RequestArgs, WantedArgs};
 use crate::clock::Clock;
 use crate::commands::asking::read_text;
 use crate::commands::{CommandError, Session};
@@ -10,17 +10,17 @@ use crate::request::{Date, Options, RequestError, StartRequest, Zone};
 use crate::settings::exports::scope_of_start;
 use crate::text::Text;
 
-/// The start that the arguments ask for, checked.
+/// The start that the arguments ask for as of `now`, checked.
 pub(in crate::commands) async fn requested(
-    args: &RequestArgs,
-    scope: &ScopeArgs,
-    zone: &Zone,
+    wanted: &WantedArgs,
+    now: Timestamp,
     session: &mut Session,
 ) -> Result<StartRequest, CommandError> {
+    let WantedArgs { scope, request: args, zone } = wanted;
     let scope = scope_of_start(scope.scope(), session.settings.environment())?;
     let body = match &args.body {
         Some(path) => read_body(path, session).await?,
-        None => options(args, zone, now(session.clock))?
+        None => options(args, &zone.time_zone, now)?
             .to_body()
             .map_err(|error| CommandError::Usage(error.to_string()))?,
     };

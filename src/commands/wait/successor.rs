@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::CommandError;
 use crate::event::Ending;
+use crate::export::ExportRef;
 use crate::settings::Environment;
 use crate::text::Text;
 use crate::watch::outcome::Outcome;
@@ -33,29 +34,40 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
+/// An export that has finished, as the command is told of it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::commands) struct Finished {
+    pub(in crate::commands) export: ExportRef,
+    pub(in crate::commands) row_count: Option<u64>,
+}
+
+impl Finished {
+    pub(in crate::commands) fn of(ending: &Ending) -> Option<Self> {
+        let finished = Self { export: ending.watch.export, row_count: ending.row_count() };
+        (ending.outcome == Outcome::Finished).then_some(finished)
+    }
+}
+
 /// Runs the command in our place; returns only if that fails.
 pub(in crate::commands) fn replace_us(
     program: &Path,
     command: &[OsString],
-    endings: &[Ending],
+    finished: &[Finished],
 ) -> CommandError {
     use std::os::unix::process::CommandExt as _;
-    let finished: Vec<&Ending> =
-        endings.iter().filter(|ending| ending.outcome == Outcome::Finished).collect();
-    let list =
-        |of: fn(&Ending) -> String| finished.iter().map(|ending| of(ending)).collect::<Vec<_>>().join(",");
+    let list = |of: fn(&Finished) -> String| finished.iter().map(of).collect::<Vec<_>>().join(",");
     let error = std::process::Command::new(program)
         .arg0(command.first().map_or(program.as_os_str(), OsString::as_os_str))
         .args(command.iter().skip(1))
         .env("SNYK_EXPORT_RESULT_OUTCOME", Outcome::Finished.as_str())
-        .env("SNYK_EXPORT_RESULT_SCOPE", list(|ending| ending.watch.export.scope.to_string()))
-        .env("SNYK_EXPORT_RESULT_SCOPE_ID", list(|ending| ending.watch.export.scope_id.to_string()))
-        .env("SNYK_EXPORT_RESULT_EXPORT_ID", list(|ending| ending.watch.export.export_id.to_string()))
+        .env("SNYK_EXPORT_RESULT_SCOPE", list(|finished| finished.export.scope.to_string()))
+        .env("SNYK_EXPORT_RESULT_SCOPE_ID", list(|finished| finished.export.scope_id.to_string()))
+        .env("SNYK_EXPORT_RESULT_EXPORT_ID", list(|finished| finished.export.export_id.to_string()))
         .env("SNYK_EXPORT_RESULT_ROW_COUNT", list(row_count))
         .exec();
     CommandError::Exec(Text::new(&program.to_string_lossy()), error)
 }
 
-fn row_count(ending: &Ending) -> String {
-    ending.row_count().map(|count| count.to_string()).unwrap_or_default()
+fn row_count(finished: &Finished) -> String {
+    finished.row_count.map(|count| count.to_string()).unwrap_or_default()
 }

@@ -73,7 +73,14 @@ impl<'a> Teller<'a> {
 
     fn tell(&mut self, ending: &Ending) {
         let line = match self.output.output {
-            Output::Json => Document::of_ending(ending, self.output.show_urls).to_line(),
+            Output::Json => {
+                let document = Document::of_ending(ending, self.output.show_urls);
+                match self.telling {
+                    Telling::All => document,
+                    Telling::WordsOfFinished => document.with_download(None),
+                }
+                .to_line()
+            }
             Output::Text => text_line(ending, self.output.show_urls),
         };
         self.failure = self.console.data_line(&line).err().or(self.failure.take());

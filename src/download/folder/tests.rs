@@ -73,8 +73,11 @@ fn files_get_their_names_when_all_are_there() {
     assert_eq!(bed.names().len(), 1, "until then they are hidden: {:?}", bed.names());
     folder.finish(manifest(&names), None).unwrap();
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
-    assert_eq!(Folder::done(bed.0.path(), &export(1)), Some(manifest(&names)));
-    assert_eq!(Folder::done(bed.0.path(), &export(2)), None);
+    assert_eq!(Folder::done(bed.0.path(), None, &export(1)).unwrap(), Some(manifest(&names)));
+    assert_eq!(Folder::done(bed.0.path(), None, &export(2)).unwrap(), None);
+    let merge = bed.path("all.csv");
+    let other = Folder::done(bed.0.path(), Some(&merge), &export(1)).unwrap_err().to_string();
+    assert!(other.contains("not merged: leave --merge as it was"), "{other}");
 }
 
 #[test]
@@ -129,8 +132,8 @@ fn naming_goes_on_where_it_was_killed() {
         }
         drop(folder);
         let folder = bed.open(false).unwrap();
-        let unfinished = folder.unfinished().unwrap();
-        folder.finish_unfinished(&unfinished, None).unwrap();
+        let unfinished = folder.unfinished(None).unwrap().unwrap();
+        folder.give_names(&unfinished).unwrap();
         assert_eq!(
             bed.names(),
             ["manifest.json", "part-0001.csv", "part-0002.csv"],
@@ -173,5 +176,7 @@ fn the_merged_file_is_none_of_the_others() {
     std::fs::write(bed.path("all.csv"), "mine").unwrap();
     assert!(matches!(check(&bed.path("all.csv"), false), Err(FolderError::Taken(_))));
     assert!(check(&bed.path("all.csv"), true).is_ok());
-    assert!(matches!(check(&bed.path("none/all.csv"), false), Err(FolderError::Unusable { .. })));
+    for unusable in [bed.path("none/all.csv"), bed.0.path().to_owned()] {
+        assert!(matches!(check(&unusable, true), Err(FolderError::Unusable { .. })), "{unusable:?}");
+    }
 }

@@ -33,7 +33,7 @@ fn a_place_that_cannot_be_written_to_is_found_out_at_once() {
     let lab = Lab::start(READY);
     let program = Program::download(&lab).export(EXPORT_ID);
     program.file("files", "a file");
-    program.run().exits(2).stderr_has("--dir ").stderr_has("name a directory that can be written to");
+    program.run().exits(2).stderr_has("--dir ").stderr_has("cannot be written to; name another place");
     let nowhere = Program::download(&lab).export(EXPORT_ID).args("--merge no/where.csv");
     nowhere.run().exits(2).stderr_has("--merge ").stderr_has("no/where.csv");
     let clash = Program::download(&lab).export(EXPORT_ID).args("--merge files/manifest.json");
@@ -56,7 +56,7 @@ fn a_full_disk_leaves_no_file_under_its_name() {
         Program::download(&lab).text().export(EXPORT_ID).no_arg("--dir files").args("--dir small/files");
     let run = program.under_script("unshare -m sh -c", script).run();
     run.exits(1).stderr_has("No space left on device").stderr_has("to go on: snyk-export download");
-    assert_eq!(run.stdout, format!("{EXPORT_ID} error\n"), "nothing is left that takes room");
+    assert_eq!(run.stdout, format!("{EXPORT_ID} not-downloaded\n"), "nothing is left that takes room");
 }
 
 #[test]
@@ -84,6 +84,33 @@ fn a_signal_leaves_no_file_under_its_name_and_the_next_call_goes_on() {
     download().run().exits(0);
     check_files(&home.path().join("files"), 3);
     assert_eq!(lab.asked_for("/storage").len() - asked, 1, "whole files are not fetched twice");
+}
+
+#[test]
+fn a_full_disk_is_no_cut_connection() {
+    let unshare = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !unshare.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: no mount namespace can be made here: {unshare:?}");
+        return;
+    }
+    // Much more than the disk holds is still to come when it is full.
+    let lab = Lab::start(&format!("{READY}rows = 300000"));
+    let script = "mkdir small && mount -t tmpfs -o size=1m none small && exec \"$@\"";
+    let program = Program::download(&lab).export(EXPORT_ID).no_arg("--dir files").args("--dir small/files");
+    program.under_script("unshare -m sh -c", script).run().exits(1).stderr_has("No space left on device");
+    assert_eq!(lab.asked_for("/storage").len(), 1, "it is not tried again");
+}
+
+#[test]
+fn parts_that_cannot_be_merged_can_be_had() {
+    let other = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nstatus-code = 200\nbody = 'a,b'";
+    let lab = Lab::start(&format!("{READY}parts = 2\nfile-size = 'missing'\n{other}"));
+    let home = tempfile::tempdir().unwrap();
+    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+    let run = download().args("--merge all.csv").run();
+    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("can be had without --merge");
+    download().run().exits(0);
+    check_files(&home.path().join("files"), 2);
 }
 
 #[test]

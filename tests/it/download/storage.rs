@@ -73,7 +73,7 @@ fn every_mood_passes() {
 fn what_never_passes_ends_with_its_code_and_leaves_no_file() {
     let rows: [(&str, &str, i32, &str); 9] = [
         ("", "status-code = 403", 4, "storage does not give the file"),
-        ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 4, "ExpiredToken"),
+        ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 4, "HTTP 403, ExpiredToken"),
         ("", "status-code = 404", 5, "HTTP 404"),
         ("", "status-code = 400", 7, "HTTP 400"),
         ("", "status-code = 503\nheaders = { Retry-After = '0' }", 69, "HTTP 503"),
@@ -103,6 +103,71 @@ fn links_that_expire_are_asked_for_anew() {
     let listings = lab.asked_for("/rest").len();
     assert!((2..=5).contains(&listings), "all who wait share a listing: {listings}");
     assert!(lab.asked_for("/storage").iter().any(|exchange| exchange.status_code == Some(403)));
+}
+
+#[test]
+fn what_storage_cuts_each_time_without_a_way_to_resume_ends_when_it_may() {
+    let cut = faults(&["fault = 'cut'\nbytes = 700"]);
+    let lab = Lab::start(&format!("{READY}storage-ranges = false\n{cut}"));
+    let run = Program::download(&lab).export(EXPORT_ID).args("--max-outage 300ms").run();
+    run.exits(69).stderr_has("cut off");
+}
+
+#[test]
+fn no_part_of_a_link_and_no_row_is_told() {
+    let bodies = [
+        "status-code = 403\nbody = '<Error><Code>AccessDenied</Code><Message>X-Goog-Signature=5ec7e7</Message></Error>'",
+        "status-code = 503\nheaders = { Retry-After = '0' }\nbody = '/storage/x?X-Goog-Signature=5ec7e7'",
+        "status-code = 206\nbody = 'a row of a customer, 5ec7e7'",
+        "status-code = 204",
+    ];
+    for body in bodies {
+        let lab = Lab::start(&format!("{READY}{}", faults(&[&format!("at-most = 2\n{body}")])));
+        for format in ["json", "text"] {
+            let download = Program::download(&lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true");
+            let run = download.args(&format!("--max-outage 50ms --log-format {format} -v")).run();
+            for secret in ["X-Goog", "5ec7e7", "customer"] {
+                assert!(!format!("{}{}", run.stdout, run.stderr).contains(secret), "{body}: {run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
+    let cut = "at-most = 1\nfault = 'cut'\nbytes = 1000";
+    let strange = [
+        "at-most = 1\nstatus-code = 206\nbody = 'x'",
+        "at-most = 1\nstatus-code = 206\nheaders = { Content-Range = 'bytes 7-7/95276' }\nbody = 'x'",
+        "at-most = 1\nheaders = { etag = '\"other\"' }",
+        "at-most = 1\nstatus-code = 416",
+    ];
+    for strange in strange {
+        let lab = Lab::start(&format!("{READY}{}", faults(&[cut, strange])));
+        let run = Program::download(&lab).export(EXPORT_ID).run();
+        assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061, "{strange}");
+    }
+}
+
+#[test]
+fn a_body_longer_than_announced_is_left() {
+    let lab = Lab::start(&format!("{READY}rows = 400000\nfile-size-error = -30000000"));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    run.exits(69).stderr_has("the file is not as announced");
+    assert_eq!(names(&run.home().join("files")).len(), 0);
+}
+
+#[test]
+fn a_slow_file_holds_up_no_other() {
+    let slow = faults(&["at-most = 1\nfault = 'hang'"]);
+    let lab = Lab::start(&format!("{READY}parts = 20\n{slow}"));
+    let home = tempfile::tempdir().unwrap();
+    let download = Program::download(&lab).export(EXPORT_ID).living_in(home.path()).spawn();
+    lab.until_heard(|exchanges| {
+        exchanges.iter().filter(|exchange| exchange.target.starts_with("/storage")).count() == 20
+    });
+    download.signal("TERM");
+    download.end().exits(143);
 }
 
 #[test]

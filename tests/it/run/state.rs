@@ -50,6 +50,25 @@ impl Bed {
     }
 }
 
+impl Bed {
+    /// A run that was killed when all was done but to forget it.
+    fn killed_late(&self) -> Value {
+        let running = self.run().spawn();
+        let record = std::cell::RefCell::new(Value::Null);
+        crate::lab::until(|| {
+            let text = std::fs::read(self.path("state.json")).unwrap_or_default();
+            let now: Value = serde_json::from_slice(&text).unwrap_or_default();
+            if !now["export"].is_null() {
+                record.replace(now);
+            }
+            running.has_ended()
+        });
+        running.end().exits(0);
+        std::fs::write(self.path("state.json"), record.borrow().to_string()).unwrap();
+        record.into_inner()
+    }
+}
+
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -165,6 +184,67 @@ fn an_earlier_run_that_cannot_be_asked_for_stays() {
     assert_eq!(bed.lab.starts(), 1);
     bed.run().run().exits(0);
     check_files(&bed.path("earlier"), 1);
+}
+
+#[test]
+fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
+    let lost = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 3\nstatus-code = 403";
+    let bed = Bed::new(&format!("pending = '100ms'\nstarted = '0s'\n{lost}"));
+    bed.killed_into("earlier");
+    let run = bed.run().run();
+    run.exits(4).stderr_has("the run of an earlier day is given up");
+    assert_eq!(run.documents().len(), 2);
+    check_files(&bed.path("files"), 1);
+    // Somebody has put something into its place meanwhile.
+    let bed = Bed::new("pending = '100ms'\nstarted = '0s'");
+    bed.killed_into("earlier");
+    std::fs::create_dir_all(bed.path("earlier")).unwrap();
+    std::fs::write(bed.path("earlier/manifest.json"), "{}").unwrap();
+    bed.run().run().exits(2).stderr_has("the run of an earlier day is given up");
+    check_files(&bed.path("files"), 1);
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn the_command_runs_whenever_tonights_files_are_there() {
+    let command = ["--", "sh", "-c", "echo ran $SNYK_EXPORT_RESULT_EXPORT_ID"];
+    let with_command =
+        |program: Program| command.iter().fold(program.text(), |program, word| program.arg(word));
+    let bed = Bed::new("pending = '100ms'\nstarted = '0s'");
+    let left = bed.killed_into("earlier");
+    let run = with_command(bed.run()).run();
+    let ids = run.exits(0).stdout.lines().last().unwrap().trim_start_matches("ran ").to_owned();
+    assert!(ids.starts_with(left["export"]["export_id"].as_str().unwrap()) && ids.contains(','), "{run}");
+    // Killed when all was there, and nothing was left to do but to forget it.
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    let record = bed.killed_late();
+    let run = with_command(bed.run()).run();
+    let id = record["export"]["export_id"].as_str().unwrap();
+    assert!(run.exits(0).stdout.ends_with(&format!("ran {id}\n")), "{run}");
+    assert_eq!(bed.lab.starts(), 1);
+}
+
+#[test]
+fn a_record_of_another_api_is_left_alone() {
+    let [here, there] = [Bed::new("pending = '300ms'\nstarted = '0s'"), Bed::new(READY)];
+    here.killed();
+    let run = here.run().env("SNYK_API", &there.lab.url()).run();
+    run.exits(2).stderr_has("tells of a run at ");
+    assert_eq!(there.lab.requests(), 0);
+    here.run().run().exits(0);
+}
+
+#[test]
+fn an_export_whose_record_cannot_be_written_is_still_brought_home() {
+    let bed = Bed::new(&format!("{READY}latency = '300ms'"));
+    let running = bed.run().no_arg("--state state.json").args("--state kept/state.json").spawn();
+    bed.lab.until_asked(1);
+    std::fs::remove_dir_all(bed.path("kept")).unwrap();
+    let run = running.end();
+    run.exits(0)
+        .stderr_has("could not be written, where the start is recorded")
+        .stderr_has("the export is /groups/");
+    check_files(&bed.path("files"), 1);
 }
 
 #[test]
