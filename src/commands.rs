@@ -109,6 +109,8 @@ impl CommandError {
 
 /// All that a command needs of the world.
 struct Session {
+    /// What was typed, the program's name first.
+    args: Vec<OsString>,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -145,7 +147,7 @@ pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals
         Ok(parsed) => parsed,
         Err(error) => return early.refuse(&error, clock),
     };
-    match load_and_run(cli, given, environment, clock, signals).await {
+    match load_and_run(cli, (args, given), environment, clock, signals).await {
         Ok(code) => code,
         Err(error) => {
             early.start_logging(clock);
@@ -158,7 +160,7 @@ pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals
 /// Fails only where the settings cannot be loaded; a command's own failure has been told by then.
 async fn load_and_run(
     cli: Cli,
-    given: BTreeSet<String>,
+    (args, given): (Vec<OsString>, BTreeSet<String>),
     environment: Environment,
     clock: Clock,
     mut signals: Signals,
@@ -186,7 +188,7 @@ async fn load_and_run(
     let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
     let console = start_logging(&cli, &settings, clock);
     let settings = Arc::new(settings);
-    let mut session = Session { settings, command_line: again, settings_file, clock, console, signals };
+    let mut session = Session { args, settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()

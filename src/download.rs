@@ -8,6 +8,7 @@ mod folder;
 mod links;
 mod merge;
 mod storage;
+mod target;
 mod writer;
 
 use std::io;
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-pub use self::folder::{Folder, FolderError, MANIFEST, check_target};
+pub use self::folder::Folder;
 pub use self::storage::Storage;
+pub use self::target::{FolderError, MANIFEST, check_target};
 
 use self::fetch::Fetch;
 use self::links::Links;
@@ -137,7 +139,7 @@ pub async fn bring_home(
     let links = Links::new(parts, relist);
     let fetch = |index: usize| {
         let fetch =
-            Fetch { index, name: folder::part_name(index), folder, links: &links, means, tell: &tell };
+            Fetch { index, name: target::part_name(index), folder, links: &links, means, tell: &tell };
         fetch.run(kept)
     };
     // In whichever order they come: one that is slow holds up no other.

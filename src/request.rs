@@ -53,6 +53,9 @@ pub enum RequestError {
     /// The format is missing, or one that Snyk does not export.
     #[error("`{0}` is no format: Snyk exports csv only (--format csv, or \"formats\": [\"csv\"] in a body)")]
     Format(Text),
+    /// No format is named.
+    #[error("no formats: the body of a start has \"formats\": [\"csv\"]")]
+    NoFormats,
     /// No filter by date.
     #[error(
         "no date filter, without which Snyk exports nothing: give --introduced-from, --introduced-to, --updated-from or \
@@ -62,6 +65,9 @@ pub enum RequestError {
     /// A date that is none.
     #[error("`filters.{0}`: `{1}` is not a date such as 2025-01-31T00:00:00Z")]
     Date(String, Text),
+    /// A range that is none.
+    #[error("`filters.{0}`: `{1}` is not a range such as {{\"from\": \"2025-01-31T00:00:00Z\"}}")]
+    Range(&'static str, Text),
     /// A range that ends before it begins.
     #[error("the `{filter}` dates end before they begin: from {from} is after to {to}")]
     FromAfterTo {
@@ -203,8 +209,9 @@ impl fmt::Display for StartRequest {
 fn check_formats(formats: &Value) -> Result<(), RequestError> {
     let wrong = |value: &Value| Err(RequestError::Format(shown(value)));
     match formats.as_array() {
+        None if formats.is_null() => Err(RequestError::NoFormats),
         None => wrong(formats),
-        Some(list) if list.is_empty() => wrong(formats),
+        Some(list) if list.is_empty() => Err(RequestError::NoFormats),
         Some(list) => list.iter().find(|format| *format != FORMAT).map_or(Ok(()), wrong),
     }
 }
@@ -225,7 +232,7 @@ fn check_range(filter: &'static str, range: &Value) -> Result<bool, RequestError
         value.map(read).transpose()
     };
     if !range.is_null() && !range.is_object() {
-        return Err(RequestError::Date(filter.to_owned(), shown(range)));
+        return Err(RequestError::Range(filter, shown(range)));
     }
     match (end("from")?, end("to")?) {
         (Some(from), Some(to)) if from > to => Err(RequestError::FromAfterTo { filter, from, to }),

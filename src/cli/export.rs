@@ -92,6 +92,7 @@ impl RequestArgs {
 }
 
 fn column(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let is_name = !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
     is_name
         .then(|| text.to_owned())

@@ -4,7 +4,7 @@ mod bring;
 mod place;
 
 use self::bring::{Endpoint, asked};
-pub(super) use self::bring::{Lost, bring, with_links};
+pub(super) use self::bring::{Lost, bring, sync, with_links};
 pub(super) use self::place::Place;
 
 use super::start::{now, policy_of_requests};
@@ -39,6 +39,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     let phase = asking.policy.vocabulary.phase(&report.status);
     if phase != Some(Phase::Finished) {
         let lost = unready(&export, &report, phase);
+        hand_on(lost.word, &export, &report, session);
         return tell_lost(&lost, Document::of_report(&export, &report), &export, output, session);
     }
     let (report, brought) = match with_links(Some(report.clone()), &export, &asking, &transfer, session).await
@@ -50,6 +51,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Err(lost) => (report, Err(lost)),
     };
     session.console.line.clear();
+    hand_on(brought.as_ref().map_or_else(|lost| lost.word, |_| "finished"), &export, &report, session);
     let document = Document::of_report(&export, &report);
     match brought {
         Ok(manifest) => {
@@ -65,6 +67,16 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
             tell_lost(&Lost { advice, ..lost }, document, &export, output, session)
         }
     }
+}
+
+/// Tells the CI system how it went.
+fn hand_on(word: &str, export: &ExportRef, report: &Report, session: &Session) {
+    session.console.actions.hand_on_values(&[
+        ("outcome", word.to_owned()),
+        ("status", report.status.to_string()),
+        ("export-id", export.export_id.to_string()),
+        ("row-count", report.row_count.map(|count| count.to_string()).unwrap_or_default()),
+    ]);
 }
 
 /// Says that the files are there: on standard output, and in words.

@@ -3,6 +3,7 @@
 
 mod job;
 mod record;
+mod typed;
 
 use std::path::PathBuf;
 
@@ -221,9 +222,9 @@ impl Run<'_> {
     /// What to do about a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
         let state = quoted(&self.keeper.path().display().to_string());
-        let (place, global) = (place.options(), self.session.global_options());
+        let (place, typed) = (place.options(), typed::kept(&self.session.args));
         format!(
-            "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{global}; to start another \
+            "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{typed}; to start another \
              one all the same: rm {state}, and run it again"
         )
     }
@@ -237,6 +238,7 @@ impl Run<'_> {
         let document = Document::of_no_start(unstarted.outcome, &unstarted.problem).with_download(None);
         let document = (self.args.output.output == Output::Json).then_some(document);
         let advice = Some(advice.to_owned());
+        self.session.console.actions.hand_on_values(&[("outcome", unstarted.outcome.to_string())]);
         let code = tell_no_start(unstarted, advice, request, &self.asking, document, self.session)?;
         Ok(Verdict::of_failure(code, Some(unstarted.outcome)))
     }
@@ -248,6 +250,6 @@ const GIVEN_UP: &str =
 
 /// A start of which it was never known what became of it.
 fn unsure(left: &Record) -> Unstarted {
-    let title = format!("it was sent at {}, and the run ended before an answer was recorded", left.sent_at);
-    Unstarted::unsure(&Problem::new(&title, ""), None)
+    let why = left.problem.as_deref().unwrap_or("the run ended before an answer was recorded");
+    Unstarted::unsure(&Problem::new(&format!("it was sent at {}, and then: {why}", left.sent_at), ""), None)
 }

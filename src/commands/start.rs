@@ -37,7 +37,7 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
                 }
                 Output::Text => started.export.export_id.to_string(),
             })?;
-            session.console.actions.hand_on_start(&started.export);
+            session.console.actions.hand_on_values(&[("export-id", started.export.export_id.to_string())]);
             Ok(signal.map_or(ExitCode::SUCCESS, ExitCode::of_signal))
         }
         Err(unstarted) => {

@@ -70,7 +70,8 @@ impl Course {
     /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike.
     fn goes_on_with(&self, body: &Body) -> bool {
         let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
-        let is_same = self.etag.is_none() || body.etag.is_none() || self.etag == body.etag;
+        let is_same = (self.etag.is_none() || body.etag.is_none() || self.etag == body.etag)
+            && (self.total.is_none() || body.total.is_none() || self.total == body.total);
         body.from == writer.received && body.encoding == *encoding && (is_same || writer.received == 0)
     }
 }
@@ -93,14 +94,14 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         loop {
             let (link, part) = self.links.of(self.index).await?;
             if std::mem::take(&mut kept)
-                && let Some(written) = self.kept(&part).await
+                && let Some(written) = self.kept().await
             {
                 (self.tell)(Step::Came(written.file_size));
                 return Ok(self.entry(written, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
                 Ok(written) => {
-                    self.folder.keep(&self.name)?;
+                    self.folder.keep(&self.name, &written)?;
                     return Ok(self.entry(written, &part));
                 }
                 Err(setback) => self.recover(setback, &link, &mut course).await?,
@@ -109,11 +110,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     }
 
     /// The file, if it was whole at the end of an earlier call.
-    async fn kept(&self, part: &Part) -> Option<Written> {
+    async fn kept(&self) -> Option<Written> {
         let (folder, name) = (Arc::clone(self.folder), self.name.clone());
-        let written = aside(move || folder.whole(&name)).await?;
-        // One that came compressed is larger than what was announced of it.
-        (part.file_size.unwrap_or_default() <= written.file_size).then_some(written)
+        aside(move || folder.whole(&name)).await
     }
 
     fn entry(&self, Written { file_size, sha256 }: Written, part: &Part) -> Entry {
@@ -186,10 +185,11 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             return Err(passing(Problem::new("the answer was cut off", &detail)));
         }
         let written = writer.finish().await;
-        (course.etag, course.total) = (None, None);
+        let is_more = std::mem::take(&mut course.total).is_some_and(|total| received > total);
+        course.etag = None;
         let written = written.map_err(unwritten)?;
         let is_as_announced = |size| written.file_size == size || received == size;
-        if part.file_size.is_none_or(is_as_announced) {
+        if part.file_size.is_none_or(is_as_announced) && !is_more {
             return Ok(written);
         }
         (self.tell)(Step::Lost(received));
@@ -229,8 +229,8 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                     let passing = Failure { kind: FailureKind::Transient, problem: failure.problem.clone() };
                     self.pause(&passing, None, course).await?;
                 }
-                (self.tell)(Step::Renewing { problem: &failure.problem });
-                Ok(self.links.renew(link.generation).await?)
+                let tell = || (self.tell)(Step::Renewing { problem: &failure.problem });
+                Ok(self.links.renew(link.generation, tell).await?)
             }
         }
     }

@@ -5,20 +5,17 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 
 use super::links::object;
 use super::merge::{self, Merging};
+use super::target::{FolderError, MANIFEST, check_target, is_part_name};
 use super::writer::{Sink, Written, hexadecimal};
 use super::{DiskError, DownloadError};
 use crate::disk;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
 use crate::watch::observation::Part;
-
-/// The manifest's name.
-pub const MANIFEST: &str = "manifest.json";
 
 /// More than any manifest has, in bytes: one of ten thousand files has about two million.
 const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
@@ -28,42 +25,6 @@ const PLAN: &str = "plan.json";
 
 /// What a file is called until it is whole.
 const PARTIAL: &str = ".partial";
-
-/// A folder that cannot take files. Each message names it and the cure.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// It cannot be made or written to.
-    #[error("{option} {} cannot be written to; name another place", path.display())]
-    Unusable {
-        /// The option that names it.
-        option: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is something that would be overwritten.
-    #[error("{} is there already: name another place, or overwrite it with --force", .0.display())]
-    Taken(PathBuf),
-    /// The merged file would be one of the others.
-    #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
-    Clash(PathBuf),
-    /// The files are there, but merged otherwise than it is wanted now.
-    #[error(
-        "{} holds these files already, {}: leave --merge as it was, or download them anew with --force",
-        dir.display(),
-        merged.as_ref().map_or("not merged".to_owned(), |path| format!("merged into {path}"))
-    )]
-    OtherMerge {
-        /// The folder.
-        dir: PathBuf,
-        /// What they were merged into.
-        merged: Option<String>,
-    },
-    /// Somebody else is at it.
-    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
-    Busy(PathBuf),
-}
 
 /// A folder for the files of one export.
 #[derive(Debug)]
@@ -84,41 +45,6 @@ struct Planned {
     object: Option<String>,
     file_size: Option<u64>,
     row_count: Option<u64>,
-}
-
-/// Looks whether files can be put into a folder, and makes it if it is not there, before anything is asked of anybody.
-///
-/// # Errors
-///
-/// When it cannot be written to, or when something is there that would be overwritten.
-pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(), FolderError> {
-    let unusable = |option: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source: io::Error| FolderError::Unusable { option, path, source }
-    };
-    std::fs::create_dir_all(dir).map_err(unusable("--dir", dir))?;
-    let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
-    is_writable(dir).map_err(unusable("--dir", dir))?;
-    if let Some(merge) = merge {
-        let parent = disk::parent(merge);
-        is_writable(parent).map_err(unusable("--merge", merge))?;
-        if merge.is_dir() {
-            return Err(unusable("--merge", merge)(ErrorKind::IsADirectory.into()));
-        }
-        let name = merge.file_name().unwrap_or_default().to_string_lossy();
-        let is_theirs = name == MANIFEST || is_part_name(&name);
-        if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
-            return Err(FolderError::Clash(merge.to_owned()));
-        }
-    }
-    let entries = std::fs::read_dir(dir).map_err(unusable("--dir", dir))?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let taken = names.filter(|name| name == MANIFEST || is_part_name(name)).min().map(|name| dir.join(name));
-    let merged = merge.filter(|merge| merge.symlink_metadata().is_ok()).map(Path::to_owned);
-    match taken.or(merged).filter(|_| !force) {
-        Some(path) => Err(FolderError::Taken(path)),
-        None => Ok(()),
-    }
 }
 
 /// The manifest in a file; nothing where there is none, or none of ours.
@@ -145,16 +71,6 @@ fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<
 /// Where the files of an export are until all are there.
 fn work(dir: &Path, export: &ExportRef) -> PathBuf {
     dir.join(format!(".snyk-export-{}", export.export_id))
-}
-
-/// What a part is called.
-pub(super) fn part_name(index: usize) -> String {
-    format!("part-{:04}.csv", index + 1)
-}
-
-fn is_part_name(name: &str) -> bool {
-    let number = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".csv"));
-    number.is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl Folder {
@@ -252,18 +168,26 @@ impl Folder {
         self.work.join(format!("{name}{PARTIAL}"))
     }
 
-    /// Keeps a file that is whole.
-    pub(super) fn keep(&self, name: &str) -> Result<(), DownloadError> {
-        let path = self.work.join(name);
+    /// Keeps a file that is whole, with a note of what it is.
+    pub(super) fn keep(&self, name: &str, written: &Written) -> Result<(), DownloadError> {
+        let (path, note) = (self.work.join(name), self.note(name));
+        let text =
+            serde_json::to_vec(written).map_err(|error| DiskError::because("write", &note)(error.into()))?;
+        std::fs::write(&note, text).map_err(DiskError::because("write", &note))?;
         std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))
     }
 
-    /// A file that was kept.
+    /// A file that was kept, if it still is what it was.
     pub(super) fn whole(&self, name: &str) -> Option<Written> {
         let mut file = File::open(self.work.join(name)).ok()?;
         let mut sink = Sink::new(io::sink());
         io::copy(&mut file, &mut sink).ok()?;
-        sink.done().ok()
+        let noted: Written = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
+        sink.done().ok().filter(|written| *written == noted)
+    }
+
+    fn note(&self, name: &str) -> PathBuf {
+        self.work.join(format!("{name}.json"))
     }
 
     /// Removes what is of no use to the next call, and the hidden folder if that leaves nothing in it.
@@ -328,6 +252,20 @@ impl Folder {
         self.give_name(&self.work.join(MANIFEST), &named)?;
         // All is there: what cannot be removed of the hidden folder is hidden, and no harm.
         let _ = std::fs::remove_dir_all(&self.work);
+        Ok(())
+    }
+
+    /// Writes what is in a folder through to the disk, so that a power cut takes nothing of it away.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn sync(dir: &Path, manifest: &Manifest) -> Result<(), DownloadError> {
+        let names = manifest.files.iter().map(|entry| entry.name.as_str()).chain([MANIFEST, "."]);
+        let merged = manifest.merged.iter().map(|merged| PathBuf::from(&merged.path));
+        for path in names.map(|name| dir.join(name)).chain(merged) {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(DiskError::because("write", &path))?;
+        }
         Ok(())
     }
 

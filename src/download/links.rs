@@ -41,12 +41,13 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>> Links<R> {
         Ok((Link { url, generation: listed.generation }, part))
     }
 
-    /// Asks for new links, unless somebody has since a link of this generation was given out.
-    pub(super) async fn renew(&self, generation: u32) -> Result<(), Defeat> {
+    /// Asks for new links, and tells so before, unless somebody has since a link of this generation was given out.
+    pub(super) async fn renew(&self, generation: u32, tell: impl FnOnce()) -> Result<(), Defeat> {
         let mut listed = self.listed.lock().await;
         if listed.generation != generation {
             return Ok(());
         }
+        tell();
         let parts = in_order_of(&listed.parts, (self.relist)().await?).ok_or_else(changed)?;
         *listed = Listed { generation: generation + 1, parts };
         Ok(())

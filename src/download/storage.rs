@@ -84,7 +84,7 @@ impl Storage {
         etag: Option<&HeaderValue>,
     ) -> Result<Body, Trouble> {
         let url = Url::parse(link.expose()).map_err(|_| rejected("the link is no URL", ""))?;
-        if url.scheme() != "https" && !http::is_loopback(&url) && !self.allows_http {
+        if url.scheme() != "https" && !may_be_plain(&url, self.allows_http) {
             return Err(rejected("the link is plain http", "use --allow-http if nobody else can listen"));
         }
         // Without this, Google's storage unpacks what it keeps packed: it takes no ranges then, and sends another number
@@ -107,7 +107,7 @@ impl Storage {
             _ => return Err(self.refusal(response).await),
         };
         let encoding = encoding(headers)
-            .ok_or_else(|| rejected("the file comes in an encoding that is not known here", ""))?;
+            .map_err(|other| rejected("the file comes in an encoding that is not known here", &other))?;
         let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
         Ok(Body { encoding, from, total, etag, response })
     }
@@ -119,6 +119,9 @@ impl Storage {
         let hint = http::retry_after(response.headers(), self.clock.now());
         let mut problem = Problem::new("storage does not give the file", "");
         problem.http_status = Some(status);
+        if (300..400).contains(&status) {
+            problem.detail = Text::non_empty("the redirect is not followed: too many, or to plain http");
+        }
         problem.code = code(&http::read_error_body(response).await);
         let kind = FailureKind::of_http_status(status);
         match kind {
@@ -141,10 +144,10 @@ impl Storage {
         if let Some((_, client)) = self.clients.borrow().iter().find(|(known, _)| *known == origin) {
             return Ok(client.clone());
         }
-        let silence = self.silence;
+        let (silence, allows_http) = (self.silence, self.allows_http);
         let options = |builder: ClientBuilder| {
             builder
-                .redirect(Policy::custom(follow))
+                .redirect(Policy::custom(move |attempt| follow(attempt, allows_http)))
                 .connect_timeout(CONNECT.min(silence))
                 .read_timeout(silence)
         };
@@ -155,14 +158,17 @@ impl Storage {
     }
 }
 
-/// Follows a redirect, but never from TLS to plain http.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+/// Follows a redirect to where a link may lead, but never from TLS to plain http.
+fn follow(attempt: Attempt<'_>, allows_http: bool) -> reqwest::redirect::Action {
     let was_secret = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > MAX_REDIRECTS || (was_secret && attempt.url().scheme() != "https") {
-        attempt.stop()
-    } else {
-        attempt.follow()
-    }
+    let is_secret = attempt.url().scheme() == "https";
+    let is_allowed = is_secret || (!was_secret && may_be_plain(attempt.url(), allows_http));
+    if is_allowed && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+/// Whether plain http may go there.
+fn may_be_plain(url: &Url, allows_http: bool) -> bool {
+    allows_http || http::is_loopback(url)
 }
 
 /// The code in an error document of storage, as Google and Amazon write it.
@@ -173,13 +179,15 @@ fn code(body: &[u8]) -> Option<Text> {
     is_code.then(|| Text::non_empty(code)).flatten()
 }
 
-fn encoding(headers: &HeaderMap) -> Option<Encoding> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim()) {
-        None | Some("" | "identity") => Some(Encoding::Plain),
+/// The encoding of a file; the error names one that is not known.
+fn encoding(headers: &HeaderMap) -> Result<Encoding, String> {
+    let word = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    match word.as_deref().map(str::trim) {
+        None | Some("" | "identity") => Ok(Encoding::Plain),
         Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
-            Some(Encoding::Gzip)
+            Ok(Encoding::Gzip)
         }
-        Some(_) => None,
+        Some(word) => Err(word.to_owned()),
     }
 }
 
@@ -244,9 +252,9 @@ mod tests {
         let of = |text: &'static str| {
             encoding(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(text))]))
         };
-        assert_eq!(encoding(&HeaderMap::new()), Some(Encoding::Plain));
-        assert_eq!(of("identity"), Some(Encoding::Plain));
-        assert_eq!([of("gzip"), of("X-Gzip")], [Some(Encoding::Gzip); 2]);
-        assert_eq!([of("br"), of("gzip, gzip")], [None; 2]);
+        assert_eq!(encoding(&HeaderMap::new()), Ok(Encoding::Plain));
+        assert_eq!(of("identity"), Ok(Encoding::Plain));
+        assert_eq!([of("gzip"), of("X-Gzip")], [Ok(Encoding::Gzip), Ok(Encoding::Gzip)]);
+        assert_eq!([of("br"), of("gzip, gzip")], ["br", "gzip, gzip"].map(|word| Err(word.to_owned())));
     }
 }

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::event::Ending;
-use crate::export::ExportRef;
 use crate::settings::Environment;
 
 /// The places to which GitHub Actions listens; each is used only if it is there.
@@ -48,9 +47,9 @@ impl GitHubActions {
         self.write(&outputs(&values, fastrand::u128(..)), &all.iter().map(summary).collect::<String>());
     }
 
-    /// Hands on which export was started.
-    pub fn hand_on_start(&self, export: &ExportRef) {
-        self.write(&outputs(&[("export-id", export.export_id.to_string())], fastrand::u128(..)), "");
+    /// Hands on what is known where no export was waited for.
+    pub fn hand_on_values(&self, values: &[(&str, String)]) {
+        self.write(&outputs(values, fastrand::u128(..)), "");
     }
 
     fn write(&self, outputs: &str, summary: &str) {

@@ -88,11 +88,11 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
             let word = quoted(status.as_str());
             format!("say what {status} means with {a} {word}, {b} {word} or {c} {word}")
         }),
-        Outcome::Stalled => Some(format!("{go_on}, with a longer --max-in-progress")),
+        Outcome::Stalled => Some(format!("allow more with --max-in-progress; {go_on}")),
         Outcome::Unavailable => {
             Some(advice_on_reach(ending.watch.progress.problem(), &surroundings.api, Some(&go_on)))
         }
-        Outcome::TimedOut => Some(format!("{go_on}, with a longer --max-wait")),
+        Outcome::TimedOut => Some(format!("allow more with --max-wait; {go_on}")),
         Outcome::Interrupted(_) => Some(go_on),
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
 /// A word as a shell takes it, since a hint is there to be copied.
 #[must_use]
 pub fn quoted(word: &str) -> String {
-    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:".contains(char));
+    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
@@ -146,7 +146,11 @@ fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) ->
             .to_owned();
     }
     let go_on = go_on.map(|go_on| format!("; {go_on}")).unwrap_or_default();
-    format!("{api} could not be reached or did not answer{go_on}")
+    match problem.and_then(|problem| problem.http_status) {
+        Some(429) => format!("{api} allows no more requests for now{go_on}"),
+        Some(_) => format!("{api} did not answer as it should{go_on}"),
+        None => format!("{api} could not be reached or did not answer{go_on}"),
+    }
 }
 
 /// How it ended that an export was to be started in `scope`, or that its results were to be listed: a few words, and what

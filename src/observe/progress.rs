@@ -32,6 +32,10 @@ impl ProgressLine {
     /// Redraws the line.
     pub(super) fn draw(&self, text: String) {
         if let Some(bar) = &self.0 {
+            if bar.is_finished() {
+                // It was taken away when something else had come to its end.
+                bar.reset();
+            }
             bar.set_message(text);
             bar.tick();
         }
@@ -40,8 +44,11 @@ impl ProgressLine {
     /// Redraws the line behind a bar, where it is known how much there is of it.
     pub(super) fn draw_bar(&self, done: u64, all: Option<u64>, text: String) {
         if let (Some(bar), Some(all)) = (&self.0, all) {
+            if bar.is_finished() {
+                bar.reset();
+            }
             if bar.length() != Some(all) {
-                let style = ProgressStyle::with_template("{spinner} [{bar:24}] {percent}% {wide_msg}");
+                let style = ProgressStyle::with_template("{spinner} [{bar:16}] {percent}% {wide_msg}");
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
                 bar.set_style(style);
                 bar.set_length(all);
@@ -51,7 +58,7 @@ impl ProgressLine {
         self.draw(text);
     }
 
-    /// Takes the line away for good.
+    /// Takes the line away, until there is something to draw again.
     pub fn clear(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

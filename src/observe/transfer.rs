@@ -12,6 +12,9 @@ use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::watch::observation::Problem;
 
+/// After how long it can be said how fast it goes.
+const RATED_AFTER: Duration = Duration::from_millis(500);
+
 /// What is being tried that is no poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trying {
@@ -119,8 +122,8 @@ impl Transfer {
         self.spoke();
         info!(
             http.response.status_code = problem.http_status,
-            error.detail = text(&problem.detail),
-            "a link has expired, asking for new ones"
+            error.code = text(&problem.code),
+            "a link does not work any more, asking for new ones"
         );
     }
 
@@ -175,16 +178,19 @@ impl Transfer {
             return;
         }
         let (came, took) = (self.came.get(), now.since(self.since));
-        parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
         parts.push(match self.total.get() {
             Some(total) => format!("{} of {}", BinaryBytes(came), BinaryBytes(total)),
             None => BinaryBytes(came).to_string(),
         });
-        let rate = came as f64 / took.as_secs_f64().max(0.001);
-        parts.push(format!("{}/s", BinaryBytes(rate as u64)));
-        if let Some(left) = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate.max(1.0)) {
-            parts.push(format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6)))));
+        // Of the first moments nothing can be said.
+        if came > 0 && took > RATED_AFTER {
+            let rate = came as f64 / took.as_secs_f64();
+            parts.push(format!("{}/s", BinaryBytes(rate as u64)));
+            let left = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate);
+            parts
+                .extend(left.map(|left| format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6))))));
         }
+        parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
         self.line.draw_bar(came, self.total.get(), parts.join(" · "));
     }
 }

@@ -86,7 +86,7 @@ fn no_rows_are_a_success_too() {
     }
     let lab = Lab::start(&format!("{READY}no-results = true"));
     let run = Program::download(&lab).export(EXPORT_ID).run();
-    run.exits(69).stderr_has("the results list no files: though there are: 1061 rows");
+    run.exits(69).stderr_has("the results list no files: though there are 1061 rows");
 }
 
 #[test]
@@ -127,6 +127,13 @@ fn the_listing_is_asked_for_until_it_comes() {
     let run = Program::download(&lab).export(EXPORT_ID).run();
     run.exits(0).stderr_has("the results are not there though the export has finished");
     check_files(&run.home().join("files"), 1);
+    let after_all = "[[faults]]\non = 'results'\nprobability = 1\nstatus-code = 200\n\
+        body = '{\"data\":{\"attributes\":{\"status\":\"ERRORED\"}}}'";
+    let lab = Lab::start(&format!("{READY}inline-results = false\n{after_all}"));
+    Program::download(&lab).export(EXPORT_ID).run().exits(3).stderr_has("the export has failed after all");
+    let missing = "[[faults]]\non = 'results'\nprobability = 1\nat-most = 2\nstatus-code = 404";
+    let lab = Lab::start(&format!("{READY}inline-results = false\n{missing}"));
+    Program::download(&lab).export(EXPORT_ID).args("--api-version 2024-10-15").run().exits(0);
     for (status_code, code) in [(401, 4), (403, 4), (404, 5), (400, 7)] {
         let lab = Lab::start(&format!("{READY}[[faults]]\nprobability = 1\nstatus-code = {status_code}"));
         let run = Program::download(&lab).export(EXPORT_ID).run();

@@ -88,6 +88,58 @@ fn an_interruption_prints_the_command_that_goes_on() {
 }
 
 #[test]
+fn the_command_that_goes_on_is_whole() {
+    let lab = Lab::start(NEVER);
+    let home = tempfile::tempdir().unwrap();
+    let run = Program::whole_run(&lab).no_env("SNYK_TOKEN").no_env("SNYK_API").living_in(home.path());
+    std::fs::write(home.path().join("token"), crate::lab::TOKEN).unwrap();
+    let run = run.args("--token-file token --api").arg(&lab.url()).args("--max-wait 50ms -- echo it ran");
+    let run = run.run();
+    run.exits(124).stderr_has("allow more with --max-wait; to go on: snyk-export run --resume ");
+    let (_, command) = run.stderr.split_once("to go on: snyk-export run ").unwrap();
+    let again = Program::bare("run").living_in(home.path()).args(command.lines().next().unwrap());
+    again.run().exits(124);
+    assert_eq!(lab.starts(), 1);
+}
+
+#[test]
+fn every_document_of_a_run_has_its_download() {
+    for scenario in ["ends-as = 'ERRORED'", "[[faults]]\non = 'start'\nprobability = 1\nstatus-code = 502"] {
+        let lab = Lab::start(&format!("{READY}{scenario}"));
+        let document = Program::whole_run(&lab).run().document();
+        assert!(document.as_object().unwrap().contains_key("download"), "{document}");
+    }
+}
+
+#[test]
+fn a_terminal_has_one_line_for_all_of_it() {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        println!("SKIPPED: there is no `script` here to make a terminal with");
+        return;
+    }
+    let slow = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 2\nfault = 'drip'\nbytes = 40000\npause = '150ms'";
+    let lab = Lab::start(&format!("pending = '300ms'\nstarted = '0s'\nparts = 2\nrows = 10000\n{slow}"));
+    let home = tempfile::tempdir().unwrap();
+    let command = format!(
+        "{} run --group-id {GROUP} --dataset issues --introduced-from -1d --dir files",
+        env!("CARGO_BIN_EXE_snyk-export")
+    );
+    let run = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env_clear()
+        .envs([("SNYK_API", lab.url()), ("SNYK_TOKEN", "x".to_owned()), ("TERM", "xterm".to_owned())])
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let screen = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(run.status.code(), Some(0), "{screen:?}");
+    for part in ["PENDING · waited", "] 0%", "=>", "KiB of", "KiB/s", "s left", "downloaded: 2 files"] {
+        assert!(screen.contains(part), "{part:?} is missing in {screen:?}");
+    }
+}
+
+#[test]
 fn an_export_that_was_started_elsewhere_is_brought_home() {
     let lab = Lab::start(READY);
     let resume =
@@ -165,4 +217,10 @@ fn github_is_told_how_it_ended() {
     for part in ["outcome<<", "not-found\n", "export-id<<", "row-count<<", "1061\n"] {
         assert!(written.contains(part), "{part}: {written}");
     }
+    let unsure = Lab::start(&format!("{READY}[[faults]]\non = 'start'\nprobability = 1\nstatus-code = 502"));
+    let program = Program::whole_run(&unsure).env("GITHUB_ACTIONS", "true");
+    let output = program.file("output", "").display().to_string();
+    let run = program.env("GITHUB_OUTPUT", &output).run();
+    run.exits(69);
+    assert!(std::fs::read_to_string(output).unwrap().contains("\nunavailable\n"));
 }

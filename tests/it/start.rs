@@ -195,6 +195,9 @@ fn an_outage_ends_when_it_may() {
         let lab = Lab::start(&format!("[[faults]]\nprobability = 1\n{fault}"));
         let run = Program::start(&lab).args("--max-outage 200ms").run();
         run.exits(69).stderr_has("starting an export failed").stderr_lacks("may or may not");
+        if fault.contains("429") {
+            run.stderr_has("it asks to be left alone for 1h").stderr_has("allows no more requests for now");
+        }
     }
 }
 

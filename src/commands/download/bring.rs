@@ -122,13 +122,11 @@ async fn ask(
             Endpoint::Results => within(policy.request_timeout, client.results(export)).await,
         };
         let failure = match observation.answer {
-            Answer::Status(report) if endpoint == Endpoint::Results && !is_ready(&report, policy) => {
-                let detail = format!("status {}", report.status);
-                let problem =
-                    Problem::new("the results are not there though the export has finished", &detail);
-                Failure { kind: FailureKind::Transient, problem }
-            }
-            Answer::Status(report) => return Ok(report),
+            Answer::Status(report) if endpoint == Endpoint::Status => return Ok(report),
+            Answer::Status(report) => match unready(&report, policy) {
+                Some(failure) => failure?,
+                None => return Ok(report),
+            },
             Answer::Failure(failure) => failure,
         };
         let now = clock.now();
@@ -138,10 +136,22 @@ async fn ask(
     }
 }
 
-/// Whether a report is about an export that has finished. The results endpoint may be behind the status endpoint, and what
-/// it says then (no files, no rows) is not what there is.
-fn is_ready(report: &Report, policy: &Policy) -> bool {
-    policy.vocabulary.phase(&report.status) == Some(Phase::Finished)
+/// What is wrong with the results of an export that has finished, if they do not say so themselves. The results endpoint may
+/// be behind the status endpoint, and what it says then (no files, no rows) is not what there is.
+fn unready(report: &Report, policy: &Policy) -> Option<Result<Failure, Defeat>> {
+    let detail = format!("status {}", report.status);
+    let problem = |title: &str| Problem::new(title, &detail);
+    match policy.vocabulary.phase(&report.status) {
+        Some(Phase::Finished) => None,
+        Some(Phase::Failed) => Some(Err(Defeat {
+            outcome: Outcome::Failed,
+            problem: problem("the export has failed after all"),
+        })),
+        Some(Phase::InProgress) | None => {
+            let problem = problem("the results are not there though the export has finished");
+            Some(Ok(Failure { kind: FailureKind::Transient, problem }))
+        }
+    }
 }
 
 /// The parts that a report lists. None at all is right only where there are no rows.
@@ -150,9 +160,11 @@ fn parts(report: &Report) -> Result<Vec<Part>, Defeat> {
         (Some(parts), _) if !parts.is_empty() => Ok(parts.clone()),
         (Some(_), None | Some(0)) | (None, Some(0)) => Ok(Vec::new()),
         (_, rows) => {
-            let rows =
-                rows.map_or_else(|| "it is not said how many rows".to_owned(), |rows| format!("{rows} rows"));
-            let problem = Problem::new("the results list no files", &format!("though there are: {rows}"));
+            let rows = rows.map_or_else(
+                || "and do not say how many rows there are".to_owned(),
+                |rows| format!("though there are {rows} rows"),
+            );
+            let problem = Problem::new("the results list no files", &rows);
             Err(Defeat { outcome: Outcome::Unavailable, problem })
         }
     }
@@ -201,6 +213,18 @@ pub(in crate::commands) async fn bring(
     };
     folder.tidy();
     Ok(Err(lost))
+}
+
+/// Writes files through to the disk, where they are to outlive a power cut.
+pub(in crate::commands) async fn sync(
+    export: &ExportRef,
+    place: &Place,
+    manifest: &Manifest,
+) -> Result<(), Lost> {
+    let (dir, manifest) = (place.dir.clone(), manifest.clone());
+    let synced = tokio::task::spawn_blocking(move || Folder::sync(&dir, &manifest)).await;
+    let synced = synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    synced.map_err(|error| lost(error, &format!("downloading {export}")))
 }
 
 fn lost(error: DownloadError, head: &str) -> Lost {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::typed;
 use crate::cli::OutputArgs;
-use crate::commands::download::{Lost, Place, bring, tell_brought, tell_lost, with_links};
+use crate::commands::download::{Lost, Place, bring, sync, tell_brought, tell_lost, with_links};
 use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
@@ -97,6 +98,11 @@ impl Job {
             }
             Err(lost) => (Err(lost), true),
         };
+        let brought = match brought {
+            // The record is forgotten for good after this, and so the files have to be there for good.
+            Ok(manifest) => sync(&self.export, &self.place, &manifest).await.map(|()| manifest),
+            Err(lost) => Err(lost),
+        };
         session.console.line.clear();
         let document = Document::of_ending(&ending, self.output.show_urls);
         let verdict = match brought {
@@ -127,7 +133,11 @@ impl Job {
         let finished = Finished { export: self.export, row_count: manifest.row_count };
         let document = Document::of(&self.export).finished();
         tell_brought(manifest, document, &self.place, &transfer, self.output.output, session)?;
-        session.console.actions.hand_on_start(&self.export);
+        session.console.actions.hand_on_values(&[
+            ("outcome", Outcome::Finished.to_string()),
+            ("export-id", self.export.export_id.to_string()),
+            ("row-count", finished.row_count.map(|count| count.to_string()).unwrap_or_default()),
+        ]);
         Ok(Verdict::of_success(finished))
     }
 
@@ -148,7 +158,7 @@ impl Job {
     fn go_on(&self, session: &Session) -> String {
         let state = |path: &Path| format!(" --state {}", quoted(&path.display().to_string()));
         let state = self.state.as_deref().map(state).unwrap_or_default();
-        let global = session.global_options();
-        format!("snyk-export run --resume {} {}{state}{global}", self.export, self.place.options())
+        let typed = typed::kept(&session.args);
+        format!("snyk-export run --resume {} {}{state}{typed}", self.export, self.place.options())
     }
 }

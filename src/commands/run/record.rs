@@ -19,6 +19,7 @@ use crate::disk;
 use crate::export::{ExportRef, ScopeRef};
 use crate::request::StartRequest;
 use crate::snyk::Started;
+use crate::watch::observation::Problem;
 
 /// The form of the document.
 const SCHEMA: u8 = 1;
@@ -71,6 +72,8 @@ pub(super) struct Record {
     pub(super) sent_at: String,
     /// The export that came of it; none as long as that is not known.
     pub(super) export: Option<ExportRef>,
+    /// Why it is not known, where there was somebody left to write it down.
+    pub(super) problem: Option<String>,
 }
 
 impl Record {
@@ -88,6 +91,7 @@ impl Record {
             merge: place.merge.clone(),
             sent_at: String::new(),
             export: None,
+            problem: None,
         }
     }
 
@@ -206,7 +210,7 @@ impl Keep for Keeper {
     fn sending(&mut self) -> Result<(), CommandError> {
         let now = self.clock.now().to_string();
         if let Some(record) = &mut self.record {
-            (record.sent_at, record.export) = (now, None);
+            (record.sent_at, record.export, record.problem) = (now, None, None);
         }
         let written = self.write();
         Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
@@ -215,6 +219,13 @@ impl Keep for Keeper {
     fn started(&mut self, started: &Started) -> Result<(), CommandError> {
         if let Some(record) = &mut self.record {
             record.export = Some(started.export);
+        }
+        Ok(self.write().map_err(|source| self.lost(source))?)
+    }
+
+    fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError> {
+        if let Some(record) = &mut self.record {
+            record.problem = Some(problem.to_string());
         }
         Ok(self.write().map_err(|source| self.lost(source))?)
     }

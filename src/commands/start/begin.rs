@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::commands::{Asking, CommandError, Session};
-use crate::observe::{Transfer, Trying};
+use crate::observe::{Transfer, Trying, rounded};
 use crate::request::StartRequest;
 use crate::snyk::{NotStarted, Started};
+use crate::text::Text;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::Tries;
@@ -47,6 +48,8 @@ pub(in crate::commands) trait Keep {
     fn sending(&mut self) -> Result<(), CommandError>;
     /// It has become an export.
     fn started(&mut self, started: &Started) -> Result<(), CommandError>;
+    /// Nobody knows whether it has.
+    fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError>;
     /// It surely has not.
     fn refused(&mut self) -> Result<(), CommandError>;
 }
@@ -60,6 +63,10 @@ impl Keep for Unrecorded {
     }
 
     fn started(&mut self, _: &Started) -> Result<(), CommandError> {
+        Ok(())
+    }
+
+    fn unsure(&mut self, _: &Problem) -> Result<(), CommandError> {
         Ok(())
     }
 
@@ -94,6 +101,7 @@ pub(in crate::commands) async fn begin(
         };
         let NotStarted { failure, hint, may_exist } = not_started;
         if may_exist {
+            keep.unsure(&failure.problem)?;
             return Ok(Err(Unstarted::unsure(&failure.problem, signal)));
         }
         keep.refused()?;
@@ -110,7 +118,7 @@ pub(in crate::commands) async fn begin(
                 }
             }
             Err(defeat) => {
-                let (outcome, problem) = (defeat.outcome, defeat.problem);
+                let (outcome, problem) = (defeat.outcome, with_hint(defeat.problem, hint));
                 return Ok(Err(Unstarted { outcome, problem, may_exist: false }));
             }
         }
@@ -138,6 +146,14 @@ pub(in crate::commands) async fn ticking<T>(transfer: &Transfer, work: impl Futu
         done = work => done,
         never = crate::observe::keep_ticking(|| transfer.tick()) => match never {},
     }
+}
+
+/// The problem, with how long Snyk asks us to stay away.
+fn with_hint(problem: Problem, hint: Option<Duration>) -> Problem {
+    let Some(hint) = hint else { return problem };
+    let said = problem.detail.as_ref().map(|detail| format!("{detail}; ")).unwrap_or_default();
+    let detail = format!("{said}it asks to be left alone for {}", rounded(hint));
+    Problem { detail: Text::non_empty(&detail), ..problem }
 }
 
 fn given_up(signal: Signal) -> Unstarted {

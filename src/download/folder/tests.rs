@@ -31,6 +31,12 @@ fn manifest(names: &[&str]) -> Manifest {
     }
 }
 
+/// What is known of a file that holds an `x`.
+fn written() -> Written {
+    let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881".to_owned();
+    Written { file_size: 1, sha256 }
+}
+
 struct Bed(TempDir);
 
 impl Bed {
@@ -51,7 +57,7 @@ impl Bed {
         let folder = self.open(force).unwrap();
         for name in names {
             std::fs::write(folder.partial(name), "x").unwrap();
-            folder.keep(name).unwrap();
+            folder.keep(name, &written()).unwrap();
         }
         folder
     }
@@ -150,9 +156,12 @@ fn whole_files_are_kept_for_the_same_parts_only() {
     assert!(!folder.plan(&[part(1)]).unwrap(), "there was no plan before");
     assert!(folder.whole("part-0001.csv").is_none());
     std::fs::write(folder.partial("part-0001.csv"), "x").unwrap();
-    folder.keep("part-0001.csv").unwrap();
+    folder.keep("part-0001.csv", &written()).unwrap();
     assert!(folder.plan(&[part(1)]).unwrap());
-    assert_eq!(folder.whole("part-0001.csv").unwrap().file_size, 1);
+    assert_eq!(folder.whole("part-0001.csv"), Some(written()));
+    std::fs::write(folder.work.join("part-0001.csv"), "xy").unwrap();
+    assert_eq!(folder.whole("part-0001.csv"), None, "somebody has changed it");
+    std::fs::write(folder.work.join("part-0001.csv"), "x").unwrap();
     assert!(!folder.plan(&[part(2)]).unwrap());
     assert!(folder.whole("part-0001.csv").is_none());
 }

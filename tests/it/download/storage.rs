@@ -99,7 +99,7 @@ fn links_that_expire_are_asked_for_anew() {
     let lab = Lab::start(&format!("{READY}parts = 12\nurl-expiration = '1s'\n{slow}"));
     let run = Program::download(&lab).export(EXPORT_ID).run();
     assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 12)), 1061);
-    run.stderr_has("a link has expired, asking for new ones");
+    run.stderr_has("a link does not work any more, asking for new ones");
     let listings = lab.asked_for("/rest").len();
     assert!((2..=5).contains(&listings), "all who wait share a listing: {listings}");
     assert!(lab.asked_for("/storage").iter().any(|exchange| exchange.status_code == Some(403)));
@@ -140,6 +140,7 @@ fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
         "at-most = 1\nstatus-code = 206\nbody = 'x'",
         "at-most = 1\nstatus-code = 206\nheaders = { Content-Range = 'bytes 7-7/95276' }\nbody = 'x'",
         "at-most = 1\nheaders = { etag = '\"other\"' }",
+        "at-most = 1\nheaders = { Content-Range = 'bytes 1000-95275/99999' }",
         "at-most = 1\nstatus-code = 416",
     ];
     for strange in strange {
@@ -147,6 +148,32 @@ fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
         let run = Program::download(&lab).export(EXPORT_ID).run();
         assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061, "{strange}");
     }
+}
+
+#[test]
+fn a_short_part_of_the_rest_is_not_all_of_it() {
+    let cut = "at-most = 1\nfault = 'cut'\nbytes = 1000";
+    let short = "at-most = 1\nstatus-code = 206\nheaders = { Content-Range = 'bytes 1000-1009/95276' }\nbody = '0123456789'";
+    let lab = Lab::start(&format!("{READY}file-size = 'missing'\n{}", faults(&[cut, short])));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    let size = run.exits(0).document()["download"]["files"][0]["file_size"].as_u64();
+    assert_eq!(size, Some(95276));
+}
+
+#[test]
+fn a_redirect_is_followed_where_a_link_may_lead() {
+    let target = Lab::start(READY);
+    let redirect = |location: &str| {
+        faults(&[&format!("at-most = 1\nstatus-code = 302\nheaders = {{ Location = '{location}' }}")])
+    };
+    // The other simulator does not know the link: by that we know that it was asked.
+    let lab = Lab::start(&format!("{READY}{}", redirect(&format!("{}/storage/elsewhere", target.url()))));
+    Program::download(&lab).export(EXPORT_ID).run().exits(0);
+    assert_eq!(target.requests(), 1);
+    assert!(target.exchanges()[0].authorization.is_none());
+    let refused = format!("{READY}{}", redirect("http://192.0.2.1/x").replace("at-most = 1\n", ""));
+    let lab = Lab::start(&refused);
+    Program::download(&lab).export(EXPORT_ID).run().exits(7).stderr_has("the redirect is not followed");
 }
 
 #[test]

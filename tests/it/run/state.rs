@@ -112,7 +112,7 @@ fn a_start_of_which_nothing_is_known_is_reported_and_never_repeated() {
         "{READY}[[faults]]\non = 'start'\nprobability = 1\nat-most = 1\nstatus-code = 502"
     ));
     bed.run().run().exits(69);
-    bed.run().run().exits(69);
+    bed.run().run().exits(69).stderr_has("and then: HTTP 502");
     assert_eq!(bed.lab.starts(), 1);
     // A person looks, and says which one it is, or that there is none.
     let resume = format!("--resume {} --dir files --state state.json", crate::lab::path(SECOND_ID));

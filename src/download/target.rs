@@ -1,0 +1,92 @@
+//! What a folder is called in which there are files, and whether others can be put into it.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use crate::disk;
+
+/// The manifest's name.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A folder that cannot take files. Each message names it and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It cannot be made or written to.
+    #[error("{option} {} cannot be written to; name another place", path.display())]
+    Unusable {
+        /// The option that names it.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is something that would be overwritten.
+    #[error("{} is there already: name another place, or overwrite it with --force", .0.display())]
+    Taken(PathBuf),
+    /// The merged file would be one of the others.
+    #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
+    Clash(PathBuf),
+    /// The files are there, but merged otherwise than it is wanted now.
+    #[error(
+        "{} holds these files already, {}: leave --merge as it was, or download them anew with --force",
+        dir.display(),
+        merged.as_ref().map_or("not merged".to_owned(), |path| format!("merged into {path}"))
+    )]
+    OtherMerge {
+        /// The folder.
+        dir: PathBuf,
+        /// What they were merged into.
+        merged: Option<String>,
+    },
+    /// Somebody else is at it.
+    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
+    Busy(PathBuf),
+}
+
+/// Looks whether files can be put into a folder, and makes it if it is not there, before anything is asked of anybody.
+///
+/// # Errors
+///
+/// When it cannot be written to, or when something is there that would be overwritten.
+pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(), FolderError> {
+    let unusable = |option: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| FolderError::Unusable { option, path, source }
+    };
+    std::fs::create_dir_all(dir).map_err(unusable("--dir", dir))?;
+    let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
+    is_writable(dir).map_err(unusable("--dir", dir))?;
+    if let Some(merge) = merge {
+        let parent = disk::parent(merge);
+        is_writable(parent).map_err(unusable("--merge", merge))?;
+        if merge.is_dir() {
+            return Err(unusable("--merge", merge)(ErrorKind::IsADirectory.into()));
+        }
+        let name = merge.file_name().unwrap_or_default().to_string_lossy();
+        let is_theirs = name == MANIFEST || is_part_name(&name);
+        if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
+            return Err(FolderError::Clash(merge.to_owned()));
+        }
+    }
+    let entries = std::fs::read_dir(dir).map_err(unusable("--dir", dir))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let taken = names.filter(|name| name == MANIFEST || is_part_name(name)).min().map(|name| dir.join(name));
+    let merged = merge.filter(|merge| merge.symlink_metadata().is_ok()).map(Path::to_owned);
+    match taken.or(merged).filter(|_| !force) {
+        Some(path) => Err(FolderError::Taken(path)),
+        None => Ok(()),
+    }
+}
+
+/// What a part is called.
+pub(super) fn part_name(index: usize) -> String {
+    format!("part-{:04}.csv", index + 1)
+}
+
+pub(super) fn is_part_name(name: &str) -> bool {
+    let number = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".csv"));
+    number.is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
