@@ -37,18 +37,11 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Err(lost) => return tell_lost(&lost, Document::of(&export), &export, output, session),
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
-    if phase != Some(Phase::Finished) {
+    let (report, brought) = if phase == Some(Phase::Finished) {
+        fetch(report, &export, &place, &asking, &transfer, session).await?
+    } else {
         let lost = unready(&export, &report, phase);
-        hand_on(lost.word, &export, &report, session);
-        return tell_lost(&lost, Document::of_report(&export, &report), &export, output, session);
-    }
-    let (report, brought) = match with_links(Some(report.clone()), &export, &asking, &transfer, session).await
-    {
-        Ok(linked) => {
-            let brought = bring(&export, &linked, &place, &asking, &transfer, session).await?;
-            (linked, brought)
-        }
-        Err(lost) => (report, Err(lost)),
+        (report, Err(lost))
     };
     session.console.line.clear();
     hand_on(brought.as_ref().map_or_else(|lost| lost.word, |_| "finished"), &export, &report, session);
@@ -59,13 +52,29 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         Err(lost) => {
-            let go_on = || {
-                let global = session.global_options();
-                format!("to go on: snyk-export download {export} {}{global}", place.options())
-            };
-            let advice = lost.advice.clone().or_else(|| Some(go_on()));
-            tell_lost(&Lost { advice, ..lost }, document, &export, output, session)
+            let global = session.global_options();
+            let go_on = format!("to go on: snyk-export download {export} {}{global}", place.options());
+            let lost = Lost { advice: lost.advice.or(Some(go_on)), ..lost };
+            tell_lost(&lost, document, &export, output, session)
         }
+    }
+}
+
+/// Fetches the files of an export that has finished, with what is known of it then.
+async fn fetch(
+    report: Report,
+    export: &ExportRef,
+    place: &Place,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &mut Session,
+) -> Result<(Report, Result<Manifest, Lost>), CommandError> {
+    match with_links(Some(report.clone()), export, asking, transfer, session).await {
+        Ok(linked) => {
+            let brought = bring(export, &linked, place, asking, transfer, session).await?;
+            Ok((linked, brought))
+        }
+        Err(lost) => Ok((report, Err(lost))),
     }
 }
 

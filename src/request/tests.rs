@@ -162,3 +162,23 @@ fn a_day_is_where_it_is() {
     assert_eq!("Europe/Berlin".parse::<Zone>().unwrap().date(now), "2025-04-01");
     assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Europe/Berlin"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_typed_or_taken_panics(text: String, number: i64, unit in "[a-z]{0,3}", second: i32) {
+        let now = Timestamp::from_second(second.into()).unwrap();
+        for typed in [text.clone(), format!("{number}{unit}"), format!("-{}{unit}", number.unsigned_abs())] {
+            if let Ok(date) = typed.parse::<Date>() {
+                let _ = date.resolve(now, &"Europe/Berlin".parse().unwrap());
+            }
+            let _ = typed.parse::<Filter>();
+        }
+        for value in [json!(text), json!([text]), json!({ "from": text }), json!(number)] {
+            for member in ["dataset", "formats", "filters", "url_expiration_seconds"] {
+                let mut body = valid();
+                body["data"]["attributes"][member] = value.clone();
+                let _ = request(Scope::Group, body).check();
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::snyk::{NotStarted, Started};
 use crate::text::Text;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::{Outcome, Signal};
-use crate::watch::tries::Tries;
+use crate::watch::tries::{Defeat, Tries};
 
 /// How long an interrupted start waits for the answer to what it has sent: by it we know whether there is an export. Less
 /// than the ten seconds that containers are given to stop.
@@ -83,8 +83,7 @@ pub(in crate::commands) async fn begin(
     keep: &mut dyn Keep,
     session: &mut Session,
 ) -> Result<Result<Began, Unstarted>, CommandError> {
-    let clock = session.clock;
-    let mut tries = Tries::new(clock.now());
+    let mut tries = Tries::new(session.clock.now());
     loop {
         keep.sending()?;
         let (answer, signal) = answer(request, asking, transfer, session).await;
@@ -96,33 +95,46 @@ pub(in crate::commands) async fn begin(
                 }
                 return Ok(Ok(Began { started, signal }));
             }
-            Some(Err(not_started)) => not_started,
-            None => return Ok(Err(Unstarted::unsure(&Problem::new("no answer came in time", ""), signal))),
+            Some(Err(not_started)) if !not_started.may_exist => not_started,
+            unsure => {
+                let problem = unsure.and_then(Result::err).map(|not_started| not_started.failure.problem);
+                let problem = problem.unwrap_or_else(|| Problem::new("no answer came in time", ""));
+                // What is written down by now says as much, in fewer words.
+                if let Err(error) = keep.unsure(&problem) {
+                    session.console.error(&error, None);
+                }
+                return Ok(Err(Unstarted::unsure(&problem, signal)));
+            }
         };
-        let NotStarted { failure, hint, may_exist } = not_started;
-        if may_exist {
-            keep.unsure(&failure.problem)?;
-            return Ok(Err(Unstarted::unsure(&failure.problem, signal)));
-        }
         keep.refused()?;
         if let Some(signal) = signal {
             return Ok(Err(given_up(signal)));
         }
-        let now = clock.now();
-        match tries.failed(&failure, hint, &asking.policy, now, &mut fastrand::Rng::new()) {
-            Ok(delay) => {
-                transfer.retrying(Trying::Start, None, &failure.problem, delay);
-                let pause = ticking(transfer, clock.sleep_until(now.plus(delay)));
-                if let Err(signal) = session.signals.unless_interrupted(pause).await {
-                    return Ok(Err(given_up(signal)));
-                }
-            }
-            Err(defeat) => {
-                let (outcome, problem) = (defeat.outcome, with_hint(defeat.problem, hint));
-                return Ok(Err(Unstarted { outcome, problem, may_exist: false }));
-            }
+        if let Err(unstarted) = pause(not_started, &mut tries, asking, transfer, session).await {
+            return Ok(Err(unstarted));
         }
     }
+}
+
+/// Waits until a start that surely created nothing may be sent again; the error says why it may not.
+async fn pause(
+    not_started: NotStarted,
+    tries: &mut Tries,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &mut Session,
+) -> Result<(), Unstarted> {
+    let NotStarted { failure, hint, .. } = not_started;
+    let (clock, now) = (session.clock, session.clock.now());
+    let delay = tries.failed(&failure, hint, &asking.policy, now, &mut fastrand::Rng::new());
+    let delay = delay.map_err(|Defeat { outcome, problem }| Unstarted {
+        outcome,
+        problem: with_hint(problem, hint),
+        may_exist: false,
+    })?;
+    transfer.retrying(Trying::Start, None, &failure.problem, delay);
+    let pause = ticking(transfer, clock.sleep_until(now.plus(delay)));
+    session.signals.unless_interrupted(pause).await.map_err(given_up)
 }
 
 /// The answer to one start, and what interrupted us; no answer where none came in time after that.
