@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use snyk_export::event::Event;
 use snyk_export::exit::ExitCode;
+use snyk_export::manifest::Manifest;
 use snyk_export::observe::Metrics;
 use snyk_export::watch::outcome::{Outcome, Signal};
 
@@ -98,6 +99,14 @@ fn the_settings_in_the_readme_are_valid() {
     let run = Command::new(env!("CARGO_BIN_EXE_snyk-export")).args(["wait", "--config"]).arg(&path).output();
     let stderr = String::from_utf8(run.expect("a run").stderr).expect("text");
     assert!(stderr.starts_with("error: no export"), "the settings should be read before that: {stderr}");
+}
+
+#[test]
+fn the_manifest_in_the_readme_is_one() {
+    let text = README.split("```json\n").nth(2).and_then(|rest| rest.split("\n```").next()).expect("a block");
+    let manifest: Manifest = serde_json::from_str(text).expect("a manifest");
+    let shown: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(serde_json::to_value(manifest).expect("JSON"), shown, "all members are shown, and no other");
 }
 
 #[test]
