@@ -1,16 +1,14 @@
 //! What the benchmarks run against, and how they run it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use snyk_export::simulator::{Exchange, Scenario, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 
-/// The program, built with the profile of the artefact.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_snyk-export");
+use crate::run::{Run, now};
 
 const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"FINISHED","row_count":0,"results":[]}}}"#;
 
@@ -109,22 +107,16 @@ impl Bed {
 
     /// Our program against this API.
     pub(crate) fn ours(&self, args: &[&str]) -> Run {
-        let mut run = self.other(PROGRAM, args);
-        run.env = vec![("SNYK_API".to_owned(), self.url.clone()), ("SNYK_TOKEN".to_owned(), "x".to_owned())];
-        if let Some(ca) = &self.ca {
-            run.env.push(("SNYK_EXPORT_CA_CERT".to_owned(), ca.display().to_string()));
+        let run = Run::ours(args, &self.url, self.directory.path());
+        match &self.ca {
+            Some(ca) => run.env("SNYK_EXPORT_CA_CERT", &ca.display().to_string()),
+            None => run,
         }
-        run
     }
 
     /// Another program.
     pub(crate) fn other(&self, program: &str, args: &[&str]) -> Run {
-        Run {
-            program: program.to_owned(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: Vec::new(),
-            home: self.directory.path().to_owned(),
-        }
+        Run::new(program, args, self.directory.path())
     }
 }
 
@@ -144,63 +136,4 @@ async fn answer(acceptor: tokio_rustls::TlsAcceptor, socket: tokio::net::TcpStre
             return;
         }
     }
-}
-
-/// A program with its arguments.
-pub(crate) struct Run {
-    program: String,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    home: PathBuf,
-}
-
-impl Run {
-    fn command(&self, program: &str, before: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command.args(before).args(&self.args).env("HOME", &self.home).envs(self.env.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-
-    /// The wall time in milliseconds; nothing if the program is not there or fails.
-    pub(crate) fn time(&self) -> Option<f64> {
-        let start = now();
-        let status = self.command(&self.program, &[]).status().ok()?;
-        status.success().then(|| start.elapsed().as_secs_f64() * 1e3)
-    }
-
-    /// The peak memory in KiB, by GNU time.
-    pub(crate) fn peak_kib(&self) -> Option<f64> {
-        let mut command = self.command("/usr/bin/time", &["-f", "%M", &self.program]);
-        let output = command.stderr(Stdio::piped()).output().ok()?;
-        String::from_utf8(output.stderr).ok()?.lines().last()?.trim().parse().ok()
-    }
-
-    /// The CPU time of the whole run, as the kernel counts it for its one thread (nanoseconds in `schedstat`).
-    pub(crate) fn cpu_until_end(&self) -> Duration {
-        let mut child = self.command(&self.program, &[]).spawn().expect("a run");
-        let path = format!("/proc/{}/schedstat", child.id());
-        let mut busy = Duration::ZERO;
-        while child.try_wait().expect("a state").is_none() {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            if let Some(nanos) =
-                text.split(' ').next().and_then(|text| text.parse().ok()).filter(|nanos| *nanos > 0)
-            {
-                busy = Duration::from_nanos(nanos);
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        busy
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// The median; not a number where there is nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

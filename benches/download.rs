@@ -1,0 +1,180 @@
+//! A download beside `curl --parallel`, of the same files, in the same run; and its peak memory at any size.
+//!
+//! Ours takes the SHA-256 of each part on the way, and curl takes none; what it takes by itself is said apart. Runs
+//! take turns, each into a directory of its own that is gone after it, and what counts is the ratio within a pair.
+//! Needs `curl`, GNU `time` (for memory), and 2 GB on the disk; what is not there is left out, and said so. Fails if a
+//! bar is missed, and at once if ours brings home anything but the parts.
+//!
+//! `cargo bench --bench download`; with `-- --dir /dev/shm` onto another file system, with `-- --program PATH` of
+//! the program as users run it.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[path = "bars.rs"]
+mod bars;
+#[path = "run.rs"]
+mod run;
+#[path = "storage.rs"]
+mod storage;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bars::Bars;
+use run::{Run, median, now};
+use serde_json::Value;
+use storage::{Export, Hasher, MIB, Storage};
+use tempfile::TempDir;
+
+const PAIRS: usize = 9;
+
+/// How often the peak of each size is taken.
+const PEAKS: usize = 5;
+
+/// What may wait for the disk, in MB: that much more than without any, and no more, at whatever size.
+const MAX_WAITING: f64 = 15.0;
+
+const PARALLEL: Export = Export { parts: 8, part_bytes: 128 * MIB };
+const SMALL: Export = Export { parts: 8, part_bytes: 16 * MIB };
+const SINGLE: Export = Export { parts: 1, part_bytes: 1024 * MIB };
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let given = args.iter().position(|arg| arg == "--dir").and_then(|position| args.get(position + 1));
+    let bed = Bed {
+        storage: Storage::start(),
+        parent: PathBuf::from(given.map_or(env!("CARGO_TARGET_TMPDIR"), String::as_str)),
+    };
+    let mut bars = Bars::default();
+    println!("| figure | measured | bar |\n|---|---|---|");
+    throughput(&mut bars, &bed);
+    memory(&mut bars, &bed);
+    bars.verdict()
+}
+
+/// 1 GiB in 8 parts, by turns.
+fn throughput(bars: &mut Bars, bed: &Bed) {
+    let sha256 = bed.storage.sha256(PARALLEL);
+    let [mut ours, mut curl, mut hashing] = [const { Vec::new() }; 3];
+    // A machine may have to find the memory for so many pages first, which none of us should pay for.
+    bed.ours(PARALLEL, bed.directory().path()).time().expect("a download");
+    for pair in 0..PAIRS {
+        // Who goes first finds another machine than who comes after it.
+        for turn in [pair, pair + 1] {
+            let directory = bed.directory();
+            if turn % 2 == 0 {
+                ours.push(bed.ours(PARALLEL, directory.path()).time().expect("a download"));
+                check(directory.path(), PARALLEL, &sha256);
+            } else if let Some(time) = bed.curl(PARALLEL, directory.path()).time() {
+                curl.push(time);
+                let start = now();
+                let hashes = (1..=PARALLEL.parts).map(|n| sha256_of(&directory.path().join(n.to_string())));
+                assert!(hashes.into_iter().all(|hash| hash == sha256), "curl's files are not the parts");
+                hashing.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    if curl.len() < PAIRS {
+        println!("| (no curl here: throughput is left out) | | |");
+        return;
+    }
+    // The throughput, and so the inverse of time.
+    let ratios: Vec<f64> = curl.iter().zip(&ours).map(|(curl, ours)| curl / ours).collect();
+    let with_sha256 =
+        curl.iter().zip(&hashing).zip(&ours).map(|((curl, hashing), ours)| (curl + hashing) / ours);
+    let with_sha256 = median(with_sha256.collect());
+    println!("| (the ratio in each of {PAIRS} pairs: {}) | | |", listed(&ratios));
+    println!(
+        "| (ours {:.2} s; curl {:.2} s, and then SHA-256 of its files, by ring in one thread, {:.2} s: ours {with_sha256:.2} × of both) | | |",
+        median(ours) / 1e3,
+        median(curl) / 1e3,
+        median(hashing) / 1e3,
+    );
+    bars.at_least(
+        "1 GiB in 8 parts: throughput, SHA-256 included, of curl's without",
+        median(ratios),
+        0.9,
+        " ×",
+    );
+}
+
+/// The peak at three sizes: the worst of some runs, and the usual one to compare sizes by, since how much waits for the
+/// disk at once is a matter of chance.
+fn memory(bars: &mut Bars, bed: &Bed) {
+    let peaks = [SMALL, PARALLEL, SINGLE].map(|export| {
+        let sha256 = bed.storage.sha256(export);
+        let peak = || {
+            let directory = bed.directory();
+            let peak = bed.ours(export, directory.path()).peak_kib()?;
+            check(directory.path(), export, &sha256);
+            Some(peak * 1024.0 / 1e6)
+        };
+        let peaks: Vec<f64> = std::iter::repeat_with(peak).take(PEAKS).flatten().collect();
+        let worst = peaks.iter().copied().fold(f64::NAN, f64::max);
+        (export, median(peaks), worst)
+    });
+    if peaks.iter().any(|(_, _, worst)| worst.is_nan()) {
+        println!("| (no GNU time here: memory is left out) | | |");
+        return;
+    }
+    for (export, usual, worst) in peaks {
+        println!("| ({}: usually {usual:.1} MB) | | |", export.name());
+        bars.at_most(&format!("{}: peak memory", export.name()), worst, 40.0, " MB");
+    }
+    let [(_, small, _), (_, parallel, _), _] = peaks;
+    let growth = format!("usual peak memory, {} beyond {}", PARALLEL.name(), SMALL.name());
+    bars.at_most(&growth, parallel - small, MAX_WAITING, " MB");
+}
+
+/// Where exports come from and where they go.
+struct Bed {
+    storage: Storage,
+    parent: PathBuf,
+}
+
+impl Bed {
+    /// A fresh directory.
+    fn directory(&self) -> TempDir {
+        tempfile::tempdir_in(&self.parent).expect("a directory")
+    }
+
+    fn ours(&self, export: Export, directory: &Path) -> Run {
+        let directory = directory.display().to_string();
+        let args = ["download", &export.path(), "--dir", &directory, "--force"];
+        Run::ours(&args, &self.storage.url(), &self.parent)
+    }
+
+    fn curl(&self, export: Export, directory: &Path) -> Run {
+        let mut args = ["--fail", "-s", "--parallel", "--parallel-max", "8"].map(str::to_owned).to_vec();
+        for (n, link) in (1..).zip(self.storage.links(export)) {
+            args.extend(["-o".to_owned(), directory.join(n.to_string()).display().to_string(), link]);
+        }
+        Run::new("curl", &args, &self.parent)
+    }
+}
+
+/// Ends the benchmark unless a directory holds the parts of an export, and a manifest that says so.
+fn check(directory: &Path, export: Export, sha256: &str) {
+    let manifest = std::fs::read(directory.join("manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("a manifest in JSON");
+    let files = manifest["files"].as_array().expect("files in the manifest");
+    assert_eq!(files.len() as u64, export.parts, "files in the manifest");
+    for file in files {
+        assert_eq!(file["file_size"], export.part_bytes, "{file}");
+        assert_eq!(file["sha256"], sha256, "{file}");
+        let path = directory.join(file["name"].as_str().expect("a name"));
+        assert_eq!(sha256_of(&path), sha256, "{}", path.display());
+    }
+}
+
+/// The SHA-256 of a file that must be there.
+fn sha256_of(path: &Path) -> String {
+    let mut hasher = Hasher::new();
+    std::io::copy(&mut File::open(path).expect("a file"), &mut hasher).expect("its content");
+    hasher.finish()
+}
+
+fn listed(values: &[f64]) -> String {
+    values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(", ")
+}
