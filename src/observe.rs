@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, quoted, rounded, sentence, words_on_request};
+pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
 pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
 pub use self::transfer::{Transfer, Trying};

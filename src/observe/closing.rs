@@ -139,11 +139,17 @@ fn advice_on_access(
     }
 }
 
+/// What to do about a certificate that is not trusted, if it is that.
+#[must_use]
+pub fn advice_on_certificate(problem: &Problem) -> Option<String> {
+    let is_it = problem.title.as_ref().is_some_and(|title| title.as_str().contains("certificate"));
+    let advice = "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
+    is_it.then(|| advice.to_owned())
+}
+
 fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) -> String {
-    let title = problem.and_then(|problem| problem.title.as_ref());
-    if title.is_some_and(|title| title.as_str().contains("certificate")) {
-        return "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS"
-            .to_owned();
+    if let Some(advice) = problem.and_then(advice_on_certificate) {
+        return advice;
     }
     let go_on = go_on.map(|go_on| format!("; {go_on}")).unwrap_or_default();
     match problem.and_then(|problem| problem.http_status) {

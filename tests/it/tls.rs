@@ -8,7 +8,7 @@ use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
 
 use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched, runtime};
-use server::{Authority, Proxy, Server};
+use server::{Authority, Proxy, READY as READY_ANSWER, Server};
 
 const HINT: &str =
     "hint: trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
@@ -54,6 +54,28 @@ fn added_authorities_are_added() {
         let both = program.file("both", &format!("{}{}", first.pem, second.pem)).display().to_string();
         program.args("--ca-cert").arg(&both).run().exits(0);
     }
+}
+
+#[test]
+fn storage_is_trusted_as_snyk_is() {
+    let authority = Authority::new();
+    let storage = Server::start(&authority, "localhost");
+    let part = format!(
+        "{{\"url\":\"{}/a.csv?signature=5ec7e7\",\"file_size\":{}}}",
+        storage.url,
+        READY_ANSWER.len()
+    );
+    let body = format!("{{\"data\":{{\"attributes\":{{\"status\":\"FINISHED\",\"results\":[{part}]}}}}}}");
+    let lab = Lab::start(&format!("[[faults]]\nprobability = 1\nstatus-code = 200\nbody = '{body}'"));
+    let program = Program::download(&lab).export(EXPORT_ID);
+    let file = program.file("ca.pem", &authority.pem).display().to_string();
+    let run = program.args("--ca-cert").arg(&file).run();
+    let downloaded = std::fs::read_to_string(run.exits(0).home().join("files/part-0001.csv")).unwrap();
+    assert_eq!(downloaded, READY_ANSWER);
+    assert_eq!(storage.requests.get(), ["GET /a.csv?signature=5ec7e7 HTTP/1.1"]);
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    run.exits(69).stderr_has("the server's certificate is not trusted").stderr_has(HINT);
+    assert_eq!(storage.requests.get().len(), 1);
 }
 
 #[test]

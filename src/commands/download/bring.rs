@@ -11,7 +11,7 @@ use crate::download::{DownloadError, Folder, Means, Step, Storage, Wanted, bring
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase, ScopeRef};
 use crate::manifest::Manifest;
-use crate::observe::{Transfer, Trying, words_on_request};
+use crate::observe::{Transfer, Trying, advice_on_certificate, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
@@ -231,7 +231,8 @@ fn lost(error: DownloadError, head: &str) -> Lost {
     match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
-            Lost::of(defeat, words, None)
+            let advice = advice_on_certificate(&defeat.problem);
+            Lost::of(defeat, words, advice)
         }
         DownloadError::Disk(error) => Lost::of_ours("the files cannot be written", &chain(&error), head),
         DownloadError::Merge(why) => {

@@ -13,7 +13,8 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::lab::{Watched, runtime};
 
-const READY: &str = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
+/// What is answered to everything.
+pub(super) const READY: &str = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
 
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
