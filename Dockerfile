@@ -10,7 +10,8 @@ ARG BUILD_IMAGE=rust:1.95-bookworm
 FROM ${BUILD_IMAGE} AS dependencies
 WORKDIR /build
 # With --target, build scripts and procedural macros are spared these flags: rustc could not load static ones.
-ENV RUSTFLAGS="-C target-feature=+crt-static"
+# Relative relocations are packed, which a linker that cannot leaves out.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo/config.toml .cargo/
 # Tests and benches stay outside, and Cargo insists on a file for each that the manifest names. The README is the

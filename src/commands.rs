@@ -125,17 +125,19 @@ impl Session {
     /// The options that were typed of those that all commands have, for a command that goes on where this one stops.
     fn global_options(&self) -> String {
         let CommandLine { config, flags, .. } = &self.command_line;
-        let SnykLayer { api, api_version, token_file, ca_cert, .. } = &flags.snyk;
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let SnykLayer { api, api_version, token_file, ca_cert, allow_http, .. } = &flags.snyk;
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| absolute(path).display().to_string());
         let options = [
             ("api", api.as_ref().map(ToString::to_string)),
             ("api-version", api_version.as_ref().map(|version| version.0.clone())),
             ("token-file", path(token_file)),
             ("ca-cert", path(ca_cert)),
+            ("allow-http", allow_http.map(|allowed| allowed.to_string())),
             ("config", path(config)),
         ];
         let typed = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        typed.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect()
+        typed.map(|(name, value)| format!(" --{name}={}", quoted(&value))).collect()
     }
 }
 

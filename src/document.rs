@@ -97,6 +97,12 @@ impl<'a> Document<'a> {
         Self { export: Some(*export), ..Self::empty() }
     }
 
+    /// The document of an export of which only the number of rows is known.
+    #[must_use]
+    pub fn of_rows(export: &ExportRef, row_count: Option<u64>) -> Self {
+        Self { row_count, ..Self::of(export) }
+    }
+
     /// The document of an export that was asked for without a wait.
     #[must_use]
     pub fn of_report(export: &ExportRef, report: &'a Report) -> Self {

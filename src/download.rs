@@ -20,7 +20,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 pub use self::folder::Folder;
 pub use self::storage::Storage;
-pub use self::target::{FolderError, MANIFEST, check_target};
+pub use self::target::{FolderError, check_target};
 
 use self::fetch::Fetch;
 use self::links::Links;
@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::export::ExportRef;
 use crate::manifest::{Entry, Manifest};
 use crate::watch::Policy;
-use crate::watch::observation::{Failure, Part, Problem};
+use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
@@ -49,7 +49,7 @@ pub enum Step<'a> {
         /// Which file it is.
         name: &'a str,
         /// What is wrong.
-        failure: &'a Failure,
+        problem: &'a Problem,
         /// The pause until it is tried again.
         delay: Duration,
     },
@@ -65,6 +65,8 @@ pub enum Step<'a> {
 pub enum DownloadError {
     /// They could not be fetched.
     Defeat(Defeat),
+    /// Snyk could not be asked for links that work.
+    Listing(Defeat),
     /// They could not be written.
     Disk(DiskError),
     /// Parts that cannot be merged.
@@ -82,8 +84,14 @@ pub struct DiskError {
 
 impl DiskError {
     /// What makes an error of one of the system's.
-    fn because(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
-        move |source| DownloadError::Disk(Self { doing, path: path.to_owned(), source })
+    fn because(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { doing, path: path.to_owned(), source }
+    }
+}
+
+impl From<DiskError> for DownloadError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
 use url::Url;
 
-pub use self::start::{NotStarted, Started};
+pub use self::start::{InFlight, NotStarted, Started};
 pub use crate::http::{Roots, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};

@@ -17,7 +17,7 @@ use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
-use crate::snyk::{Client, GA_VERSION, Roots};
+use crate::snyk::{Client, GA_VERSION, InFlight, Roots};
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -46,7 +46,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let scope = ScopeRef { scope: Scope::Group, id: GROUP };
     let request = StartRequest { scope, body, include_deleted: false, include_deactivated: false };
     let policy = session.settings.policy()?;
-    let started = client.start(&request, policy.request_timeout).await;
+    let started = client.start(&request, policy.request_timeout, &InFlight::default()).await;
     let export = started
         .map_err(|not_started| CommandError::Simulation(not_started.failure.problem.to_string()))?
         .export;

@@ -4,14 +4,14 @@ mod bring;
 mod place;
 
 use self::bring::{Endpoint, asked};
-pub(super) use self::bring::{Lost, bring, sync, with_links};
+pub(super) use self::bring::{Lost, Prospect, bring, sync, with_links};
 pub(super) use self::place::Place;
 
 use super::start::{now, policy_of_requests};
-use super::{Asking, CommandError, Session};
+use super::{Asking, CommandError, Session, aside};
 use crate::cli::{DownloadArgs, Output};
 use crate::document::{Document, Downloaded};
-use crate::download::Folder;
+use crate::download::{Folder, check_target};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
@@ -28,13 +28,20 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         let why = format!("standard input names {} exports: download one at a time", found.exports.len());
         return Err(CommandError::Usage(why));
     };
-    Folder::check(&place.dir, place.merge.as_deref(), &export, place.force)?;
+    if let Some(manifest) = named(&export, &place, false, session).await? {
+        tell_there(&manifest, &export, &place, args.format.output, session)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    check_target(&place.dir, place.merge.as_deref(), place.force)?;
     let asking = Asking::connect(found.api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
     let output = args.format.output;
     let report = match asked(Endpoint::Status, &export, &asking, &transfer, session).await {
         Ok(report) => report,
-        Err(lost) => return tell_lost(&lost, Document::of(&export), &export, output, session),
+        Err(lost) => {
+            session.console.actions.hand_on_values(&[("outcome", lost.word.to_owned())]);
+            return tell_lost(&lost, Document::of(&export), &export, output, session);
+        }
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
     let (report, brought) = if phase == Some(Phase::Finished) {
@@ -48,16 +55,56 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     let document = Document::of_report(&export, &report);
     match brought {
         Ok(manifest) => {
-            tell_brought(manifest, document.finished(), &place, &transfer, output, session)?;
+            tell_brought(&manifest, document.finished(), &place, &transfer, output, session)?;
             Ok(ExitCode::SUCCESS)
         }
+        // It says itself what to do where there is nothing to download.
+        Err(lost) if phase != Some(Phase::Finished) => tell_lost(&lost, document, &export, output, session),
         Err(lost) => {
-            let global = session.global_options();
-            let go_on = format!("to go on: snyk-export download {export} {}{global}", place.options());
-            let lost = Lost { advice: lost.advice.or(Some(go_on)), ..lost };
-            tell_lost(&lost, document, &export, output, session)
+            let place = place.unless(lost.is_of_merge);
+            let go_on =
+                format!("snyk-export download {export} {}{}", place.options(), session.global_options());
+            tell_lost(&lost.with_go_on(&go_on), document, &export, output, session)
         }
     }
+}
+
+/// The manifest of what an earlier call has come to, if it was killed when there was nothing left to do but to give files
+/// their names; or, with `or_done`, to say so.
+pub(super) async fn named(
+    export: &ExportRef,
+    place: &Place,
+    or_done: bool,
+    session: &mut Session,
+) -> Result<Option<Manifest>, CommandError> {
+    let (export, Place { dir, merge, force }) = (*export, place.clone());
+    let look = move || {
+        let merge = merge.as_deref();
+        match Folder::name_unfinished(&dir, merge, &export, force)? {
+            None if or_done => Folder::done(&dir, merge, &export, force),
+            named => Ok(named),
+        }
+    };
+    Ok(aside(&mut session.signals, look).await??)
+}
+
+/// Says that the files are there, as an earlier call has brought them.
+pub(super) fn tell_there(
+    manifest: &Manifest,
+    export: &ExportRef,
+    place: &Place,
+    output: Output,
+    session: &Session,
+) -> Result<(), CommandError> {
+    session.console.actions.hand_on_values(&[
+        ("outcome", Outcome::Finished.to_string()),
+        ("export-id", export.export_id.to_string()),
+        ("row-count", manifest.row_count.map(|count| count.to_string()).unwrap_or_default()),
+    ]);
+    let document = Document::of_rows(export, manifest.row_count).finished();
+    print_files(manifest, document, place, output, session)?;
+    session.console.success(&format!("already there: {} in {}", size(manifest), place.dir.display()));
+    Ok(())
 }
 
 /// Fetches the files of an export that has finished, with what is known of it then.
@@ -90,39 +137,43 @@ fn hand_on(word: &str, export: &ExportRef, report: &Report, session: &Session) {
 
 /// Says that the files are there: on standard output, and in words.
 pub(super) fn tell_brought(
-    manifest: Manifest,
+    manifest: &Manifest,
     document: Document<'_>,
     place: &Place,
     transfer: &Transfer,
     output: Output,
     session: &Session,
 ) -> Result<(), CommandError> {
-    let Manifest { files, merged, row_count, .. } = manifest;
-    let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
-    let downloaded = Downloaded { dir: place.dir.display().to_string(), files, merged };
-    match output {
-        Output::Json => {
-            session.console.data_line(&document.with_download(Some(&downloaded)).to_line())?;
-        }
-        Output::Text => {
-            let names =
-                downloaded.files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
-            let merged = downloaded.merged.iter().map(|merged| merged.path.clone());
-            for path in names.chain(merged) {
-                session.console.data_line(&path)?;
-            }
-        }
-    }
-    let rows = row_count.map(|rows| format!(", {rows} rows")).unwrap_or_default();
-    let (.., took) = transfer.so_far();
-    session.console.success(&format!(
-        "downloaded: {count} {}, {}{rows} in {} to {}",
-        if count == 1 { "file" } else { "files" },
-        indicatif::BinaryBytes(bytes),
-        crate::observe::rounded(took),
-        place.dir.display()
-    ));
+    print_files(manifest, document, place, output, session)?;
+    let (took, dir) = (crate::observe::rounded(transfer.took()), place.dir.display());
+    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)));
     Ok(())
+}
+
+/// How much it is, in words.
+fn size(Manifest { files, row_count, .. }: &Manifest) -> String {
+    let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
+    let rows = row_count.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+    let noun = if count == 1 { "file" } else { "files" };
+    format!("{count} {noun}, {}{rows}", indicatif::BinaryBytes(bytes))
+}
+
+fn print_files(
+    manifest: &Manifest,
+    document: Document<'_>,
+    place: &Place,
+    output: Output,
+    session: &Session,
+) -> Result<(), CommandError> {
+    let Manifest { files, merged, .. } = manifest;
+    if output == Output::Json {
+        let dir = place.dir.display().to_string();
+        let downloaded = Downloaded { dir, files: files.clone(), merged: merged.clone() };
+        return session.console.data_line(&document.with_download(Some(&downloaded)).to_line());
+    }
+    let paths = files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
+    let merged = merged.iter().map(|merged| merged.path.clone());
+    paths.chain(merged).try_for_each(|path| session.console.data_line(&path))
 }
 
 /// Says why the files are not there, with a document of what is known of the export besides. Gives the exit code of it.
@@ -133,7 +184,7 @@ pub(super) fn tell_lost(
     output: Output,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
-    let Lost { outcome, code, problem, word, words, advice } = lost;
+    let Lost { outcome, code, problem, word, words, advice, .. } = lost;
     session.console.data_line(&match output {
         Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
         Output::Text => format!("{} {word}", export.export_id),
@@ -166,5 +217,7 @@ fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
         word: outcome.map_or("not-ready", Outcome::as_str),
         words: format!("downloading {export}: {words} ({status})"),
         advice: Some(advice),
+        prospect: outcome.map_or(Prospect::Later, Prospect::of),
+        is_of_merge: false,
     }
 }

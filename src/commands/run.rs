@@ -11,7 +11,7 @@ pub(super) use self::record::RecordError;
 
 use self::job::{Job, Verdict};
 use self::record::{Call, Keeper, Record};
-use super::download::Place;
+use super::download::{Place, Prospect};
 use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
@@ -63,7 +63,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
         keeper.resume(export)?;
     }
     let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
-    if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over) {
+    if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
         keeper.forget()?;
     }
     Ok(verdict)
@@ -93,12 +93,14 @@ async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Ver
         if left.is_of_the_same_run(&wanted) {
             return Ok(vec![run.go_on(&left).await?]);
         }
+        if left.date == wanted.date {
+            return Err(RecordError::OtherCall(run.keeper.path().to_owned()).into());
+        }
         let verdict = run.conclude(&left).await?;
-        let is_over = verdict.is_over;
-        // The very place that this run would fill, and must not overwrite.
-        let is_enough = verdict.finished.is_some() && left.dir == place.dir && !place.force;
+        let (is_over, is_what_was_wanted) =
+            (verdict.is_over(), verdict.finished.is_some() && left.has_what_is_wanted(&wanted));
         verdicts.push(verdict);
-        if !is_over || is_enough {
+        if !is_over || (is_what_was_wanted && !place.force) {
             return Ok(verdicts);
         }
     }
@@ -165,37 +167,36 @@ impl Run<'_> {
         self.finish(job).await
     }
 
-    /// Brings to its end what another run, of an earlier day, has left. What cannot be brought to an end is given up, so
-    /// that tonight's export is not missed because of it; but not because Snyk cannot be asked, which it could not be for
-    /// tonight's either.
+    /// Brings to its end what a run of an earlier day has left. What cannot be brought to an end is given up, so that
+    /// tonight's export is not missed because of it; but not because of what would be in the way of tonight's too.
     async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
         let concluded = match left.export {
             Some(_) => self.go_on(left).await,
-            None => {
-                let told = self.tell_no_start(&unsure(left), GIVEN_UP, &left.request());
-                told.map(|verdict| Verdict { may_be_better_soon: false, ..verdict })
-            }
+            None => self.tell_no_start(&unsure(left), GIVEN_UP, &left.request()),
         };
         let mut verdict = match concluded {
-            Ok(verdict) if verdict.is_over || verdict.may_be_better_soon => return Ok(verdict),
+            Ok(verdict) if verdict.prospect != Prospect::Doubtful => return Ok(verdict),
             Ok(verdict) => verdict,
-            Err(error @ CommandError::Folder(_)) => {
+            Err(CommandError::Folder(error)) if error.is_of_what_is_there() => {
+                let error = CommandError::Folder(error);
                 self.session.console.error(&error, None);
-                Verdict::of_failure(error.exit_code(), None)
+                Verdict::of_failure(error.exit_code(), Prospect::Doubtful)
             }
             Err(error) => return Err(error),
+        };
+        let command = |export: ExportRef| {
+            let (dir, global) = (quoted(&left.dir.display().to_string()), self.session.global_options());
+            format!("its files can be had for three days: snyk-export download {export} --dir {dir}{global}")
         };
         tracing::error!(
             run.date = left.date,
             export.id = left.export.map(|export| tracing::field::display(export.export_id)),
-            hint = left.export.map(|export| format!(
-                "its files can be had for three days: snyk-export download {export} --dir DIR"
-            )),
+            hint = left.export.map(command),
             "the run of an earlier day is given up"
         );
         self.keeper.forget()?;
-        verdict.is_over = true;
-        if verdict.code == ExitCode::of(Outcome::TimedOut).unwrap_or(verdict.code) {
+        verdict.prospect = Prospect::Over;
+        if Some(verdict.code) == ExitCode::of(Outcome::TimedOut) {
             // Nobody is to call it again because of this.
             verdict.code = ExitCode::UNAVAILABLE;
         }
@@ -204,7 +205,7 @@ impl Run<'_> {
 
     async fn finish(&mut self, job: Job) -> Result<Verdict, CommandError> {
         let verdict = job.finish(self.asking.clone(), self.session).await?;
-        if verdict.is_over {
+        if verdict.is_over() {
             self.keeper.forget()?;
         }
         Ok(verdict)
@@ -238,9 +239,12 @@ impl Run<'_> {
         let document = Document::of_no_start(unstarted.outcome, &unstarted.problem).with_download(None);
         let document = (self.args.output.output == Output::Json).then_some(document);
         let advice = Some(advice.to_owned());
-        self.session.console.actions.hand_on_values(&[("outcome", unstarted.outcome.to_string())]);
         let code = tell_no_start(unstarted, advice, request, &self.asking, document, self.session)?;
-        Ok(Verdict::of_failure(code, Some(unstarted.outcome)))
+        let prospect = match &unstarted.unsure {
+            Some(_) => Prospect::Doubtful,
+            None => Prospect::of(unstarted.outcome),
+        };
+        Ok(Verdict::of_failure(code, prospect))
     }
 }
 

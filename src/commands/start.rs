@@ -85,19 +85,20 @@ pub(super) fn tell_no_start(
     document: Option<Document<'_>>,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
-    let Unstarted { outcome, problem, may_exist } = unstarted;
+    let Unstarted { outcome, problem, unsure } = unstarted;
+    session.console.actions.hand_on_values(&[("outcome", outcome.to_string())]);
     // In text there is nothing to print: whoever takes the output for an id must not get a word.
     if let Some(document) = document {
         session.console.data_line(&document.to_line())?;
     }
-    let (words, advice) = match (outcome, may_exist) {
-        (_, true) => {
+    let (words, advice) = match (outcome, unsure) {
+        (_, Some(known)) => {
             let words =
                 format!("the start of {request} may or may not have created an export, and is not repeated");
-            (format!("{words}: {problem}"), advice)
+            (format!("{words}: {known}"), advice)
         }
-        (Outcome::Interrupted(_), false) => (format!("the start of {request} was given up: {problem}"), None),
-        (_, false) => {
+        (Outcome::Interrupted(_), None) => (format!("the start of {request} was given up: {problem}"), None),
+        (_, None) => {
             let (words, advice) = words_on_request(*outcome, problem, request.scope, &asking.surroundings);
             (format!("starting an export failed ({request}): {words}"), advice)
         }

@@ -9,7 +9,7 @@ use reqwest::header::HeaderValue;
 
 use super::folder::Folder;
 use super::links::{Link, Links, object};
-use super::storage::{Body, Encoding, Trouble, broken};
+use super::storage::{Body, Encoding, Marks, Trouble, broken};
 use super::writer::{Writer, Written};
 use super::{DiskError, DownloadError, Means, Step, aside};
 use crate::manifest::Entry;
@@ -40,6 +40,7 @@ struct Course {
     /// The object that what has come is of, and by what the rest of it can be asked for.
     object: Option<String>,
     etag: Option<HeaderValue>,
+    marks: Marks,
     /// How many bytes it has as they are sent, where that is known.
     total: Option<u64>,
     /// The most that ever came of it: only what goes beyond that is progress.
@@ -67,10 +68,16 @@ impl Course {
         self.writer.as_ref().map_or(0, |(writer, _)| writer.received)
     }
 
+    /// How many bytes are to come in all, as they are sent, where that is known.
+    fn expected(&self, part: &Part) -> Option<u64> {
+        let is_plain = |(_, encoding): &(Writer, Encoding)| *encoding == Encoding::Plain;
+        self.total.or_else(|| part.file_size.filter(|_| self.writer.as_ref().is_some_and(is_plain)))
+    }
+
     /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike.
     fn goes_on_with(&self, body: &Body) -> bool {
         let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
-        let is_same = (self.etag.is_none() || body.etag.is_none() || self.etag == body.etag)
+        let is_same = !self.marks.differ_from(&body.marks)
             && (self.total.is_none() || body.total.is_none() || self.total == body.total);
         body.from == writer.received && body.encoding == *encoding && (is_same || writer.received == 0)
     }
@@ -84,6 +91,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             writer: None,
             object: None,
             etag: None,
+            marks: Marks::default(),
             total: None,
             reached: 0,
             tries: Tries::new(clock.now()),
@@ -131,12 +139,15 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         let body = match self.means.storage.get(&link.url, from, course.etag.as_ref()).await {
             Ok(body) => body,
             Err(Trouble::Refused(failure)) => return Err(Setback::Refused(failure)),
-            Err(Trouble::NoSuchRange) => return Err(misfit(from, part)),
+            // It was cut behind its last byte.
+            Err(Trouble::NoSuchRange) if from > 0 && course.expected(part) == Some(from) => {
+                return self.finish(part, course).await;
+            }
+            Err(Trouble::NoSuchRange) => return Err(Setback::Misfit(no_such_range(from))),
             Err(Trouble::Failed(failure, hint)) => return Err(Setback::Passing(failure, hint)),
         };
         if !course.goes_on_with(&body) {
             self.begin_anew(course).await;
-            course.object = self::object(part);
             if body.from != 0 {
                 let title = "storage sent another part of the file than it was asked for";
                 return Err(passing(Problem::new(title, "")));
@@ -148,8 +159,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
 
     /// Takes what comes of the file, to its end.
     async fn receive(&self, body: Body, part: &Part, course: &mut Course) -> Result<(), Setback> {
-        let Body { mut response, encoding, etag, total, .. } = body;
+        let Body { mut response, encoding, etag, marks, total, .. } = body;
         course.etag = etag.or(course.etag.take());
+        course.marks = marks;
         course.total = total.or(course.total);
         let path = || self.folder.partial(&self.name);
         let (writer, _) = course.writer.get_or_insert_with(|| (Writer::start(path(), encoding), encoding));
@@ -174,10 +186,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
 
     /// Ends the file, if it is all there.
     async fn finish(&self, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+        let expected = course.expected(part);
         let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(0, part)) };
         let received = writer.received;
-        let announced = part.file_size.filter(|_| encoding == Encoding::Plain);
-        let expected = course.total.or(announced);
         if writer.takes() && expected.is_some_and(|expected| received < expected) {
             // Where no length comes with it, this is what a cut connection looks like.
             course.writer = Some((writer, encoding));
@@ -198,7 +209,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
 
     /// Forgets what has come.
     async fn begin_anew(&self, course: &mut Course) {
-        (course.object, course.etag, course.total) = (None, None, None);
+        (course.etag, course.marks, course.total) = (None, Marks::default(), None);
         if let Some((writer, _)) = course.writer.take() {
             (self.tell)(Step::Lost(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.
@@ -209,7 +220,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     /// Gets ready for another try, if there may be one.
     async fn recover(&self, setback: Setback, link: &Link, course: &mut Course) -> Result<(), DownloadError> {
         match setback {
-            Setback::Disk(error) => Err(DiskError::because("write", &self.folder.partial(&self.name))(error)),
+            Setback::Disk(error) => {
+                Err(DiskError::because("write", &self.folder.partial(&self.name))(error).into())
+            }
             Setback::Passing(failure, hint) => self.pause(&failure, hint, course).await,
             Setback::Misfit(failure) => {
                 self.begin_anew(course).await;
@@ -230,7 +243,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                     self.pause(&passing, None, course).await?;
                 }
                 let tell = || (self.tell)(Step::Renewing { problem: &failure.problem });
-                Ok(self.links.renew(link.generation, tell).await?)
+                self.links.renew(link.generation, tell).await
             }
         }
     }
@@ -244,7 +257,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         let Means { policy, clock, .. } = self.means;
         let now = clock.now();
         let delay = course.tries.failed(failure, hint, policy, now, &mut fastrand::Rng::new())?;
-        (self.tell)(Step::Setback { name: &self.name, failure, delay });
+        (self.tell)(Step::Setback { name: &self.name, problem: &failure.problem, delay });
         clock.sleep_until(now.plus(delay)).await;
         Ok(())
     }
@@ -265,6 +278,11 @@ const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
 
 fn passing(problem: Problem) -> Setback {
     Setback::Passing(Failure { kind: FailureKind::Transient, problem }, None)
+}
+
+fn no_such_range(from: u64) -> Failure {
+    let problem = Problem::new("storage has another file than before", &format!("without a byte {from}"));
+    Failure { kind: FailureKind::Transient, problem }
 }
 
 fn misfit(came: u64, part: &Part) -> Setback {

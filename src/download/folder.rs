@@ -23,6 +23,9 @@ const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 /// Which parts an earlier call was about.
 const PLAN: &str = "plan.json";
 
+/// The manifest of the files that are being replaced.
+const REPLACED: &str = "replaced.json";
+
 /// What a file is called until it is whole.
 const PARTIAL: &str = ".partial";
 
@@ -33,8 +36,6 @@ pub struct Folder {
     /// Where files are until all are there.
     work: PathBuf,
     force: bool,
-    /// What was there before, if it is to be overwritten.
-    before: Option<Manifest>,
     _lock: File,
 }
 
@@ -54,10 +55,25 @@ fn read_manifest(path: &Path) -> Option<Manifest> {
     serde_json::from_slice(&text).ok()
 }
 
-fn write_manifest(manifest: &Manifest, path: &Path) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(manifest)?;
-    text.push(b'\n');
-    std::fs::write(path, text)
+/// What a file holds.
+fn written(path: &Path) -> Option<Written> {
+    let mut sink = Sink::new(io::sink());
+    io::copy(&mut File::open(path).ok()?, &mut sink).ok()?;
+    sink.done().ok()
+}
+
+/// Checks that the files of a manifest are what it says, each in the first of these folders that has it. A power cut may
+/// have taken something of them away, or a person.
+fn check_files(folders: &[&Path], manifest: &Manifest) -> Result<(), FolderError> {
+    for entry in &manifest.files {
+        let paths = || folders.iter().map(|folder| folder.join(&entry.name));
+        let path = paths().find(|path| path.exists()).or_else(|| paths().next_back()).unwrap_or_default();
+        let listed = Written { file_size: entry.file_size, sha256: entry.sha256.clone() };
+        if written(&path).as_ref() != Some(&listed) {
+            return Err(FolderError::Changed(path));
+        }
+    }
+    Ok(())
 }
 
 fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {
@@ -74,71 +90,80 @@ fn work(dir: &Path, export: &ExportRef) -> PathBuf {
 }
 
 impl Folder {
-    /// Looks whether the files of an export can be put into a folder, as [`check_target`] does, unless an earlier call was
-    /// about to give these very files their names.
-    ///
-    /// # Errors
-    ///
-    /// When they cannot.
-    pub fn check(
-        dir: &Path,
-        merge: Option<&Path>,
-        export: &ExportRef,
-        force: bool,
-    ) -> Result<(), FolderError> {
-        match work(dir, export).join(MANIFEST).exists() {
-            true => Ok(()),
-            false => check_target(dir, merge, force),
-        }
-    }
-
     /// Opens a folder for the files of an export.
     ///
     /// # Errors
     ///
-    /// When it cannot be used, as [`Folder::check`] says, or somebody else uses it.
+    /// When it cannot be used, as [`check_target`] says, or somebody else uses it.
     pub fn open(
         dir: &Path,
         merge: Option<&Path>,
         export: &ExportRef,
         force: bool,
     ) -> Result<Self, FolderError> {
-        Self::check(dir, merge, export, force)?;
+        check_target(dir, merge, force)?;
+        Self::locked(dir, export, force)
+    }
+
+    fn locked(dir: &Path, export: &ExportRef, force: bool) -> Result<Self, FolderError> {
         let work = work(dir, export);
         let unusable = |source| FolderError::Unusable { option: "--dir", path: dir.to_owned(), source };
         std::fs::create_dir_all(&work).map_err(unusable)?;
         let lock = disk::lock(&work.join("lock")).map_err(unusable)?;
         let lock = lock.ok_or_else(|| FolderError::Busy(dir.to_owned()))?;
-        let before = force.then(|| read_manifest(&dir.join(MANIFEST))).flatten();
-        Ok(Self { dir: dir.to_owned(), work, force, before, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), work, force, _lock: lock })
     }
 
     /// The manifest of a folder that holds the files of this very export: an earlier call has come to its end, or almost.
+    /// With `force` other files may take their place, where they were merged otherwise.
     ///
     /// # Errors
     ///
-    /// When they were merged otherwise than into `merge`.
+    /// When they were merged otherwise than into `merge`, or are not what the manifest says.
     pub fn done(
         dir: &Path,
         merge: Option<&Path>,
         export: &ExportRef,
+        force: bool,
     ) -> Result<Option<Manifest>, FolderError> {
         let manifest = read_manifest(&dir.join(MANIFEST)).filter(|manifest| manifest.export == *export);
         let Some(manifest) = manifest else { return Ok(None) };
-        check_merge(dir, merge, &manifest)?;
+        match check_merge(dir, merge, &manifest).and_then(|()| check_files(&[dir], &manifest)) {
+            Err(_) if force => return Ok(None),
+            checked => checked?,
+        }
         // All that it may not have done; what cannot be removed is hidden, and no harm.
         let _ = std::fs::remove_dir_all(work(dir, export));
         Ok(Some(manifest))
     }
 
-    /// The manifest that an earlier call has come to, if it was killed while it gave files their names.
+    /// Goes on giving files their names where an earlier call was killed at it, and gives their manifest. With `force` they
+    /// are fetched anew where that cannot be done.
     ///
     /// # Errors
     ///
-    /// When they were merged otherwise than into `merge`.
-    pub fn unfinished(&self, merge: Option<&Path>) -> Result<Option<Manifest>, FolderError> {
-        let Some(manifest) = read_manifest(&self.work.join(MANIFEST)) else { return Ok(None) };
-        check_merge(&self.dir, merge, &manifest)?;
+    /// When they were merged otherwise than into `merge`, are not what the manifest says, or cannot be renamed.
+    pub fn name_unfinished(
+        dir: &Path,
+        merge: Option<&Path>,
+        export: &ExportRef,
+        force: bool,
+    ) -> Result<Option<Manifest>, FolderError> {
+        let path = work(dir, export).join(MANIFEST);
+        let Some(manifest) = read_manifest(&path) else { return Ok(None) };
+        let folder = Self::locked(dir, export, force)?;
+        let unusable = |error: DiskError| {
+            let DiskError { path, source, .. } = error;
+            FolderError::Unusable { option: "--dir", path, source }
+        };
+        match check_merge(dir, merge, &manifest).and_then(|()| check_files(&[&folder.work, dir], &manifest)) {
+            Err(_) if force => {
+                disk::remove(&path).map_err(DiskError::because("remove", &path)).map_err(unusable)?;
+                return Ok(None);
+            }
+            checked => checked?,
+        }
+        folder.give_names(&manifest).map_err(unusable)?;
         Ok(Some(manifest))
     }
 
@@ -174,16 +199,13 @@ impl Folder {
         let text =
             serde_json::to_vec(written).map_err(|error| DiskError::because("write", &note)(error.into()))?;
         std::fs::write(&note, text).map_err(DiskError::because("write", &note))?;
-        std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))
+        Ok(std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))?)
     }
 
     /// A file that was kept, if it still is what it was.
     pub(super) fn whole(&self, name: &str) -> Option<Written> {
-        let mut file = File::open(self.work.join(name)).ok()?;
-        let mut sink = Sink::new(io::sink());
-        io::copy(&mut file, &mut sink).ok()?;
         let noted: Written = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
-        sink.done().ok().filter(|written| *written == noted)
+        written(&self.work.join(name)).filter(|written| *written == noted)
     }
 
     fn note(&self, name: &str) -> PathBuf {
@@ -223,23 +245,21 @@ impl Folder {
             manifest.merged = Some(merge::merge(&parts, merging)?);
         }
         let path = self.work.join(MANIFEST);
-        let new = disk::beside(&path, PARTIAL);
-        write_manifest(&manifest, &new).map_err(DiskError::because("write", &new))?;
-        std::fs::rename(&new, &path).map_err(DiskError::because("rename", &path))?;
+        let mut text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| DiskError::because("write", &path)(error.into()))?;
+        text.push(b'\n');
+        disk::replace(&path, &text).map_err(DiskError::because("write", &path))?;
         self.give_names(&manifest)?;
         Ok(manifest)
     }
 
-    /// Gives all files their names, the manifest last; goes on where an earlier call was killed at it.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be renamed.
-    pub fn give_names(&self, manifest: &Manifest) -> Result<(), DownloadError> {
+    /// Gives all files their names, the manifest last.
+    fn give_names(&self, manifest: &Manifest) -> Result<(), DiskError> {
         let named = self.dir.join(MANIFEST);
-        if self.force {
-            // The old one is none of the new files.
-            disk::remove(&named).map_err(DiskError::because("remove", &named))?;
+        if self.force && named.exists() {
+            // It is the manifest of none of the new files. What it lists is removed when they are there.
+            let replaced = self.work.join(REPLACED);
+            std::fs::rename(&named, &replaced).map_err(DiskError::because("rename", &named))?;
         }
         for entry in &manifest.files {
             self.give_name(&self.work.join(&entry.name), &self.dir.join(&entry.name))?;
@@ -260,16 +280,18 @@ impl Folder {
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn sync(dir: &Path, manifest: &Manifest) -> Result<(), DownloadError> {
+    pub fn sync(dir: &Path, manifest: &Manifest) -> Result<(), DiskError> {
         let names = manifest.files.iter().map(|entry| entry.name.as_str()).chain([MANIFEST, "."]);
         let merged = manifest.merged.iter().map(|merged| PathBuf::from(&merged.path));
-        for path in names.map(|name| dir.join(name)).chain(merged) {
+        let merged = merged.flat_map(|path| [disk::parent(&path).to_owned(), path]);
+        let paths = names.map(|name| dir.join(name)).chain(merged).chain([disk::parent(dir).to_owned()]);
+        for path in paths {
             File::open(&path).and_then(|file| file.sync_all()).map_err(DiskError::because("write", &path))?;
         }
         Ok(())
     }
 
-    fn give_name(&self, from: &Path, to: &Path) -> Result<(), DownloadError> {
+    fn give_name(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         let renamed = if self.force { std::fs::rename(from, to) } else { disk::rename_to_free(from, to) };
         match renamed {
             // An earlier call was killed after it had done this.
@@ -281,7 +303,8 @@ impl Folder {
     /// Removes the files of a download that this one takes the place of: the manifest does not know them any more.
     fn remove_obsolete(&self, manifest: &Manifest) {
         let known = |name: &str| manifest.files.iter().any(|entry| entry.name == name);
-        let before = self.before.iter().flat_map(|before| &before.files).map(|entry| entry.name.as_str());
+        let before = read_manifest(&self.work.join(REPLACED));
+        let before = before.iter().flat_map(|before| &before.files).map(|entry| entry.name.as_str());
         for name in before.filter(|name| is_part_name(name) && !known(name)) {
             // Whether or not it can be removed, it is not in the manifest.
             let _ = std::fs::remove_file(self.dir.join(name));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::DownloadError;
 use crate::secret::Secret;
 use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
@@ -42,13 +43,14 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>> Links<R> {
     }
 
     /// Asks for new links, and tells so before, unless somebody has since a link of this generation was given out.
-    pub(super) async fn renew(&self, generation: u32, tell: impl FnOnce()) -> Result<(), Defeat> {
+    pub(super) async fn renew(&self, generation: u32, tell: impl FnOnce()) -> Result<(), DownloadError> {
         let mut listed = self.listed.lock().await;
         if listed.generation != generation {
             return Ok(());
         }
         tell();
-        let parts = in_order_of(&listed.parts, (self.relist)().await?).ok_or_else(changed)?;
+        let parts = (self.relist)().await.map_err(DownloadError::Listing)?;
+        let parts = in_order_of(&listed.parts, parts).ok_or_else(changed)?;
         *listed = Listed { generation: generation + 1, parts };
         Ok(())
     }

@@ -108,7 +108,8 @@ fn read(reader: &mut Reader<Bounded>, record: &mut ByteRecord, part: &Path) -> R
 }
 
 fn write(writer: &mut Writer<Sink<File>>, record: &ByteRecord, partial: &Path) -> Result<(), DownloadError> {
-    writer.write_byte_record(record).map_err(|error| DiskError::because("write", partial)(error.into()))
+    let written = writer.write_byte_record(record).map_err(io::Error::from);
+    Ok(written.map_err(DiskError::because("write", partial))?)
 }
 
 /// A part that cannot be read, or is no CSV.
@@ -116,7 +117,7 @@ fn unread(part: &Path) -> impl FnOnce(csv::Error) -> DownloadError {
     move |error| {
         let of_disk = |error: &io::Error| error.raw_os_error().is_some();
         if matches!(error.kind(), csv::ErrorKind::Io(error) if of_disk(error)) {
-            return DiskError::because("read", part)(error.into());
+            return DiskError::because("read", part)(error.into()).into();
         }
         let why = error.to_string();
         let why = why.strip_prefix("CSV error: ").unwrap_or(&why);

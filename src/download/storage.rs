@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
+    RANGE,
 };
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Response};
@@ -44,6 +45,26 @@ pub(super) struct Body {
     pub(super) total: Option<u64>,
     /// By what the rest of this very file can be asked for.
     pub(super) etag: Option<HeaderValue>,
+    /// What else tells it from another file in its place.
+    pub(super) marks: Marks,
+}
+
+/// Headers that another file in the same place would have others of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Marks([Option<HeaderValue>; 2]);
+
+impl Marks {
+    fn of(headers: &HeaderMap) -> Self {
+        Self([ETAG, LAST_MODIFIED].map(|name| headers.get(name).cloned()))
+    }
+
+    /// Whether one of them shows that these are two files.
+    pub(super) fn differ_from(&self, other: &Self) -> bool {
+        let differ = |(one, other): (&Option<HeaderValue>, &Option<HeaderValue>)| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        };
+        self.0.iter().zip(&other.0).any(differ)
+    }
 }
 
 /// Why there is no file.
@@ -109,7 +130,8 @@ impl Storage {
         let encoding = encoding(headers)
             .map_err(|other| rejected("the file comes in an encoding that is not known here", &other))?;
         let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
-        Ok(Body { encoding, from, total, etag, response })
+        let marks = Marks::of(headers);
+        Ok(Body { encoding, from, total, etag, marks, response })
     }
 
     /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,

@@ -1,6 +1,6 @@
 //! What a folder is called in which there are files, and whether others can be put into it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 use crate::disk;
 
 /// The manifest's name.
-pub const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// A folder that cannot take files. Each message names it and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum FolderError {
     /// There is something that would be overwritten.
     #[error("{} is there already: name another place, or overwrite it with --force", .0.display())]
     Taken(PathBuf),
+    /// There is something that is no file.
+    #[error("--merge {}: what is there is no file, and is not replaced by one: name another", .0.display())]
+    NoFile(PathBuf),
     /// The merged file would be one of the others.
     #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
     Clash(PathBuf),
@@ -41,9 +44,27 @@ pub enum FolderError {
         /// What they were merged into.
         merged: Option<String>,
     },
+    /// A file is not what the manifest says.
+    #[error("{} is not what its manifest says: download it anew with --force", .0.display())]
+    Changed(PathBuf),
     /// Somebody else is at it.
     #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
     Busy(PathBuf),
+}
+
+impl FolderError {
+    /// Whether it is about what is in the folder, and so about these files only.
+    #[must_use]
+    pub const fn is_of_what_is_there(&self) -> bool {
+        match self {
+            Self::Taken(_)
+            | Self::NoFile(_)
+            | Self::Clash(_)
+            | Self::OtherMerge { .. }
+            | Self::Changed(_) => true,
+            Self::Unusable { .. } | Self::Busy(_) => false,
+        }
+    }
 }
 
 /// Looks whether files can be put into a folder, and makes it if it is not there, before anything is asked of anybody.
@@ -62,8 +83,9 @@ pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(),
     if let Some(merge) = merge {
         let parent = disk::parent(merge);
         is_writable(parent).map_err(unusable("--merge", merge))?;
-        if merge.is_dir() {
-            return Err(unusable("--merge", merge)(ErrorKind::IsADirectory.into()));
+        if merge.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            // A directory, or a device such as /dev/stdout, which a rename would put a file in the place of.
+            return Err(FolderError::NoFile(merge.to_owned()));
         }
         let name = merge.file_name().unwrap_or_default().to_string_lossy();
         let is_theirs = name == MANIFEST || is_part_name(&name);

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::storage::Encoding;
 
-/// How many chunks may wait to be written, of some hundred kilobytes each.
-const WAITING: usize = 2;
+/// How many chunks may wait to be written, of some hundred kilobytes each. More make nothing faster (docs/PERFORMANCE.md).
+const WAITING: usize = 1;
 
 /// A file that is being written.
 #[derive(Debug)]

@@ -17,9 +17,8 @@ impl ProgressLine {
     #[must_use]
     pub fn new(shown: bool) -> Self {
         Self(shown.then(|| {
-            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            bar.with_style(plain())
         }))
     }
 
@@ -62,6 +61,8 @@ impl ProgressLine {
     pub fn clear(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
+            bar.unset_length();
+            bar.set_style(plain());
         }
     }
 
@@ -79,4 +80,9 @@ impl ProgressLine {
             None => write(),
         }
     }
+}
+
+/// The line without a bar.
+fn plain() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

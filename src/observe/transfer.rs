@@ -20,6 +20,8 @@ const RATED_AFTER: Duration = Duration::from_millis(500);
 pub enum Trying {
     /// Starting an export.
     Start,
+    /// Asking how it stands.
+    Poll,
     /// Asking for the list of its files.
     Listing,
     /// Fetching a file.
@@ -31,6 +33,7 @@ impl Trying {
     const fn sentence(self) -> &'static str {
         match self {
             Self::Start => "start failed, retrying",
+            Self::Poll => "poll failed, retrying",
             Self::Listing => "listing the results failed, retrying",
             Self::Download => "download failed, retrying",
         }
@@ -127,10 +130,16 @@ impl Transfer {
         );
     }
 
-    /// How much has come: files, bytes, and in how long.
+    /// How many files are whole.
     #[must_use]
-    pub fn so_far(&self) -> (usize, u64, Duration) {
-        (self.whole.get(), self.came.get(), self.clock.now().since(self.since))
+    pub fn files_whole(&self) -> usize {
+        self.whole.get()
+    }
+
+    /// How long it has taken so far.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.clock.now().since(self.since)
     }
 
     /// How many files there are.

@@ -36,17 +36,32 @@ pub struct NotStarted {
     pub may_exist: bool,
 }
 
+/// Whether a start is on its way: something of it was sent, and was not answered yet. Clones tell the same.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<AtomicBool>);
+
+impl InFlight {
+    /// Whether it may have arrived by now.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, is_so: bool) {
+        self.0.store(is_so, Ordering::Relaxed);
+    }
+}
+
 /// A document on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Posting {
     bytes: Bytes,
-    /// Whether something of it was sent that was not answered yet.
-    in_flight: Arc<AtomicBool>,
+    in_flight: InFlight,
 }
 
 impl Posting {
-    fn new(request: &StartRequest) -> Self {
-        Self { bytes: request.body.to_string().into(), in_flight: Arc::default() }
+    fn new(request: &StartRequest, in_flight: &InFlight) -> Self {
+        Self { bytes: request.body.to_string().into(), in_flight: in_flight.clone() }
     }
 
     /// The body of a request. Once it is looked at, there is a connection, and the request goes out.
@@ -55,17 +70,13 @@ impl Posting {
         reqwest::Body::wrap(Marked {
             bytes: Some(self.bytes.clone()),
             length,
-            in_flight: Arc::clone(&self.in_flight),
+            in_flight: self.in_flight.clone(),
         })
     }
 
     /// Notes that an answer came: by it we know.
     pub(super) fn answered(&self) {
-        self.in_flight.store(false, Ordering::Relaxed);
-    }
-
-    fn may_have_arrived(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.set(false);
     }
 }
 
@@ -73,7 +84,7 @@ impl Posting {
 struct Marked {
     bytes: Option<Bytes>,
     length: u64,
-    in_flight: Arc<AtomicBool>,
+    in_flight: InFlight,
 }
 
 impl Body for Marked {
@@ -84,7 +95,7 @@ impl Body for Marked {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.in_flight.store(true, Ordering::Relaxed);
+        self.in_flight.set(true);
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
@@ -100,22 +111,27 @@ impl Body for Marked {
 
 impl Client {
     /// Starts an export. The request is sent once, and is given `limit`; repeating it is for those who know from the
-    /// failure that there can be no export yet.
+    /// failure that there can be no export yet. Whoever gives up waiting for the answer knows from `in_flight`.
     ///
     /// # Errors
     ///
     /// When the answer is not the id of an export.
-    pub async fn start(&self, request: &StartRequest, limit: Duration) -> Result<Started, NotStarted> {
-        let posting = Posting::new(request);
+    pub async fn start(
+        &self,
+        request: &StartRequest,
+        limit: Duration,
+        in_flight: &InFlight,
+    ) -> Result<Started, NotStarted> {
+        let posting = Posting::new(request, in_flight);
         let asking = self.ask(Some(&posting), |version| self.api.start_url(request, version));
         let reply = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(Refusal { failure, hint })) => {
-                return Err(NotStarted { failure, hint, may_exist: posting.may_have_arrived() });
+                return Err(NotStarted { failure, hint, may_exist: in_flight.may_have_arrived() });
             }
             Err(_) => {
                 let failure = transient("request timed out", "");
-                return Err(NotStarted { failure, hint: None, may_exist: posting.may_have_arrived() });
+                return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
         };
         let created = (200..300).contains(&reply.http_status).then(|| wire::created(&reply.body)).flatten();

@@ -8,7 +8,7 @@ use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
 use snyk_export::request::StartRequest;
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
-use snyk_export::snyk::{Client, Roots};
+use snyk_export::snyk::{Client, InFlight, Roots};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
 use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
@@ -174,7 +174,7 @@ async fn an_export_is_started_and_its_results_are_listed() {
     let filters = json!({ "introduced": { "from": "2026-01-01T00:00:00Z" } });
     let attributes = json!({ "formats": ["csv"], "dataset": "issues", "filters": filters });
     let body = json!({ "data": { "type": "resource", "attributes": attributes } });
-    let started = client.start(&start_request(body), PATIENCE).await.unwrap();
+    let started = client.start(&start_request(body), PATIENCE, &InFlight::default()).await.unwrap();
     assert!(started.created.is_some_and(|created| created.ends_with('Z')));
     let Answer::Status(report) = client.results(&started.export).await.answer else { panic!("no results") };
     assert_eq!((report.status.as_str(), report.row_count), ("FINISHED", Some(1061)));
@@ -200,7 +200,11 @@ async fn a_start_is_sent_once_whatever_comes_of_it() {
     ] {
         let server = serving(ResponseTemplate::new(code)).await;
         let request = start_request(json!({}));
-        let not_started = client(&server.uri(), Some(GA)).await.start(&request, PATIENCE).await.unwrap_err();
+        let not_started = client(&server.uri(), Some(GA))
+            .await
+            .start(&request, PATIENCE, &InFlight::default())
+            .await
+            .unwrap_err();
         assert_eq!(not_started.failure.problem.http_status, Some(code));
         assert_eq!(not_started.may_exist, may_exist, "{code}");
         let requests = server.received_requests().await.unwrap();
@@ -216,11 +220,14 @@ async fn what_was_not_sent_started_nothing() {
     // Nobody listens there, or accepts what the system has taken.
     let nobody = crate::lab::free_address();
     let refused = client(&format!("http://{nobody}"), None).await;
-    let refused = refused.start(&start_request(json!({})), PATIENCE).await.unwrap_err();
+    let refused = refused.start(&start_request(json!({})), PATIENCE, &InFlight::default()).await.unwrap_err();
     assert!(!refused.may_exist, "{refused:?}");
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = client(&format!("http://{}", deaf.local_addr().unwrap()), None).await;
-    let silent = silent.start(&start_request(json!({})), Duration::from_millis(50)).await.unwrap_err();
+    let silent = silent
+        .start(&start_request(json!({})), Duration::from_millis(50), &InFlight::default())
+        .await
+        .unwrap_err();
     assert!(silent.may_exist, "{silent:?}");
 }
 

@@ -114,11 +114,12 @@ fn what_is_not_ready_is_not_there() {
 
 #[test]
 fn the_listing_is_asked_for_until_it_comes() {
-    for endpoint in ["status", "results"] {
+    let said = [("status", "poll failed, retrying"), ("results", "listing the results failed, retrying")];
+    for (endpoint, said) in said {
         let fault = format!("[[faults]]\non = '{endpoint}'\nprobability = 1\nat-most = 2\nstatus-code = 502");
         let lab = Lab::start(&format!("{READY}inline-results = false\n{fault}"));
         let run = Program::download(&lab).export(EXPORT_ID).run();
-        run.exits(0).stderr_has("listing the results failed, retrying");
+        run.exits(0).stderr_has(said);
     }
     // The status endpoint may know of the end first.
     let ahead = "[[faults]]\non = 'results'\nprobability = 1\nat-most = 2\nstatus-code = 200\n\
@@ -137,7 +138,7 @@ fn the_listing_is_asked_for_until_it_comes() {
     for (status_code, code) in [(401, 4), (403, 4), (404, 5), (400, 7)] {
         let lab = Lab::start(&format!("{READY}[[faults]]\nprobability = 1\nstatus-code = {status_code}"));
         let run = Program::download(&lab).export(EXPORT_ID).run();
-        run.exits(code).stderr_has("asking for the files of");
+        run.exits(code).stderr_has("asking for the status of");
         assert_eq!(names(&run.home().join("files")).len(), 0, "nothing is left");
     }
 }

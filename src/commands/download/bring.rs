@@ -7,17 +7,48 @@ use crate::clock::Clock;
 use crate::commands::console::chain;
 use crate::commands::start::ticking;
 use crate::commands::{Asking, CommandError, Session};
-use crate::download::{DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
+use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase, ScopeRef};
 use crate::manifest::Manifest;
-use crate::observe::{Transfer, Trying, advice_on_certificate, words_on_request};
+use crate::observe::{Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
 use crate::watch::observation::{Answer, Failure, FailureKind, Part, Problem, Report};
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::{Defeat, Tries};
+
+/// What there is to hope for where an export's files are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Prospect {
+    /// They will never be there.
+    Over,
+    /// What was in the way is none of the export's: a signal, the credential, Snyk out of reach, this machine's disk. It
+    /// would be in the way of any other export too.
+    Later,
+    /// It is the export's own trouble, and may stay so.
+    Doubtful,
+}
+
+impl Prospect {
+    /// What an outcome leaves to hope for that is the API's word.
+    pub(in crate::commands) const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Failed | Outcome::NotFound => Self::Over,
+            Outcome::Interrupted(_) | Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => {
+                Self::Later
+            }
+            Outcome::Finished
+            | Outcome::Conflict
+            | Outcome::Rejected
+            | Outcome::UnknownStatus
+            | Outcome::Stalled
+            | Outcome::TimedOut
+            | Outcome::Abandoned => Self::Doubtful,
+        }
+    }
+}
 
 /// Why an export's files are not there.
 #[derive(Debug)]
@@ -30,26 +61,38 @@ pub(in crate::commands) struct Lost {
     pub(in crate::commands) word: &'static str,
     pub(in crate::commands) words: String,
     pub(in crate::commands) advice: Option<String>,
+    pub(in crate::commands) prospect: Prospect,
+    /// Whether it is the merging that cannot be done: the parts can be had.
+    pub(in crate::commands) is_of_merge: bool,
 }
 
 impl Lost {
     /// Something that counts as if it had ended the watch.
-    fn of(Defeat { outcome, problem }: Defeat, words: String, advice: Option<String>) -> Self {
-        let code = ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN);
-        Self { outcome: Some(outcome), code, problem, word: outcome.as_str(), words, advice }
+    fn of(defeat: Defeat, words: String, advice: Option<String>, prospect: Prospect) -> Self {
+        let Defeat { outcome, problem } = defeat;
+        let (code, word) = (ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN), outcome.as_str());
+        Self { outcome: Some(outcome), code, problem, word, words, advice, prospect, is_of_merge: false }
     }
 
     pub(in crate::commands) fn of_signal(signal: Signal, words: String) -> Self {
         let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
-        Self::of(Defeat { outcome: Outcome::Interrupted(signal), problem }, words, None)
+        let defeat = Defeat { outcome: Outcome::Interrupted(signal), problem };
+        Self::of(defeat, words, None, Prospect::Later)
     }
 
     /// A failure of ours.
-    fn of_ours(title: &str, detail: &str, head: &str) -> Self {
+    fn of_ours(title: &str, detail: &str, head: &str, prospect: Prospect) -> Self {
         let problem = Problem::new(title, detail);
-        let words = format!("{head}: {problem}");
-        let code = ExitCode::UNFORESEEN;
-        Self { outcome: None, code, problem, word: "not-downloaded", words, advice: None }
+        let (code, words) = (ExitCode::UNFORESEEN, format!("{head}: {problem}"));
+        let (word, is_of_merge) = ("not-downloaded", false);
+        Self { outcome: None, code, problem, word, words, advice: None, prospect, is_of_merge }
+    }
+
+    /// The same, with the command that goes on.
+    pub(in crate::commands) fn with_go_on(self, command: &str) -> Self {
+        let go_on = format!("to go on: {command}");
+        let advice = self.advice.map_or_else(|| go_on.clone(), |advice| format!("{advice}; {go_on}"));
+        Self { advice: Some(advice), ..self }
     }
 }
 
@@ -74,17 +117,22 @@ pub(in crate::commands) async fn asked(
     let asking = ticking(transfer, ask(endpoint, export, client, policy, session.clock, transfer));
     match session.signals.unless_interrupted(asking).await {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(defeat)) => {
-            let scope = ScopeRef { scope: export.scope, id: export.scope_id };
-            let (words, advice) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
-            let words = format!("asking for the files of {export} failed: {words}");
-            Err(Lost::of(defeat, words, advice))
-        }
+        Ok(Err(defeat)) => Err(unlisted(defeat, endpoint, export, surroundings)),
         Err(signal) => {
             let words = format!("{} came before the files of {export} were listed", signal.name());
             Err(Lost::of_signal(signal, words))
         }
     }
+}
+
+/// Snyk could not be asked.
+fn unlisted(defeat: Defeat, endpoint: Endpoint, export: &ExportRef, surroundings: &Surroundings) -> Lost {
+    let scope = ScopeRef { scope: export.scope, id: export.scope_id };
+    let (words, advice) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
+    let what = if endpoint == Endpoint::Status { "status" } else { "files" };
+    let words = format!("asking for the {what} of {export} failed: {words}");
+    let prospect = Prospect::of(defeat.outcome);
+    Lost::of(defeat, words, advice, prospect)
 }
 
 /// The report with links to all files: the one that there is, if it has them, or else what the results endpoint says.
@@ -131,7 +179,8 @@ async fn ask(
         };
         let now = clock.now();
         let delay = tries.failed(&failure, observation.hint, policy, now, &mut fastrand::Rng::new())?;
-        transfer.retrying(Trying::Listing, None, &failure.problem, delay);
+        let trying = if endpoint == Endpoint::Status { Trying::Poll } else { Trying::Listing };
+        transfer.retrying(trying, None, &failure.problem, delay);
         clock.sleep_until(now.plus(delay)).await;
     }
 }
@@ -180,17 +229,12 @@ pub(in crate::commands) async fn bring(
     session: &mut Session,
 ) -> Result<Result<Manifest, Lost>, CommandError> {
     let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
-    let unfinished = folder.unfinished(place.merge.as_deref())?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
     let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
     let folder = Arc::new(folder);
     let means = Means { storage, policy: &asking.policy, clock };
     let fetching = async {
-        if let Some(manifest) = unfinished {
-            folder.give_names(&manifest)?;
-            return Ok(manifest);
-        }
         let parts = parts(report)?;
         let sizes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
         transfer.expect(parts.len(), sizes);
@@ -204,11 +248,11 @@ pub(in crate::commands) async fn bring(
         bring_home(wanted, &folder, &means, relist, |step| tell(transfer, step)).await
     };
     let fetched = session.signals.unless_interrupted(ticking(transfer, fetching)).await;
-    let (whole, ..) = transfer.so_far();
-    let head = format!("downloading {export}, after {whole} of {} files", transfer.files());
+    let (whole, files) = (transfer.files_whole(), transfer.files());
+    let head = format!("downloading {export}, after {whole} of {files} files");
     let lost = match fetched {
         Ok(Ok(manifest)) => return Ok(Ok(manifest)),
-        Ok(Err(error)) => lost(error, &head),
+        Ok(Err(error)) => lost(error, export, &head, &asking.surroundings),
         Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
     };
     folder.tidy();
@@ -224,20 +268,26 @@ pub(in crate::commands) async fn sync(
     let (dir, manifest) = (place.dir.clone(), manifest.clone());
     let synced = tokio::task::spawn_blocking(move || Folder::sync(&dir, &manifest)).await;
     let synced = synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    synced.map_err(|error| lost(error, &format!("downloading {export}")))
+    synced.map_err(|error| of_disk(&error, &format!("downloading {export}")))
 }
 
-fn lost(error: DownloadError, head: &str) -> Lost {
+fn of_disk(error: &DiskError, head: &str) -> Lost {
+    Lost::of_ours("the files cannot be written", &chain(error), head, Prospect::Later)
+}
+
+fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Surroundings) -> Lost {
     match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
             let advice = advice_on_certificate(&defeat.problem);
-            Lost::of(defeat, words, advice)
+            Lost::of(defeat, words, advice, Prospect::Doubtful)
         }
-        DownloadError::Disk(error) => Lost::of_ours("the files cannot be written", &chain(&error), head),
+        DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),
+        DownloadError::Disk(error) => of_disk(&error, head),
         DownloadError::Merge(why) => {
+            let lost = Lost::of_ours("the parts cannot be merged", &why, head, Prospect::Doubtful);
             let advice = "the parts can be had without --merge".to_owned();
-            Lost { advice: Some(advice), ..Lost::of_ours("the parts cannot be merged", &why, head) }
+            Lost { advice: Some(advice), is_of_merge: true, ..lost }
         }
     }
 }
@@ -247,8 +297,8 @@ fn tell(transfer: &Transfer, step: Step<'_>) {
         Step::Came(bytes) => transfer.came(bytes),
         Step::Lost(bytes) => transfer.lost(bytes),
         Step::Whole(entry) => transfer.whole(&entry.name, entry.file_size),
-        Step::Setback { name, failure, delay } => {
-            transfer.retrying(Trying::Download, Some(name), &failure.problem, delay);
+        Step::Setback { name, problem, delay } => {
+            transfer.retrying(Trying::Download, Some(name), problem, delay);
         }
         Step::Renewing { problem } => transfer.renewing(problem),
     }

@@ -22,6 +22,11 @@ impl Place {
         Ok(Self { dir, merge, force: args.force })
     }
 
+    /// The place without the merged file, where that is not to be had.
+    pub(in crate::commands) fn unless(&self, is_not_merged: bool) -> Self {
+        Self { merge: self.merge.clone().filter(|_| !is_not_merged), ..self.clone() }
+    }
+
     /// The options that name this place, as a shell takes them.
     pub(in crate::commands) fn options(&self) -> String {
         let option = |name: &str, path: &Path| format!(" --{name} {}", quoted(&path.display().to_string()));

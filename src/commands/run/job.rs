@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::typed;
 use crate::cli::OutputArgs;
-use crate::commands::download::{Lost, Place, bring, sync, tell_brought, tell_lost, with_links};
+use crate::commands::download::{
+    Lost, Place, Prospect, bring, named, sync, tell_brought, tell_lost, tell_there, with_links,
+};
 use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
-use crate::download::Folder;
+use crate::download::check_target;
 use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
@@ -29,28 +31,24 @@ pub(super) struct Job {
 /// How a run ended.
 pub(super) struct Verdict {
     pub(super) code: ExitCode,
-    /// Whether nothing is left to go on with.
-    pub(super) is_over: bool,
-    /// Whether it ended for a reason that is none of the export's, such as a signal or a credential.
-    pub(super) may_be_better_soon: bool,
+    /// What there is to hope for.
+    pub(super) prospect: Prospect,
     /// The export, where its files are there.
     pub(super) finished: Option<Finished>,
 }
 
 impl Verdict {
-    fn of_success(finished: Finished) -> Self {
-        let (code, may_be_better_soon) = (ExitCode::SUCCESS, false);
-        Self { code, is_over: true, may_be_better_soon, finished: Some(finished) }
+    const fn of_success(finished: Finished) -> Self {
+        Self { code: ExitCode::SUCCESS, prospect: Prospect::Over, finished: Some(finished) }
     }
 
-    /// A run without files, whose outcome says whether there will ever be any.
-    pub(super) fn of_failure(code: ExitCode, outcome: Option<Outcome>) -> Self {
-        let is_over = matches!(outcome, Some(Outcome::Failed | Outcome::NotFound));
-        let may_be_better_soon = matches!(
-            outcome,
-            Some(Outcome::Interrupted(_) | Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable)
-        );
-        Self { code, is_over, may_be_better_soon, finished: None }
+    pub(super) const fn of_failure(code: ExitCode, prospect: Prospect) -> Self {
+        Self { code, prospect, finished: None }
+    }
+
+    /// Whether nothing is left to go on with.
+    pub(super) fn is_over(&self) -> bool {
+        self.prospect == Prospect::Over
     }
 }
 
@@ -62,12 +60,12 @@ impl Job {
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
         asking.exports = vec![self.export];
-        asking.surroundings.go_on = Some(self.go_on(session));
-        let Place { dir, merge, force } = &self.place;
-        if let Some(manifest) = Folder::done(dir, merge.as_deref(), &self.export)? {
-            return self.tell_done(manifest, session);
+        asking.surroundings.go_on = Some(self.go_on(&self.place, session));
+        if let Some(manifest) = named(&self.export, &self.place, true, session).await? {
+            return self.tell_there(manifest, session).await;
         }
-        Folder::check(dir, merge.as_deref(), &self.export, *force)?;
+        let Place { dir, merge, force } = &self.place;
+        check_target(dir, merge.as_deref(), *force)?;
         let endings = follow(&asking, false, self.output, Telling::WordsOfFinished, session).await?;
         let Some(ending) = endings.into_iter().next() else {
             unreachable!("each export that is followed comes to an end");
@@ -78,7 +76,7 @@ impl Job {
         session.console.annotate(&sentence(&ending));
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
-        Ok(Verdict::of_failure(code, Some(ending.outcome)))
+        Ok(Verdict::of_failure(code, Prospect::of(ending.outcome)))
     }
 
     async fn fetch(
@@ -90,13 +88,13 @@ impl Job {
         let asking = asking.with_policy(policy_of_requests(asking.policy.clone()));
         let transfer = Transfer::new(session.clock, session.console.line.clone());
         let report = with_links(ending.report.take(), &self.export, &asking, &transfer, session).await;
-        let (brought, is_of_api) = match report {
+        let brought = match report {
             Ok(report) => {
                 let brought = bring(&self.export, &report, &self.place, &asking, &transfer, session).await?;
                 ending.report = Some(report);
-                (brought, false)
+                brought
             }
-            Err(lost) => (Err(lost), true),
+            Err(lost) => Err(lost),
         };
         let brought = match brought {
             // The record is forgotten for good after this, and so the files have to be there for good.
@@ -104,41 +102,46 @@ impl Job {
             Err(lost) => Err(lost),
         };
         session.console.line.clear();
-        let document = Document::of_ending(&ending, self.output.show_urls);
-        let verdict = match brought {
-            Ok(manifest) => {
-                tell_brought(manifest, document, &self.place, &transfer, self.output.output, session)?;
-                let finished = Finished { export: self.export, row_count: ending.row_count() };
-                Verdict::of_success(finished)
-            }
-            Err(lost) => {
-                let advice = lost.advice.or_else(|| Some(format!("to go on: {}", self.go_on(session))));
-                let lost = Lost { advice, ..lost };
-                tell_lost(&lost, document, &self.export, self.output.output, session)?;
-                let is_signal = matches!(lost.outcome, Some(Outcome::Interrupted(_)));
-                if let Some(outcome) = lost.outcome {
-                    ending.outcome = outcome;
-                }
-                let (may_be_better_soon, finished) = (is_signal || is_of_api, None);
-                Verdict { code: lost.code, is_over: false, may_be_better_soon, finished }
-            }
-        };
+        let (verdict, ending) = self.tell(brought, ending, &transfer, session)?;
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         Ok(verdict)
     }
 
+    /// Says how the files were brought home, or why not; gives the ending as that makes it.
+    fn tell(
+        &self,
+        brought: Result<Manifest, Lost>,
+        ending: Ending,
+        transfer: &Transfer,
+        session: &Session,
+    ) -> Result<(Verdict, Ending), CommandError> {
+        let document = Document::of_ending(&ending, self.output.show_urls);
+        let output = self.output.output;
+        match brought {
+            Ok(manifest) => {
+                tell_brought(&manifest, document, &self.place, transfer, output, session)?;
+                let finished = Finished { export: self.export, row_count: ending.row_count() };
+                Ok((Verdict::of_success(finished), ending))
+            }
+            Err(lost) => {
+                let place = self.place.unless(lost.is_of_merge);
+                let lost = lost.with_go_on(&self.go_on(&place, session));
+                tell_lost(&lost, document, &self.export, output, session)?;
+                let outcome = lost.outcome.unwrap_or(ending.outcome);
+                Ok((Verdict::of_failure(lost.code, lost.prospect), Ending { outcome, ..ending }))
+            }
+        }
+    }
+
     /// An earlier call had done all but to forget the run.
-    fn tell_done(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
-        let transfer = Transfer::new(session.clock, session.console.line.clone());
-        let finished = Finished { export: self.export, row_count: manifest.row_count };
-        let document = Document::of(&self.export).finished();
-        tell_brought(manifest, document, &self.place, &transfer, self.output.output, session)?;
-        session.console.actions.hand_on_values(&[
-            ("outcome", Outcome::Finished.to_string()),
-            ("export-id", self.export.export_id.to_string()),
-            ("row-count", finished.row_count.map(|count| count.to_string()).unwrap_or_default()),
-        ]);
-        Ok(Verdict::of_success(finished))
+    async fn tell_there(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
+        if let Err(lost) = sync(&self.export, &self.place, &manifest).await {
+            let document = Document::of(&self.export);
+            let code = tell_lost(&lost, document, &self.export, self.output.output, session)?;
+            return Ok(Verdict::of_failure(code, lost.prospect));
+        }
+        tell_there(&manifest, &self.export, &self.place, self.output.output, session)?;
+        Ok(Verdict::of_success(Finished { export: self.export, row_count: manifest.row_count }))
     }
 
     /// A signal came when the export had just been started.
@@ -148,17 +151,16 @@ impl Job {
         session: &Session,
     ) -> Result<Verdict, CommandError> {
         let words = format!("{} came when {} had been started", signal.name(), self.export);
-        let advice = Some(format!("to go on: {}", self.go_on(session)));
-        let lost = Lost { advice, ..Lost::of_signal(signal, words) };
+        let lost = Lost::of_signal(signal, words).with_go_on(&self.go_on(&self.place, session));
         let code = tell_lost(&lost, Document::of(&self.export), &self.export, self.output.output, session)?;
-        Ok(Verdict::of_failure(code, lost.outcome))
+        Ok(Verdict::of_failure(code, lost.prospect))
     }
 
     /// The command that goes on where this one stops.
-    fn go_on(&self, session: &Session) -> String {
+    fn go_on(&self, place: &Place, session: &Session) -> String {
         let state = |path: &Path| format!(" --state {}", quoted(&path.display().to_string()));
         let state = self.state.as_deref().map(state).unwrap_or_default();
         let typed = typed::kept(&session.args);
-        format!("snyk-export run --resume {} {}{state}{typed}", self.export, self.place.options())
+        format!("snyk-export run --resume {} {}{state}{typed}", self.export, place.options())
     }
 }

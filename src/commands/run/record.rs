@@ -48,6 +48,12 @@ pub(in crate::commands) enum RecordError {
         path.display()
     )]
     OtherApi { path: PathBuf, theirs: String, ours: String },
+    /// It tells of another run of the same day.
+    #[error(
+        "{} tells of another run of today: call that one again, which ends it, or name another file with --state",
+        .0.display()
+    )]
+    OtherCall(PathBuf),
     /// What has come of a start cannot be written down.
     #[error("{} could not be written, where the start is recorded", path.display())]
     Lost { path: PathBuf, source: io::Error },
@@ -100,6 +106,11 @@ impl Record {
         (&self.call, &self.date) == (&other.call, &other.date)
     }
 
+    /// Whether this run's files are the ones that another wants, in the place where it wants them.
+    pub(super) fn has_what_is_wanted(&self, wanted: &Self) -> bool {
+        (&self.scope, &self.body, &self.dir) == (&wanted.scope, &wanted.body, &wanted.dir)
+    }
+
     /// What it has started, or was about to, for those who tell of it.
     pub(super) fn request(&self) -> StartRequest {
         let (scope, body) = (self.scope, self.body.clone());
@@ -125,7 +136,11 @@ impl Call<'_> {
         let body = asked.body.is_some().then_some(&request.body);
         let flags = [request.include_deleted, request.include_deactivated];
         let url_expiration = asked.url_expiration_seconds.map(|seconds| seconds.0);
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let absolute = |path: &PathBuf| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            // However it was spelt: `d/` is `d`.
+            path.components().collect::<PathBuf>()
+        };
         let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
         let zone = wanted.zone.time_zone.to_string();
         let what = json!([asked.dataset, asked.formats, asked.columns, dates, filters, url_expiration, body]);
@@ -149,6 +164,9 @@ impl Keeper {
     /// Opens the file at `path`, which need not be there.
     pub(super) fn open(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
         let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(unwritable(io::Error::other("what is there is no file")));
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(disk::parent(&path)).map_err(unwritable)?;
         let lock = disk::lock(&disk::beside(&path, ".lock")).map_err(unwritable)?;
         let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;

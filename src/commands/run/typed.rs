@@ -26,7 +26,10 @@ const DROPPED: [&str; 18] = [
     "--resume",
 ];
 
-/// The like without a value.
+/// Options that are kept, and whose value is a path: they go on from anywhere.
+const PATHS: [&str; 3] = ["--token-file", "--config", "--ca-cert"];
+
+/// The like of the first without a value.
 const DROPPED_FLAGS: [&str; 3] = ["--include-deleted", "--include-deactivated", "--force"];
 
 /// All other words of a call of `run`, each as a shell takes it, with a blank before it. They still hold when it goes on.
@@ -44,6 +47,11 @@ pub(super) fn kept(args: &[OsString]) -> String {
             if name == word {
                 words.next();
             }
+        } else if PATHS.contains(&name) {
+            let apart = || words.next().unwrap_or_default().into_owned();
+            let path = word.split_once('=').map_or_else(apart, |(_, path)| path.to_owned());
+            keep(name);
+            keep(&std::path::absolute(&path).map_or(path, |path| path.display().to_string()));
         } else if word == "run" && !is_named {
             is_named = true;
         } else if !DROPPED_FLAGS.contains(&name) {
@@ -63,6 +71,7 @@ mod tests {
             ("snyk-export run --dataset issues --introduced-from -1d --dir a --force", ""),
             ("snyk-export --api eu run -q --dir=a --max-wait 2h --filter x=y", " --api eu -q --max-wait 2h"),
             ("snyk-export run --state run --log-format=json", " --log-format=json"),
+            ("snyk-export run --config /a.toml --token-file=/b", " --config /a.toml --token-file /b"),
             ("snyk-export run --dir a -- ./load --dir b run", " -- ./load --dir b run"),
         ];
         for (typed, expected) in rows {

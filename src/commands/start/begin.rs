@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::commands::{Asking, CommandError, Session};
 use crate::observe::{Transfer, Trying, rounded};
 use crate::request::StartRequest;
-use crate::snyk::{NotStarted, Started};
+use crate::snyk::{InFlight, NotStarted, Started};
 use crate::text::Text;
-use crate::watch::observation::Problem;
+use crate::watch::observation::{Failure, FailureKind, Problem};
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::{Defeat, Tries};
 
@@ -27,8 +27,8 @@ pub(in crate::commands) struct Began {
 pub(in crate::commands) struct Unstarted {
     pub(in crate::commands) outcome: Outcome,
     pub(in crate::commands) problem: Problem,
-    /// Whether there may be one all the same.
-    pub(in crate::commands) may_exist: bool,
+    /// Whether there may be one all the same, and then what is known of it.
+    pub(in crate::commands) unsure: Option<String>,
 }
 
 impl Unstarted {
@@ -37,8 +37,9 @@ impl Unstarted {
         let outcome = signal.map_or(Outcome::Unavailable, Outcome::Interrupted);
         let known = Problem { http_status: None, code: None, request_id: None, ..problem.clone() };
         let unsure = Problem::new("there may or may not be an export", &known.to_string());
+        let known = problem.to_string();
         let problem = Problem { title: unsure.title, detail: unsure.detail, ..problem.clone() };
-        Self { outcome, problem, may_exist: true }
+        Self { outcome, problem, unsure: Some(known) }
     }
 }
 
@@ -130,7 +131,7 @@ async fn pause(
     let delay = delay.map_err(|Defeat { outcome, problem }| Unstarted {
         outcome,
         problem: with_hint(problem, hint),
-        may_exist: false,
+        unsure: None,
     })?;
     transfer.retrying(Trying::Start, None, &failure.problem, delay);
     let pause = ticking(transfer, clock.sleep_until(now.plus(delay)));
@@ -144,9 +145,16 @@ async fn answer(
     transfer: &Transfer,
     session: &mut Session,
 ) -> (Option<Result<Started, NotStarted>>, Option<Signal>) {
-    let mut asked = std::pin::pin!(asking.client.start(request, asking.policy.request_timeout));
+    let in_flight = InFlight::default();
+    let limit = asking.policy.request_timeout;
+    let mut asked = std::pin::pin!(asking.client.start(request, limit, &in_flight));
     match session.signals.unless_interrupted(ticking(transfer, &mut asked)).await {
         Ok(answer) => (Some(answer), None),
+        // Nothing has gone out, and nothing will.
+        Err(signal) if !in_flight.may_have_arrived() => {
+            let failure = Failure { kind: FailureKind::Transient, problem: Problem::default() };
+            (Some(Err(NotStarted { failure, hint: None, may_exist: false })), Some(signal))
+        }
         Err(signal) => (tokio::time::timeout(LAST_WORD, asked).await.ok(), Some(signal)),
     }
 }
@@ -170,5 +178,5 @@ fn with_hint(problem: Problem, hint: Option<Duration>) -> Problem {
 
 fn given_up(signal: Signal) -> Unstarted {
     let problem = Problem::new(&format!("{} came, and no export was started", signal.name()), "");
-    Unstarted { outcome: Outcome::Interrupted(signal), problem, may_exist: false }
+    Unstarted { outcome: Outcome::Interrupted(signal), problem, unsure: None }
 }

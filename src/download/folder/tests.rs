@@ -17,9 +17,9 @@ fn export(number: u128) -> ExportRef {
 fn manifest(names: &[&str]) -> Manifest {
     let entry = |name: &&str| Entry {
         name: (*name).to_owned(),
-        file_size: 1,
+        file_size: written().file_size,
         row_count: None,
-        sha256: String::new(),
+        sha256: written().sha256,
     };
     Manifest {
         schema: 1,
@@ -79,11 +79,17 @@ fn files_get_their_names_when_all_are_there() {
     assert_eq!(bed.names().len(), 1, "until then they are hidden: {:?}", bed.names());
     folder.finish(manifest(&names), None).unwrap();
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
-    assert_eq!(Folder::done(bed.0.path(), None, &export(1)).unwrap(), Some(manifest(&names)));
-    assert_eq!(Folder::done(bed.0.path(), None, &export(2)).unwrap(), None);
+    assert_eq!(Folder::done(bed.0.path(), None, &export(1), false).unwrap(), Some(manifest(&names)));
+    assert_eq!(Folder::done(bed.0.path(), None, &export(2), false).unwrap(), None);
     let merge = bed.path("all.csv");
-    let other = Folder::done(bed.0.path(), Some(&merge), &export(1)).unwrap_err().to_string();
+    let merged = |force| Folder::done(bed.0.path(), Some(&merge), &export(1), force);
+    let other = merged(false).unwrap_err().to_string();
     assert!(other.contains("not merged: leave --merge as it was"), "{other}");
+    assert_eq!(merged(true).unwrap(), None, "they may be fetched anew");
+    std::fs::write(bed.path("part-0002.csv"), "y").unwrap();
+    let changed = Folder::done(bed.0.path(), None, &export(1), false).unwrap_err().to_string();
+    assert!(changed.contains("part-0002.csv is not what its manifest says"), "{changed}");
+    assert_eq!(Folder::done(bed.0.path(), None, &export(1), true).unwrap(), None);
 }
 
 #[test]
@@ -126,26 +132,62 @@ fn a_smaller_download_leaves_nothing_of_a_larger_one() {
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0003.csv"], "what was never ours stays");
 }
 
+/// A folder that was killed when it had given so many files their names.
+fn killed_at(renamed: usize, force: bool) -> Bed {
+    let names = ["part-0001.csv", "part-0002.csv"];
+    let bed = Bed::new();
+    let folder = bed.with(&names, force);
+    let text = serde_json::to_vec(&manifest(&names)).unwrap();
+    std::fs::write(folder.work.join(MANIFEST), text).unwrap();
+    for name in &names[..renamed] {
+        std::fs::rename(folder.work.join(name), bed.path(name)).unwrap();
+    }
+    bed
+}
+
 #[test]
 fn naming_goes_on_where_it_was_killed() {
-    let names = ["part-0001.csv", "part-0002.csv"];
     for renamed in 0..=2 {
-        let bed = Bed::new();
-        let folder = bed.with(&names, false);
-        write_manifest(&manifest(&names), &folder.work.join(MANIFEST)).unwrap();
-        for name in &names[..renamed] {
-            std::fs::rename(folder.work.join(name), bed.path(name)).unwrap();
-        }
-        drop(folder);
-        let folder = bed.open(false).unwrap();
-        let unfinished = folder.unfinished(None).unwrap().unwrap();
-        folder.give_names(&unfinished).unwrap();
+        let bed = killed_at(renamed, false);
+        let named = Folder::name_unfinished(bed.0.path(), None, &export(1), false).unwrap();
+        assert_eq!(named, Some(manifest(&["part-0001.csv", "part-0002.csv"])));
         assert_eq!(
             bed.names(),
             ["manifest.json", "part-0001.csv", "part-0002.csv"],
             "{renamed} were renamed"
         );
+        assert_eq!(Folder::name_unfinished(bed.0.path(), None, &export(1), false).unwrap(), None);
     }
+}
+
+#[test]
+fn what_a_power_cut_has_taken_is_not_given_a_name() {
+    for renamed in 0..=2 {
+        let bed = killed_at(renamed, false);
+        let work = work(bed.0.path(), &export(1));
+        let place = if renamed == 0 { work.clone() } else { bed.0.path().to_owned() };
+        std::fs::write(place.join("part-0001.csv"), "").unwrap();
+        let name = |force| Folder::name_unfinished(bed.0.path(), None, &export(1), force);
+        assert!(
+            matches!(name(false), Err(FolderError::Changed(path)) if path == place.join("part-0001.csv"))
+        );
+        assert_eq!(name(true).unwrap(), None, "they may be fetched anew");
+        assert!(!work.join(MANIFEST).exists());
+    }
+}
+
+#[test]
+fn what_was_replaced_goes_away_even_if_it_was_killed_meanwhile() {
+    let bed = Bed::new();
+    let before = ["part-0001.csv", "part-0002.csv", "part-0003.csv"];
+    bed.with(&before, false).finish(manifest(&before), None).unwrap();
+    let folder = bed.with(&before[..1], true);
+    let text = serde_json::to_vec(&manifest(&before[..1])).unwrap();
+    std::fs::write(folder.work.join(MANIFEST), text).unwrap();
+    std::fs::rename(bed.path(MANIFEST), folder.work.join(REPLACED)).unwrap();
+    drop(folder);
+    Folder::name_unfinished(bed.0.path(), None, &export(1), true).unwrap().unwrap();
+    assert_eq!(bed.names(), ["manifest.json", "part-0001.csv"]);
 }
 
 #[test]
@@ -185,7 +227,8 @@ fn the_merged_file_is_none_of_the_others() {
     std::fs::write(bed.path("all.csv"), "mine").unwrap();
     assert!(matches!(check(&bed.path("all.csv"), false), Err(FolderError::Taken(_))));
     assert!(check(&bed.path("all.csv"), true).is_ok());
-    for unusable in [bed.path("none/all.csv"), bed.0.path().to_owned()] {
-        assert!(matches!(check(&unusable, true), Err(FolderError::Unusable { .. })), "{unusable:?}");
+    assert!(matches!(check(&bed.path("none/all.csv"), true), Err(FolderError::Unusable { .. })));
+    for no_file in [bed.0.path().to_owned(), "/dev/full".into()] {
+        assert!(matches!(check(&no_file, true), Err(FolderError::NoFile(_))), "{no_file:?}");
     }
 }

@@ -48,6 +48,13 @@ impl Bed {
         running.end();
         self.record()
     }
+
+    /// The like, of an earlier day.
+    fn killed_earlier(&self) -> Value {
+        let record = self.killed_into("earlier");
+        self.tamper("date", "2001-01-01".into());
+        record
+    }
 }
 
 impl Bed {
@@ -150,8 +157,7 @@ fn an_export_that_is_over_is_forgotten_and_others_are_gone_on_with() {
 #[test]
 fn what_an_earlier_day_left_is_brought_to_its_end_first() {
     let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
-    let left = bed.killed_into("earlier");
-    bed.tamper("date", "2001-01-01".into());
+    let left = bed.killed_earlier();
     let run = bed.run().run();
     let documents = run.exits(0).documents();
     assert_eq!(documents.len(), 2, "one for each export: {run}");
@@ -165,7 +171,7 @@ fn what_an_earlier_day_left_is_brought_to_its_end_first() {
 #[test]
 fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
     let bed = Bed::new("pending = '0s'\nstarted = '0s'\nanswers = [{ status = 'PENDING' }]");
-    bed.killed_into("earlier");
+    bed.killed_earlier();
     bed.tamper("export", Value::Null);
     let run = bed.run().run();
     run.exits(69)
@@ -179,7 +185,7 @@ fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
 #[test]
 fn an_earlier_run_that_cannot_be_asked_for_stays() {
     let bed = Bed::new("pending = '300ms'\nstarted = '0s'\ntoken = '5ec7e700-0000-4000-8000-00000000cafe'");
-    bed.killed_into("earlier");
+    bed.killed_earlier();
     bed.run().env("SNYK_TOKEN", "00000000-0000-4000-8000-000000000000").run().exits(4);
     assert_eq!(bed.lab.starts(), 1);
     bed.run().run().exits(0);
@@ -190,14 +196,14 @@ fn an_earlier_run_that_cannot_be_asked_for_stays() {
 fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
     let lost = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 3\nstatus-code = 403";
     let bed = Bed::new(&format!("pending = '100ms'\nstarted = '0s'\n{lost}"));
-    bed.killed_into("earlier");
+    bed.killed_earlier();
     let run = bed.run().run();
     run.exits(4).stderr_has("the run of an earlier day is given up");
     assert_eq!(run.documents().len(), 2);
     check_files(&bed.path("files"), 1);
     // Somebody has put something into its place meanwhile.
     let bed = Bed::new("pending = '100ms'\nstarted = '0s'");
-    bed.killed_into("earlier");
+    bed.killed_earlier();
     std::fs::create_dir_all(bed.path("earlier")).unwrap();
     std::fs::write(bed.path("earlier/manifest.json"), "{}").unwrap();
     bed.run().run().exits(2).stderr_has("the run of an earlier day is given up");
@@ -211,7 +217,7 @@ fn the_command_runs_whenever_tonights_files_are_there() {
     let with_command =
         |program: Program| command.iter().fold(program.text(), |program, word| program.arg(word));
     let bed = Bed::new("pending = '100ms'\nstarted = '0s'");
-    let left = bed.killed_into("earlier");
+    let left = bed.killed_earlier();
     let run = with_command(bed.run()).run();
     let ids = run.exits(0).stdout.lines().last().unwrap().trim_start_matches("ran ").to_owned();
     assert!(ids.starts_with(left["export"]["export_id"].as_str().unwrap()) && ids.contains(','), "{run}");
@@ -245,6 +251,94 @@ fn an_export_whose_record_cannot_be_written_is_still_brought_home() {
         .stderr_has("could not be written, where the start is recorded")
         .stderr_has("the export is /groups/");
     check_files(&bed.path("files"), 1);
+}
+
+#[test]
+fn another_call_of_the_same_day_does_not_take_the_record_away() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    let left = bed.killed();
+    let other =
+        || Program::whole_run(&bed.lab).living_in(bed.home.path()).args("--state state.json --columns A");
+    other().run().exits(2).stderr_has("tells of another run of today");
+    assert_eq!((bed.lab.starts(), bed.record()), (1, left));
+    bed.run().run().exits(0);
+    other().args("--force").run().exits(0);
+}
+
+#[test]
+fn what_yesterday_left_in_the_same_place_is_not_todays() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    bed.killed();
+    bed.tamper("date", "2001-01-01".into());
+    let mut body = bed.record()["body"].clone();
+    body["data"]["attributes"]["filters"]["introduced"]["from"] = "2001-01-01T00:00:00Z".into();
+    bed.tamper("body", body);
+    let run = bed.run().text().args("-- echo it ran").run();
+    assert!(!run.exits(2).stdout.contains("it ran"), "{run}");
+    run.stderr_has("manifest.json is there already");
+    // The very same dates: what was left is what is wanted.
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    bed.killed();
+    bed.tamper("date", "2001-01-01".into());
+    let run = bed.run().text().args("-- echo it ran").run();
+    assert!(run.exits(0).stdout.ends_with("it ran\n"), "{run}");
+    assert_eq!(bed.lab.starts(), 1);
+}
+
+#[test]
+fn what_would_stop_tonight_too_is_no_reason_to_give_a_day_up() {
+    // Snyk cannot be asked, in each of its ways.
+    let rows = [
+        ("on = 'status'\nstatus-code = 503", 69),
+        ("on = 'status'\nstatus-code = 403", 4),
+        ("on = 'results'\nstatus-code = 503", 69),
+    ];
+    for (fault, code) in rows {
+        let fault = format!("[[faults]]\nprobability = 1\nat-most = 1000\n{fault}");
+        let bed = Bed::new(&format!("pending = '300ms'\nstarted = '0s'\ninline-results = false\n{fault}"));
+        let running = bed.run().no_arg("--dir files").args("--dir earlier").spawn();
+        running.until_stderr_has("started: ");
+        running.signal("KILL");
+        running.end();
+        bed.tamper("date", "2001-01-01".into());
+        let run = bed.run().args("--max-outage 50ms").run();
+        run.exits(code).stderr_lacks("given up");
+        assert_eq!(bed.lab.starts(), 1, "{fault}");
+        assert!(exists(&bed.path("state.json")));
+    }
+}
+
+#[test]
+fn an_export_that_is_never_ready_is_given_up_the_next_day() {
+    let bed = Bed::new(NEVER);
+    bed.killed_earlier();
+    let run = bed.run().args("--max-wait 100ms").run();
+    // Tonight's is not ready either, and that is what may be gone on with.
+    run.exits(69).stderr_has("the run of an earlier day is given up");
+    assert_eq!((bed.lab.starts(), run.documents().len()), (2, 2));
+}
+
+#[test]
+fn a_signal_within_the_start_leaves_a_run_to_go_on_with() {
+    let bed = Bed::new(&format!("{READY}latency = '400ms'"));
+    let running = bed.run().spawn();
+    bed.lab.until_asked(1);
+    running.signal("TERM");
+    let run = running.end();
+    run.exits(143).stderr_has("to go on: snyk-export run --resume /groups/");
+    assert_eq!(run.document()["outcome"], "interrupted");
+    bed.run().run().exits(0);
+    assert_eq!(bed.lab.starts(), 1);
+    // Nothing has gone out yet: nobody answers the connection.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", deaf.local_addr().unwrap());
+    let running = bed.run().args("--force").env("SNYK_API", &url).spawn();
+    running.until_stderr_has("asking Snyk");
+    let accepted = deaf.accept().unwrap();
+    running.signal("TERM");
+    running.end().exits(143).stderr_has("no export was started").stderr_lacks("may or may not");
+    assert!(!exists(&bed.path("state.json")));
+    drop(accepted);
 }
 
 #[test]
