@@ -49,11 +49,24 @@ fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().ok().zip(path.metadata().ok()).is_some_and(|(one, other)| same(one, other))
 }
 
+/// Who may read a file that is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Readers {
+    /// This user only.
+    Owner,
+    /// Whomever the umask leaves, as with any other file.
+    Umask,
+}
+
 /// Puts `bytes` into the place of a file in one step, and through to the disk: whoever reads it, after a power cut too,
 /// finds the old or the new.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let new = beside(path, ".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mode = match readers {
+        Readers::Owner => 0o600,
+        Readers::Umask => 0o666,
+    };
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
@@ -96,8 +109,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         for text in ["one", "two, longer", ""] {
-            replace(&path, text.as_bytes()).unwrap();
+            replace(&path, text.as_bytes(), Readers::Owner).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
         remove(&path).unwrap();

@@ -12,7 +12,7 @@ use super::merge::{self, Merging};
 use super::target::{FolderError, MANIFEST, check_target, is_part_name};
 use super::writer::{Sink, Written, hexadecimal};
 use super::{DiskError, DownloadError};
-use crate::disk;
+use crate::disk::{self, Readers};
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
 use crate::watch::observation::Part;
@@ -184,7 +184,7 @@ impl Folder {
         self.remove(|name| is_part_name(name) || name.ends_with(PARTIAL));
         let text =
             serde_json::to_vec(&plan).map_err(|error| DiskError::because("write", &path)(error.into()))?;
-        disk::replace(&path, &text).map_err(DiskError::because("write", &path))?;
+        disk::replace(&path, &text, Readers::Umask).map_err(DiskError::because("write", &path))?;
         Ok(false)
     }
 
@@ -248,7 +248,7 @@ impl Folder {
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|error| DiskError::because("write", &path)(error.into()))?;
         text.push(b'\n');
-        disk::replace(&path, &text).map_err(DiskError::because("write", &path))?;
+        disk::replace(&path, &text, Readers::Umask).map_err(DiskError::because("write", &path))?;
         self.give_names(&manifest)?;
         Ok(manifest)
     }

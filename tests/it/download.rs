@@ -3,6 +3,7 @@
 mod folder;
 mod storage;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
@@ -26,9 +27,11 @@ pub(crate) fn check_files(dir: &Path, parts: usize) -> String {
     assert_eq!(manifest["schema"], 1);
     let mut expected = vec!["manifest.json".to_owned()];
     let mut all = String::new();
+    let mode = |name: &str| dir.join(name).metadata().unwrap().permissions().mode();
     for entry in manifest["files"].as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
         expected.push(name.to_owned());
+        assert_eq!(mode(name), mode("manifest.json"), "who may read {name} may read what it is");
         let bytes = std::fs::read(dir.join(name)).unwrap();
         let sha256: String =
             digest(&SHA256, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

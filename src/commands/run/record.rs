@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::commands::CommandError;
 use crate::commands::download::Place;
 use crate::commands::start::Keep;
-use crate::disk;
+use crate::disk::{self, Readers};
 use crate::export::{ExportRef, ScopeRef};
 use crate::request::StartRequest;
 use crate::snyk::Started;
@@ -210,7 +210,7 @@ impl Keeper {
 
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.record)?;
-        disk::replace(&self.path, &text)
+        disk::replace(&self.path, &text, Readers::Owner)
     }
 
     /// Forgets the run: it is over. Nothing waits for the disk here: a record that a power cut brings back tells of files
