@@ -25,6 +25,7 @@ use self::console::{Console, is_colored, is_terminal};
 use self::run::RecordError;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
+use crate::disk;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::observe::annotations::GitHubActions;
@@ -126,8 +127,8 @@ impl Session {
     fn global_options(&self) -> String {
         let CommandLine { config, flags, .. } = &self.command_line;
         let SnykLayer { api, api_version, token_file, ca_cert, allow_http, .. } = &flags.snyk;
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| absolute(path).display().to_string());
+        let path =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| disk::absolute(path).display().to_string());
         let options = [
             ("api", api.as_ref().map(ToString::to_string)),
             ("api-version", api_version.as_ref().map(|version| version.0.clone())),
@@ -137,7 +138,7 @@ impl Session {
             ("config", path(config)),
         ];
         let typed = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        typed.map(|(name, value)| format!(" --{name}={}", quoted(&value))).collect()
+        typed.map(|(name, value)| format!(" --{name}={}", quoted(value))).collect()
     }
 }
 

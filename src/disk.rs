@@ -18,6 +18,11 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// The path as it can be used from anywhere; as it is where the system cannot say.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Makes the directory that a file is in, for this user only; the ones above it have to be there.
 pub(crate) fn make_parent(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(parent(path)) {

@@ -40,6 +40,12 @@ impl ExitCode {
         }))
     }
 
+    /// The code of an outcome that ends the process.
+    #[must_use]
+    pub fn of_end(outcome: Outcome) -> Self {
+        Self::of(outcome).unwrap_or(Self::UNFORESEEN)
+    }
+
     /// The code of a process that a signal ended, as shells give it.
     #[must_use]
     pub const fn of_signal(signal: Signal) -> Self {

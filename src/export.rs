@@ -71,6 +71,14 @@ pub struct ExportRef {
     pub export_id: Uuid,
 }
 
+impl ExportRef {
+    /// Whose export it is.
+    #[must_use]
+    pub const fn scope_ref(&self) -> ScopeRef {
+        ScopeRef { scope: self.scope, id: self.scope_id }
+    }
+}
+
 /// Written as its status path, a form that the command line takes back.
 impl fmt::Display for ExportRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,3 +46,8 @@ pub struct Merged {
     /// The SHA-256 of what it holds, in hexadecimal digits.
     pub sha256: String,
 }
+
+/// Bytes in hexadecimal digits, as digests are written.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

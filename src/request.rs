@@ -24,7 +24,7 @@ pub const DATASETS: [&str; 5] =
 pub const FORMAT: &str = "csv";
 
 /// How long signed links work at most, in seconds, as Snyk allows it.
-const MAX_URL_EXPIRATION: u64 = 3600;
+pub const MAX_URL_EXPIRATION: u64 = 3600;
 
 /// The filters by date, one of which every export needs.
 const DATE_FILTERS: [&str; 2] = ["introduced", "updated"];

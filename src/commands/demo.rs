@@ -60,13 +60,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         general_version: GA_VERSION,
         go_on: None,
     };
-    let asking = Asking {
-        exports: vec![export],
-        policy: session.settings.policy()?,
-        client: Arc::new(client),
-        surroundings,
-        roots,
-    };
+    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, roots };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);

@@ -51,7 +51,8 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         (report, Err(lost))
     };
     session.console.line.clear();
-    hand_on(brought.as_ref().map_or_else(|lost| lost.word, |_| "finished"), &export, &report, session);
+    let word = brought.as_ref().map_or_else(|lost| lost.word, |_| Outcome::Finished.as_str());
+    session.console.actions.hand_on_report(word, &export, &report);
     let document = Document::of_report(&export, &report);
     match brought {
         Ok(manifest) => {
@@ -123,16 +124,6 @@ async fn fetch(
         }
         Err(lost) => Ok((report, Err(lost))),
     }
-}
-
-/// Tells the CI system how it went.
-fn hand_on(word: &str, export: &ExportRef, report: &Report, session: &Session) {
-    session.console.actions.hand_on_values(&[
-        ("outcome", word.to_owned()),
-        ("status", report.status.to_string()),
-        ("export-id", export.export_id.to_string()),
-        ("row-count", report.row_count.map(|count| count.to_string()).unwrap_or_default()),
-    ]);
 }
 
 /// Says that the files are there: on standard output, and in words.
@@ -212,7 +203,7 @@ fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
     let status = format!("status {}{detail}", report.status);
     Lost {
         outcome,
-        code: outcome.map_or(Some(ExitCode::IN_PROGRESS), ExitCode::of).unwrap_or(ExitCode::UNFORESEEN),
+        code: outcome.map_or(ExitCode::IN_PROGRESS, ExitCode::of_end),
         problem: Problem::new("there are no files to download", &status),
         word: outcome.map_or("not-ready", Outcome::as_str),
         words: format!("downloading {export}: {words} ({status})"),

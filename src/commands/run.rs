@@ -5,8 +5,6 @@ mod job;
 mod record;
 mod typed;
 
-use std::path::PathBuf;
-
 pub(super) use self::record::RecordError;
 
 use self::job::{Job, Verdict};
@@ -16,6 +14,7 @@ use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tel
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, RunArgs};
+use crate::disk;
 use crate::document::Document;
 use crate::download::check_target;
 use crate::exit::ExitCode;
@@ -56,7 +55,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
         return Err(CommandError::Usage("--resume: standard input names several exports".to_owned()));
     };
     let asking = Asking::connect(found.api, session.settings.policy_of_run()?, true, session).await?;
-    let state = args.state.clone().map(absolute);
+    let state = args.state.as_deref().map(disk::absolute);
     let mut keeper = state.clone().map(|path| Keeper::open(path, session.clock)).transpose()?;
     if let Some(keeper) = &mut keeper {
         keeper.check_api(&asking.surroundings.api)?;
@@ -82,7 +81,7 @@ async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Ver
     let call = Call { api: &api, request: &request, args };
     let default = || session.settings.state_directory().join(format!("run-{}.json", call.digest()));
     let path = args.state.clone().unwrap_or_else(default);
-    let mut keeper = Keeper::open(absolute(path), session.clock)?;
+    let mut keeper = Keeper::open(disk::absolute(&path), session.clock)?;
     keeper.check_api(&api)?;
     let wanted = Record::new(&call, date, &place);
 
@@ -106,10 +105,6 @@ async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Ver
     }
     verdicts.push(run.begin(wanted, place, &request).await?);
     Ok(verdicts)
-}
-
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// A run with all that it needs.
@@ -185,7 +180,7 @@ impl Run<'_> {
             Err(error) => return Err(error),
         };
         let command = |export: ExportRef| {
-            let (dir, global) = (quoted(&left.dir.display().to_string()), self.session.global_options());
+            let (dir, global) = (quoted(left.dir.display()), self.session.global_options());
             format!("its files can be had for three days: snyk-export download {export} --dir {dir}{global}")
         };
         tracing::error!(
@@ -222,7 +217,7 @@ impl Run<'_> {
 
     /// What to do about a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
-        let state = quoted(&self.keeper.path().display().to_string());
+        let state = quoted(self.keeper.path().display());
         let (place, typed) = (place.options(), typed::kept(&self.session.args));
         format!(
             "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{typed}; to start another \

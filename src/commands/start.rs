@@ -4,7 +4,7 @@ mod begin;
 mod request;
 
 use self::begin::Unrecorded;
-pub(super) use self::begin::{Began, Keep, Unstarted, begin, ticking};
+pub(super) use self::begin::{Began, Keep, Unstarted, begin};
 pub(super) use self::request::{now, requested};
 
 use std::time::Duration;
@@ -104,5 +104,5 @@ pub(super) fn tell_no_start(
         }
     };
     session.console.failed(&format!("{outcome}: {words}"), advice.as_deref());
-    Ok(ExitCode::of(*outcome).unwrap_or(ExitCode::UNFORESEEN))
+    Ok(ExitCode::of_end(*outcome))
 }

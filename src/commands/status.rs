@@ -75,7 +75,7 @@ fn tell(
     let (code, document, watch) = match found {
         Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
         Found::Ended(ending) => {
-            let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
+            let code = ExitCode::of_end(ending.outcome);
             (code, Document::of_ending(ending, show_urls), &ending.watch)
         }
     };

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::links::object;
 use super::merge::{self, Merging};
 use super::target::{FolderError, MANIFEST, check_target, is_part_name};
-use super::writer::{Sink, Written, hexadecimal};
-use super::{DiskError, DownloadError};
+use super::writer::{Sink, Written};
+use super::{DiskError, DownloadError, aside};
 use crate::disk::{self, Readers};
 use crate::export::ExportRef;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, hexadecimal};
 use crate::watch::observation::Part;
 
 /// More than any manifest has, in bytes: one of ten thousand files has about two million.
@@ -280,7 +280,11 @@ impl Folder {
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn sync(dir: &Path, manifest: &Manifest) -> Result<(), DiskError> {
+    pub async fn sync(dir: PathBuf, manifest: Manifest) -> Result<(), DiskError> {
+        aside(move || Self::write_through(&dir, &manifest)).await
+    }
+
+    fn write_through(dir: &Path, manifest: &Manifest) -> Result<(), DiskError> {
         let names = manifest.files.iter().map(|entry| entry.name.as_str()).chain([MANIFEST, "."]);
         let merged = manifest.merged.iter().map(|merged| PathBuf::from(&merged.path));
         let merged = merged.flat_map(|path| [disk::parent(&path).to_owned(), path]);

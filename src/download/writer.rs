@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use super::storage::Encoding;
+use crate::manifest::hexadecimal;
 
 /// How many chunks may wait to be written, of some hundred kilobytes each. More make nothing faster (docs/PERFORMANCE.md).
 const WAITING: usize = 1;
@@ -131,10 +132,6 @@ fn write(
             decoder.finish()?.done()
         }
     }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::event::Ending;
+use crate::export::{ExportRef, Status};
 use crate::settings::Environment;
+use crate::watch::observation::Report;
 
 /// The places to which GitHub Actions listens; each is used only if it is there.
 #[derive(Debug, Default)]
@@ -37,14 +39,15 @@ impl GitHubActions {
 
     /// Hands on the outputs of the deciding export, and a summary of all.
     pub fn hand_on(&self, deciding: &Ending, all: &[Ending]) {
-        let progress = &deciding.watch.progress;
-        let values = [
-            ("outcome", deciding.outcome.to_string()),
-            ("status", progress.status().map(ToString::to_string).unwrap_or_default()),
-            ("export-id", deciding.watch.export.export_id.to_string()),
-            ("row-count", deciding.row_count().map(|count| count.to_string()).unwrap_or_default()),
-        ];
+        let watch = &deciding.watch;
+        let (outcome, status) = (deciding.outcome.as_str(), watch.progress.status());
+        let values = values(outcome, status, &watch.export, deciding.row_count());
         self.write(&outputs(&values, fastrand::u128(..)), &all.iter().map(summary).collect::<String>());
+    }
+
+    /// Hands on the same outputs of an export that was not waited for.
+    pub fn hand_on_report(&self, outcome: &str, export: &ExportRef, report: &Report) {
+        self.hand_on_values(&values(outcome, Some(&report.status), export, report.row_count));
     }
 
     /// Hands on what is known where no export was waited for.
@@ -66,6 +69,21 @@ impl GitHubActions {
             }
         }
     }
+}
+
+/// What is handed on of an export, by the names that workflows know.
+fn values(
+    outcome: &str,
+    status: Option<&Status>,
+    export: &ExportRef,
+    row_count: Option<u64>,
+) -> [(&'static str, String); 4] {
+    [
+        ("outcome", outcome.to_owned()),
+        ("status", status.map(ToString::to_string).unwrap_or_default()),
+        ("export-id", export.export_id.to_string()),
+        ("row-count", row_count.map(|count| count.to_string()).unwrap_or_default()),
+    ]
 }
 
 /// Each value between delimiters that no server can guess.

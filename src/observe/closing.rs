@@ -1,5 +1,6 @@
 //! The last words on an export, for people: how it ended, why, and what to do now.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::event::Ending;
@@ -79,9 +80,8 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
         Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),
         Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound => {
-            let scope = ScopeRef { scope: export.scope, id: export.scope_id };
             let gone = "an export is gone 3 days after it was made; ";
-            advice_on_access(ending.outcome, scope, gone, surroundings)
+            advice_on_access(ending.outcome, export.scope_ref(), gone, surroundings)
         }
         Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
             let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
@@ -99,9 +99,10 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
 
 /// A word as a shell takes it, since a hint is there to be copied.
 #[must_use]
-pub fn quoted(word: &str) -> String {
+pub fn quoted(word: impl fmt::Display) -> String {
+    let word = word.to_string();
     let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// What may be the matter where a credential does not lead to what it is asked for.

@@ -30,11 +30,7 @@ impl ProgressLine {
 
     /// Redraws the line.
     pub(super) fn draw(&self, text: String) {
-        if let Some(bar) = &self.0 {
-            if bar.is_finished() {
-                // It was taken away when something else had come to its end.
-                bar.reset();
-            }
+        if let Some(bar) = self.live() {
             bar.set_message(text);
             bar.tick();
         }
@@ -42,10 +38,7 @@ impl ProgressLine {
 
     /// Redraws the line behind a bar, where it is known how much there is of it.
     pub(super) fn draw_bar(&self, done: u64, all: Option<u64>, text: String) {
-        if let (Some(bar), Some(all)) = (&self.0, all) {
-            if bar.is_finished() {
-                bar.reset();
-            }
+        if let (Some(bar), Some(all)) = (self.live(), all) {
             if bar.length() != Some(all) {
                 let style = ProgressStyle::with_template("{spinner} [{bar:16}] {percent}% {wide_msg}");
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
@@ -55,6 +48,15 @@ impl ProgressLine {
             bar.set_position(done);
         }
         self.draw(text);
+    }
+
+    /// The line, to draw on: it may have been taken away when something else had come to its end.
+    fn live(&self) -> Option<&ProgressBar> {
+        let bar = self.0.as_ref()?;
+        if bar.is_finished() {
+            bar.reset();
+        }
+        Some(bar)
     }
 
     /// Takes the line away, until there is something to draw again.

@@ -7,7 +7,7 @@ use indicatif::BinaryBytes;
 use tracing::{debug, info, warn};
 
 use super::log::{self, text};
-use super::{HEARTBEAT, ProgressLine, seconds};
+use super::{HEARTBEAT, ProgressLine, keep_ticking, seconds};
 use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::watch::observation::Problem;
@@ -154,7 +154,7 @@ impl Transfer {
 
     /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long it has
     /// nothing to say.
-    pub fn tick(&self) -> Duration {
+    fn tick(&self) -> Duration {
         let now = self.clock.now();
         if self.line.is_shown() {
             self.draw(now);
@@ -175,6 +175,15 @@ impl Transfer {
             "still at it"
         );
         HEARTBEAT
+    }
+
+    /// Does something while it is told that we are at it.
+    pub async fn ticking<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = keep_ticking(|| self.tick()) => match never {},
+        }
     }
 
     fn draw(&self, now: Moment) {

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Error as _};
 use uuid::Uuid;
 
 use crate::export::{Status, parse_id};
+use crate::request::MAX_URL_EXPIRATION;
 use crate::snyk::region::Api;
 
 /// A duration as humantime writes it; `0` needs no unit.
@@ -75,8 +76,8 @@ impl FromStr for UrlExpiration {
         let duration =
             || HumanDuration::from_str(text).ok().filter(|HumanDuration(time)| time.subsec_nanos() == 0);
         let seconds = text.trim().parse().ok().or_else(|| Some(duration()?.0.as_secs()));
-        let within = seconds.filter(|seconds| *seconds <= 3600);
-        within.map(Self).ok_or_else(|| "expected a number of seconds from 0 to 3600".to_owned())
+        let within = seconds.filter(|seconds| *seconds <= MAX_URL_EXPIRATION);
+        within.map(Self).ok_or_else(|| format!("expected a number of seconds from 0 to {MAX_URL_EXPIRATION}"))
     }
 }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::Place;
 use crate::clock::Clock;
 use crate::commands::console::chain;
-use crate::commands::start::ticking;
 use crate::commands::{Asking, CommandError, Session};
 use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
 use crate::exit::ExitCode;
-use crate::export::{ExportRef, Phase, ScopeRef};
+use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
 use crate::observe::{Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
 use crate::runner::{poll_within, within};
@@ -70,7 +69,7 @@ impl Lost {
     /// Something that counts as if it had ended the watch.
     fn of(defeat: Defeat, words: String, advice: Option<String>, prospect: Prospect) -> Self {
         let Defeat { outcome, problem } = defeat;
-        let (code, word) = (ExitCode::of(outcome).unwrap_or(ExitCode::UNFORESEEN), outcome.as_str());
+        let (code, word) = (ExitCode::of_end(outcome), outcome.as_str());
         Self { outcome: Some(outcome), code, problem, word, words, advice, prospect, is_of_merge: false }
     }
 
@@ -114,7 +113,7 @@ pub(in crate::commands) async fn asked(
     session: &mut Session,
 ) -> Result<Report, Lost> {
     let Asking { client, policy, surroundings, .. } = asking;
-    let asking = ticking(transfer, ask(endpoint, export, client, policy, session.clock, transfer));
+    let asking = transfer.ticking(ask(endpoint, export, client, policy, session.clock, transfer));
     match session.signals.unless_interrupted(asking).await {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(defeat)) => Err(unlisted(defeat, endpoint, export, surroundings)),
@@ -127,8 +126,7 @@ pub(in crate::commands) async fn asked(
 
 /// Snyk could not be asked.
 fn unlisted(defeat: Defeat, endpoint: Endpoint, export: &ExportRef, surroundings: &Surroundings) -> Lost {
-    let scope = ScopeRef { scope: export.scope, id: export.scope_id };
-    let (words, advice) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
+    let (words, advice) = words_on_request(defeat.outcome, &defeat.problem, export.scope_ref(), surroundings);
     let what = if endpoint == Endpoint::Status { "status" } else { "files" };
     let words = format!("asking for the {what} of {export} failed: {words}");
     let prospect = Prospect::of(defeat.outcome);
@@ -247,7 +245,7 @@ pub(in crate::commands) async fn bring(
         };
         bring_home(wanted, &folder, &means, relist, |step| tell(transfer, step)).await
     };
-    let fetched = session.signals.unless_interrupted(ticking(transfer, fetching)).await;
+    let fetched = session.signals.unless_interrupted(transfer.ticking(fetching)).await;
     let (whole, files) = (transfer.files_whole(), transfer.files());
     let head = format!("downloading {export}, after {whole} of {files} files");
     let lost = match fetched {
@@ -265,9 +263,7 @@ pub(in crate::commands) async fn sync(
     place: &Place,
     manifest: &Manifest,
 ) -> Result<(), Lost> {
-    let (dir, manifest) = (place.dir.clone(), manifest.clone());
-    let synced = tokio::task::spawn_blocking(move || Folder::sync(&dir, &manifest)).await;
-    let synced = synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let synced = Folder::sync(place.dir.clone(), manifest.clone()).await;
     synced.map_err(|error| of_disk(&error, &format!("downloading {export}")))
 }
 

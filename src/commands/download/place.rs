@@ -29,7 +29,7 @@ impl Place {
 
     /// The options that name this place, as a shell takes them.
     pub(in crate::commands) fn options(&self) -> String {
-        let option = |name: &str, path: &Path| format!(" --{name} {}", quoted(&path.display().to_string()));
+        let option = |name: &str, path: &Path| format!(" --{name} {}", quoted(path.display()));
         let merge = self.merge.as_ref().map(|merge| option("merge", merge)).unwrap_or_default();
         let force = if self.force { " --force" } else { "" };
         format!("{}{merge}{force}", option("dir", &self.dir).trim_start())

@@ -75,7 +75,7 @@ impl Job {
         }
         session.console.annotate(&sentence(&ending));
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
-        let code = ExitCode::of(ending.outcome).unwrap_or(ExitCode::UNFORESEEN);
+        let code = ExitCode::of_end(ending.outcome);
         Ok(Verdict::of_failure(code, Prospect::of(ending.outcome)))
     }
 
@@ -158,7 +158,7 @@ impl Job {
 
     /// The command that goes on where this one stops.
     fn go_on(&self, place: &Place, session: &Session) -> String {
-        let state = |path: &Path| format!(" --state {}", quoted(&path.display().to_string()));
+        let state = |path: &Path| format!(" --state {}", quoted(path.display()));
         let state = self.state.as_deref().map(state).unwrap_or_default();
         let typed = typed::kept(&session.args);
         format!("snyk-export run --resume {} {}{state}{typed}", self.export, place.options())

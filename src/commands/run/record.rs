@@ -17,6 +17,7 @@ use crate::commands::download::Place;
 use crate::commands::start::Keep;
 use crate::disk::{self, Readers};
 use crate::export::{ExportRef, ScopeRef};
+use crate::manifest::hexadecimal;
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::watch::observation::Problem;
@@ -136,17 +137,13 @@ impl Call<'_> {
         let body = asked.body.is_some().then_some(&request.body);
         let flags = [request.include_deleted, request.include_deactivated];
         let url_expiration = asked.url_expiration_seconds.map(|seconds| seconds.0);
-        let absolute = |path: &PathBuf| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            // However it was spelt: `d/` is `d`.
-            path.components().collect::<PathBuf>()
-        };
+        // However it was spelt: `d/` is `d`.
+        let absolute = |path: &PathBuf| disk::absolute(path).components().collect::<PathBuf>();
         let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
         let zone = wanted.zone.time_zone.to_string();
         let what = json!([asked.dataset, asked.formats, asked.columns, dates, filters, url_expiration, body]);
         let whole = json!([api, request.scope, what, flags, places, zone]);
-        let digest = digest(&SHA256, whole.to_string().as_bytes());
-        digest.as_ref().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        hexadecimal(&digest(&SHA256, whole.to_string().as_bytes()).as_ref()[..8])
     }
 }
 

@@ -1,7 +1,9 @@
 //! What was typed, for the command that goes on where this one stops.
 
 use std::ffi::OsString;
+use std::path::Path;
 
+use crate::disk;
 use crate::observe::quoted;
 
 /// Options with a value that say what to start, or that the command names itself.
@@ -51,7 +53,7 @@ pub(super) fn kept(args: &[OsString]) -> String {
             let apart = || words.next().unwrap_or_default().into_owned();
             let path = word.split_once('=').map_or_else(apart, |(_, path)| path.to_owned());
             keep(name);
-            keep(&std::path::absolute(&path).map_or(path, |path| path.display().to_string()));
+            keep(&disk::absolute(Path::new(&path)).display().to_string());
         } else if word == "run" && !is_named {
             is_named = true;
         } else if !DROPPED_FLAGS.contains(&name) {

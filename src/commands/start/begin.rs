@@ -134,7 +134,7 @@ async fn pause(
         unsure: None,
     })?;
     transfer.retrying(Trying::Start, None, &failure.problem, delay);
-    let pause = ticking(transfer, clock.sleep_until(now.plus(delay)));
+    let pause = transfer.ticking(clock.sleep_until(now.plus(delay)));
     session.signals.unless_interrupted(pause).await.map_err(given_up)
 }
 
@@ -148,7 +148,7 @@ async fn answer(
     let in_flight = InFlight::default();
     let limit = asking.policy.request_timeout;
     let mut asked = std::pin::pin!(asking.client.start(request, limit, &in_flight));
-    match session.signals.unless_interrupted(ticking(transfer, &mut asked)).await {
+    match session.signals.unless_interrupted(transfer.ticking(&mut asked)).await {
         Ok(answer) => (Some(answer), None),
         // Nothing has gone out, and nothing will.
         Err(signal) if !in_flight.may_have_arrived() => {
@@ -156,15 +156,6 @@ async fn answer(
             (Some(Err(NotStarted { failure, hint: None, may_exist: false })), Some(signal))
         }
         Err(signal) => (tokio::time::timeout(LAST_WORD, asked).await.ok(), Some(signal)),
-    }
-}
-
-/// Does something while the progress line is redrawn.
-pub(in crate::commands) async fn ticking<T>(transfer: &Transfer, work: impl Future<Output = T>) -> T {
-    tokio::select! {
-        biased;
-        done = work => done,
-        never = crate::observe::keep_ticking(|| transfer.tick()) => match never {},
     }
 }
 
