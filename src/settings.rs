@@ -261,7 +261,7 @@ impl Settings {
             request_timeout: limits.request_timeout.map_or(Duration::MAX, |timeout| timeout.0),
             not_found_grace: unless_zero(limits.not_found_grace).unwrap_or_default(),
             retry_conflict: limits.retry_conflict.unwrap_or_default(),
-            certificate_is_final: true,
+            unrecoverable_is_final: true,
             unauthorized_is_final: true,
             downtime: Duration::ZERO,
             max_in_progress: self.max_in_progress(limits, sections, &vocabulary)?,

@@ -55,8 +55,8 @@ pub struct Policy {
     pub not_found_grace: Duration,
     /// Whether a 409 may pass.
     pub retry_conflict: bool,
-    /// Whether a certificate that cannot be trusted ends the watch at once.
-    pub certificate_is_final: bool,
+    /// Whether what no retry can heal ends the watch at once.
+    pub unrecoverable_is_final: bool,
     /// Whether a 401 ends the watch at once; otherwise it is the credential's trouble, which is waited out.
     pub unauthorized_is_final: bool,
     /// For how long nobody could ask, all in all, through no fault of the server's: it counts for no outage.
@@ -247,9 +247,9 @@ impl Progress {
         match kind {
             FailureKind::Unauthorized => policy.unauthorized_is_final.then_some(Outcome::Unauthorized),
             FailureKind::Forbidden => Some(Outcome::Forbidden),
-            FailureKind::Rejected => Some(Outcome::Rejected),
+            FailureKind::Rejected | FailureKind::Gateway => Some(Outcome::Rejected),
             FailureKind::Conflict => (!policy.retry_conflict).then_some(Outcome::Conflict),
-            FailureKind::Certificate => policy.certificate_is_final.then_some(Outcome::Unavailable),
+            FailureKind::Unrecoverable => policy.unrecoverable_is_final.then_some(Outcome::Unavailable),
             FailureKind::NotFound => {
                 let may_appear = now.since(self.started_at) < policy.not_found_grace;
                 let may_return = self.answered_at.is_some() && self.not_found_in_a_row < NOT_FOUND_IN_A_ROW;

@@ -270,7 +270,8 @@ const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
         FailureKind::NotFound => Outcome::NotFound,
         FailureKind::Conflict
         | FailureKind::Rejected
-        | FailureKind::Certificate
+        | FailureKind::Gateway
+        | FailureKind::Unrecoverable
         | FailureKind::Throttled
         | FailureKind::Transient => Outcome::Rejected,
     }

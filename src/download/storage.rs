@@ -156,7 +156,8 @@ impl Storage {
             | FailureKind::NotFound
             | FailureKind::Conflict
             | FailureKind::Rejected
-            | FailureKind::Certificate => Trouble::Refused(Failure { kind, problem }),
+            | FailureKind::Gateway
+            | FailureKind::Unrecoverable => Trouble::Refused(Failure { kind, problem }),
         }
     }
 
@@ -227,7 +228,7 @@ fn rejected(title: &str, detail: &str) -> Trouble {
 /// What a request that brought no answer failed of.
 pub(super) fn broken(error: &reqwest::Error) -> Failure {
     let Broken { certificate, title, detail } = http::broken(error);
-    let kind = if certificate { FailureKind::Certificate } else { FailureKind::Transient };
+    let kind = if certificate { FailureKind::Unrecoverable } else { FailureKind::Transient };
     Failure { kind, problem: Problem::new(title, &detail) }
 }
 

@@ -178,7 +178,9 @@ impl Told {
         let text = |text: &Option<String>| text.as_deref().and_then(Text::non_empty);
         let ToldProblem { http_status, code, title, detail, request_id } = self.data.error.as_ref()?;
         let [code, title, detail, request_id] = [code, title, detail, request_id].map(text);
-        Text::non_empty(&Problem { http_status: *http_status, code, title, detail, request_id }.to_string())
+        Text::non_empty(
+            &Problem { http_status: *http_status, code, title, detail, request_id, cure: None }.to_string(),
+        )
     }
 }
 

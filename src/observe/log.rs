@@ -145,7 +145,7 @@ fn status_changed(
 
 fn retrying(name: Option<&'static str>, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
     let subject = Subject::of(watch, named);
-    let Problem { http_status, code, title, detail, request_id } = problem;
+    let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
     warn!(
         event = name,
         watch.id = subject.watch_id(),

@@ -21,7 +21,7 @@ const POLL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 const LAG_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 
 /// What a poll came to: a status word's meaning, or why there was none.
-const RESULTS: [&str; 12] = [
+const RESULTS: [&str; 13] = [
     "in-progress",
     "finished",
     "failed",
@@ -31,7 +31,8 @@ const RESULTS: [&str; 12] = [
     "not-found",
     "conflict",
     "rejected",
-    "certificate",
+    "gateway",
+    "unrecoverable",
     "throttled",
     "transient",
 ];
@@ -262,7 +263,8 @@ const fn word_of(kind: FailureKind) -> &'static str {
         FailureKind::NotFound => "not-found",
         FailureKind::Conflict => "conflict",
         FailureKind::Rejected => "rejected",
-        FailureKind::Certificate => "certificate",
+        FailureKind::Gateway => "gateway",
+        FailureKind::Unrecoverable => "unrecoverable",
         FailureKind::Throttled => "throttled",
         FailureKind::Transient => "transient",
     }
@@ -342,7 +344,7 @@ mod tests {
     fn every_event_is_counted_where_it_belongs() {
         let watch = watch();
         let failure = |kind| Failure { kind, problem: Problem::new("x", "") };
-        let [throttled, certificate] = [FailureKind::Throttled, FailureKind::Certificate].map(failure);
+        let [throttled, certificate] = [FailureKind::Throttled, FailureKind::Unrecoverable].map(failure);
         let delay = Duration::ZERO;
         let attempted =
             Attempted { id: "1", endpoint: "e", kind: Some("slack"), watch: Some(Uuid::nil()), attempts: 1 };
@@ -359,7 +361,7 @@ mod tests {
                 "snyk_export_polls_total{result=\"in-progress\"} 2",
             ),
             (retrying(&throttled), "snyk_export_polls_total{result=\"throttled\"} 1"),
-            (retrying(&certificate), "snyk_export_polls_total{result=\"certificate\"} 1"),
+            (retrying(&certificate), "snyk_export_polls_total{result=\"unrecoverable\"} 1"),
             (
                 Event::DeliverySent(attempted),
                 "snyk_export_deliveries_total{kind=\"slack\",result=\"sent\"} 1",

@@ -103,7 +103,7 @@ impl Transfer {
 
     /// Something failed in passing, and is tried again.
     pub fn retrying(&self, trying: Trying, file: Option<&str>, problem: &Problem, delay: Duration) {
-        let Problem { http_status, code, title, detail, request_id } = problem;
+        let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
         warn!(
             file.name = file,
             http.response.status_code = http_status,

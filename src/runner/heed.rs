@@ -149,5 +149,5 @@ where
 
 /// Whether a failure says nothing of the credential.
 const fn proves_nothing(kind: FailureKind) -> bool {
-    matches!(kind, FailureKind::Transient | FailureKind::Throttled | FailureKind::Certificate)
+    matches!(kind, FailureKind::Transient | FailureKind::Throttled | FailureKind::Unrecoverable)
 }

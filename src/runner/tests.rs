@@ -76,7 +76,7 @@ fn policy() -> Policy {
         request_timeout: Duration::from_secs(30),
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
-        certificate_is_final: true,
+        unrecoverable_is_final: true,
         unauthorized_is_final: true,
         downtime: Duration::ZERO,
         vocabulary: crate::export::Vocabulary::default(),

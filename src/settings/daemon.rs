@@ -117,7 +117,7 @@ impl Settings {
             endpoints: endpoints::all(self)?,
             policy: Policy {
                 max_outage,
-                certificate_is_final: false,
+                unrecoverable_is_final: false,
                 unauthorized_is_final: until_idle,
                 ..policy
             },

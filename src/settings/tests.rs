@@ -35,7 +35,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(policy.max_outage, Some(seconds(10 * 60)));
     assert_eq!(policy.request_timeout, seconds(30));
     assert_eq!(policy.not_found_grace, Duration::ZERO);
-    assert!(!policy.retry_conflict && policy.certificate_is_final && policy.max_in_progress.is_empty());
+    assert!(!policy.retry_conflict && policy.unrecoverable_is_final && policy.max_in_progress.is_empty());
 }
 
 #[test]

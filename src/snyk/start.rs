@@ -161,7 +161,8 @@ const fn may_have_started(http_status: u16) -> bool {
         | FailureKind::NotFound
         | FailureKind::Conflict
         | FailureKind::Rejected
-        | FailureKind::Certificate
+        | FailureKind::Gateway
+        | FailureKind::Unrecoverable
         | FailureKind::Throttled => false,
     }
 }

@@ -111,6 +111,6 @@ pub(super) fn transient(title: &str, detail: &str) -> Failure {
 /// What a request that brought no answer failed of.
 fn failure(error: &reqwest::Error) -> Failure {
     let Broken { certificate, title, detail } = http::broken(error);
-    let kind = if certificate { FailureKind::Certificate } else { FailureKind::Transient };
+    let kind = if certificate { FailureKind::Unrecoverable } else { FailureKind::Transient };
     Failure { kind, problem: Problem::new(title, &detail) }
 }

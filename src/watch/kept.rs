@@ -48,6 +48,7 @@ struct KeptProblem {
     title: Option<String>,
     detail: Option<String>,
     request_id: Option<String>,
+    cure: Option<String>,
 }
 
 /// The failures whose meaning outlives them (`Progress::record`).
@@ -121,16 +122,16 @@ impl Progress {
 impl KeptProblem {
     fn of(problem: &Problem) -> Self {
         let text = |text: &Option<Text>| text.as_ref().map(Text::to_string);
-        let Problem { http_status, code, title, detail, request_id } = problem;
-        let [code, title, detail, request_id] = [code, title, detail, request_id].map(text);
-        Self { http_status: *http_status, code, title, detail, request_id }
+        let Problem { http_status, code, title, detail, request_id, cure } = problem;
+        let [code, title, detail, request_id, cure] = [code, title, detail, request_id, cure].map(text);
+        Self { http_status: *http_status, code, title, detail, request_id, cure }
     }
 
     fn into_problem(self) -> Problem {
         let text = |text: Option<String>| text.as_deref().and_then(Text::non_empty);
-        let [code, title, detail, request_id] =
-            [self.code, self.title, self.detail, self.request_id].map(text);
-        Problem { http_status: self.http_status, code, title, detail, request_id }
+        let [code, title, detail, request_id, cure] =
+            [self.code, self.title, self.detail, self.request_id, self.cure].map(text);
+        Problem { http_status: self.http_status, code, title, detail, request_id, cure }
     }
 }
 
@@ -142,7 +143,8 @@ impl KeptRefusal {
             FailureKind::Unauthorized
             | FailureKind::Forbidden
             | FailureKind::Rejected
-            | FailureKind::Certificate
+            | FailureKind::Gateway
+            | FailureKind::Unrecoverable
             | FailureKind::Throttled
             | FailureKind::Transient => Self::Other,
         }

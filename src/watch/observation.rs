@@ -91,8 +91,10 @@ pub enum FailureKind {
     Conflict,
     /// The server will never accept this request.
     Rejected,
-    /// The server's certificate could not be trusted.
-    Certificate,
+    /// A 4xx that Snyk did not write (no JSON:API errors, no `snyk-request-id`): a gateway between us may have.
+    Gateway,
+    /// What no retry can heal: a certificate that is not trusted, a proxy that refuses. Someone must change a setting.
+    Unrecoverable,
     /// 429: too many requests.
     Throttled,
     /// Anything that may be better the next time.
@@ -131,6 +133,9 @@ pub struct Problem {
     pub detail: Option<Text>,
     /// The `snyk-request-id` of the answer, by which Snyk's support can find it.
     pub request_id: Option<Text>,
+    /// What to do about it, where whoever met it knows better than the outcome tells.
+    #[serde(skip)]
+    pub cure: Option<Text>,
 }
 
 impl Problem {
@@ -173,6 +178,7 @@ mod tests {
             title: text("Not found"),
             detail: text("no such export"),
             request_id: text("3fb3"),
+            cure: None,
         };
         assert_eq!(
             problem.to_string(),

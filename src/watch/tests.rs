@@ -20,7 +20,7 @@ fn policy() -> Policy {
         request_timeout: seconds(30),
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
-        certificate_is_final: true,
+        unrecoverable_is_final: true,
         unauthorized_is_final: true,
         downtime: Duration::ZERO,
         vocabulary: Vocabulary::default(),
@@ -51,7 +51,7 @@ fn http(code: u16) -> Observation {
 }
 
 fn certificate() -> Observation {
-    saw(Answer::Failure(Failure { kind: FailureKind::Certificate, problem: Problem::new("untrusted", "") }))
+    saw(Answer::Failure(Failure { kind: FailureKind::Unrecoverable, problem: Problem::new("untrusted", "") }))
 }
 
 fn hinted(observation: Observation, seconds: u64) -> Observation {
@@ -165,7 +165,7 @@ fn permanent_failures_end_at_once() {
         check(&policy(), &[(0, http(code), end(outcome))]);
     }
     check(&policy(), &[(0, certificate(), end(Unavailable))]);
-    let patient = Policy { certificate_is_final: false, ..policy() };
+    let patient = Policy { unrecoverable_is_final: false, ..policy() };
     check(&patient, &[(0, certificate(), after(1))]);
 }
 

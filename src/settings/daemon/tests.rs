@@ -96,7 +96,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(settings.concurrency.get(), 64);
     let policy = &settings.policy;
     assert_eq!((policy.max_wait, policy.max_outage), (Some(Duration::from_secs(86_400)), None));
-    assert!(!policy.certificate_is_final && !policy.unauthorized_is_final && policy.downtime.is_zero());
+    assert!(!policy.unrecoverable_is_final && !policy.unauthorized_is_final && policy.downtime.is_zero());
     assert_eq!(
         settings.summary(),
         "1 account, 0 watches, 0 endpoints, store /var/lib/snyk-export/watches.db"
