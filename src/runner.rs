@@ -7,6 +7,7 @@
 //! is kept in one transaction. What happened is told once it is kept, and not before.
 
 mod accounts;
+mod block;
 pub mod courier;
 mod heed;
 mod pass;
@@ -28,7 +29,7 @@ use self::poll::{Asking, Told};
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::moment::Moment;
-use crate::store::{NewDelivery, Note, Passed, Record, Store, StoreError};
+use crate::store::{NewDelivery, Passed, Record, Store, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
@@ -107,7 +108,7 @@ pub struct Runner<S, P, W> {
     under_way: FuturesUnordered<Asking>,
     /// What polls have come to since the last pass began, and what is told of it once it is kept.
     records: Vec<(Record, Told)>,
-    notes: Vec<Note>,
+    owed: Vec<NewDelivery>,
     /// The pass that the store is at, and what is told when it has kept it.
     passing: Option<(Passing, Vec<Told>)>,
     passed_at: Option<Moment>,
@@ -132,7 +133,7 @@ where
     /// A runner over `store` that asks with `accounts`.
     #[must_use]
     pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
-        let accounts = accounts.into_iter().map(|account| AccountState::new(account, &plan.policy)).collect();
+        let accounts = accounts.into_iter().map(AccountState::new).collect();
         Self {
             store,
             accounts,
@@ -143,7 +144,7 @@ where
             started_at: clock.now(),
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
-            notes: Vec::new(),
+            owed: Vec::new(),
             passing: None,
             passed_at: None,
             changed: false,
@@ -163,7 +164,7 @@ where
         let mut before = std::mem::take(&mut self.accounts);
         for account in accounts {
             let position = before.iter().position(|state| *state.name() == account.name);
-            let state = AccountState::new(account, &plan.policy);
+            let state = AccountState::new(account);
             self.accounts.push(match position {
                 Some(position) => state.after(before.swap_remove(position)),
                 None => state,
@@ -230,7 +231,7 @@ where
     ) -> Result<(), StoreError> {
         let until = self.clock.now().plus(grace);
         self.accounts.iter_mut().for_each(AccountState::close);
-        while !(self.has_nothing_to_do() && self.notes.is_empty()) {
+        while !(self.has_nothing_to_do() && self.owed.is_empty()) {
             self.begin_pass();
             let flow = tokio::select! {
                 biased;
@@ -262,10 +263,6 @@ where
         let has_ready = self.accounts.iter().any(|state| state.ready() > 0);
         let has_rest = has_ready || !self.records.is_empty();
         self.under_way.is_empty() && !has_rest && self.passing.is_none()
-    }
-
-    fn account(&mut self, name: &str) -> Option<&mut AccountState<P>> {
-        named(&mut self.accounts, name)
     }
 }
 

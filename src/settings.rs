@@ -263,7 +263,6 @@ impl Settings {
             retry_conflict: limits.retry_conflict.unwrap_or_default(),
             unrecoverable_is_final: true,
             unauthorized_is_final: true,
-            downtime: Duration::ZERO,
             max_in_progress: self.max_in_progress(limits, sections, &vocabulary)?,
             vocabulary,
         })

@@ -97,24 +97,10 @@ pub struct Pass {
     pub lease: Duration,
     /// What became of rows that were claimed before.
     pub records: Vec<Record>,
-    /// What is to be kept besides.
-    pub notes: Vec<Note>,
+    /// Deliveries that are owed and tell of no watch.
+    pub owed: Vec<NewDelivery>,
     /// What is wanted, account by account.
     pub wishes: Vec<Wish>,
-}
-
-/// What a store keeps of accounts.
-#[derive(Debug, Clone)]
-pub enum Note {
-    /// A delivery is owed that tells of no watch.
-    Owe(NewDelivery),
-    /// An account could not ask for so much longer.
-    Downtime {
-        /// The account's name.
-        account: Arc<str>,
-        /// How long.
-        more: Duration,
-    },
 }
 
 /// What a pass came to.

@@ -6,11 +6,13 @@
 pub mod budget;
 pub mod kept;
 pub mod observation;
+pub mod outage;
 pub mod outcome;
 pub mod pace;
 pub mod tries;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +23,12 @@ use crate::export::{ExportRef, Phase, Status, Vocabulary};
 use crate::moment::Moment;
 use crate::text::Text;
 use observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
+use outage::Outage;
 use outcome::Outcome;
 use pace::{Pace, Position, lengthen};
 
 /// The time that the last poll gets, which starts at the deadline or is in flight then.
 pub const LAST_POLL: Duration = Duration::from_secs(1);
-
-/// How many times in a row an export that has been seen must be missing before it counts as gone.
-const NOT_FOUND_IN_A_ROW: u32 = 3;
 
 /// What a hint is lengthened by at most, so that all who were sent away do not come back at once.
 const HINT_JITTER: f64 = 0.1;
@@ -59,8 +59,6 @@ pub struct Policy {
     pub unrecoverable_is_final: bool,
     /// Whether a 401 ends the watch at once; otherwise it is the credential's trouble, which is waited out.
     pub unauthorized_is_final: bool,
-    /// For how long nobody could ask, all in all, through no fault of the server's: it counts for no outage.
-    pub downtime: Duration,
     /// What the status words mean.
     pub vocabulary: Vocabulary,
     /// How long the export may stay in one status.
@@ -74,6 +72,37 @@ pub enum Decision {
     PollAfter(Duration),
     /// The watch has ended.
     Finish(Outcome),
+}
+
+/// A hint that asked for more time than a limit left: it ended the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlong {
+    /// What the server asked for.
+    pub asked: Duration,
+    /// The option that sets the limit.
+    pub option: &'static str,
+    /// The limit.
+    pub limit: Duration,
+}
+
+impl fmt::Display for Overlong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |duration: Duration| {
+            humantime::format_duration(Duration::from_millis(
+                u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            ))
+        };
+        let Self { asked, option, limit } = self;
+        write!(f, "Snyk asks to wait {}; {option} is {}", whole(*asked), whole(*limit))
+    }
+}
+
+/// A limit of a watch.
+struct Limit {
+    at: Moment,
+    outcome: Outcome,
+    option: &'static str,
+    length: Duration,
 }
 
 /// A status and when it was first seen.
@@ -96,17 +125,19 @@ pub struct Progress {
     started_at: Moment,
     polls: u32,
     polled_at: Moment,
-    answered_at: Option<Moment>,
-    /// The policy's downtime when the outage began.
-    downtime: Duration,
+    /// When the last poll began that found the export in progress.
     in_progress_at: Option<Moment>,
     timeline: Vec<Change>,
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
+    /// What the last poll failed of, if it did, and how many polls in a row have.
+    failure: Option<FailureKind>,
+    in_a_row: u32,
     /// What the last answer of the outage meant, if there was one.
     refusal: Option<FailureKind>,
-    not_found_in_a_row: u32,
+    outage: Outage,
+    overlong: Option<Overlong>,
     pace: Position,
     retry: Position,
     throttle: Position,
@@ -120,25 +151,20 @@ impl Progress {
             started_at: now,
             polls: 0,
             polled_at: now,
-            answered_at: None,
-            downtime: Duration::ZERO,
             in_progress_at: None,
             timeline: Vec::new(),
             created: None,
             row_count: None,
             problem: None,
+            failure: None,
+            in_a_row: 0,
             refusal: None,
-            not_found_in_a_row: 0,
+            outage: Outage { failed_at: None, planned: Duration::ZERO, length: Duration::ZERO },
+            overlong: None,
             pace: None,
             retry: None,
             throttle: None,
         }
-    }
-
-    /// This watch, for an account that could not ask for so long before it started.
-    #[must_use]
-    pub fn after_downtime(self, downtime: Duration) -> Self {
-        Self { downtime, ..self }
     }
 
     /// Notes that a poll starts `now`, and says how long it may take: the request's own time limit, but no
@@ -163,20 +189,25 @@ impl Progress {
     ) -> Decision {
         self.polls += 1;
         match &observation.answer {
-            Answer::Status(report) => self.record_report(report, observation.hint, policy, now, rng),
-            Answer::Failure(failure) => self.record_failure(failure, observation.hint, policy, now, rng),
+            Answer::Status(report) => self.record_report(report, observation, policy, now, rng),
+            Answer::Failure(failure) => self.record_failure(failure, observation, policy, now, rng),
         }
+    }
+
+    /// Notes why the watch ends though nobody asks for it any more.
+    pub fn give_up(&mut self, failure: &Failure) {
+        (self.problem, self.failure) = (Some(failure.problem.clone()), Some(failure.kind));
     }
 
     fn record_report(
         &mut self,
         report: &Report,
-        hint: Option<Duration>,
+        observation: &Observation,
         policy: &Policy,
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Decision {
-        self.remember(report, policy, now);
+        self.remember(report, now);
         match policy.vocabulary.phase(&report.status) {
             Some(Phase::Finished) => Decision::Finish(Outcome::Finished),
             Some(Phase::Failed) => {
@@ -199,8 +230,7 @@ impl Progress {
                     }
                     delay = delay.min(stalled_at.since(now).max(Duration::from_millis(1)));
                 }
-                let limit = deadline.map(|deadline| (deadline, Outcome::TimedOut));
-                schedule(delay, hint, limit, now, rng)
+                self.schedule(delay, observation, self.limit_of_wait(policy), now, rng)
             }
         }
     }
@@ -208,42 +238,61 @@ impl Progress {
     fn record_failure(
         &mut self,
         failure: &Failure,
-        hint: Option<Duration>,
+        observation: &Observation,
         policy: &Policy,
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Decision {
-        self.problem = Some(failure.problem.clone());
+        self.in_a_row = if self.failure == Some(failure.kind) { self.in_a_row + 1 } else { 1 };
+        self.give_up(failure);
         if failure.problem.http_status.is_some() {
             self.refusal = Some(failure.kind);
         }
-        let missing = failure.kind == FailureKind::NotFound;
-        self.not_found_in_a_row = if missing { self.not_found_in_a_row + 1 } else { 0 };
         if let Some(outcome) = self.permanent(failure.kind, policy, now) {
             return Decision::Finish(outcome);
         }
-        let delay = match (failure.kind, hint) {
+        let delay = match (failure.kind, observation.hint) {
             (FailureKind::Throttled, None) => policy.throttle.next(&mut self.throttle, rng),
             _ => policy.retry.next(&mut self.retry, rng),
         };
-        let deadline = self.deadline(policy).map(|deadline| (deadline, Outcome::TimedOut));
-        // A credential that is waited for makes no outage: Snyk answers.
-        let max_outage = policy.max_outage.filter(|_| failure.kind != FailureKind::Unauthorized);
-        let outage = max_outage.map(|max| {
-            let outcome = match self.refusal {
-                Some(FailureKind::NotFound) => Outcome::NotFound,
-                Some(FailureKind::Conflict) => Outcome::Conflict,
-                _ => Outcome::Unavailable,
-            };
-            let excused = policy.downtime.saturating_sub(self.downtime);
-            (self.answered_at.unwrap_or(self.started_at).plus(max).plus(excused), outcome)
-        });
-        let limit = deadline.into_iter().chain(outage).min_by_key(|(at, _)| *at);
-        schedule(delay, hint, limit, now, rng)
+        let outage = self.limit_of_outage(failure.kind, policy, now);
+        let limit = self.limit_of_wait(policy).into_iter().chain(outage).min_by_key(|limit| limit.at);
+        let decision = self.schedule(delay, observation, limit, now, rng);
+        if let Decision::PollAfter(pause) = decision {
+            self.outage.plan(pause);
+        }
+        decision
+    }
+
+    fn limit_of_wait(&self, policy: &Policy) -> Option<Limit> {
+        let length = policy.max_wait?;
+        let at = self.started_at.plus(length);
+        Some(Limit { at, outcome: Outcome::TimedOut, option: "--max-wait", length })
+    }
+
+    /// Counts a failure as part of an outage, and says when that has lasted too long.
+    fn limit_of_outage(&mut self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Limit> {
+        if kind == FailureKind::Unauthorized && !policy.unauthorized_is_final {
+            // A credential that is waited for makes no outage: Snyk answers.
+            self.outage = Outage::default();
+            return None;
+        }
+        self.outage.fail(self.polled_at, now);
+        let length = policy.max_outage?;
+        let outcome = match self.refusal {
+            Some(FailureKind::NotFound) => Outcome::NotFound,
+            Some(FailureKind::Conflict) => Outcome::Conflict,
+            _ => Outcome::Unavailable,
+        };
+        Some(Limit { at: now.plus(self.outage.left(length)), outcome, option: "--max-outage", length })
     }
 
     /// How a failure ends the watch, if nothing better can follow it.
     fn permanent(&self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Outcome> {
+        let seen_before = self.in_progress_at.is_some();
+        if seen_before && self.in_a_row < kind.believed_after() {
+            return None;
+        }
         match kind {
             FailureKind::Unauthorized => policy.unauthorized_is_final.then_some(Outcome::Unauthorized),
             FailureKind::Forbidden => Some(Outcome::Forbidden),
@@ -252,19 +301,16 @@ impl Progress {
             FailureKind::Unrecoverable => policy.unrecoverable_is_final.then_some(Outcome::Unavailable),
             FailureKind::NotFound => {
                 let may_appear = now.since(self.started_at) < policy.not_found_grace;
-                let may_return = self.answered_at.is_some() && self.not_found_in_a_row < NOT_FOUND_IN_A_ROW;
-                (!may_appear && !may_return).then_some(Outcome::NotFound)
+                (!may_appear).then_some(Outcome::NotFound)
             }
             FailureKind::Throttled | FailureKind::Transient => None,
         }
     }
 
     /// An answer with a status word ends an outage: the paces of failure start anew, the main one goes on.
-    fn remember(&mut self, report: &Report, policy: &Policy, now: Moment) {
-        (self.answered_at, self.downtime) = (Some(now), policy.downtime);
-        (self.problem, self.refusal) = (None, None);
-        self.not_found_in_a_row = 0;
-        (self.retry, self.throttle) = (None, None);
+    fn remember(&mut self, report: &Report, now: Moment) {
+        (self.problem, self.failure, self.in_a_row, self.refusal) = (None, None, 0, None);
+        (self.outage, self.retry, self.throttle) = (Outage::default(), None, None);
         self.created = report.created.clone().or_else(|| self.created.take());
         self.row_count = report.row_count.or(self.row_count);
         if self.status() != Some(&report.status) {
@@ -273,6 +319,30 @@ impl Progress {
             }
             self.timeline.push(Change { status: report.status.clone(), at: now });
         }
+    }
+
+    /// The next poll: after `delay`, not before the server's hint, not after the limit. A limit that has come, or that
+    /// lies before the hint, ends the watch now: nothing is gained by waiting.
+    fn schedule(
+        &mut self,
+        delay: Duration,
+        observation: &Observation,
+        limit: Option<Limit>,
+        now: Moment,
+        rng: &mut fastrand::Rng,
+    ) -> Decision {
+        let floor = observation.pause().unwrap_or_default();
+        let wanted = match observation.pause() {
+            Some(pause) => delay.max(lengthen_hint(pause, rng)),
+            None => delay,
+        };
+        let Some(Limit { at, outcome, option, length }) = limit else { return Decision::PollAfter(wanted) };
+        if now < at && now.plus(floor) <= at {
+            return Decision::PollAfter(wanted.min(at.since(now)));
+        }
+        let asked = observation.hint.filter(|_| now < at);
+        self.overlong = asked.map(|asked| Overlong { asked, option, limit: length });
+        Decision::Finish(outcome)
     }
 
     fn stalled_at(&self, policy: &Policy) -> Option<Moment> {
@@ -335,6 +405,18 @@ impl Progress {
         self.problem.as_ref()
     }
 
+    /// What the last poll failed of, if it did.
+    #[must_use]
+    pub const fn failure(&self) -> Option<FailureKind> {
+        self.failure
+    }
+
+    /// The hint that ended the watch, if one did.
+    #[must_use]
+    pub const fn overlong(&self) -> Option<Overlong> {
+        self.overlong
+    }
+
     /// How late at most an end that was seen at `now` was seen: the time since the start of the last poll that
     /// found the export in progress. Nothing where no poll ever did.
     #[must_use]
@@ -343,22 +425,9 @@ impl Progress {
     }
 }
 
-/// The next poll: after `delay`, not before the server's hint, not after the limit. A limit that has come, or
-/// that lies before the hint, ends the watch now: waiting would be in vain.
-fn schedule(
-    delay: Duration,
-    hint: Option<Duration>,
-    limit: Option<(Moment, Outcome)>,
-    now: Moment,
-    rng: &mut fastrand::Rng,
-) -> Decision {
-    let floor = hint.unwrap_or_default();
-    let wanted = hint.map_or(delay, |hint| delay.max(lengthen(hint, HINT_JITTER, rng)));
-    match limit {
-        Some((at, outcome)) if now >= at || now.plus(floor) > at => Decision::Finish(outcome),
-        Some((at, _)) => Decision::PollAfter(wanted.min(at.since(now))),
-        None => Decision::PollAfter(wanted),
-    }
+/// A pause that a server asks for, with up to a tenth added.
+pub(crate) fn lengthen_hint(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
+    lengthen(pause, HINT_JITTER, rng)
 }
 
 /// What the owner of a watch notes on it, for whoever hears of its end.

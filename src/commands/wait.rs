@@ -5,7 +5,6 @@ mod teller;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
@@ -74,12 +73,8 @@ pub(super) async fn follow(
         refusal: Refusal::EachForItself,
         beat: None,
     };
-    let account = Account {
-        name: Arc::from("default"),
-        poller: Arc::clone(&asking.client),
-        requests_per_minute: None,
-        downtime: Duration::ZERO,
-    };
+    let account =
+        Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
     let mut tell = |event: Event<'_>| teller.event(&event, any);
     let signal = tokio::select! {

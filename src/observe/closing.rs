@@ -55,6 +55,9 @@ pub fn sentence(ending: &Ending) -> String {
         }
         Outcome::Stalled => format!("the export stays in one status for too long ({status})"),
         Outcome::Unavailable => NO_ANSWER.to_owned(),
+        Outcome::TimedOut if ending.watch.progress.overlong().is_some() => {
+            format!("the export is not ready ({status}), and there is no time left for another poll")
+        }
         Outcome::TimedOut => format!("the time is over and the export is not ready ({status})"),
         Outcome::Interrupted(signal) => {
             format!("{} came before the export was ready ({status})", signal.name())
@@ -62,7 +65,12 @@ pub fn sentence(ending: &Ending) -> String {
         Outcome::Abandoned => format!("another export finished first ({status})"),
     };
     let problem = ending.watch.progress.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-    format!("{}: polling {export} ended after {waited} and {polls}: {how}{problem}{late}", ending.outcome)
+    let overlong =
+        ending.watch.progress.overlong().map(|overlong| format!("; {overlong}")).unwrap_or_default();
+    format!(
+        "{}: polling {export} ended after {waited} and {polls}: {how}{problem}{overlong}{late}",
+        ending.outcome
+    )
 }
 
 fn status_words(watch: &Watch) -> String {
@@ -76,6 +84,9 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         Some(command) => format!("to go on: {command}"),
         None => format!("to go on waiting: snyk-export wait {export}"),
     };
+    if let Some(overlong) = ending.watch.progress.overlong() {
+        return Some(format!("allow more with {}; {go_on}", overlong.option));
+    }
     match ending.outcome {
         Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
         Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),

@@ -11,7 +11,6 @@ use prometheus::{
 };
 
 use crate::event::{Asked, Attempted, Ending, Event};
-use crate::watch::observation::{FailureKind, Problem};
 use crate::watch::outcome::Outcome;
 
 /// Where a healthy poll lies, and where a slow one does, up to the time limit of a request.
@@ -153,7 +152,7 @@ impl Metrics {
             Event::Polled { asked, .. } | Event::StatusChanged { asked, .. } => {
                 self.polled("in-progress", *asked)
             }
-            Event::Retrying { failure, asked, .. } => self.polled(word_of(failure.kind), *asked),
+            Event::Retrying { failure, asked, .. } => self.polled(failure.kind.as_str(), *asked),
             Event::Finished(ending) => {
                 self.finished.with_label_values(&[ending.outcome.as_str()]).inc();
                 if let Some(asked) = ending.asked {
@@ -234,39 +233,10 @@ impl Default for Metrics {
 
 /// What the poll saw that ended a watch.
 fn last_result(ending: &Ending) -> &'static str {
-    let of_problem = || match ending.watch.progress.problem() {
-        None => "in-progress",
-        Some(Problem { http_status: Some(code), .. }) => word_of(FailureKind::of_http_status(*code)),
-        Some(_) => "transient",
-    };
-    match ending.outcome {
-        Outcome::Finished => "finished",
-        Outcome::Failed => "failed",
-        Outcome::Unauthorized => "unauthorized",
-        Outcome::Forbidden => "forbidden",
-        Outcome::NotFound => "not-found",
-        Outcome::Conflict => "conflict",
-        Outcome::Rejected => "rejected",
-        Outcome::UnknownStatus => "unknown-status",
-        Outcome::Stalled
-        | Outcome::Unavailable
-        | Outcome::TimedOut
-        | Outcome::Interrupted(_)
-        | Outcome::Abandoned => of_problem(),
-    }
-}
-
-const fn word_of(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Unauthorized => "unauthorized",
-        FailureKind::Forbidden => "forbidden",
-        FailureKind::NotFound => "not-found",
-        FailureKind::Conflict => "conflict",
-        FailureKind::Rejected => "rejected",
-        FailureKind::Gateway => "gateway",
-        FailureKind::Unrecoverable => "unrecoverable",
-        FailureKind::Throttled => "throttled",
-        FailureKind::Transient => "transient",
+    match (ending.outcome, ending.watch.progress.failure()) {
+        (Outcome::Finished | Outcome::Failed | Outcome::UnknownStatus, _) => ending.outcome.as_str(),
+        (_, Some(kind)) => kind.as_str(),
+        (_, None) => "in-progress",
     }
 }
 
@@ -311,6 +281,7 @@ mod tests {
     use crate::text::Text;
     use crate::watch::Watch;
     use crate::watch::observation::Failure;
+    use crate::watch::observation::{FailureKind, Problem};
 
     const ASKED: Asked = Asked { lag: Duration::from_millis(3), took: Duration::from_millis(120) };
 
@@ -400,14 +371,15 @@ mod tests {
         let rows = [
             (Outcome::Finished, None, Some("finished")),
             (Outcome::TimedOut, None, Some("in-progress")),
-            (Outcome::TimedOut, Some(429), Some("throttled")),
-            (Outcome::Unavailable, Some(0), Some("transient")),
+            (Outcome::TimedOut, Some(FailureKind::Throttled), Some("throttled")),
+            (Outcome::Unavailable, Some(FailureKind::Unrecoverable), Some("unrecoverable")),
+            (Outcome::Rejected, Some(FailureKind::Gateway), Some("gateway")),
             (Outcome::Abandoned, None, None),
         ];
-        for (outcome, http_status, result) in rows {
+        for (outcome, kind, result) in rows {
             let mut watch = watch();
-            if let Some(code) = http_status {
-                fail(&mut watch, code);
+            if let Some(kind) = kind {
+                fail(&mut watch, kind);
             }
             let asked = result.map(|_| ASKED);
             let at = Moment::from_unix_ms(0);
@@ -445,9 +417,7 @@ mod tests {
     }
 
     /// Makes the last poll of `watch` one that failed; code 0 is no answer at all.
-    fn fail(watch: &mut Watch, code: u16) {
-        let http_status = (code > 0).then_some(code);
-        let kept = serde_json::json!({ "started_at": 0, "problem": { "http_status": http_status } });
-        watch.progress = crate::watch::Progress::from_kept(&kept.to_string()).unwrap();
+    fn fail(watch: &mut Watch, kind: FailureKind) {
+        watch.progress.give_up(&Failure { kind, problem: Problem::default() });
     }
 }

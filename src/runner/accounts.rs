@@ -1,25 +1,24 @@
-//! What a runner knows of its accounts: who asks for their watches, how often they may, and whether they can.
+//! What a runner knows of its accounts: who asks for their watches, how often they may, and what keeps them from it.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Runner;
+use super::block::{Blocking, News};
+use super::{Plan, Runner};
 use crate::moment::Moment;
-use crate::store::{Claimed, Note, Wish};
+use crate::store::{Claimed, Wish};
+use crate::watch::Progress;
 use crate::watch::budget::Budget;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation};
-use crate::watch::{Policy, Watch};
-
-/// How often a credential that was refused is tried again. The client looks at its file when it does.
-const TRY_AGAIN_EVERY: Duration = Duration::from_secs(30);
-
-/// How often it is looked, while a credential is refused, for watches whose time is over.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+use crate::watch::observation::{Failure, Observation};
+use crate::watch::outcome::Outcome;
 
 /// How many watches of an account are claimed ahead, however many accounts there are.
 pub(super) const AHEAD_AT_LEAST: usize = 4;
+
+/// How soon a server answers that is not taken for one that hangs.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// What a refused credential does to the watches of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,48 +38,34 @@ pub struct Account<P> {
     pub name: Arc<str>,
     /// What asks for it. Clones share what they learn.
     pub poller: P,
-    /// How many requests it may send in a minute; without a limit a 429 is the matter of the watch that met it.
+    /// How many requests it may send in a minute; without a limit each watch heeds its own 429s.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// For how long it could not ask, so far.
-    pub downtime: Duration,
 }
 
 /// An account while it is in use.
 pub(super) struct AccountState<P> {
     account: Account<P>,
     budget: Option<Budget>,
-    /// What the user wants of its watches.
-    pub(super) policy: Policy,
     /// When the next of its watches is due that is not claimed; too early rather than too late.
     due_at: Option<Moment>,
     /// Its watches that are claimed and polled next, as soon as there is room: the store need not be waited for then.
     ready: VecDeque<Claimed>,
     /// How many of its watches are being polled.
     under_way: usize,
-    refused: Option<Refused>,
+    /// Whether its server answered the last poll soon.
+    is_prompt: bool,
+    blocking: Blocking,
+    /// When the next look for watches is due whose time is over, while the account is blocked.
+    sweep_at: Moment,
     closed: bool,
 }
 
-/// Whether a watch that was claimed is polled.
-pub(super) enum Asks<P> {
-    /// It is, by this one.
-    Now(P),
-    /// It is not: all of the account has to stay away for a while.
-    Later,
-    /// It is not, and has no time left: the credential was refused.
-    Never(Failure),
-}
-
-/// A credential that was refused.
-struct Refused {
-    since: Moment,
-    /// Until when the store knows of it.
-    noted_at: Moment,
-    failure: Failure,
-    /// When one watch tries it again; never, if its watches end.
-    try_at: Option<Moment>,
-    /// When those are looked for next whose time is over without another poll.
-    sweep_at: Moment,
+/// What an account wants of the store.
+struct Want {
+    /// From when on.
+    at: Moment,
+    room: usize,
+    started_by: Option<Moment>,
 }
 
 impl<P> AccountState<P> {
@@ -90,31 +75,33 @@ impl<P> AccountState<P> {
 }
 
 impl<P: Clone> AccountState<P> {
-    pub(super) fn new(account: Account<P>, policy: &Policy) -> Self {
-        let policy = Policy { downtime: account.downtime, ..policy.clone() };
-        let rate = account.requests_per_minute;
-        let budget = rate.map(|rate| Budget::per_minute(rate, Moment::default()));
+    pub(super) fn new(account: Account<P>) -> Self {
+        let budget = account.requests_per_minute.map(|rate| Budget::per_minute(rate, Moment::default()));
         Self {
             account,
             budget,
-            policy,
             due_at: Some(Moment::default()),
             ready: VecDeque::new(),
             under_way: 0,
-            refused: None,
+            is_prompt: true,
+            blocking: Blocking::default(),
+            sweep_at: Moment::default(),
             closed: false,
         }
     }
 
-    /// This account in the place of an older one of its name: what that has taken and heard still counts, but for a
-    /// refusal: the credential may be another.
+    /// This account in the place of an older one of its name. What that has spent and learnt still counts, but a refused
+    /// credential is tried at once: it may be another.
     pub(super) fn after(self, before: Self) -> Self {
         let rate = self.account.requests_per_minute;
         let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate)).or(self.budget);
-        let policy = Policy { downtime: before.policy.downtime, ..self.policy };
-        let try_now = |refused: Refused| Refused { try_at: Some(Moment::default()), ..refused };
-        let (ready, under_way, refused) = (before.ready, before.under_way, before.refused.map(try_now));
-        Self { budget, policy, ready, under_way, refused, ..self }
+        Self {
+            account: self.account,
+            budget,
+            due_at: self.due_at,
+            blocking: before.blocking.tried_now(),
+            ..before
+        }
     }
 
     pub(super) const fn name(&self) -> &Arc<str> {
@@ -133,19 +120,19 @@ impl<P: Clone> AccountState<P> {
     }
 
     /// The store had less than was wished for.
-    pub(super) fn is_next_due_at(&mut self, due_at: Option<Moment>, now: Moment) {
-        self.due_at = due_at;
-        if let Some(refused) = &mut self.refused {
-            refused.sweep_at = now.plus(SWEEP_EVERY);
-        }
+    pub(super) const fn is_next_due_at(&mut self, due_at: Option<Moment>, now: Moment) {
+        const SWEEP_EVERY: Duration = Duration::from_secs(1);
+        (self.due_at, self.sweep_at) = (due_at, now.plus(SWEEP_EVERY));
     }
 
-    /// A watch is claimed: a request is taken out of the budget for it.
-    pub(super) fn take(&mut self, claimed: Claimed, now: Moment) {
+    /// A watch is claimed: it is polled when its turn comes.
+    pub(super) fn take(&mut self, claimed: Claimed) {
         self.ready.push_back(claimed);
-        if let Some(budget) = &mut self.budget {
-            budget.take(1, now);
-        }
+    }
+
+    /// Why and how a watch ends without a poll: the account is blocked, and the watch's time is over.
+    pub(super) fn end_of(&self, progress: &Progress, plan: &Plan, now: Moment) -> Option<(Failure, Outcome)> {
+        self.blocking.end_of(progress, plan, now).filter(|_| self.blocking.is_blocked(now))
     }
 
     /// The next of its watches that are claimed.
@@ -153,20 +140,23 @@ impl<P: Clone> AccountState<P> {
         self.ready.pop_front()
     }
 
-    /// A poll begins.
-    pub(super) const fn begin(&mut self) {
-        self.under_way += 1;
+    /// Since when the next of its watches that are claimed is due.
+    fn longest_due(&self) -> Option<Moment> {
+        self.ready.front().map(|claimed| claimed.due_at)
     }
 
-    /// A poll has ended, if it was one.
-    pub(super) const fn end(&mut self, was_asked: bool) {
-        if was_asked {
-            self.under_way = self.under_way.saturating_sub(1);
+    /// A poll begins: a request is taken out of the budget for it.
+    pub(super) fn begin(&mut self, now: Moment) {
+        self.under_way += 1;
+        if let Some(budget) = &mut self.budget {
+            budget.take(1, now);
         }
     }
 
-    pub(super) const fn under_way(&self) -> usize {
-        self.under_way
+    /// A poll has ended.
+    pub(super) fn end(&mut self, took: Duration) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.is_prompt = took < PROMPT;
     }
 
     /// How many of its watches are claimed and wait to be polled.
@@ -179,135 +169,72 @@ impl<P: Clone> AccountState<P> {
         self.due_at.is_none()
     }
 
-    /// Whether a watch that was claimed is polled.
-    pub(super) fn ask(&mut self, watch: &Watch, now: Moment) -> Asks<P> {
-        if let Some(refused) = &mut self.refused {
-            match refused.try_at {
-                None => return Asks::Never(refused.failure.clone()),
-                Some(try_at) if now < try_at => {
-                    let deadline = watch.progress.deadline(&self.policy);
-                    let is_over = deadline.is_some_and(|deadline| deadline <= now);
-                    return if is_over { Asks::Never(refused.failure.clone()) } else { Asks::Later };
-                }
-                Some(_) => refused.try_at = Some(now.plus(TRY_AGAIN_EVERY)),
-            }
-        }
-        match &self.budget {
-            Some(budget) if budget.is_held(now) => Asks::Later,
-            _ => Asks::Now(self.account.poller.clone()),
-        }
+    /// What polls a watch that was claimed; nothing if the account has been blocked since.
+    pub(super) fn ask(&mut self, now: Moment) -> Option<P> {
+        let may_ask = !self.blocking.is_blocked(now) || self.blocking.may_try(now);
+        may_ask.then(|| self.account.poller.clone())
     }
 
-    /// Slows down as the server asks.
-    pub(super) fn heed_pace(
+    /// What an answer means for the account: it is blocked, or no longer is.
+    pub(super) fn heed(
         &mut self,
         observation: &Observation,
         polled_at: Moment,
+        plan: &Plan,
         now: Moment,
         rng: &mut fastrand::Rng,
-    ) {
-        let Some(budget) = &mut self.budget else { return };
-        match &observation.answer {
-            Answer::Failure(Failure { kind: FailureKind::Throttled, .. }) => {
-                budget.hold(observation.hint, &self.policy.throttle, now, rng);
-            }
-            Answer::Status(_) => budget.relax(polled_at),
-            Answer::Failure(_) => {}
+    ) -> Option<News> {
+        let was_blocked = self.blocking.is_blocked(now);
+        let news = self.blocking.heed_credential(observation, polled_at, plan, now);
+        if let Some(budget) = &mut self.budget
+            && let Some(until) = self.blocking.heed_pace(observation, polled_at, &plan.policy, now, rng)
+        {
+            budget.drain_until(until);
         }
-    }
-
-    /// The credential is refused. Says whether that is news.
-    pub(super) fn refuse(&mut self, failure: Failure, now: Moment, refusal: Refusal) -> bool {
-        let is_news = self.refused.is_none();
-        let since = self.refused.as_ref().map_or(now, |refused| refused.since);
-        let noted_at = self.refused.as_ref().map_or(now, |refused| refused.noted_at);
-        let try_at = (refusal == Refusal::PausesAccount).then(|| now.plus(TRY_AGAIN_EVERY));
-        let sweep_at = self.refused.as_ref().map_or(now, |refused| refused.sweep_at);
-        self.refused = Some(Refused { since, noted_at, failure, try_at, sweep_at });
-        is_news
-    }
-
-    /// The credential works, if the poll that says so began after it was refused. Says for how long it did not, and
-    /// how much of that the store does not know yet, if that is news.
-    pub(super) fn accept(&mut self, polled_at: Moment, now: Moment) -> Option<(Duration, Duration)> {
-        let Refused { since, noted_at, .. } = self.refused.take_if(|refused| polled_at >= refused.since)?;
-        let paused = now.since(since);
-        self.policy.downtime = self.policy.downtime.saturating_add(paused);
-        self.due_at = Some(now);
-        Some((paused, now.since(noted_at)))
-    }
-
-    /// What the store does not know yet of a pause that goes on.
-    pub(super) fn note_downtime(&mut self, now: Moment) -> Option<Note> {
-        let account = Arc::clone(self.name());
-        let refused = self.refused.as_mut()?;
-        let more = now.since(refused.noted_at);
-        refused.noted_at = now;
-        Some(Note::Downtime { account, more })
+        if was_blocked && !self.blocking.is_blocked(now) {
+            self.due_at = Some(now);
+        }
+        news
     }
 
     /// What the account wants of the store, for at most so many watches.
-    fn wishes(&self, room: usize, now: Moment) -> Vec<Wish> {
-        if room == 0 {
-            return Vec::new();
-        }
-        let wish = |room, started_by| Wish { account: Arc::clone(self.name()), room, started_by };
-        let is_due = self.due_at.is_some_and(|due_at| due_at <= now);
-        match &self.refused {
-            _ if self.closed => Vec::new(),
-            None => {
-                let affordable = self.budget.as_ref().map_or(room, |budget| budget.available(now).min(room));
-                Vec::from_iter((is_due && affordable > 0).then(|| wish(affordable, None)))
-            }
-            Some(refused) => {
-                let tries = is_due && refused.try_at.is_some_and(|try_at| try_at <= now);
-                let started_by = match refused.try_at {
-                    None => Some(now),
-                    Some(_) => self.policy.max_wait.and_then(|max_wait| now.before(max_wait)),
-                };
-                let sweeps = started_by.filter(|_| refused.sweep_at <= now);
-                let tried = tries.then(|| wish(1, None));
-                tried.into_iter().chain(sweeps.map(|by| wish(room, Some(by)))).collect()
-            }
-        }
-    }
-
-    /// When there is something to wish for again.
-    fn wakes_at(&self, now: Moment) -> Option<Moment> {
-        match &self.refused {
-            _ if self.closed => None,
-            None => {
-                let ready_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
-                self.due_at.map(|due_at| due_at.max(ready_at))
-            }
-            Some(refused) => {
-                let tries = refused.try_at.zip(self.due_at).map(|(try_at, due_at)| try_at.max(due_at));
-                let can_sweep = refused.try_at.is_none() || self.policy.max_wait.is_some();
-                tries.into_iter().chain(can_sweep.then_some(refused.sweep_at)).min()
-            }
-        }
+    ///
+    /// This is the one place that says so: what lies ahead of `now` is a time to wake at, all else is wished for now.
+    fn wants(&self, room: usize, plan: &Plan, now: Moment) -> impl Iterator<Item = Want> {
+        let room = if self.closed { 0 } else { room };
+        let due_at = self.due_at.filter(|_| room > 0);
+        let (next, sweep) = if self.blocking.is_blocked(now) {
+            let at = |due_at: Moment| due_at.max(self.blocking.until());
+            let over = self.blocking.over(plan, now).filter(|_| room > 0);
+            (
+                due_at.map(|due_at| Want { at: at(due_at), room: 1, started_by: None }),
+                over.map(|by| Want { at: self.sweep_at, room, started_by: Some(by) }),
+            )
+        } else {
+            let (ready_at, affordable) = match &self.budget {
+                // What is claimed has its request coming.
+                Some(budget) => (budget.ready_at(now), budget.available(now).saturating_sub(self.ready())),
+                None => (now, room),
+            };
+            // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
+            let due_at = due_at.filter(|_| affordable > 0 || self.ready.is_empty());
+            let at = |due_at: Moment| due_at.max(ready_at);
+            (due_at.map(|due_at| Want { at: at(due_at), room: room.min(affordable), started_by: None }), None)
+        };
+        next.into_iter().chain(sweep)
     }
 }
 
 impl<S, P: Clone, W> Runner<S, P, W> {
-    /// What all accounts want.
+    /// What all accounts want now.
     pub(super) fn wishes(&self, now: Moment) -> Vec<Wish> {
-        let ahead = self.ahead();
-        self.accounts
-            .iter()
-            .flat_map(|state| state.wishes(ahead.saturating_sub(state.ready()), now))
-            .collect()
-    }
-
-    /// How many watches of each account are claimed ahead, so that what is polled next is there when a poll ends. Each
-    /// has a part of its own, which no server that hangs can take from it.
-    fn ahead(&self) -> usize {
-        self.share().max(AHEAD_AT_LEAST)
-    }
-
-    /// How many polls of each account may be under way, whatever the others do.
-    pub(super) fn share(&self) -> usize {
-        (self.plan.concurrency.get() / self.accounts.len().max(1)).max(1)
+        let due = self.wants(now).filter(|(_, want)| want.at <= now);
+        due.map(|(account, Want { room, started_by, .. })| Wish {
+            account: Arc::clone(account),
+            room,
+            started_by,
+        })
+        .collect()
     }
 
     /// When to wish again; never while the store is at a pass, whose end comes first.
@@ -315,11 +242,35 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         if self.passing.is_some() {
             return None;
         }
-        let now = self.clock.now();
-        let ahead = self.ahead();
-        let accounts = self.accounts.iter().filter(|state| state.ready() < ahead);
-        let accounts = accounts.filter_map(|state| state.wakes_at(now));
         let beat = self.plan.beat.zip(self.passed_at).map(|(beat, passed_at)| passed_at.plus(beat));
-        accounts.chain(beat).min()
+        self.wants(self.clock.now()).map(|(_, want)| want.at).chain(beat).min()
+    }
+
+    fn wants(&self, now: Moment) -> impl Iterator<Item = (&Arc<str>, Want)> {
+        // So many watches of each account are claimed ahead: what is polled next is there when a poll ends, and no
+        // server that hangs can take another's part.
+        let ahead = self.share().max(AHEAD_AT_LEAST);
+        self.accounts.iter().flat_map(move |state| {
+            let wants = state.wants(ahead.saturating_sub(state.ready()), &self.plan, now);
+            wants.map(|want| (state.name(), want))
+        })
+    }
+
+    /// How many polls of each account may be under way, whatever the others do.
+    fn share(&self) -> usize {
+        (self.plan.concurrency.get() / self.accounts.len().max(1)).max(1)
+    }
+
+    /// The account whose watch is polled next: of those that have the fewest polls under way, the one whose watch is
+    /// due for longest. The last quarter of the room is kept for accounts that have not had their share and whose server
+    /// answers, so that servers that hang do not hold up others.
+    pub(super) fn next_account(&self) -> Option<usize> {
+        let (under_way, concurrency) = (self.under_way.len(), self.plan.concurrency.get());
+        let has_room = self.accounts.len() == 1 || under_way < concurrency - concurrency / 4;
+        let share = self.share();
+        let may_poll = |state: &AccountState<P>| has_room || (state.is_prompt && state.under_way < share);
+        let accounts = self.accounts.iter().enumerate().filter(|(_, state)| may_poll(state));
+        let ready = accounts.filter_map(|(n, state)| Some((state.under_way, state.longest_due()?, n)));
+        ready.min().map(|(_, _, n)| n)
     }
 }

@@ -27,13 +27,8 @@ where
         let wishes = self.wishes(now);
         let beat =
             self.plan.beat.filter(|beat| self.passed_at.is_none_or(|passed_at| now >= passed_at.plus(*beat)));
-        if self.records.is_empty() && wishes.is_empty() && self.notes.is_empty() && beat.is_none() {
+        if self.records.is_empty() && wishes.is_empty() && self.owed.is_empty() && beat.is_none() {
             return;
-        }
-        if beat.is_some() {
-            // So that a pause outlives the daemon.
-            let noted = self.accounts.iter_mut().filter_map(|state| state.note_downtime(now));
-            self.notes.extend(noted);
         }
         // What is announced of an account comes before what follows from it.
         let mut told = std::mem::take(&mut self.announcements);
@@ -43,7 +38,7 @@ where
         // A watch that is claimed waits for those that were claimed before it.
         let polls = u32::try_from(accounts::AHEAD_AT_LEAST + 1).unwrap_or(u32::MAX);
         let lease = self.plan.policy.request_timeout.saturating_mul(polls).saturating_add(LEASE_MARGIN);
-        let pass = Pass { now, lease, records, notes: std::mem::take(&mut self.notes), wishes };
+        let pass = Pass { now, lease, records, owed: std::mem::take(&mut self.owed), wishes };
         let store = self.store.clone();
         self.passing = Some((Box::pin(async move { store.pass(pass).await }), told));
     }
@@ -63,18 +58,22 @@ where
         let announced = told.len().saturating_sub(passed.kept.len());
         let kept = std::iter::repeat_n(true, announced).chain(passed.kept);
         let kept = told.into_iter().zip(kept).filter(|(_, kept)| *kept);
+        // All of the pass is told: whether that is enough is asked afterwards.
+        let mut flow = ControlFlow::Continue(());
         for (told, _) in kept {
-            told.tell(tell)?;
+            if told.tell(tell).is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        if flow.is_break() {
+            return flow;
         }
         for claimed in passed.claimed {
             let progress = &claimed.watch.progress;
             if progress.polls() > 0 && progress.polled_at() < self.started_at {
                 tell(Event::Resumed { watch: &claimed.watch })?;
             }
-            // An account that has gone from the settings meanwhile claims its watches again when it is back.
-            if let Some(state) = self.account(&claimed.watch.account) {
-                state.take(claimed, now);
-            }
+            self.take(claimed, now);
         }
         self.poll_ready();
         ControlFlow::Continue(())
@@ -85,7 +84,7 @@ where
     fn learn_due_times(&mut self, next_due: BTreeMap<Arc<str>, Option<Moment>>, now: Moment) {
         let is_stale = std::mem::take(&mut self.changed);
         for (account, due_at) in next_due {
-            match (self.account(&account), is_stale, due_at) {
+            match (named(&mut self.accounts, &account), is_stale, due_at) {
                 (Some(state), false, due_at) => state.is_next_due_at(due_at, now),
                 (Some(state), true, Some(due_at)) => state.may_be_due_at(due_at),
                 (Some(_), true, None) | (None, ..) => {}

@@ -20,8 +20,7 @@ pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
 pub(super) struct Polled {
     pub(super) claim: Claim,
     pub(super) watch: Watch,
-    /// How it went; nothing where nobody was asked.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Asked,
     pub(super) observation: Observation,
 }
 
@@ -88,15 +87,9 @@ pub(super) fn poll<P: Poller + 'static>(
     let start = clock.now();
     Box::pin(async move {
         let observation = poll_within(&poller, &watch.export, limit).await;
-        let asked = Some(Asked { lag, took: clock.now().since(start) });
+        let asked = Asked { lag, took: clock.now().since(start) };
         Polled { claim, watch, asked, observation }
     })
-}
-
-/// Answers for a credential that was refused, without asking.
-pub(super) fn refused(failure: Failure, claim: Claim, watch: Watch) -> Asking {
-    let observation = Observation { answer: Answer::Failure(failure), hint: None };
-    Box::pin(std::future::ready(Polled { claim, watch, asked: None, observation }))
 }
 
 /// Asks once, for no longer than `limit`; what takes longer has failed in passing.

@@ -78,7 +78,6 @@ fn policy() -> Policy {
         retry_conflict: false,
         unrecoverable_is_final: true,
         unauthorized_is_final: true,
-        downtime: Duration::ZERO,
         vocabulary: crate::export::Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -119,7 +118,7 @@ fn runner(
         beat: None,
     };
     let (name, poller) = ("default".into(), Rc::clone(script));
-    let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
+    let account = Account { name, poller, requests_per_minute: None };
     let runner = Runner::new(store.clone(), vec![account], plan, (), script.clock);
     (runner.with_rng(fastrand::Rng::with_seed(1)), store)
 }
@@ -255,6 +254,20 @@ async fn whoever_is_told_may_break_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
+    let script = Script::new((0..8).map(|_| (0, status("FINISHED"))));
+    let (mut runner, store) = runner(&script, &policy(), 8, 64);
+    let mut told = 0;
+    let mut tell = |_: Event<'_>| {
+        told += 1;
+        ControlFlow::Break(())
+    };
+    let stopped = runner.run(std::future::pending::<()>(), true, &mut tell).await.unwrap();
+    assert_eq!(stopped, Stopped::BrokenOff);
+    assert_eq!(told + store.unfinished().len(), 8, "none is lost");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
     // Both answers take longer than any lease would: they are still those of the polls that were begun.
     let patient = Policy { request_timeout: Duration::from_secs(7200), ..policy() };
@@ -276,7 +289,7 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
         beat: None,
     };
     let (name, poller) = ("default".into(), Rc::clone(&script));
-    let account = Account { name, poller, requests_per_minute: None, downtime: Duration::ZERO };
+    let account = Account { name, poller, requests_per_minute: None };
     let slow = Slow(store, Duration::from_millis(7));
     let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
     let over = tokio::time::sleep(Duration::from_secs(60));

@@ -118,7 +118,7 @@ impl Settings {
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,
-                unauthorized_is_final: until_idle,
+                unauthorized_is_final: false,
                 ..policy
             },
             concurrency: self.daemon.limits.concurrency.unwrap_or(NonZeroUsize::MIN),

@@ -129,7 +129,7 @@ mod tests {
         let wish = Wish { account: Arc::from("default"), room: 10, started_by: None };
         let records = record.into_iter().collect();
         store
-            .pass(Pass { now, lease: Duration::ZERO, records, notes: Vec::new(), wishes: vec![wish] })
+            .pass(Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes: vec![wish] })
             .await
             .unwrap()
     }

@@ -4,7 +4,6 @@
 //! [`queue`] (passes of the runner) and [`outbox`] (deliveries). What was acknowledged survives the end of the process
 //! and of the machine; only a due time may be taken back by a power cut, and then a watch is polled once more.
 
-mod accounts;
 mod file;
 mod outbox;
 mod queue;
@@ -16,7 +15,6 @@ mod trouble;
 mod watches;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -193,24 +191,6 @@ impl SqliteStore {
                 return Ok(pruned);
             }
         }
-    }
-
-    /// How long each account could not ask, all in all.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn downtime(&self, account: Arc<str>) -> Result<Duration, StoreError> {
-        self.thread.read(move |conn, _| accounts::downtime(conn, &account)).await
-    }
-
-    /// Adds to how long an account could not ask, and says how long that is then.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn add_downtime(&self, account: Arc<str>, more: Duration) -> Result<Duration, StoreError> {
-        self.thread.write(Safety::PowerCut, move |conn, _| accounts::add_downtime(conn, &account, more)).await
     }
 
     /// Owes a delivery that tells of no watch. One with the same id is owed, or settled, already.

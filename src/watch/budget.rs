@@ -3,17 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::pace::{Pace, Position, lengthen};
 use crate::moment::Moment;
 
 /// How many requests may come at once after a rest; more only where a tenth of a second earns more.
 pub const BURST: u32 = 20;
 
-/// How long an account is held at most: a hint of a year must not stop it for good. Each watch that met such a hint heeds
-/// all of it, so that what is tried every ten minutes is one of the others.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
-
-/// A token bucket, and a hold on all of it while the server asks us to stay away.
+/// A token bucket.
 ///
 /// The bucket is kept as the moment at which it will be full again: each request moves that moment on by the time
 /// that it takes to earn one, and a request has to wait while it lies further ahead than the burst takes to earn.
@@ -22,8 +17,6 @@ pub struct Budget {
     interval: Duration,
     burst: u32,
     full_at: Moment,
-    held_until: Moment,
-    throttle: Position,
 }
 
 impl Budget {
@@ -31,24 +24,15 @@ impl Budget {
     #[must_use]
     pub fn per_minute(requests: NonZeroU32, now: Moment) -> Self {
         let (interval, burst) = interval_and_burst(requests);
-        Self { interval, burst, full_at: now, held_until: now, throttle: None }
+        Self { interval, burst, full_at: now }
     }
 
     /// How many requests may be sent now.
     #[must_use]
     pub fn available(&self, now: Moment) -> usize {
-        if now < self.held_until {
-            return 0;
-        }
         let room = (self.interval * self.burst).saturating_sub(self.full_at.since(now));
         let requests = room.as_nanos() / self.interval.as_nanos().max(1);
         usize::try_from(requests).unwrap_or(usize::MAX)
-    }
-
-    /// Whether the server has asked us to stay away until later than `now`.
-    #[must_use]
-    pub fn is_held(&self, now: Moment) -> bool {
-        now < self.held_until
     }
 
     /// Takes so many requests out.
@@ -61,31 +45,15 @@ impl Budget {
     #[must_use]
     pub fn ready_at(&self, now: Moment) -> Moment {
         let ahead = self.full_at.since(now);
-        let earned = now.plus(ahead.saturating_sub(self.interval * (self.burst - 1)));
-        earned.max(self.held_until).max(now)
+        now.plus(ahead.saturating_sub(self.interval * (self.burst - 1)))
     }
 
-    /// A 429: nobody asks for as long as the server said, or else for the next delay of `pace`; then one by one.
-    /// Answers to requests that were sent before the first of several 429s add nothing to it.
-    pub fn hold(&mut self, hint: Option<Duration>, pace: &Pace, now: Moment, rng: &mut fastrand::Rng) {
-        let is_held = now < self.held_until;
-        let pause = match hint {
-            Some(hint) => lengthen(hint.min(LONGEST_HOLD), super::HINT_JITTER, rng),
-            None if is_held => return,
-            None => pace.next(&mut self.throttle, rng),
-        };
-        self.held_until = self.held_until.max(now.plus(pause));
-        self.full_at = self.full_at.max(self.held_until.plus(self.interval * (self.burst - 1)));
+    /// No request is left until `moment`, and from then on they are earned one by one.
+    pub fn drain_until(&mut self, moment: Moment) {
+        self.full_at = self.full_at.max(moment.plus(self.interval * (self.burst - 1)));
     }
 
-    /// An answer that is no 429, to a poll that began after the last hold: the pauses start anew.
-    pub fn relax(&mut self, polled_at: Moment) {
-        if polled_at >= self.held_until {
-            self.throttle = None;
-        }
-    }
-
-    /// As this budget, at another rate: what was taken and held stays so.
+    /// As this budget, at another rate: what was taken stays taken.
     #[must_use]
     pub fn at_rate(self, requests: NonZeroU32) -> Self {
         let (interval, burst) = interval_and_burst(requests);
@@ -114,10 +82,6 @@ mod tests {
         START.plus(Duration::from_millis(ms))
     }
 
-    fn pace() -> Pace {
-        Pace::new(Duration::from_secs(5), 2.0, Duration::from_secs(60), 0.0).unwrap()
-    }
-
     #[test]
     fn a_burst_then_one_every_tenth_of_a_second() {
         let mut budget = Budget::per_minute(rate(600), START);
@@ -132,34 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_as_long_as_the_server_says_and_then_one_by_one() {
-        let (mut budget, mut rng) = (Budget::per_minute(rate(600), START), fastrand::Rng::with_seed(1));
-        budget.hold(Some(Duration::from_secs(10)), &pace(), START, &mut rng);
-        let ready_at = budget.ready_at(START);
-        assert!(at(10_000) <= ready_at && ready_at <= at(11_000), "{ready_at}");
-        assert_eq!((budget.available(at(9_999)), budget.available(ready_at)), (0, 1));
-    }
-
-    #[test]
-    fn holds_without_a_hint_double_and_start_anew_after_an_answer() {
-        let (mut budget, mut rng) = (Budget::per_minute(rate(600), START), fastrand::Rng::with_seed(1));
-        let mut now = START;
-        let mut pauses = Vec::new();
-        for _ in 0..5 {
-            budget.hold(None, &pace(), now, &mut rng);
-            budget.hold(None, &pace(), now, &mut rng);
-            let ready_at = budget.ready_at(now);
-            pauses.push(ready_at.since(now).as_secs());
-            now = ready_at;
-        }
-        assert_eq!(pauses, [5, 10, 20, 40, 60], "several 429s at once are one");
-        budget.relax(START);
-        budget.hold(None, &pace(), now, &mut rng);
-        assert_eq!(budget.ready_at(now).since(now).as_secs(), 60, "what was asked before says nothing");
-        now = budget.ready_at(now);
-        budget.relax(now);
-        budget.hold(None, &pace(), now, &mut rng);
-        assert_eq!(budget.ready_at(now).since(now).as_secs(), 5);
+    fn after_a_pause_requests_are_earned_one_by_one() {
+        let mut budget = Budget::per_minute(rate(600), START);
+        budget.drain_until(at(10_000));
+        assert_eq!(budget.ready_at(START), at(10_000));
+        assert_eq!(
+            [9_999, 10_000, 10_099, 10_100].map(|ms| budget.available(at(ms))),
+            [0, 1, 1, 2],
+            "no burst after the pause"
+        );
+        budget.drain_until(at(5_000));
+        assert_eq!(budget.ready_at(START), at(10_000), "an earlier pause takes nothing back");
     }
 
     #[test]

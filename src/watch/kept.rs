@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{FailureKind, Problem};
+use super::outage::Outage;
 use super::pace::Position;
 use super::{Change, Progress};
 use crate::export::Status;
@@ -24,18 +25,19 @@ struct Kept {
     #[serde(default)]
     polls: u32,
     polled_at: Option<u64>,
-    answered_at: Option<u64>,
-    #[serde(default)]
-    downtime: u64,
     in_progress_at: Option<u64>,
     #[serde(default)]
     timeline: Vec<(String, u64)>,
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<KeptProblem>,
-    refusal: Option<KeptRefusal>,
+    failure: Option<String>,
+    refusal: Option<String>,
     #[serde(default)]
-    not_found_in_a_row: u32,
+    in_a_row: u32,
+    failed_at: Option<u64>,
+    planned: Option<u64>,
+    outage: Option<u64>,
     pace: Option<u64>,
     retry: Option<u64>,
     throttle: Option<u64>,
@@ -51,15 +53,6 @@ struct KeptProblem {
     cure: Option<String>,
 }
 
-/// The failures whose meaning outlives them (`Progress::record`).
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum KeptRefusal {
-    NotFound,
-    Conflict,
-    Other,
-}
-
 impl Progress {
     /// The text to keep.
     #[must_use]
@@ -68,8 +61,6 @@ impl Progress {
             started_at: self.started_at.unix_ms(),
             polls: self.polls,
             polled_at: Some(self.polled_at.unix_ms()),
-            answered_at: self.answered_at.map(Moment::unix_ms),
-            downtime: millis(self.downtime),
             in_progress_at: self.in_progress_at.map(Moment::unix_ms),
             timeline: self
                 .timeline
@@ -79,8 +70,12 @@ impl Progress {
             created: self.created.clone(),
             row_count: self.row_count,
             problem: self.problem.as_ref().map(KeptProblem::of),
-            refusal: self.refusal.map(KeptRefusal::of),
-            not_found_in_a_row: self.not_found_in_a_row,
+            failure: self.failure.map(|kind| kind.as_str().to_owned()),
+            refusal: self.refusal.map(|kind| kind.as_str().to_owned()),
+            in_a_row: self.in_a_row,
+            failed_at: self.outage.failed_at.map(Moment::unix_ms),
+            planned: nanos(Some(self.outage.planned)),
+            outage: nanos(Some(self.outage.length)),
             pace: nanos(self.pace),
             retry: nanos(self.retry),
             throttle: nanos(self.throttle),
@@ -103,15 +98,20 @@ impl Progress {
             started_at,
             polls: kept.polls,
             polled_at: kept.polled_at.map_or(started_at, Moment::from_unix_ms),
-            answered_at: kept.answered_at.map(Moment::from_unix_ms),
-            downtime: Duration::from_millis(kept.downtime),
             in_progress_at: kept.in_progress_at.map(Moment::from_unix_ms),
             timeline: kept.timeline.into_iter().filter_map(change).collect(),
             created: kept.created,
             row_count: kept.row_count,
             problem: kept.problem.map(KeptProblem::into_problem),
-            refusal: kept.refusal.map(KeptRefusal::into_kind),
-            not_found_in_a_row: kept.not_found_in_a_row,
+            failure: kept.failure.as_deref().map(kind),
+            refusal: kept.refusal.as_deref().map(kind),
+            in_a_row: kept.in_a_row,
+            overlong: None,
+            outage: Outage {
+                failed_at: kept.failed_at.map(Moment::from_unix_ms),
+                planned: duration(kept.planned),
+                length: duration(kept.outage),
+            },
             pace: kept.pace.map(Duration::from_nanos),
             retry: kept.retry.map(Duration::from_nanos),
             throttle: kept.throttle.map(Duration::from_nanos),
@@ -135,34 +135,16 @@ impl KeptProblem {
     }
 }
 
-impl KeptRefusal {
-    const fn of(kind: FailureKind) -> Self {
-        match kind {
-            FailureKind::NotFound => Self::NotFound,
-            FailureKind::Conflict => Self::Conflict,
-            FailureKind::Unauthorized
-            | FailureKind::Forbidden
-            | FailureKind::Rejected
-            | FailureKind::Gateway
-            | FailureKind::Unrecoverable
-            | FailureKind::Throttled
-            | FailureKind::Transient => Self::Other,
-        }
-    }
-
-    const fn into_kind(self) -> FailureKind {
-        match self {
-            Self::NotFound => FailureKind::NotFound,
-            Self::Conflict => FailureKind::Conflict,
-            Self::Other => FailureKind::Transient,
-        }
-    }
+/// The failure of this word; one that this version does not know may be better the next time.
+fn kind(word: &str) -> FailureKind {
+    let known = FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    known.unwrap_or(FailureKind::Transient)
 }
 
 fn nanos(position: Position) -> Option<u64> {
     position.map(|delay| u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn duration(nanos: Option<u64>) -> Duration {
+    Duration::from_nanos(nanos.unwrap_or_default())
 }

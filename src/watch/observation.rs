@@ -11,6 +11,9 @@ use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::text::Text;
 
+/// How long a hint of a server counts at most.
+pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
+
 /// What asks for the status of an export: one request, answered or failed, never retried by itself.
 pub trait Poller {
     /// Asks once.
@@ -30,6 +33,14 @@ pub struct Observation {
     pub answer: Answer,
     /// How long the server asks us to stay away, if it does (`Retry-After` and the like).
     pub hint: Option<Duration>,
+}
+
+impl Observation {
+    /// The hint as far as it counts: a server that asks for a year is asked again in an hour.
+    #[must_use]
+    pub fn pause(&self) -> Option<Duration> {
+        self.hint.map(|hint| hint.min(LONGEST_HINT))
+    }
 }
 
 /// The answer to a poll.
@@ -102,6 +113,46 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// One of each.
+    pub const ALL: [Self; 9] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Rejected,
+        Self::Gateway,
+        Self::Unrecoverable,
+        Self::Throttled,
+        Self::Transient,
+    ];
+
+    /// The word for it in metrics, and in what is kept of a watch.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+            Self::Gateway => "gateway",
+            Self::Unrecoverable => "unrecoverable",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+        }
+    }
+
+    /// How many times in a row this must be seen after a good answer before it is believed: a gateway that stumbles is
+    /// no verdict.
+    #[must_use]
+    pub const fn believed_after(self) -> u32 {
+        match self {
+            Self::NotFound | Self::Gateway => 3,
+            Self::Unauthorized | Self::Forbidden => 2,
+            Self::Conflict | Self::Rejected | Self::Unrecoverable | Self::Throttled | Self::Transient => 1,
+        }
+    }
+
     /// The class of an answer with HTTP status `code` that carries no status word. Total: every code has one.
     ///
     /// Redirects are followed before this is asked, so that a 3xx that arrives here is one that cannot be.

@@ -72,6 +72,12 @@ impl Pace {
         Ok(Self { initial, multiplier, max, jitter })
     }
 
+    /// The first delay, without jitter.
+    #[must_use]
+    pub const fn first(&self) -> Duration {
+        self.initial
+    }
+
     /// The delay at `position`, jitter included; `position` moves on by one step.
     pub fn next(&self, position: &mut Position, rng: &mut fastrand::Rng) -> Duration {
         let mut curve = ExponentialBackoff {

@@ -22,7 +22,6 @@ fn policy() -> Policy {
         retry_conflict: false,
         unrecoverable_is_final: true,
         unauthorized_is_final: true,
-        downtime: Duration::ZERO,
         vocabulary: Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -52,6 +51,12 @@ fn http(code: u16) -> Observation {
 
 fn certificate() -> Observation {
     saw(Answer::Failure(Failure { kind: FailureKind::Unrecoverable, problem: Problem::new("untrusted", "") }))
+}
+
+/// A 4xx that Snyk did not write.
+fn gateway() -> Observation {
+    let problem = Problem { http_status: Some(421), ..Problem::default() };
+    saw(Answer::Failure(Failure { kind: FailureKind::Gateway, problem }))
 }
 
 fn hinted(observation: Observation, seconds: u64) -> Observation {
@@ -124,15 +129,24 @@ fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
 
 #[test]
 fn the_time_in_which_nobody_could_ask_makes_no_outage() {
-    let seconds = Duration::from_secs;
-    let policy = Policy { max_outage: Some(seconds(60)), ..policy() };
-    let mut progress = check(&policy, &[(0, status("PENDING"), after(10)), (10, http(503), after(1))]);
-    let mut record = |at, down| {
-        let policy = Policy { downtime: seconds(down), ..policy.clone() };
-        progress.record(&http(503), &policy, START.plus(seconds(at)), &mut fastrand::Rng::with_seed(1))
-    };
-    assert_eq!(record(1000, 950), after(2), "50 s of outage in 1000 s");
-    assert_eq!(record(1011, 950), end(Outcome::Unavailable));
+    let policy = Policy { max_outage: Some(Duration::from_secs(5)), ..policy() };
+    // The server asked for a pause, and then one poll failed.
+    let rows = [
+        (0, hinted(status("PENDING"), 6), after(10)),
+        (10, http(502), after(1)),
+        (11, status("PENDING"), after(10)),
+        (1000, http(502), after(1)),
+    ];
+    check(&policy, &rows);
+    // The account was blocked, or the daemon was not running, between two polls of an outage.
+    let rows = [
+        (0, http(502), after(1)),
+        (100_000, http(502), after(2)),
+        (100_002, http(502), after(2)),
+        (200_000, http(502), end(Outcome::Unavailable)),
+    ];
+    let progress = check(&policy, &rows);
+    assert_eq!(progress.overlong(), None);
 }
 
 #[test]
@@ -240,8 +254,38 @@ fn a_hint_beyond_a_limit_ends_the_watch_now() {
     check(&limited, &[(0, hinted(status("PENDING"), 100), after(100))]);
     let outage = Policy { max_outage: Some(Duration::from_secs(50)), ..policy() };
     check(&outage, &[(0, hinted(http(503), 51), end(Outcome::Unavailable))]);
+    check(&outage, &[(0, http(503), after(1)), (1, hinted(http(503), 50), end(Outcome::Unavailable))]);
     // A server that answers and asks for patience is no outage.
     check(&outage, &[(0, hinted(status("PENDING"), 51), after(51))]);
+}
+
+#[test]
+fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
+    let said = |policy: &Policy, observation, outcome| {
+        let progress = check(policy, &[(0, observation, end(outcome))]);
+        progress.overlong().map(|overlong| overlong.to_string())
+    };
+    let limited = Policy { max_wait: Some(Duration::from_secs(3000)), ..policy() };
+    let outage = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
+    let day = 24 * 60 * 60;
+    assert_eq!(
+        said(&limited, hinted(status("PENDING"), day), Outcome::TimedOut).as_deref(),
+        Some("Snyk asks to wait 1day; --max-wait is 50m")
+    );
+    assert_eq!(
+        said(&outage, hinted(http(429), 3600), Outcome::Unavailable).as_deref(),
+        Some("Snyk asks to wait 1h; --max-outage is 10m")
+    );
+    let progress = check(&limited, &[(3000, hinted(http(503), day), end(Outcome::TimedOut))]);
+    assert_eq!(progress.overlong(), None, "the limit had come anyway");
+}
+
+#[test]
+fn no_hint_counts_for_more_than_an_hour() {
+    let year = 365 * 24 * 60 * 60;
+    check(&policy(), &[(0, hinted(status("PENDING"), year), after(3600))]);
+    let limited = Policy { max_wait: Some(Duration::from_secs(2 * 3600)), ..policy() };
+    check(&limited, &[(0, hinted(http(429), year), after(3600))]);
 }
 
 #[test]
@@ -281,33 +325,46 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
     let impatient = Policy { max_outage: Some(Duration::from_secs(10)), ..policy() };
     let rows = [
         (0, http(503), after(1)),
-        (5, status("PENDING"), after(10)),
-        (14, http(503), after(1)),
-        (15, http(500), end(Outcome::Unavailable)),
+        (1, http(503), after(2)),
+        (3, status("PENDING"), after(10)),
+        (13, http(503), after(1)),
+        (14, http(500), after(2)),
+        (16, http(500), after(4)),
+        (20, http(429), after(3)),
+        (23, http(503), end(Outcome::Unavailable)),
     ];
     check(&impatient, &rows);
-    check(
-        &impatient,
-        &[(0, http(503), after(1)), (9, http(503), after(1)), (10, http(429), end(Outcome::Unavailable))],
-    );
     check(&policy(), &[(0, http(503), after(1)), (1_000_000, http(503), after(2))]);
 }
 
 #[test]
+fn a_request_that_fails_slowly_counts_with_its_own_time() {
+    let impatient = Policy { max_outage: Some(Duration::from_secs(40)), ..policy() };
+    let mut progress = Progress::new(START);
+    let mut fail = |began_at, now| {
+        let [began_at, now] = [began_at, now].map(|seconds| START.plus(Duration::from_secs(seconds)));
+        progress.begin_poll(&impatient, began_at);
+        progress.record(&http(504), &impatient, now, &mut fastrand::Rng::with_seed(1))
+    };
+    assert_eq!([fail(0, 30), fail(31, 61), fail(63, 93)], [after(1), after(2), end(Outcome::Unavailable)]);
+}
+
+#[test]
 fn an_outage_of_a_retried_answer_means_what_the_answer_means() {
-    let max_outage = Some(Duration::from_secs(10));
+    let max_outage = Some(Duration::from_secs(1));
     let conflict = Policy { retry_conflict: true, max_outage, ..policy() };
-    check(&conflict, &[(0, http(409), after(1)), (10, http(409), end(Outcome::Conflict))]);
-    check(&conflict, &[(0, http(409), after(1)), (10, http(503), end(Outcome::Unavailable))]);
+    check(&conflict, &[(0, http(409), after(1)), (1, http(409), end(Outcome::Conflict))]);
+    check(&conflict, &[(0, http(409), after(1)), (1, http(503), end(Outcome::Unavailable))]);
     let reset =
         saw(Answer::Failure(Failure { kind: FailureKind::Transient, problem: Problem::new("reset", "") }));
-    check(&conflict, &[(0, http(409), after(1)), (10, reset.clone(), end(Outcome::Conflict))]);
+    check(&conflict, &[(0, http(409), after(1)), (1, reset.clone(), end(Outcome::Conflict))]);
+    let longer = Policy { max_outage: Some(Duration::from_secs(3)), ..conflict };
     check(
-        &conflict,
-        &[(0, http(409), after(1)), (1, http(503), after(2)), (10, reset, end(Outcome::Unavailable))],
+        &longer,
+        &[(0, http(409), after(1)), (1, http(503), after(2)), (3, reset, end(Outcome::Unavailable))],
     );
     let grace = Policy { not_found_grace: Duration::from_secs(60), max_outage, ..policy() };
-    check(&grace, &[(0, http(404), after(1)), (10, http(404), end(Outcome::NotFound))]);
+    check(&grace, &[(0, http(404), after(1)), (1, http(404), end(Outcome::NotFound))]);
 }
 
 #[test]
@@ -316,9 +373,10 @@ fn the_earlier_limit_decides() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         Policy { max_wait: seconds(max_wait), max_outage: seconds(max_outage), ..policy() }
     };
-    check(&both(10, 20), &[(30, http(503), end(Outcome::TimedOut))]);
-    check(&both(20, 10), &[(30, http(503), end(Outcome::Unavailable))]);
-    check(&both(10, 10), &[(30, http(503), end(Outcome::TimedOut))]);
+    let then = |outcome| [(0, http(503), after(1)), (1, http(503), end(outcome))];
+    check(&both(1, 2), &then(Outcome::TimedOut));
+    check(&both(2, 1), &then(Outcome::Unavailable));
+    check(&both(1, 1), &then(Outcome::TimedOut));
 }
 
 #[test]
@@ -351,6 +409,41 @@ fn an_export_that_was_seen_must_be_missing_three_times_in_a_row() {
         (43, http(404), after(1)),
     ];
     check(&policy(), &interrupted);
+}
+
+#[test]
+fn one_refusal_after_a_good_answer_is_no_verdict() {
+    use Outcome::{Forbidden, Rejected, Unauthorized};
+    for (code, outcome) in [(401, Unauthorized), (403, Forbidden)] {
+        let rows = [
+            (0, status("PENDING"), after(10)),
+            (10, http(code), after(1)),
+            (11, status("PENDING"), after(10)),
+            (21, http(code), after(1)),
+            (22, http(503), after(2)),
+            (24, http(code), after(4)),
+            (28, http(code), end(outcome)),
+        ];
+        check(&policy(), &rows);
+    }
+    let rows = [
+        (0, status("PENDING"), after(10)),
+        (10, gateway(), after(1)),
+        (11, gateway(), after(2)),
+        (13, gateway(), end(Rejected)),
+    ];
+    check(&policy(), &rows);
+    check(&policy(), &[(0, gateway(), end(Rejected))]);
+    check(&policy(), &[(0, status("PENDING"), after(10)), (10, http(400), end(Rejected))]);
+}
+
+#[test]
+fn a_watch_that_ends_without_a_poll_counts_none() {
+    let mut progress = check(&policy(), &[(0, status("PENDING"), after(10))]);
+    let Answer::Failure(failure) = http(401).answer else { unreachable!() };
+    progress.give_up(&failure);
+    assert_eq!((progress.polls(), progress.failure()), (1, Some(FailureKind::Unauthorized)));
+    assert_eq!(progress.problem(), Some(&failure.problem));
 }
 
 #[test]
@@ -435,6 +528,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         1 => prop_oneof![Just(404_u16), Just(409), Just(410)].prop_map(http),
         1 => (100_u16..600).prop_map(http),
         1 => Just(certificate()),
+        1 => Just(gateway()),
     ];
     let hint =
         prop_oneof![3 => Just(None), 1 => (0_u64..5000).prop_map(|ms| Some(Duration::from_millis(ms)))];
@@ -498,7 +592,9 @@ proptest! {
     ) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut progress = Progress::new(START);
-        let (mut now, mut answered_at) = (START, START);
+        let mut now = START;
+        // The outage, as slowly and plainly as it can be told: when each poll of it began and ended, and what was planned.
+        let mut failures: Vec<(Moment, Moment, Duration)> = Vec::new();
         for (observation, took) in &observations {
             let limit = progress.begin_poll(&policy, now);
             prop_assert!(limit <= policy.request_timeout);
@@ -507,7 +603,7 @@ proptest! {
             let decision = progress.record(observation, &policy, now, &mut rng);
             let deadline = progress.deadline(&policy);
             if let Answer::Status(_) = observation.answer {
-                answered_at = now;
+                failures.clear();
             }
             if let Some(deadline) = deadline {
                 prop_assert!(started <= deadline, "no poll starts after the deadline");
@@ -519,8 +615,14 @@ proptest! {
             if let Some(deadline) = deadline {
                 prop_assert!(now < deadline, "what goes on after the deadline has no end");
             }
-            if let (Some(max), Answer::Failure(_)) = (policy.max_outage, &observation.answer) {
-                prop_assert!(now < answered_at.plus(max), "an outage has its end");
+            if let Answer::Failure(_) = observation.answer {
+                failures.push((started, now, delay));
+                let gap = |pair: &[(Moment, Moment, Duration)]| {
+                    let ((_, before, planned), (began, ended, _)) = (pair[0], pair[1]);
+                    ended.since(before).min(planned + ended.since(began))
+                };
+                let outage: Duration = failures.windows(2).map(gap).sum();
+                prop_assert!(policy.max_outage.is_none_or(|max| outage < max), "an outage has its end");
             }
             let hint = observation.hint.unwrap_or_default();
             prop_assert!(delay <= LONGEST.max(hint.mul_f64(1.0 + HINT_JITTER)) + Duration::from_micros(1));

@@ -30,7 +30,7 @@ impl Tries {
     /// Asking for something that is known to be there: that it is missing once may pass.
     #[must_use]
     pub fn of_what_is_there(now: Moment) -> Self {
-        Self(Progress { answered_at: Some(now), ..Progress::new(now) })
+        Self(Progress { in_progress_at: Some(now), ..Progress::new(now) })
     }
 
     /// A try has brought something: what fails after this is another outage.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
@@ -14,7 +13,6 @@ use crate::settings::SettingsError;
 use crate::settings::daemon::AccountSettings;
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
-use crate::store::SqliteStore;
 
 /// The clients in use.
 #[derive(Debug, Clone, Default)]
@@ -39,10 +37,7 @@ type Kind = (bool, bool, Option<PathBuf>);
 
 /// Opens accounts. Those that can share connections do: hundreds of certificates are loaded once, not for each.
 pub(super) struct Opener<'a> {
-    pub(super) store: &'a SqliteStore,
     pub(super) ledger: &'a Ledger,
-    /// For how long the daemon has not been there since it last asked.
-    pub(super) down: Duration,
     pub(super) clock: Clock,
 }
 
@@ -82,12 +77,7 @@ impl Opener<'_> {
         };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
         let client = Client::over(connections, api, api_version, credentials, self.clock);
-        // Nothing to add is nothing to wait for the disk for: at a reload, and at the first start.
-        let downtime = match self.down.is_zero() {
-            true => self.store.downtime(Arc::clone(&name)).await?,
-            false => self.store.add_downtime(Arc::clone(&name), self.down).await?,
-        };
         let requests_per_minute = Some(requests_per_minute);
-        Ok(Account { name, poller: Arc::new(client), requests_per_minute, downtime })
+        Ok(Account { name, poller: Arc::new(client), requests_per_minute })
     }
 }

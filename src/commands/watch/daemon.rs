@@ -96,11 +96,10 @@ impl Daemon {
             tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
         }
         let clock = last.map_or(clock, |last| clock.not_before(last));
-        let down = last.map_or(Duration::ZERO, |last| clock.now().since(last));
 
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
         let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
-        let opener = Opener { store: &store, ledger: &ledger, down, clock };
+        let opener = Opener { ledger: &ledger, clock };
         let accounts = opener.all(settings.accounts).await?;
         let endpoints = Endpoints::new(settings.endpoints, &ledger);
         ledger.metrics.set_accounts(&names);

@@ -82,6 +82,17 @@ async fn daemon(
     rate: u32,
     seconds: u64,
 ) -> Heard {
+    crowded_daemon(servers, policy, refusal, (rate, 64), seconds).await
+}
+
+/// The same, with so many requests a minute and so many polls at once.
+async fn crowded_daemon(
+    servers: &[(&str, &Rc<Server>, usize)],
+    policy: Policy,
+    refusal: Refusal,
+    (rate, concurrency): (u32, usize),
+    seconds: u64,
+) -> Heard {
     let clock = servers[0].1.clock;
     let store = MemoryStore::default();
     let mut accounts = Vec::new();
@@ -92,10 +103,9 @@ async fn daemon(
             assert!(store.take_on(watch, clock.now()).is_some());
         }
         let requests_per_minute = NonZeroU32::new(rate);
-        let (poller, downtime) = (Rc::clone(server), Duration::ZERO);
-        accounts.push(Account { name, poller, requests_per_minute, downtime });
+        accounts.push(Account { name, poller: Rc::clone(server), requests_per_minute });
     }
-    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), refusal, beat: None };
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), refusal, beat: None };
     let owed = Rc::default();
     let mut runner = Runner::new(store, accounts, plan, Owing(Rc::clone(&owed)), clock)
         .with_rng(fastrand::Rng::with_seed(3));
@@ -235,14 +245,188 @@ async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_of_a_year_does_not_stop_an_account_for_good() {
+async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
     let server = Server::new(|at| match at.as_secs() {
         5 => throttled(365 * 24 * 3600),
         _ => status("PENDING"),
     });
     let policy = Policy { max_wait: Some(Duration::from_secs(7200)), ..patient() };
     let heard = daemon(&[("a", &server, 50)], policy, Refusal::PausesAccount, 600, 8000).await;
-    assert!(server.asked_within(10, 600) == 0 && server.asked_within(600, 1200) > 500);
+    assert!(server.asked_within(10, 3600) == 0 && server.asked_within(3600, 4200) > 500);
     assert_eq!(heard.endings.len(), 50);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::TimedOut));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_end_keeps_no_watch_beyond_its_deadline() {
+    let server = Server::new(|_| throttled(5));
+    let policy = Policy { max_wait: Some(Duration::from_secs(20)), ..patient() };
+    let heard = daemon(&[("a", &server, 60)], policy, Refusal::PausesAccount, 600, 150).await;
+    assert_eq!(heard.endings.len(), 60);
+    for ending in &heard.endings {
+        assert_eq!(ending.outcome, Outcome::TimedOut);
+        // A watch whose own poll was answered with a pause beyond its deadline ends there and then.
+        let earliest = if ending.watch.progress.overlong().is_some() { 14_500 } else { 20_000 };
+        assert!((earliest..21_500).contains(&ending.waited().as_millis()), "{:?}", ending.waited());
+        assert_eq!(ending.watch.progress.problem().and_then(|problem| problem.http_status), Some(429));
+    }
+    let polls: u32 = heard.endings.iter().map(|ending| ending.watch.progress.polls()).sum();
+    assert_eq!(polls as usize, server.asked.borrow().len(), "only polls that were made count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account() {
+    let server = Server::new(|_| throttled(5));
+    let other = Server::new(|_| status("PENDING"));
+    let policy = Policy { max_outage: Some(Duration::from_secs(60)), ..patient() };
+    let servers = [("a", &server, 60), ("b", &other, 3)];
+    let heard = daemon(&servers, policy, Refusal::PausesAccount, 600, 150).await;
+    assert_eq!(heard.endings.len(), 60);
+    for ending in &heard.endings {
+        assert_eq!((&*ending.watch.account, ending.outcome), ("a", Outcome::Unavailable));
+        assert!((60..75).contains(&ending.waited().as_secs()), "{:?}", ending.waited());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
+    for refusal in [Refusal::PausesAccount, Refusal::EndsAccount] {
+        let count = std::cell::Cell::new(0);
+        let server = Server::new(move |at| {
+            count.set(count.get() + 1);
+            match count.get() {
+                130 => http(401),
+                _ if at.as_secs() > 60 => status("FINISHED"),
+                _ => status("PENDING"),
+            }
+        });
+        let heard = daemon(&[("a", &server, 50)], patient(), refusal, 6000, 200).await;
+        assert_eq!(heard.endings.len(), 50);
+        assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
+        assert!(!heard.names.contains_key("account.paused"), "{refusal:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
+    let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
+    let heard = daemon(&[("a", &server, 50)], patient(), Refusal::EndsAccount, 600, 60).await;
+    assert_eq!(heard.endings.len(), 50);
+    assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Unauthorized));
+    assert_eq!((heard.names["account.paused"], heard.owed), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
+    // The first poll is refused after 10 s; by then others have been answered well, with a renewed credential.
+    let first = std::cell::Cell::new(true);
+    let clock = Clock::start();
+    let slow = Rc::new(SlowRefusal { first, clock });
+    let store = MemoryStore::default();
+    for export in exports(5) {
+        assert!(store.add(export, clock.now()).is_some());
+    }
+    let account = Account { name: "default".into(), poller: slow, requests_per_minute: NonZeroU32::new(600) };
+    let plan = Plan {
+        policy: patient(),
+        concurrency: NonZeroUsize::new(64).unwrap(),
+        refusal: Refusal::EndsAccount,
+        beat: None,
+    };
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let mut paused = 0;
+    let mut tell = |event: Event<'_>| {
+        paused += usize::from(matches!(event, Event::AccountPaused { .. }));
+        ControlFlow::Continue(())
+    };
+    runner.run(tokio::time::sleep(Duration::from_secs(60)), true, &mut tell).await.unwrap();
+    assert_eq!((paused, store.unfinished().len()), (0, 5));
+}
+
+/// Refuses the first poll, late; answers all others at once.
+struct SlowRefusal {
+    first: std::cell::Cell<bool>,
+    clock: Clock,
+}
+
+impl Poller for Rc<SlowRefusal> {
+    async fn poll(&self, _: &ExportRef) -> Observation {
+        if !self.first.replace(false) {
+            return status("PENDING");
+        }
+        self.clock.sleep_until(self.clock.now().plus(Duration::from_secs(10))).await;
+        http(401)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_more_accounts_than_room_each_has_its_turn() {
+    let servers: Vec<_> = (0..6).map(|_| Server::new(|_| status("PENDING"))).collect();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let all: Vec<_> = names.iter().zip(&servers).map(|(name, server)| (*name, server, 3)).collect();
+    crowded_daemon(&all, patient(), Refusal::PausesAccount, (6000, 4), 26).await;
+    let polls: Vec<_> = servers.iter().map(|server| server.asked.borrow().len()).collect();
+    let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
+    assert!(*least > 50 && most - least <= 3, "{polls:?}");
+}
+
+/// No watch of a healthy account is polled later than its pace by more than the time that one request may take, and none
+/// once the servers that hang are known: then by less than a second.
+#[tokio::test(start_paused = true)]
+async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
+    let hanging: Vec<_> = (0..66).map(|_| Server::hanging()).collect();
+    let healthy: Vec<_> = (0..3).map(|_| Server::new(|_| status("PENDING"))).collect();
+    let names: Vec<String> = (0..69).map(|number| format!("account {number:02}")).collect();
+    let servers = hanging.iter().chain(&healthy);
+    let all: Vec<_> = names.iter().zip(servers).map(|(name, server)| (&**name, server, 3)).collect();
+    let steady = Pace::new(Duration::from_secs(10), 1.0, Duration::from_secs(10), 0.0).unwrap();
+    let policy = Policy { pace: steady, ..patient() };
+    crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 64), 1000).await;
+    for server in &healthy {
+        let mut each: BTreeMap<ExportRef, Vec<Duration>> = BTreeMap::new();
+        server.asked.borrow().iter().for_each(|(at, export)| each.entry(*export).or_default().push(*at));
+        assert_eq!(each.len(), 3);
+        for polls in each.values() {
+            assert!(polls[0] <= Duration::from_secs(31), "{:?}", polls[0]);
+            let latest = polls.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap();
+            assert!(latest < Duration::from_secs(11), "{latest:?}");
+        }
+    }
+    let polls = hanging.iter().map(|server| server.asked.borrow().len()).min().unwrap();
+    assert!(polls > 15, "{polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_more_than_56_years_wakes_nobody() {
+    let server = Server::new(|_| http(401));
+    let policy = Policy { max_wait: Some(Duration::from_secs(80 * 365 * 24 * 3600)), ..patient() };
+    let clock = server.clock;
+    let store = Counted(MemoryStore::default(), Rc::default());
+    assert!(store.0.add(exports(1)[0], clock.now()).is_some());
+    let account = Account {
+        name: "default".into(),
+        poller: Rc::clone(&server),
+        requests_per_minute: NonZeroU32::new(600),
+    };
+    let plan = Plan {
+        policy,
+        concurrency: NonZeroUsize::new(64).unwrap(),
+        refusal: Refusal::PausesAccount,
+        beat: None,
+    };
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let over = tokio::time::sleep(Duration::from_secs(600));
+    runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
+    assert!(store.1.get() < 100, "{} passes in ten minutes", store.1.get());
+}
+
+/// A store that counts its passes.
+#[derive(Clone)]
+struct Counted(MemoryStore, Rc<std::cell::Cell<usize>>);
+
+impl Store for Counted {
+    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+        self.1.set(self.1.get() + 1);
+        self.0.pass(pass).await
+    }
 }

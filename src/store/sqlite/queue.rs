@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection};
 
+use super::outbox;
 use super::rows::{self, at, due_ms, ms, watch_columns};
 use super::state::State;
 use super::thread::Safety;
 use super::trouble::Fault;
-use super::{accounts, outbox};
 use crate::moment::Moment;
-use crate::store::{Claimed, Ended, Next, Note, Pass, Passed, Record, Wish};
+use crate::store::{Claimed, Ended, Next, Pass, Passed, Record, Wish};
 
-/// How far the latest moment in the file may lag behind: by so much the daemon's downtime may seem longer than it was.
+/// How far the latest moment in the file may lag behind: by so much a clock that was set back may start too early.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Whether a pass has something to keep, be it that the daemon is still there.
 pub(super) fn writes(pass: &Pass, last: Option<Moment>) -> bool {
     let is_stale = last.is_none_or(|last| pass.now.since(last) >= BEAT);
-    is_stale || !pass.records.is_empty() || !pass.notes.is_empty()
+    is_stale || !pass.records.is_empty() || !pass.owed.is_empty()
 }
 
 /// What a pass must survive: an end, and what is owed for it, are never taken back.
 pub(super) fn safety(pass: &Pass) -> Safety {
     let has_end = pass.records.iter().any(|record| matches!(record.next, Next::Ended(_)));
-    if has_end || !pass.notes.is_empty() { Safety::PowerCut } else { Safety::Process }
+    if has_end || !pass.owed.is_empty() { Safety::PowerCut } else { Safety::Process }
 }
 
 /// A pass, as [`Store::pass`](crate::store::Store::pass) says.
@@ -35,13 +35,8 @@ pub(super) fn pass(conn: &Connection, state: &mut State, pass: Pass) -> Result<P
         state.note(conn, pass.now)?;
         passed.kept = keep(conn, state, &pass.records)?;
     }
-    for note in &pass.notes {
-        match note {
-            Note::Owe(delivery) => outbox::owe(conn, state, delivery, None)?,
-            Note::Downtime { account, more } => {
-                accounts::add_downtime(conn, account, *more)?;
-            }
-        }
+    for delivery in &pass.owed {
+        outbox::owe(conn, state, delivery, None)?;
     }
     let mut queue = Queue::new(conn, state, pass.now, pass.now.plus(pass.lease))?;
     for wish in &pass.wishes {

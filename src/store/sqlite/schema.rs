@@ -6,7 +6,8 @@ use super::trouble::Fault;
 
 /// One text for each version of the schema, in order. Never remove or change an entry: files out there count how many
 /// of them they have seen.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_watches.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_watches.sql"), include_str!("migrations/0002_no_downtime.sql")];
 
 /// What `SQLite` files of ours carry in their headers ("snyX"), so that nobody else's is taken for one.
 const APPLICATION_ID: i64 = 0x736e_7958;

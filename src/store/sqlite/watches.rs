@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
+use super::outbox;
 use super::rows::{self, at, ms, uuid, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
-use super::{accounts, outbox};
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::store::{Added, Filter, Listed, NewWatch, Origin, Reconciled};
@@ -66,9 +66,7 @@ fn insert(
     now: Moment,
 ) -> Result<Watch, Fault> {
     // What is told of it now is what will be read later: whole milliseconds.
-    // What was before its time excuses no outage of this one.
-    let before = accounts::downtime(conn, &new.account)?;
-    let progress = Progress::new(at(ms(now))).after_downtime(before);
+    let progress = Progress::new(at(ms(now)));
     let NewWatch { account, export, labels } = new;
     let watch = Watch { id, account, labels, export, progress };
     let mut insert = conn.prepare_cached(

@@ -144,7 +144,7 @@ fn pass(bed: &Bed, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::stor
     let now = bed.service.clock.now();
     let lease = Duration::from_secs(60);
     let store = bed.service.store.clone();
-    bed.runtime.block_on(store.pass(Pass { now, lease, records, wishes, notes: Vec::new() })).unwrap()
+    bed.runtime.block_on(store.pass(Pass { now, lease, records, wishes, owed: Vec::new() })).unwrap()
 }
 
 /// As a store keeps it.

@@ -65,8 +65,7 @@ impl Daemon {
         session: &Session,
     ) -> Result<(DaemonSettings, Vec<Account<Arc<Client>>>), CommandError> {
         let mut settings = reload(self.until_idle, session).await?;
-        let (store, ledger) = (&self.store, &self.ledger);
-        let opener = Opener { store, ledger, down: Duration::ZERO, clock: self.clock };
+        let opener = Opener { ledger: &self.ledger, clock: self.clock };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
         Ok((settings, accounts))
     }
