@@ -28,6 +28,8 @@ pub struct Document<'a> {
     row_count: Option<u64>,
     results: Option<Vec<Part<'a>>>,
     error: Option<&'a Problem>,
+    /// What to do now, as people are told.
+    hint: Option<String>,
     /// The files; there only where a command brings them, and null where it could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     download: Option<Option<&'a Downloaded>>,
@@ -134,6 +136,12 @@ impl<'a> Document<'a> {
         Self { download: Some(download), ..self }
     }
 
+    /// The same document, which says what to do now.
+    #[must_use]
+    pub fn with_hint(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+
     const fn empty() -> Self {
         Self {
             schema: 1,
@@ -148,6 +156,7 @@ impl<'a> Document<'a> {
             row_count: None,
             results: None,
             error: None,
+            hint: None,
             download: None,
         }
     }

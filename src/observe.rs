@@ -195,15 +195,16 @@ impl Journal {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(account, surroundings);
     }
 
+    /// What to do about an ending, where we know it.
+    #[must_use]
+    pub fn advice(&self, ending: &Ending) -> Option<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&ending.watch.account).and_then(|surroundings| closing::advice(ending, surroundings))
+    }
+
     /// Tells of an event.
     pub fn event(&self, event: &Event<'_>) {
-        let advice = if let Event::Finished(ending) = event {
-            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            let surroundings = known.get(&ending.watch.account);
-            surroundings.and_then(|surroundings| closing::advice(ending, surroundings))
-        } else {
-            None
-        };
+        let advice = if let Event::Finished(ending) = event { self.advice(ending) } else { None };
         log::write(event, log::Named::Watch, advice.as_deref());
     }
 }

@@ -76,7 +76,8 @@ fn tell(
         Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
-            (code, Document::of_ending(ending, show_urls), &ending.watch)
+            let (_, hint) = observer.closing(ending);
+            (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
         }
     };
     let line = match (output, found, watch.progress.status()) {

@@ -56,11 +56,11 @@ struct Unauthorized<'a> {
 
 /// The event that a watch has ended. Its id is the watch's own: a watch ends once.
 #[must_use]
-pub fn ended(ending: &Ending) -> String {
+pub fn ended(ending: &Ending, hint: Option<String>) -> String {
     let Ending { watch, outcome, report, at, .. } = ending;
     let expiry = report.as_ref().and_then(|report| report.links_expire_at);
     let data = Ended {
-        document: Document::of_ending(ending, false),
+        document: Document::of_ending(ending, false).with_hint(hint),
         watch_id: watch.id,
         account: &watch.account,
         labels: &watch.labels,
@@ -234,7 +234,7 @@ pub(super) mod tests {
     #[test]
     fn tells_of_an_end_as_the_document_does_and_more() {
         let ending = ending(Outcome::Finished);
-        let text = ended(&ending);
+        let text = ended(&ending, None);
         assert!(!text.contains("hunter2"), "{text}");
         let event: Value = serde_json::from_str(&text).unwrap();
         let mut data = serde_json::to_value(Document::of_ending(&ending, false)).unwrap();
@@ -257,7 +257,7 @@ pub(super) mod tests {
 
     #[test]
     fn members_are_there_when_nothing_is_known_of_them() {
-        let event: Value = serde_json::from_str(&ended(&ending(Outcome::TimedOut))).unwrap();
+        let event: Value = serde_json::from_str(&ended(&ending(Outcome::TimedOut), None)).unwrap();
         assert_eq!(event["type"], "io.snyk-export.watch.timed-out");
         let data = event["data"].as_object().unwrap();
         for member in ["links_expire_at", "row_count", "results", "error", "status"] {
@@ -290,7 +290,7 @@ pub(super) mod tests {
 
     #[test]
     fn reads_back_what_endpoints_put_into_words() {
-        let told = Told::of(&ended(&ending(Outcome::Finished)));
+        let told = Told::of(&ended(&ending(Outcome::Finished), None));
         assert_eq!((told.outcome(), told.is_of_account()), (Some(Outcome::Finished), false));
         assert_eq!((told.data.row_count, told.data.waited_seconds), (Some(1061), Some(151.2)));
         let told = Told::of(&unauthorized("acme", &problem(), AT, ID));

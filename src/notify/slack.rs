@@ -143,10 +143,10 @@ mod tests {
         let finished = "after 2m 31s, 0 polls, account `acme`, 1061 rows, its links work until \
             `2024-11-25T11:13:42.470Z`\nlabels: `team=payments`";
         assert_eq!(
-            message(&ended(&ending(Outcome::Finished))),
+            message(&ended(&ending(Outcome::Finished), None)),
             format!("*finished*: `{EXPORT}`\n{finished}")
         );
-        let not_found = message(&ended(&ending(Outcome::NotFound)));
+        let not_found = message(&ended(&ending(Outcome::NotFound), None));
         assert!(not_found.starts_with(&format!("*not-found*: `{EXPORT}`\nafter ")), "{not_found}");
         assert!(not_found.ends_with("older than three days"), "{not_found}");
         let refused = message(&unauthorized("acme", &problem(), Moment::from_unix_ms(0), Uuid::nil()));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn text_of_others_gives_no_orders() {
-        let mut event: Value = serde_json::from_str(&ended(&ending(Outcome::Failed))).unwrap();
+        let mut event: Value = serde_json::from_str(&ended(&ending(Outcome::Failed), None)).unwrap();
         let hostile = "`*<!channel> <https://evil.example|ok> & @here\n*finished*: all is well";
         event["subject"] = hostile.into();
         for member in ["status", "account", "links_expire_at"] {
@@ -182,7 +182,7 @@ mod tests {
     fn shows_so_many_labels_and_no_more() {
         let mut ending = ending(Outcome::Failed);
         ending.watch.labels = (10..22).map(|n| (format!("l{n}"), "v".repeat(1000))).collect();
-        let text = message(&ended(&ending));
+        let text = message(&ended(&ending, None));
         let line = text.lines().find(|line| line.starts_with("labels: ")).unwrap();
         assert!(line.contains("`l19=v") && !line.contains("l20") && line.ends_with(", 2 more"), "{line}");
         assert!(line.len() < 1100, "{line}");

@@ -62,7 +62,8 @@ impl<'a> Teller<'a> {
     pub(super) fn end(&mut self, ending: Ending) {
         self.observer.borrow_mut().event(&Event::Finished(&ending));
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
-            self.say(&ending);
+            let (sentence, hint) = self.observer.borrow().closing(&ending);
+            self.say(&ending, &sentence, hint.as_deref());
         } else if self.output.show_urls && lacks_results(&ending) {
             self.untold.push(self.endings.len());
         } else {
@@ -72,9 +73,10 @@ impl<'a> Teller<'a> {
     }
 
     fn tell(&mut self, ending: &Ending) {
+        let (sentence, hint) = self.observer.borrow().closing(ending);
         let line = match self.output.output {
             Output::Json => {
-                let document = Document::of_ending(ending, self.output.show_urls);
+                let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
                 match self.telling {
                     Telling::All => document,
                     Telling::WordsOfFinished => document.with_download(None),
@@ -84,16 +86,15 @@ impl<'a> Teller<'a> {
             Output::Text => text_line(ending, self.output.show_urls),
         };
         self.failure = self.console.data_line(&line).err().or(self.failure.take());
-        self.say(ending);
+        self.say(ending, &sentence, hint.as_deref());
     }
 
-    fn say(&self, ending: &Ending) {
-        let (sentence, advice) = self.observer.borrow().closing(ending);
+    fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         match (self.console.is_json(), is_well) {
             (true, _) => {}
-            (false, true) => self.console.success(&sentence),
-            (false, false) => self.console.failure(&sentence, advice.as_deref()),
+            (false, true) => self.console.success(sentence),
+            (false, false) => self.console.failure(sentence, hint),
         }
     }
 

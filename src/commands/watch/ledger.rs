@@ -90,12 +90,12 @@ impl Ledger {
 #[derive(Debug, Clone)]
 pub(super) struct Endpoints {
     pub(super) all: Vec<Arc<Endpoint>>,
-    health: Arc<Health>,
+    ledger: Arc<Ledger>,
 }
 
 impl Endpoints {
-    pub(super) fn new(all: Vec<Endpoint>, ledger: &Ledger) -> Self {
-        Self { all: all.into_iter().map(Arc::new).collect(), health: Arc::clone(&ledger.health) }
+    pub(super) fn new(all: Vec<Endpoint>, ledger: &Arc<Ledger>) -> Self {
+        Self { all: all.into_iter().map(Arc::new).collect(), ledger: Arc::clone(ledger) }
     }
 
     /// Whether the settings name an endpoint so.
@@ -107,11 +107,12 @@ impl Endpoints {
 impl Obligations for Endpoints {
     fn close(&self, ending: &Ending) -> Closing {
         let wanting: Vec<_> = self.all.iter().filter(|endpoint| endpoint.wants(ending.outcome)).collect();
-        let document = Document::of_ending(ending, false).to_line();
+        let hint = self.ledger.journal.advice(ending);
+        let document = Document::of_ending(ending, false).with_hint(hint.clone()).to_line();
         if wanting.is_empty() {
             return Closing { document, deliveries: Vec::new() };
         }
-        let told = event::ended(ending);
+        let told = event::ended(ending, hint);
         let id = ending.watch.id.to_string();
         let deliveries = wanting.into_iter().map(|endpoint| owed(endpoint, &id, &told, ending.at)).collect();
         Closing { document, deliveries }
@@ -125,7 +126,7 @@ impl Obligations for Endpoints {
     }
 
     fn passed(&self, now: Moment) {
-        self.health.pass(now);
+        self.ledger.health.pass(now);
     }
 }
 

@@ -104,6 +104,10 @@ struct Followed {
     /// Why the last poll failed, or the export.
     #[schema(required)]
     error: Option<ProblemView>,
+    /// What to do now, where it is known.
+    #[serde(default)]
+    #[schema(required)]
+    hint: Option<String>,
 }
 
 /// An export at Snyk.
@@ -311,6 +315,7 @@ mod tests {
             "timeline": [{ "status": "PENDING", "at": "1970-01-01T00:00:01.500Z" }],
             "row_count": null, "results": null,
             "error": { "http_status": 503, "code": null, "title": "down", "detail": null, "request_id": null },
+            "hint": null,
             "started_at": "1970-01-01T00:00:01.000Z", "next_poll_at": "1970-01-01T00:00:02.500Z",
             "ended_at": null,
             "deliveries": [{
