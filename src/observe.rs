@@ -63,7 +63,7 @@ impl Observer {
     }
 
     /// Tells of an event.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub fn event(&mut self, event: &Event) {
         let now = self.clock.now();
         let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
@@ -203,7 +203,7 @@ impl Journal {
     }
 
     /// Tells of an event.
-    pub fn event(&self, event: &Event<'_>) {
+    pub fn event(&self, event: &Event) {
         let advice = if let Event::Finished(ending) = event { self.advice(ending) } else { None };
         log::write(event, log::Named::Watch, advice.as_deref());
     }

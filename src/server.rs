@@ -32,7 +32,7 @@ use crate::secret::Secret;
 use crate::store::SqliteStore;
 
 /// Tells everybody who listens of an event.
-pub type Tell = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// What the server serves.
 #[derive(Clone)]

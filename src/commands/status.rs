@@ -100,7 +100,7 @@ fn tell(
 
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    observer.event(&Event::Finished(ending));
+    observer.event(&Event::Finished(Box::new(ending.clone())));
     let (sentence, advice) = observer.closing(ending);
     if !console.is_json() {
         console.failure(&sentence, advice.as_deref());

@@ -76,7 +76,7 @@ pub(super) async fn follow(
     let account =
         Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
-    let mut tell = |event: Event<'_>| teller.event(&event, any);
+    let mut tell = |event: &Event| teller.event(event, any);
     let signal = tokio::select! {
         biased;
         signal = signals.next() => Some(signal),
@@ -118,7 +118,7 @@ fn take_on(
     for export in exports {
         if let Some(watch) = store.add(*export, now) {
             observer.set_deadline(watch.progress.deadline(policy));
-            observer.event(&Event::Added { watch: &watch });
+            observer.event(&Event::Added { watch });
         }
     }
 }

@@ -132,10 +132,10 @@ async fn run(
 ) -> (Vec<&'static str>, Vec<Ending>) {
     let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
-    let mut tell = |event: Event<'_>| {
+    let mut tell = |event: &Event| {
         names.extend(event.name());
         if let Event::Finished(ending) = event {
-            endings.push(ending.clone());
+            endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())
     };
@@ -258,7 +258,7 @@ async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
     let script = Script::new((0..8).map(|_| (0, status("FINISHED"))));
     let (mut runner, store) = runner(&script, &policy(), 8, 64);
     let mut told = 0;
-    let mut tell = |_: Event<'_>| {
+    let mut tell = |_: &Event| {
         told += 1;
         ControlFlow::Break(())
     };

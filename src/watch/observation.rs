@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
@@ -90,7 +90,8 @@ pub struct Failure {
 }
 
 /// What a failure means for the watch: the rules of `docs/ARCHITECTURE.md` decide by it alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// 401: the credential was refused.
     Unauthorized,
@@ -108,25 +109,13 @@ pub enum FailureKind {
     Unrecoverable,
     /// 429: too many requests.
     Throttled,
-    /// Anything that may be better the next time.
+    /// Anything that may be better the next time; so may what another release has kept and this one does not know.
+    #[serde(other)]
     Transient,
 }
 
 impl FailureKind {
-    /// One of each.
-    pub const ALL: [Self; 9] = [
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::Conflict,
-        Self::Rejected,
-        Self::Gateway,
-        Self::Unrecoverable,
-        Self::Throttled,
-        Self::Transient,
-    ];
-
-    /// The word for it in metrics, and in what is kept of a watch.
+    /// The word for it in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

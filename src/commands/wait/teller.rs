@@ -48,19 +48,19 @@ impl<'a> Teller<'a> {
     }
 
     /// Takes an event; breaks off when nothing more is wanted.
-    pub(super) fn event(&mut self, event: &Event<'_>, any: bool) -> ControlFlow<()> {
+    pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
         let Event::Finished(ending) = event else {
             self.observer.borrow_mut().event(event);
             return ControlFlow::Continue(());
         };
-        self.end((*ending).clone());
+        self.end(Ending::clone(ending));
         let enough = any && ending.outcome == Outcome::Finished;
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Takes an end, and tells of it unless links are still to be asked for.
     pub(super) fn end(&mut self, ending: Ending) {
-        self.observer.borrow_mut().event(&Event::Finished(&ending));
+        self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());

@@ -164,7 +164,7 @@ impl Daemon {
             let asked = {
                 let Self { runner, ledger, tasks, couriers, changed, until_idle, .. } = &mut *self;
                 let asked = asked(tasks, couriers, changed, session);
-                match runner.run(asked, *until_idle, &mut |event| ledger.hear(&event)).await? {
+                match runner.run(asked, *until_idle, &mut |event| ledger.hear(event)).await? {
                     Stopped::Idle | Stopped::BrokenOff => None,
                     Stopped::Asked(asked) => Some(asked),
                 }
@@ -220,7 +220,7 @@ impl Daemon {
         drop(self.serving.take());
         self.couriers.shutdown().await;
         let ledger = Arc::clone(&self.ledger);
-        let kept = self.runner.wind_up(GRACE, &mut |event| ledger.hear(&event)).await;
+        let kept = self.runner.wind_up(GRACE, &mut |event| ledger.hear(event)).await;
         self.tasks.shutdown().await;
         drop(self.runner);
         let closed = self.store.close().await;
@@ -247,7 +247,7 @@ impl Daemon {
                 clock: self.clock,
                 bell: Arc::clone(&self.ledger.owing),
                 retired: self.retire.subscribe(),
-                tell: move |event: &Event<'_>| ledger.tell(event),
+                tell: move |event: &Event| ledger.tell(event),
             };
             self.couriers.spawn(async move { courier.run().await });
         }
@@ -264,7 +264,7 @@ impl Daemon {
             terms: Arc::clone(&self.terms),
             clock: self.clock,
             changed: Arc::clone(&self.changed),
-            tell: Arc::new(move |event: &Event<'_>| ledger.tell(event)),
+            tell: Arc::new(move |event: &Event| ledger.tell(event)),
         };
         self.tasks.spawn(async move {
             let stopped = async move {

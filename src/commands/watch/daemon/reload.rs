@@ -83,7 +83,7 @@ impl Daemon {
         });
         let now = self.clock.now();
         let reconciled = self.store.reconcile(listed.collect(), move || new_id(now), now).await?;
-        for watch in &reconciled.added {
+        for watch in reconciled.added {
             self.ledger.tell(&Event::Added { watch });
         }
         for (account, count) in self.store.active_accounts().await? {
