@@ -11,35 +11,29 @@ pub mod region;
 mod start;
 pub mod throttle;
 mod transport;
+mod version;
 pub mod wire;
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
 use url::Url;
 
 pub use self::start::{InFlight, NotStarted, Started};
+pub use self::version::{DEFAULT_VERSION, GA_VERSION};
 pub use crate::http::{Roots, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
 use self::start::Posting;
 use self::transport::{Reply, Transport};
+use self::version::Version;
 use self::wire::Links;
 use crate::clock::Clock;
 use crate::export::ExportRef;
 use crate::http;
-use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
-
-/// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
-pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
-
-/// The version that became generally available, asked for where the default one is gone.
-pub const GA_VERSION: &str = "2024-10-15";
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -56,15 +50,7 @@ pub struct Client {
     transport: Transport,
     clock: Clock,
     links: Links,
-    version: Mutex<Version>,
-    warned_of_deprecation: AtomicBool,
-}
-
-#[derive(Debug, Clone)]
-struct Version {
-    text: String,
-    /// Whether it may still turn out that this version is gone.
-    open: bool,
+    version: Version,
 }
 
 impl fmt::Debug for Client {
@@ -117,11 +103,8 @@ impl Client {
         credentials: Credentials,
         clock: Clock,
     ) -> Self {
-        let version =
-            Version { open: version.is_none(), text: version.unwrap_or_else(|| DEFAULT_VERSION.to_owned()) };
-        let warned_of_deprecation = AtomicBool::new(false);
-        let (links, version, Connections(transport)) = (Links::Drop, Mutex::new(version), connections);
-        Self { api, credentials, transport, clock, links, version, warned_of_deprecation }
+        let (links, version, Connections(transport)) = (Links::Drop, Version::new(version), connections);
+        Self { api, credentials, transport, clock, links, version }
     }
 
     /// Keeps the signed links to results from now on; without this they are dropped as they come.
@@ -130,10 +113,10 @@ impl Client {
         Self { links: Links::Keep, ..self }
     }
 
-    /// Whether Snyk has said that the version in use is deprecated or has a last day.
+    /// Whether Snyk says of the version in use that it is deprecated or has a last day.
     #[must_use]
     pub fn is_deprecated(&self) -> bool {
-        self.warned_of_deprecation.load(Ordering::Relaxed)
+        self.version.is_deprecated()
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.
@@ -148,45 +131,20 @@ impl Client {
         }
     }
 
-    /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
-    /// export is looked for once in the GA version. If it is not there either, the first answer stands, and nothing
-    /// is settled: an export that was just created may not be visible yet in the one version that there is.
+    /// Asks in the version in use. Where the default one is answered with 404 or 410, the GA version is asked once: 404
+    /// or 410 again, and the first answer stands; anything else is the answer, and the GA version is kept from then on.
     async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
-        let version = self.version();
-        let first = self.authorized(posting, url(&version.text)).await?;
-        if !version.open {
-            return Ok(first);
-        }
-        if !is_missing(&first) {
+        let (version, is_default) = self.version.current();
+        let first = self.authorized(posting, url(&version)).await?;
+        if !is_default || !is_missing(&first) {
             return Ok(first);
         }
         let second = self.authorized(posting, url(GA_VERSION)).await?;
         if is_missing(&second) {
             return Ok(first);
         }
-        if self.settle(GA_VERSION) {
-            tracing::warn!(
-                http.response.status_code = first.http_status,
-                snyk.version_requested = %version.text,
-                snyk.version_kept = GA_VERSION,
-                "the default API version is gone, keeping to the GA version",
-            );
-        }
+        self.version.keep_ga(&first);
         Ok(second)
-    }
-
-    fn version(&self) -> Version {
-        self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Keeps to a version from now on, and says whether that was still open.
-    fn settle(&self, text: &str) -> bool {
-        let mut version = self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let was_open = version.open;
-        if was_open {
-            *version = Version { text: text.to_owned(), open: false };
-        }
-        was_open
     }
 
     /// Asks with the current credential, and once more with another if this one is refused.
@@ -261,32 +219,13 @@ impl Client {
         let mut reply = self.transport.send(request).await?;
         posting.into_iter().for_each(Posting::answered);
         reply.forget(credential.token());
-        self.warn_of_deprecation(&reply);
+        self.version.note_deprecation(&reply);
         Ok(reply)
-    }
-
-    fn warn_of_deprecation(&self, reply: &Reply) {
-        let [deprecation, sunset] = [&DEPRECATION, &SUNSET].map(|name| reply.header(name));
-        if (deprecation.is_none() && sunset.is_none())
-            || self.warned_of_deprecation.swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
-        let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
-        tracing::warn!(
-            snyk.version = reply.header(&VERSION_SERVED).map(|text| text.to_string()),
-            snyk.deprecation = %said(deprecation),
-            snyk.sunset = %said(sunset),
-            "the API version is deprecated",
-        );
     }
 
     fn observation(&self, reply: &Reply) -> Observation {
         let hint = self.hint(reply);
         let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
-        if report.is_some() {
-            self.settle(&self.version().text);
-        }
         let missing = "the answer holds no status";
         let answer = report.map_or_else(|| Answer::Failure(failure(reply, missing)), Answer::Status);
         Observation { answer, hint }

@@ -136,7 +136,6 @@ impl Client {
         };
         let created = (200..300).contains(&reply.http_status).then(|| wire::created(&reply.body)).flatten();
         let Some((export_id, created)) = created else { return Err(self.not_started(&reply)) };
-        self.settle(&self.version().text);
         let (scope, scope_id) = (request.scope.scope, request.scope.id);
         Ok(Started { export: ExportRef { scope, scope_id, export_id }, created })
     }

@@ -1,5 +1,6 @@
 //! The client by itself: one question, one observation.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
 use snyk_export::request::StartRequest;
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
-use snyk_export::snyk::{Client, InFlight, Roots};
+use snyk_export::snyk::{Client, DEFAULT_VERSION, InFlight, Roots};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
 use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
@@ -181,6 +182,39 @@ async fn an_export_is_started_and_its_results_are_listed() {
     let parts = report.results.unwrap();
     assert_eq!(parts.iter().map(|part| part.row_count.unwrap()).sum::<u64>(), 1061);
     assert!(!format!("{parts:?}").contains("Signature"));
+}
+
+/// Has every export, until the default version is gone.
+struct UntilDefaultGoes(AtomicBool);
+
+impl Respond for &'static UntilDefaultGoes {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let is_default = request.url.query().is_some_and(|query| query.contains(DEFAULT_VERSION));
+        if is_default && self.0.load(Ordering::Relaxed) {
+            return ResponseTemplate::new(410).insert_header("sunset", "2026-07-01");
+        }
+        let body = format!(r#"{{"data":{{"id":"{EXPORT_ID}","attributes":{{"status":"PENDING"}}}}}}"#);
+        let template = ResponseTemplate::new(200).set_body_string(body);
+        if is_default { template.insert_header("deprecation", "2026-01-01T00:00:00Z") } else { template }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_asked_for_months_goes_on_when_the_default_version_goes() {
+    static SERVER: UntilDefaultGoes = UntilDefaultGoes(AtomicBool::new(false));
+    let server = serving(&SERVER).await;
+    let client = client(&server.uri(), None).await;
+    let start = start_request(json!({}));
+    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
+    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
+    assert!(client.is_deprecated());
+    SERVER.0.store(true, Ordering::Relaxed);
+    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
+    assert!(!client.is_deprecated(), "the version in use now is not");
+    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
+    let asked = server.received_requests().await.unwrap();
+    let with_ga = asked.iter().filter(|request| request.url.query().unwrap().contains(GA)).count();
+    assert_eq!((asked.len(), with_ga), (5, 2));
 }
 
 #[tokio::test]
