@@ -5,10 +5,11 @@ use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Response};
 use url::{Host, Url};
 
+use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::text::Text;
 
@@ -130,16 +131,23 @@ pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
 
 /// How long the server asks us to stay away: `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). What
 /// cannot be parsed is ignored.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let pause = |value: &HeaderValue| {
-        if let Some(seconds) = seconds(value) {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
-        let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some(Moment::from_unix(date).since(now))
+        let until = || Some(date(value)?.since(answered_at(headers)));
+        seconds(value).map(Duration::from_secs).or_else(until)
     };
     headers.get_all(RETRY_AFTER).iter().filter_map(pause).max()
+}
+
+/// When the server says that it answered; our wall clock where it says nothing. What a server says in dates is compared
+/// with this: its clock and ours may differ, and our own count stands still while the machine is suspended.
+pub(crate) fn answered_at(headers: &HeaderMap) -> Moment {
+    headers.get(DATE).and_then(date).unwrap_or_else(Clock::wall_now)
+}
+
+fn date(value: &HeaderValue) -> Option<Moment> {
+    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
+    date.duration_since(SystemTime::UNIX_EPOCH).ok().map(Moment::from_unix)
 }
 
 /// Digits only: a sign, a fraction or an exponent is not what the header may hold.

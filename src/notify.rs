@@ -165,7 +165,7 @@ impl Endpoint {
     pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(id, event, now).await,
-            Kind::Slack(slack) => slack.send(event, now).await,
+            Kind::Slack(slack) => slack.send(event).await,
             Kind::Command(command) => command.send(event).await,
         }
     }

@@ -15,7 +15,6 @@ mod version;
 pub mod wire;
 
 use std::fmt;
-use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
 use url::Url;
@@ -30,7 +29,6 @@ use self::start::Posting;
 use self::transport::{Reply, Transport};
 use self::version::Version;
 use self::wire::Links;
-use crate::clock::Clock;
 use crate::export::ExportRef;
 use crate::http;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
@@ -48,7 +46,6 @@ pub struct Client {
     api: Api,
     credentials: Credentials,
     transport: Transport,
-    clock: Clock,
     links: Links,
     version: Version,
 }
@@ -88,10 +85,9 @@ impl Client {
         version: Option<String>,
         credentials: Credentials,
         roots: &Roots,
-        clock: Clock,
     ) -> Result<Self, TransportError> {
         let connections = Connections::new(&api, roots)?;
-        Ok(Self::over(connections, api, version, credentials, clock))
+        Ok(Self::over(connections, api, version, credentials))
     }
 
     /// The like, over connections that others use too.
@@ -101,10 +97,9 @@ impl Client {
         api: Api,
         version: Option<String>,
         credentials: Credentials,
-        clock: Clock,
     ) -> Self {
         let (links, version, Connections(transport)) = (Links::Drop, Version::new(version), connections);
-        Self { api, credentials, transport, clock, links, version }
+        Self { api, credentials, transport, links, version }
     }
 
     /// Keeps the signed links to results from now on; without this they are dropped as they come.
@@ -224,15 +219,11 @@ impl Client {
     }
 
     fn observation(&self, reply: &Reply) -> Observation {
-        let hint = self.hint(reply);
+        let hint = throttle::hint(reply.http_status, &reply.headers);
         let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
         let missing = "the answer holds no status";
         let answer = report.map_or_else(|| Answer::Failure(failure(reply, missing)), Answer::Status);
         Observation { answer, hint }
-    }
-
-    fn hint(&self, reply: &Reply) -> Option<Duration> {
-        throttle::hint(reply.http_status, &reply.headers, self.clock.now())
     }
 }
 

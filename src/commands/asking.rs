@@ -64,7 +64,7 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let roots = Arc::new(aside(signals, move || settings.roots()).await??);
-        let client = Client::new(api, version, credentials, &roots, *clock)?;
+        let client = Client::new(api, version, credentials, &roots)?;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
         Ok(Self { exports: Vec::new(), policy, client, surroundings, roots })
     }

@@ -37,7 +37,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let credentials =
         Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
     let roots = Arc::new(Roots::default());
-    let client = Client::new(api, None, credentials, &roots, session.clock)?;
+    let client = Client::new(api, None, credentials, &roots)?;
     let body = json!({ "data": { "type": "resource", "attributes": {
         "formats": ["csv"],
         "dataset": "issues",

@@ -12,7 +12,6 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Response};
 use url::{Origin, Url};
 
-use crate::clock::Clock;
 use crate::http::{self, Broken, Roots};
 use crate::secret::Secret;
 use crate::text::Text;
@@ -85,7 +84,6 @@ pub struct Storage {
     /// How long storage may be silent.
     silence: Duration,
     allows_http: bool,
-    clock: Clock,
     clients: RefCell<Vec<(Origin, Client)>>,
 }
 
@@ -93,8 +91,8 @@ impl Storage {
     /// Storage that is trusted by `roots`, and that may be silent for a while. Plain http stays on this machine unless
     /// `allows_http` says otherwise, since a link lets anybody read the file.
     #[must_use]
-    pub fn new(roots: Arc<Roots>, silence: Duration, allows_http: bool, clock: Clock) -> Self {
-        Self { roots, silence, allows_http, clock, clients: RefCell::default() }
+    pub fn new(roots: Arc<Roots>, silence: Duration, allows_http: bool) -> Self {
+        Self { roots, silence, allows_http, clients: RefCell::default() }
     }
 
     /// Asks for a file from byte `from` on.
@@ -138,7 +136,7 @@ impl Storage {
     /// or what its signature was made of.
     async fn refusal(&self, response: Response) -> Trouble {
         let status = response.status().as_u16();
-        let hint = http::retry_after(response.headers(), self.clock.now());
+        let hint = http::retry_after(response.headers());
         let mut problem = Problem::new("storage does not give the file", "");
         problem.http_status = Some(status);
         if (300..400).contains(&status) {

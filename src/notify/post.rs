@@ -7,7 +7,6 @@ use url::Url;
 
 use super::{Attempt, EndpointError};
 use crate::http::{self, Broken, Roots};
-use crate::moment::Moment;
 use crate::text::Text;
 
 /// How long an attempt may take, all in all.
@@ -41,7 +40,6 @@ impl Receiver {
     pub(super) async fn post(
         &self,
         body: String,
-        now: Moment,
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Attempt {
         let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
@@ -54,7 +52,7 @@ impl Receiver {
             }
         };
         let status = response.status();
-        let hint = http::retry_after(response.headers(), now);
+        let hint = http::retry_after(response.headers());
         // Read on success, too, so that the connection can be used again.
         let body = http::read_error_body(response).await;
         if status.is_success() {

@@ -30,6 +30,6 @@ impl Webhook {
                 None => request,
             }
         };
-        self.receiver.post(event.to_owned(), now, headers).await
+        self.receiver.post(event.to_owned(), headers).await
     }
 }

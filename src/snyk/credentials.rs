@@ -270,7 +270,7 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
         let is_redirect = (300..400).contains(&reply.http_status);
         let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled) || is_redirect;
         let kind = if passes { kind } else { FailureKind::Unauthorized };
-        let hint = throttle::hint(reply.http_status, &reply.headers, now);
+        let hint = throttle::hint(reply.http_status, &reply.headers);
         return Err(Refusal { failure: Failure { kind, problem }, hint });
     }
     let unusable =

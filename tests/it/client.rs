@@ -101,6 +101,9 @@ async fn headers_hint_at_the_next_poll() {
         (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 1", None),
         (503, "X-RateLimit-Reset: 9", None),
         (200, "Server: x", None),
+        (503, "Date: Thu, 31 Dec 2099 23:59:50 GMT | Retry-After: Thu, 31 Dec 2099 23:59:59 GMT", Some(9)),
+        (429, "Date: Fri, 31 Dec 1999 23:59:50 GMT | Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", Some(9)),
+        (429, "Date: Sun, 09 Sep 2001 01:46:40 GMT | X-RateLimit-Reset: 1000000009", Some(9)),
     ];
     for (code, headers, seconds) in rows {
         let headers = headers.split(" | ").map(|header| header.split_once(": ").unwrap());
@@ -287,7 +290,7 @@ async fn client(url: &str, version: Option<&str>) -> Client {
     let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
     let credentials = Credentials::load(Source::Value(credential), clock).await.unwrap();
     let version = version.map(str::to_owned);
-    Client::new(url.parse().unwrap(), version, credentials, &Roots::default(), clock).unwrap()
+    Client::new(url.parse().unwrap(), version, credentials, &Roots::default()).unwrap()
 }
 
 fn export() -> ExportRef {

@@ -81,7 +81,7 @@ impl Opener<'_> {
             go_on: None,
         };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
-        let client = Client::over(connections, api, api_version, credentials, self.clock);
+        let client = Client::over(connections, api, api_version, credentials);
         // Nothing to add is nothing to wait for the disk for: at a reload, and at the first start.
         let downtime = match self.down.is_zero() {
             true => self.store.downtime(Arc::clone(&name)).await?,
