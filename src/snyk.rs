@@ -5,6 +5,7 @@
 //! [`watch`](crate::watch) are the one retry layer.
 
 pub mod credentials;
+mod decode;
 mod expiry;
 pub mod problem;
 pub mod region;
@@ -16,7 +17,9 @@ pub mod wire;
 
 use std::fmt;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION,
+};
 use url::Url;
 
 pub use self::start::{InFlight, NotStarted, Started};
@@ -31,10 +34,15 @@ use self::version::Version;
 use self::wire::Links;
 use crate::export::ExportRef;
 use crate::http;
+use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
+
+/// What to do about a 410. Snyk answers so for hours before it removes something.
+const RETIRED: &str = "this endpoint or API version was retired, maybe only for hours: set another version with \
+    --api-version YYYY-MM-DD, or try again later";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("snyk-request-id");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -202,12 +210,15 @@ impl Client {
     ) -> Result<Reply, Failure> {
         let client = self.transport.client();
         let request = match posting {
-            None => client.get(url),
+            // A cache on the way may have kept an earlier answer.
+            None => client.get(url).header(CACHE_CONTROL, "no-cache"),
             Some(posting) => {
                 client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(posting.body())
             }
         };
         let request = request.header(ACCEPT, "application/vnd.api+json, application/json;q=0.9");
+        // Saying nothing would permit any encoding.
+        let request = request.header(ACCEPT_ENCODING, "identity");
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
@@ -221,8 +232,7 @@ impl Client {
     fn observation(&self, reply: &Reply) -> Observation {
         let hint = throttle::hint(reply.http_status, &reply.headers);
         let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
-        let missing = "the answer holds no status";
-        let answer = report.map_or_else(|| Answer::Failure(failure(reply, missing)), Answer::Status);
+        let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
         Observation { answer, hint }
     }
 }
@@ -246,13 +256,25 @@ fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {
     Failure { kind: FailureKind::Rejected, problem }
 }
 
+/// What an answer to a poll means that holds no status. A refusal that Snyk did not write may be a gateway's, which
+/// knows nothing of the export.
+fn failure_of_poll(reply: &Reply) -> Failure {
+    let mut failure = failure(reply, "the answer holds no status");
+    let is_snyks = reply.headers.contains_key(REQUEST_ID) || problem::has_errors(&reply.body);
+    if failure.kind == FailureKind::Rejected && (400..500).contains(&reply.http_status) && !is_snyks {
+        failure.kind = FailureKind::Gateway;
+    }
+    failure
+}
+
 /// What an answer means that does not hold what it was asked for; `missing` says what that is.
 fn failure(reply: &Reply, missing: &str) -> Failure {
     let request_id = reply.header(&REQUEST_ID);
     if !(200..300).contains(&reply.http_status) {
         let problem = problem::problem(reply.http_status, &reply.body);
         let kind = FailureKind::of_http_status(reply.http_status);
-        return Failure { kind, problem: Problem { request_id, ..problem } };
+        let cure = (reply.http_status == 410).then(|| Text::new(RETIRED));
+        return Failure { kind, problem: Problem { request_id, cure, ..problem } };
     }
     let content_type =
         reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());

@@ -6,6 +6,7 @@ use memchr::memmem;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
+use super::decode::{Decoder, Undecodable};
 use super::region::Api;
 use crate::http::{self, Broken, Roots, TransportError};
 use crate::text::Text;
@@ -47,9 +48,11 @@ impl Transport {
     pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
         let mut response = self.0.execute(request).await.map_err(|error| failure(&error))?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let body = match http_status {
-            200..300 => read_document(response).await?,
-            _ => http::read_error_body(response).await,
+        let decoder = Decoder::new(&headers, MAX_DOCUMENT);
+        let body = match (http_status, decoder) {
+            (200..300, decoder) => read_document(response, decoder.map_err(undecodable)?).await?,
+            (_, Ok(decoder)) => decoded(decoder, &http::read_error_body(response).await),
+            (_, Err(_)) => Vec::new(),
         };
         Ok(Reply { http_status, headers, body })
     }
@@ -87,21 +90,35 @@ fn overwrite(bytes: &mut [u8], secret: &[u8]) {
     }
 }
 
-async fn read_document(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let too_long =
-        || transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB");
+async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<Vec<u8>, Failure> {
     let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if announced > MAX_DOCUMENT {
-        return Err(too_long());
+        return Err(undecodable(Undecodable::TooLong));
     }
-    let mut body = Vec::with_capacity(announced);
+    decoder.expect(announced);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > MAX_DOCUMENT {
-            return Err(too_long());
-        }
-        body.extend_from_slice(&chunk);
+        decoder.take(&chunk).map_err(undecodable)?;
     }
-    Ok(body)
+    decoder.finish().map_err(undecodable)
+}
+
+/// What can be read of an error's body, which may be cut short.
+fn decoded(mut decoder: Decoder, body: &[u8]) -> Vec<u8> {
+    // Whether all of it can be read changes what is said, not what is decided.
+    let _ = decoder.take(body);
+    decoder.rest()
+}
+
+fn undecodable(why: Undecodable) -> Failure {
+    match why {
+        Undecodable::Encoding(encoding) => {
+            transient("the answer comes in an encoding that was not asked for", encoding.as_str())
+        }
+        Undecodable::TooLong => {
+            transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
+        }
+        Undecodable::Damaged(why) => transient("the answer is damaged", &why),
+    }
 }
 
 pub(super) fn transient(title: &str, detail: &str) -> Failure {
