@@ -24,7 +24,7 @@ use url::Url;
 
 pub use self::start::{InFlight, NotStarted, Started};
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};
-pub use crate::http::{Roots, TransportError};
+pub use crate::http::{Network, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
@@ -76,9 +76,9 @@ impl Connections {
     ///
     /// # Errors
     ///
-    /// When no certificate authority can be loaded.
-    pub fn new(api: &Api, roots: &Roots) -> Result<Self, TransportError> {
-        Transport::new(api, roots).map(Self)
+    /// When there is no certificate to trust.
+    pub fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
+        Transport::new(api, network).map(Self)
     }
 }
 
@@ -87,14 +87,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When no certificate authority can be loaded.
+    /// When there is no certificate to trust.
     pub fn new(
         api: Api,
         version: Option<String>,
         credentials: Credentials,
-        roots: &Roots,
+        network: &Network,
     ) -> Result<Self, TransportError> {
-        let connections = Connections::new(&api, roots)?;
+        let connections = Connections::new(&api, network)?;
         Ok(Self::over(connections, api, version, credentials))
     }
 
@@ -208,7 +208,9 @@ impl Client {
         url: Url,
         credential: &Credential,
     ) -> Result<Reply, Failure> {
-        let client = self.transport.client();
+        let apart = posting.map(|_| self.transport.apart(&self.api)).transpose();
+        let apart = apart.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
+        let client = apart.as_ref().unwrap_or_else(|| self.transport.client());
         let request = match posting {
             // A cache on the way may have kept an earlier answer.
             None => client.get(url).header(CACHE_CONTROL, "no-cache"),
@@ -222,7 +224,7 @@ impl Client {
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
-        let mut reply = self.transport.send(request).await?;
+        let mut reply = self.transport.send_over(client, request).await?;
         posting.into_iter().for_each(Posting::answered);
         reply.forget(credential.token());
         self.version.note_deprecation(&reply);
@@ -238,6 +240,10 @@ impl Client {
 }
 
 impl Poller for Client {
+    fn route(&self) -> Option<Text> {
+        self.transport.network().route(self.api.url())
+    }
+
     async fn poll(&self, export: &ExportRef) -> Observation {
         self.observe(|version| self.api.status_url(export, version)).await
     }

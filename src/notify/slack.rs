@@ -13,7 +13,7 @@ use url::Url;
 use super::event::Told;
 use super::post::Receiver;
 use super::{Attempt, EndpointError};
-use crate::http::Roots;
+use crate::http::Network;
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::outcome::Outcome;
@@ -27,9 +27,9 @@ const LABEL_CHARS: usize = 100;
 pub(super) struct Slack(Receiver);
 
 impl Slack {
-    pub(super) fn new(url: &Secret, roots: &Roots) -> Result<Self, EndpointError> {
+    pub(super) fn new(url: &Secret, network: &Network) -> Result<Self, EndpointError> {
         let url = Url::parse(url.expose().trim()).map_err(|_| EndpointError::Url)?;
-        Receiver::new(url, roots).map(Self)
+        Receiver::new(url, network).map(Self)
     }
 
     pub(super) async fn send(&self, event: &str) -> Attempt {

@@ -127,10 +127,13 @@ impl Client {
         let reply = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(Refusal { failure, hint })) => {
-                return Err(NotStarted { failure, hint, may_exist: in_flight.may_have_arrived() });
+                // What no retry can heal kept the request from the server that would have carried it out.
+                let may_exist = in_flight.may_have_arrived() && failure.kind != FailureKind::Unrecoverable;
+                return Err(NotStarted { failure, hint, may_exist });
             }
             Err(_) => {
-                let failure = transient("request timed out", "");
+                let mut failure = transient("request timed out", "");
+                failure.problem.cure = self.transport.network().route(self.api.url());
                 return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
         };

@@ -12,7 +12,7 @@ use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
 use snyk_export::request::StartRequest;
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
-use snyk_export::snyk::{Client, DEFAULT_VERSION, InFlight, Roots};
+use snyk_export::snyk::{Client, DEFAULT_VERSION, InFlight, Network};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
 use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
@@ -350,7 +350,7 @@ async fn client(url: &str, version: Option<&str>) -> Client {
     let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
     let credentials = Credentials::load(Source::Value(credential), clock).await.unwrap();
     let version = version.map(str::to_owned);
-    Client::new(url.parse().unwrap(), version, credentials, &Roots::default()).unwrap()
+    Client::new(url.parse().unwrap(), version, credentials, &Network::default()).unwrap()
 }
 
 fn export() -> ExportRef {

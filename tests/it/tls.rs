@@ -2,8 +2,9 @@
 
 mod server;
 
-use reqwest::Certificate;
-use snyk_export::http::Roots;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use snyk_export::http::{Network, Proxies};
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
 
@@ -195,14 +196,18 @@ fn through(proxy: &Proxy, name: &str, url: &str, authority: &Authority) -> Run {
 fn notifications_trust_as_polls_do() {
     let authority = Authority::new();
     let server = Server::start(&authority, "localhost");
-    let attempt = |added: Vec<Certificate>| {
+    let attempt = |added: Vec<CertificateDer<'static>>| {
         let kind = EndpointKind::Webhook { url: server.url.parse().unwrap(), secret: None };
-        let endpoint = Endpoint::new("x".to_owned(), None, kind, &Roots { added, chosen: false }).unwrap();
+        let network = Network::new(added, None, Proxies::default());
+        let endpoint = Endpoint::new("x".to_owned(), None, kind, &network).unwrap();
         runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)))
     };
     let Attempt::Failed { problem, .. } = attempt(Vec::new()) else { panic!("it trusts anybody") };
     assert!(problem.as_str().starts_with("the server's certificate is not trusted: "), "{problem}");
     assert_eq!(server.requests.get(), [""; 0]);
-    assert_eq!(attempt(vec![Certificate::from_pem(authority.pem.as_bytes()).unwrap()]), Attempt::Sent);
+    assert_eq!(
+        attempt(vec![CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()]),
+        Attempt::Sent
+    );
     assert_eq!(server.requests.get()[0], "POST / HTTP/1.1");
 }

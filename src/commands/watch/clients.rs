@@ -58,7 +58,7 @@ impl Opener<'_> {
             let kind = (settings.api.is_https(), settings.api.is_loopback(), settings.ca_cert.clone());
             let shared = match connections.get(&kind) {
                 Some(shared) => shared.clone(),
-                None => Connections::new(&settings.api, &settings.roots)?,
+                None => Connections::new(&settings.api, &settings.network)?,
             };
             connections.insert(kind, shared.clone());
             accounts.push(self.one(settings, shared).await?);
