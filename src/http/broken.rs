@@ -41,10 +41,9 @@ impl Broken {
                     "check the user and the password in {variable}; special characters are percent-encoded"
                 ),
             ),
-            false => (
-                "the proxy wants a login",
-                format!("write it into {variable}: http://USER:PASSWORD@HOST:PORT"),
-            ),
+            false => {
+                ("the proxy wants a login", format!("write it into {variable}, as USER:PASSWORD@HOST:PORT"))
+            }
         };
         let detail = format!("{proxy} ({variable}) answered 407");
         Self::for_good(title.to_owned(), detail, cure)

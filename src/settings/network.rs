@@ -104,7 +104,7 @@ fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, Settings
     let proxy = proxy_url(text).map(|url| Proxy { url, variable: name.to_owned() });
     Some(proxy.map_err(|why| {
         let why =
-            format!("it names no proxy that can be used: {why} (http://USER:PASSWORD@HOST:PORT is the form)");
+            format!("it names no proxy that can be used: {why} (the form is http://HOST:PORT, with USER:PASSWORD@ before the host where it wants a login)");
         SettingsError::Variable(name.to_owned(), Text::new(&why))
     }))
 }
