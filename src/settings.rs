@@ -8,8 +8,8 @@ pub mod daemon;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;
+mod network;
 pub(crate) mod places;
-mod roots;
 mod sources;
 pub(crate) mod values;
 
@@ -31,6 +31,7 @@ pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
+use crate::http::TransportError;
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
@@ -103,6 +104,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is nothing to trust.
+    #[error(transparent)]
+    Trust(#[from] TransportError),
     /// An entry of the file is wrong.
     #[error("{0}: {1}")]
     Entry(String, EntryError),

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
-use crate::http::Roots;
+use crate::http::Network;
 use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::{ExportsError, SettingsError};
@@ -24,8 +24,8 @@ pub(super) struct Asking {
     pub(super) policy: Policy,
     pub(super) client: Arc<Client>,
     pub(super) surroundings: Surroundings,
-    /// Who is trusted, by storage too.
-    pub(super) roots: Arc<Roots>,
+    /// How Snyk is reached, and storage too.
+    pub(super) network: Network,
 }
 
 impl Asking {
@@ -63,10 +63,16 @@ impl Asking {
         };
         let settings = Arc::clone(settings);
         let version = settings.api_version();
-        let roots = Arc::new(aside(signals, move || settings.roots()).await??);
-        let client = Client::new(api, version, credentials, &roots, *clock)?;
+        let url = api.url().clone();
+        let read = move || {
+            let network = settings.network()?;
+            network.prepare(&url)?;
+            Ok::<_, SettingsError>(network)
+        };
+        let network = aside(signals, read).await??;
+        let client = Client::new(api, version, credentials, &network)?;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
-        Ok(Self { exports: Vec::new(), policy, client, surroundings, roots })
+        Ok(Self { exports: Vec::new(), policy, client, surroundings, network })
     }
 
     /// The like, by another policy.

@@ -17,7 +17,7 @@ use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
-use crate::snyk::{Client, GA_VERSION, InFlight, Roots};
+use crate::snyk::{Client, GA_VERSION, InFlight, Network};
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -36,8 +36,8 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
     let credentials =
         Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
-    let roots = Arc::new(Roots::default());
-    let client = Client::new(api, None, credentials, &roots, session.clock)?;
+    let network = Network::default();
+    let client = Client::new(api, None, credentials, &network)?;
     let body = json!({ "data": { "type": "resource", "attributes": {
         "formats": ["csv"],
         "dataset": "issues",
@@ -60,7 +60,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         general_version: GA_VERSION,
         go_on: None,
     };
-    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, roots };
+    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);

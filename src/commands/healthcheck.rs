@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{CommandError, Session, aside};
 use crate::exit::ExitCode;
-use crate::http::{self, Broken, Roots};
+use crate::http::{self, Broken, Network};
 use crate::settings::daemon::listen_address;
 use crate::text::Text;
 
@@ -46,10 +46,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Asks once; gives what is wrong.
 async fn ask(url: &Url) -> Result<(), String> {
     // Its own machine or container is not behind a proxy.
-    let client = http::client(url, &Roots::default(), |builder| builder.no_proxy());
+    let client = http::client(url, &Network::default(), |builder| builder);
     let client = client.map_err(|error| error.to_string())?;
     let response = client.get(url.clone()).send().await.map_err(|error| {
-        let Broken { title, detail, .. } = http::broken(&error);
+        let Broken { title, detail, .. } = http::broken_off(&error);
         format!("{title}: {detail}")
     })?;
     let status = response.status().as_u16();

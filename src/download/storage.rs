@@ -1,7 +1,6 @@
 //! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
@@ -12,8 +11,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Response};
 use url::{Origin, Url};
 
-use crate::clock::Clock;
-use crate::http::{self, Broken, Roots};
+use crate::http::{self, Broken, Network};
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
@@ -81,20 +79,19 @@ pub(super) enum Trouble {
 /// Asks storage.
 #[derive(Debug)]
 pub struct Storage {
-    roots: Arc<Roots>,
+    network: Network,
     /// How long storage may be silent.
     silence: Duration,
     allows_http: bool,
-    clock: Clock,
     clients: RefCell<Vec<(Origin, Client)>>,
 }
 
 impl Storage {
-    /// Storage that is trusted by `roots`, and that may be silent for a while. Plain http stays on this machine unless
+    /// Storage that is reached by `network`, and that may be silent for a while. Plain http stays on this machine unless
     /// `allows_http` says otherwise, since a link lets anybody read the file.
     #[must_use]
-    pub fn new(roots: Arc<Roots>, silence: Duration, allows_http: bool, clock: Clock) -> Self {
-        Self { roots, silence, allows_http, clock, clients: RefCell::default() }
+    pub fn new(network: Network, silence: Duration, allows_http: bool) -> Self {
+        Self { network, silence, allows_http, clients: RefCell::default() }
     }
 
     /// Asks for a file from byte `from` on.
@@ -115,7 +112,12 @@ impl Storage {
             request = request.header(RANGE, format!("bytes={from}-"));
             request = etag.into_iter().fold(request, |request, etag| request.header(IF_RANGE, etag.clone()));
         }
-        let response = request.send().await.map_err(|error| failed(&error))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return Err(Trouble::Failed(failure(http::broken(&error, &self.network).await), None));
+            }
+        };
         self.body(response).await
     }
 
@@ -138,7 +140,7 @@ impl Storage {
     /// or what its signature was made of.
     async fn refusal(&self, response: Response) -> Trouble {
         let status = response.status().as_u16();
-        let hint = http::retry_after(response.headers(), self.clock.now());
+        let hint = http::retry_after(response.headers());
         let mut problem = Problem::new("storage does not give the file", "");
         problem.http_status = Some(status);
         if (300..400).contains(&status) {
@@ -174,7 +176,7 @@ impl Storage {
                 .connect_timeout(CONNECT.min(silence))
                 .read_timeout(silence)
         };
-        let client = http::client(url, &self.roots, options)
+        let client = http::client(url, &self.network, options)
             .map_err(|error| rejected("TLS could not be set up", &error.to_string()))?;
         self.clients.borrow_mut().push((origin, client.clone()));
         Ok(client)
@@ -225,15 +227,15 @@ fn rejected(title: &str, detail: &str) -> Trouble {
     Trouble::Failed(Failure { kind: FailureKind::Rejected, problem: Problem::new(title, detail) }, None)
 }
 
-/// What a request that brought no answer failed of.
+/// What a file that was on its way broke off of.
 pub(super) fn broken(error: &reqwest::Error) -> Failure {
-    let Broken { certificate, title, detail } = http::broken(error);
-    let kind = if certificate { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    Failure { kind, problem: Problem::new(title, &detail) }
+    failure(http::broken_off(error))
 }
 
-fn failed(error: &reqwest::Error) -> Trouble {
-    Trouble::Failed(broken(error), None)
+fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
+    let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
+    let cure = cure.map(|cure| Text::new(&cure));
+    Failure { kind, problem: Problem { cure, ..Problem::new(&title, &detail) } }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::event::Asked;
 use crate::export::ExportRef;
 use crate::store::Claim;
+use crate::text::Text;
 use crate::watch::Watch;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
@@ -41,18 +42,19 @@ pub(super) fn poll<P: Poller + 'static>(
 
 /// Asks once, for no longer than `limit`; what takes longer has failed in passing.
 pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Duration) -> Observation {
-    within(limit, poller.poll(export)).await
+    let answer = tokio::time::timeout(limit, poller.poll(export)).await;
+    answer.unwrap_or_else(|_| too_late(limit, poller.route()))
 }
 
 /// What a request sees that may take no longer than `limit`.
 pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) -> Observation {
-    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit))
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit, None))
 }
 
-fn too_late(limit: Duration) -> Observation {
+fn too_late(limit: Duration, cure: Option<Text>) -> Observation {
     let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let detail = format!("no complete answer within {}", humantime::format_duration(limit));
-    let failure =
-        Failure { kind: FailureKind::Transient, problem: Problem::new("request timed out", &detail) };
+    let problem = Problem { cure, ..Problem::new("request timed out", &detail) };
+    let failure = Failure { kind: FailureKind::Transient, problem };
     Observation { answer: Answer::Failure(failure), hint: None }
 }

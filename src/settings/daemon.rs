@@ -20,7 +20,7 @@ pub use self::watches::WatchEntry;
 use self::sections::{NotifySection, WatchSection};
 use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
 use super::{Settings, SettingsError};
-use crate::http::Roots;
+use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
 use crate::snyk::region::Api;
@@ -82,9 +82,9 @@ pub struct AccountSettings {
     pub source: Source,
     /// Where the credential comes from, to be logged.
     pub origin: String,
-    /// The certificate authorities that it trusts.
-    pub roots: Roots,
-    /// The file that some of them are from. Accounts that have it in common trust the same ones.
+    /// How it reaches the API.
+    pub network: Network,
+    /// The file that some of the certificates are from that it trusts. Accounts that have it in common trust the same ones.
     pub ca_cert: Option<PathBuf>,
     /// How many requests it may send in a minute.
     pub requests_per_minute: NonZeroU32,
@@ -101,7 +101,9 @@ impl Settings {
     /// When anything is wrong. The message names the place in the file.
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
-        let accounts = accounts::all(self, &watches)?;
+        let surroundings = self.surroundings()?;
+        let network = surroundings.with(self.own_certificates()?);
+        let accounts = accounts::all(self, &watches, &surroundings, &network)?;
         let policy = self.policy_of(&self.daemon.limits, &["limits"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
@@ -114,7 +116,7 @@ impl Settings {
             keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
             server: server::server(self)?,
             watches,
-            endpoints: endpoints::all(self)?,
+            endpoints: endpoints::all(self, &network)?,
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncReadExt as _;
@@ -225,7 +225,8 @@ impl Credentials {
         };
         let form =
             [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret.expose())];
-        let request = transport.client().post(api.token_url()).form(&form).build();
+        let request = transport.client().post(api.token_url()).header(ACCEPT_ENCODING, "identity");
+        let request = request.form(&form).build();
         let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
         let mut reply = transport.send(request).await?;
         if reply.http_status != 200 {
@@ -270,7 +271,7 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
         let is_redirect = (300..400).contains(&reply.http_status);
         let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled) || is_redirect;
         let kind = if passes { kind } else { FailureKind::Unauthorized };
-        let hint = throttle::hint(reply.http_status, &reply.headers, now);
+        let hint = throttle::hint(reply.http_status, &reply.headers);
         return Err(Refusal { failure: Failure { kind, problem }, hint });
     }
     let unusable =

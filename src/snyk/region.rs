@@ -47,7 +47,7 @@ impl Api {
     }
 
     /// The base as a URL.
-    pub(super) const fn url(&self) -> &Url {
+    pub(crate) const fn url(&self) -> &Url {
         &self.0
     }
 

@@ -18,11 +18,20 @@ pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 pub trait Poller {
     /// Asks once.
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+
+    /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
+    fn route(&self) -> Option<Text> {
+        None
+    }
 }
 
 impl<P: Poller> Poller for Arc<P> {
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
         P::poll(self, export)
+    }
+
+    fn route(&self) -> Option<Text> {
+        P::route(self)
     }
 }
 

@@ -229,7 +229,7 @@ pub(in crate::commands) async fn bring(
     let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
-    let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
+    let storage = Storage::new(asking.network.clone(), silence, session.settings.allows_http());
     let folder = Arc::new(folder);
     let means = Means { storage, policy: &asking.policy, clock };
     let fetching = async {

@@ -53,7 +53,7 @@ impl Opener<'_> {
             let kind = (settings.api.is_https(), settings.api.is_loopback(), settings.ca_cert.clone());
             let shared = match connections.get(&kind) {
                 Some(shared) => shared.clone(),
-                None => Connections::new(&settings.api, &settings.roots)?,
+                None => Connections::new(&settings.api, &settings.network)?,
             };
             connections.insert(kind, shared.clone());
             accounts.push(self.one(settings, shared).await?);
@@ -76,7 +76,7 @@ impl Opener<'_> {
             go_on: None,
         };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
-        let client = Client::over(connections, api, api_version, credentials, self.clock);
+        let client = Client::over(connections, api, api_version, credentials);
         let requests_per_minute = Some(requests_per_minute);
         Ok(Account { name, poller: Arc::new(client), requests_per_minute })
     }

@@ -1,20 +1,18 @@
 //! Accounts: whose credentials ask, where, and how often.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use reqwest::Certificate;
 
 use super::entry::{Entry, EntryError, read_secret};
 use super::sections::AccountSection;
 use super::values::Name;
 use super::watches::{self, WatchEntry};
 use super::{AccountSettings, DEFAULT_ACCOUNT};
-use crate::http::Roots;
+use crate::http::Network;
+use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
-use crate::settings::sources::read_certificates;
 use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 
@@ -22,11 +20,13 @@ use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 pub(super) fn all(
     settings: &Settings,
     watches: &[WatchEntry],
+    surroundings: &Surroundings,
+    network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {
     let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
-    match (default(settings), of_default) {
+    match (default(settings, network), of_default) {
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
@@ -34,9 +34,9 @@ pub(super) fn all(
         }
         (Err(error), _) => return Err(error),
     }
-    let ambient = settings.ambient_roots();
+    let mut networks = Networks { surroundings, of_all: network, of_files: BTreeMap::new() };
     for (name, section) in sections {
-        accounts.push(account(settings, name, section, &ambient)?);
+        accounts.push(account(settings, name, section, &mut networks)?);
     }
     let known: BTreeSet<&str> = accounts.iter().map(|account| &*account.name).collect();
     let stray = watches.iter().enumerate().find(|(_, watch)| !known.contains(&*watch.account));
@@ -48,8 +48,28 @@ pub(super) fn all(
     Ok(accounts)
 }
 
+/// The networks of accounts. Those that trust the same certificates share one, which reads them once.
+struct Networks<'a> {
+    surroundings: &'a Surroundings,
+    of_all: &'a Network,
+    of_files: BTreeMap<PathBuf, Network>,
+}
+
+impl Networks<'_> {
+    /// The network of an account that may name a file of its own.
+    fn of(&mut self, ca_cert: Option<&Path>, entry: Entry<'_>) -> Result<Network, SettingsError> {
+        let Some(path) = ca_cert else { return Ok(self.of_all.clone()) };
+        if let Some(known) = self.of_files.get(path) {
+            return Ok(known.clone());
+        }
+        let network = self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?);
+        self.of_files.insert(path.to_owned(), network.clone());
+        Ok(network)
+    }
+}
+
 /// The account of `[snyk]`, whose credential is found as a command that waits finds it.
-fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
+fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, SettingsError> {
     let (source, origin) = settings.credential_source()?;
     if let Source::TokenFile(path) = &source {
         let is_of_file = settings.token_files.from_settings_file.as_ref() == Some(path);
@@ -59,13 +79,15 @@ fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
             false => error.into(),
         })?;
     }
+    let api = settings.api(None)?;
+    network.prepare(api.url())?;
     Ok(AccountSettings {
         name: Arc::from(DEFAULT_ACCOUNT),
-        api: settings.api(None)?,
+        api,
         api_version: settings.api_version(),
         source,
         origin,
-        roots: settings.roots()?,
+        network: network.clone(),
         ca_cert: settings.layers.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
@@ -76,7 +98,7 @@ fn account(
     settings: &Settings,
     name: &Name,
     section: &AccountSection,
-    ambient: &Roots,
+    networks: &mut Networks<'_>,
 ) -> Result<AccountSettings, SettingsError> {
     let title = format!("[snyk.accounts.{name}]");
     let steps = [Step::Key("snyk"), Step::Key("accounts"), Step::Key(&name.0)];
@@ -89,16 +111,15 @@ fn account(
     let api = api.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
     let (source, origin) = source(section, entry)?;
     let version = section.api_version.clone().map(|version| version.0);
+    let network = networks.of(section.ca_cert.as_deref(), entry)?;
+    network.prepare(api.url())?;
     Ok(AccountSettings {
         name: Arc::clone(&name.0),
         api,
         api_version: version.or_else(|| settings.api_version()),
         source,
         origin,
-        roots: match &section.ca_cert {
-            Some(path) => with(ambient, certificates(path, entry)?),
-            None => with(ambient, settings.own_certificates()?),
-        },
+        network,
         ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
@@ -106,16 +127,6 @@ fn account(
 
 fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
     settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
-}
-
-fn certificates(path: &Path, entry: Entry<'_>) -> Result<Vec<Certificate>, SettingsError> {
-    let why = |why| SettingsError::CaCert { place: entry.place_of("ca-cert"), path: path.to_owned(), why };
-    read_certificates(path).map_err(why)
-}
-
-fn with(ambient: &Roots, added: Vec<Certificate>) -> Roots {
-    let added = added.into_iter().chain(ambient.added.iter().cloned()).collect();
-    Roots { added, chosen: ambient.chosen }
 }
 
 /// A named account's own credential, and where it is from.

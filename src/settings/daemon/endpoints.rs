@@ -10,7 +10,7 @@ use url::Url;
 use super::entry::{Entry, EntryError, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
-use crate::http::{Roots, is_loopback};
+use crate::http::{Network, is_loopback};
 use crate::notify::{Endpoint, EndpointKind, SigningKey};
 use crate::secret::Secret;
 use crate::settings::places::Step;
@@ -21,13 +21,9 @@ use crate::text::Text;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All endpoints, each name once.
-pub(super) fn all(settings: &Settings) -> Result<Vec<Endpoint>, SettingsError> {
+pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<Endpoint>, SettingsError> {
     let mut names = BTreeSet::new();
     let mut endpoints = Vec::new();
-    if settings.daemon.endpoints.is_empty() {
-        return Ok(endpoints);
-    }
-    let roots = settings.roots()?;
     for (index, section) in settings.daemon.endpoints.iter().enumerate() {
         let steps = [Step::Key("notify"), Step::Index(index)];
         let entry = Entry::new(&settings.places, &steps, "[[notify]]");
@@ -35,7 +31,7 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Endpoint>, SettingsError> {
         if !names.insert(name.clone()) {
             return Err(entry.at("name")(EntryError::SameName(name.to_string())));
         }
-        endpoints.push(endpoint(section, name.to_string(), entry, settings, &roots)?);
+        endpoints.push(endpoint(section, name.to_string(), entry, settings, network)?);
     }
     Ok(endpoints)
 }
@@ -45,7 +41,7 @@ fn endpoint(
     name: String,
     entry: Entry<'_>,
     settings: &Settings,
-    roots: &Roots,
+    network: &Network,
 ) -> Result<Endpoint, SettingsError> {
     let kind = section.kind.ok_or_else(|| entry.error(EntryError::Missing("kind")))?;
     if let Some(key) = foreign_key(section, kind) {
@@ -63,7 +59,8 @@ fn endpoint(
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(entry.at("on")(EntryError::NeverTold));
     }
-    Endpoint::new(name, on, kind, roots).map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
+    Endpoint::new(name, on, kind, network)
+        .map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
 }
 
 fn webhook(section: &NotifySection, name: &str, entry: Entry<'_>) -> Result<EndpointKind, SettingsError> {

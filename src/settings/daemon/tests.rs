@@ -188,7 +188,7 @@ fn commands_that_wait_pass_over_what_is_the_daemons() {
     let text = "[snyk.accounts.acme]\ntoken-file = '/nowhere'\n[server]\nlisten = '0.0.0.0:80'\n\
         [store]\nkeep-ended = '1d'\n[[notify]]\n[[watch]]\naccount = 'nobody'";
     let settings = Bed::new().load(&TOKEN, &[], text).unwrap();
-    assert!(settings.policy().is_ok() && settings.roots().is_ok() && settings.credential_source().is_ok());
+    assert!(settings.policy().is_ok() && settings.network().is_ok() && settings.credential_source().is_ok());
 }
 
 #[test]
