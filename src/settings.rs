@@ -5,6 +5,7 @@
 
 mod credentials;
 pub mod daemon;
+mod duration;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;

@@ -53,6 +53,10 @@ fn a_flag_beats_a_variable_beats_a_file_beats_the_defaults() {
         Some(240)
     );
     assert_eq!(max_wait(&["--max-wait", "0"], &[], None), None);
+    for nothing in ["0", "\"0\""] {
+        let file = format!("[wait]\nmax-wait = {nothing}");
+        assert!(load(&[], &[], Some(&file)).unwrap().policy().unwrap().max_wait.is_none());
+    }
 }
 
 #[test]
@@ -77,7 +81,12 @@ fn variables_follow_the_rules_of_their_flags() {
 fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
     let rows = [
         ("[limits]\n\nmax-wait = \"soon\"", ["line 3", "max-wait = \"soon\"", "`90s`"]),
-        ("[limits]\nmax-wait = 50", ["line 2", "max-wait = 50", "a duration in quotes"]),
+        ("[limits]\nmax-wait = 50", ["line 2", "did you mean `50s`?", "a duration in quotes"]),
+        ("[limits]\nmax-wait = 1.5", ["line 2", "did you mean `1.5s`?", "a duration in quotes"]),
+        ("[limits]\nmax-wait = true", ["line 2", "max-wait = true", "a duration in quotes"]),
+        ("[wait]\nmax-wait = \"10M\"", ["line 2", "`10m`", "`10months`"]),
+        ("[[notify]]\ntimeout = \"10M\"", ["line 2", "`10m`", "`10months`"]),
+        ("[retry]\nmax-interval = \"60\"", ["line 2", "max-interval = \"60\"", "did you mean `60s`?"]),
         ("[limits]\nmax-wiat = \"5m\"", ["line 2", "unknown field `max-wiat`", "`max-wait`"]),
         ("[pase]\n", ["line 1", "unknown field `pase`", "`pace`"]),
         ("[pace]\njitter = 2", ["line 2", "jitter = 2", "from 0 to 1"]),
@@ -101,6 +110,8 @@ fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
 fn a_wrong_variable_names_itself() {
     for (name, value, allowed) in [
         ("SNYK_EXPORT_MAX_WAIT", "soon", "`90s`"),
+        ("SNYK_EXPORT_MAX_WAIT", "10M", "minutes or months: write `10m` or `10months`"),
+        ("SNYK_EXPORT_MAX_WAIT", "3600", "did you mean `3600s`?"),
         ("SNYK_EXPORT_JITTER", "7", "from 0 to 1"),
         ("SNYK_EXPORT_LOG_FORMAT", "xml", "json"),
         ("SNYK_EXPORT_RETRY_CONFLICT", "perhaps", "boolean"),
