@@ -18,7 +18,7 @@ pub use self::server::{ServerSettings, listen_address};
 pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
-use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
+use super::layers::{Following, ServerLayer, StoreLayer};
 use super::{Settings, SettingsError};
 use crate::http::Roots;
 use crate::notify::Endpoint;
@@ -39,7 +39,7 @@ const STORE_FILE: &str = "watches.db";
 /// What the layers say to the daemon alone.
 #[derive(Debug)]
 pub(super) struct Layers {
-    pub(super) limits: LimitsLayer,
+    pub(super) following: Following,
     /// Whether the user has set `max-outage`, even to what it is anyway.
     pub(super) max_outage_is_set: bool,
     pub(super) store: StoreLayer,
@@ -102,7 +102,7 @@ impl Settings {
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
         let accounts = accounts::all(self, &watches)?;
-        let policy = self.policy_of(&self.daemon.limits, &["limits"])?;
+        let policy = self.policy_of(&self.daemon.following, &["limits", "pace"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
@@ -121,7 +121,7 @@ impl Settings {
                 unauthorized_is_final: until_idle,
                 ..policy
             },
-            concurrency: self.daemon.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: self.daemon.following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
         })
     }
 }

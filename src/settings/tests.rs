@@ -28,7 +28,7 @@ fn error(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Stri
 fn the_defaults_are_those_of_the_design() {
     let policy = load(&[], &[], None).unwrap().policy().unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(policy.pace, Pace::new(Duration::from_millis(500), 1.1, seconds(30), 0.1).unwrap());
+    assert_eq!(policy.pace, Pace::new(Duration::from_millis(500), 1.1, seconds(10), 0.1).unwrap());
     assert_eq!(policy.retry, Pace::new(seconds(1), 2.0, seconds(30), 0.1).unwrap());
     assert_eq!(policy.throttle, Pace::new(seconds(5), 2.0, seconds(60), 0.1).unwrap());
     assert_eq!(policy.max_wait, Some(seconds(50 * 60)));
@@ -36,6 +36,48 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(policy.request_timeout, seconds(30));
     assert_eq!(policy.not_found_grace, Duration::ZERO);
     assert!(!policy.retry_conflict && policy.unrecoverable_is_final && policy.max_in_progress.is_empty());
+}
+
+#[test]
+fn those_who_wait_see_an_end_within_11_seconds_and_a_daemon_within_33() {
+    let token = [("SNYK_TOKEN", "t")];
+    let settings = load(&[], &token, None).unwrap();
+    let policies = [
+        (settings.policy().unwrap(), 11),
+        (settings.policy_of_run().unwrap(), 11),
+        (settings.daemon(false).unwrap().policy, 33),
+    ];
+    for (policy, most) in policies {
+        let (mut position, mut rng) = (None, fastrand::Rng::with_seed(7));
+        let mut delay = || policy.pace.next(&mut position, &mut rng);
+        let longest = (0..2_000).map(|_| delay()).max().unwrap();
+        // As promised, and not much sooner than that: each request counts too.
+        assert!(longest <= Duration::from_secs(most), "{longest:?}");
+        assert!(longest > Duration::from_secs(most) * 10 / 11, "{longest:?}");
+    }
+}
+
+#[test]
+fn what_the_user_says_of_the_longest_pause_beats_the_default_of_a_command() {
+    let longest = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
+        let variables: Vec<_> = [("SNYK_TOKEN", "t")].iter().chain(variables).copied().collect();
+        let settings = load(flags, &variables, Some(file)).unwrap();
+        let daemon = settings.daemon(false).unwrap().policy;
+        [settings.policy().unwrap(), settings.policy_of_run().unwrap(), daemon].map(|policy| {
+            let steps = (0..200)
+                .scan(None, |position, _| Some(policy.pace.next(position, &mut fastrand::Rng::with_seed(7))));
+            steps.max().unwrap().as_secs()
+        })
+    };
+    let shared = "[pace]\njitter = 0\nmax-interval = '20s'\n";
+    let of_wait = format!("{shared}[wait]\nmax-interval = '2s'\n");
+    let of_run = format!("{of_wait}[run]\nmax-interval = '3s'");
+    assert_eq!(longest(&[], &[], "[pace]\njitter = 0"), [10, 10, 30]);
+    assert_eq!(longest(&[], &[], shared), [20; 3]);
+    assert_eq!(longest(&[], &[], &of_wait), [2, 2, 20]);
+    assert_eq!(longest(&[], &[], &of_run), [2, 3, 20]);
+    assert_eq!(longest(&[], &[("SNYK_EXPORT_MAX_INTERVAL", "4s")], &of_run), [4; 3]);
+    assert_eq!(longest(&["--max-interval=5s"], &[("SNYK_EXPORT_MAX_INTERVAL", "4s")], &of_run), [5; 3]);
 }
 
 #[test]
@@ -125,13 +167,15 @@ fn a_wrong_variable_names_itself() {
 #[test]
 fn contradictions_name_both_sides_and_their_places() {
     let flag = error(&["--initial-interval=1m"], &[], None);
-    let expected = "initial-interval (1m, from --initial-interval) is above max-interval (30s, from the defaults) in \
+    let expected = "initial-interval (1m, from --initial-interval) is above max-interval (10s, from the defaults) in \
                     the settings of [pace]";
     assert_eq!(flag, expected);
     let mixed =
         error(&[], &[("SNYK_EXPORT_INITIAL_INTERVAL", "1m")], Some("\n[pace]\nmax-interval = \"2s\""));
     assert!(mixed.contains("(1m, from SNYK_EXPORT_INITIAL_INTERVAL)"), "{mixed}");
     assert!(mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, max-interval)"), "{mixed}");
+    let of_wait = error(&["--initial-interval=1m"], &[], Some("[wait]\nmax-interval = \"2s\""));
+    assert!(of_wait.contains("settings.toml line 2, max-interval)"), "{of_wait}");
     let retry = error(&["--initial-interval=5s"], &[], Some("[retry]\ninitial-interval = \"1m\""));
     assert!(
         retry.contains("settings.toml line 2, initial-interval)") && retry.contains("[retry]"),

@@ -23,7 +23,7 @@ pub(super) fn all(
     settings: &Settings,
     watches: &[WatchEntry],
 ) -> Result<Vec<AccountSettings>, SettingsError> {
-    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
+    let sections: Vec<_> = settings.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
     match (default(settings), of_default) {
@@ -66,7 +66,7 @@ fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
         source,
         origin,
         roots: settings.roots()?,
-        ca_cert: settings.layers.snyk.ca_cert.clone(),
+        ca_cert: settings.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
 }
@@ -84,7 +84,7 @@ fn account(
     if &*name.0 == DEFAULT_ACCOUNT {
         return Err(entry.error(EntryError::DefaultIsTaken));
     }
-    let inherited = || settings.layers.snyk.api.clone().unwrap_or_default();
+    let inherited = || settings.snyk.api.clone().unwrap_or_default();
     let api = settings.allowed(section.api.clone().unwrap_or_else(inherited));
     let api = api.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
     let (source, origin) = source(section, entry)?;
@@ -99,13 +99,13 @@ fn account(
             Some(path) => with(ambient, certificates(path, entry)?),
             None => with(ambient, settings.own_certificates()?),
         },
-        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
+        ca_cert: section.ca_cert.clone().or_else(|| settings.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
 }
 
 fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
-    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
+    settings.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
 }
 
 fn certificates(path: &Path, entry: Entry<'_>) -> Result<Vec<Certificate>, SettingsError> {
