@@ -3,6 +3,7 @@
 //! There is no search for a file: only `--config` and `SNYK_EXPORT_CONFIG` name one, so that nothing that lies
 //! about in a checkout can send a token elsewhere. Only this module reads the environment.
 
+mod api;
 mod credentials;
 pub mod daemon;
 mod duration;
@@ -19,6 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::api::{ChosenApi, ConfiguredApi};
 pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings, WatchEntry};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
@@ -34,6 +36,7 @@ pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
+use crate::secret::Placeholder;
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
@@ -90,6 +93,9 @@ pub enum SettingsError {
              SNYK_CLIENT_SECRET, or log in with the Snyk CLI"
     )]
     NoCredential,
+    /// A variable holds something that nobody replaced by a secret.
+    #[error("{0} holds no usable value: {1}")]
+    Placeholder(&'static str, Placeholder),
     /// One half of a credential is missing.
     #[error("{0} is set but {1} is not: OAuth client credentials need both")]
     HalfAClient(&'static str, &'static str),
@@ -132,7 +138,6 @@ pub struct Settings {
     run: Following,
     retry: RetryLayer,
     concurrency: NonZeroUsize,
-    api_is_configured: bool,
     token_files: TokenFiles,
     daemon: Layers,
     places: Places,
@@ -157,8 +162,10 @@ impl Settings {
             from_flag: snyk.token_file.clone(),
             from_settings_file: file.snyk.token_file.clone(),
         };
-        let said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
-        let api_is_configured = said.api.is_some();
+        let mut said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
+        if said.api.is_none() {
+            said.api = api::of_snyk_cli(&environment)?;
+        }
         let typed = Following { pace, limits }
             .or(Following { pace: from_environment.pace, limits: from_environment.limits });
         let in_file = Following { pace: file.pace, limits: file.limits };
@@ -185,45 +192,9 @@ impl Settings {
             snyk: said.or(defaults.snyk),
             statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
             log: log.or(from_environment.log).or(file.log).or(defaults.log),
-            api_is_configured,
             token_files,
             places: Places { flags: command_line.given, environment, file: text },
         })
-    }
-
-    /// The API to ask: as configured, or in the region that a pasted URL names.
-    ///
-    /// # Errors
-    ///
-    /// When it would be asked over plain http from elsewhere.
-    pub fn api(&self, pasted: Option<Api>) -> Result<Api, SettingsError> {
-        let configured = self.snyk.api.clone().unwrap_or_default();
-        self.allowed(pasted.filter(|_| !self.api_is_configured).unwrap_or(configured))
-            .map_err(|api| SettingsError::PlainHttp(api, self.places.of(&["snyk"], "api")))
-    }
-
-    /// Lets an API through to which a credential may go; others come back as the error.
-    fn allowed(&self, api: Api) -> Result<Api, Api> {
-        if api.is_https() || api.is_loopback() {
-            return Ok(api);
-        }
-        if !self.allows_http() {
-            return Err(api);
-        }
-        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
-        Ok(api)
-    }
-
-    /// Whether plain http may leave this machine.
-    #[must_use]
-    pub fn allows_http(&self) -> bool {
-        self.snyk.allow_http.unwrap_or_default()
-    }
-
-    /// The API that the user has configured, if one has been.
-    #[must_use]
-    pub fn configured_api(&self) -> Option<&Api> {
-        self.snyk.api.as_ref().filter(|_| self.api_is_configured)
     }
 
     /// The version of the API that the user has set, if any.

@@ -10,6 +10,7 @@ pub mod problem;
 pub mod region;
 mod start;
 pub mod throttle;
+mod token;
 mod transport;
 pub mod wire;
 

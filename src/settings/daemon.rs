@@ -19,11 +19,10 @@ pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
 use super::layers::{Following, ServerLayer, StoreLayer};
-use super::{Settings, SettingsError};
+use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Roots;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
-use crate::snyk::region::Api;
 use crate::watch::Policy;
 
 /// The name of the account of `[snyk]` itself.
@@ -74,8 +73,8 @@ pub struct DaemonSettings {
 pub struct AccountSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// The API that it asks.
-    pub api: Api,
+    /// The API that it asks, if the settings say.
+    pub api: ConfiguredApi,
     /// The version of the API that the user has set, if any.
     pub api_version: Option<String>,
     /// Its credential.

@@ -37,7 +37,7 @@ macro_rules! layer {
 layer! {
     #[command(next_help_heading = "Snyk")]
     SnykLayer {
-        /// The API: a region (us, us2, eu, au, gov) or a URL
+        /// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
         #[arg(long, global = true, value_name = "URL|REGION")]
         api: Api,
         /// The version of the API; one that you set is never replaced by another

@@ -238,12 +238,83 @@ fn the_first_credential_wins() {
     );
     assert!(origin(&[], &all[4..], None).contains("SNYK_CLIENT_ID is not"));
     assert!(origin(&[], &[("HOME", "/nowhere")], None).contains("no credential: set SNYK_TOKEN"));
-    assert!(origin(&[], &[("SNYK_TOKEN", "a b")], None).contains("the token in SNYK_TOKEN"));
+    assert_eq!(origin(&[], &[("SNYK_CFG_API", "c")], Some("[snyk]\n")), "SNYK_CFG_API");
+    let after_the_file = [("SNYK_CFG_API", "c")];
+    assert_eq!(
+        origin(&[], &after_the_file, Some("[snyk]\ntoken-file = \"/run/y\"")),
+        "the settings file's token-file /run/y"
+    );
+    assert_eq!(origin(&[], &[all[1], after_the_file[0]], None), "SNYK_TOKEN");
+}
+
+#[test]
+fn what_is_no_credential_is_named_by_its_variable_and_never_shown() {
+    let values = [
+        ("$(SNYK_TOKEN)", "a variable"),
+        ("${SNYK_TOKEN}", "a variable"),
+        ("$SNYK_TOKEN", "a variable"),
+        ("%SNYK_TOKEN%", "a variable"),
+        ("{{ secrets.hunter2 }}", "a template"),
+        ("${{ secrets.hunter2 }}", "a template"),
+        ("<your token>", "placeholder"),
+        ("'hunter2'", "in quotes"),
+        ("\"hunter2\"", "in quotes"),
+        ("null", "a word for nothing"),
+        ("undefined", "a word for nothing"),
+        ("SNYK_TOKEN=hunter2", "an assignment"),
+        ("***", "masked"),
+    ];
+    let of_tokens =
+        [("/run/secrets/hunter2", "the path"), ("./hunter2", "the path"), ("hunter2 x", "white space")];
+    let error = |variables: &[(&str, &str)]| {
+        let found = load(&[], variables, None).and_then(|settings| settings.credential_source());
+        found.expect_err("no credential").to_string()
+    };
+    let check = |name: &str, variables: &[(&str, &str)], looks: &str| {
+        let error = error(variables);
+        let says = error.starts_with(&format!("{name} holds no usable ")) && error.contains(looks);
+        assert!(says && !error.contains("hunter2"), "{name}: {error}");
+    };
+    for (value, looks) in values {
+        check("SNYK_CLIENT_ID", &[("SNYK_CLIENT_ID", value), ("SNYK_CLIENT_SECRET", "s")], looks);
+        check("SNYK_CLIENT_SECRET", &[("SNYK_CLIENT_ID", "i"), ("SNYK_CLIENT_SECRET", value)], looks);
+    }
+    for (value, looks) in values.into_iter().chain(of_tokens) {
+        for name in ["SNYK_OAUTH_TOKEN", "SNYK_TOKEN", "SNYK_CFG_API"] {
+            check(name, &[(name, value)], looks);
+        }
+    }
+}
+
+#[test]
+fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
+    let chosen = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
+        let settings = load(flags, variables, Some(file)).unwrap();
+        let chosen = settings.api().unwrap().chosen(None, None);
+        format!("{} from {}", chosen.api, chosen.source)
+    };
+    let variables = [("SNYK_API", "us2"), ("SNYK_CFG_ENDPOINT", "https://app.au.snyk.io/api")];
+    let file = "[snyk]\napi = 'gov'";
+    assert_eq!(chosen(&["--api=eu"], &variables, file), "https://api.eu.snyk.io from --api");
+    assert_eq!(chosen(&[], &variables, file), "https://api.us.snyk.io from SNYK_API");
+    let of_file = chosen(&[], &variables[1..], file);
+    assert!(
+        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, api"),
+        "{of_file}"
+    );
+    assert_eq!(chosen(&[], &variables[1..], ""), "https://api.au.snyk.io from SNYK_CFG_ENDPOINT");
+    assert_eq!(chosen(&[], &[], ""), "https://api.snyk.io from the default");
+    let wrong = [("SNYK_CFG_ENDPOINT", "mars")];
+    assert!(error(&[], &wrong, None).starts_with("SNYK_CFG_ENDPOINT: `mars` is not an API"));
+    assert!(load(&["--api=eu"], &wrong, None).is_ok(), "what is overridden need not be right");
 }
 
 #[test]
 fn plain_http_stays_here() {
-    let api = |flags: &[&str]| load(flags, &[], None).unwrap().api(None).map(|api| api.to_string());
+    let api = |flags: &[&str]| {
+        let configured = load(flags, &[], None).unwrap().api()?;
+        Ok::<_, SettingsError>(configured.chosen(None, None).api.to_string())
+    };
     assert_eq!(api(&["--api=http://127.0.0.1:1"]).unwrap(), "http://127.0.0.1:1");
     let error = api(&["--api=http://simulator:4010"]).unwrap_err().to_string();
     assert!(error.contains("http://simulator:4010") && error.contains("--allow-http"), "{error}");
