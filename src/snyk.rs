@@ -11,6 +11,7 @@ pub mod problem;
 pub mod region;
 mod start;
 pub mod throttle;
+mod token;
 mod transport;
 mod version;
 pub mod wire;

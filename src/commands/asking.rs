@@ -10,7 +10,7 @@ use crate::export::{ExportArg, ExportRef, ScopeRef};
 use crate::http::Network;
 use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
-use crate::settings::{ExportsError, SettingsError};
+use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
@@ -50,11 +50,12 @@ impl Asking {
         session: &mut Session,
     ) -> Result<Self, CommandError> {
         let Session { settings, clock, signals, .. } = session;
-        let api = settings.api(pasted)?;
+        let configured = settings.api()?;
         let (source, origin) = settings.credential_source()?;
-        let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
+        let loaded = signals.unless_interrupted(Credentials::load(source, &origin, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
-        tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
+        let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
+        tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,

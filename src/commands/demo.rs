@@ -35,7 +35,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let api: Api = url.parse().map_err(|error| CommandError::Simulation(format!("{error}")))?;
     let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
     let credentials =
-        Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
+        Credentials::load(Source::Value(token), "demo", session.clock).await.map_err(SettingsError::from)?;
     let network = Network::default();
     let client = Client::new(api, None, credentials, &network)?;
     let body = json!({ "data": { "type": "resource", "attributes": {

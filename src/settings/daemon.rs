@@ -18,12 +18,11 @@ pub use self::server::{ServerSettings, listen_address};
 pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
-use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
-use super::{Settings, SettingsError};
+use super::layers::{Following, ServerLayer, StoreLayer};
+use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
-use crate::snyk::region::Api;
 use crate::watch::Policy;
 
 /// The name of the account of `[snyk]` itself.
@@ -39,7 +38,7 @@ const STORE_FILE: &str = "watches.db";
 /// What the layers say to the daemon alone.
 #[derive(Debug)]
 pub(super) struct Layers {
-    pub(super) limits: LimitsLayer,
+    pub(super) following: Following,
     /// Whether the user has set `max-outage`, even to what it is anyway.
     pub(super) max_outage_is_set: bool,
     pub(super) store: StoreLayer,
@@ -74,8 +73,8 @@ pub struct DaemonSettings {
 pub struct AccountSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// The API that it asks.
-    pub api: Api,
+    /// The API that it asks, if the settings say.
+    pub api: ConfiguredApi,
     /// The version of the API that the user has set, if any.
     pub api_version: Option<String>,
     /// Its credential.
@@ -104,7 +103,7 @@ impl Settings {
         let surroundings = self.surroundings()?;
         let network = surroundings.with(self.own_certificates()?);
         let accounts = accounts::all(self, &watches, &surroundings, &network)?;
-        let policy = self.policy_of(&self.daemon.limits, &["limits"])?;
+        let policy = self.policy_of(&self.daemon.following, &["limits", "pace"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
@@ -123,7 +122,7 @@ impl Settings {
                 unauthorized_is_final: false,
                 ..policy
             },
-            concurrency: self.daemon.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: self.daemon.following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
         })
     }
 }

@@ -120,10 +120,11 @@ fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     if configured.is_none() && region.is_some() {
         return region;
     }
-    let asked = configured.cloned().unwrap_or_default();
     let pasted = region.map_or_else(|| origin.origin().ascii_serialization(), |region| region.to_string());
-    if pasted != asked.to_string() && !asked.is_origin_of(origin) {
-        tracing::warn!(url.host = pasted, snyk.api = %asked, "the host of the pasted URL is ignored");
+    let is_asked = |asked: &Api| pasted == asked.to_string() || asked.is_origin_of(origin);
+    if !configured.is_some_and(is_asked) {
+        let asked = configured.map(ToString::to_string);
+        tracing::warn!(url.host = pasted, snyk.api = asked, "the host of the pasted URL is ignored");
     }
     None
 }

@@ -19,6 +19,12 @@ pub(crate) fn variable(flag: &str) -> Option<String> {
     }
 }
 
+/// The variable of the Snyk CLI that overrides what its own file says under the same key. Such a variable counts as that
+/// file does: after all that was said to us.
+pub(super) fn alias(flag: &str) -> Option<&'static str> {
+    (flag == "api").then_some("SNYK_CFG_ENDPOINT")
+}
+
 /// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
 pub(super) fn read_environment(
     environment: &Environment,

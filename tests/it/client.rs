@@ -348,7 +348,7 @@ async fn serving(respond: impl Respond + 'static) -> MockServer {
 async fn client(url: &str, version: Option<&str>) -> Client {
     let clock = Clock::start();
     let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
-    let credentials = Credentials::load(Source::Value(credential), clock).await.unwrap();
+    let credentials = Credentials::load(Source::Value(credential), "a test", clock).await.unwrap();
     let version = version.map(str::to_owned);
     Client::new(url.parse().unwrap(), version, credentials, &Network::default()).unwrap()
 }

@@ -11,9 +11,10 @@ use super::values::Name;
 use super::watches::{self, WatchEntry};
 use super::{AccountSettings, DEFAULT_ACCOUNT};
 use crate::http::Network;
+use crate::secret::Placeholder;
 use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{ConfiguredApi, Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 
 /// All accounts, the default one first. That one may be missing where there are others and no watch is its.
@@ -23,7 +24,7 @@ pub(super) fn all(
     surroundings: &Surroundings,
     network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {
-    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
+    let sections: Vec<_> = settings.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
     match (default(settings, network), of_default) {
@@ -74,13 +75,14 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
     if let Source::TokenFile(path) = &source {
         let is_of_file = settings.token_files.from_settings_file.as_ref() == Some(path);
         let entry = Entry::new(&settings.places, &[Step::Key("snyk")], "[snyk]");
-        check_token_file(path).map_err(|error| match is_of_file {
-            true => entry.at("token-file")(EntryError::Credential(error)),
-            false => error.into(),
-        })?;
+        let in_file = |error| entry.at("token-file")(EntryError::Credential(error));
+        match is_of_file {
+            true => check_token_file(path, &path.display().to_string()).map_err(in_file)?,
+            false => check_token_file(path, &origin)?,
+        }
     }
-    let api = settings.api(None)?;
-    network.prepare(api.url())?;
+    let api = settings.api()?;
+    network.prepare(api.likely().url())?;
     Ok(AccountSettings {
         name: Arc::from(DEFAULT_ACCOUNT),
         api,
@@ -88,7 +90,7 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
         source,
         origin,
         network: network.clone(),
-        ca_cert: settings.layers.snyk.ca_cert.clone(),
+        ca_cert: settings.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
 }
@@ -106,13 +108,18 @@ fn account(
     if &*name.0 == DEFAULT_ACCOUNT {
         return Err(entry.error(EntryError::DefaultIsTaken));
     }
-    let inherited = || settings.layers.snyk.api.clone().unwrap_or_default();
-    let api = settings.allowed(section.api.clone().unwrap_or_else(inherited));
-    let api = api.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
+    let api = match &section.api {
+        Some(api) => {
+            let allowed = settings.allowed(api.clone());
+            let api = allowed.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
+            ConfiguredApi(Some((api, entry.place_of("api"))))
+        }
+        None => settings.api()?,
+    };
     let (source, origin) = source(section, entry)?;
     let version = section.api_version.clone().map(|version| version.0);
     let network = networks.of(section.ca_cert.as_deref(), entry)?;
-    network.prepare(api.url())?;
+    network.prepare(api.likely().url())?;
     Ok(AccountSettings {
         name: Arc::clone(&name.0),
         api,
@@ -120,13 +127,13 @@ fn account(
         source,
         origin,
         network,
-        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
+        ca_cert: section.ca_cert.clone().or_else(|| settings.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
 }
 
 fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
-    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
+    settings.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
 }
 
 /// A named account's own credential, and where it is from.
@@ -135,14 +142,20 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
     match (token_file, client_id, client_secret_file) {
         (None, None, None) => Err(entry.error(EntryError::NoCredential)),
         (Some(path), None, None) => {
-            check_token_file(path).map_err(|error| entry.at("token-file")(EntryError::Credential(error)))?;
-            Ok((Source::TokenFile(path.clone()), format!("token-file {}", path.display())))
+            let path_as_text = path.display().to_string();
+            let wrong = |error| entry.at("token-file")(EntryError::Credential(error));
+            check_token_file(path, &path_as_text).map_err(wrong)?;
+            Ok((Source::TokenFile(path.clone()), format!("token-file {path_as_text}")))
         }
         (None, Some(id), Some(path)) => {
             let secret = read_secret(path).map_err(entry.at("client-secret-file"))?;
             let id = id.trim().to_owned();
             if id.is_empty() {
                 return Err(entry.at("client-id")(EntryError::Missing("client-id")));
+            }
+            if let Some(placeholder) = Placeholder::of(&id) {
+                let why = EntryError::Placeholder("client-id".to_owned(), placeholder);
+                return Err(entry.at("client-id")(why));
             }
             Ok((Source::Client { id, secret }, format!("client-secret-file {}", path.display())))
         }
@@ -153,11 +166,11 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
 }
 
 /// Looks whether a file holds a token now. A pipe is left alone, since it can be read only once.
-fn check_token_file(path: &Path) -> Result<(), CredentialError> {
+fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     let unreadable = |error| CredentialError::File(path.to_owned(), error);
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Ok(());
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    Credential::new(&text, Scheme::ByForm, &path.display().to_string()).map(drop)
+    Credential::new(&text, Scheme::ByForm, origin).map(drop)
 }

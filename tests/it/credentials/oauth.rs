@@ -141,7 +141,7 @@ async fn a_start_survives_a_token_endpoint_that_closes_or_resets_its_connection(
         let mut started = 0;
         while started < 15 {
             let source = Source::Client { id: "me".to_owned(), secret: Secret::new("hunter2") };
-            let credentials = Credentials::load(source, Clock::start()).await.unwrap();
+            let credentials = Credentials::load(source, "a test", Clock::start()).await.unwrap();
             let client = Client::new(url.parse().unwrap(), None, credentials, &Network::default()).unwrap();
             match client.start(&request, PATIENCE, &InFlight::default()).await {
                 Ok(_) => started += 1,

@@ -156,7 +156,7 @@ pub(super) fn through(url: &str) -> Network {
 
 async fn client(url: &str, network: &Network) -> Client {
     let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
-    let credentials = Credentials::load(Source::Value(credential), Clock::start()).await.unwrap();
+    let credentials = Credentials::load(Source::Value(credential), "a test", Clock::start()).await.unwrap();
     Client::new(url.parse().unwrap(), None, credentials, network).unwrap()
 }
 
