@@ -95,7 +95,8 @@ pub(crate) enum Command {
 // Which exports are meant.
 #[derive(Debug, Args)]
 pub(crate) struct ExportsArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
+    /// or JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) exports: Vec<ExportArg>,
     #[command(flatten)]

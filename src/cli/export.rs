@@ -185,7 +185,8 @@ pub(crate) struct StartArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
+    /// or JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) export: ExportArg,
     #[command(flatten)]
