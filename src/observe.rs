@@ -2,6 +2,7 @@
 
 pub mod annotations;
 mod closing;
+mod go_on;
 mod log;
 mod metrics;
 mod progress;
@@ -12,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
+pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
 pub use self::transfer::{Transfer, Trying};

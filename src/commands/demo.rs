@@ -11,7 +11,7 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
-use crate::observe::Surroundings;
+use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
 use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
@@ -58,7 +58,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         api: url,
         credential: "the demonstration".to_owned(),
         general_version: GA_VERSION,
-        go_on: None,
+        go_on: GoOn::new("wait"),
     };
     let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, roots };
     let output = OutputArgs { output: Output::Text, show_urls: false };

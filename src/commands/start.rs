@@ -29,7 +29,8 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
     line.clear();
     match began? {
         Ok(Began { started, signal }) => {
-            tell_start(&started, &request, session);
+            let wait = asking.surroundings.go_on.command(started.export, None);
+            tell_start(&started, &request, Some(&format!("to wait for it: {wait}")), session);
             let waited = session.clock.now().since(since);
             session.console.data_line(&match args.format.output {
                 Output::Json => {
@@ -60,17 +61,19 @@ pub(super) fn policy_of_requests(policy: Policy) -> Policy {
     Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy }
 }
 
-/// Says that an export was started: to people in words, to machines in a line of the log.
-pub(super) fn tell_start(started: &Started, request: &StartRequest, session: &Session) {
+/// Says that an export was started, and what to do now: to people in words, to machines in a line of the log.
+pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
     if !session.console.is_json() {
-        session.console.success(&format!("started: {request} as {export}"));
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        session.console.success(&format!("started: {request} as {export}{hint}"));
         return;
     }
     tracing::info!(
         export.id = %export.export_id,
         export.scope = export.scope.as_str(),
         export.scope_id = %export.scope_id,
+        hint,
         "export started"
     );
 }

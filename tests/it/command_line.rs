@@ -2,6 +2,7 @@
 
 mod actions;
 mod exports;
+mod go_on;
 mod logs;
 mod messages;
 mod program;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use crate::clock::Clock;
 use crate::commands::CommandError;
-use crate::observe::Surroundings;
+use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::SettingsError;
 use crate::settings::daemon::AccountSettings;
@@ -78,7 +78,7 @@ impl Opener<'_> {
             api: api.to_string(),
             credential: origin,
             general_version: GA_VERSION,
-            go_on: None,
+            go_on: GoOn::new("wait").with([("api".to_owned(), Some(api.to_string()))]),
         };
         self.ledger.journal.learn(Arc::clone(&name), surroundings);
         let client = Client::over(connections, api, api_version, credentials, self.clock);

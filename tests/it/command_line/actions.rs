@@ -77,7 +77,7 @@ fn a_line_that_somebody_left_unfinished_is_ended_first() {
 fn a_summary_stays_below_what_github_takes() {
     const LIMIT: usize = 1024 * 1024;
     let lab = Lab::start(READY);
-    for room in [0, 100, 300] {
+    for room in [0, 100, 150] {
         let program = actions(&lab);
         let (output, summary) =
             (program.file("output", ""), program.file("summary", &"x".repeat(LIMIT - room)));
