@@ -16,7 +16,7 @@ pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, se
 pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
-pub use self::transfer::{Transfer, Trying};
+pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};

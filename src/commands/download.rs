@@ -15,7 +15,7 @@ use crate::download::{Folder, check_target};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::{GoOn, Transfer};
+use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before, rounded};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
@@ -103,7 +103,10 @@ pub(super) fn tell_there(
     ]);
     let document = Document::of_rows(export, manifest.row_count).finished();
     print_files(manifest, document, place, output, session)?;
-    session.console.success(&format!("already there: {} in {}", size(manifest), place.dir.display()));
+    let dir = place.dir.display().to_string();
+    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
+        log_downloaded_before(manifest, &dir);
+    });
     Ok(())
 }
 
@@ -135,8 +138,10 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (crate::observe::rounded(transfer.took()), place.dir.display());
-    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)));
+    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
+    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
+        transfer.done(manifest, &dir);
+    });
     Ok(())
 }
 
@@ -179,7 +184,10 @@ pub(super) fn tell_lost(
         Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
         Output::Text => format!("{} {word}", export.export_id),
     })?;
-    session.console.failed(&format!("{word}: {words}"), advice.as_deref());
+    let hint = advice.as_deref();
+    let failed =
+        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
+    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
     Ok(*code)
 }
 

@@ -91,9 +91,10 @@ impl<'a> Teller<'a> {
     fn say(&self, ending: &Ending) {
         let (sentence, advice) = self.observer.borrow().closing(ending);
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
+        // The observer has logged it where machines read.
         match (self.console.is_json(), is_well) {
             (true, _) => {}
-            (false, true) => self.console.success(&sentence),
+            (false, true) => self.console.success(&sentence, || {}),
             (false, false) => self.console.failure(&sentence, advice.as_deref()),
         }
     }
