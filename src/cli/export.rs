@@ -44,7 +44,8 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]
     pub(crate) dataset: Option<String>,
     /// The format (repeatable); csv by default, the only one that Snyk documents: another one is sent with a warning
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = FORMAT, hide_default_value = true)]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format, default_value = FORMAT,
+        hide_default_value = true)]
     pub(crate) formats: Vec<String>,
     /// The columns, parted by commas (repeatable); all of them if there is none
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
@@ -103,6 +104,11 @@ impl RequestArgs {
             self;
         [introduced_from, introduced_to, updated_from, updated_to, event_from, event_to]
     }
+}
+
+fn format(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    (!name.is_empty()).then(|| name.to_owned()).ok_or_else(|| "expected a format such as csv".to_owned())
 }
 
 fn column(text: &str) -> Result<String, String> {

@@ -54,10 +54,8 @@ impl Asking {
         session: &mut Session,
     ) -> Result<Self, CommandError> {
         let Session { settings, clock, signals, typed, .. } = session;
-        if let Some(api) = pasted.as_ref().filter(|_| settings.configured_api().is_none()) {
-            typed.add_api(api);
-        }
         let api = settings.api(pasted)?;
+        typed.add_api(&api);
         let (source, origin) = settings.credential_source()?;
         let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;

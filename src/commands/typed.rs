@@ -67,13 +67,14 @@ impl Typed {
         Self(typed.map(|arg| Argument::of(arg, command, matches)).collect())
     }
 
-    /// Adds the API that the URL of an export has named.
+    /// Adds the API that is asked, unless it was typed: a variable or a pasted URL may have named it, and without it the
+    /// default region would be asked.
     pub(super) fn add_api(&mut self, api: &Api) {
-        self.0.push(Argument {
-            option: Some("api".to_owned()),
-            values: vec![api.to_string()],
-            taken_by: None,
-        });
+        let is_typed = self.0.iter().any(|arg| arg.option.as_deref() == Some("api"));
+        if !is_typed && *api != Api::default() {
+            let values = vec![api.to_string()];
+            self.0.push(Argument { option: Some("api".to_owned()), values, taken_by: None });
+        }
     }
 
     /// The command that goes on by the subcommand `target`, with what it takes of what was typed.
@@ -162,6 +163,20 @@ mod tests {
             let typed = typed(&["snyk-export"].into_iter().chain(words).collect::<Vec<_>>()).unwrap();
             let command = typed.go_on(target).command("E", None);
             assert_eq!(command, format!("snyk-export {target} E{expected}"), "{args}");
+        }
+    }
+
+    #[test]
+    fn another_region_than_the_default_goes_on() {
+        let rows = [
+            ("--quiet", "eu", " --quiet --api=https://api.eu.snyk.io"),
+            ("--api=au", "eu", " --api=au"),
+            ("-q", "us", " --quiet"),
+        ];
+        for (option, asked, expected) in rows {
+            let mut typed = typed(&["snyk-export", "wait", option]).unwrap();
+            typed.add_api(&asked.parse().unwrap());
+            assert_eq!(typed.go_on("wait").command("E", None), format!("snyk-export wait E{expected}"));
         }
     }
 

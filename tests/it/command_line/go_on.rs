@@ -20,8 +20,8 @@ impl Shell {
     fn new(lab: &Lab) -> Self {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("to ken"), TOKEN).unwrap();
-        std::fs::write(home.path().join("settings.toml"), format!("[snyk]\napi = '{}'\n", lab.url()))
-            .unwrap();
+        let settings = format!("[snyk]\napi = '{}'\n[statuses]\nfinished-status = ['DONE']\n", lab.url());
+        std::fs::write(home.path().join("settings.toml"), settings).unwrap();
         Self { home }
     }
 
@@ -56,7 +56,7 @@ impl Shell {
 
 #[test]
 fn wait_goes_on_waiting() {
-    let lab = Lab::start(&format!("{READY}{LATER}"));
+    let lab = Lab::start(&format!("{READY}ends-as = 'DONE'\n{LATER}"));
     let shell = Shell::new(&lab);
     let wait = shell.program("wait").export(EXPORT_ID).args(SHORT).args("--output json -- echo it ran");
     let run = wait.run();
@@ -67,12 +67,16 @@ fn wait_goes_on_waiting() {
 }
 
 #[test]
-fn an_api_that_was_typed_goes_on() {
-    let lab = Lab::start(&format!("{READY}{LATER}"));
-    let shell = Shell::new(&lab);
-    std::fs::write(shell.home.path().join("settings.toml"), "").unwrap();
-    let run = shell.program("wait").export(EXPORT_ID).args(SHORT).arg("--api").arg(&lab.url()).run();
-    Shell::goes_on(run.exits(124), "to go on waiting: ");
+fn an_api_that_was_typed_or_is_in_a_variable_goes_on() {
+    for is_typed in [true, false] {
+        let lab = Lab::start(&format!("{READY}{LATER}"));
+        let shell = Shell::new(&lab);
+        std::fs::write(shell.home.path().join("settings.toml"), "").unwrap();
+        let wait = shell.program("wait").export(EXPORT_ID).args(SHORT);
+        let wait =
+            if is_typed { wait.arg("--api").arg(&lab.url()) } else { wait.env("SNYK_API", &lab.url()) };
+        Shell::goes_on(wait.run().exits(124), "to go on waiting: ");
+    }
 }
 
 #[test]
