@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::lab::{EXPORT_ID, GROUP, Lab, Program, READY, Run, TOKEN};
+use crate::lab::{EXPORT_ID, GROUP, Lab, Program, READY, Run, TOKEN, until};
 
 /// Not ready at the first poll and at the one at the deadline.
 const LATER: &str = "answers = [{ status = 'PENDING', repeat = 2 }]";
@@ -107,10 +107,14 @@ fn download_goes_on_by_waiting_or_downloading() {
     Shell::goes_on(run.exits(75), "to wait for it: ");
 
     let fault = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nfault = 'hang'\nbytes = 100";
-    let lab = Lab::start(&format!("{READY}{fault}"));
+    let lab = Lab::start(&format!("{READY}parts = 2\n{fault}"));
     let shell = Shell::new(&lab);
     let downloading = shell.program("download").export(EXPORT_ID).args("--dir files --merge all.csv").spawn();
-    downloading.until_stderr_has("downloading");
+    // The first request hangs, and so the fault is over when the other file is whole.
+    let work = shell.home.path().join(format!("files/.snyk-export-{EXPORT_ID}"));
+    let is_csv = |path: &Path| path.extension().is_some_and(|end| end == "csv");
+    let is_whole = |entries: std::fs::ReadDir| entries.flatten().any(|entry| is_csv(&entry.path()));
+    until(|| std::fs::read_dir(&work).is_ok_and(is_whole));
     downloading.signal("TERM");
     Shell::goes_on(downloading.end().exits(143), "to go on: ");
     assert!(shell.home.path().join("files/manifest.json").exists());
