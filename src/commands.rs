@@ -9,6 +9,7 @@ mod run;
 mod simulate;
 mod start;
 mod status;
+mod typed;
 mod wait;
 mod watch;
 
@@ -23,16 +24,15 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use self::asking::Asking;
 use self::console::{Console, is_colored, is_terminal};
 use self::run::RecordError;
+use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
-use crate::disk;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
+use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
-use crate::observe::{ProgressLine, quoted};
 use crate::request::RequestError;
 use crate::server::ServerError;
-use crate::settings::layers::SnykLayer;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, LogFormat, Settings, SettingsError};
 use crate::signals::Signals;
@@ -110,8 +110,8 @@ impl CommandError {
 
 /// All that a command needs of the world.
 struct Session {
-    /// What was typed, the program's name first.
-    args: Vec<OsString>,
+    /// What was typed.
+    typed: Typed,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -122,35 +122,15 @@ struct Session {
     signals: Signals,
 }
 
-impl Session {
-    /// The options that were typed of those that all commands have, for a command that goes on where this one stops.
-    fn global_options(&self) -> String {
-        let CommandLine { config, flags, .. } = &self.command_line;
-        let SnykLayer { api, api_version, token_file, ca_cert, allow_http, .. } = &flags.snyk;
-        let path =
-            |path: &Option<PathBuf>| path.as_ref().map(|path| disk::absolute(path).display().to_string());
-        let options = [
-            ("api", api.as_ref().map(ToString::to_string)),
-            ("api-version", api_version.as_ref().map(|version| version.0.clone())),
-            ("token-file", path(token_file)),
-            ("ca-cert", path(ca_cert)),
-            ("allow-http", allow_http.map(|allowed| allowed.to_string())),
-            ("config", path(config)),
-        ];
-        let typed = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        typed.map(|(name, value)| format!(" --{name}={}", quoted(value))).collect()
-    }
-}
-
 /// Runs the program: `args` in, the exit code out.
 pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals) -> ExitCode {
     let clock = Clock::start();
     let early = Console::early(&args, &environment);
-    let (cli, given) = match parse(&args, early.is_colored()) {
+    let (cli, given, typed) = match parse(&args, early.is_colored()) {
         Ok(parsed) => parsed,
         Err(error) => return early.refuse(&error, clock),
     };
-    match load_and_run(cli, (args, given), environment, clock, signals).await {
+    match load_and_run(cli, (typed, given), environment, clock, signals).await {
         Ok(code) => code,
         Err(error) => {
             early.start_logging(clock);
@@ -163,7 +143,7 @@ pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals
 /// Fails only where the settings cannot be loaded; a command's own failure has been told by then.
 async fn load_and_run(
     cli: Cli,
-    (args, given): (Vec<OsString>, BTreeSet<String>),
+    (typed, given): (Typed, BTreeSet<String>),
     environment: Environment,
     clock: Clock,
     mut signals: Signals,
@@ -191,7 +171,8 @@ async fn load_and_run(
     let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
     let console = start_logging(&cli, &settings, clock);
     let settings = Arc::new(settings);
-    let mut session = Session { args, settings, command_line: again, settings_file, clock, console, signals };
+    let mut session =
+        Session { typed, settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()
@@ -237,10 +218,14 @@ fn manual() -> Result<ExitCode, CommandError> {
 }
 
 /// The variables of the flags are added only where help is shown: naming them takes longer than parsing.
-fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>), clap::Error> {
+fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>, Typed), clap::Error> {
     let color = if colored { ColorChoice::Auto } else { ColorChoice::Never };
-    let matches = Cli::command().color(color).try_get_matches_from(args);
-    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, given(&matches))));
+    let mut command = Cli::command().color(color);
+    let matches = command.try_get_matches_from_mut(args);
+    let parsed = matches.and_then(|matches| {
+        let typed = Typed::of(&command, &matches);
+        Ok((Cli::from_arg_matches(&matches)?, given(&matches), typed))
+    });
     parsed.map_err(|error| {
         let asks_for_help = matches!(
             error.kind(),

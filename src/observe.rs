@@ -2,6 +2,7 @@
 
 pub mod annotations;
 mod closing;
+mod go_on;
 mod log;
 mod metrics;
 mod progress;
@@ -12,9 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
+pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::progress::ProgressLine;
-pub use self::transfer::{Transfer, Trying};
+pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};

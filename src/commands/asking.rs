@@ -38,6 +38,10 @@ impl Asking {
         let policy = session.settings.policy()?;
         let found = resolve(&args.exports, args.scope.scope(), session).await?;
         let mut asking = Self::connect(found.api, policy, show_urls, session).await?;
+        if found.exports.len() > 1 {
+            // What was to run after all of them does not run after one.
+            asking.surroundings.go_on = asking.surroundings.go_on.then(Vec::new());
+        }
         asking.exports = found.exports;
         Ok(asking)
     }
@@ -49,18 +53,19 @@ impl Asking {
         keeps_links: bool,
         session: &mut Session,
     ) -> Result<Self, CommandError> {
-        let Session { settings, clock, signals, .. } = session;
+        let Session { settings, clock, signals, typed, .. } = session;
         let configured = settings.api()?;
         let (source, origin) = settings.credential_source()?;
         let loaded = signals.unless_interrupted(Credentials::load(source, &origin, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
+        typed.add_api(&api);
         tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,
             general_version: GA_VERSION,
-            go_on: None,
+            go_on: typed.go_on("wait"),
         };
         let settings = Arc::clone(settings);
         let version = settings.api_version();

@@ -105,17 +105,15 @@ impl Console {
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.json {
             self.start_logging(clock);
-            tracing::error!("{message}");
-        } else {
-            self.failure(message, None);
         }
-        self.annotate(message.split("\n\n").next().unwrap_or(message));
+        self.failed(message, None, || tracing::error!(reason = message, "the command failed"));
         ExitCode::USAGE
     }
 
     /// Tells of an error, with all its causes, once.
     pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        self.failed(&chain(error), hint);
+        let reason = chain(error);
+        self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
     }
 
     /// A failure in text, with what to do.
@@ -125,23 +123,23 @@ impl Console {
         self.line.write_above(format!("{red}error:{off} {message}\n{hint}").as_bytes());
     }
 
-    /// A success, unless only errors are wanted.
-    pub(super) fn success(&self, message: &str) {
+    /// A success: in words for people, unless only errors are wanted, or by `log` where machines read.
+    pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
         match (self.json, self.quiet) {
-            (true, _) => tracing::info!("{}", message.trim()),
-            (false, false) => self.line.write_above(format!("{message}\n").as_bytes()),
+            (true, _) => log(),
+            (false, false) => self.line.write_above(format!("{words}\n").as_bytes()),
             (false, true) => {}
         }
     }
 
-    /// A failure, with what to do, told to everybody: people, logs, the CI system.
-    pub(super) fn failed(&self, message: &str, hint: Option<&str>) {
+    /// A failure, with what to do: in words for people, or by `log` where machines read; and for the CI system.
+    pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
         if self.json {
-            tracing::error!(hint, "{message}");
+            log();
         } else {
-            self.failure(message, hint);
+            self.failure(words, hint);
         }
-        self.annotate(message);
+        self.annotate(words.split("\n\n").next().unwrap_or(words));
     }
 
     /// A failure for the CI system.

@@ -11,7 +11,7 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
-use crate::observe::Surroundings;
+use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
 use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
@@ -27,7 +27,8 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::start(address, scenario, |_| {}).await?;
     let url = simulator.base_url();
-    let say = |text: &str| session.console.success(text);
+    // For people: machines have the events.
+    let say = |text: &str| session.console.success(text, || {});
     say(&format!(
         "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
     ));
@@ -58,12 +59,12 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         api: url,
         credential: "the demonstration".to_owned(),
         general_version: GA_VERSION,
-        go_on: None,
+        go_on: GoOn::new("wait"),
     };
     let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);
-    session.console.success(&format!("\nThe exit code of that command is {}.", code.code()));
+    session.console.success(&format!("\nThe exit code of that command is {}.", code.code()), || {});
     Ok(code)
 }

@@ -15,7 +15,7 @@ use crate::download::{Folder, check_target};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::Transfer;
+use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before, rounded};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     let (report, brought) = if phase == Some(Phase::Finished) {
         fetch(report, &export, &place, &asking, &transfer, session).await?
     } else {
-        let lost = unready(&export, &report, phase);
+        let lost = unready(&export, &report, phase, &asking.surroundings.go_on);
         (report, Err(lost))
     };
     session.console.line.clear();
@@ -63,9 +63,8 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Err(lost) if phase != Some(Phase::Finished) => tell_lost(&lost, document, &export, output, session),
         Err(lost) => {
             let place = place.unless(lost.is_of_merge);
-            let go_on =
-                format!("snyk-export download {export} {}{}", place.options(), session.global_options());
-            tell_lost(&lost.with_go_on(&go_on), document, &export, output, session)
+            let go_on = session.typed.go_on("download").with(place.options());
+            tell_lost(&lost.with_go_on(&go_on, &export), document, &export, output, session)
         }
     }
 }
@@ -104,7 +103,10 @@ pub(super) fn tell_there(
     ]);
     let document = Document::of_rows(export, manifest.row_count).finished();
     print_files(manifest, document, place, output, session)?;
-    session.console.success(&format!("already there: {} in {}", size(manifest), place.dir.display()));
+    let dir = place.dir.display().to_string();
+    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
+        log_downloaded_before(manifest, &dir);
+    });
     Ok(())
 }
 
@@ -136,8 +138,10 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (crate::observe::rounded(transfer.took()), place.dir.display());
-    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)));
+    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
+    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
+        transfer.done(manifest, &dir);
+    });
     Ok(())
 }
 
@@ -180,12 +184,15 @@ pub(super) fn tell_lost(
         Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
         Output::Text => format!("{} {word}", export.export_id),
     })?;
-    session.console.failed(&format!("{word}: {words}"), advice.as_deref());
+    let hint = advice.as_deref();
+    let failed =
+        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
+    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
     Ok(*code)
 }
 
 /// There are no files yet, or never will be.
-fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
+fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>, go_on: &GoOn) -> Lost {
     let (outcome, words, advice) = match phase {
         Some(Phase::Failed) => {
             let advice = "this export will never be ready: start a new one".to_owned();
@@ -196,7 +203,7 @@ fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
             (Some(Outcome::UnknownStatus), "its status is not known here", advice.to_owned())
         }
         Some(Phase::InProgress | Phase::Finished) => {
-            (None, "the export is not ready", format!("to wait for it: snyk-export wait {export}"))
+            (None, "the export is not ready", format!("to wait for it: {}", go_on.command(export, None)))
         }
     };
     let detail = report.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

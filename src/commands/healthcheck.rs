@@ -23,7 +23,10 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let asked = asking.await.map_err(CommandError::Interrupted)?;
     let why = match asked {
         Ok(Ok(())) => {
-            session.console.success(&format!("the daemon is well: {url} answered 200"));
+            let words = format!("the daemon is well: {url} answered 200");
+            session.console.success(&words, || {
+                tracing::info!(url.full = %url, http.response.status_code = 200, "the daemon is well");
+            });
             return Ok(ExitCode::SUCCESS);
         }
         Ok(Err(why)) => why,

@@ -3,11 +3,10 @@
 
 mod job;
 mod record;
-mod typed;
 
 pub(super) use self::record::RecordError;
 
-use self::job::{Job, Verdict};
+use self::job::{Job, Verdict, go_on};
 use self::record::{Call, Keeper, Record};
 use super::download::{Place, Prospect};
 use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tell_no_start, tell_start};
@@ -136,7 +135,7 @@ impl Run<'_> {
                 return self.tell_no_start(&unstarted, &self.advice(&place), request);
             }
         };
-        tell_start(&started, request, self.session);
+        tell_start(&started, request, None, self.session);
         let job = self.job(started.export, place);
         match signal {
             Some(signal) => {
@@ -180,8 +179,9 @@ impl Run<'_> {
             Err(error) => return Err(error),
         };
         let command = |export: ExportRef| {
-            let (dir, global) = (quoted(left.dir.display()), self.session.global_options());
-            format!("its files can be had for three days: snyk-export download {export} --dir {dir}{global}")
+            let dir = ("dir".to_owned(), Some(left.dir.display().to_string()));
+            let command = self.session.typed.go_on("download").with([dir]).command(export, None);
+            format!("its files can be had for three days: {command}")
         };
         tracing::error!(
             run.date = left.date,
@@ -217,11 +217,10 @@ impl Run<'_> {
 
     /// What to do about a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
+        let command = go_on(place, Some(self.keeper.path()), self.session).command("EXPORT", None);
         let state = quoted(self.keeper.path().display());
-        let (place, typed) = (place.options(), typed::kept(&self.session.args));
         format!(
-            "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{typed}; to start another \
-             one all the same: rm {state}, and run it again"
+            "if you know the export: {command}; to start another one all the same: rm {state}, and run it again"
         )
     }
 

@@ -25,14 +25,14 @@ pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<Ex
     };
     let simulator = Simulator::start(args.listen, scenario, log).await?;
     let url = simulator.base_url();
-    session.console.success(&format!(
-        "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it",
+    let words = format!(
+        "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it\ntry: SNYK_TOKEN=any SNYK_API={url} snyk-export \
+         wait /groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
         args.scenario
-    ));
-    session.console.success(&format!(
-        "try: SNYK_TOKEN=any SNYK_API={url} snyk-export wait \
-         /groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b"
-    ));
+    );
+    session.console.success(&words, || {
+        tracing::info!(snyk.api = url, scenario = args.scenario, "simulating Snyk's Export API");
+    });
     // A simulator that is told to end has done its work.
     let signal = session.signals.next().await;
     Ok(if signal == Signal::Interrupt { ExitCode::SUCCESS } else { ExitCode::of_signal(signal) })

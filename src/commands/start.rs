@@ -13,7 +13,7 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
 use crate::exit::ExitCode;
-use crate::observe::{Transfer, words_on_request};
+use crate::observe::{Failed, Transfer, words_on_request};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::watch::Policy;
@@ -29,7 +29,8 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
     line.clear();
     match began? {
         Ok(Began { started, signal }) => {
-            tell_start(&started, &request, session);
+            let wait = asking.surroundings.go_on.command(started.export, None);
+            tell_start(&started, &request, Some(&format!("to wait for it: {wait}")), session);
             let waited = session.clock.now().since(since);
             session.console.data_line(&match args.format.output {
                 Output::Json => {
@@ -60,19 +61,19 @@ pub(super) fn policy_of_requests(policy: Policy) -> Policy {
     Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy }
 }
 
-/// Says that an export was started: to people in words, to machines in a line of the log.
-pub(super) fn tell_start(started: &Started, request: &StartRequest, session: &Session) {
+/// Says that an export was started, and what to do now: to people in words, to machines in a line of the log.
+pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
-    if !session.console.is_json() {
-        session.console.success(&format!("started: {request} as {export}"));
-        return;
-    }
-    tracing::info!(
-        export.id = %export.export_id,
-        export.scope = export.scope.as_str(),
-        export.scope_id = %export.scope_id,
-        "export started"
-    );
+    let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    session.console.success(&format!("started: {request} as {export}{and_now}"), || {
+        tracing::info!(
+            export.id = %export.export_id,
+            export.scope = export.scope.as_str(),
+            export.scope_id = %export.scope_id,
+            hint,
+            "export started"
+        );
+    });
 }
 
 /// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
@@ -103,6 +104,8 @@ pub(super) fn tell_no_start(
             (format!("starting an export failed ({request}): {words}"), advice)
         }
     };
-    session.console.failed(&format!("{outcome}: {words}"), advice.as_deref());
-    Ok(ExitCode::of_end(*outcome))
+    let (word, exit_code, hint) = (outcome.as_str(), ExitCode::of_end(*outcome), advice.as_deref());
+    let failed = Failed { export: None, outcome: word, exit_code, problem, reason: &words, hint };
+    session.console.failed(&format!("{outcome}: {words}"), hint, || failed.log_start());
+    Ok(exit_code)
 }

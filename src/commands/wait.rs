@@ -1,14 +1,16 @@
 //! `wait`: blocks until exports have ended, and says how.
 
+mod links;
 mod successor;
 mod teller;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+pub(super) use self::links::{Allowance, lacks_results, list_results};
 pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
-pub(super) use self::teller::{Telling, ask_for_results, lacks_results, text_line};
+pub(super) use self::teller::{Telling, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
@@ -88,12 +90,10 @@ pub(super) async fn follow(
     for watch in store.unfinished().into_iter().filter(|_| !teller_failed) {
         teller.end(Ending { watch, outcome, report: None, at: clock.now(), asked: None });
     }
+    let deadline = teller.deadline(&asking.policy);
+    let allowance = Allowance::of(&asking.policy, deadline, settings.concurrency(), *clock);
     let interrupted = match signal {
-        None => {
-            signals
-                .unless_interrupted(teller.tell_with_links(&asking.client, asking.policy.request_timeout))
-                .await
-        }
+        None => signals.unless_interrupted(teller.tell_with_links(&asking.client, allowance)).await,
         Some(signal) => Err(signal),
     };
     let told = teller.tell_the_rest();

@@ -17,7 +17,15 @@ pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitC
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
     let checked = aside(&mut session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {
-        session.console.success(&format!("the settings are valid: {}", checked.summary()));
+        session.console.success(&format!("the settings are valid: {}", checked.summary()), || {
+            tracing::info!(
+                accounts = checked.accounts.len(),
+                watches = checked.watches.len(),
+                endpoints = checked.endpoints.len(),
+                store = %checked.store.display(),
+                "the settings are valid"
+            );
+        });
         return Ok(ExitCode::SUCCESS);
     }
     let starting =

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::GoOn;
 use crate::event::Ending;
 use crate::export::{Phase, ScopeRef};
 use crate::watch::observation::Problem;
@@ -18,8 +19,8 @@ pub struct Surroundings {
     pub credential: String,
     /// The version of the API that is in general use.
     pub general_version: &'static str,
-    /// The command that goes on where this one stops, where it is not `wait`.
-    pub go_on: Option<String>,
+    /// The command that goes on where this one stops.
+    pub go_on: GoOn,
 }
 
 const REFUSED: &str = "the credential was refused";
@@ -86,10 +87,7 @@ fn words_on_hint(Overlong { asked, option, limit }: Overlong) -> String {
 /// What to do now, where we know it.
 pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<String> {
     let export = ending.watch.export;
-    let go_on = match &surroundings.go_on {
-        Some(command) => format!("to go on: {command}"),
-        None => format!("to go on waiting: snyk-export wait {export}"),
-    };
+    let go_on = surroundings.go_on.hint(export, Some(ending.outcome));
     if let Some(overlong) = ending.watch.progress.overlong() {
         return Some(format!("allow more with {}; {go_on}", overlong.option));
     }
@@ -118,7 +116,8 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
 #[must_use]
 pub fn quoted(word: impl fmt::Display) -> String {
     let word = word.to_string();
-    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
+    let plain =
+        !word.is_empty() && word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
     if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 

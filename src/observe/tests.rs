@@ -35,7 +35,7 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
         api: "https://api.snyk.io".to_owned(),
         credential: "SNYK_TOKEN".to_owned(),
         general_version: "x",
-        go_on: None,
+        go_on: GoOn::new("wait"),
     };
     let mut observer = Observer::new(clock, surroundings, ProgressLine::new(false), false);
     let id = uuid::Uuid::nil();

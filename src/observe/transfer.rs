@@ -4,11 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use indicatif::BinaryBytes;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::log::{self, text};
 use super::{HEARTBEAT, ProgressLine, keep_ticking, seconds};
 use crate::clock::Clock;
+use crate::exit::ExitCode;
+use crate::export::ExportRef;
+use crate::manifest::Manifest;
 use crate::moment::Moment;
 use crate::watch::observation::Problem;
 
@@ -37,6 +40,78 @@ impl Trying {
             Self::Listing => "listing the results failed, retrying",
             Self::Download => "download failed, retrying",
         }
+    }
+}
+
+/// Logs a failure. The message is part of the call's static data, so that each needs a call of its own.
+macro_rules! log_failed {
+    ($failed:expr, $message:literal) => {{
+        let Failed { export, outcome, exit_code, problem, reason, hint } = $failed;
+        let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
+        error!(
+            export.id = export.map(|export| display(export.export_id)),
+            outcome,
+            exit_code = exit_code.code(),
+            http.response.status_code = http_status,
+            error.code = text(code),
+            error.title = text(title),
+            error.detail = text(detail),
+            snyk.request_id = text(request_id),
+            reason,
+            hint,
+            $message
+        );
+    }};
+}
+
+/// Logs which files are there. The message is part of the call's static data, so that each needs a call of its own.
+macro_rules! log_files {
+    ($manifest:expr, $dir:expr, $took:expr, $message:literal) => {{
+        let Manifest { export, files, row_count, merged, .. } = $manifest;
+        info!(
+            export.id = %export.export_id,
+            download.dir = $dir,
+            download.files = files.len(),
+            download.bytes = files.iter().map(|entry| entry.file_size).sum::<u64>(),
+            download.merged = merged.as_ref().map(|merged| merged.path.as_str()),
+            row_count,
+            waited_ms = $took,
+            $message
+        );
+    }};
+}
+
+/// Logs that an earlier call has brought the files.
+pub fn log_downloaded_before(manifest: &Manifest, dir: &str) {
+    log_files!(manifest, dir, None::<u64>, "downloaded before");
+}
+
+/// A start or a download that failed for good, as a machine is told of it.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    /// The export, where there is one.
+    pub export: Option<&'a ExportRef>,
+    /// How it ended, in a word.
+    pub outcome: &'a str,
+    /// The exit code that follows from it.
+    pub exit_code: ExitCode,
+    /// What went wrong.
+    pub problem: &'a Problem,
+    /// The same in words.
+    pub reason: &'a str,
+    /// What to do now.
+    pub hint: Option<&'a str>,
+}
+
+impl Failed<'_> {
+    /// Logs a start that failed.
+    pub fn log_start(&self) {
+        log_failed!(self, "the export was not started");
+    }
+
+    /// Logs a download that failed.
+    pub fn log_download(&self) {
+        log_failed!(self, "the files were not downloaded");
     }
 }
 
@@ -128,6 +203,11 @@ impl Transfer {
             error.code = text(&problem.code),
             "a link does not work any more, asking for new ones"
         );
+    }
+
+    /// All files are in their directory.
+    pub fn done(&self, manifest: &Manifest, dir: &str) {
+        log_files!(manifest, dir, Some(log::ms(self.took())), "downloaded");
     }
 
     /// How many files are whole.

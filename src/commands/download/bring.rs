@@ -10,7 +10,7 @@ use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wa
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::{Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
+use crate::observe::{GoOn, Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
@@ -87,9 +87,9 @@ impl Lost {
         Self { outcome: None, code, problem, word, words, advice: None, prospect, is_of_merge }
     }
 
-    /// The same, with the command that goes on.
-    pub(in crate::commands) fn with_go_on(self, command: &str) -> Self {
-        let go_on = format!("to go on: {command}");
+    /// The same, with the command that goes on with the export.
+    pub(in crate::commands) fn with_go_on(self, go_on: &GoOn, export: &ExportRef) -> Self {
+        let go_on = go_on.hint(export, self.outcome);
         let advice = self.advice.map_or_else(|| go_on.clone(), |advice| format!("{advice}; {go_on}"));
         Self { advice: Some(advice), ..self }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ledger::Ledger;
 use crate::clock::Clock;
 use crate::commands::CommandError;
-use crate::observe::Surroundings;
+use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::daemon::AccountSettings;
 use crate::settings::{ChosenApi, SettingsError};
@@ -65,7 +65,7 @@ impl Opener<'_> {
                 api: api.to_string(),
                 credential: origin,
                 general_version: GA_VERSION,
-                go_on: None,
+                go_on: GoOn::new("wait").with([("api".to_owned(), Some(api.to_string()))]),
             };
             self.ledger.journal.learn(Arc::clone(&name), surroundings);
             let kind = (api.is_https(), api.is_loopback(), settings.ca_cert);

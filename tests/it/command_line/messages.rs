@@ -8,7 +8,7 @@ fn what_is_unclear_about_the_export_is_said_word_for_word() {
     refused(
         Program::wait,
         "no export: give an export id with --group-id or --org-id, a URL or path such as \
-         /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for a JSON document on standard input",
+         /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for standard input",
     );
     refused(
         wait,

@@ -1,5 +1,7 @@
 //! `watch --check`: all of a settings file is looked at, and nothing is done.
 
+use serde_json::Value;
+
 use super::bed::{Bed, account, asking, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, SECOND_ID};
 
@@ -11,8 +13,11 @@ fn valid_settings_are_counted_and_nothing_is_begun() {
         Bed::new(&[asking(&lab), account("acme", &lab), watches, webhook("platform", &receiver)].concat());
     let run = bed.program("watch").arg("--check").run();
     let store = bed.path("watches.db");
-    let counted = format!("2 accounts, 3 watches, 1 endpoint, store {}", store.display());
-    run.exits(0).stdout_is("").stderr_has(&format!("the settings are valid: {counted}"));
+    let told = run.exits(0).stdout_is("").logs();
+    assert_eq!(told[0]["message"], "the settings are valid");
+    let counted = ["accounts", "watches", "endpoints", "store"].map(|field| told[0][field].clone());
+    let expected: [Value; 4] = [2.into(), 3.into(), 1.into(), store.display().to_string().into()];
+    assert_eq!(counted, expected);
     assert_eq!(lab.requests(), 0);
     assert!(!store.exists());
 }
@@ -47,7 +52,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         let run = bed.program("watch").arg("--check").run();
         let told = run.exits(2).logs();
         assert_eq!(told.len(), 1, "{settings}\n{run}");
-        let message = told[0]["message"].as_str().unwrap();
+        let message = told[0]["reason"].as_str().unwrap();
         let file = bed.path("daemon.toml").display().to_string();
         for wanted in [&file, line, cure] {
             assert!(message.contains(wanted), "{settings}\nshould have {wanted:?}: {message}");

@@ -112,7 +112,7 @@ fn a_start_of_which_nothing_is_known_is_reported_and_never_repeated() {
         let document = run.exits(69).document();
         assert_eq!((&document["outcome"], &document["export"]), (&json!("unavailable"), &Value::Null));
         run.stderr_has("may or may not have created an export")
-            .stderr_has("snyk-export run --resume EXPORT --dir ");
+            .stderr_has("snyk-export run --resume EXPORT --dir=");
         assert_eq!(bed.lab.starts(), 1);
     }
     let bed = Bed::new(&format!(
