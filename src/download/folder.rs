@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::links::object;
 use super::merge::{self, Merging};
 use super::target::{FolderError, MANIFEST, check_target, is_part_name};
-use super::writer::{Sink, Written};
+use super::writer::{Sink, Whole, Written};
 use super::{DiskError, DownloadError, aside};
 use crate::disk::{self, Readers};
 use crate::export::ExportRef;
@@ -194,18 +194,19 @@ impl Folder {
     }
 
     /// Keeps a file that is whole, with a note of what it is.
-    pub(super) fn keep(&self, name: &str, written: &Written) -> Result<(), DownloadError> {
+    pub(super) fn keep(&self, name: &str, whole: &Whole) -> Result<(), DownloadError> {
         let (path, note) = (self.work.join(name), self.note(name));
         let text =
-            serde_json::to_vec(written).map_err(|error| DiskError::because("write", &note)(error.into()))?;
+            serde_json::to_vec(whole).map_err(|error| DiskError::because("write", &note)(error.into()))?;
         std::fs::write(&note, text).map_err(DiskError::because("write", &note))?;
         Ok(std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))?)
     }
 
     /// A file that was kept, if it still is what it was.
-    pub(super) fn whole(&self, name: &str) -> Option<Written> {
-        let noted: Written = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
-        written(&self.work.join(name)).filter(|written| *written == noted)
+    pub(super) fn whole(&self, name: &str) -> Option<Whole> {
+        let noted: Whole = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
+        let written = written(&self.work.join(name))?;
+        (written == noted.written).then_some(noted)
     }
 
     fn note(&self, name: &str) -> PathBuf {

@@ -249,7 +249,10 @@ pub(in crate::commands) async fn bring(
     let (whole, files) = (transfer.files_whole(), transfer.files());
     let head = format!("downloading {export}, after {whole} of {files} files");
     let lost = match fetched {
-        Ok(Ok(manifest)) => return Ok(Ok(manifest)),
+        Ok(Ok(manifest)) => {
+            transfer.counted(None, manifest.rows, manifest.row_count);
+            return Ok(Ok(manifest));
+        }
         Ok(Err(error)) => lost(error, export, &head, &asking.surroundings),
         Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
     };
@@ -292,7 +295,11 @@ fn tell(transfer: &Transfer, step: Step<'_>) {
     match step {
         Step::Came(bytes) => transfer.came(bytes),
         Step::Lost(bytes) => transfer.lost(bytes),
-        Step::Whole(entry) => transfer.whole(&entry.name, entry.file_size),
+        Step::Whole(entry) => {
+            transfer.whole(&entry.name, entry.file_size);
+            transfer.counted(Some(&entry.name), entry.rows, entry.row_count);
+        }
+        Step::Unchecked(name) => transfer.unchecked(name),
         Step::Setback { name, problem, delay } => {
             transfer.retrying(Trying::Download, Some(name), problem, delay);
         }

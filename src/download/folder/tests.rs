@@ -19,6 +19,7 @@ fn manifest(names: &[&str]) -> Manifest {
         name: (*name).to_owned(),
         file_size: written().file_size,
         row_count: None,
+        rows: Some(0),
         sha256: written().sha256,
     };
     Manifest {
@@ -26,6 +27,7 @@ fn manifest(names: &[&str]) -> Manifest {
         export: export(1),
         downloaded_at: String::new(),
         row_count: None,
+        rows: Some(0),
         files: names.iter().map(entry).collect(),
         merged: None,
     }
@@ -35,6 +37,10 @@ fn manifest(names: &[&str]) -> Manifest {
 fn written() -> Written {
     let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881".to_owned();
     Written { file_size: 1, sha256 }
+}
+
+fn whole() -> Whole {
+    Whole { written: written(), rows: Some(0) }
 }
 
 struct Bed(TempDir);
@@ -57,7 +63,7 @@ impl Bed {
         let folder = self.open(force).unwrap();
         for name in names {
             std::fs::write(folder.partial(name), "x").unwrap();
-            folder.keep(name, &written()).unwrap();
+            folder.keep(name, &whole()).unwrap();
         }
         folder
     }
@@ -198,9 +204,9 @@ fn whole_files_are_kept_for_the_same_parts_only() {
     assert!(!folder.plan(&[part(1)]).unwrap(), "there was no plan before");
     assert!(folder.whole("part-0001.csv").is_none());
     std::fs::write(folder.partial("part-0001.csv"), "x").unwrap();
-    folder.keep("part-0001.csv", &written()).unwrap();
+    folder.keep("part-0001.csv", &whole()).unwrap();
     assert!(folder.plan(&[part(1)]).unwrap());
-    assert_eq!(folder.whole("part-0001.csv"), Some(written()));
+    assert_eq!(folder.whole("part-0001.csv"), Some(whole()));
     std::fs::write(folder.work.join("part-0001.csv"), "xy").unwrap();
     assert_eq!(folder.whole("part-0001.csv"), None, "somebody has changed it");
     std::fs::write(folder.work.join("part-0001.csv"), "x").unwrap();
