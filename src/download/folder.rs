@@ -14,7 +14,7 @@ use super::writer::{Sink, Whole, Written};
 use super::{DiskError, DownloadError, aside};
 use crate::disk::{self, Readers};
 use crate::export::ExportRef;
-use crate::manifest::{Manifest, hexadecimal};
+use crate::manifest::{Entry, Manifest, Merged, hexadecimal};
 use crate::watch::observation::Part;
 
 /// More than any manifest has, in bytes: one of ten thousand files has about two million.
@@ -62,18 +62,22 @@ fn written(path: &Path) -> Option<Written> {
     sink.done().ok()
 }
 
-/// Checks that the files of a manifest are what it says, each in the first of these folders that has it. A power cut may
-/// have taken something of them away, or a person.
+/// Checks that the files of a manifest, the merged one among them, are what it says, each in the first of the places that
+/// has it. A power cut may have taken something of them away, or a person.
 fn check_files(folders: &[&Path], manifest: &Manifest) -> Result<(), FolderError> {
-    for entry in &manifest.files {
-        let paths = || folders.iter().map(|folder| folder.join(&entry.name));
-        let path = paths().find(|path| path.exists()).or_else(|| paths().next_back()).unwrap_or_default();
-        let listed = Written { file_size: entry.file_size, sha256: entry.sha256.clone() };
-        if written(&path).as_ref() != Some(&listed) {
-            return Err(FolderError::Changed(path));
-        }
+    for Entry { name, file_size, sha256, .. } in &manifest.files {
+        let paths = folders.iter().map(|folder| folder.join(name));
+        check_file(paths.collect(), &Written { file_size: *file_size, sha256: sha256.clone() })?;
     }
-    Ok(())
+    let Some(Merged { path, file_size, sha256, .. }) = &manifest.merged else { return Ok(()) };
+    let Merging { path, partial } = Merging::into(Path::new(path), &manifest.export);
+    check_file(vec![partial, path], &Written { file_size: *file_size, sha256: sha256.clone() })
+}
+
+fn check_file(mut paths: Vec<PathBuf>, listed: &Written) -> Result<(), FolderError> {
+    let path = paths.iter().position(|path| path.exists()).map(|index| paths.swap_remove(index));
+    let path = path.or_else(|| paths.pop()).unwrap_or_default();
+    if written(&path).as_ref() == Some(listed) { Ok(()) } else { Err(FolderError::Changed(path)) }
 }
 
 fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {

@@ -99,6 +99,24 @@ fn files_get_their_names_when_all_are_there() {
 }
 
 #[test]
+fn a_download_without_its_merged_file_is_not_whole() {
+    let bed = Bed::new();
+    let names = ["part-0001.csv"];
+    let merge = bed.path("all.csv");
+    let done = |force| Folder::done(bed.0.path(), Some(&merge), &export(1), force);
+    let folder = bed.with(&names, false);
+    let manifest = folder.finish(manifest(&names), Some(&merge)).unwrap();
+    assert_eq!(done(false).unwrap(), Some(manifest));
+    for text in [None, Some("y"), Some("")] {
+        std::fs::remove_file(&merge).unwrap();
+        text.into_iter().for_each(|text| std::fs::write(&merge, text).unwrap());
+        assert!(matches!(done(false), Err(FolderError::Changed(path)) if path == merge), "{text:?}");
+        assert_eq!(done(true).unwrap(), None, "it may be fetched anew");
+        std::fs::write(&merge, "").unwrap();
+    }
+}
+
+#[test]
 fn nothing_is_overwritten_unless_it_is_forced() {
     for taken in ["manifest.json", "part-0001.csv", "part-12345.csv"] {
         let bed = Bed::new();
