@@ -23,8 +23,10 @@ use crate::watch::tries::{Defeat, Tries};
 pub(in crate::commands) enum Prospect {
     /// They will never be there.
     Over,
-    /// What was in the way is none of the export's: a signal, the credential, Snyk out of reach, this machine's disk. It
-    /// would be in the way of any other export too.
+    /// A signal has come.
+    Stopped,
+    /// What was in the way may pass, and may be in the way of any other export too: the credential, Snyk out of reach, this
+    /// machine's disk.
     Later,
     /// It is the export's own trouble, and may stay so.
     Doubtful,
@@ -35,9 +37,8 @@ impl Prospect {
     pub(in crate::commands) const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed | Outcome::NotFound => Self::Over,
-            Outcome::Interrupted(_) | Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => {
-                Self::Later
-            }
+            Outcome::Interrupted(_) => Self::Stopped,
+            Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => Self::Later,
             Outcome::Finished
             | Outcome::Conflict
             | Outcome::Rejected
@@ -76,7 +77,7 @@ impl Lost {
     pub(in crate::commands) fn of_signal(signal: Signal, words: String) -> Self {
         let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
         let defeat = Defeat { outcome: Outcome::Interrupted(signal), problem };
-        Self::of(defeat, words, None, Prospect::Later)
+        Self::of(defeat, words, None, Prospect::Stopped)
     }
 
     /// A failure of ours.
