@@ -4,6 +4,7 @@
 //! No credential is known here: signed links are all that storage is asked with, and they go nowhere else.
 
 mod checksum;
+mod course;
 mod fetch;
 mod folder;
 mod inspect;

@@ -5,19 +5,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-
-use super::checksum::{Announced, Checksum};
+use super::checksum::Announced;
+use super::course::Course;
 use super::folder::Folder;
 use super::inspect::{Expected, Format, Unfit};
 use super::links::{Link, Links, object};
-use super::storage::{Body, Encoding, Marks, Trouble, broken};
+use super::storage::{Body, Encoding, Trouble, broken};
 use super::writer::{Sent, Whole, Writer, Written};
 use super::{DiskError, DownloadError, Means, Step, aside};
 use crate::manifest::Entry;
 use crate::watch::observation::{Failure, FailureKind, Part, Problem};
 use crate::watch::outcome::Outcome;
-use crate::watch::tries::{Defeat, Tries};
+use crate::watch::tries::Defeat;
 
 /// How many links in a row may be refused without a byte between: the second may have been refused because the first
 /// had just run out, or since two clocks differ.
@@ -38,23 +37,6 @@ pub(super) struct Fetch<'a, R, T> {
     pub(super) tell: &'a T,
 }
 
-/// How far it has come.
-struct Course {
-    writer: Option<(Writer, Encoding)>,
-    /// The object that what has come is of, and by what the rest of it can be asked for.
-    object: Option<String>,
-    etag: Option<HeaderValue>,
-    marks: Marks,
-    checksum: Option<Checksum>,
-    /// How many bytes it has as they are sent, where that is known.
-    total: Option<u64>,
-    /// The most that ever came of it: only what goes beyond that is progress.
-    reached: u64,
-    tries: Tries,
-    refusals: u32,
-    misfits: u32,
-}
-
 /// Why a try did not bring the whole file.
 enum Setback {
     /// It may be better the next time.
@@ -67,49 +49,10 @@ enum Setback {
     Disk(io::Error),
 }
 
-impl Course {
-    /// How many bytes of the file are there.
-    fn received(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |(writer, _)| writer.received)
-    }
-
-    /// How many bytes are to come in all, as they are sent, where that is known.
-    fn expected(&self, part: &Part) -> Option<u64> {
-        let is_plain = |(_, encoding): &(Writer, Encoding)| *encoding == Encoding::Plain;
-        self.total.or_else(|| part.file_size.filter(|_| self.writer.as_ref().is_some_and(is_plain)))
-    }
-
-    /// Forgets what was known of the object: another one may be in its place.
-    fn forget(&mut self) {
-        (self.etag, self.marks, self.checksum, self.total) = (None, Marks::default(), None, None);
-    }
-
-    /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike.
-    fn goes_on_with(&self, body: &Body) -> bool {
-        let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
-        let is_same = !self.marks.differ_from(&body.marks)
-            && self.checksum.zip(body.checksum.checksum()).is_none_or(|(one, other)| one == other)
-            && (self.total.is_none() || body.total.is_none() || self.total == body.total);
-        body.from == writer.received && body.encoding == *encoding && (is_same || writer.received == 0)
-    }
-}
-
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
     /// Fetches the file. With `kept` it may be there from an earlier call.
     pub(super) async fn run(self, kept: bool) -> Result<Entry, DownloadError> {
-        let clock = self.means.clock;
-        let mut course = Course {
-            writer: None,
-            object: None,
-            etag: None,
-            marks: Marks::default(),
-            checksum: None,
-            total: None,
-            reached: 0,
-            tries: Tries::new(clock.now()),
-            refusals: 0,
-            misfits: 0,
-        };
+        let mut course = Course::begin(self.means.clock.now());
         let mut kept = kept;
         loop {
             let (link, part) = self.links.of(self.index).await?;

@@ -1,24 +1,24 @@
 //! The folder that files come into. While they come they are in a hidden folder within it; when all are there they are
 //! renamed, the manifest last. Killed at any moment, the next call goes on where this one was.
 
+mod check;
+
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use self::check::{check_files, check_merge, read_manifest, written};
 use super::links::object;
 use super::merge::{self, Merging};
 use super::target::{FolderError, MANIFEST, check_target, is_part_name};
-use super::writer::{Sink, Whole, Written};
+use super::writer::Whole;
 use super::{DiskError, DownloadError, aside};
 use crate::disk::{self, Readers};
 use crate::export::ExportRef;
-use crate::manifest::{Entry, Manifest, Merged, hexadecimal};
+use crate::manifest::{Manifest, hexadecimal};
 use crate::watch::observation::Part;
-
-/// More than any manifest has, in bytes: one of ten thousand files has about two million.
-const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 
 /// Which parts an earlier call was about.
 const PLAN: &str = "plan.json";
@@ -46,46 +46,6 @@ struct Planned {
     object: Option<String>,
     file_size: Option<u64>,
     row_count: Option<u64>,
-}
-
-/// The manifest in a file; nothing where there is none, or none of ours.
-fn read_manifest(path: &Path) -> Option<Manifest> {
-    let length = path.metadata().ok()?.len();
-    let text = (length <= MAX_MANIFEST).then(|| std::fs::read(path).ok()).flatten()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// What a file holds.
-fn written(path: &Path) -> Option<Written> {
-    let mut sink = Sink::new(io::sink());
-    io::copy(&mut File::open(path).ok()?, &mut sink).ok()?;
-    sink.done().ok()
-}
-
-/// Checks that the files of a manifest, the merged one among them, are what it says, each in the first of the places that
-/// has it. A power cut may have taken something of them away, or a person.
-fn check_files(folders: &[&Path], manifest: &Manifest) -> Result<(), FolderError> {
-    for Entry { name, file_size, sha256, .. } in &manifest.files {
-        let paths = folders.iter().map(|folder| folder.join(name));
-        check_file(paths.collect(), &Written { file_size: *file_size, sha256: sha256.clone() })?;
-    }
-    let Some(Merged { path, file_size, sha256, .. }) = &manifest.merged else { return Ok(()) };
-    let Merging { path, partial } = Merging::into(Path::new(path), &manifest.export);
-    check_file(vec![partial, path], &Written { file_size: *file_size, sha256: sha256.clone() })
-}
-
-fn check_file(mut paths: Vec<PathBuf>, listed: &Written) -> Result<(), FolderError> {
-    let path = paths.iter().position(|path| path.exists()).map(|index| paths.swap_remove(index));
-    let path = path.or_else(|| paths.pop()).unwrap_or_default();
-    if written(&path).as_ref() == Some(listed) { Ok(()) } else { Err(FolderError::Changed(path)) }
-}
-
-fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {
-    let merged = manifest.merged.as_ref().map(|merged| merged.path.clone());
-    if merged.as_deref() == merge.and_then(Path::to_str) {
-        return Ok(());
-    }
-    Err(FolderError::OtherMerge { dir: dir.to_owned(), merged })
 }
 
 /// Where the files of an export are until all are there.

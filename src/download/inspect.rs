@@ -6,6 +6,7 @@ use url::Url;
 
 use super::records::Records;
 use super::writer::{Sink, Written};
+use crate::text::Text;
 use crate::watch::observation::{Part, Problem};
 
 /// The byte order mark that may stand at the beginning of a file in UTF-8.
@@ -47,12 +48,15 @@ pub(super) enum Unfit {
 impl Unfit {
     /// What is wrong, for people.
     pub(super) fn problem(&self) -> Problem {
-        let title = match self {
-            Self::NotCsv(_) => "the file is not CSV",
-            Self::Empty(_) => "the file is empty",
-            Self::Damaged(_) => "the file is damaged",
+        let elsewhere = "look at what answers in the place of storage, such as a proxy that wants a login";
+        let (title, cure) = match self {
+            Self::NotCsv(_) => ("the file is not CSV", elsewhere),
+            Self::Empty(_) => ("the file is empty", elsewhere),
+            Self::Damaged(_) => {
+                ("the file is damaged", "look at what may change it on its way, such as a proxy")
+            }
         };
-        Problem::new(title, &self.to_string())
+        Problem { cure: Text::non_empty(cure), ..Problem::new(title, &self.to_string()) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::commands::{Asking, CommandError, Session};
 use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
-use crate::manifest::Manifest;
+use crate::manifest::{Entry, Manifest};
 use crate::observe::{Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
@@ -251,7 +251,11 @@ pub(in crate::commands) async fn bring(
     let head = format!("downloading {export}, after {whole} of {files} files");
     let lost = match fetched {
         Ok(Ok(manifest)) => {
-            transfer.counted(None, manifest.rows, manifest.row_count);
+            let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
+            // What was said of a file is not said of all of them, too.
+            if !manifest.files.iter().any(differs) {
+                transfer.counted(None, manifest.rows, manifest.row_count);
+            }
             return Ok(Ok(manifest));
         }
         Ok(Err(error)) => lost(error, export, &head, &asking.surroundings),
@@ -279,7 +283,8 @@ fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Sur
     match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
-            let advice = advice_on_certificate(&defeat.problem);
+            let cure = defeat.problem.cure.as_ref().map(ToString::to_string);
+            let advice = cure.or_else(|| advice_on_certificate(&defeat.problem));
             Lost::of(defeat, words, advice, Prospect::Doubtful)
         }
         DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),

@@ -122,10 +122,17 @@ impl Run<'_> {
                         "its files can be had for three days: snyk-export download {export} --dir {dir}{global}"
                     )
                 };
+                let is_expired = left.is_expired(now(self.session.clock));
+                let reason = if is_expired {
+                    "it is older than three days, and Snyk keeps no export longer"
+                } else {
+                    "trying again would not help"
+                };
                 tracing::error!(
                     run.date = date,
                     export.id = id,
-                    hint = left.export.filter(|_| !left.is_expired(now(self.session.clock))).map(command),
+                    reason,
+                    hint = left.export.filter(|_| !is_expired).map(command),
                     "the run of an earlier day is given up"
                 );
                 self.keeper.forget(left)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::super::writer::Written;
 use super::*;
 use crate::export::Scope;
 use crate::manifest::Entry;

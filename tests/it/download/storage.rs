@@ -134,7 +134,9 @@ fn another_thing_than_the_file_is_no_download() {
         let always = lab("");
         let run = Program::download(&always).export(EXPORT_ID).args("--max-outage 30s").run();
         assert_eq!(run.code, Some(69), "{fault}: {run}");
-        run.stderr_has(words).stderr_has("to go on: snyk-export download /groups/");
+        run.stderr_has(words)
+            .stderr_has("hint: look at what ")
+            .stderr_has("; to go on: snyk-export download /groups/");
         assert_eq!(names(&run.home().join("files")).len(), 0, "{fault}");
         assert_eq!(always.asked_for("/storage").len(), 2, "{fault}");
         assert_eq!(always.asked_for("/rest").len(), 2, "the second link is a new one");
@@ -180,6 +182,7 @@ fn rows_are_counted_and_a_difference_is_said() {
     let lab = Lab::start(&format!("{READY}file-size = 'missing'\n{}", faults(&[short])));
     let run = Program::download(&lab).export(EXPORT_ID).run();
     run.exits(0).stderr_has("the rows that were counted are not as many as Snyk announced");
+    assert_eq!(run.stderr.matches("rows that were counted").count(), 1, "{run}");
     let manifest = self::manifest(&run.home().join("files"));
     assert_eq!((&manifest["rows"], &manifest["row_count"]), (&json!(3), &json!(1061)));
     assert_eq!((&manifest["files"][0]["rows"], &run.document()["row_count"]), (&json!(3), &json!(1061)));
@@ -249,6 +252,7 @@ fn no_part_of_a_link_and_no_row_is_told() {
 #[test]
 fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
     let cut = "at-most = 1\nfault = 'cut'\nbytes = 1000";
+    let empty = "at-most = 1\nfault = 'cut'\nbytes = 0\nheaders = { x-goog-hash = 'crc32c=AAAAAA==' }";
     let weak = &format!("{cut}\nheaders = {{ etag = 'W/\"a\"' }}");
     let strange = [
         (cut, "at-most = 1\nstatus-code = 206\nbody = 'x'"),
@@ -259,11 +263,13 @@ fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
         (cut, "at-most = 1\nheaders = { x-goog-generation = '2' }"),
         (cut, "at-most = 1\nheaders = { x-goog-hash = 'crc32c=AAAAAA==' }"),
         (cut, "at-most = 1\nstatus-code = 416"),
+        (empty, "at-most = 0\nstatus-code = 500"),
     ];
     for (cut, strange) in strange {
         let lab = Lab::start(&format!("{READY}{}", faults(&[cut, strange])));
         let run = Program::download(&lab).export(EXPORT_ID).run();
         assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061, "{strange}");
+        run.stderr_lacks("damaged");
     }
 }
 

@@ -337,7 +337,7 @@ fn an_earlier_export_that_cannot_be_had_for_now_is_kept_for_three_days_and_tonig
         }
         bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
         let run = night("three");
-        run.exits(0).stderr_has("the run of an earlier day is given up");
+        run.exits(0).stderr_has("the run of an earlier day is given up").stderr_has("older than three days");
         assert!(!exists(&bed.path("state.json")), "{fault}");
         assert_eq!(bed.lab.starts(), 3);
     }
