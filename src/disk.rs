@@ -48,6 +48,12 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Whether somebody has locked a file. Whoever locks it at this very moment may find it locked by us.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let locked = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    File::open(path).is_ok_and(locked)
+}
+
 /// Whether this is still the file that the path leads to.
 fn is_at(file: &File, path: &Path) -> bool {
     let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
@@ -143,8 +149,9 @@ mod tests {
         let path = folder.path().join("lock");
         let held = lock(&path).unwrap();
         assert!(held.is_some());
-        assert!(lock(&path).unwrap().is_none());
+        assert!(lock(&path).unwrap().is_none() && is_locked(&path));
         drop(held);
+        assert!(!is_locked(&path) && !is_locked(&folder.path().join("other")));
         assert!(lock(&path).unwrap().is_some());
     }
 }

@@ -146,9 +146,9 @@ pub(super) fn tell_brought(
 }
 
 /// How much it is, in words.
-fn size(Manifest { files, row_count, .. }: &Manifest) -> String {
+fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
     let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
-    let rows = row_count.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+    let rows = rows.or(*row_count).map(|rows| format!(", {rows} rows")).unwrap_or_default();
     let noun = if count == 1 { "file" } else { "files" };
     format!("{count} {noun}, {}{rows}", indicatif::BinaryBytes(bytes))
 }

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
-    RANGE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LAST_MODIFIED, RANGE,
 };
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Origin, Url};
 
+use super::checksum::Announced;
 use crate::http::{self, Broken, Network};
 use crate::secret::Secret;
 use crate::text::Text;
@@ -32,6 +33,17 @@ pub(super) enum Encoding {
     Gzip,
 }
 
+impl Encoding {
+    /// The encoding of this name, if it is known here.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        match word.trim() {
+            "" | "identity" => Some(Self::Plain),
+            word if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => Some(Self::Gzip),
+            _ => None,
+        }
+    }
+}
+
 /// A file, or what is left of it, on its way.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -45,15 +57,20 @@ pub(super) struct Body {
     pub(super) etag: Option<HeaderValue>,
     /// What else tells it from another file in its place.
     pub(super) marks: Marks,
+    /// What storage says of its checksum.
+    pub(super) checksum: Announced,
 }
+
+/// Which version of an object Google sends.
+const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 
 /// Headers that another file in the same place would have others of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Marks([Option<HeaderValue>; 2]);
+pub(super) struct Marks([Option<HeaderValue>; 3]);
 
 impl Marks {
     fn of(headers: &HeaderMap) -> Self {
-        Self([ETAG, LAST_MODIFIED].map(|name| headers.get(name).cloned()))
+        Self([ETAG, LAST_MODIFIED, GENERATION].map(|name| headers.get(name).cloned()))
     }
 
     /// Whether one of them shows that these are two files.
@@ -62,6 +79,13 @@ impl Marks {
             one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
         };
         self.0.iter().zip(&other.0).any(differ)
+    }
+
+    /// All that is known of one file: what an answer leaves out stays known.
+    pub(super) fn add(&mut self, other: Self) {
+        for (known, new) in self.0.iter_mut().zip(other.0) {
+            *known = new.or(known.take());
+        }
     }
 }
 
@@ -133,7 +157,8 @@ impl Storage {
             .map_err(|other| rejected("the file comes in an encoding that is not known here", &other))?;
         let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
         let marks = Marks::of(headers);
-        Ok(Body { encoding, from, total, etag, marks, response })
+        let checksum = Announced::in_headers(headers, encoding, response.status() == StatusCode::OK);
+        Ok(Body { encoding, from, total, etag, marks, checksum, response })
     }
 
     /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,
@@ -207,13 +232,8 @@ fn code(body: &[u8]) -> Option<Text> {
 /// The encoding of a file; the error names one that is not known.
 fn encoding(headers: &HeaderMap) -> Result<Encoding, String> {
     let word = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    match word.as_deref().map(str::trim) {
-        None | Some("" | "identity") => Ok(Encoding::Plain),
-        Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
-            Ok(Encoding::Gzip)
-        }
-        Some(word) => Err(word.to_owned()),
-    }
+    let word = word.unwrap_or_default();
+    Encoding::of_word(&word).ok_or_else(|| word.trim().to_owned())
 }
 
 /// Where a range begins, and what it is part of: `bytes 100-199/200`.

@@ -176,6 +176,32 @@ impl Transfer {
         debug!(file.name = name, file.bytes = bytes, "file downloaded");
     }
 
+    /// The rows of a file, or of all of them, were counted where so many were announced.
+    pub fn counted(&self, file: Option<&str>, rows: Option<u64>, announced: Option<u64>) {
+        match (rows, announced) {
+            (Some(rows), Some(announced)) if rows != announced => {
+                warn!(
+                    file.name = file,
+                    rows,
+                    row_count = announced,
+                    "the rows that were counted are not as many as Snyk announced"
+                );
+            }
+            (None, Some(announced)) => {
+                warn!(file.name = file, row_count = announced, "rows were not counted: this is not CSV");
+            }
+            (Some(_), Some(_)) | (_, None) => {}
+        }
+    }
+
+    /// The checksum of a file cannot be checked.
+    pub fn unchecked(&self, file: &str) {
+        info!(
+            file.name = file,
+            "the checksum was not checked: it is of the file as storage keeps it, in another encoding than it is sent in"
+        );
+    }
+
     /// Something failed in passing, and is tried again.
     pub fn retrying(&self, trying: Trying, file: Option<&str>, problem: &Problem, delay: Duration) {
         let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
