@@ -36,7 +36,7 @@ pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode
     match program.filter(|_| has_what_was_wanted) {
         Some(program) => {
             let finished: Vec<Finished> = verdicts.iter().filter_map(|verdict| verdict.finished).collect();
-            Err(replace_us(&program, &args.command, &finished))
+            Err(replace_us(&program, &args.command, &finished, session).await)
         }
         None => Ok(ExitCode::deciding(verdicts.iter().map(|verdict| verdict.code))),
     }
@@ -63,6 +63,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     }
     let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
+        session.console.flush(&session.signals).await?;
         keeper.forget()?;
     }
     Ok(verdict)
@@ -201,6 +202,7 @@ impl Run<'_> {
     async fn finish(&mut self, job: Job) -> Result<Verdict, CommandError> {
         let verdict = job.finish(self.asking.clone(), self.session).await?;
         if verdict.is_over() {
+            self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget()?;
         }
         Ok(verdict)
