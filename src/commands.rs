@@ -69,6 +69,8 @@ enum CommandError {
     Usage(String),
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
+    #[error("failed to make the state directory {}", .0.display())]
+    StateDirectory(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
     OpenStore(#[from] OpenError),
     #[error(transparent)]
@@ -95,6 +97,7 @@ impl CommandError {
             | Self::Scenario(_)
             | Self::Usage(_)
             | Self::Simulator(_)
+            | Self::StateDirectory(..)
             | Self::OpenStore(_)
             | Self::Server(_) => ExitCode::USAGE,
             Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,

@@ -64,7 +64,10 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let roots = Arc::new(aside(signals, move || settings.roots()).await??);
-        let client = Client::new(api, version, credentials, &roots, *clock)?;
+        let (trusted, clock) = (Arc::clone(&roots), *clock);
+        // Certificates are read here, from files that may be pipes.
+        let client = move || Client::new(api, version, credentials, &trusted, clock);
+        let client = aside(signals, client).await??;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
         Ok(Self { exports: Vec::new(), policy, client, surroundings, roots })
     }

@@ -1,13 +1,14 @@
 //! Standard output for data, standard error for people; and what a CI system wants to hear besides.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue};
 
 use super::CommandError;
 use crate::clock::Clock;
+use crate::disk;
 use crate::exit::ExitCode;
 use crate::observe::annotations::GitHubActions;
 use crate::output::{Output, ProgressLine, Unwritten};
@@ -206,6 +207,13 @@ impl Console {
 
 /// An error with all its causes, on one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"))
+    let causes = || std::iter::successors(error.source(), |cause| cause.source());
+    let message = causes().fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+    let is_too_large = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::FileTooLarge)
+    };
+    match disk::size_limit().filter(|_| causes().any(is_too_large)) {
+        Some(limit) => format!("{message}; {limit}"),
+        None => message,
+    }
 }

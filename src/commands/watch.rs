@@ -1,5 +1,6 @@
 //! `watch`: the daemon. Follows many exports for months, and tells others how each ended.
 
+mod check;
 mod clients;
 mod daemon;
 mod housekeeping;
@@ -10,14 +11,18 @@ use std::sync::Arc;
 use self::daemon::Daemon;
 use super::{CommandError, Session, aside};
 use crate::cli::WatchArgs;
+use crate::disk;
 use crate::exit::ExitCode;
 
 pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
     let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {
-        session.console.success(&format!("the settings are valid: {}", checked.summary()));
-        return Ok(ExitCode::SUCCESS);
+        return check::run(checked, session).await;
+    }
+    let state = session.settings.state_directory();
+    if checked.store.parent() == Some(&state) {
+        disk::make_directories(&state).map_err(|error| CommandError::StateDirectory(state, error))?;
     }
     let starting =
         session.signals.unless_interrupted(Daemon::start(checked, until_idle, session.clock)).await;

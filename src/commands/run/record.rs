@@ -1,9 +1,8 @@
 //! The record of a run: written before its start is sent and again with the answer, so that a run that was killed goes on
 //! with the export that it began.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -164,7 +163,7 @@ impl Keeper {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(unwritable(io::Error::other("what is there is no file")));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(disk::parent(&path)).map_err(unwritable)?;
+        disk::make_directories(disk::parent(&path)).map_err(unwritable)?;
         let lock = disk::lock(&disk::beside(&path, ".lock")).map_err(unwritable)?;
         let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
         let record = read(&path)?;

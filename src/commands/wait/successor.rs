@@ -16,22 +16,7 @@ pub(in crate::commands) fn executable(
     environment: &Environment,
 ) -> Result<PathBuf, CommandError> {
     let missing = || CommandError::NoCommand(Text::new(&name.to_string_lossy()));
-    let path = Path::new(name);
-    if path.components().count() > 1 {
-        return is_executable(path).then(|| path.to_owned()).ok_or_else(missing);
-    }
-    let directories =
-        std::env::split_paths(environment.get("PATH").unwrap_or("/usr/bin:/bin")).collect::<Vec<_>>();
-    directories
-        .iter()
-        .map(|directory| directory.join(name))
-        .find(|path| is_executable(path))
-        .ok_or_else(missing)
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    environment.executable(name).ok_or_else(missing)
 }
 
 /// An export that has finished, as the command is told of it.

@@ -54,11 +54,17 @@ impl Opener<'_> {
     ) -> Result<Vec<Account<Arc<Client>>>, CommandError> {
         let mut connections: BTreeMap<Kind, Connections> = BTreeMap::new();
         let mut accounts = Vec::new();
-        for settings in settings {
+        for mut settings in settings {
             let kind = (settings.api.is_https(), settings.api.is_loopback(), settings.ca_cert.clone());
             let shared = match connections.get(&kind) {
                 Some(shared) => shared.clone(),
-                None => Connections::new(&settings.api, &settings.roots)?,
+                None => {
+                    let (api, roots) = (settings.api.clone(), std::mem::take(&mut settings.roots));
+                    // Certificates are read here, from files that may be pipes.
+                    let connect = move || Connections::new(&api, &roots);
+                    let connected = tokio::task::spawn_blocking(connect).await;
+                    connected.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+                }
             };
             connections.insert(kind, shared.clone());
             accounts.push(self.one(settings, shared).await?);
