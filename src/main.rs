@@ -16,9 +16,14 @@ fn start() -> io::Result<ExitCode> {
     let signals = Signals::listen(|second| end(ExitCode::of_signal(second)))?;
     let output = Output::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let args = std::env::args_os().collect();
-    let run = snyk_export::run(args, Environment::read(), signals.clone(), output.clone());
-    let code = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run))).unwrap_or_else(|_| {
+    let run = || {
+        // A future of this size is made where it stays.
+        runtime.block_on(async {
+            let args = std::env::args_os().collect();
+            snyk_export::run(args, Environment::read(), signals.clone(), output.clone()).await
+        })
+    };
+    let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         // A panic is an unforeseen failure of ours like any other, and has its exit code; it has been told of.
         let _ = runtime.block_on(output.flush(signals.ended()));
         ExitCode::UNFORESEEN

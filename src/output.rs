@@ -73,6 +73,8 @@ struct State {
     waiting: usize,
     /// How many lines of it were lost, and are not told of yet.
     lost: u64,
+    /// Whether standard error was waited for in full, and has not moved since.
+    is_given_up: bool,
     /// What the progress line is to show.
     drawing: Option<Option<Drawing>>,
     failure: Option<io::Error>,
@@ -159,6 +161,7 @@ impl Output {
             next: 0,
             waiting: 0,
             lost: 0,
+            is_given_up: false,
             drawing: None,
             failure: None,
         };
@@ -254,7 +257,8 @@ impl Output {
                 let state = self.0.lock();
                 let is_data_done = state.data.first().is_none() || state.failure.is_some();
                 let is_drawn = state.drawing.is_none() && state.lost == 0;
-                (is_data_done, is_data_done && is_drawn && state.words.first().is_none())
+                let are_words_done = state.is_given_up || (is_drawn && state.words.first().is_none());
+                (is_data_done, is_data_done && are_words_done)
             };
             if is_done {
                 break true;
@@ -263,7 +267,10 @@ impl Output {
                 biased;
                 () = written => {}
                 () = &mut out_of_time => break is_data_done,
-                () = tokio::time::sleep(SILENCE), if is_data_done => break true,
+                () = tokio::time::sleep(SILENCE), if is_data_done => {
+                    self.0.lock().is_given_up = true;
+                    break true;
+                }
             }
         };
         match self.failure() {
@@ -336,6 +343,7 @@ impl Shared {
         let mut state = self.lock();
         let stream = state.stream(which);
         (stream.writing, stream.is_stuck) = (None, false);
+        state.is_given_up &= which == Which::Data;
         self.changed.notify_all();
         self.written.notify_waiters();
         state

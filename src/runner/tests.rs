@@ -303,6 +303,6 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
     let stop = tokio::time::sleep(Duration::from_millis(500));
     assert_eq!(runner.run(stop, false, &mut tell).await.unwrap(), Stopped::Asked(()));
     runner.wind_up(Duration::from_secs(6), &mut tell).await.unwrap();
-    assert_eq!((script.elapsed(), &*script.polled_at.borrow()), (1000, &[][..]));
+    assert_eq!((script.elapsed(), script.polled_at.borrow().len()), (1000, 0));
     assert_eq!(store.unfinished().len(), 3);
 }
