@@ -242,9 +242,13 @@ async fn aside<T: Send + 'static>(
     signals: &Signals,
     read: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {
-    let reading = signals.unless_interrupted(tokio::task::spawn_blocking(read)).await;
-    let read = reading.map_err(CommandError::Interrupted)?;
-    Ok(read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
+    signals.unless_interrupted(blocking(read)).await.map_err(CommandError::Interrupted)
+}
+
+/// Does what may block where nobody else waits for it. Whoever no longer waits does not stop it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {

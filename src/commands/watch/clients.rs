@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, blocking};
 use crate::observe::Surroundings;
 use crate::runner::Account;
 use crate::settings::SettingsError;
@@ -62,8 +62,7 @@ impl Opener<'_> {
                     let (api, roots) = (settings.api.clone(), std::mem::take(&mut settings.roots));
                     // Certificates are read here, from files that may be pipes.
                     let connect = move || Connections::new(&api, &roots);
-                    let connected = tokio::task::spawn_blocking(connect).await;
-                    connected.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+                    blocking(connect).await?
                 }
             };
             connections.insert(kind, shared.clone());

@@ -139,12 +139,12 @@ impl Daemon {
 
     /// Works until it is asked to stop, or has nothing left to do.
     pub(super) async fn run(mut self, session: &Session) -> Result<ExitCode, CommandError> {
-        tell_systemd(&[sd_notify::NotifyState::Ready]);
+        tell_systemd(sd_notify::NotifyState::Ready).await;
         let reporting = report_health(Arc::clone(&self.ledger), self.clock);
         self.tasks.spawn(async move { match reporting.await {} });
         self.ledger.tell(&Event::DaemonStarted { watches: self.active });
         let reason = self.work(session).await;
-        tell_systemd(&[sd_notify::NotifyState::Stopping]);
+        tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
         let said = reason.as_ref().map_or("a failure", |stopped| stopped.reason);
         self.ledger.tell(&Event::DaemonStopping { reason: said });

@@ -9,7 +9,7 @@ use super::super::clients::Opener;
 use super::super::housekeeping::tell_systemd;
 use super::super::ledger::Endpoints;
 use super::{Daemon, plan};
-use crate::commands::{CommandError, Session, aside, console};
+use crate::commands::{CommandError, Session, blocking, console};
 use crate::event::Event;
 use crate::runner::Account;
 use crate::server::new_id;
@@ -51,7 +51,7 @@ impl Reading {
 impl Daemon {
     /// Goes on by the settings as they are now; by the ones before, if those cannot be used.
     pub(super) async fn reload(&mut self, session: &Session) {
-        tell_systemd(&[sd_notify::NotifyState::Reloading]);
+        tell_systemd(sd_notify::NotifyState::Reloading).await;
         match self.take_on(session).await {
             Ok(()) => tracing::info!("the settings were read again"),
             Err(error) => tracing::error!(
@@ -59,7 +59,7 @@ impl Daemon {
                 "the settings cannot be used, the ones before stay"
             ),
         }
-        tell_systemd(&[sd_notify::NotifyState::Ready]);
+        tell_systemd(sd_notify::NotifyState::Ready).await;
     }
 
     async fn take_on(&mut self, session: &Session) -> Result<(), CommandError> {
@@ -98,11 +98,11 @@ impl Daemon {
         reading: &Cell<Reading>,
     ) -> Result<(Settings, DaemonSettings, Vec<Account<Arc<Client>>>), CommandError> {
         let (line, environment) = (session.command_line.clone(), session.settings.environment().clone());
-        let whole = aside(&session.signals, move || Settings::load(line, environment)).await??;
+        let whole = blocking(move || Settings::load(line, environment)).await?;
         reading.set(Reading::Files);
         let until_idle = self.until_idle;
         let read = move || (whole.daemon(until_idle), whole);
-        let (settings, whole) = aside(&session.signals, read).await?;
+        let (settings, whole) = blocking(read).await;
         let mut settings = settings?;
         reading.set(Reading::Store);
         self.store.beat(self.clock.now()).await?;
