@@ -1,6 +1,7 @@
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::writer::write_all;
 use super::*;
 
 /// A place that nobody reads, until the other end is dropped.
