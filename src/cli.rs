@@ -145,7 +145,7 @@ pub(crate) struct WatchArgs {
     /// End when every watch has ended and every notification is delivered, with the exit code of several exports
     #[arg(long)]
     pub(crate) until_idle: bool,
-    /// Check the settings and all files that they name, and end
+    /// Check the settings, all files that they name, the store and the address, and end
     #[arg(long)]
     pub(crate) check: bool,
 }

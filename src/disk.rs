@@ -13,6 +13,17 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// What to know of a file that may not grow any more: the limit that this process has been given, if it has one.
+pub(crate) fn size_limit() -> Option<String> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current?;
+    Some(format!("no file may grow beyond {limit} bytes here (ulimit -f)"))
+}
+
+/// Makes a directory and those above it, for this user only.
+pub(crate) fn make_directories(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// The directory that a file is in.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -5,7 +5,6 @@ mod closing;
 mod go_on;
 mod log;
 mod metrics;
-mod progress;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -15,13 +14,13 @@ use std::time::Duration;
 pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
 pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
-pub use self::progress::ProgressLine;
 pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
+use crate::output::ProgressLine;
 use crate::watch::Watch;
 
 /// How long a CI system hears nothing at most, so that it does not take the job for dead.

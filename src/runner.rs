@@ -237,7 +237,8 @@ where
                 biased;
                 passed = passed(&mut self.passing) => {
                     let (passed, told) = passed?;
-                    self.take_over(passed, told, tell)
+                    // What the pass in flight has claimed stays due.
+                    self.take_over(Passed { claimed: Vec::new(), ..passed }, told, tell)
                 }
                 Some(polled) = self.under_way.next() => {
                     self.take_in_all(polled);

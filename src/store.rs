@@ -16,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::memory::MemoryStore;
-pub use self::sqlite::{OpenError, SqliteStore};
+pub use self::sqlite::{Checked, OpenError, SqliteStore};
 
 use crate::export::ExportRef;
 use crate::moment::Moment;

@@ -70,6 +70,7 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let url = api.url().clone();
+        // Certificates are read here, from files that may be pipes.
         let read = move || {
             let network = settings.network()?;
             network.prepare(&url)?;

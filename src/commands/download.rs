@@ -85,7 +85,7 @@ pub(super) async fn named(
             named => Ok(named),
         }
     };
-    Ok(aside(&mut session.signals, look).await??)
+    Ok(aside(&session.signals, look).await??)
 }
 
 /// Says that the files are there, as an earlier call has brought them.

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
     let file = session.settings_file.clone();
-    let listen = aside(&mut session.signals, move || listen_address(file.as_deref())).await??;
+    let listen = aside(&session.signals, move || listen_address(file.as_deref())).await??;
     let url = format!("http://{}/healthz", reachable(listen));
     let url = Url::parse(&url).map_err(|error| CommandError::Unwell(format!("{url}: {error}")))?;
     let asking = session.signals.unless_interrupted(tokio::time::timeout(PATIENCE, ask(&url)));

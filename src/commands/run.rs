@@ -38,7 +38,7 @@ pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode
     match program.filter(|_| wanted.finished.is_some()) {
         Some(program) => {
             let finished: Vec<Finished> = verdicts.iter().filter_map(|verdict| verdict.finished).collect();
-            Err(replace_us(&program, &args.command, &finished))
+            Err(replace_us(&program, &args.command, &finished, session).await)
         }
         None => Ok(wanted.code),
     }
@@ -67,6 +67,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     }
     let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
+        session.console.flush(&session.signals).await?;
         keeper.forget_last()?;
     }
     Ok(verdict)
@@ -177,6 +178,7 @@ impl Run<'_> {
         );
         let verdict = self.job(export, place).finish(self.asking.clone(), self.session).await?;
         if verdict.is_over() {
+            self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget(left)?;
         }
         Ok(verdict)

@@ -39,7 +39,7 @@ pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCod
     match program {
         Some(program) if code == ExitCode::SUCCESS => {
             let finished: Vec<Finished> = endings.iter().filter_map(Finished::of).collect();
-            Err(replace_us(&program, &args.command, &finished))
+            Err(replace_us(&program, &args.command, &finished, session).await)
         }
         _ => Ok(code),
     }
@@ -81,7 +81,7 @@ pub(super) async fn follow(
     let mut tell = |event: &Event| teller.event(event, any);
     let signal = tokio::select! {
         biased;
-        signal = signals.next() => Some(signal),
+        signal = signals.ended() => Some(signal),
         _ = runner.run(std::future::pending::<()>(), true, &mut tell) => None,
         _ = keep_ticking(|| observer.borrow_mut().tick()) => None,
     };

@@ -37,7 +37,7 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
         general_version: "x",
         go_on: GoOn::new("wait"),
     };
-    let mut observer = Observer::new(clock, surroundings, ProgressLine::new(false), false);
+    let mut observer = Observer::new(clock, surroundings, ProgressLine::default(), false);
     let id = uuid::Uuid::nil();
     let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
     let watch = Watch::unnamed(export, clock.now());

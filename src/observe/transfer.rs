@@ -7,12 +7,13 @@ use indicatif::BinaryBytes;
 use tracing::{debug, error, info, warn};
 
 use super::log::{self, text};
-use super::{HEARTBEAT, ProgressLine, keep_ticking, seconds};
+use super::{HEARTBEAT, keep_ticking, seconds};
 use crate::clock::Clock;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
 use crate::moment::Moment;
+use crate::output::ProgressLine;
 use crate::watch::observation::Problem;
 
 /// After how long it can be said how fast it goes.

@@ -298,3 +298,19 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let polls = script.polled_at.borrow().len();
     assert!((3 * 115..=3 * 121).contains(&polls), "{polls}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_claims_while_it_stops_stays_due() {
+    let (script, policy) = (Script::new([]), policy());
+    let (fast, store) = runner(&script, &policy, 3, 1);
+    let plan = fast.plan.clone();
+    let account = Account { name: "default".into(), poller: Rc::clone(&script), requests_per_minute: None };
+    let slow = Slow(store.clone(), Duration::from_secs(1));
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut tell = |_: &Event| ControlFlow::Continue(());
+    let stop = tokio::time::sleep(Duration::from_millis(500));
+    assert_eq!(runner.run(stop, false, &mut tell).await.unwrap(), Stopped::Asked(()));
+    runner.wind_up(Duration::from_secs(6), &mut tell).await.unwrap();
+    assert_eq!((script.elapsed(), script.polled_at.borrow().len()), (1000, 0));
+    assert_eq!(store.unfinished().len(), 3);
+}

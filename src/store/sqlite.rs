@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::file::Checked;
 use self::thread::{Handle, Safety};
 use super::{
     Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Pass,
@@ -79,6 +80,15 @@ impl SqliteStore {
     /// When it is in use, of a newer release, damaged, or out of reach.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self { thread: Handle::open(path).await? })
+    }
+
+    /// Whether the file at `path` could be opened or made; nothing is left of the attempt.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be, for the same reasons as in [`SqliteStore::open`]; but that a daemon has it is no error.
+    pub fn check(path: &Path) -> Result<Checked, OpenError> {
+        file::check(path, schema::MIGRATIONS)
     }
 
     /// The latest moment that is written in it; a clock must start no earlier.

@@ -6,6 +6,7 @@ mod redirects;
 mod several;
 mod signals;
 mod status;
+mod unread;
 mod versions;
 
 use serde_json::{Value, json};

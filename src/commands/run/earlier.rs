@@ -60,6 +60,7 @@ const fn prospect_of(error: &CommandError) -> Option<Prospect> {
         | CommandError::Scenario(_)
         | CommandError::Usage(_)
         | CommandError::Simulator(_)
+        | CommandError::StateDirectory(..)
         | CommandError::OpenStore(_)
         | CommandError::Store(_)
         | CommandError::Server(_)

@@ -1,9 +1,8 @@
 //! The state file: the records of runs that are not over, written before a start is sent and again with the answer, so that a
 //! run that was killed goes on with the export that it began.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ impl Keeper {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(unwritable(io::Error::other("what is there is no file")));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(disk::parent(&path)).map_err(unwritable)?;
+        disk::make_directories(disk::parent(&path)).map_err(unwritable)?;
         let lock = disk::lock(&lock_of(&path)).map_err(unwritable)?;
         let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
         let records = match read(&path) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, blocking};
 use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::daemon::AccountSettings;
@@ -71,7 +71,11 @@ impl Opener<'_> {
             let kind = (api.is_https(), api.is_loopback(), settings.ca_cert);
             let shared = match connections.get(&kind) {
                 Some(shared) => shared.clone(),
-                None => Connections::new(&api, &settings.network)?,
+                None => {
+                    let (api, network) = (api.clone(), settings.network);
+                    // Certificates are read here, from files that may be pipes.
+                    blocking(move || Connections::new(&api, &network)).await?
+                }
             };
             connections.insert(kind, shared.clone());
             let client = Client::over(shared, api, settings.api_version, credentials);

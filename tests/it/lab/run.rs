@@ -43,7 +43,8 @@ impl Spawned {
             // That nobody reads it is nothing that a test has to care about.
             thread::spawn(move || stdin.write_all(&input));
         }
-        let mut readers = vec![gather(child.stderr.take().unwrap(), &stderr)];
+        let mut readers = Vec::new();
+        readers.extend(child.stderr.take().map(|pipe| gather(pipe, &stderr)));
         readers.extend(child.stdout.take().map(|pipe| gather(pipe, &stdout)));
         let id = child.id();
         let ended: Watched<Option<ExitStatus>> = Watched::clone(&status);
