@@ -45,29 +45,12 @@ impl Fate {
 }
 
 /// What an error leaves to hope for, if it is about what an earlier day has left and not about this call.
-const fn prospect_of(error: &CommandError) -> Option<Prospect> {
-    match error {
-        CommandError::Folder(error) if error.is_of_what_is_there() => Some(Prospect::Doubtful),
-        CommandError::Folder(_) | CommandError::Record(RecordError::OtherApi { .. }) => Some(Prospect::Later),
-        CommandError::Settings(_)
-        | CommandError::Exports(_)
-        | CommandError::Request(_)
-        | CommandError::Record(_)
-        | CommandError::Transport(_)
-        | CommandError::NoCommand(_)
-        | CommandError::Exec(..)
-        | CommandError::Output(_)
-        | CommandError::Scenario(_)
-        | CommandError::Usage(_)
-        | CommandError::Simulator(_)
-        | CommandError::StateDirectory(..)
-        | CommandError::OpenStore(_)
-        | CommandError::Store(_)
-        | CommandError::Server(_)
-        | CommandError::Simulation(_)
-        | CommandError::Unwell(_)
-        | CommandError::Interrupted(_) => None,
+fn prospect_of(error: &CommandError) -> Option<Prospect> {
+    if let CommandError::Folder(error) = error {
+        return Some(if error.is_of_what_is_there() { Prospect::Doubtful } else { Prospect::Later });
     }
+    let is_of_record = matches!(error, CommandError::Record(RecordError::OtherApi { .. }));
+    is_of_record.then_some(Prospect::Later)
 }
 
 impl Run<'_> {

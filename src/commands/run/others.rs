@@ -74,17 +74,25 @@ impl Run<'_> {
                 format!("to go on with it: {command}")
             },
         );
-        let message = if is_the_same {
-            "another call has left an export of the very same, and this one starts another"
+        let id = record.export.map(|export| tracing::field::display(export.export_id));
+        let (path, date) = (path.display(), &record.date);
+        if is_the_same {
+            // Of this somebody has to know even where only errors are wanted.
+            tracing::error!(
+                %path,
+                run.date = date,
+                export.id = id,
+                hint,
+                "another call has left an export of the very same, and this one starts another"
+            );
         } else {
-            "another call has left an export of the same group or organization"
-        };
-        tracing::warn!(
-            path = %path.display(),
-            run.date = record.date,
-            export.id = record.export.map(|export| tracing::field::display(export.export_id)),
-            hint,
-            "{message}"
-        );
+            tracing::warn!(
+                %path,
+                run.date = date,
+                export.id = id,
+                hint,
+                "another call has left an export of the same group or organization"
+            );
+        }
     }
 }

@@ -431,7 +431,7 @@ fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
     killed.signal("KILL");
     killed.end();
     // The line of the crontab is edited.
-    let run = default().args("--merge all.csv").no_arg("--dir files").args("--dir other").run();
+    let run = default().args("--merge all.csv -q").no_arg("--dir files").args("--dir other").run();
     run.exits(0).stderr_has("another call has left an export of the very same").stderr_has("/run-");
     let run = default().args("--columns A").no_arg("--dir files").args("--dir third").run();
     run.exits(0).stderr_has("another call has left an export of the same group");
