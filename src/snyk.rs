@@ -156,6 +156,7 @@ impl Client {
         let credential = self.credentials.current(&self.transport, &self.api).await?;
         let reply = self.follow(posting, url.clone(), &credential).await?;
         if reply.http_status != 401 {
+            self.credentials.accepted().await;
             return Ok(reply);
         }
         match self.credentials.renewed(&credential, &self.transport, &self.api).await? {

@@ -218,11 +218,15 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Broken {
         (
             "is not trusted",
             "no authority that is trusted here has signed it".to_owned(),
-            HOW_TO_TRUST.to_owned(),
+            format!("{HOW_TO_TRUST} (where a proxy looks into TLS, that is the proxy's)"),
         )
     } else {
-        // Most of them are certificates of authorities that are used as a server's own.
         let detail = rustls::Error::InvalidCertificate(error.clone()).to_string();
+        // The verifier keeps this kind to itself.
+        let detail = match detail.contains("CaUsedAsEndEntity") {
+            true => "it is the certificate of an authority, and is not itself trusted here".to_owned(),
+            false => detail,
+        };
         ("is not trusted", detail, format!("{HOW_TO_TRUST}, or name the certificate itself there"))
     };
     Broken::for_good(format!("the {word}'s certificate {title}"), peer.named(&detail), cure)

@@ -228,6 +228,13 @@ impl Credentials {
         }
     }
 
+    /// Notes that the credential in use was accepted: a file that cannot be read the next time has its grace anew.
+    pub(super) async fn accepted(&self) {
+        if let Some(grant) = self.grant.lock().await.as_mut() {
+            grant.unreadable_since = None;
+        }
+    }
+
     /// A file that cannot be read may be there again soon; after a while the refusal stands.
     fn unreadable(
         &self,
@@ -406,6 +413,21 @@ mod tests {
         }
         let credential = Credential::new("hunter2", Scheme::ByForm, "x").unwrap();
         assert!(!format!("{credential:?}").contains("hunter2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_read_has_its_grace_each_time_anew() {
+        let clock = Clock::start();
+        let credential = Credential::new("hunter2", Scheme::ByForm, "x").unwrap();
+        let credentials = Credentials::load(Source::Value(credential), "a test", clock).await.unwrap();
+        let missing = CredentialError::Empty("x".to_owned());
+        let refused = async || credentials.unreadable(credentials.grant.lock().await.as_mut(), &missing);
+        assert!(refused().await.is_err(), "it may be there again soon");
+        tokio::time::advance(FILE_GRACE).await;
+        assert!(matches!(refused().await, Ok(None)), "the refusal stands");
+        credentials.accepted().await;
+        tokio::time::advance(Duration::from_secs(24 * 60 * 60)).await;
+        assert!(refused().await.is_err(), "what was missing weeks ago says nothing of now");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 pub(crate) use answer::Answer;
 pub(crate) use namespace::{as_pid_one, can_be_pid_one, pid_one};
 pub(crate) use pipe::{fifo, full_pipe};
-pub(crate) use program::Program;
+pub(crate) use program::{ISSUES, Program};
 pub(crate) use receiver::{Notice, Receiver};
 pub(crate) use run::{Run, Spawned, signal};
 pub(crate) use watched::{PATIENCE, Watched, until};

@@ -10,16 +10,12 @@ use snyk_export::http::{Network, Proxies};
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched, runtime};
+use crate::lab::{EXPORT_ID, ISSUES, Lab, Program, READY, Run, Watched, runtime};
 use peers::{Identity, NOW, Peer};
 use server::{Authority, Proxy, READY as READY_ANSWER, Server};
 
 const HINT: &str =
     "hint: trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
-
-/// What to start an export with.
-const ISSUES: &str =
-    "--group-id 11111111-2222-4333-8444-555555555555 --dataset issues --introduced-from 2025-01-01";
 
 #[test]
 fn an_authority_that_is_not_trusted_exits_with_69_at_once() {
@@ -316,4 +312,19 @@ fn notifications_trust_as_polls_do() {
         Attempt::Sent
     );
     assert_eq!(server.requests.get()[0], "POST / HTTP/1.1");
+}
+
+#[test]
+fn notifications_go_through_the_proxy_that_polls_go_through() {
+    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let url = "http://hooks.example/x".parse().unwrap();
+    let kind = EndpointKind::Webhook { url, secret: None };
+    let endpoint = Endpoint::new("x".to_owned(), None, kind, &peer.as_proxy("http://")).unwrap();
+    let sent = runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)));
+    assert_eq!(sent, Attempt::Sent);
+    assert!(
+        peer.heard.get()[0].starts_with("POST http://hooks.example/x HTTP/1.1"),
+        "{:?}",
+        peer.heard.get()
+    );
 }

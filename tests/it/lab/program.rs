@@ -20,7 +20,7 @@ max-interval = '20ms'
 ";
 
 /// What to start an export with.
-const ISSUES: &str =
+pub(crate) const ISSUES: &str =
     "--group-id 11111111-2222-4333-8444-555555555555 --dataset issues --introduced-from 2025-01-01";
 
 /// One call of `snyk-export`, whose environment holds nothing but what is said here.

@@ -34,7 +34,12 @@ fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_named() {
     assert_eq!(poll(&url, &trusting(&[&server.der])), None);
     assert_eq!(poll(&url, &trusting(&[&other.der, &server.der])), None);
     let refused = "the server's certificate is not trusted";
-    check_final(poll(&url, &trusting(&[])), refused, &[], &["--ca-cert FILE", "the certificate itself"]);
+    check_final(
+        poll(&url, &trusting(&[])),
+        refused,
+        &["certificate of an authority"],
+        &["--ca-cert FILE", "the certificate itself"],
+    );
     check_final(poll(&url, &trusting(&[&other.der])), refused, &[], &["--ca-cert FILE"]);
     assert_eq!(peer.heard.get().len(), 2);
 }
