@@ -101,7 +101,8 @@ impl Settings {
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
         let accounts = accounts::all(self, &watches)?;
-        let policy = self.policy_of(&self.daemon.following, &["limits", "pace"])?;
+        let following = &self.daemon.following;
+        let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
@@ -120,7 +121,7 @@ impl Settings {
                 unauthorized_is_final: until_idle,
                 ..policy
             },
-            concurrency: self.daemon.following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
         })
     }
 }

@@ -23,7 +23,7 @@ impl Settings {
 
     /// The certificate authorities of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<Certificate>, SettingsError> {
-        let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
+        let Some(path) = &self.layers.snyk.ca_cert else { return Ok(Vec::new()) };
         let place = || self.places.of(&["snyk"], "ca-cert");
         let error = |why| SettingsError::CaCert { place: place(), path: path.clone(), why };
         read_certificates(path).map_err(error)

@@ -24,7 +24,7 @@ pub(super) fn all(
     settings: &Settings,
     watches: &[WatchEntry],
 ) -> Result<Vec<AccountSettings>, SettingsError> {
-    let sections: Vec<_> = settings.snyk.accounts.iter().flatten().collect();
+    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
     match (default(settings), of_default) {
@@ -68,7 +68,7 @@ fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
         source,
         origin,
         roots: settings.roots()?,
-        ca_cert: settings.snyk.ca_cert.clone(),
+        ca_cert: settings.layers.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
 }
@@ -106,13 +106,13 @@ fn account(
             Some(path) => with(ambient, certificates(path, entry)?),
             None => with(ambient, settings.own_certificates()?),
         },
-        ca_cert: section.ca_cert.clone().or_else(|| settings.snyk.ca_cert.clone()),
+        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
 }
 
 fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
-    settings.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
+    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
 }
 
 fn certificates(path: &Path, entry: Entry<'_>) -> Result<Vec<Certificate>, SettingsError> {
