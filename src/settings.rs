@@ -28,9 +28,7 @@ pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
 use self::daemon::{EntryError, Layers};
-use self::layers::{
-    File, Flags, Following, LimitsLayer, LogLayer, PaceLayer, RetryLayer, SnykLayer, StatusesLayer,
-};
+use self::layers::{File, Flags, Following, LimitsLayer, LogLayer, PaceLayer, RetryLayer, SnykLayer};
 use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file};
@@ -135,10 +133,9 @@ pub struct CommandLine {
 /// All settings, checked, except those of one export.
 #[derive(Debug)]
 pub struct Settings {
-    snyk: SnykLayer,
-    statuses: StatusesLayer,
-    log: LogLayer,
-    wait: Following,
+    /// What holds for all commands, and the pace and the limits of `wait`.
+    layers: Flags,
+    /// The pace and the limits of `run`.
     run: Following,
     retry: RetryLayer,
     concurrency: NonZeroUsize,
@@ -186,16 +183,19 @@ impl Settings {
             watches: file.watch,
             endpoints: file.notify,
         };
-        let wait = wait.or(defaults.wait.clone()).or(by_default.clone());
+        let Following { pace, limits } = wait.or(defaults.wait.clone()).or(by_default.clone());
         Ok(Self {
             daemon,
             run: run.or(defaults.run).or(defaults.wait).or(by_default),
             retry: file.retry.or(defaults.retry),
-            concurrency: wait.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
-            wait,
-            snyk: said.or(defaults.snyk),
-            statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
-            log: log.or(from_environment.log).or(file.log).or(defaults.log),
+            concurrency: limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            layers: Flags {
+                snyk: said.or(defaults.snyk),
+                pace,
+                limits,
+                statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
+                log: log.or(from_environment.log).or(file.log).or(defaults.log),
+            },
             token_files,
             places: Places { flags: command_line.given, environment, file: text },
         })
@@ -204,7 +204,7 @@ impl Settings {
     /// The version of the API that the user has set, if any.
     #[must_use]
     pub fn api_version(&self) -> Option<String> {
-        self.snyk.api_version.clone().map(|version| version.0)
+        self.layers.snyk.api_version.clone().map(|version| version.0)
     }
 
     /// The first credential that is found, and where it was.
@@ -222,16 +222,17 @@ impl Settings {
     ///
     /// When values contradict each other.
     pub fn policy(&self) -> Result<Policy, SettingsError> {
-        self.policy_of(&self.wait, &["wait", "limits", "pace"])
+        let Flags { pace, limits, .. } = &self.layers;
+        self.policy_of(pace, limits, &["wait", "limits", "pace"])
     }
 
     /// The policy with the pace and the limits that `sections` of the file have said.
     fn policy_of(
         &self,
-        following: &Following,
+        pace: &PaceLayer,
+        limits: &LimitsLayer,
         sections: &'static [&'static str],
     ) -> Result<Policy, SettingsError> {
-        let Following { pace, limits } = following;
         let RetryLayer { initial_interval, multiplier, max_interval } = self.retry;
         let retry = PaceLayer { initial_interval, multiplier, max_interval, jitter: pace.jitter };
         let (initial, growth, max) = THROTTLE;
@@ -285,7 +286,7 @@ impl Settings {
     }
 
     fn vocabulary(&self) -> Result<Vocabulary, SettingsError> {
-        let statuses = &self.statuses;
+        let statuses = &self.layers.statuses;
         let mut vocabulary = Vocabulary::default();
         let taught = [
             (&statuses.in_progress_status, Phase::InProgress),
@@ -322,7 +323,8 @@ impl Settings {
     ///
     /// When values contradict each other.
     pub fn policy_of_run(&self) -> Result<Policy, SettingsError> {
-        self.policy_of(&self.run, &["run", "wait", "limits", "pace"])
+        let Following { pace, limits } = &self.run;
+        self.policy_of(pace, limits, &["run", "wait", "limits", "pace"])
     }
 
     /// Where state is kept: in the directory that systemd made, in the user's, or in the one that the container has as
@@ -349,7 +351,7 @@ impl Settings {
     /// How log lines are written, and whether text is colored.
     #[must_use]
     pub fn log(&self) -> (LogFormat, Color) {
-        let LogLayer { log_format, color } = &self.log;
+        let LogLayer { log_format, color } = &self.layers.log;
         (log_format.unwrap_or(LogFormat::Auto), color.unwrap_or(Color::Auto))
     }
 

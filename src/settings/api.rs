@@ -2,7 +2,7 @@
 
 use super::sources::alias;
 use super::{Environment, Settings, SettingsError};
-use crate::snyk::region::Api;
+use crate::snyk::region::{Api, NotAnApi};
 use crate::text::Text;
 
 /// The API as far as the settings say it, with the place that says it.
@@ -77,13 +77,13 @@ impl Settings {
     /// Whether plain http may leave this machine.
     #[must_use]
     pub fn allows_http(&self) -> bool {
-        self.snyk.allow_http.unwrap_or_default()
+        self.layers.snyk.allow_http.unwrap_or_default()
     }
 
     /// The API that the user has configured, if one has been.
     #[must_use]
     pub const fn configured_api(&self) -> Option<&Api> {
-        self.snyk.api.as_ref()
+        self.layers.snyk.api.as_ref()
     }
 }
 
@@ -92,9 +92,7 @@ pub(super) fn of_snyk_cli(environment: &Environment) -> Result<Option<Api>, Sett
     let Some((name, text)) = alias("api").and_then(|name| Some((name, environment.get(name)?))) else {
         return Ok(None);
     };
-    let wrong = |error: crate::snyk::region::NotAnApi| {
-        SettingsError::Variable(name.to_owned(), Text::new(&error.to_string()))
-    };
+    let wrong = |error: NotAnApi| SettingsError::Variable(name.to_owned(), Text::new(&error.to_string()));
     text.parse().map(Some).map_err(wrong)
 }
 

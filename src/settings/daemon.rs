@@ -103,7 +103,8 @@ impl Settings {
         let surroundings = self.surroundings()?;
         let network = surroundings.with(self.own_certificates()?);
         let accounts = accounts::all(self, &watches, &surroundings, &network)?;
-        let policy = self.policy_of(&self.daemon.following, &["limits", "pace"])?;
+        let following = &self.daemon.following;
+        let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
@@ -122,7 +123,7 @@ impl Settings {
                 unauthorized_is_final: false,
                 ..policy
             },
-            concurrency: self.daemon.following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
         })
     }
 }

@@ -191,18 +191,16 @@ impl Following {
 
 impl From<CommandSection> for Following {
     fn from(section: CommandSection) -> Self {
-        let CommandSection { max_interval, max_wait, max_outage, request_timeout, .. } = section;
-        let CommandSection { not_found_grace, retry_conflict, max_in_progress, concurrency, .. } = section;
         let limits = LimitsLayer {
-            max_wait,
-            max_outage,
-            request_timeout,
-            not_found_grace,
-            retry_conflict,
-            max_in_progress,
-            concurrency,
+            max_wait: section.max_wait,
+            max_outage: section.max_outage,
+            request_timeout: section.request_timeout,
+            not_found_grace: section.not_found_grace,
+            retry_conflict: section.retry_conflict,
+            max_in_progress: section.max_in_progress,
+            concurrency: section.concurrency,
         };
-        Self { pace: PaceLayer { max_interval, ..PaceLayer::default() }, limits }
+        Self { pace: PaceLayer { max_interval: section.max_interval, ..PaceLayer::default() }, limits }
     }
 }
 

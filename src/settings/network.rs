@@ -37,7 +37,7 @@ impl Settings {
 
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-        let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
+        let Some(path) = &self.layers.snyk.ca_cert else { return Ok(Vec::new()) };
         read_certificates(path, || self.places.of(&["snyk"], "ca-cert"))
     }
 

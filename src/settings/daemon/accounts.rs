@@ -24,7 +24,7 @@ pub(super) fn all(
     surroundings: &Surroundings,
     network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {
-    let sections: Vec<_> = settings.snyk.accounts.iter().flatten().collect();
+    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
     match (default(settings, network), of_default) {
@@ -90,7 +90,7 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
         source,
         origin,
         network: network.clone(),
-        ca_cert: settings.snyk.ca_cert.clone(),
+        ca_cert: settings.layers.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
 }
@@ -127,13 +127,13 @@ fn account(
         source,
         origin,
         network,
-        ca_cert: section.ca_cert.clone().or_else(|| settings.snyk.ca_cert.clone()),
+        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
 }
 
 fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
-    settings.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
+    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
 }
 
 /// A named account's own credential, and where it is from.
