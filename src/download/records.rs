@@ -1,7 +1,7 @@
 //! Counting the records of a CSV file while it streams, by the rules of the `csv` crate, which reads parts that are merged:
 //! RFC 4180, where a quoted line break does not end a record, and empty lines do not count.
 
-use memchr::{memchr, memchr3};
+use memchr::memchr3_iter;
 
 /// Counts records, chunk by chunk.
 #[derive(Debug, Default)]
@@ -28,44 +28,39 @@ enum Place {
 
 impl Records {
     /// Takes the next bytes of the file. A byte order mark must not be among them.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) {
-        while let Some(first) = bytes.first() {
-            let taken = match (self.place, first) {
-                (Place::Quoted, _) => {
-                    let quote = memchr(b'"', bytes);
-                    self.place = quote.map_or(Place::Quoted, |_| Place::Quote);
-                    quote.map_or(bytes.len(), |at| at + 1)
-                }
-                (Place::Beginning | Place::Quote, b'"') => {
-                    self.has_begun = true;
-                    self.place = Place::Quoted;
-                    1
-                }
-                (Place::Beginning | Place::Plain | Place::Quote, _) => self.take_plain(bytes),
-            };
-            bytes = &bytes[taken..];
-        }
-    }
-
-    /// Takes bytes outside of quotes, up to a line break or a quote that opens a field. Returns how many.
-    fn take_plain(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         let mut from = 0;
-        while let Some(found) = memchr3(b'\n', b'\r', b'"', &bytes[from..]) {
-            let at = from + found;
-            if bytes[at] != b'"' {
-                self.ended += u64::from(self.has_begun || at > 0);
-                (self.has_begun, self.place) = (false, Place::Beginning);
-                return at + 1;
-            }
-            if at > 0 && bytes[at - 1] == b',' {
-                (self.has_begun, self.place) = (true, Place::Beginning);
-                return at;
-            }
+        for at in memchr3_iter(b'\n', b'\r', b'"', bytes) {
+            self.pass(&bytes[from..at]);
+            self.meet(bytes[at]);
             from = at + 1;
         }
-        let is_at_beginning = bytes.last() == Some(&b',');
-        (self.has_begun, self.place) = (true, if is_at_beginning { Place::Beginning } else { Place::Plain });
-        bytes.len()
+        self.pass(&bytes[from..]);
+    }
+
+    /// Passes over bytes that are neither quotes nor line breaks.
+    fn pass(&mut self, bytes: &[u8]) {
+        let Some(last) = bytes.last().filter(|_| self.place != Place::Quoted) else { return };
+        self.has_begun = true;
+        self.place = if *last == b',' { Place::Beginning } else { Place::Plain };
+    }
+
+    /// Takes a quote or a line break.
+    fn meet(&mut self, byte: u8) {
+        self.place = match (self.place, byte) {
+            (Place::Quoted, b'"') => Place::Quote,
+            (Place::Quoted, _) => Place::Quoted,
+            (Place::Plain, b'"') => Place::Plain,
+            (Place::Beginning | Place::Quote, b'"') => {
+                self.has_begun = true;
+                Place::Quoted
+            }
+            (Place::Beginning | Place::Plain | Place::Quote, _) => {
+                self.ended += u64::from(self.has_begun);
+                self.has_begun = false;
+                Place::Beginning
+            }
+        };
     }
 
     /// How many records there are if the file ends here: the last one needs no line break.

@@ -65,7 +65,7 @@ fn storage_is_trusted_as_snyk_is() {
     let authority = Authority::new();
     let storage = Server::start(&authority, "localhost");
     let part = format!(
-        "{{\"url\":\"{}/a.csv?signature=5ec7e7\",\"file_size\":{}}}",
+        "{{\"url\":\"{}/a.json?signature=5ec7e7\",\"file_size\":{}}}",
         storage.url,
         READY_ANSWER.len()
     );
@@ -76,7 +76,7 @@ fn storage_is_trusted_as_snyk_is() {
     let run = program.args("--ca-cert").arg(&file).run();
     let downloaded = std::fs::read_to_string(run.exits(0).home().join("files/part-0001.csv")).unwrap();
     assert_eq!(downloaded, READY_ANSWER);
-    assert_eq!(storage.requests.get(), ["GET /a.csv?signature=5ec7e7 HTTP/1.1"]);
+    assert_eq!(storage.requests.get(), ["GET /a.json?signature=5ec7e7 HTTP/1.1"]);
     let run = Program::download(&lab).export(EXPORT_ID).run();
     run.exits(69).stderr_has("the server's certificate is not trusted").stderr_has(HINT);
     assert_eq!(storage.requests.get().len(), 1);
