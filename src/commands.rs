@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
@@ -121,6 +122,13 @@ struct Session {
     clock: Clock,
     console: Console,
     signals: Signals,
+}
+
+impl Session {
+    /// How long the command has run.
+    fn waited(&self) -> Duration {
+        self.clock.elapsed()
+    }
 }
 
 /// Runs the program: `args` in, the exit code out. All that it says is written by then, as far as it is read.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
+pub use self::closing::{Surroundings, cure, quoted, rounded, sentence, words_on_request};
 pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};

@@ -40,7 +40,8 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Ok(report) => report,
         Err(lost) => {
             session.console.actions.hand_on_values(&[("outcome", lost.word.to_owned())]);
-            return tell_lost(&lost, Document::of(&export), &export, output, session);
+            let document = Document::of(&export).after(session.waited(), transfer.polled());
+            return tell_lost(&lost, document, &export, output, session);
         }
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
@@ -53,7 +54,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     session.console.line.clear();
     let word = brought.as_ref().map_or_else(|lost| lost.word, |_| Outcome::Finished.as_str());
     session.console.actions.hand_on_report(word, &export, &report);
-    let document = Document::of_report(&export, &report);
+    let document = Document::of_report(&export, &report).after(session.waited(), transfer.polled());
     match brought {
         Ok(manifest) => {
             tell_brought(&manifest, document.finished(), &place, &transfer, output, session)?;
@@ -101,7 +102,7 @@ pub(super) fn tell_there(
         ("export-id", export.export_id.to_string()),
         ("row-count", manifest.row_count.map(|count| count.to_string()).unwrap_or_default()),
     ]);
-    let document = Document::of_rows(export, manifest.row_count).finished();
+    let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
     print_files(manifest, document, place, output, session)?;
     let dir = place.dir.display().to_string();
     session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
@@ -181,7 +182,9 @@ pub(super) fn tell_lost(
 ) -> Result<ExitCode, CommandError> {
     let Lost { outcome, code, problem, word, words, advice, .. } = lost;
     session.console.data_line(&match output {
-        Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
+        Output::Json => {
+            document.failed(*outcome, *code, problem, advice.clone()).with_download(None).to_line()
+        }
         Output::Text => format!("{} {word}", export.export_id),
     })?;
     let hint = advice.as_deref();

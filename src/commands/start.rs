@@ -23,7 +23,7 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
     let request = requested(&args.wanted, now(session.clock), session).await?;
     let policy = policy_of_start(session.settings.policy()?);
     let asking = Asking::connect(None, policy, false, session).await?;
-    let (since, line) = (session.clock.now(), session.console.line.clone());
+    let line = session.console.line.clone();
     let transfer = Transfer::new(session.clock, line.clone());
     let began = begin(&request, &asking, &transfer, &mut Unrecorded, session).await;
     line.clear();
@@ -31,10 +31,10 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
         Ok(Began { started, signal }) => {
             let wait = asking.surroundings.go_on.command(started.export, None);
             tell_start(&started, &request, Some(&format!("to wait for it: {wait}")), session);
-            let waited = session.clock.now().since(since);
             session.console.data_line(&match args.format.output {
                 Output::Json => {
-                    Document::of_start(&started.export, started.created.as_deref(), waited).to_line()
+                    let document = Document::of_start(&started.export, started.created.as_deref());
+                    document.after(session.waited(), 0).to_line()
                 }
                 Output::Text => started.export.export_id.to_string(),
             })?;
@@ -88,10 +88,6 @@ pub(super) fn tell_no_start(
 ) -> Result<ExitCode, CommandError> {
     let Unstarted { outcome, problem, unsure } = unstarted;
     session.console.actions.hand_on_values(&[("outcome", outcome.to_string())]);
-    // In text there is nothing to print: whoever takes the output for an id must not get a word.
-    if let Some(document) = document {
-        session.console.data_line(&document.to_line())?;
-    }
     let (words, advice) = match (outcome, unsure) {
         (_, Some(known)) => {
             let words =
@@ -104,6 +100,11 @@ pub(super) fn tell_no_start(
             (format!("starting an export failed ({request}): {words}"), advice)
         }
     };
+    // In text there is nothing to print: a script that reads an id must not get a word.
+    if let Some(document) = document {
+        let document = document.after(session.waited(), 0).with_hint(advice.clone());
+        session.console.data_line(&document.to_line())?;
+    }
     let (word, exit_code, hint) = (outcome.as_str(), ExitCode::of_end(*outcome), advice.as_deref());
     let failed = Failed { export: None, outcome: word, exit_code, problem, reason: &words, hint };
     session.console.failed(&format!("{outcome}: {words}"), hint, || failed.log_start());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::GoOn;
 use crate::event::Ending;
 use crate::export::{Phase, ScopeRef};
+use crate::text::Text;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 use crate::watch::{Overlong, Watch};
@@ -91,12 +92,14 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
     if let Some(overlong) = ending.watch.progress.overlong() {
         return Some(format!("allow more with {}; {go_on}", overlong.option));
     }
+    let cure = ending.watch.progress.problem().and_then(cure);
     match ending.outcome {
-        Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
+        Outcome::Finished | Outcome::Abandoned => None,
+        Outcome::Conflict | Outcome::Rejected => cure,
         Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),
         Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound => {
             let gone = "an export is gone 3 days after it was made; ";
-            advice_on_access(ending.outcome, export.scope_ref(), gone, surroundings)
+            cure.or_else(|| advice_on_access(ending.outcome, export.scope_ref(), gone, surroundings))
         }
         Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
             let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
@@ -107,7 +110,10 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         Outcome::Unavailable => {
             Some(advice_on_reach(ending.watch.progress.problem(), &surroundings.api, Some(&go_on)))
         }
-        Outcome::TimedOut => Some(format!("allow more with --max-wait; {go_on}")),
+        Outcome::TimedOut => {
+            let cure = cure.map(|cure| format!("{cure}; ")).unwrap_or_default();
+            Some(format!("{cure}allow more with --max-wait; {go_on}"))
+        }
         Outcome::Interrupted(_) => Some(go_on),
     }
 }
@@ -156,19 +162,17 @@ fn advice_on_access(
     }
 }
 
-/// What to do about a certificate that is not trusted, if it is that.
+/// What whoever met a failure knows of its cure.
 #[must_use]
-pub fn advice_on_certificate(problem: &Problem) -> Option<String> {
-    let is_it = problem.title.as_ref().is_some_and(|title| title.as_str().contains("certificate"));
-    let advice = "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
-    is_it.then(|| advice.to_owned())
+pub fn cure(problem: &Problem) -> Option<String> {
+    problem.cure.as_ref().map(Text::to_string)
 }
 
 fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) -> String {
-    if let Some(advice) = problem.and_then(advice_on_certificate) {
-        return advice;
-    }
     let go_on = go_on.map(|go_on| format!("; {go_on}")).unwrap_or_default();
+    if let Some(cure) = problem.and_then(cure) {
+        return format!("{cure}{go_on}");
+    }
     match problem.and_then(|problem| problem.http_status) {
         Some(429) => format!("{api} allows no more requests for now{go_on}"),
         Some(_) => format!("{api} did not answer as it should{go_on}"),
@@ -203,7 +207,7 @@ pub fn words_on_request(
     let advice = if outcome == Outcome::Unavailable {
         Some(advice_on_reach(Some(problem), &surroundings.api, None))
     } else {
-        advice_on_access(outcome, scope, "", surroundings)
+        cure(problem).or_else(|| advice_on_access(outcome, scope, "", surroundings))
     };
     (format!("{how}: {problem}"), advice)
 }

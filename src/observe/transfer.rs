@@ -122,6 +122,7 @@ pub struct Transfer {
     clock: Clock,
     line: ProgressLine,
     since: Moment,
+    polls: Cell<u32>,
     spoke_at: Cell<Moment>,
     /// How many bytes there will be, where that is known of all files.
     total: Cell<Option<u64>>,
@@ -141,6 +142,7 @@ impl Transfer {
             clock,
             line,
             since: now,
+            polls: Cell::default(),
             spoke_at: Cell::new(now),
             total: Cell::default(),
             files: Cell::default(),
@@ -241,6 +243,17 @@ impl Transfer {
     #[must_use]
     pub fn files_whole(&self) -> usize {
         self.whole.get()
+    }
+
+    /// The status is asked for.
+    pub fn polls(&self) {
+        self.polls.set(self.polls.get() + 1);
+    }
+
+    /// How often the status was asked for.
+    #[must_use]
+    pub fn polled(&self) -> u32 {
+        self.polls.get()
     }
 
     /// How long it has taken so far.

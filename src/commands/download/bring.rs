@@ -10,7 +10,7 @@ use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wa
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::{Entry, Manifest};
-use crate::observe::{GoOn, Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
+use crate::observe::{GoOn, Surroundings, Transfer, Trying, cure, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
@@ -164,6 +164,9 @@ async fn ask(
         Endpoint::Results => Tries::of_what_is_there(clock.now()),
     };
     loop {
+        if endpoint == Endpoint::Status {
+            transfer.polls();
+        }
         let observation = match endpoint {
             Endpoint::Status => poll_within(client, export, policy.request_timeout).await,
             Endpoint::Results => within(policy.request_timeout, client.results(export)).await,
@@ -283,8 +286,7 @@ fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Sur
     match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
-            let cure = defeat.problem.cure.as_ref().map(ToString::to_string);
-            let advice = cure.or_else(|| advice_on_certificate(&defeat.problem));
+            let advice = cure(&defeat.problem);
             Lost::of(defeat, words, advice, Prospect::Doubtful)
         }
         DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),

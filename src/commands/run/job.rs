@@ -135,7 +135,7 @@ impl Job {
     /// An earlier call had done all but to forget the run.
     async fn tell_there(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
         if let Err(lost) = sync(&self.export, &self.place, &manifest).await {
-            let document = Document::of(&self.export);
+            let document = Document::of(&self.export).after(session.waited(), 0);
             let code = tell_lost(&lost, document, &self.export, self.output.output, session)?;
             return Ok(Verdict::of_failure(code, lost.prospect));
         }
@@ -152,7 +152,13 @@ impl Job {
         let words = format!("{} came when {} had been started", signal.name(), self.export);
         let go_on = self.go_on(&self.place, session);
         let lost = Lost::of_signal(signal, words).with_go_on(&go_on, &self.export);
-        let code = tell_lost(&lost, Document::of(&self.export), &self.export, self.output.output, session)?;
+        let code = tell_lost(
+            &lost,
+            Document::of(&self.export).after(session.waited(), 0),
+            &self.export,
+            self.output.output,
+            session,
+        )?;
         Ok(Verdict::of_failure(code, lost.prospect))
     }
 

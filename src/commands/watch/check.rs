@@ -30,7 +30,7 @@ pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<E
             watches = settings.watches.len(),
             endpoints = settings.endpoints.len(),
             store = %settings.store.display(),
-            in_use = !in_use.is_empty(),
+            note = in_use.strip_prefix("; "),
             "the settings are valid"
         );
     });

@@ -440,6 +440,7 @@ fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
     let starts = bed.lab.starts();
     Program::asking("run", &bed.lab.url())
         .no_config()
+        .text()
         .living_in(bed.home.path())
         .args(command)
         .run()
