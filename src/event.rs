@@ -107,7 +107,7 @@ pub enum Event {
     /// The daemon takes on nothing any more.
     DaemonStopping {
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
 }
 

@@ -85,6 +85,12 @@ impl Terms {
         self.0.read().unwrap_or_else(PoisonError::into_inner).token.clone()
     }
 
+    /// The accounts that there are.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<Arc<str>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.clone()
+    }
+
     /// The account of this name.
     fn account(&self, name: &str) -> Option<Arc<str>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.get(name).map(Arc::clone)

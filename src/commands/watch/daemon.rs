@@ -58,8 +58,10 @@ enum Asked {
 
 /// Why the daemon stops.
 struct Stopping {
-    reason: &'static str,
+    reason: String,
     signal: Option<Signal>,
+    /// Whether watches are left that nobody can poll.
+    is_incomplete: bool,
 }
 
 /// The daemon.
@@ -145,18 +147,19 @@ impl Daemon {
         let reason = self.work(session).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
-        let said = reason.as_ref().map_or("a failure", |stopped| stopped.reason);
+        let said = reason.as_ref().map_or_else(|_| "a failure".to_owned(), |stopped| stopped.reason.clone());
         self.ledger.tell(&Event::DaemonStopping { reason: said });
         let (ledger, until_idle) = (Arc::clone(&self.ledger), self.until_idle);
         // What is not kept in time is done again at the next start.
         let ended = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
-        let signal = reason?.signal;
+        let Stopping { signal, is_incomplete, .. } = reason?;
         match ended {
             Ok(ended) => ended?,
             Err(_) => tracing::warn!("the store took too long to close, what it has kept is safe"),
         }
         Ok(match (until_idle, signal) {
             (false, _) => ExitCode::SUCCESS,
+            (true, None) if is_incomplete => ExitCode::deciding([ledger.deciding(), ExitCode::IN_PROGRESS]),
             (true, None) => ledger.deciding(),
             // It was to end when all is done, and that it is not.
             (true, Some(signal)) => ExitCode::of_signal(signal),
@@ -170,11 +173,14 @@ impl Daemon {
                 Some(asked) => asked,
                 None => match self.last_deliveries(session).await? {
                     Some(asked) => asked,
-                    None => return Ok(Stopping { reason: "every watch has ended", signal: None }),
+                    None => return self.idle().await,
                 },
             };
             match asked {
-                Asked::End(signal) => return Ok(Stopping { reason: signal.name(), signal: Some(signal) }),
+                Asked::End(signal) => {
+                    let (reason, signal) = (signal.name().to_owned(), Some(signal));
+                    return Ok(Stopping { reason, signal, is_incomplete: false });
+                }
                 // Where the daemon is to end meanwhile, that is what is asked next.
                 Asked::Reload => {
                     let _ = session.signals.unless_interrupted(self.reload(session)).await;
@@ -183,6 +189,19 @@ impl Daemon {
                 Asked::Failed(error) => return Err(error),
             }
         }
+    }
+
+    /// Why it stops where all is done that can be done.
+    async fn idle(&self) -> Result<Stopping, CommandError> {
+        let left = self.orphaned(&self.terms.accounts()).await?;
+        let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
+        let reason = match names.is_empty() {
+            true => "every watch has ended".to_owned(),
+            false => {
+                format!("the settings have no account for the watches that are left: {}", names.join(", "))
+            }
+        };
+        Ok(Stopping { reason, signal: None, is_incomplete: !names.is_empty() })
     }
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.

@@ -47,6 +47,23 @@ fn its_exit_code_says_how_the_watches_ended() {
 }
 
 #[test]
+fn watches_that_nobody_can_poll_are_named_and_exit_with_75() {
+    let (never, ready) = (Lab::start(NEVER), Lab::start(READY));
+    let failing = Lab::start(&format!("{READY}ends-as = 'ERROR'"));
+    let left = "the settings have no account for the watches that are left: gone";
+    for (lab, code) in [(&ready, 75), (&failing, 3)] {
+        let bed = Bed::new(&account("gone", &never));
+        let daemon = bed.start();
+        bed.add("gone", EXPORT_ID);
+        daemon.signal("KILL");
+        daemon.end();
+        bed.set(&format!("{}{}", account("well", lab), watch("well", EXPORT_ID)));
+        let run = bed.until_idle();
+        assert_eq!(run.exits(code).logs().last().unwrap()["reason"], left);
+    }
+}
+
+#[test]
 fn a_limit_ends_what_would_never_end() {
     let nobody = format!("[snyk]\napi = 'http://{}'\ntoken-file = '@token'\n", crate::lab::free_address());
     let never = Lab::start(NEVER);

@@ -16,7 +16,7 @@ use crate::server::new_id;
 use crate::settings::Settings;
 use crate::settings::daemon::{DaemonSettings, WatchEntry};
 use crate::snyk::Client;
-use crate::store::NewWatch;
+use crate::store::{NewWatch, StoreError};
 
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -128,19 +128,26 @@ impl Daemon {
         for watch in reconciled.added {
             self.ledger.tell(&Event::Added { watch });
         }
-        for (account, count) in self.store.active_accounts().await? {
-            if !names.contains(&*account) {
-                tracing::error!(
-                    account,
-                    watches.active = count,
-                    hint = "put the account back, or delete its watches",
-                    "nobody follows these watches: the settings no longer have their account"
-                );
-            }
+        for (account, count) in self.orphaned(names).await? {
+            tracing::error!(
+                account,
+                watches.active = count,
+                hint = "put the account back, or delete its watches",
+                "nobody follows these watches: the settings no longer have their account"
+            );
         }
         for watch in &reconciled.removed {
             tracing::info!(watch.id = %watch.id, export.id = %watch.export.export_id, "no longer in the settings, cancelled");
         }
         Ok(())
+    }
+
+    /// Accounts that are none of these and have watches that have not ended, and how many.
+    pub(super) async fn orphaned(
+        &self,
+        names: &BTreeSet<Arc<str>>,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let active = self.store.active_accounts().await?;
+        Ok(active.into_iter().filter(|(account, _)| !names.contains(&**account)).collect())
     }
 }
