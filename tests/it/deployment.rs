@@ -33,6 +33,12 @@ fn check(settings: &str) -> Program {
     }
     // A program that every machine has.
     settings = settings.replace("/usr/local/bin/load-into-warehouse", "/bin/true");
+    // A daemon of this machine may have the address, which is tried out.
+    let address = crate::lab::free_address();
+    settings = match settings.contains(":8686") {
+        true => settings.replace(":8686", &format!(":{}", address.port())),
+        false => format!("{settings}[server]\nlisten = '{address}'\n"),
+    };
     let path = program.file("watch.toml", &settings).display().to_string();
     program.args("--config").arg(&path)
 }
