@@ -156,6 +156,7 @@ pub async fn bring_home(
             index,
             name: target::part_name(index),
             all_rows: row_count,
+            is_only: count == 1,
             folder,
             links: &links,
             means,

@@ -12,6 +12,7 @@ pub mod pace;
 pub mod tries;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,14 @@ pub struct Overlong {
     pub option: &'static str,
     /// The limit.
     pub limit: Duration,
+}
+
+impl fmt::Display for Overlong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let text = |duration| humantime::format_duration(Duration::from_millis(in_ms(duration)));
+        write!(f, "asks to wait {}; {} is {}", text(self.asked), self.option, text(self.limit))
+    }
 }
 
 /// A limit of a watch.
@@ -276,8 +285,7 @@ impl Progress {
 
     /// How a failure ends the watch, if nothing better can follow it.
     fn permanent(&self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Outcome> {
-        let seen_before = self.in_progress_at.is_some();
-        if seen_before && self.in_a_row < kind.believed_after() {
+        if self.was_answered() && self.in_a_row < kind.believed_after() {
             return None;
         }
         match kind {
@@ -402,6 +410,12 @@ impl Progress {
     #[must_use]
     pub const fn overlong(&self) -> Option<Overlong> {
         self.overlong
+    }
+
+    /// Whether a poll has found the export in progress.
+    #[must_use]
+    pub const fn was_answered(&self) -> bool {
+        self.in_progress_at.is_some()
     }
 
     /// How late at most an end that was seen at `now` was seen: the time since the start of the last poll that

@@ -31,6 +31,8 @@ pub(super) struct Fetch<'a, R, T> {
     pub(super) name: String,
     /// How many rows the whole export has, as Snyk says.
     pub(super) all_rows: Option<u64>,
+    /// Whether this is the only part.
+    pub(super) is_only: bool,
     pub(super) folder: &'a Arc<Folder>,
     pub(super) links: &'a Links<R>,
     pub(super) means: &'a Means<'a>,
@@ -148,7 +150,8 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         }
         // An empty file that was announced as one may be one of several.
         let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
-        let expected = Expected { format: Format::of(part), rows };
+        let is_of_part = part.row_count.is_some() || self.is_only;
+        let expected = Expected { format: Format::of(part), rows, is_of_part };
         let sent = Sent { encoding, checksum: checksum.checksum() };
         Writer::start(self.folder.partial(&self.name), sent, expected)
     }

@@ -180,9 +180,11 @@ impl Folder {
     /// Removes what is of no use to the next call, and the hidden folder if that leaves nothing in it.
     pub fn tidy(&self) {
         self.remove(|name| name.ends_with(PARTIAL));
-        let names = std::fs::read_dir(&self.work).into_iter().flatten().flatten();
-        let is_empty = names.map(|entry| entry.file_name()).all(|name| name == "lock" || name == PLAN);
-        if is_empty {
+        let entries = std::fs::read_dir(&self.work).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        // A thread that was given up may create its file only now.
+        let is_of_use = |name: &String| name != "lock" && name != PLAN && !name.ends_with(PARTIAL);
+        if !names.into_iter().any(|name| is_of_use(&name)) {
             // What cannot be removed is hidden, and no harm.
             let _ = std::fs::remove_dir_all(&self.work);
         }

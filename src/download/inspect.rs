@@ -19,10 +19,14 @@ const TELLING: usize = 16;
 const OTHER_ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "parquet", "avro", "orc", "tsv", "xml"];
 
 /// What a file begins as that is not CSV, in lower case, and what that is called. No column's name begins so.
-const NOT_CSV: [(&[u8], &str); 9] = [
+const NOT_CSV: [(&[u8], &str); 13] = [
     (b"\x1f\x8b", "gzip data that storage does not declare"),
     (b"pk\x03\x04", "a ZIP archive"),
     (b"\x28\xb5\x2f\xfd", "Zstandard data"),
+    (b"\xff\xfe", "text in UTF-16"),
+    (b"\xfe\xff", "text in UTF-16"),
+    (b"\0", "binary data"),
+    (b"%pdf-", "a PDF document"),
     (b"<!doctype html", "an HTML page"),
     (b"<html", "an HTML page"),
     (b"<head", "an HTML page"),
@@ -37,7 +41,7 @@ pub(super) enum Unfit {
     /// It is something else.
     #[error("it begins as {0}")]
     NotCsv(&'static str),
-    /// There is nothing in it.
+    /// There is no row in it.
     #[error("{0} rows were announced")]
     Empty(u64),
     /// It has changed on its way.
@@ -51,7 +55,7 @@ impl Unfit {
         let elsewhere = "look at what answers in the place of storage, such as a proxy that wants a login";
         let (title, cure) = match self {
             Self::NotCsv(_) => ("the file is not CSV", elsewhere),
-            Self::Empty(_) => ("the file is empty", elsewhere),
+            Self::Empty(_) => ("the file has no rows", elsewhere),
             Self::Damaged(_) => {
                 ("the file is damaged", "look at what may change it on its way, such as a proxy")
             }
@@ -93,8 +97,9 @@ impl Format {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub(super) format: Format,
-    /// How many rows were announced.
+    /// How many rows were announced: of this part, or of all parts together.
     pub(super) rows: Option<u64>,
+    pub(super) is_of_part: bool,
 }
 
 /// A file that is looked at while it is written.
@@ -122,11 +127,14 @@ impl<W: Write> Inspected<W> {
         }
         let written = self.sink.done()?;
         let records = self.records.map(|records| records.count());
+        let rows = records.map(|records| records.saturating_sub(1));
+        // One of several parts may have a header and nothing else.
+        let counted = if self.expected.is_of_part { rows } else { records };
         match self.expected.rows {
-            Some(rows) if rows > 0 && records.unwrap_or(written.file_size) == 0 => {
-                Err(Unfit::Empty(rows).into())
+            Some(announced) if announced > 0 && counted.unwrap_or(written.file_size) == 0 => {
+                Err(Unfit::Empty(announced).into())
             }
-            _ => Ok((written, records.map(|records| records.saturating_sub(1)))),
+            _ => Ok((written, rows)),
         }
     }
 

@@ -179,7 +179,7 @@ mod tests {
         (writer.finish().await, std::fs::read(path).unwrap())
     }
 
-    const ANY: Expected = Expected { format: Format::Csv, rows: None };
+    const ANY: Expected = Expected { format: Format::Csv, rows: None, is_of_part: true };
     const PLAIN: Sent = Sent { encoding: Encoding::Plain, checksum: None };
     const GZIP: Sent = Sent { encoding: Encoding::Gzip, checksum: None };
 
@@ -221,10 +221,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_csv_is_no_download() {
-        let other = Expected { format: Format::Other, rows: Some(2) };
-        let unsaid = Expected { format: Format::Unsaid, rows: Some(2) };
-        let said = Expected { format: Format::Csv, rows: Some(2) };
-        let rows: [(&[u8], Expected, &str); 18] = [
+        let other = Expected { format: Format::Other, rows: Some(2), is_of_part: true };
+        let unsaid = Expected { format: Format::Unsaid, rows: Some(2), is_of_part: true };
+        let said = Expected { format: Format::Csv, rows: Some(2), is_of_part: true };
+        let rows: [(&[u8], Expected, &str); 22] = [
             (b"<!DOCTYPE html><title>Login</title>", said, "it begins as an HTML page"),
             (b"<html>", unsaid, "it begins as an HTML page"),
             (b"\xef\xbb\xbf \r\n\t<HTML lang=en>", said, "it begins as an HTML page"),
@@ -236,12 +236,16 @@ mod tests {
             (b"{\"error\":1}", said, "it begins as a JSON document"),
             (b"{\"error\":1}", unsaid, ""),
             (b"", said, "2 rows were announced"),
+            (b"A,B\n", said, "2 rows were announced"),
+            (b"upstream connect error", unsaid, "2 rows were announced"),
+            (b"\xff\xfe<\0h\0t\0m\0l\0", said, "it begins as text in UTF-16"),
+            (b"\0\0\0\0", unsaid, "it begins as binary data"),
             (b"\xef\xbb\xbf\n\n", unsaid, "2 rows were announced"),
             (b"", other, "2 rows were announced"),
             (b"", ANY, ""),
-            (b"a,b\n", said, ""),
-            (b"\"<html>\",b\n", said, ""),
-            (b"a<html>,b\n", said, ""),
+            (b"a,b\n", ANY, ""),
+            (b"\"<html>\",b\n1,2\n", said, ""),
+            (b"a<html>,b\n1,2\n", said, ""),
             (b"a,b\n<html>,\x1f\x8b\n", said, ""),
         ];
         for (bytes, expected, why) in rows {

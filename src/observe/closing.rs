@@ -7,9 +7,9 @@ use super::GoOn;
 use crate::event::Ending;
 use crate::export::{Phase, ScopeRef};
 use crate::text::Text;
+use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
-use crate::watch::{Overlong, Watch};
 
 /// What of the call is worth naming when something went wrong.
 #[derive(Debug, Clone)]
@@ -67,7 +67,8 @@ pub fn sentence(ending: &Ending) -> String {
         Outcome::Abandoned => format!("another export finished first ({status})"),
     };
     let problem = ending.watch.progress.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-    let overlong = ending.watch.progress.overlong().map(words_on_hint).unwrap_or_default();
+    let overlong = ending.watch.progress.overlong().map(|overlong| format!("; Snyk {overlong}"));
+    let overlong = overlong.unwrap_or_default();
     format!(
         "{}: polling {export} ended after {waited} and {polls}: {how}{problem}{overlong}{late}",
         ending.outcome
@@ -76,13 +77,6 @@ pub fn sentence(ending: &Ending) -> String {
 
 fn status_words(watch: &Watch) -> String {
     watch.progress.status().map_or_else(|| "no status seen".to_owned(), |status| format!("status {status}"))
-}
-
-fn words_on_hint(Overlong { asked, option, limit }: Overlong) -> String {
-    let in_ms =
-        |duration: Duration| Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    let [asked, limit] = [asked, limit].map(|duration| humantime::format_duration(in_ms(duration)));
-    format!("; Snyk asks to wait {asked}; {option} is {limit}")
 }
 
 /// What to do now, where we know it.
@@ -176,7 +170,7 @@ fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) ->
     match problem.and_then(|problem| problem.http_status) {
         Some(429) => format!("{api} allows no more requests for now{go_on}"),
         Some(_) => format!("{api} did not answer as it should{go_on}"),
-        None => format!("{api} could not be reached or did not answer{go_on}"),
+        None => format!("{api} could not be reached, or did not answer as it should{go_on}"),
     }
 }
 
@@ -230,15 +224,6 @@ mod tests {
     fn words_are_quoted_for_a_shell() {
         assert_eq!(quoted("ON_HOLD"), "ON_HOLD");
         assert_eq!(quoted("$(reboot) it's"), r"'$(reboot) it'\''s'");
-    }
-
-    #[test]
-    fn a_hint_that_ended_a_watch_is_named_with_the_limit() {
-        let [asked, limit] = [3600, 600].map(Duration::from_secs);
-        let overlong = Overlong { asked, option: "--max-outage", limit };
-        assert_eq!(words_on_hint(overlong), "; Snyk asks to wait 1h; --max-outage is 10m");
-        let overlong = Overlong { limit: Duration::from_secs(5), ..overlong };
-        assert_eq!(words_on_hint(overlong), "; Snyk asks to wait 1h; --max-outage is 5s");
     }
 
     #[test]

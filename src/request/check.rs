@@ -22,6 +22,8 @@ impl StartRequest {
             return Err(RequestError::Type);
         }
         let mut unknown = Vec::new();
+        unknown.extend(members(&self.body, &["data"]).map(|member| Unknown::Word("the document", member)));
+        unknown.extend(members(data, &["type", "attributes"]).map(|member| Unknown::Word("data", member)));
         for member in attributes.keys().filter(|member| !ATTRIBUTES.contains(&member.as_str())) {
             unknown.push(match member.as_str() {
                 REMOVED => Unknown::Removed(REMOVED),
@@ -63,17 +65,27 @@ impl StartRequest {
                 return Err(RequestError::FilterOfGroup(key));
             }
             match takes {
-                Takes::Words => {}
+                Takes::Words if value.is_array() => {}
+                Takes::Words => unknown.push(Unknown::Word(key, shown(value))),
                 Takes::Ids => check_ids(key, value)?,
                 Takes::Boolean if value.is_boolean() => {}
                 Takes::Boolean => return Err(RequestError::NotBoolean(key, shown(value))),
                 Takes::OneOf(words) if value.as_str().is_some_and(|word| words.contains(&word)) => {}
                 Takes::OneOf(_) => unknown.push(Unknown::Word(key, shown(value))),
-                Takes::Dates => dates.extend(check_range(key, value)?.then_some(*key)),
+                Takes::Dates => {
+                    dates.extend(check_range(key, value)?.then_some(*key));
+                    unknown.extend(members(value, &["from", "to"]).map(|member| Unknown::Word(key, member)));
+                }
             }
         }
         Ok(dates)
     }
+}
+
+/// The members of an object that are none of those that are known.
+fn members<'a>(object: &'a Value, known: &'a [&str]) -> impl Iterator<Item = Text> + 'a {
+    let names = object.as_object().into_iter().flat_map(Map::keys);
+    names.filter(|name| !known.contains(&name.as_str())).map(|name| Text::of_input(name))
 }
 
 fn is_type(name: &str) -> bool {
@@ -120,6 +132,9 @@ fn check_columns(columns: &Value, unknown: &mut Vec<Unknown>) {
         let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
         column.as_str().is_some_and(|name| !name.is_empty() && name.chars().all(is_part))
     };
+    if !columns.is_null() && !columns.is_array() {
+        unknown.push(Unknown::Word("columns", shown(columns)));
+    }
     let odd = columns.as_array().into_iter().flatten().filter(|column| !is_usual(column));
     unknown.extend(odd.map(|column| Unknown::Word("columns", shown(column))));
 }

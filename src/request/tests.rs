@@ -135,6 +135,7 @@ fn what_is_not_known_is_sent_and_named() {
         ("formats", json!(["csv", "parquet"]), word("formats", "parquet")),
         ("columns", json!(["ISSUE_URL", "a.b"]), word("columns", "a.b")),
         ("columns", json!(["ISSUE_URL", 5]), word("columns", "5")),
+        ("columns", json!("ISSUE_URL"), word("columns", "ISSUE_URL")),
         ("compression", json!("gzip"), word("data.attributes", "compression")),
         ("destination", json!({ "type": "snyk" }), Unknown::Removed("destination")),
     ];
@@ -146,12 +147,18 @@ fn what_is_not_known_is_sent_and_named() {
     let filters = [
         ("new_filter", json!({ "any": [1] }), word("filters", "new_filter")),
         ("empty_project_tags", json!("all"), word("empty_project_tags", "all")),
+        ("environment", json!("backend"), word("environment", "backend")),
+        ("updated", json!({ "from": "2025-01-01T00:00:00Z", "until": "x" }), word("updated", "until")),
     ];
     for (key, value, expected) in filters {
         let mut body = valid();
         body["data"]["attributes"]["filters"][key] = value;
         assert_eq!(request(Scope::Org, body).check(), Ok(vec![expected]), "{key}");
     }
+    let mut body = valid();
+    (body["meta"], body["data"]["id"]) = (json!({}), json!("x"));
+    let expected = vec![word("the document", "meta"), word("data", "id")];
+    assert_eq!(request(Scope::Org, body).check(), Ok(expected));
     // Which dates a dataset needs that is not known, is not known either.
     let mut body = valid();
     body["data"]["attributes"]["dataset"] = json!("sbom");

@@ -17,8 +17,8 @@ use crate::watch::outcome::Outcome;
 /// How many watches of an account are claimed ahead, however many accounts there are.
 pub(super) const AHEAD_AT_LEAST: usize = 4;
 
-/// How soon a server answers that is not taken for one that hangs.
-const PROMPT: Duration = Duration::from_secs(5);
+/// How soon a server answers that is not taken for one that hangs; where that is less, half of what a request may take.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// What a refused credential does to the watches of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,9 +154,9 @@ impl<P: Clone> AccountState<P> {
     }
 
     /// A poll has ended.
-    pub(super) fn end(&mut self, took: Duration) {
+    pub(super) fn end(&mut self, took: Duration, plan: &Plan) {
         self.under_way = self.under_way.saturating_sub(1);
-        self.is_prompt = took < PROMPT;
+        self.is_prompt = took < PROMPT.min(plan.policy.request_timeout / 2);
     }
 
     /// How many of its watches are claimed and wait to be polled.
@@ -179,13 +179,14 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn heed(
         &mut self,
         observation: &Observation,
-        polled_at: Moment,
+        progress: &Progress,
         plan: &Plan,
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<News> {
+        let polled_at = progress.polled_at();
         let was_blocked = self.blocking.is_blocked(now);
-        let news = self.blocking.heed_credential(observation, polled_at, plan, now);
+        let news = self.blocking.heed_credential(observation, progress, plan, now);
         if let Some(budget) = &mut self.budget
             && let Some(until) = self.blocking.heed_pace(observation, polled_at, &plan.policy, now, rng)
         {
@@ -266,7 +267,8 @@ impl<S, P: Clone, W> Runner<S, P, W> {
     /// answers, so that servers that hang do not hold up others.
     pub(super) fn next_account(&self) -> Option<usize> {
         let (under_way, concurrency) = (self.under_way.len(), self.plan.concurrency.get());
-        let has_room = self.accounts.len() == 1 || under_way < concurrency - concurrency / 4;
+        let kept = (concurrency / 4).max(1).min(concurrency - 1);
+        let has_room = self.accounts.len() == 1 || under_way < concurrency - kept;
         let share = self.share();
         let may_poll = |state: &AccountState<P>| has_room || (state.is_prompt && state.under_way < share);
         let accounts = self.accounts.iter().enumerate().filter(|(_, state)| may_poll(state));

@@ -104,17 +104,18 @@ impl Blocking {
         limits.into_iter().filter_map(|(age, outcome)| Some((age?, outcome)))
     }
 
-    /// What an answer to a poll that began at `polled_at` says of the credential.
+    /// What an answer to a poll of a watch says of the credential.
     pub(super) fn heed_credential(
         &mut self,
         observation: &Observation,
-        polled_at: Moment,
+        progress: &Progress,
         plan: &Plan,
         now: Moment,
     ) -> Option<News> {
+        let polled_at = progress.polled_at();
         match &observation.answer {
             Answer::Failure(failure) if failure.kind == FailureKind::Unauthorized => {
-                self.refuse(failure, polled_at, plan, now)
+                self.refuse(failure, progress, plan, now)
             }
             Answer::Failure(failure) if proves_nothing(failure.kind) => {
                 let is_doubted = |block: &&mut Block| block.why == Why::Doubted && polled_at >= block.since;
@@ -134,7 +135,10 @@ impl Blocking {
 
     /// A 401. After a good answer it is believed when the next poll sees it too; one that was asked before the last good
     /// answer, or before the doubt, says nothing.
-    fn refuse(&mut self, failure: &Failure, polled_at: Moment, plan: &Plan, now: Moment) -> Option<News> {
+    fn refuse(&mut self, failure: &Failure, progress: &Progress, plan: &Plan, now: Moment) -> Option<News> {
+        let polled_at = progress.polled_at();
+        // A watch knows of the answers from before a restart.
+        let has_worked = self.works_since.is_some() || progress.was_answered();
         let is_stale = self.works_since.is_some_and(|works_since| polled_at < works_since);
         if plan.refusal == Refusal::EachForItself || is_stale {
             return None;
@@ -142,7 +146,7 @@ impl Blocking {
         let (why, since, until) = match &self.block {
             Some(Block { why: Why::Doubted, since, .. }) if polled_at < *since => return None,
             Some(Block { why: Why::Refused, since, .. }) => (Why::Refused, *since, now.plus(TRY_AGAIN_EVERY)),
-            Some(Block { why: Why::Throttled, .. }) | None if self.works_since.is_some() => {
+            Some(Block { why: Why::Throttled, .. }) | None if has_worked => {
                 (Why::Doubted, now, now.plus(plan.policy.retry.first()))
             }
             _ => (Why::Refused, now, now.plus(TRY_AGAIN_EVERY)),
@@ -174,7 +178,8 @@ impl Blocking {
             Answer::Status(_) | Answer::Failure(_) => return None,
         };
         let pause = match observation.pause() {
-            Some(pause) => lengthen_hint(pause, rng),
+            // A server that says "at once" is not taken at its word.
+            Some(pause) => lengthen_hint(pause.max(policy.retry.first()), rng),
             None if !is_news => return None,
             None => policy.throttle.next(&mut self.throttle, rng),
         };

@@ -107,11 +107,10 @@ where
 
     /// What an answer means for its whole account.
     fn heed(&mut self, watch: &Watch, asked: Asked, observation: &Observation, now: Moment) {
-        let (account, polled_at) = (&watch.account, watch.progress.polled_at());
-        let Some(state) = named(&mut self.accounts, account) else { return };
-        state.end(asked.took);
-        let account = Arc::clone(account);
-        match state.heed(observation, polled_at, &self.plan, now, &mut self.rng) {
+        let Some(state) = named(&mut self.accounts, &watch.account) else { return };
+        state.end(asked.took, &self.plan);
+        let account = Arc::clone(&watch.account);
+        match state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng) {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));
                 self.announcements.push(Event::AccountPaused { account, problem });

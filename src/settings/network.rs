@@ -118,6 +118,9 @@ fn proxy_url(text: &str) -> Result<Url, &'static str> {
         return Err("it has a blank or a line break in it");
     }
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    if rest.starts_with("http:/") || rest.starts_with("https:/") {
+        return Err("its scheme is followed by one `/`, where two belong");
+    }
     let scheme = scheme.to_ascii_lowercase();
     if scheme.starts_with("socks") {
         return Err("proxies that speak SOCKS cannot be used here");
@@ -130,10 +133,14 @@ fn proxy_url(text: &str) -> Result<Url, &'static str> {
     if path.contains(['@', '?', '#', '\\']) {
         return Err("a `/`, `?`, `#` or `\\` in a user or a password is written %2F, %3F, %23 or %5C");
     }
+    let no_port = "its port is no number from 1 to 65535";
     let url = Url::parse(&format!("{scheme}://{authority}"));
+    if url.as_ref().is_ok_and(|url| url.port() == Some(0)) {
+        return Err(no_port);
+    }
     url.map_err(|error| {
         if error == url::ParseError::InvalidPort {
-            "its port is no number from 1 to 65535"
+            no_port
         } else if error == url::ParseError::EmptyHost {
             "it names no host"
         } else {
@@ -185,6 +192,8 @@ mod tests {
             "socks5://u:hunter2@p:1080",
             "http://u:hunter2@p:port",
             "http://u:hunter2@p:99999",
+            "http://u:hunter2@p:0",
+            "http:/p:3128",
             "http://u:hunter2@",
             "://p:3128",
             "http://",

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::text::Text;
@@ -11,7 +11,7 @@ use crate::text::Text;
 /// answer everybody alike.
 pub(super) enum Decoder {
     Plain(Capped),
-    Gzip(Box<GzDecoder<Capped>>),
+    Gzip(Box<MultiGzDecoder<Capped>>),
 }
 
 /// What there is of a body, up to a length.
@@ -40,7 +40,7 @@ impl Decoder {
             None | Some("") => Ok(Self::Plain(capped)),
             Some(word) if word.eq_ignore_ascii_case("identity") => Ok(Self::Plain(capped)),
             Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
-                Ok(Self::Gzip(Box::new(GzDecoder::new(capped))))
+                Ok(Self::Gzip(Box::new(MultiGzDecoder::new(capped))))
             }
             Some(word) => Err(Undecodable::Encoding(Text::new(word))),
         }

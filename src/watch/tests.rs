@@ -263,23 +263,32 @@ fn a_hint_beyond_a_limit_ends_the_watch_now() {
 fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
     let said = |policy: &Policy, observation, outcome| {
         let progress = check(policy, &[(0, observation, end(outcome))]);
-        progress
-            .overlong()
-            .map(|Overlong { asked, option, limit }| (asked.as_secs(), option, limit.as_secs()))
+        progress.overlong().map(|overlong| overlong.to_string())
     };
     let limited = Policy { max_wait: Some(Duration::from_secs(3000)), ..policy() };
     let outage = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
     let day = 24 * 60 * 60;
     assert_eq!(
         said(&limited, hinted(status("PENDING"), day), Outcome::TimedOut),
-        Some((day, "--max-wait", 3000))
+        Some("asks to wait 1day; --max-wait is 50m".to_owned())
     );
     assert_eq!(
         said(&outage, hinted(http(429), 3600), Outcome::Unavailable),
-        Some((3600, "--max-outage", 600))
+        Some("asks to wait 1h; --max-outage is 10m".to_owned())
     );
     let progress = check(&limited, &[(3000, hinted(http(503), day), end(Outcome::TimedOut))]);
     assert_eq!(progress.overlong(), None, "the limit had come anyway");
+}
+
+#[test]
+fn tries_that_a_hint_has_ended_say_so() {
+    let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
+    let Answer::Failure(failure) = http(503).answer else { unreachable!() };
+    let hint = Some(Duration::from_secs(3600));
+    let mut tries = tries::Tries::new(START);
+    let defeat = tries.failed(&failure, hint, &policy, START, &mut fastrand::Rng::with_seed(1)).unwrap_err();
+    let cure = "the server asks to wait 1h; --max-outage is 10m: allow more with --max-outage";
+    assert_eq!((defeat.outcome, defeat.problem.cure), (Outcome::Unavailable, Some(Text::new(cure))));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::observation::{Answer, Failure, Observation, Problem};
 use super::outcome::Outcome;
 use super::{Decision, Policy, Progress};
 use crate::moment::Moment;
+use crate::text::Text;
 
 /// How tries at something go.
 #[derive(Debug)]
@@ -54,7 +55,15 @@ impl Tries {
         let observation = Observation { answer: Answer::Failure(failure.clone()), hint };
         match self.0.record(&observation, policy, now, rng) {
             Decision::PollAfter(delay) => Ok(delay),
-            Decision::Finish(outcome) => Err(Defeat { outcome, problem: failure.problem.clone() }),
+            Decision::Finish(outcome) => {
+                let mut problem = failure.problem.clone();
+                if let Some(overlong) = self.0.overlong() {
+                    let option = overlong.option;
+                    problem.cure =
+                        Some(Text::new(&format!("the server {overlong}: allow more with {option}")));
+                }
+                Err(Defeat { outcome, problem })
+            }
         }
     }
 }

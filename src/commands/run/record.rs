@@ -150,8 +150,11 @@ impl Call<'_> {
     pub(super) fn digest(&self) -> String {
         let Self { api, request, args: RunArgs { wanted, place, .. } } = self;
         let asked = &wanted.request;
-        let dates = [&asked.introduced_from, &asked.introduced_to, &asked.updated_from, &asked.updated_to];
-        let dates = dates.map(|date| date.as_ref().map(ToString::to_string));
+        let mut dates = asked.dates().map(|date| date.as_ref().map(ToString::to_string)).to_vec();
+        if dates.ends_with(&[None, None]) {
+            // The digest of a call without --event-from and --event-to is the one that earlier versions made.
+            dates.truncate(4);
+        }
         let filters: Vec<String> = asked.filters.iter().map(ToString::to_string).collect();
         let body = asked.body.is_some().then_some(&request.body);
         let flags = [request.include_deleted, request.include_deactivated];

@@ -308,6 +308,67 @@ async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_single_401_after_a_restart_ends_nothing() {
+    let server = Server::new(|at| if at.as_millis() < 10 { http(401) } else { status("FINISHED") });
+    let clock = server.clock;
+    let store = MemoryStore::default();
+    for export in exports(20) {
+        let mut watch = Watch::unnamed(export, clock.now());
+        watch.progress.record(&status("PENDING"), &policy(), clock.now(), &mut fastrand::Rng::with_seed(1));
+        assert!(store.take_on(watch, clock.now()).is_some());
+    }
+    let (name, poller) = ("default".into(), Rc::clone(&server));
+    let account = Account { name, poller, requests_per_minute: NonZeroU32::new(600) };
+    let plan = Plan {
+        policy: patient(),
+        concurrency: NonZeroUsize::new(1).unwrap(),
+        refusal: Refusal::EndsAccount,
+        beat: None,
+    };
+    let mut runner = Runner::new(store, vec![account], plan, (), clock);
+    let mut outcomes = Vec::new();
+    let mut tell = |event: &Event| {
+        if let Event::Finished(ending) = event {
+            outcomes.push(ending.outcome);
+        }
+        ControlFlow::Continue(())
+    };
+    runner.run(std::future::pending::<()>(), true, &mut tell).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Finished; 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_asks_for_no_pause_gets_one() {
+    let server = Server::new(|_| throttled(0));
+    daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 60).await;
+    let asked = server.asked_within(1, 60);
+    assert!((40..=70).contains(&asked), "about one a second: {asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
+    for (takes, timeout) in [(4500, 30_000), (1_000_000, 1500)] {
+        let slow: Vec<_> = (0..20)
+            .map(|_| {
+                let server = Rc::into_inner(Server::new(|_| http(503))).unwrap();
+                Rc::new(Server { takes: Duration::from_millis(takes), ..server })
+            })
+            .collect();
+        let quick = Server::new(|_| status("PENDING"));
+        let names: Vec<String> = (0..21).map(|number| format!("account {number:02}")).collect();
+        let servers = slow.iter().chain([&quick]);
+        let all: Vec<_> = names.iter().zip(servers).map(|(name, server)| (&**name, server, 2)).collect();
+        let steady = Pace::new(Duration::from_secs(2), 1.0, Duration::from_secs(2), 0.0).unwrap();
+        let request_timeout = Duration::from_millis(timeout);
+        let policy = Policy { pace: steady.clone(), retry: steady, request_timeout, ..patient() };
+        crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 4), 1000).await;
+        // From when all are known: both watches every 2 s.
+        let asked = quick.asked_within(400, 1000);
+        assert!(asked > 570, "{asked} where servers take {takes} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
     let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
     let heard = daemon(&[("a", &server, 50)], patient(), Refusal::EndsAccount, 600, 60).await;

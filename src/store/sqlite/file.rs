@@ -72,9 +72,7 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
 pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenError> {
     let unreachable = |error: io::Error| unreachable_file(path, &error);
     let Ok(file) = path.canonicalize() else { return check_in_another_place(path, migrations) };
-    if file.is_dir() {
-        return Err(unreachable(ErrorKind::IsADirectory.into()));
-    }
+    is_file(&file).map_err(unreachable)?;
     let lock = lock_path(&file);
     // A lock that is not there nobody has, and one that is made would be left behind.
     if lock.exists() && disk::lock(&lock).map_err(unreachable)?.is_none() {
@@ -111,12 +109,20 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
     disk::make_parent(path)?;
     match path.canonicalize() {
-        Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        Ok(file) => Ok(file),
+        Ok(file) => is_file(&file).map(|()| file),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Ok(disk::parent(path).canonicalize()?.join(name))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What is there is a file, and no directory, device or pipe.
+fn is_file(path: &Path) -> io::Result<()> {
+    match path.metadata()? {
+        metadata if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        metadata if metadata.is_file() => Ok(()),
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
     }
 }
 

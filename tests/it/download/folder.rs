@@ -103,7 +103,8 @@ fn a_full_disk_is_no_cut_connection() {
 
 #[test]
 fn parts_that_cannot_be_merged_can_be_had() {
-    let other = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nstatus-code = 200\nbody = 'a,b'";
+    let other =
+        "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nstatus-code = 200\nbody = \"a,b\\n1,2\"";
     let lab = Lab::start(&format!("{READY}parts = 2\nfile-size = 'missing'\n{other}"));
     let home = tempfile::tempdir().unwrap();
     let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());

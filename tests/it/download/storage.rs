@@ -113,7 +113,7 @@ fn another_thing_than_the_file_is_no_download() {
         ("", "status-code = 200\nbody = \"\\ufeff\\n <html>\"", "it begins as an HTML page"),
         ("", "status-code = 200\nbody = '<?xml version=\"1.0\"?><Error/>'", "it begins as an XML document"),
         ("", "status-code = 200\nbody = '{\"error\":1}'", "it begins as a JSON document"),
-        ("", "status-code = 200\nbody = ''", "the file is empty: 1061 rows were announced"),
+        ("", "status-code = 200\nbody = ''", "the file has no rows: 1061 rows were announced"),
         (
             "storage-encoding = 'gzip'",
             "headers = { content-encoding = 'identity' }",
@@ -152,7 +152,7 @@ fn the_scenario_of_wrong_files_ends_well() {
     let scenario = include_str!("../../../config/scenarios/wrong-files.toml").replace("1s", "0s");
     let run = Program::download(&Lab::start(&scenario)).export(EXPORT_ID).run();
     assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 5)), 5000);
-    for words in ["an HTML page", "an XML document", "gzip data", "the file is empty", "its CRC-32C"] {
+    for words in ["an HTML page", "an XML document", "gzip data", "the file has no rows", "its CRC-32C"] {
         run.stderr_has(words);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::download::check_files;
-use crate::lab::{Lab, NEVER, Program, READY, SECOND_ID};
+use crate::lab::{GROUP, Lab, NEVER, Program, READY, SECOND_ID};
 
 struct Bed {
     lab: Lab,
@@ -396,6 +396,20 @@ fn a_signal_while_an_earlier_day_is_concluded_begins_nothing() {
     running.signal("TERM");
     running.end().exits(143);
     assert_eq!((bed.lab.starts(), bed.record()), (0, left));
+}
+
+#[test]
+fn each_date_of_a_call_makes_another_call_of_it() {
+    for name in ["introduced", "updated", "event"] {
+        let bed = Bed::new("pending = '1h'");
+        let dataset = if name == "event" { "prevention_events" } else { "issues" };
+        for from in ["-1d", "-30d"] {
+            let program = Program::asking("run", &bed.lab.url()).living_in(bed.home.path());
+            let program = program.args(&format!("--group-id {GROUP} --dataset {dataset} --dir files"));
+            program.args(&format!("--{name}-from={from} --max-wait 50ms")).run().exits(124);
+        }
+        assert_eq!(bed.lab.starts(), 2, "{name}");
+    }
 }
 
 #[test]
