@@ -16,6 +16,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::memory::MemoryStore;
+#[cfg(test)]
+pub(crate) use self::sqlite::{Keeper, Keeping};
 pub use self::sqlite::{OpenError, SqliteStore};
 
 use crate::export::ExportRef;

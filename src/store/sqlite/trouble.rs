@@ -11,7 +11,7 @@ use super::file::lock_path;
 use crate::store::StoreError;
 use crate::text::Text;
 
-/// What went wrong within the thread that has the file.
+/// What went wrong within the keeper of the file.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// `SQLite` says so.
