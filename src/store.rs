@@ -127,6 +127,31 @@ pub trait Store {
     fn pass(&self, pass: Pass) -> impl Future<Output = Result<Passed, StoreError>>;
 }
 
+/// What a courier asks of a store: what is owed to an endpoint, and what becomes of it.
+pub trait Outbox {
+    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
+    /// free again if it was claimed before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> impl Future<Output = Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError>>;
+
+    /// Keeps what became of claimed deliveries, but for those that were claimed anew since.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; then nothing of it is kept.
+    fn record_deliveries(&self, records: Vec<DeliveryRecord>)
+    -> impl Future<Output = Result<(), StoreError>>;
+}
+
 /// A store that no longer works. The message names what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {

@@ -30,8 +30,8 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Pass,
-    Passed, Reconciled, Store, StoreError,
+    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Outbox,
+    Pass, Passed, Reconciled, Store, StoreError,
 };
 use crate::moment::Moment;
 use crate::text::Text;
@@ -247,31 +247,6 @@ impl<K: Keeping> SqliteStore<K> {
         .await
     }
 
-    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
-    /// free again if it was claimed before.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn claim_deliveries(
-        &self,
-        endpoint: String,
-        room: usize,
-        lease: Duration,
-        now: Moment,
-    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
-    }
-
-    /// Keeps what became of claimed deliveries, but for those that were claimed anew since.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it; then nothing of it is kept.
-    pub async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
-        self.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
-    }
-
     /// The endpoints to which deliveries are owed.
     ///
     /// # Errors
@@ -297,6 +272,22 @@ impl<K: Keeping> SqliteStore<K> {
             outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
         })
         .await
+    }
+}
+
+impl<K: Keeping> Outbox for SqliteStore<K> {
+    async fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
+    }
+
+    async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
+        self.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
     }
 }
 

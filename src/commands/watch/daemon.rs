@@ -249,7 +249,7 @@ impl Daemon {
                 retired: self.retire.subscribe(),
                 tell: move |event: &Event<'_>| ledger.tell(event),
             };
-            self.couriers.spawn(async move { courier.run().await });
+            self.couriers.spawn(async move { courier.run(fastrand::Rng::new()).await });
         }
     }
 
