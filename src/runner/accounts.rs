@@ -15,7 +15,7 @@ use crate::watch::observation::{Failure, Observation};
 use crate::watch::outcome::Outcome;
 
 /// How many watches of an account are claimed ahead, however many accounts there are.
-pub(super) const AHEAD_AT_LEAST: usize = 4;
+const AHEAD_AT_LEAST: usize = 4;
 
 /// How soon a server answers that is not taken for one that hangs.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -112,6 +112,11 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.ready.clear();
+    }
+
+    /// What is claimed and not polled.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Claimed> {
+        self.ready.drain(..)
     }
 
     /// A watch is due then.
