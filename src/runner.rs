@@ -134,7 +134,8 @@ where
     /// A runner over `store` that asks with `accounts`.
     #[must_use]
     pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
-        let accounts = accounts.into_iter().map(AccountState::new).collect();
+        let started_at = clock.now();
+        let accounts = accounts.into_iter().map(|account| AccountState::new(account, started_at)).collect();
         Self {
             store,
             accounts,
@@ -142,7 +143,7 @@ where
             plan,
             clock,
             rng: fastrand::Rng::new(),
-            started_at: clock.now(),
+            started_at,
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
             owed: Vec::new(),
@@ -162,12 +163,13 @@ where
     /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are
     /// under way end as they began, and what is claimed for one that goes is given back.
     pub fn change(&mut self, accounts: Vec<Account<P>>, plan: Plan, obligations: W) {
+        let now = self.clock.now();
         let mut before = std::mem::take(&mut self.accounts);
         for account in accounts {
             let position = before.iter().position(|state| *state.name() == account.name);
-            let state = AccountState::new(account);
+            let state = AccountState::new(account, now);
             self.accounts.push(match position {
-                Some(position) => state.after(before.swap_remove(position)),
+                Some(position) => state.after(before.swap_remove(position), now),
                 None => state,
             });
         }

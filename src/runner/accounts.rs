@@ -75,8 +75,8 @@ impl<P> AccountState<P> {
 }
 
 impl<P: Clone> AccountState<P> {
-    pub(super) fn new(account: Account<P>) -> Self {
-        let budget = account.requests_per_minute.map(|rate| Budget::per_minute(rate, Moment::default()));
+    pub(super) fn new(account: Account<P>, now: Moment) -> Self {
+        let budget = account.requests_per_minute.map(|rate| Budget::per_minute(rate, now));
         Self {
             account,
             budget,
@@ -92,9 +92,9 @@ impl<P: Clone> AccountState<P> {
 
     /// This account in the place of an older one of its name. What that has spent and learnt still counts, but a refused
     /// credential is tried at once: it may be another.
-    pub(super) fn after(self, before: Self) -> Self {
+    pub(super) fn after(self, before: Self, now: Moment) -> Self {
         let rate = self.account.requests_per_minute;
-        let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate)).or(self.budget);
+        let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate, now)).or(self.budget);
         Self {
             account: self.account,
             budget,
