@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many requests may come at once after a rest, and how many a new budget begins with.
 const BURST: u32 = 20;
-pub(super) const AT_FIRST: u32 = 20;
+const AT_FIRST: u32 = 1;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Credential {

@@ -6,7 +6,7 @@ use super::scene::{AccountScene, Limits};
 
 /// What the runner itself takes: a pass that keeps, a pass that claims, timers that round up. A daemon whose store is
 /// well needs milliseconds; the rest is room for passes that follow each other.
-pub(super) const OWN: Duration = Duration::from_secs(1);
+pub(super) const OWN: Duration = Duration::from_secs(2);
 
 /// How often a blocked account is looked at for watches whose time is over.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);

@@ -94,7 +94,7 @@ impl World {
         if !self.is_wait() && state.accounts[account].hear((began, now), &saw, hint, &limits) {
             self.note([3, account as u64, 0], || format!("account {account}: the credential is refused"));
         }
-        state.watches[watch].answered = Some(Answered { began, ended: now, saw, hint, given_up });
+        state.watches[watch].answered = Some(Answered { began, ended: now, saw, hint, limits, given_up });
     }
 
     /// The store has kept these.
@@ -140,7 +140,7 @@ impl World {
     fn keep(&self, state: &mut State, noted: &Noted) {
         let watch = noted.watch;
         let followed = &mut state.watches[watch];
-        let Some(Answered { began, ended, saw, hint, given_up }) = followed.answered.take() else {
+        let Some(Answered { began, ended, saw, hint, limits, given_up }) = followed.answered.take() else {
             return match (noted.next, noted.end) {
                 (_, Some((outcome, at))) => self.ends_unasked(state, watch, outcome, at),
                 // It is kept in whole milliseconds.
@@ -158,7 +158,7 @@ impl World {
         let seen = Seen { began, ended, saw, hint, planned, base: (Pace::Main, Duration::ZERO) };
         followed.history.push(seen);
         let waits = !self.is_wait();
-        let (ruling, base) = ruling(&state.limits, !waits, waits, followed.started, &followed.history);
+        let (ruling, base) = ruling(&limits, !waits, waits, followed.started, &followed.history);
         if let Some(seen) = followed.history.last_mut() {
             seen.base = base;
         }
@@ -367,7 +367,9 @@ impl World {
             self.must_not_be_late(state, watch, due, now);
         }
         if let Some(max_wait) = state.limits.max_wait {
-            let since = followed.started.plus(max_wait).max(state.disturbed);
+            // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
+            let shortened = if state.is_shortened { due } else { Moment::default() };
+            let since = followed.started.plus(max_wait).max(state.disturbed).max(shortened);
             let bound = bound * 2 + bounds::SWEEP + bounds::LAST_POLL;
             if now.since(since) > bound && !self.is_excused(since) {
                 let late = now.since(since);

@@ -142,7 +142,9 @@ impl World {
         match reload {
             Reload::Same => {}
             Reload::Concurrency(concurrency) => state.limits.concurrency = concurrency,
-            Reload::MaxWait(max_wait) => state.limits.max_wait = max_wait,
+            Reload::MaxWait(max_wait) => {
+                (state.limits.max_wait, state.is_shortened) = (max_wait, true);
+            }
             Reload::Without { account } => state.accounts[account].is_there = false,
             Reload::With { account } if !state.accounts[account].is_there => {
                 state.accounts[account].is_there = true;
@@ -161,9 +163,12 @@ impl World {
         self.of_settings()
     }
 
-    pub(super) fn is_reloaded(&self) {
+    pub(super) fn is_reloaded(&self, health: &Health) {
         let now = self.now();
         let mut state = self.state.borrow_mut();
+        // As the daemon does it.
+        let accounts = state.accounts.iter().enumerate();
+        accounts.filter(|(_, account)| !account.is_there).for_each(|(id, _)| health.accept(&name(id)));
         state.disturbed = state.disturbed.max(now);
     }
 

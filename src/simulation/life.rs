@@ -221,7 +221,7 @@ async fn work(
                 reconcile(world, disk, settings).await?;
                 runner.change(accounts(world), plan(world), ledger.clone());
                 runner.look_again();
-                world.is_reloaded();
+                world.is_reloaded(&ledger.health);
             }
             Stopped::Asked(Ok(Asked::Terminate(down))) => {
                 world.note([12, 0, 0], || "SIGTERM".to_owned());

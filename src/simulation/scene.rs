@@ -218,7 +218,7 @@ impl Scene {
         };
         let limits = Limits::invent(rng, mode);
         let accounts: Vec<_> = (0..accounts).map(|id| AccountScene::invent(seed, id, accounts)).collect();
-        let (polls, longest) = if is_big { (30_000, 10 * 24 * HOUR) } else { (1500, 24 * HOUR) };
+        let (polls, longest) = if is_big { (20_000, 10 * 24 * HOUR) } else { (800, 12 * HOUR) };
         let length = length(rng, &limits, &accounts, watches, polls).min(longest);
         let watches =
             (0..watches).map(|id| WatchScene::invent(seed, id, accounts.len(), mode, length)).collect();

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) life_began: Moment,
     /// When the settings were last read again, a stall ended, or the like: what came late then has its reason.
     pub(super) disturbed: Moment,
+    /// Whether `max-wait` was changed while watches were followed.
+    pub(super) is_shortened: bool,
     /// What a power cut would take back.
     pub(super) undo: Vec<Undo>,
     /// How those ended that were told of in this life.
@@ -129,6 +131,8 @@ pub(super) struct Answered {
     pub(super) ended: Moment,
     pub(super) saw: Saw,
     pub(super) hint: Option<Duration>,
+    /// What the user had set then.
+    pub(super) limits: Limits,
     /// Whether it was given up, since it took too long.
     pub(super) given_up: bool,
 }
@@ -162,6 +166,7 @@ impl World {
             life: 0,
             life_began: BEGINNING,
             disturbed: BEGINNING,
+            is_shortened: false,
             undo: Vec::new(),
             told: Vec::new(),
         };
