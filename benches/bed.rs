@@ -10,7 +10,12 @@ use tokio::runtime::Runtime;
 
 use crate::run::{Run, now};
 
-const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"FINISHED","row_count":0,"results":[]}}}"#;
+pub(crate) const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"FINISHED","row_count":0,"results":[]}}}"#;
+
+pub(crate) const PENDING: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"PENDING"}}}"#;
+
+/// What a URL ends with that the TLS server never answers.
+pub(crate) const HANG: &str = "&hang";
 
 /// An API on loopback.
 pub(crate) struct Bed {
@@ -43,8 +48,8 @@ impl Bed {
         }
     }
 
-    /// A TLS server that answers FINISHED to everything.
-    pub(crate) fn https() -> Self {
+    /// A TLS server that answers `document` to everything but what ends with [`HANG`].
+    pub(crate) fn https(document: &'static str) -> Self {
         let runtime = runtime();
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let directory = tempfile::tempdir().expect("a directory");
@@ -69,7 +74,7 @@ impl Bed {
             while let Ok((socket, _)) = listener.accept().await {
                 // Else the answer may wait 40 ms for an acknowledgement of session tickets, as at no server of our days.
                 let _ = socket.set_nodelay(true);
-                tokio::spawn(answer(acceptor.clone(), socket));
+                tokio::spawn(answer(acceptor.clone(), socket, document));
             }
         });
         Self {
@@ -124,14 +129,17 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
-async fn answer(acceptor: tokio_rustls::TlsAcceptor, socket: tokio::net::TcpStream) {
+async fn answer(acceptor: tokio_rustls::TlsAcceptor, socket: tokio::net::TcpStream, document: &str) {
     let Ok(mut stream) = acceptor.accept(socket).await else { return };
     let mut request = [0; 4096];
     let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{FINISHED}",
-        FINISHED.len()
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{document}",
+        document.len()
     );
-    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+    while let Ok(read @ 1..) = stream.read(&mut request).await {
+        if request[..read].windows(HANG.len()).any(|window| window == HANG.as_bytes()) {
+            std::future::pending::<()>().await;
+        }
         if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
             return;
         }

@@ -1,11 +1,11 @@
 //! The whole process beside the tools of today: start, memory, size, and when an end is seen.
 //!
 //! Every figure is a ratio against something run in the same call, or a count; runs take turns, so that a busy
-//! machine slows all alike. Needs `curl`, GNU `time` (for memory), and `python3` with `requests`; what is not there
-//! is left out, and said so. Fails if a bar is missed.
+//! machine slows all alike. Needs `curl`, GNU `time` (for memory), `bash` and `jq` (for CPU time), and `python3` with
+//! `requests`; what is not there is left out, and said so. Fails if a bar is missed.
 //!
-//! `cargo bench --bench process`, and with `-- --long` the ten minutes of PENDING too; with `-- --program PATH` of the
-//! program as users run it.
+//! `cargo bench --bench process`, and with `-- --long` the five minutes that 54 polls take, too; with
+//! `-- --program PATH` of the program as users run it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -16,14 +16,21 @@ mod bed;
 #[path = "run.rs"]
 mod run;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use bars::Bars;
-use bed::Bed;
+use bed::{Bed, FINISHED, HANG, PENDING};
 use run::{Run, median};
 
 const RUNS: usize = 41;
+
+/// How often memory is measured.
+const MEMORY_RUNS: usize = 9;
+
+/// How many polls are compared in CPU time.
+const POLLS: u32 = 54;
+
 const EXPORT: &str =
     "/groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
 const PYTHON: &str = "
@@ -39,12 +46,15 @@ fn main() -> ExitCode {
     let mut bars = Bars::default();
     size(&mut bars);
     already_finished(&mut bars, &Bed::http("pending = \"0s\"\nstarted = \"0s\"\n"), "http");
-    already_finished(&mut bars, &Bed::https(), "https");
+    already_finished(&mut bars, &Bed::https(FINISHED), "https");
+    private_memory(&mut bars, &Bed::http("pending = \"1h\"\n"), &Bed::http("latency = \"1h\"\n"), "http");
+    let tls = Bed::https(PENDING);
+    private_memory(&mut bars, &tls, &tls, "https");
     first_request(&mut bars);
     seen_late(&mut bars, "2.3s", 0.8, 8);
     seen_late(&mut bars, "11.7s", 1.8, 25);
     if std::env::args().any(|arg| arg == "--long") {
-        waiting(&mut bars);
+        many_polls(&mut bars);
     }
     bars.verdict()
 }
@@ -91,14 +101,61 @@ fn already_finished(bars: &mut Bars, bed: &Bed, scheme: &str) {
             " ×",
         );
     }
-    let (ours_kib, curl_kib) = (ours.peak_kib(), curl.peak_kib());
-    match ours_kib.zip(curl_kib) {
-        Some((ours, curl)) => {
-            println!("| ({scheme}: ours {:.1} MiB, curl {:.1} MiB) | | |", ours / 1024.0, curl / 1024.0);
-            bars.at_most(&format!("{scheme}: peak memory, of curl's"), ours / curl, 0.8, " ×");
-        }
-        None => println!("| (no GNU time here: memory is left out) | | |"),
+    let (mut ours_kib, mut curl_kib) = (Vec::new(), Vec::new());
+    for _ in 0..MEMORY_RUNS {
+        ours_kib.extend(ours.peak_kib());
+        curl_kib.extend(curl.peak_kib());
     }
+    compare_memory(bars, &format!("{scheme}: peak memory"), ours_kib, curl_kib, 0.9);
+}
+
+/// Between two polls, beside a curl that waits for an answer: what nobody else can use, and the kernel cannot drop.
+fn private_memory(bars: &mut Bars, bed: &Bed, slow: &Bed, scheme: &str) {
+    let ours = bed.ours(&["wait", EXPORT]);
+    let url = format!("{}/rest{EXPORT}?version=2024-10-15{HANG}", slow.url());
+    let ca = slow.ca().map_or_else(String::new, |path| path.display().to_string());
+    let trust: &[&str] = if ca.is_empty() { &[] } else { &["--cacert", &ca] };
+    let curl = bed
+        .other("curl", &[trust, &["-s", "-o", "/dev/null", "-H", "Authorization: token x", &url]].concat());
+    let (mut ours_kib, mut curl_kib) = (Vec::new(), Vec::new());
+    for _ in 0..MEMORY_RUNS {
+        ours_kib.extend(private_kib(&ours));
+        curl_kib.extend(private_kib(&curl));
+    }
+    compare_memory(bars, &format!("{scheme}: private memory while it waits"), ours_kib, curl_kib, 0.8);
+}
+
+fn compare_memory(bars: &mut Bars, what: &str, ours: Vec<f64>, curl: Vec<f64>, bar: f64) {
+    let (ours, curl) = (median(ours) / 1024.0, median(curl) / 1024.0);
+    if (ours / curl).is_nan() {
+        println!("| ({what}: not measured, GNU time or /proc is missing) | | |");
+        return;
+    }
+    println!("| ({what}: ours {ours:.2} MiB, curl {curl:.2} MiB) | | |");
+    bars.at_most(&format!("{what}, of curl's"), ours / curl, bar, " ×");
+}
+
+/// `Private_Dirty` of a run in KiB, once it has stayed the same for half a second: then it waits.
+fn private_kib(run: &Run) -> Option<f64> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut child = run.command().spawn().ok()?;
+    let path = format!("/proc/{}/smaps_rollup", child.id());
+    let (mut last, mut same) = (0.0, 0);
+    for _ in 0..200 {
+        std::thread::sleep(PAUSE);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let kib =
+            text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")?.split_whitespace().next());
+        let kib = kib.and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
+        same = if kib == last { same + 1 } else { 0 };
+        last = kib;
+        if same == 10 {
+            break;
+        }
+    }
+    let waits = child.try_wait().ok()?.is_none() && same == 10;
+    child.kill().and_then(|()| child.wait()).ok()?;
+    waits.then_some(last)
 }
 
 /// From the launch to the request, beyond what launching anything takes: an empty tokio program takes at least
@@ -141,28 +198,54 @@ fn seen_late(bars: &mut Bars, ready_after: &str, late: f64, requests: u32) {
     bars.at_most(&format!("ready after {ready_after}: connections"), most_connections as f64, 1.0, "");
 }
 
-/// Ten minutes of PENDING, polls included.
-fn waiting(bars: &mut Bars) {
-    let bed = Bed::http("pending = \"1h\"\n");
-    let run: Run = bed.ours(&["wait", EXPORT, "--max-wait", "10m"]);
-    let busy: Duration = cpu_until_end(&run);
-    bars.at_most("CPU in ten minutes of PENDING", busy.as_secs_f64() * 1e3, 20.0, " ms");
-    println!("| (polls in these ten minutes: {}) | | |", bed.exchanges().len());
+/// The CPU time of polls in the default pace, beside a loop of curl and jq in the same pauses. Both run at once, so that
+/// the processor's caches are as cold for the one as for the other.
+fn many_polls(bars: &mut Bars) {
+    let pauses: Vec<f64> = (0..POLLS).map(|n| (0.5 * 1.1_f64.powi(n as i32)).min(10.0) * 1.05).collect();
+    let (bed, of_loop) = (Bed::http("pending = \"1h\"\n"), Bed::http("pending = \"1h\"\n"));
+    let limit = format!("{}s", pauses.iter().skip(1).sum::<f64>() as u64);
+    let ours = bed.ours(&["wait", EXPORT, "--max-wait", &limit]);
+    let url = format!("{}/rest{EXPORT}?version=2024-10-15", of_loop.url());
+    let list = pauses.iter().map(|pause| format!("{pause:.3}")).collect::<Vec<_>>().join(" ");
+    let script = format!(
+        "for pause in {list}; do
+            status=$(curl -s -H 'Authorization: token x' '{url}' | jq -r .data.attributes.status)
+            [ \"$status\" = PENDING ] || exit
+            sleep $pause
+        done"
+    );
+    let curl_and_jq = of_loop.other("sh", &["-c", &script]);
+    let (ours_ms, loop_ms) = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| cpu_ms(&ours));
+        let curl_and_jq = scope.spawn(|| cpu_ms(&curl_and_jq));
+        (ours.join().expect("no panic"), curl_and_jq.join().expect("no panic"))
+    });
+    let asked = [&bed, &of_loop].map(|bed| bed.exchanges().len() as f64);
+    let [Some(ours_ms), Some(loop_ms)] = [ours_ms, loop_ms] else {
+        println!("| (no bash here: CPU time is left out) | | |");
+        return;
+    };
+    if asked[1] < f64::from(POLLS) {
+        println!("| (no curl or no jq here: CPU time is left out) | | |");
+        return;
+    }
+    println!(
+        "| (CPU time: ours {ours_ms:.0} ms for {} polls, the loop {loop_ms:.0} ms for {}) | | |",
+        asked[0], asked[1]
+    );
+    let what = format!("CPU of {POLLS} polls: that of a loop of curl and jq, of ours");
+    bars.at_least(&what, (loop_ms / asked[1]) / (ours_ms / asked[0]), 20.0, " ×");
 }
 
-/// The CPU time of the whole run, as the kernel counts it for its one thread (nanoseconds in `schedstat`).
-fn cpu_until_end(run: &Run) -> Duration {
-    let mut child = run.command().spawn().expect("a run");
-    let path = format!("/proc/{}/schedstat", child.id());
-    let mut busy = Duration::ZERO;
-    while child.try_wait().expect("a state").is_none() {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if let Some(nanos) =
-            text.split(' ').next().and_then(|text| text.parse().ok()).filter(|nanos| *nanos > 0)
-        {
-            busy = Duration::from_nanos(nanos);
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    busy
+/// The CPU time of a run and of all that it starts, in milliseconds, as bash is told by the kernel.
+fn cpu_ms(run: &Run) -> Option<f64> {
+    const TIMED: &str = "TIMEFORMAT='%3U %3S'; time \"$@\" 2> /dev/null";
+    let timed = run.command();
+    let mut command = Command::new("bash");
+    command.args(["-c", TIMED, "bash"]).arg(timed.get_program()).args(timed.get_args());
+    command.envs(timed.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let stderr = String::from_utf8(command.output().ok()?.stderr).ok()?;
+    let seconds = stderr.lines().last()?.split(' ').map(|text| text.parse::<f64>().ok());
+    Some(seconds.sum::<Option<f64>>()? * 1e3)
 }

@@ -3,12 +3,15 @@
 //! It must not be what a download waits for, on cores that both share: a thread for each connection, and bodies that
 //! go from the page cache to the socket without a copy (sendfile).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
@@ -104,7 +107,11 @@ impl Storage {
 }
 
 /// What parts consist of, in a file without a name: it goes when the process ends, however that ends.
-struct Content(File);
+struct Content {
+    file: File,
+    /// The checksum of a part of so many bytes, as Google's storage says it: taken once, when a part is first asked for.
+    hashes: Mutex<BTreeMap<u64, String>>,
+}
 
 impl Content {
     fn write() -> Self {
@@ -118,7 +125,34 @@ impl Content {
             text += &format!("{row:<width$}\n");
         }
         file.write_all(text.as_bytes()).expect("a disk");
-        Self(file)
+        Self { file, hashes: Mutex::default() }
+    }
+
+    fn hash(&self, length: u64) -> Option<String> {
+        let mut hashes = self.hashes.lock().ok()?;
+        if let Some(hash) = hashes.get(&length) {
+            return Some(hash.clone());
+        }
+        let mut sum = 0;
+        self.read(length, |bytes| sum = crc32c::crc32c_append(sum, bytes)).ok()?;
+        let hash = format!("crc32c={}", STANDARD.encode(u32::to_be_bytes(sum)));
+        hashes.insert(length, hash.clone());
+        Some(hash)
+    }
+
+    /// Reads a part of so many bytes.
+    fn read(&self, length: u64, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        for (mut from, mut left) in Self::stretches(0, length) {
+            while left > 0 {
+                let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                let read = self.file.read_at(&mut buffer[..most], from)?;
+                take(&buffer[..read]);
+                from += read as u64;
+                left -= read as u64;
+            }
+        }
+        Ok(())
     }
 
     /// The stretches of the file that make up so many bytes of a part, from an offset on: where, and how long.
@@ -133,7 +167,7 @@ impl Content {
         for (mut from, mut left) in Self::stretches(offset, length) {
             while left > 0 {
                 let most = usize::try_from(left).unwrap_or(usize::MAX);
-                let sent = rustix::fs::sendfile(socket, &self.0, Some(&mut from), most)?;
+                let sent = rustix::fs::sendfile(socket, &self.file, Some(&mut from), most)?;
                 left -= sent as u64;
             }
         }
@@ -142,16 +176,7 @@ impl Content {
 
     fn sha256(&self, length: u64) -> std::io::Result<String> {
         let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 64 * 1024];
-        for (mut from, mut left) in Self::stretches(0, length) {
-            while left > 0 {
-                let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-                let read = self.0.read_at(&mut buffer[..most], from)?;
-                hasher.write_all(&buffer[..read])?;
-                from += read as u64;
-                left -= read as u64;
-            }
-        }
+        self.read(length, |bytes| hasher.0.update(bytes))?;
         Ok(hasher.finish())
     }
 }
@@ -178,7 +203,8 @@ fn answer(request: &Request, mut socket: &TcpStream, content: &Content, url: &st
             let size: u64 = size.parse().ok()?;
             let (start, end) = request.range.unwrap_or((0, size - 1));
             let length = end.min(size - 1).checked_sub(start)? + 1;
-            let more = format!("etag: \"{size}\"\r\naccept-ranges: bytes\r\n");
+            let hash = content.hash(size)?;
+            let more = format!("etag: \"{size}\"\r\naccept-ranges: bytes\r\nx-goog-hash: {hash}\r\n");
             let head = match request.range {
                 None => head("200 OK", "text/csv", length, &more),
                 Some(_) => {

@@ -95,7 +95,8 @@ pub(crate) enum Command {
 // Which exports are meant.
 #[derive(Debug, Args)]
 pub(crate) struct ExportsArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
+    /// or JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) exports: Vec<ExportArg>,
     #[command(flatten)]
@@ -144,7 +145,7 @@ pub(crate) struct WatchArgs {
     /// End when every watch has ended and every notification is delivered, with the exit code of several exports
     #[arg(long)]
     pub(crate) until_idle: bool,
-    /// Check the settings and all files that they name, and end
+    /// Check the settings, all files that they name, the store and the address, and end
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -155,8 +156,8 @@ pub(crate) struct OutputArgs {
     /// What is written to standard output for each export that ends
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
-    /// Show the signed links to the results, which let anybody read them for an hour. Where the status does not list
-    /// them they are asked for when all exports have ended
+    /// Show the signed links to the results, which let anybody read them for an hour. If the status does not list
+    /// them, they are requested when all exports have ended, within what is left of --max-wait (at least 1s)
     #[arg(long)]
     pub(crate) show_urls: bool,
 }

@@ -40,7 +40,13 @@ impl Clock {
     /// The moment that it is.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.wall.plus(self.start.elapsed())
+        self.wall.plus(self.elapsed())
+    }
+
+    /// How long it has counted.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// What the wall says now, for others who compare it with theirs: a machine that was suspended, or whose wall clock was

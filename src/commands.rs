@@ -9,6 +9,7 @@ mod run;
 mod simulate;
 mod start;
 mod status;
+mod typed;
 mod wait;
 mod watch;
 
@@ -16,30 +17,28 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use self::asking::Asking;
-use self::console::{Console, is_colored, is_terminal};
+use self::console::Console;
 use self::run::RecordError;
+use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
-use crate::disk;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
-use crate::observe::annotations::GitHubActions;
-use crate::observe::{ProgressLine, quoted};
+use crate::output::Output;
 use crate::request::RequestError;
 use crate::server::ServerError;
-use crate::settings::layers::SnykLayer;
 use crate::settings::places::given;
-use crate::settings::{CommandLine, Environment, ExportsError, LogFormat, Settings, SettingsError};
+use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
 use crate::snyk::TransportError;
 use crate::store::{OpenError, StoreError};
-use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
 use crate::watch::outcome::Signal;
 
@@ -70,6 +69,8 @@ enum CommandError {
     Usage(String),
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
+    #[error("failed to make the state directory {}", .0.display())]
+    StateDirectory(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
     OpenStore(#[from] OpenError),
     #[error(transparent)]
@@ -96,6 +97,7 @@ impl CommandError {
             | Self::Scenario(_)
             | Self::Usage(_)
             | Self::Simulator(_)
+            | Self::StateDirectory(..)
             | Self::OpenStore(_)
             | Self::Server(_) => ExitCode::USAGE,
             Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,
@@ -110,8 +112,8 @@ impl CommandError {
 
 /// All that a command needs of the world.
 struct Session {
-    /// What was typed, the program's name first.
-    args: Vec<OsString>,
+    /// What was typed.
+    typed: Typed,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -123,53 +125,54 @@ struct Session {
 }
 
 impl Session {
-    /// The options that were typed of those that all commands have, for a command that goes on where this one stops.
-    fn global_options(&self) -> String {
-        let CommandLine { config, flags, .. } = &self.command_line;
-        let SnykLayer { api, api_version, token_file, ca_cert, allow_http, .. } = &flags.snyk;
-        let path =
-            |path: &Option<PathBuf>| path.as_ref().map(|path| disk::absolute(path).display().to_string());
-        let options = [
-            ("api", api.as_ref().map(ToString::to_string)),
-            ("api-version", api_version.as_ref().map(|version| version.0.clone())),
-            ("token-file", path(token_file)),
-            ("ca-cert", path(ca_cert)),
-            ("allow-http", allow_http.map(|allowed| allowed.to_string())),
-            ("config", path(config)),
-        ];
-        let typed = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        typed.map(|(name, value)| format!(" --{name}={}", quoted(value))).collect()
+    /// How long the command has run.
+    fn waited(&self) -> Duration {
+        self.clock.elapsed()
     }
 }
 
-/// Runs the program: `args` in, the exit code out.
-pub async fn run(args: Vec<OsString>, environment: Environment, signals: Signals) -> ExitCode {
+/// Runs the program: `args` in, the exit code out. All that it says is written by then, as far as it is read.
+pub async fn run(
+    args: Vec<OsString>,
+    environment: Environment,
+    signals: Signals,
+    output: Output,
+) -> ExitCode {
     let clock = Clock::start();
-    let early = Console::early(&args, &environment);
-    let (cli, given) = match parse(&args, early.is_colored()) {
-        Ok(parsed) => parsed,
-        Err(error) => return early.refuse(&error, clock),
+    let early = Console::early(&args, &environment, output.clone());
+    let code = match parse(&args, early.is_colored()) {
+        Ok(parsed) => load_and_run(parsed, environment, clock, &signals, output).await,
+        Err(error) => Ok(early.refuse(&error, clock)),
     };
-    match load_and_run(cli, (args, given), environment, clock, signals).await {
-        Ok(code) => code,
+    let refuse = |error: CommandError| {
+        early.start_logging(clock);
+        early.error(&error, None);
+        error.exit_code()
+    };
+    let code = code.unwrap_or_else(refuse);
+    match early.flush(&signals).await {
+        Ok(()) => code,
+        // There is no more time to say so.
+        Err(CommandError::Interrupted(signal)) => ExitCode::of_signal(signal),
         Err(error) => {
-            early.start_logging(clock);
-            early.error(&error, None);
-            error.exit_code()
+            let failed = refuse(error);
+            // Its data is lost already.
+            let _ = early.flush(&signals).await;
+            ExitCode::deciding([code, failed])
         }
     }
 }
 
 /// Fails only where the settings cannot be loaded; a command's own failure has been told by then.
 async fn load_and_run(
-    cli: Cli,
-    (args, given): (Vec<OsString>, BTreeSet<String>),
+    (cli, given, typed): (Cli, BTreeSet<String>, Typed),
     environment: Environment,
     clock: Clock,
-    mut signals: Signals,
+    signals: &Signals,
+    output: Output,
 ) -> Result<ExitCode, CommandError> {
     if matches!(cli.command, Command::Watch(_)) {
-        signals.hangups_are_for_us();
+        signals.reload_on_hangup();
     }
     let settings_file = cli.settings_file(&environment);
     let asks_snyk = match cli.command {
@@ -188,10 +191,17 @@ async fn load_and_run(
     let environment = if asks_snyk { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
-    let settings = aside(&mut signals, || Settings::load(command_line, environment)).await??;
-    let console = start_logging(&cli, &settings, clock);
-    let settings = Arc::new(settings);
-    let mut session = Session { args, settings, command_line: again, settings_file, clock, console, signals };
+    let settings = aside(signals, || Settings::load(command_line, environment)).await??;
+    let (quiet, verbose) = (cli.global.quiet, cli.global.verbose);
+    let level = match (quiet, verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, true) => tracing::Level::DEBUG,
+        (false, false) => tracing::Level::INFO,
+    };
+    let console = Console::start(&settings, level, quiet, clock, output);
+    let (settings, signals) = (Arc::new(settings), signals.clone());
+    let mut session =
+        Session { typed, settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()
@@ -209,38 +219,46 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, C
         Command::Healthcheck => healthcheck::run(session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
-        Command::Completions { shell } => completions(shell),
-        Command::Man => manual(),
+        Command::Completions { shell } => completions(shell, session),
+        Command::Man => manual(session),
     }
 }
 
 /// Reads files where a signal can interrupt it: one of them may be a pipe that nobody ever writes to.
 async fn aside<T: Send + 'static>(
-    signals: &mut Signals,
+    signals: &Signals,
     read: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {
-    let reading = signals.unless_interrupted(tokio::task::spawn_blocking(read)).await;
-    let read = reading.map_err(CommandError::Interrupted)?;
-    Ok(read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
+    signals.unless_interrupted(blocking(read)).await.map_err(CommandError::Interrupted)
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<ExitCode, CommandError> {
+/// Does what may block where nobody else waits for it. Whoever no longer waits does not stop it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
-    console::data(&text)
+    session.console.data(&text).map(|()| ExitCode::SUCCESS)
 }
 
-fn manual() -> Result<ExitCode, CommandError> {
+fn manual(session: &Session) -> Result<ExitCode, CommandError> {
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::describe()).render(&mut text).map_err(CommandError::Output)?;
-    console::data(&text)
+    session.console.data(&text).map(|()| ExitCode::SUCCESS)
 }
 
 /// The variables of the flags are added only where help is shown: naming them takes longer than parsing.
-fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>), clap::Error> {
+fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>, Typed), clap::Error> {
     let color = if colored { ColorChoice::Auto } else { ColorChoice::Never };
-    let matches = Cli::command().color(color).try_get_matches_from(args);
-    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, given(&matches))));
+    let mut command = Cli::command().color(color);
+    let matches = command.try_get_matches_from_mut(args);
+    let parsed = matches.and_then(|matches| {
+        let typed = Typed::of(&command, &matches);
+        Ok((Cli::from_arg_matches(&matches)?, given(&matches), typed))
+    });
     parsed.map_err(|error| {
         let asks_for_help = matches!(
             error.kind(),
@@ -249,19 +267,4 @@ fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>), cl
         let described = || Cli::describe().color(color).try_get_matches_from(args).err();
         asks_for_help.then(described).flatten().unwrap_or(error)
     })
-}
-
-fn start_logging(cli: &Cli, settings: &Settings, clock: Clock) -> Console {
-    let (format, color) = settings.log();
-    let environment = settings.environment();
-    let json = format == LogFormat::Json;
-    let (terminal, ansi) = (is_terminal(environment), is_colored(color, environment));
-    let level = match (cli.global.quiet, cli.global.verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, true) => tracing::Level::DEBUG,
-        (false, false) => tracing::Level::INFO,
-    };
-    let line = ProgressLine::new(terminal && !json && !cli.global.quiet);
-    telemetry::init(LogStyle { json, ansi, level }, clock, line.clone());
-    Console::new(json, ansi, cli.global.quiet, line, GitHubActions::detect(environment))
 }

@@ -13,6 +13,17 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// What to know of a file that may not grow any more: the limit that this process has been given, if it has one.
+pub(crate) fn size_limit() -> Option<String> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current?;
+    Some(format!("no file may grow beyond {limit} bytes here (ulimit -f)"))
+}
+
+/// Makes a directory and those above it, for this user only.
+pub(crate) fn make_directories(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// The directory that a file is in.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -46,6 +57,12 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether somebody has locked a file. Whoever locks it at this very moment may find it locked by us.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let locked = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    File::open(path).is_ok_and(locked)
 }
 
 /// Whether this is still the file that the path leads to.
@@ -143,8 +160,9 @@ mod tests {
         let path = folder.path().join("lock");
         let held = lock(&path).unwrap();
         assert!(held.is_some());
-        assert!(lock(&path).unwrap().is_none());
+        assert!(lock(&path).unwrap().is_none() && is_locked(&path));
         drop(held);
+        assert!(!is_locked(&path) && !is_locked(&folder.path().join("other")));
         assert!(lock(&path).unwrap().is_some());
     }
 }

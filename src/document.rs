@@ -76,14 +76,9 @@ impl<'a> Document<'a> {
 
     /// The document of an export that was started. It names the export as `wait -` takes it.
     #[must_use]
-    pub fn of_start(export: &ExportRef, created: Option<&'a str>, waited: Duration) -> Self {
-        Self {
-            exit_code: Some(ExitCode::SUCCESS.code()),
-            export: Some(*export),
-            created,
-            waited_seconds: seconds(waited),
-            ..Self::empty()
-        }
+    pub fn of_start(export: &ExportRef, created: Option<&'a str>) -> Self {
+        let exit_code = Some(ExitCode::SUCCESS.code());
+        Self { exit_code, export: Some(*export), created, ..Self::empty() }
     }
 
     /// The document of a start that came to no export, as far as is known.
@@ -124,10 +119,22 @@ impl<'a> Document<'a> {
         Self { outcome: Some(Outcome::Finished), exit_code, ..self }
     }
 
-    /// The same export, with which something went wrong.
+    /// The same export, with which something went wrong, and what to do now.
     #[must_use]
-    pub fn failed(self, outcome: Option<Outcome>, code: ExitCode, problem: &'a Problem) -> Self {
-        Self { outcome, exit_code: Some(code.code()), error: Some(problem), ..self }
+    pub fn failed(
+        self,
+        outcome: Option<Outcome>,
+        code: ExitCode,
+        problem: &'a Problem,
+        hint: Option<String>,
+    ) -> Self {
+        Self { outcome, exit_code: Some(code.code()), error: Some(problem), hint, ..self }
+    }
+
+    /// The same document, after so long and so many polls.
+    #[must_use]
+    pub fn after(self, waited: Duration, polls: u32) -> Self {
+        Self { waited_seconds: seconds(waited), polls, ..self }
     }
 
     /// The same export, whose files are there, or (with nothing) are not.

@@ -3,10 +3,14 @@
 //!
 //! No credential is known here: signed links are all that storage is asked with, and they go nowhere else.
 
+mod checksum;
+mod course;
 mod fetch;
 mod folder;
+mod inspect;
 mod links;
 mod merge;
+mod records;
 mod storage;
 mod target;
 mod writer;
@@ -44,6 +48,8 @@ pub enum Step<'a> {
     Lost(u64),
     /// A file is whole.
     Whole(&'a Entry),
+    /// The checksum of this file cannot be checked: it is of the file as storage keeps it, in another encoding.
+    Unchecked(&'a str),
     /// A file does not come for now.
     Setback {
         /// Which file it is.
@@ -146,8 +152,15 @@ pub async fn bring_home(
     let kept = folder.plan(&parts)?;
     let links = Links::new(parts, relist);
     let fetch = |index: usize| {
-        let fetch =
-            Fetch { index, name: target::part_name(index), folder, links: &links, means, tell: &tell };
+        let fetch = Fetch {
+            index,
+            name: target::part_name(index),
+            all_rows: row_count,
+            folder,
+            links: &links,
+            means,
+            tell: &tell,
+        };
         fetch.run(kept)
     };
     // In whichever order they come: one that is slow holds up no other.
@@ -155,7 +168,8 @@ pub async fn bring_home(
     let mut files = fetched.try_collect::<Vec<Entry>>().await?;
     files.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
     let downloaded_at = means.clock.now().to_string();
-    let manifest = Manifest { schema: 1, export, downloaded_at, row_count, files, merged: None };
+    let rows = files.iter().map(|entry| entry.rows).sum();
+    let manifest = Manifest { schema: 1, export, downloaded_at, row_count, rows, files, merged: None };
     let folder = Arc::clone(folder);
     aside(move || folder.finish(manifest, merge.as_deref())).await
 }

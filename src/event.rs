@@ -1,5 +1,6 @@
 //! What happens to watches, as everything that reports it (log, progress, annotations) is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -21,22 +22,22 @@ pub struct Asked {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
+#[derive(Debug, Clone)]
+pub enum Event {
     /// A watch was taken on.
     Added {
         /// The watch.
-        watch: &'a Watch,
+        watch: Watch,
     },
     /// A watch of an earlier run goes on.
     Resumed {
         /// The watch.
-        watch: &'a Watch,
+        watch: Watch,
     },
     /// A poll found the same status as the one before.
     Polled {
         /// The watch.
-        watch: &'a Watch,
+        watch: Watch,
         /// The pause until the next poll.
         delay: Duration,
         /// How the poll went.
@@ -45,9 +46,9 @@ pub enum Event<'a> {
     /// A poll found another status, and the watch goes on.
     StatusChanged {
         /// The watch.
-        watch: &'a Watch,
+        watch: Watch,
         /// The status before, if there was one.
-        from: Option<&'a Status>,
+        from: Option<Status>,
         /// The pause until the next poll.
         delay: Duration,
         /// How the poll went.
@@ -56,45 +57,45 @@ pub enum Event<'a> {
     /// A poll failed in passing.
     Retrying {
         /// The watch.
-        watch: &'a Watch,
+        watch: Watch,
         /// What was wrong.
-        failure: &'a Failure,
+        failure: Failure,
         /// The pause until the next poll.
         delay: Duration,
         /// How the poll went.
         asked: Asked,
     },
     /// A watch has ended.
-    Finished(&'a Ending),
+    Finished(Box<Ending>),
     /// A notification has reached its endpoint.
-    DeliverySent(Attempted<'a>),
+    DeliverySent(Attempted),
     /// A notification has not reached its endpoint, and is tried again.
     DeliveryRetrying {
         /// The attempt.
-        attempted: Attempted<'a>,
+        attempted: Attempted,
         /// Why it failed.
-        problem: &'a Text,
+        problem: Text,
         /// The pause until the next attempt.
         delay: Duration,
     },
     /// A notification will never reach its endpoint.
     DeliveryGivenUp {
         /// The last attempt.
-        attempted: Attempted<'a>,
+        attempted: Attempted,
         /// Why it failed.
-        problem: &'a Text,
+        problem: Text,
     },
     /// The credential of an account was refused: its polls pause.
     AccountPaused {
         /// The account's name.
-        account: &'a str,
+        account: Arc<str>,
         /// What Snyk said.
-        problem: &'a Problem,
+        problem: Problem,
     },
     /// The credential of an account works again.
     AccountResumed {
         /// The account's name.
-        account: &'a str,
+        account: Arc<str>,
         /// For how long it did not.
         paused: Duration,
     },
@@ -106,17 +107,17 @@ pub enum Event<'a> {
     /// The daemon takes on nothing any more.
     DaemonStopping {
         /// Why.
-        reason: &'a str,
+        reason: String,
     },
 }
 
 /// An attempt to deliver a notification.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempted<'a> {
+#[derive(Debug, Clone)]
+pub struct Attempted {
     /// The delivery's stable id.
-    pub id: &'a str,
+    pub id: String,
     /// The endpoint's name.
-    pub endpoint: &'a str,
+    pub endpoint: String,
     /// The endpoint's kind: `webhook`, `slack`, `command`; nothing where there is no such endpoint any more.
     pub kind: Option<&'static str>,
     /// The watch that it tells of; none where it tells of an account.
@@ -161,7 +162,7 @@ impl Ending {
     }
 }
 
-impl<'a> Event<'a> {
+impl Event {
     /// The stable names of events, as logs carry them in `event`.
     pub const NAMES: [&'static str; 11] = [
         "watch.added",

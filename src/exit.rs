@@ -15,7 +15,7 @@ impl ExitCode {
     pub const USAGE: Self = Self(2);
     /// `healthcheck`: the daemon is not well (`EX_UNAVAILABLE`).
     pub const UNAVAILABLE: Self = Self(69);
-    /// `status`: the export is still in progress (`EX_TEMPFAIL`).
+    /// The export is still in progress, or nobody can tell (`EX_TEMPFAIL`).
     pub const IN_PROGRESS: Self = Self(75);
 
     /// Which code decides where several exports end differently; what is not listed is success.

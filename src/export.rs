@@ -90,8 +90,7 @@ impl fmt::Display for ExportRef {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not an export: give its id (a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b) with --group-id \
-     or --org-id, a URL or path such as /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for a JSON document on \
-     standard input"
+     or --org-id, a URL or path such as /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for standard input"
 )]
 pub struct NotAnExport(Text);
 
@@ -107,7 +106,7 @@ pub enum ExportArg {
         /// Scheme and host of the URL, if it was one.
         origin: Option<Url>,
     },
-    /// `-`: JSON documents on standard input.
+    /// `-`: what standard input names, by ids, URLs, paths or JSON documents.
     StandardInput,
 }
 

@@ -1,14 +1,29 @@
 //! What all share that send requests over HTTP, to Snyk or to receivers of notifications: certificates, proxies, what
 //! is read of an error, and why a request brought no answer.
 
-use std::error::Error as _;
+mod broken;
+mod proxies;
+mod trust;
+mod tunnel;
+mod validity;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, Response};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, Response};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
+pub(crate) use self::broken::{Broken, broken, broken_off};
+pub use self::proxies::{Exempt, Proxies, Proxy};
+pub use self::trust::{Bundle, Store};
+
+use self::trust::Trust;
+
+use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::text::Text;
 
@@ -21,18 +36,16 @@ const ERROR_BODY_TIME: Duration = Duration::from_millis(300);
 /// How much of a body that is no JSON is shown, in characters.
 pub(crate) const EXCERPT_CHARS: usize = 200;
 
-/// Which certificate authorities are trusted.
-#[derive(Debug, Default)]
-pub struct Roots {
-    /// Added to those of the system.
-    pub added: Vec<Certificate>,
-    /// Whether the user has said which ones to trust in place of the system's (`SSL_CERT_FILE`, `SSL_CERT_DIR`), so
-    /// that an empty store must not be made up for with those that are compiled in.
-    pub chosen: bool,
+/// How this machine reaches others: whom it trusts, and which proxies it goes through. Clones share the certificates, which
+/// are read once.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    trust: Arc<Trust>,
+    proxies: Arc<Proxies>,
 }
 
 /// The client could not be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "failed to set up TLS: {why}; SSL_CERT_FILE, SSL_CERT_DIR and --ca-cert say which certificates are trusted"
 )]
@@ -40,51 +53,72 @@ pub struct TransportError {
     why: Text,
 }
 
-/// Why a request brought no answer. The URL is left out: it may carry what must not be shown.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    /// Whether it is the server's certificate that is not trusted.
-    pub(crate) certificate: bool,
-    /// A few words.
-    pub(crate) title: &'static str,
-    /// What lies at the root of it.
-    pub(crate) detail: String,
+impl TransportError {
+    fn new(why: &str) -> Self {
+        Self { why: Text::new(why) }
+    }
 }
 
-/// A client for the place that `url` names. It follows no redirects and repeats nothing. On loopback no proxy is asked,
-/// and over plain http no certificate is loaded. With `options` the caller adds what only its own requests need.
+impl Network {
+    /// Trusts the certificates in `added` besides those of the system, or besides those of `chosen` in their place.
+    #[must_use]
+    pub fn new(added: Vec<CertificateDer<'static>>, chosen: Option<Store>, proxies: Proxies) -> Self {
+        Self { trust: Arc::new(Trust::new(added, chosen)), proxies: Arc::new(proxies) }
+    }
+
+    /// Reads the certificates that asking `url` needs, so that what is wrong with them is seen before anything is asked,
+    /// and where reading may take its time.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to trust.
+    pub fn prepare(&self, url: &Url) -> Result<(), TransportError> {
+        self.tls(url).map(drop)
+    }
+
+    /// What TLS needs for `url`; over plain http no certificate is read.
+    fn tls(&self, url: &Url) -> Result<ClientConfig, TransportError> {
+        let is_https = |url: &Url| url.scheme() == "https";
+        match is_https(url) || self.proxies.of(url).is_some_and(|proxy| is_https(&proxy.url)) {
+            true => self.trust.config(),
+            false => trust::nobody(),
+        }
+    }
+
+    /// How requests to `url` travel, for a failure to reach it; nothing where there is nothing to say.
+    pub(crate) fn route(&self, url: &Url) -> Option<Text> {
+        self.proxies.route(url).map(|route| Text::new(&route))
+    }
+
+    /// Whether an answer is not the server's, but of a proxy that passes on no request.
+    pub(crate) fn refused(&self, response: &Response) -> Option<Broken> {
+        let proxy = self.proxies.of(response.url()).filter(|_| response.url().scheme() == "http")?;
+        (response.status().as_u16() == 407).then(|| Broken::login(proxy))
+    }
+}
+
+/// A client for the place that `url` names. It follows no redirects and repeats nothing. With `options` the caller adds what
+/// only its own requests need.
 pub(crate) fn client(
     url: &Url,
-    roots: &Roots,
+    network: &Network,
     options: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<Client, TransportError> {
-    let client = || {
-        let builder = Client::builder()
-            .user_agent(concat!("snyk-export/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false);
-        options(if is_loopback(url) { builder.no_proxy() } else { builder })
-    };
-    // A second call changes nothing and says so; the provider that is installed then is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let added = || roots.added.iter().cloned();
-    let has_store = || roots.chosen || roots.added.is_empty() || client().tls_certs_merge([]).build().is_ok();
-    let built = if url.scheme() != "https" {
-        client().tls_certs_only([]).build()
-    } else if has_store() {
-        let system = client().tls_certs_merge(added()).build();
-        system.or_else(|error| if roots.chosen { Err(error) } else { bundled(client(), added()) })
+    let builder = Client::builder()
+        .user_agent(concat!("snyk-export/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .tls_backend_preconfigured(network.tls(url)?);
+    let builder = if network.proxies.is_empty() {
+        builder
     } else {
-        bundled(client(), added())
+        let proxies = Arc::clone(&network.proxies);
+        let of = move |url: &Url| proxies.of(url).map(|proxy| proxy.url.clone());
+        builder.proxy(reqwest::Proxy::custom(of))
     };
-    built.map_err(|error| TransportError { why: Text::new(&innermost(&error)) })
-}
-
-/// Trusts the roots that are compiled in, and those that the user adds.
-fn bundled(builder: ClientBuilder, added: impl Iterator<Item = Certificate>) -> reqwest::Result<Client> {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    builder.tls_certs_only(roots.filter_map(|der| Certificate::from_der(der).ok()).chain(added)).build()
+    options(builder).build().map_err(|error| TransportError::new(&innermost(&error)))
 }
 
 /// Whether requests to `url` stay on this machine.
@@ -130,39 +164,29 @@ pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
 
 /// How long the server asks us to stay away: `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). What
 /// cannot be parsed is ignored.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let pause = |value: &HeaderValue| {
-        if let Some(seconds) = seconds(value) {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
-        let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some(Moment::from_unix(date).since(now))
+        let until = || Some(date(value)?.since(answered_at(headers)));
+        seconds(value).map(Duration::from_secs).or_else(until)
     };
     headers.get_all(RETRY_AFTER).iter().filter_map(pause).max()
+}
+
+/// When the server says that it answered; our wall clock where it says nothing. What a server says in dates is compared
+/// with this: its clock and ours may differ, and our own count stands still while the machine is suspended.
+pub(crate) fn answered_at(headers: &HeaderMap) -> Moment {
+    headers.get(DATE).and_then(date).unwrap_or_else(Clock::wall_now)
+}
+
+fn date(value: &HeaderValue) -> Option<Moment> {
+    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
+    date.duration_since(SystemTime::UNIX_EPOCH).ok().map(Moment::from_unix)
 }
 
 /// Digits only: a sign, a fraction or an exponent is not what the header may hold.
 pub(crate) fn seconds(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?.trim();
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
-/// What a request that brought no answer failed of.
-pub(crate) fn broken(error: &reqwest::Error) -> Broken {
-    let certificate = is_certificate_failure(error);
-    let title = if certificate {
-        "the server's certificate is not trusted"
-    } else if error.is_timeout() {
-        "request timed out"
-    } else if error.is_connect() {
-        "connection failed"
-    } else if error.is_body() || error.is_decode() {
-        "the answer was cut off"
-    } else {
-        "the connection broke"
-    };
-    Broken { certificate, title, detail: innermost(error) }
 }
 
 /// The message of the error at the root of the chain: the others only say that something failed.
@@ -172,20 +196,4 @@ fn innermost(error: &reqwest::Error) -> String {
         inner = source;
     }
     inner.to_string()
-}
-
-fn is_certificate_failure(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return matches!(tls, rustls::Error::InvalidCertificate(_));
-        }
-        // An io::Error gives the source of what it wraps, but not what it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    false
 }

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod moment;
 pub mod notify;
 pub mod observe;
+pub mod output;
 pub mod request;
 pub mod runner;
 pub mod secret;

@@ -1,27 +1,36 @@
 //! The program: builds a runtime, hands everything to the library, ends the process.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use snyk_export::exit::ExitCode;
+use snyk_export::output::Output;
 use snyk_export::settings::Environment;
-use snyk_export::signals::{Signals, on_second};
+use snyk_export::signals::Signals;
 
 fn main() {
-    // A panic is an unforeseen failure of ours like any other, and has its exit code.
-    let code = std::panic::catch_unwind(|| start().unwrap_or_else(|error| fail(&error)));
-    end(code.unwrap_or(ExitCode::UNFORESEEN))
+    end(start().unwrap_or_else(|error| fail(&error)))
 }
 
 fn start() -> io::Result<ExitCode> {
+    let signals = Signals::listen(|second| end(ExitCode::of_signal(second)))?;
+    let output = Output::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
-        let signals = Signals::listen()?;
-        on_second(|signal| end(ExitCode::of_signal(signal)))?;
-        Ok(snyk_export::run(std::env::args_os().collect(), Environment::read(), signals).await)
+    let run = || {
+        // A future of this size is made where it stays.
+        runtime.block_on(async {
+            let args = std::env::args_os().collect();
+            snyk_export::run(args, Environment::read(), signals.clone(), output.clone()).await
+        })
+    };
+    let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        // A panic is an unforeseen failure of ours like any other, and has its exit code; it has been told of.
+        let _ = runtime.block_on(output.flush(signals.ended()));
+        ExitCode::UNFORESEEN
     });
     // Does not wait for what cannot be called back, such as a name that is being looked up or a pipe being read.
     runtime.shutdown_background();
-    code
+    Ok(code)
 }
 
 #[expect(clippy::print_stderr, reason = "nothing else is there yet to say it")]

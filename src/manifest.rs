@@ -15,6 +15,8 @@ pub struct Manifest {
     pub downloaded_at: String,
     /// How many rows the export has, as Snyk says.
     pub row_count: Option<u64>,
+    /// How many rows the files have, counted; none where one of them is not CSV.
+    pub rows: Option<u64>,
     /// The files, in the order of the parts.
     pub files: Vec<Entry>,
     /// The file into which they were merged, if they were.
@@ -30,6 +32,8 @@ pub struct Entry {
     pub file_size: u64,
     /// Its number of rows, as Snyk says.
     pub row_count: Option<u64>,
+    /// Its number of rows, counted: the records of a CSV file without its header. None where it is not CSV.
+    pub rows: Option<u64>,
     /// The SHA-256 of what it holds, in hexadecimal digits.
     pub sha256: String,
 }

@@ -26,7 +26,7 @@ use self::command::Command;
 use self::slack::Slack;
 use self::webhook::Webhook;
 use crate::clock::Clock;
-use crate::http::{Roots, TransportError};
+use crate::http::{Network, TransportError};
 use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::text::Text;
@@ -109,7 +109,7 @@ impl Attempt {
 }
 
 impl Endpoint {
-    /// An endpoint of this `name`, which hears of the outcomes whose words are in `on`, or of all. HTTPS trusts `roots`,
+    /// An endpoint of this `name`, which hears of the outcomes whose words are in `on`, or of all. It is reached by `network`,
     /// and proxies are those of the environment, as for Snyk.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ impl Endpoint {
         name: String,
         on: Option<BTreeSet<String>>,
         kind: EndpointKind,
-        roots: &Roots,
+        network: &Network,
     ) -> Result<Self, EndpointError> {
         let kind = match kind {
-            EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, roots)?),
-            EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, roots)?),
+            EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, network)?),
+            EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, network)?),
             EndpointKind::Command { argv, timeout } => Kind::Command(Command::new(argv, timeout)?),
         };
         Ok(Self { name, on, kind })
@@ -157,7 +157,7 @@ impl Endpoint {
     pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(id, event, now).await,
-            Kind::Slack(slack) => slack.send(event, now).await,
+            Kind::Slack(slack) => slack.send(event).await,
             Kind::Command(command) => command.send(event).await,
         }
     }
@@ -218,7 +218,7 @@ mod tests {
 
     fn endpoint(on: Option<&[&str]>, kind: EndpointKind) -> Result<Endpoint, EndpointError> {
         let on = on.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
-        Endpoint::new("platform".to_owned(), on, kind, &Roots::default())
+        Endpoint::new("platform".to_owned(), on, kind, &Network::default())
     }
 
     fn command(argv: &[&str]) -> EndpointKind {

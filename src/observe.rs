@@ -2,24 +2,25 @@
 
 pub mod annotations;
 mod closing;
+mod go_on;
 mod log;
 mod metrics;
-mod progress;
 mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, advice_on_certificate, quoted, rounded, sentence, words_on_request};
+pub use self::closing::{Surroundings, cure, quoted, rounded, sentence, words_on_request};
+pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
-pub use self::progress::ProgressLine;
-pub use self::transfer::{Transfer, Trying};
+pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};
 
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
+use crate::output::ProgressLine;
 use crate::watch::Watch;
 
 /// How long a CI system hears nothing at most, so that it does not take the job for dead.
@@ -63,7 +64,7 @@ impl Observer {
     }
 
     /// Tells of an event.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub fn event(&mut self, event: &Event) {
         let now = self.clock.now();
         let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
@@ -203,7 +204,7 @@ impl Journal {
     }
 
     /// Tells of an event.
-    pub fn event(&self, event: &Event<'_>) {
+    pub fn event(&self, event: &Event) {
         let advice = if let Event::Finished(ending) = event { self.advice(ending) } else { None };
         log::write(event, log::Named::Watch, advice.as_deref());
     }

@@ -1,38 +1,36 @@
 //! What is asked of Snyk when an export is started: the document that is posted, made of options or taken as it is.
 //!
-//! What is known to be wrong is refused here, before anything is sent: a start counts against the 20 of an hour.
+//! What contradicts itself, or what is known of Snyk's words, is refused before anything is sent: a start counts against the
+//! 20 of an hour. A word that is not known is sent.
 
+mod check;
 mod dates;
 mod filter;
+mod known;
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use self::check::shown;
 pub use self::dates::{Date, DateError, Zone};
 pub use self::filter::{Filter, FilterError};
+pub use self::known::datasets;
 
-use crate::export::{Scope, ScopeRef, parse_id};
+use crate::export::ScopeRef;
 use crate::text::Text;
 
-/// The datasets that Snyk exports.
-pub const DATASETS: [&str; 5] =
-    ["issues", "usage", "pr_checks", "pr_checks_project_adoption", "pr_checks_integration_adoption"];
-
-/// The one format that Snyk exports.
+/// The format that is asked for where none is named.
 pub const FORMAT: &str = "csv";
 
 /// How long signed links work at most, in seconds, as Snyk allows it.
 pub const MAX_URL_EXPIRATION: u64 = 3600;
 
-/// The filters by date, one of which every export needs.
-const DATE_FILTERS: [&str; 2] = ["introduced", "updated"];
-
 /// A start that Snyk would refuse. Each message names what is wrong and the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// There is no document.
+    /// The document is not JSON.
     #[error("{0} is not JSON: {1}")]
     NoJson(String, Text),
     /// The document has another form than Snyk's.
@@ -45,27 +43,32 @@ pub enum RequestError {
     #[error("`data.type` is missing or malformed: it is \"resource\"")]
     Type,
     /// No dataset is named.
-    #[error("no dataset: give --dataset, one of {}", DATASETS.join(", "))]
+    #[error("no dataset: give --dataset, such as one of {}", datasets())]
     NoDataset,
-    /// Snyk has no such dataset.
-    #[error("`{0}` is no dataset: it is one of {known}", known = DATASETS.join(", "))]
+    /// The dataset is not a word.
+    #[error("`dataset`: `{0}` is not the name of a dataset, such as one of {known}", known = datasets())]
     Dataset(Text),
-    /// The format is missing, or one that Snyk does not export.
-    #[error("`{0}` is no format: Snyk exports csv only (--format csv, or \"formats\": [\"csv\"] in a body)")]
+    /// A format is not a word.
+    #[error("`formats`: `{0}` is not a list of formats such as [\"csv\"]")]
     Format(Text),
     /// No format is named.
     #[error("no formats: the body of a start has \"formats\": [\"csv\"]")]
     NoFormats,
+    /// The filters have no keys.
+    #[error("`filters`: `{0}` is not an object such as {{\"environment\": [\"production\"]}}")]
+    Filters(Text),
     /// No filter by date.
-    #[error(
-        "no date filter, without which Snyk exports nothing: give --introduced-from, --introduced-to, --updated-from or \
-         --updated-to (`filters.introduced` or `filters.updated` in a body)"
-    )]
-    NoDates,
-    /// A date that is none.
+    #[error("no date filter, without which Snyk exports nothing of `{dataset}`: give {}", ways(needed))]
+    NoDates {
+        /// The dataset.
+        dataset: &'static str,
+        /// The filters of which it needs one.
+        needed: &'static [&'static str],
+    },
+    /// An end of a range that is not a date.
     #[error("`filters.{0}`: `{1}` is not a date such as 2025-01-31T00:00:00Z")]
     Date(String, Text),
-    /// A range that is none.
+    /// A filter by date that is not a range.
     #[error("`filters.{0}`: `{1}` is not a range such as {{\"from\": \"2025-01-31T00:00:00Z\"}}")]
     Range(&'static str, Text),
     /// A range that ends before it begins.
@@ -78,15 +81,34 @@ pub enum RequestError {
         /// Where it ends.
         to: Timestamp,
     },
-    /// A filter by organizations in an organization.
-    #[error("the filter `orgs` is for the export of a group: leave it out with --org-id")]
-    OrgsOfOrg,
-    /// An organization that is no id.
-    #[error("the filter `orgs`: `{0}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
-    OrgId(Text),
+    /// A filter that only a group's export has, in an organization's.
+    #[error("the filter `{0}` is for the export of a group: leave it out with --org-id")]
+    FilterOfGroup(&'static str),
+    /// A filter that takes ids, with something else.
+    #[error("the filter `{0}`: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
+    NotAnId(&'static str, Text),
+    /// A filter that takes `true` or `false`, with something else.
+    #[error("the filter `{0}`: `{1}` is neither true nor false")]
+    NotBoolean(&'static str, Text),
     /// A lifetime that Snyk does not give to links.
     #[error("`url_expiration_seconds`: `{0}` is not a number of seconds from 0 to {MAX_URL_EXPIRATION}")]
     UrlExpiration(Text),
+}
+
+/// The options, and the members of a body, that give one of these date filters.
+fn ways(dates: &[&str]) -> String {
+    let list = |each: fn(&&str) -> String| dates.iter().map(each).collect::<Vec<_>>().join(" or ");
+    let options = list(|date| format!("--{date}-from, --{date}-to"));
+    format!("{options} ({} in a body)", list(|date| format!("`filters.{date}`")))
+}
+
+/// What a start says that this version does not know. It is sent all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// A word of a member of the document.
+    Word(&'static str, Text),
+    /// A member that Snyk has removed.
+    Removed(&'static str),
 }
 
 /// What a start asks for: whose export, the document, and what the query adds to it.
@@ -115,6 +137,8 @@ pub struct Options {
     pub introduced: [Option<Timestamp>; 2],
     /// When anything last changed: from, to.
     pub updated: [Option<Timestamp>; 2],
+    /// When an event happened: from, to.
+    pub event: [Option<Timestamp>; 2],
     /// The other filters.
     pub filters: Vec<Filter>,
     /// How long signed links shall work.
@@ -129,14 +153,15 @@ impl Options {
     /// When filters contradict each other.
     pub fn to_body(&self) -> Result<Value, FilterError> {
         let mut filters = filter::all(&self.filters)?;
-        for (name, [from, to]) in DATE_FILTERS.into_iter().zip([self.introduced, self.updated]) {
+        let dates = [("introduced", self.introduced), ("updated", self.updated), ("event", self.event)];
+        for (name, [from, to]) in dates {
             let ends = [("from", from), ("to", to)];
             let range: Map<String, Value> = ends
                 .into_iter()
                 .filter_map(|(end, at)| Some((end.to_owned(), at?.to_string().into())))
                 .collect();
-            if !range.is_empty() {
-                filters.insert(name.to_owned(), range.into());
+            if !range.is_empty() && filters.insert(name.to_owned(), range.into()).is_some() {
+                return Err(FilterError::Twice(name.to_owned()));
             }
         }
         let formats = if self.formats.is_empty() { vec![FORMAT.to_owned()] } else { self.formats.clone() };
@@ -151,101 +176,12 @@ impl Options {
     }
 }
 
-impl StartRequest {
-    /// Looks at everything in the document that is known to be wrong. What is not known is Snyk's to judge.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn check(&self) -> Result<(), RequestError> {
-        let data = &self.body["data"];
-        let attributes = data["attributes"].as_object().ok_or(RequestError::NoAttributes)?;
-        let is_type = |name: &str| {
-            let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
-            name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(plain)
-        };
-        if !data["type"].as_str().is_some_and(is_type) {
-            return Err(RequestError::Type);
-        }
-        let member = |name: &str| attributes.get(name).unwrap_or(&Value::Null);
-        let dataset = member("dataset");
-        if dataset.is_null() || dataset.as_str().is_some_and(str::is_empty) {
-            return Err(RequestError::NoDataset);
-        }
-        if !dataset.as_str().is_some_and(|name| DATASETS.contains(&name)) {
-            return Err(RequestError::Dataset(shown(dataset)));
-        }
-        check_formats(member("formats"))?;
-        check_url_expiration(member("url_expiration_seconds"))?;
-        self.check_orgs(&member("filters")["orgs"])?;
-        let mut has_dates = false;
-        for filter in DATE_FILTERS {
-            has_dates |= check_range(filter, &member("filters")[filter])?;
-        }
-        if has_dates { Ok(()) } else { Err(RequestError::NoDates) }
-    }
-
-    fn check_orgs(&self, orgs: &Value) -> Result<(), RequestError> {
-        if orgs.is_null() {
-            return Ok(());
-        }
-        if self.scope.scope == Scope::Org {
-            return Err(RequestError::OrgsOfOrg);
-        }
-        let list = orgs.as_array().ok_or_else(|| RequestError::OrgId(shown(orgs)))?;
-        let is_id = |org: &&Value| org.as_str().and_then(parse_id).is_some();
-        list.iter().find(|org| !is_id(org)).map_or(Ok(()), |org| Err(RequestError::OrgId(shown(org))))
-    }
-}
-
 /// Written as its path, with what it asks for.
 impl fmt::Display for StartRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dataset = shown(&self.body["data"]["attributes"]["dataset"]);
         write!(f, "{dataset} of /{}/{}", self.scope.scope.path_segment(), self.scope.id)
     }
-}
-
-fn check_formats(formats: &Value) -> Result<(), RequestError> {
-    let wrong = |value: &Value| Err(RequestError::Format(shown(value)));
-    match formats.as_array() {
-        None if formats.is_null() => Err(RequestError::NoFormats),
-        None => wrong(formats),
-        Some(list) if list.is_empty() => Err(RequestError::NoFormats),
-        Some(list) => list.iter().find(|format| *format != FORMAT).map_or(Ok(()), wrong),
-    }
-}
-
-fn check_url_expiration(seconds: &Value) -> Result<(), RequestError> {
-    let is_fine = seconds.is_null() || seconds.as_u64().is_some_and(|seconds| seconds <= MAX_URL_EXPIRATION);
-    if is_fine { Ok(()) } else { Err(RequestError::UrlExpiration(shown(seconds))) }
-}
-
-/// Whether there is a range, whose ends are dates in their order.
-fn check_range(filter: &'static str, range: &Value) -> Result<bool, RequestError> {
-    let end = |name: &str| {
-        let value = Some(&range[name]).filter(|value| !value.is_null());
-        let wrong = |value: &Value| RequestError::Date(format!("{filter}.{name}"), shown(value));
-        let read = |value: &Value| {
-            value.as_str().and_then(|text| text.parse::<Timestamp>().ok()).ok_or_else(|| wrong(value))
-        };
-        value.map(read).transpose()
-    };
-    if !range.is_null() && !range.is_object() {
-        return Err(RequestError::Range(filter, shown(range)));
-    }
-    match (end("from")?, end("to")?) {
-        (Some(from), Some(to)) if from > to => Err(RequestError::FromAfterTo { filter, from, to }),
-        (from, to) => Ok(from.is_some() || to.is_some()),
-    }
-}
-
-/// A value as it is shown in a message.
-fn shown(value: &Value) -> Text {
-    if value.is_null() {
-        return Text::new("nothing");
-    }
-    value.as_str().map_or_else(|| Text::new(&value.to_string()), Text::of_input)
 }
 
 #[cfg(test)]

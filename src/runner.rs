@@ -25,7 +25,7 @@ pub use self::accounts::{Account, Refusal};
 pub use self::poll::{poll_within, within};
 
 use self::accounts::AccountState;
-use self::poll::{Asking, Told};
+use self::poll::Asking;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::moment::Moment;
@@ -108,15 +108,15 @@ pub struct Runner<S, P, W> {
     started_at: Moment,
     under_way: FuturesUnordered<Asking>,
     /// What polls have come to since the last pass began, and what is told of it once it is kept.
-    records: Vec<(Record, Told)>,
+    records: Vec<(Record, Option<Event>)>,
     owed: Vec<NewDelivery>,
     /// The pass that the store is at, and what is told when it has kept it.
-    passing: Option<(Passing, Vec<Told>)>,
+    passing: Option<(Passing, Vec<Option<Event>>)>,
     passed_at: Option<Moment>,
     /// Whether others have changed the store since the pass began that it is at.
     changed: bool,
     /// What is told, besides, when the next pass is kept.
-    announcements: Vec<Told>,
+    announcements: Vec<Event>,
 }
 
 impl<S, P, W> std::fmt::Debug for Runner<S, P, W> {
@@ -196,7 +196,7 @@ where
         &mut self,
         stop: impl Future<Output = R>,
         stop_when_idle: bool,
-        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+        tell: &mut impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Stopped<R>, StoreError> {
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -233,7 +233,7 @@ where
     pub async fn wind_up(
         &mut self,
         grace: Duration,
-        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+        tell: &mut impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let until = self.clock.now().plus(grace);
         self.accounts.iter_mut().for_each(AccountState::close);
@@ -243,7 +243,8 @@ where
                 biased;
                 passed = passed(&mut self.passing) => {
                     let (passed, told) = passed?;
-                    self.take_over(passed, told, tell)
+                    // What the pass in flight has claimed stays due.
+                    self.take_over(Passed { claimed: Vec::new(), ..passed }, told, tell)
                 }
                 Some(polled) = self.under_way.next() => {
                     self.take_in_all(polled);
@@ -278,7 +279,9 @@ fn named<'a, P>(accounts: &'a mut [AccountState<P>], name: &str) -> Option<&'a m
 }
 
 /// The store has kept the pass that it is at; never, if it is at none.
-async fn passed(passing: &mut Option<(Passing, Vec<Told>)>) -> Result<(Passed, Vec<Told>), StoreError> {
+async fn passed(
+    passing: &mut Option<(Passing, Vec<Option<Event>>)>,
+) -> Result<(Passed, Vec<Option<Event>>), StoreError> {
     let Some((pass, _)) = passing else { return std::future::pending().await };
     let passed = pass.await;
     let told = passing.take().map(|(_, told)| told).unwrap_or_default();

@@ -32,7 +32,7 @@ use crate::secret::Secret;
 use crate::store::SqliteStore;
 
 /// Tells everybody who listens of an event.
-pub type Tell = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// What the server serves.
 #[derive(Clone)]
@@ -85,6 +85,12 @@ impl Terms {
         self.0.read().unwrap_or_else(PoisonError::into_inner).token.clone()
     }
 
+    /// The accounts that there are.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<Arc<str>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.clone()
+    }
+
     /// The account of this name.
     fn account(&self, name: &str) -> Option<Arc<str>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.get(name).map(Arc::clone)
@@ -124,7 +130,7 @@ impl Server {
     ///
     /// When others could reach it and it asks for no token, and when it is taken.
     pub async fn bind(address: SocketAddr, has_token: bool) -> Result<Self, ServerError> {
-        if !has_token && !address.ip().is_loopback() {
+        if !has_token && !is_loopback(address) {
             return Err(ServerError::Exposed(address));
         }
         let failed = |source| ServerError::Listen { address, source };
@@ -142,9 +148,14 @@ impl Server {
     /// Serves until `stop` is done, then takes no more requests, and returns when those under way are answered. They
     /// are broken off when this is dropped; requests end by themselves within the limits of time.
     pub async fn serve(self, service: Service, stop: impl Future<Output = ()>) {
-        let router = api::router(service, self.address.ip().is_loopback());
+        let router = api::router(service, is_loopback(self.address));
         connection::serve(self.listener, router, stop).await;
     }
+}
+
+/// Whether only this machine can reach an address; one of IPv4 may be written as one of IPv6.
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// A new id for a watch that is taken on at `now`: a UUID of version 7.
@@ -166,7 +177,13 @@ mod tests {
         for named in ["0.0.0.0:0", "[server] listen", "token-file"] {
             assert!(error.contains(named), "{error}");
         }
-        for (address, has_token) in [("127.0.0.1:0", false), ("127.9.8.7:0", false), ("0.0.0.0:0", true)] {
+        let rows = [
+            ("127.0.0.1:0", false),
+            ("127.9.8.7:0", false),
+            ("[::ffff:127.0.0.1]:0", false),
+            ("0.0.0.0:0", true),
+        ];
+        for (address, has_token) in rows {
             let server = Server::bind(address.parse().unwrap(), has_token).await.unwrap();
             assert_ne!(server.address().port(), 0);
         }

@@ -3,13 +3,15 @@
 //! There is no search for a file: only `--config` and `SNYK_EXPORT_CONFIG` name one, so that nothing that lies
 //! about in a checkout can send a token elsewhere. Only this module reads the environment.
 
+mod api;
 mod credentials;
 pub mod daemon;
+mod duration;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;
+mod network;
 pub(crate) mod places;
-mod roots;
 mod sources;
 pub(crate) mod values;
 
@@ -18,6 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::api::{ChosenApi, ConfiguredApi};
 pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings, WatchEntry};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
@@ -25,12 +28,14 @@ pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
 use self::daemon::{EntryError, Layers};
-use self::layers::{File, Flags, LimitsLayer, LogLayer, RetryLayer, SnykLayer, StatusesLayer};
+use self::layers::{File, Flags, Following, LimitsLayer, LogLayer, PaceLayer, RetryLayer, SnykLayer};
 use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
+use crate::http::TransportError;
+use crate::secret::Placeholder;
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
@@ -87,6 +92,9 @@ pub enum SettingsError {
              SNYK_CLIENT_SECRET, or log in with the Snyk CLI"
     )]
     NoCredential,
+    /// A variable holds something that nobody replaced by a secret.
+    #[error("{0} holds no usable value: {1}")]
+    Placeholder(&'static str, Placeholder),
     /// One half of a credential is missing.
     #[error("{0} is set but {1} is not: OAuth client credentials need both")]
     HalfAClient(&'static str, &'static str),
@@ -103,6 +111,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is nothing to trust.
+    #[error(transparent)]
+    Trust(#[from] TransportError),
     /// An entry of the file is wrong.
     #[error("{0}: {1}")]
     Entry(String, EntryError),
@@ -122,12 +133,12 @@ pub struct CommandLine {
 /// All settings, checked, except those of one export.
 #[derive(Debug)]
 pub struct Settings {
+    /// What holds for all commands, and the pace and the limits of `wait`.
     layers: Flags,
-    /// The limits of `run`.
-    run: LimitsLayer,
+    /// The pace and the limits of `run`.
+    run: Following,
     retry: RetryLayer,
     concurrency: NonZeroUsize,
-    api_is_configured: bool,
     token_files: TokenFiles,
     daemon: Layers,
     places: Places,
@@ -152,74 +163,42 @@ impl Settings {
             from_flag: snyk.token_file.clone(),
             from_settings_file: file.snyk.token_file.clone(),
         };
-        let said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
-        let api_is_configured = said.api.is_some();
-        let limits = limits.or(from_environment.limits);
-        // A daemon knows no [wait], which would win over [limits] here.
-        let of_daemon = limits.clone().or(file.limits.clone());
-        let max_outage_is_set = of_daemon.max_outage.is_some();
+        let mut said = SnykLayer::or(snyk.or(from_environment.snyk), file.snyk);
+        if said.api.is_none() {
+            said.api = api::of_snyk_cli(&environment)?;
+        }
+        let typed = Following { pace, limits }
+            .or(Following { pace: from_environment.pace, limits: from_environment.limits });
+        let in_file = Following { pace: file.pace, limits: file.limits };
+        let by_default = Following { pace: defaults.pace, limits: defaults.limits };
+        let wait = typed.clone().or(file.wait.clone()).or(in_file.clone());
+        let run = typed.clone().or(file.run).or(file.wait).or(in_file.clone());
+        // A daemon knows no [wait], which would win over [limits] and [pace] here.
+        let of_daemon = typed.or(in_file);
         let daemon = Layers {
-            limits: of_daemon.or(defaults.limits.clone()),
-            max_outage_is_set,
+            max_outage_is_set: of_daemon.limits.max_outage.is_some(),
+            following: of_daemon.or(by_default.clone()),
             store: file.store.or(defaults.store),
             server: file.server.or(defaults.server),
             watches: file.watch,
             endpoints: file.notify,
         };
-        let run = limits.clone().or(file.run).or(file.wait.clone()).or(file.limits.clone());
-        let run = run.or(defaults.run).or(defaults.wait.clone()).or(defaults.limits.clone());
-        let limits = limits.or(file.wait).or(file.limits).or(defaults.wait).or(defaults.limits);
+        let Following { pace, limits } = wait.or(defaults.wait.clone()).or(by_default.clone());
         Ok(Self {
             daemon,
-            run,
+            run: run.or(defaults.run).or(defaults.wait).or(by_default),
             retry: file.retry.or(defaults.retry),
             concurrency: limits.concurrency.unwrap_or(NonZeroUsize::MIN),
             layers: Flags {
                 snyk: said.or(defaults.snyk),
-                pace: pace.or(from_environment.pace).or(file.pace).or(defaults.pace),
+                pace,
                 limits,
                 statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
                 log: log.or(from_environment.log).or(file.log).or(defaults.log),
             },
-            api_is_configured,
             token_files,
             places: Places { flags: command_line.given, environment, file: text },
         })
-    }
-
-    /// The API to ask: as configured, or in the region that a pasted URL names.
-    ///
-    /// # Errors
-    ///
-    /// When it would be asked over plain http from elsewhere.
-    pub fn api(&self, pasted: Option<Api>) -> Result<Api, SettingsError> {
-        let configured = self.layers.snyk.api.clone().unwrap_or_default();
-        self.allowed(pasted.filter(|_| !self.api_is_configured).unwrap_or(configured))
-            .map_err(|api| SettingsError::PlainHttp(api, self.places.of(&["snyk"], "api")))
-    }
-
-    /// Lets an API through to which a credential may go; others come back as the error.
-    fn allowed(&self, api: Api) -> Result<Api, Api> {
-        if api.is_https() || api.is_loopback() {
-            return Ok(api);
-        }
-        if !self.allows_http() {
-            return Err(api);
-        }
-        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
-        Ok(api)
-    }
-
-    /// Whether plain http may leave this machine.
-    #[must_use]
-    pub fn allows_http(&self) -> bool {
-        self.layers.snyk.allow_http.unwrap_or_default()
-    }
-
-    /// The API that the user has configured, if one has been.
-    #[must_use]
-    pub fn configured_api(&self) -> Option<&Api> {
-        self.layers.snyk.api.as_ref().filter(|_| self.api_is_configured)
     }
 
     /// The version of the API that the user has set, if any.
@@ -243,19 +222,28 @@ impl Settings {
     ///
     /// When values contradict each other.
     pub fn policy(&self) -> Result<Policy, SettingsError> {
-        self.policy_of(&self.layers.limits, &["wait", "limits"])
+        let Flags { pace, limits, .. } = &self.layers;
+        self.policy_of(pace, limits, &["wait", "limits", "pace"])
     }
 
-    /// The policy with the limits that `sections` of the file have said.
-    fn policy_of(&self, limits: &LimitsLayer, sections: &[&str]) -> Result<Policy, SettingsError> {
-        let Flags { pace, statuses, .. } = &self.layers;
+    /// The policy with the pace and the limits that `sections` of the file have said.
+    fn policy_of(
+        &self,
+        pace: &PaceLayer,
+        limits: &LimitsLayer,
+        sections: &'static [&'static str],
+    ) -> Result<Policy, SettingsError> {
         let RetryLayer { initial_interval, multiplier, max_interval } = self.retry;
+        let retry = PaceLayer { initial_interval, multiplier, max_interval, jitter: pace.jitter };
         let (initial, growth, max) = THROTTLE;
-        let vocabulary = self.vocabulary(statuses)?;
+        let [initial_interval, max_interval] = [initial, max].map(|pause| Some(Pause(pause)));
+        let multiplier = Some(Multiplier(growth));
+        let throttle = PaceLayer { initial_interval, multiplier, max_interval, jitter: pace.jitter };
+        let vocabulary = self.vocabulary()?;
         Ok(Policy {
-            pace: self.pace("pace", pace.initial_interval, pace.multiplier, pace.max_interval)?,
-            retry: self.pace("retry", initial_interval, multiplier, max_interval)?,
-            throttle: self.pace("pace", Some(Pause(initial)), Some(Multiplier(growth)), Some(Pause(max)))?,
+            pace: self.pace(pace, sections)?,
+            retry: self.pace(&retry, &["retry"])?,
+            throttle: self.pace(&throttle, &["pace"])?,
             max_wait: unless_zero(limits.max_wait),
             max_outage: unless_zero(limits.max_outage),
             request_timeout: limits.request_timeout.map_or(Duration::MAX, |timeout| timeout.0),
@@ -268,21 +256,18 @@ impl Settings {
         })
     }
 
-    /// A pace with the jitter that all paces share.
-    fn pace(
-        &self,
-        section: &'static str,
-        initial: Option<Pause>,
-        multiplier: Option<Multiplier>,
-        max: Option<Pause>,
-    ) -> Result<Pace, SettingsError> {
-        let [initial, max] = [initial, max].map(|pause| pause.map_or(Duration::ZERO, |pause| pause.0));
-        let jitter = self.layers.pace.jitter.map_or(0.0, |share| share.0);
+    /// A pace that `sections` of the file have said, the last of which it is named after.
+    fn pace(&self, layer: &PaceLayer, sections: &[&'static str]) -> Result<Pace, SettingsError> {
+        let PaceLayer { initial_interval, multiplier, max_interval, jitter } = layer;
+        let [initial, max] =
+            [initial_interval, max_interval].map(|pause| pause.map_or(Duration::ZERO, |pause| pause.0));
+        let jitter = jitter.map_or(0.0, |share| share.0);
+        let section = sections.last().copied().unwrap_or_default();
         let with_place = |duration, key| {
             // The flags and variables of these names are those of the main pace.
             let place = match section {
-                "pace" => self.places.of(&[section], key),
-                _ => self.places.in_file(&[section], key),
+                "pace" => self.places.of(sections, key),
+                _ => self.places.in_file(sections, key),
             };
             format!("{}, from {place}", humantime::format_duration(duration))
         };
@@ -300,7 +285,8 @@ impl Settings {
         )
     }
 
-    fn vocabulary(&self, statuses: &StatusesLayer) -> Result<Vocabulary, SettingsError> {
+    fn vocabulary(&self) -> Result<Vocabulary, SettingsError> {
+        let statuses = &self.layers.statuses;
         let mut vocabulary = Vocabulary::default();
         let taught = [
             (&statuses.in_progress_status, Phase::InProgress),
@@ -337,7 +323,8 @@ impl Settings {
     ///
     /// When values contradict each other.
     pub fn policy_of_run(&self) -> Result<Policy, SettingsError> {
-        self.policy_of(&self.run, &["run", "wait", "limits"])
+        let Following { pace, limits } = &self.run;
+        self.policy_of(pace, limits, &["run", "wait", "limits", "pace"])
     }
 
     /// Where state is kept: in the directory that systemd made, in the user's, or in the one that the container has as

@@ -5,44 +5,45 @@
 //! [`watch`](crate::watch) are the one retry layer.
 
 pub mod credentials;
+mod decode;
 mod expiry;
 pub mod problem;
 pub mod region;
 mod start;
 pub mod throttle;
+mod token;
 mod transport;
+mod version;
 pub mod wire;
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION,
+};
 use url::Url;
 
 pub use self::start::{InFlight, NotStarted, Started};
-pub use crate::http::{Roots, TransportError};
+pub use self::version::{DEFAULT_VERSION, GA_VERSION};
+pub use crate::http::{Network, TransportError};
 
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
 use self::start::Posting;
 use self::transport::{Reply, Transport};
+use self::version::Version;
 use self::wire::Links;
-use crate::clock::Clock;
 use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
-/// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
-pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
-
-/// The version that became generally available, asked for where the default one is gone.
-pub const GA_VERSION: &str = "2024-10-15";
-
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
+
+/// What to do about a 410. Snyk answers so for hours before it removes something.
+const RETIRED: &str = "this endpoint or API version was retired, maybe only for hours: set another version with \
+    --api-version YYYY-MM-DD, or try again later";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("snyk-request-id");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -54,17 +55,8 @@ pub struct Client {
     api: Api,
     credentials: Credentials,
     transport: Transport,
-    clock: Clock,
     links: Links,
-    version: Mutex<Version>,
-    warned_of_deprecation: AtomicBool,
-}
-
-#[derive(Debug, Clone)]
-struct Version {
-    text: String,
-    /// Whether it may still turn out that this version is gone.
-    open: bool,
+    version: Version,
 }
 
 impl fmt::Debug for Client {
@@ -85,9 +77,9 @@ impl Connections {
     ///
     /// # Errors
     ///
-    /// When no certificate authority can be loaded.
-    pub fn new(api: &Api, roots: &Roots) -> Result<Self, TransportError> {
-        Transport::new(api, roots).map(Self)
+    /// When there is no certificate to trust.
+    pub fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
+        Transport::new(api, network).map(Self)
     }
 }
 
@@ -96,16 +88,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When no certificate authority can be loaded.
+    /// When there is no certificate to trust.
     pub fn new(
         api: Api,
         version: Option<String>,
         credentials: Credentials,
-        roots: &Roots,
-        clock: Clock,
+        network: &Network,
     ) -> Result<Self, TransportError> {
-        let connections = Connections::new(&api, roots)?;
-        Ok(Self::over(connections, api, version, credentials, clock))
+        let connections = Connections::new(&api, network)?;
+        Ok(Self::over(connections, api, version, credentials))
     }
 
     /// The like, over connections that others use too.
@@ -115,13 +106,9 @@ impl Client {
         api: Api,
         version: Option<String>,
         credentials: Credentials,
-        clock: Clock,
     ) -> Self {
-        let version =
-            Version { open: version.is_none(), text: version.unwrap_or_else(|| DEFAULT_VERSION.to_owned()) };
-        let warned_of_deprecation = AtomicBool::new(false);
-        let (links, version, Connections(transport)) = (Links::Drop, Mutex::new(version), connections);
-        Self { api, credentials, transport, clock, links, version, warned_of_deprecation }
+        let (links, version, Connections(transport)) = (Links::Drop, Version::new(version), connections);
+        Self { api, credentials, transport, links, version }
     }
 
     /// Keeps the signed links to results from now on; without this they are dropped as they come.
@@ -130,10 +117,10 @@ impl Client {
         Self { links: Links::Keep, ..self }
     }
 
-    /// Whether Snyk has said that the version in use is deprecated or has a last day.
+    /// Whether Snyk says of the version in use that it is deprecated or has a last day.
     #[must_use]
     pub fn is_deprecated(&self) -> bool {
-        self.warned_of_deprecation.load(Ordering::Relaxed)
+        self.version.is_deprecated()
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.
@@ -148,45 +135,20 @@ impl Client {
         }
     }
 
-    /// Asks in the version that is settled, or settles it: where the default is answered with 404 or 410, the
-    /// export is looked for once in the GA version. If it is not there either, the first answer stands, and nothing
-    /// is settled: an export that was just created may not be visible yet in the one version that there is.
+    /// Asks in the version in use. Where the default one is answered with 404 or 410, the GA version is asked once: 404
+    /// or 410 again, and the first answer stands; anything else is the answer, and the GA version is kept from then on.
     async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
-        let version = self.version();
-        let first = self.authorized(posting, url(&version.text)).await?;
-        if !version.open {
-            return Ok(first);
-        }
-        if !is_missing(&first) {
+        let (version, is_default) = self.version.current();
+        let first = self.authorized(posting, url(&version)).await?;
+        if !is_default || !is_missing(&first) {
             return Ok(first);
         }
         let second = self.authorized(posting, url(GA_VERSION)).await?;
         if is_missing(&second) {
             return Ok(first);
         }
-        if self.settle(GA_VERSION) {
-            tracing::warn!(
-                http.response.status_code = first.http_status,
-                snyk.version_requested = %version.text,
-                snyk.version_kept = GA_VERSION,
-                "the default API version is gone, keeping to the GA version",
-            );
-        }
+        self.version.keep_ga(&first);
         Ok(second)
-    }
-
-    fn version(&self) -> Version {
-        self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Keeps to a version from now on, and says whether that was still open.
-    fn settle(&self, text: &str) -> bool {
-        let mut version = self.version.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let was_open = version.open;
-        if was_open {
-            *version = Version { text: text.to_owned(), open: false };
-        }
-        was_open
     }
 
     /// Asks with the current credential, and once more with another if this one is refused.
@@ -194,6 +156,7 @@ impl Client {
         let credential = self.credentials.current(&self.transport, &self.api).await?;
         let reply = self.follow(posting, url.clone(), &credential).await?;
         if reply.http_status != 401 {
+            self.credentials.accepted().await;
             return Ok(reply);
         }
         match self.credentials.renewed(&credential, &self.transport, &self.api).await? {
@@ -247,57 +210,42 @@ impl Client {
         url: Url,
         credential: &Credential,
     ) -> Result<Reply, Failure> {
-        let client = self.transport.client();
+        let apart = posting.map(|_| self.transport.apart(&self.api)).transpose();
+        let apart = apart.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
+        let client = apart.as_ref().unwrap_or_else(|| self.transport.client());
         let request = match posting {
-            None => client.get(url),
+            // A cache on the way may have kept an earlier answer.
+            None => client.get(url).header(CACHE_CONTROL, "no-cache"),
             Some(posting) => {
                 client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(posting.body())
             }
         };
         let request = request.header(ACCEPT, "application/vnd.api+json, application/json;q=0.9");
+        // Saying nothing would permit any encoding.
+        let request = request.header(ACCEPT_ENCODING, "identity");
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
-        let mut reply = self.transport.send(request).await?;
+        let mut reply = self.transport.send_over(client, request).await?;
         posting.into_iter().for_each(Posting::answered);
         reply.forget(credential.token());
-        self.warn_of_deprecation(&reply);
+        self.version.note_deprecation(&reply);
         Ok(reply)
     }
 
-    fn warn_of_deprecation(&self, reply: &Reply) {
-        let [deprecation, sunset] = [&DEPRECATION, &SUNSET].map(|name| reply.header(name));
-        if (deprecation.is_none() && sunset.is_none())
-            || self.warned_of_deprecation.swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
-        let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
-        tracing::warn!(
-            snyk.version = reply.header(&VERSION_SERVED).map(|text| text.to_string()),
-            snyk.deprecation = %said(deprecation),
-            snyk.sunset = %said(sunset),
-            "the API version is deprecated",
-        );
-    }
-
     fn observation(&self, reply: &Reply) -> Observation {
-        let hint = self.hint(reply);
+        let hint = throttle::hint(reply.http_status, &reply.headers);
         let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
-        if report.is_some() {
-            self.settle(&self.version().text);
-        }
-        let missing = "the answer holds no status";
-        let answer = report.map_or_else(|| Answer::Failure(failure(reply, missing)), Answer::Status);
+        let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
         Observation { answer, hint }
-    }
-
-    fn hint(&self, reply: &Reply) -> Option<Duration> {
-        throttle::hint(reply.http_status, &reply.headers, self.clock.now())
     }
 }
 
 impl Poller for Client {
+    fn route(&self) -> Option<Text> {
+        self.transport.network().route(self.api.url())
+    }
+
     async fn poll(&self, export: &ExportRef) -> Observation {
         self.observe(|version| self.api.status_url(export, version)).await
     }
@@ -316,13 +264,25 @@ fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {
     Failure { kind: FailureKind::Rejected, problem }
 }
 
+/// What an answer to a poll means that holds no status. A refusal that Snyk did not write may be a gateway's, which
+/// knows nothing of the export.
+fn failure_of_poll(reply: &Reply) -> Failure {
+    let mut failure = failure(reply, "the answer holds no status");
+    let is_snyks = reply.headers.contains_key(REQUEST_ID) || problem::has_errors(&reply.body);
+    if failure.kind == FailureKind::Rejected && (400..500).contains(&reply.http_status) && !is_snyks {
+        failure.kind = FailureKind::Gateway;
+    }
+    failure
+}
+
 /// What an answer means that does not hold what it was asked for; `missing` says what that is.
 fn failure(reply: &Reply, missing: &str) -> Failure {
     let request_id = reply.header(&REQUEST_ID);
     if !(200..300).contains(&reply.http_status) {
         let problem = problem::problem(reply.http_status, &reply.body);
         let kind = FailureKind::of_http_status(reply.http_status);
-        return Failure { kind, problem: Problem { request_id, ..problem } };
+        let cure = (reply.http_status == 410).then(|| Text::new(RETIRED));
+        return Failure { kind, problem: Problem { request_id, cure, ..problem } };
     }
     let content_type =
         reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());

@@ -16,9 +16,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::memory::MemoryStore;
+pub use self::sqlite::{Checked, OpenError, SqliteStore};
 #[cfg(test)]
 pub(crate) use self::sqlite::{Keeper, Keeping};
-pub use self::sqlite::{OpenError, SqliteStore};
 
 use crate::export::ExportRef;
 use crate::moment::Moment;

@@ -2,45 +2,65 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Json, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
-use crate::observe::ProgressLine;
+use crate::output::Output;
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy)]
+/// How log lines are written. It may change at any time.
+#[derive(Debug)]
 pub struct LogStyle {
-    /// A JSON object a line.
-    pub json: bool,
-    /// Colors.
-    pub ansi: bool,
-    /// The least level that is written.
-    pub level: Level,
+    json: AtomicBool,
+    ansi: AtomicBool,
 }
 
-/// Writes log lines from now on, above `line`. Only the first call counts. Lines of other crates are left out:
+impl LogStyle {
+    /// With `json` a JSON object a line, otherwise text, with colors if `ansi`.
+    #[must_use]
+    pub const fn new(json: bool, ansi: bool) -> Self {
+        Self { json: AtomicBool::new(json), ansi: AtomicBool::new(ansi) }
+    }
+
+    /// From now on it is another.
+    pub fn change(&self, json: bool, ansi: bool) {
+        self.json.store(json, Ordering::Relaxed);
+        self.ansi.store(ansi, Ordering::Relaxed);
+    }
+
+    /// Whether each line is a JSON object.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.json.load(Ordering::Relaxed)
+    }
+
+    /// Whether text is colored.
+    #[must_use]
+    pub fn is_colored(&self) -> bool {
+        self.ansi.load(Ordering::Relaxed)
+    }
+}
+
+/// Writes log lines of `level` and above from now on. Only the first call counts. Lines of other crates are left out:
 /// they know nothing of what must not be shown.
-pub fn init(style: LogStyle, clock: Clock, line: ProgressLine) {
+pub fn init(style: Arc<LogStyle>, level: Level, clock: Clock, output: Output) {
     tell_of_panics();
-    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), style.level);
-    let layer = tracing_subscriber::fmt::layer().with_writer(AboveLine(line)).log_internal_errors(false);
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    let json = Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let json = json.with_target(false).with_timer(Timestamps(clock));
+    let layer = tracing_subscriber::fmt::layer().with_writer(Log(output)).log_internal_errors(false);
+    let layer = layer.event_format(Lines { style, json, clock }).with_filter(ours);
     // An error means that there is a subscriber already.
-    let _ = if style.json {
-        let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        let layer = layer.with_target(false).with_timer(Timestamps(clock)).with_filter(ours);
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
-    } else {
-        let layer = layer.event_format(PlainLines { clock, ansi: style.ansi }).with_filter(ours);
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
-    };
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
 }
 
 /// Tells of a panic as of anything else: once, on one line.
@@ -64,19 +84,19 @@ impl FormatTime for Timestamps {
     }
 }
 
-struct AboveLine(ProgressLine);
+struct Log(Output);
 
-impl<'a> MakeWriter<'a> for AboveLine {
-    type Writer = &'a ProgressLine;
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
-        &self.0
+        self
     }
 }
 
-impl io::Write for &ProgressLine {
+impl io::Write for &Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_above(bytes);
+        self.0.log(bytes);
         Ok(bytes.len())
     }
 
@@ -85,26 +105,31 @@ impl io::Write for &ProgressLine {
     }
 }
 
-/// `2026-11-23T14:18:47.123Z  INFO status changed status=PENDING delay_ms=512`: the sentence, then its values.
-struct PlainLines {
+/// JSON, or text: `2026-11-23T14:18:47.123Z  INFO status changed status=PENDING delay_ms=512`, the sentence, then its
+/// values.
+struct Lines {
+    style: Arc<LogStyle>,
+    json: Format<Json, Timestamps>,
     clock: Clock,
-    ansi: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for PlainLines
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        if self.style.is_json() {
+            return self.json.format_event(context, writer, event);
+        }
         let level = event.metadata().level();
         let [on, off] = match *level {
-            _ if !self.ansi => ["", ""],
+            _ if !self.style.is_colored() => ["", ""],
             Level::ERROR => ["\x1b[31m", "\x1b[0m"],
             Level::WARN => ["\x1b[33m", "\x1b[0m"],
             _ => ["\x1b[2m", "\x1b[0m"],

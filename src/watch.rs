@@ -12,7 +12,6 @@ pub mod pace;
 pub mod tries;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,18 +82,6 @@ pub struct Overlong {
     pub option: &'static str,
     /// The limit.
     pub limit: Duration,
-}
-
-impl fmt::Display for Overlong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = |duration: Duration| {
-            humantime::format_duration(Duration::from_millis(
-                u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            ))
-        };
-        let Self { asked, option, limit } = self;
-        write!(f, "Snyk asks to wait {}; {option} is {}", whole(*asked), whole(*limit))
-    }
 }
 
 /// A limit of a watch.

@@ -1,10 +1,11 @@
-//! `Retry-After` and the rate-limit headers. An input is the head of an answer with the seconds since the Unix
+//! `Retry-After` and the rate-limit headers. An input is the head of an answer with its date in seconds since the Unix
 //! epoch behind the HTTP status (`429 @1732529622`), then a header a line.
 
 #![no_main]
 
 use std::time::{Duration, SystemTime};
 
+use http::header::DATE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use snyk_export::moment::Moment;
@@ -15,10 +16,14 @@ fuzz_target!(|input: &[u8]| {
     let first = String::from_utf8_lossy(lines.next().unwrap_or_default());
     let (status, now) = first.split_once('@').unwrap_or((&first, "1732529622"));
     let status: u16 = status.trim().parse().unwrap_or(200);
-    let now = Moment::from_unix(Duration::from_secs(now.trim().parse().unwrap_or_default()));
-    let headers: HeaderMap = lines.filter_map(header).collect();
+    // A header can write no date after the year 9999.
+    let now = Duration::from_secs(now.trim().parse::<u64>().unwrap_or_default() % 253_402_300_800);
+    let mut headers: HeaderMap = lines.filter_map(header).collect();
+    let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + now);
+    headers.insert(DATE, HeaderValue::from_str(&date).expect("a date is a header's value"));
+    let now = Moment::from_unix(now);
 
-    let hint = hint(status, &headers, now);
+    let hint = hint(status, &headers);
     let values =
         |name| headers.get_all(name).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());
     let digits = |text: &str| {

@@ -50,7 +50,8 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => assert_is_one_line(&error.to_string()),
     }
-    for api in [settings.api(None).ok(), settings.configured_api().cloned()].into_iter().flatten() {
+    let chosen = settings.api().ok().map(|configured| configured.chosen(None, None).api);
+    for api in [chosen, settings.configured_api().cloned()].into_iter().flatten() {
         where_requests_go(&api, &settings);
     }
     if let Ok((Source::Value(credential), _)) = settings.credential_source() {
@@ -95,7 +96,7 @@ fn where_requests_go(api: &Api, settings: &Settings) {
     let url = api.token_url();
     assert!(url.as_str().ends_with("/oauth2/token") && url.as_str().starts_with(&text), "{url} of {text}");
     assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none(), "{url}");
-    if settings.api(None).is_ok() {
+    if settings.api().is_ok() {
         assert!(api.is_https() || api.is_loopback() || settings.allows_http(), "{text}");
     }
 }

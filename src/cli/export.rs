@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Output, OutputArgs, id};
 use crate::export::{ExportArg, Scope, ScopeRef};
-use crate::request::{DATASETS, Date, FORMAT, Filter, Zone};
+use crate::request::{Date, FORMAT, Filter, Zone, datasets};
 use crate::settings::layers::{LimitsLayer, PaceLayer, StatusesLayer};
 use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
 
@@ -31,15 +31,21 @@ impl ScopeArgs {
     }
 }
 
+const EVENT_FROM: &str = "Events that happened since (groups only; prevention_events needs it, or --updated-from); as --introduced-from";
+
+const FILTERS: &str = "Another filter of Snyk's, such as environment=production, orgs=ID or is_suppressed=false (repeatable, for \
+     more values too). KEY:=JSON sends any JSON value. A key that is not known is sent with a warning";
+
 // What is to be exported. A help text says of each date what it may be, since people look at one option at a time.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to export")]
 pub(crate) struct RequestArgs {
     /// The dataset
-    #[arg(long, value_name = "NAME", help = format!("The dataset: {}", DATASETS.join(", ")))]
+    #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]
     pub(crate) dataset: Option<String>,
-    /// The format (repeatable); Snyk knows csv only
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = FORMAT, hide_default_value = true)]
+    /// The format (repeatable); csv by default, the only one that Snyk documents: another one is sent with a warning
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format, default_value = FORMAT,
+        hide_default_value = true)]
     pub(crate) formats: Vec<String>,
     /// The columns, parted by commas (repeatable); all of them if there is none
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
@@ -57,15 +63,19 @@ pub(crate) struct RequestArgs {
     /// What has changed until then; as --introduced-from
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) updated_to: Option<Date>,
-    /// Another filter of Snyk's, such as environment=production or orgs=ID (repeatable, for more values too)
-    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, help = EVENT_FROM)]
+    pub(crate) event_from: Option<Date>,
+    /// Events that happened until then; as --introduced-from
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) event_to: Option<Date>,
+    #[arg(long = "filter", value_name = "KEY=VALUE", help = FILTERS)]
     pub(crate) filters: Vec<Filter>,
     /// How long signed links to the files shall work: 0 to 3600 seconds
     #[arg(long, value_name = "SECONDS", alias = "url-expiration")]
     pub(crate) url_expiration_seconds: Option<UrlExpiration>,
     /// The whole document that starts the export, as Snyk's page has it, instead of the options above; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dataset", "formats", "columns", "introduced_from",
-        "introduced_to", "updated_from", "updated_to", "filters", "url_expiration_seconds"])]
+        "introduced_to", "updated_from", "updated_to", "event_from", "event_to", "filters", "url_expiration_seconds"])]
     pub(crate) body: Option<PathBuf>,
     /// Export what was deleted, too
     #[arg(long)]
@@ -78,24 +88,34 @@ pub(crate) struct RequestArgs {
 impl RequestArgs {
     /// Whether anything is said of an export to be started.
     pub(crate) fn asks_for_one(&self) -> bool {
-        let Self { dataset, columns, introduced_from, introduced_to, updated_from, updated_to, .. } = self;
-        let dates = [introduced_from, introduced_to, updated_from, updated_to];
-        dataset.is_some()
-            || !columns.is_empty()
-            || dates.iter().any(|date| date.is_some())
+        self.dataset.is_some()
+            || !self.columns.is_empty()
+            || self.dates().iter().any(|date| date.is_some())
             || !self.filters.is_empty()
             || self.url_expiration_seconds.is_some()
             || self.body.is_some()
             || self.include_deleted
             || self.include_deactivated
     }
+
+    /// The ends of the ranges of dates.
+    pub(crate) const fn dates(&self) -> [&Option<Date>; 6] {
+        let Self { introduced_from, introduced_to, updated_from, updated_to, event_from, event_to, .. } =
+            self;
+        [introduced_from, introduced_to, updated_from, updated_to, event_from, event_to]
+    }
+}
+
+fn format(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    (!name.is_empty()).then(|| name.to_owned()).ok_or_else(|| "expected a format such as csv".to_owned())
 }
 
 fn column(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let is_name = !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+    let name = text.trim();
+    let is_name = !name.is_empty() && !name.contains(|char: char| char.is_whitespace() || char.is_control());
     is_name
-        .then(|| text.to_owned())
+        .then(|| name.to_owned())
         .ok_or_else(|| "expected names such as ISSUE_SEVERITY,PROBLEM_TITLE".to_owned())
 }
 
@@ -171,7 +191,8 @@ pub(crate) struct StartArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for JSON on standard input
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
+    /// or JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) export: ExportArg,
     #[command(flatten)]

@@ -7,10 +7,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
-use crate::http::Roots;
+use crate::http::Network;
 use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
-use crate::settings::{ExportsError, SettingsError};
+use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
@@ -24,8 +24,8 @@ pub(super) struct Asking {
     pub(super) policy: Policy,
     pub(super) client: Arc<Client>,
     pub(super) surroundings: Surroundings,
-    /// Who is trusted, by storage too.
-    pub(super) roots: Arc<Roots>,
+    /// How Snyk is reached, and storage too.
+    pub(super) network: Network,
 }
 
 impl Asking {
@@ -38,6 +38,10 @@ impl Asking {
         let policy = session.settings.policy()?;
         let found = resolve(&args.exports, args.scope.scope(), session).await?;
         let mut asking = Self::connect(found.api, policy, show_urls, session).await?;
+        if found.exports.len() > 1 {
+            // What was to run after all of them does not run after one.
+            asking.surroundings.go_on = asking.surroundings.go_on.then(Vec::new());
+        }
         asking.exports = found.exports;
         Ok(asking)
     }
@@ -49,24 +53,33 @@ impl Asking {
         keeps_links: bool,
         session: &mut Session,
     ) -> Result<Self, CommandError> {
-        let Session { settings, clock, signals, .. } = session;
-        let api = settings.api(pasted)?;
+        let Session { settings, clock, signals, typed, .. } = session;
+        let configured = settings.api()?;
         let (source, origin) = settings.credential_source()?;
-        let loaded = signals.unless_interrupted(Credentials::load(source, *clock)).await;
+        let loaded = signals.unless_interrupted(Credentials::load(source, &origin, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
-        tracing::info!(snyk.api = %api, credential.source = origin, "asking Snyk");
+        let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
+        typed.add_api(&api);
+        tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,
             general_version: GA_VERSION,
-            go_on: None,
+            go_on: typed.go_on("wait"),
         };
         let settings = Arc::clone(settings);
         let version = settings.api_version();
-        let roots = Arc::new(aside(signals, move || settings.roots()).await??);
-        let client = Client::new(api, version, credentials, &roots, *clock)?;
+        let url = api.url().clone();
+        // Certificates are read here, from files that may be pipes.
+        let read = move || {
+            let network = settings.network()?;
+            network.prepare(&url)?;
+            Ok::<_, SettingsError>(network)
+        };
+        let network = aside(signals, read).await??;
+        let client = Client::new(api, version, credentials, &network)?;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
-        Ok(Self { exports: Vec::new(), policy, client, surroundings, roots })
+        Ok(Self { exports: Vec::new(), policy, client, surroundings, network })
     }
 
     /// The like, by another policy.

@@ -1,31 +1,40 @@
 //! Standard output for data, standard error for people; and what a CI system wants to hear besides.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _};
+use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue};
 
 use super::CommandError;
 use crate::clock::Clock;
+use crate::disk;
 use crate::exit::ExitCode;
-use crate::observe::ProgressLine;
 use crate::observe::annotations::GitHubActions;
-use crate::settings::{Color, Environment};
+use crate::output::{Output, ProgressLine, Unwritten};
+use crate::settings::{Color, Environment, LogFormat, Settings};
+use crate::signals::Signals;
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
 
 /// Whether standard error is a terminal on which a line can be redrawn.
-pub(super) fn is_terminal(environment: &Environment) -> bool {
+fn is_terminal(environment: &Environment) -> bool {
     std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb")
 }
 
 /// Whether text on standard error is colored.
-pub(super) fn is_colored(color: Color, environment: &Environment) -> bool {
+fn is_colored(color: Color, environment: &Environment) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => is_terminal(environment) && environment.get("NO_COLOR").is_none(),
     }
+}
+
+/// Whether log lines are JSON, and whether text is colored.
+fn style(settings: &Settings) -> [bool; 2] {
+    let (format, color) = settings.log();
+    [format == LogFormat::Json, is_colored(color, settings.environment())]
 }
 
 /// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted.
@@ -39,27 +48,40 @@ fn without_secrets(error: &clap::Error) -> String {
 
 /// Where a command speaks.
 pub(super) struct Console {
-    json: bool,
-    ansi: bool,
+    style: Arc<LogStyle>,
     quiet: bool,
+    output: Output,
     pub(super) line: ProgressLine,
     pub(super) actions: GitHubActions,
 }
 
 impl Console {
-    pub(super) const fn new(
-        json: bool,
-        ansi: bool,
+    /// A console as `settings` want it, which starts to log what is of `level` and above.
+    pub(super) fn start(
+        settings: &Settings,
+        level: tracing::Level,
         quiet: bool,
-        line: ProgressLine,
-        actions: GitHubActions,
+        clock: Clock,
+        output: Output,
     ) -> Self {
-        Self { json, ansi, quiet, line, actions }
+        let environment = settings.environment();
+        let [json, ansi] = style(settings);
+        let style = Arc::new(LogStyle::new(json, ansi));
+        telemetry::init(Arc::clone(&style), level, clock, output.clone());
+        let has_line = is_terminal(environment) && !json && !quiet;
+        let line = if has_line { ProgressLine::on(output.clone()) } else { ProgressLine::default() };
+        Self { style, quiet, output, line, actions: GitHubActions::detect(environment) }
+    }
+
+    /// Speaks as these settings want it from now on.
+    pub(super) fn take_on(&self, settings: &Settings) {
+        let [json, ansi] = style(settings);
+        self.style.change(json, ansi);
     }
 
     /// A console for the time before the settings are known: what matters by then is whether a machine reads, and
     /// whether colors are wanted.
-    pub(super) fn early(args: &[OsString], environment: &Environment) -> Self {
+    pub(super) fn early(args: &[OsString], environment: &Environment, output: Output) -> Self {
         // What follows `--` is another program's.
         let args: Vec<&OsString> = args.iter().take_while(|arg| *arg != "--").collect();
         let flag = |flag: &str| {
@@ -75,99 +97,121 @@ impl Console {
         let color =
             color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")).and_then(|color| color.parse().ok());
         let ansi = is_colored(color.unwrap_or(Color::Auto), environment);
-        Self::new(json, ansi, false, ProgressLine::new(false), GitHubActions::detect(environment))
+        let style = Arc::new(LogStyle::new(json, ansi));
+        let (line, actions) = (ProgressLine::default(), GitHubActions::detect(environment));
+        Self { style, quiet: false, output, line, actions }
     }
 
     /// Whether text on standard error is colored.
-    pub(super) const fn is_colored(&self) -> bool {
-        self.ansi
+    pub(super) fn is_colored(&self) -> bool {
+        self.style.is_colored()
     }
 
     /// Whether standard error carries JSON.
-    pub(super) const fn is_json(&self) -> bool {
-        self.json
+    pub(super) fn is_json(&self) -> bool {
+        self.style.is_json()
     }
 
     /// Starts logging for a process that is about to end with an error.
     pub(super) fn start_logging(&self, clock: Clock) {
-        let style = LogStyle { json: self.json, ansi: false, level: tracing::Level::INFO };
-        telemetry::init(style, clock, self.line.clone());
+        telemetry::init(Arc::clone(&self.style), tracing::Level::INFO, clock, self.output.clone());
     }
 
     /// Writes what clap says: help is data, an error is an error.
     pub(super) fn refuse(&self, error: &clap::Error, clock: Clock) -> ExitCode {
         if !error.use_stderr() {
-            // Nobody reading any more is no error.
-            let _ = error.print();
+            let help = error.render();
+            let is_colored = self.is_colored() && std::io::stdout().is_terminal();
+            let help = if is_colored { help.ansi().to_string() } else { help.to_string() };
+            self.output.data(help.as_bytes());
             return ExitCode::SUCCESS;
         }
         let text = without_secrets(error);
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        if self.json {
+        if self.is_json() {
             self.start_logging(clock);
-            tracing::error!("{message}");
-        } else {
-            self.failure(message, None);
         }
-        self.annotate(message.split("\n\n").next().unwrap_or(message));
+        self.failed(message, None, || tracing::error!(reason = message, "the command failed"));
         ExitCode::USAGE
     }
 
     /// Tells of an error, with all its causes, once.
     pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        self.failed(&chain(error), hint);
+        let reason = chain(error);
+        self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
     }
 
     /// A failure in text, with what to do.
     pub(super) fn failure(&self, message: &str, hint: Option<&str>) {
-        let [red, bold, off] = if self.ansi { ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"] } else { ["", "", ""] };
+        let [red, bold, off] =
+            if self.is_colored() { ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"] } else { ["", "", ""] };
         let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
-        self.line.write_above(format!("{red}error:{off} {message}\n{hint}").as_bytes());
+        self.output.say(format!("{red}error:{off} {message}\n{hint}").as_bytes());
     }
 
-    /// A success, unless only errors are wanted.
-    pub(super) fn success(&self, message: &str) {
-        match (self.json, self.quiet) {
-            (true, _) => tracing::info!("{}", message.trim()),
-            (false, false) => self.line.write_above(format!("{message}\n").as_bytes()),
+    /// A success: in words for people, unless only errors are wanted, or by `log` where machines read.
+    pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
+        match (self.is_json(), self.quiet) {
+            (true, _) => log(),
+            (false, false) => self.output.say(format!("{words}\n").as_bytes()),
             (false, true) => {}
         }
     }
 
-    /// A failure, with what to do, told to everybody: people, logs, the CI system.
-    pub(super) fn failed(&self, message: &str, hint: Option<&str>) {
-        if self.json {
-            tracing::error!(hint, "{message}");
+    /// A failure, with what to do: in words for people, or by `log` where machines read; and for the CI system.
+    pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
+        if self.is_json() {
+            log();
         } else {
-            self.failure(message, hint);
+            self.failure(words, hint);
         }
-        self.annotate(message);
+        self.annotate(words.split("\n\n").next().unwrap_or(words));
     }
 
     /// A failure for the CI system.
     pub(super) fn annotate(&self, message: &str) {
         if let Some(annotation) = self.actions.annotation(message) {
-            self.line.write_above(annotation.as_bytes());
+            self.output.say(annotation.as_bytes());
         }
     }
 
-    /// A line of data on standard output.
+    /// A line of data on standard output. The error may be of one before.
     pub(super) fn data_line(&self, line: &str) -> Result<(), CommandError> {
-        self.line.aside(|| data(format!("{line}\n").as_bytes())).map(|_| ())
+        self.data(format!("{line}\n").as_bytes())
+    }
+
+    /// Data on standard output, which is all that some commands do. The error may be of what was written before.
+    pub(super) fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        self.output.data(bytes);
+        self.output.failure().map_or(Ok(()), |error| Err(CommandError::Output(error)))
+    }
+
+    /// A line of what others do, for those who look on.
+    pub(super) fn note(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let output = self.output.clone();
+        move |line| output.log(format!("{line}\n").as_bytes())
+    }
+
+    /// Waits until all is written that was said so far; not for long once a signal has asked to end, nor for those who do
+    /// not read standard error.
+    pub(super) async fn flush(&self, signals: &Signals) -> Result<(), CommandError> {
+        match self.output.flush(signals.ended()).await {
+            Ok(()) => Ok(()),
+            Err(Unwritten::Failed(error)) => Err(CommandError::Output(error)),
+            Err(Unwritten::Unread) => Err(CommandError::Interrupted(signals.ended().await)),
+        }
     }
 }
 
 /// An error with all its causes, on one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"))
-}
-
-/// Data on standard output, which is all that some commands do. A reader that has gone away has read enough.
-pub(super) fn data(bytes: &[u8]) -> Result<ExitCode, CommandError> {
-    let mut output = std::io::stdout().lock();
-    match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
-        _ => Ok(ExitCode::SUCCESS),
+    let causes = || std::iter::successors(error.source(), |cause| cause.source());
+    let message = causes().fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+    let is_too_large = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::FileTooLarge)
+    };
+    match disk::size_limit().filter(|_| causes().any(is_too_large)) {
+        Some(limit) => format!("{message}; {limit}"),
+        None => message,
     }
 }

@@ -11,13 +11,13 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
-use crate::observe::Surroundings;
+use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
 use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
-use crate::snyk::{Client, GA_VERSION, InFlight, Roots};
+use crate::snyk::{Client, GA_VERSION, InFlight, Network};
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -27,7 +27,8 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::start(address, scenario, |_| {}).await?;
     let url = simulator.base_url();
-    let say = |text: &str| session.console.success(text);
+    // For people: machines have the events.
+    let say = |text: &str| session.console.success(text, || {});
     say(&format!(
         "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
     ));
@@ -35,9 +36,9 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let api: Api = url.parse().map_err(|error| CommandError::Simulation(format!("{error}")))?;
     let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
     let credentials =
-        Credentials::load(Source::Value(token), session.clock).await.map_err(SettingsError::from)?;
-    let roots = Arc::new(Roots::default());
-    let client = Client::new(api, None, credentials, &roots, session.clock)?;
+        Credentials::load(Source::Value(token), "demo", session.clock).await.map_err(SettingsError::from)?;
+    let network = Network::default();
+    let client = Client::new(api, None, credentials, &network)?;
     let body = json!({ "data": { "type": "resource", "attributes": {
         "formats": ["csv"],
         "dataset": "issues",
@@ -58,12 +59,12 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         api: url,
         credential: "the demonstration".to_owned(),
         general_version: GA_VERSION,
-        go_on: None,
+        go_on: GoOn::new("wait"),
     };
-    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, roots };
+    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);
-    session.console.success(&format!("\nThe exit code of that command is {}.", code.code()));
+    session.console.success(&format!("\nThe exit code of that command is {}.", code.code()), || {});
     Ok(code)
 }

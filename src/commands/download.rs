@@ -15,7 +15,7 @@ use crate::download::{Folder, check_target};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::Transfer;
+use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before, rounded};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
@@ -40,20 +40,21 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Ok(report) => report,
         Err(lost) => {
             session.console.actions.hand_on_values(&[("outcome", lost.word.to_owned())]);
-            return tell_lost(&lost, Document::of(&export), &export, output, session);
+            let document = Document::of(&export).after(session.waited(), transfer.polled());
+            return tell_lost(&lost, document, &export, output, session);
         }
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
     let (report, brought) = if phase == Some(Phase::Finished) {
         fetch(report, &export, &place, &asking, &transfer, session).await?
     } else {
-        let lost = unready(&export, &report, phase);
+        let lost = unready(&export, &report, phase, &asking.surroundings.go_on);
         (report, Err(lost))
     };
     session.console.line.clear();
     let word = brought.as_ref().map_or_else(|lost| lost.word, |_| Outcome::Finished.as_str());
     session.console.actions.hand_on_report(word, &export, &report);
-    let document = Document::of_report(&export, &report);
+    let document = Document::of_report(&export, &report).after(session.waited(), transfer.polled());
     match brought {
         Ok(manifest) => {
             tell_brought(&manifest, document.finished(), &place, &transfer, output, session)?;
@@ -63,9 +64,8 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Err(lost) if phase != Some(Phase::Finished) => tell_lost(&lost, document, &export, output, session),
         Err(lost) => {
             let place = place.unless(lost.is_of_merge);
-            let go_on =
-                format!("snyk-export download {export} {}{}", place.options(), session.global_options());
-            tell_lost(&lost.with_go_on(&go_on), document, &export, output, session)
+            let go_on = session.typed.go_on("download").with(place.options());
+            tell_lost(&lost.with_go_on(&go_on, &export), document, &export, output, session)
         }
     }
 }
@@ -86,7 +86,7 @@ pub(super) async fn named(
             named => Ok(named),
         }
     };
-    Ok(aside(&mut session.signals, look).await??)
+    Ok(aside(&session.signals, look).await??)
 }
 
 /// Says that the files are there, as an earlier call has brought them.
@@ -102,9 +102,12 @@ pub(super) fn tell_there(
         ("export-id", export.export_id.to_string()),
         ("row-count", manifest.row_count.map(|count| count.to_string()).unwrap_or_default()),
     ]);
-    let document = Document::of_rows(export, manifest.row_count).finished();
+    let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
     print_files(manifest, document, place, output, session)?;
-    session.console.success(&format!("already there: {} in {}", size(manifest), place.dir.display()));
+    let dir = place.dir.display().to_string();
+    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
+        log_downloaded_before(manifest, &dir);
+    });
     Ok(())
 }
 
@@ -136,15 +139,17 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (crate::observe::rounded(transfer.took()), place.dir.display());
-    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)));
+    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
+    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
+        transfer.done(manifest, &dir);
+    });
     Ok(())
 }
 
 /// How much it is, in words.
-fn size(Manifest { files, row_count, .. }: &Manifest) -> String {
+fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
     let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
-    let rows = row_count.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+    let rows = rows.or(*row_count).map(|rows| format!(", {rows} rows")).unwrap_or_default();
     let noun = if count == 1 { "file" } else { "files" };
     format!("{count} {noun}, {}{rows}", indicatif::BinaryBytes(bytes))
 }
@@ -177,15 +182,20 @@ pub(super) fn tell_lost(
 ) -> Result<ExitCode, CommandError> {
     let Lost { outcome, code, problem, word, words, advice, .. } = lost;
     session.console.data_line(&match output {
-        Output::Json => document.failed(*outcome, *code, problem).with_download(None).to_line(),
+        Output::Json => {
+            document.failed(*outcome, *code, problem, advice.clone()).with_download(None).to_line()
+        }
         Output::Text => format!("{} {word}", export.export_id),
     })?;
-    session.console.failed(&format!("{word}: {words}"), advice.as_deref());
+    let hint = advice.as_deref();
+    let failed =
+        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
+    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
     Ok(*code)
 }
 
 /// There are no files yet, or never will be.
-fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
+fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>, go_on: &GoOn) -> Lost {
     let (outcome, words, advice) = match phase {
         Some(Phase::Failed) => {
             let advice = "this export will never be ready: start a new one".to_owned();
@@ -196,7 +206,7 @@ fn unready(export: &ExportRef, report: &Report, phase: Option<Phase>) -> Lost {
             (Some(Outcome::UnknownStatus), "its status is not known here", advice.to_owned())
         }
         Some(Phase::InProgress | Phase::Finished) => {
-            (None, "the export is not ready", format!("to wait for it: snyk-export wait {export}"))
+            (None, "the export is not ready", format!("to wait for it: {}", go_on.command(export, None)))
         }
     };
     let detail = report.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{CommandError, Session, aside};
 use crate::exit::ExitCode;
-use crate::http::{self, Broken, Roots};
+use crate::http::{self, Broken, Network};
 use crate::settings::daemon::listen_address;
 use crate::text::Text;
 
@@ -16,14 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
     let file = session.settings_file.clone();
-    let listen = aside(&mut session.signals, move || listen_address(file.as_deref())).await??;
+    let listen = aside(&session.signals, move || listen_address(file.as_deref())).await??;
     let url = format!("http://{}/healthz", reachable(listen));
     let url = Url::parse(&url).map_err(|error| CommandError::Unwell(format!("{url}: {error}")))?;
     let asking = session.signals.unless_interrupted(tokio::time::timeout(PATIENCE, ask(&url)));
     let asked = asking.await.map_err(CommandError::Interrupted)?;
     let why = match asked {
         Ok(Ok(())) => {
-            session.console.success(&format!("the daemon is well: {url} answered 200"));
+            let words = format!("the daemon is well: {url} answered 200");
+            session.console.success(&words, || {
+                tracing::info!(url.full = %url, http.response.status_code = 200, "the daemon is well");
+            });
             return Ok(ExitCode::SUCCESS);
         }
         Ok(Err(why)) => why,
@@ -46,10 +49,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Asks once; gives what is wrong.
 async fn ask(url: &Url) -> Result<(), String> {
     // Its own machine or container is not behind a proxy.
-    let client = http::client(url, &Roots::default(), |builder| builder.no_proxy());
+    let client = http::client(url, &Network::default(), |builder| builder);
     let client = client.map_err(|error| error.to_string())?;
     let response = client.get(url.clone()).send().await.map_err(|error| {
-        let Broken { title, detail, .. } = http::broken(&error);
+        let Broken { title, detail, .. } = http::broken_off(&error);
         format!("{title}: {detail}")
     })?;
     let status = response.status().as_u16();

@@ -1,14 +1,17 @@
 //! `run`: starts an export, waits until it is ready, and brings its files home: the whole of it in one command, which goes
 //! on where it was killed when it is called again.
 
+mod earlier;
 mod job;
+mod keeper;
+mod others;
 mod record;
-mod typed;
 
 pub(super) use self::record::RecordError;
 
-use self::job::{Job, Verdict};
-use self::record::{Call, Keeper, Record};
+use self::job::{Job, Verdict, go_on};
+use self::keeper::Keeper;
+use self::record::{Call, Record};
 use super::download::{Place, Prospect};
 use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
@@ -22,7 +25,6 @@ use crate::export::{ExportArg, ExportRef};
 use crate::observe::{Transfer, quoted};
 use crate::request::StartRequest;
 use crate::watch::observation::Problem;
-use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
@@ -31,14 +33,14 @@ pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode
         Some(export) => vec![resume(&args, export, session).await?],
         None => start_or_go_on(&args, session).await?,
     };
-    // What was wanted is the last of them; what an earlier day had left comes before it.
-    let has_what_was_wanted = verdicts.last().is_some_and(|verdict| verdict.finished.is_some());
-    match program.filter(|_| has_what_was_wanted) {
+    // What was wanted is the last of them, and decides; what earlier days had left comes before it.
+    let Some(wanted) = verdicts.last() else { unreachable!("each call comes to a verdict") };
+    match program.filter(|_| wanted.finished.is_some()) {
         Some(program) => {
             let finished: Vec<Finished> = verdicts.iter().filter_map(|verdict| verdict.finished).collect();
-            Err(replace_us(&program, &args.command, &finished))
+            Err(replace_us(&program, &args.command, &finished, session).await)
         }
-        None => Ok(ExitCode::deciding(verdicts.iter().map(|verdict| verdict.code))),
+        None => Ok(wanted.code),
     }
 }
 
@@ -56,14 +58,17 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     };
     let asking = Asking::connect(found.api, session.settings.policy_of_run()?, true, session).await?;
     let state = args.state.as_deref().map(disk::absolute);
-    let mut keeper = state.clone().map(|path| Keeper::open(path, session.clock)).transpose()?;
+    let mut keeper = match state.clone() {
+        Some(path) => Some(Keeper::open(path, session.clock).await?),
+        None => None,
+    };
     if let Some(keeper) = &mut keeper {
-        keeper.check_api(&asking.surroundings.api)?;
-        keeper.resume(export)?;
+        keeper.resume(export, &asking.surroundings.api)?;
     }
     let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
-        keeper.forget()?;
+        session.console.flush(&session.signals).await?;
+        keeper.forget_last()?;
     }
     Ok(verdict)
 }
@@ -79,31 +84,37 @@ async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Ver
     let asking = Asking::connect(None, session.settings.policy_of_run()?, true, session).await?;
     let api = asking.surroundings.api.clone();
     let call = Call { api: &api, request: &request, args };
-    let default = || session.settings.state_directory().join(format!("run-{}.json", call.digest()));
+    let default = || session.settings.state_directory().join(others::name(&call.digest()));
     let path = args.state.clone().unwrap_or_else(default);
-    let mut keeper = Keeper::open(disk::absolute(&path), session.clock)?;
-    keeper.check_api(&api)?;
+    let mut keeper = Keeper::open(disk::absolute(&path), session.clock).await?;
     let wanted = Record::new(&call, date, &place);
 
-    let left = keeper.record().cloned();
+    let left = keeper.records().to_vec();
     let mut run = Run { args, asking, keeper: &mut keeper, session };
-    let mut verdicts = Vec::new();
-    if let Some(left) = left {
-        if left.is_of_the_same_run(&wanted) {
-            return Ok(vec![run.go_on(&left).await?]);
+    if let Some(own) = left.iter().find(|left| left.is_of_the_same_run(&wanted)) {
+        return Ok(vec![run.go_on(own).await?]);
+    }
+    if let Some(other) = left.iter().find(|left| left.date == wanted.date) {
+        run.keeper.check_api(other, &api)?;
+        return Err(RecordError::OtherCall(run.keeper.path().to_owned()).into());
+    }
+    let (mut verdicts, mut done) = (Vec::new(), None);
+    for left in &left {
+        let verdict = run.conclude(left).await?;
+        if verdict.prospect == Prospect::Stopped {
+            return Ok(vec![verdict]);
         }
-        if left.date == wanted.date {
-            return Err(RecordError::OtherCall(run.keeper.path().to_owned()).into());
-        }
-        let verdict = run.conclude(&left).await?;
-        let (is_over, is_what_was_wanted) =
-            (verdict.is_over(), verdict.finished.is_some() && left.has_what_is_wanted(&wanted));
-        verdicts.push(verdict);
-        if !is_over || (is_what_was_wanted && !place.force) {
-            return Ok(verdicts);
+        if verdict.finished.is_some() && left.has_what_is_wanted(&wanted) && !place.force {
+            done = Some(verdict);
+        } else {
+            verdicts.push(verdict);
         }
     }
-    verdicts.push(run.begin(wanted, place, &request).await?);
+    let own = match done {
+        Some(verdict) => verdict,
+        None => run.begin(wanted, place, &request).await?,
+    };
+    verdicts.push(own);
     Ok(verdicts)
 }
 
@@ -124,6 +135,7 @@ impl Run<'_> {
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
         check_target(&place.dir, place.merge.as_deref(), place.force)?;
+        self.tell_of_others(&wanted);
         self.keeper.take_on(wanted);
         let asking = self.asking.with_policy(policy_of_start(self.asking.policy.clone()));
         let line = self.session.console.line.clone();
@@ -136,18 +148,24 @@ impl Run<'_> {
                 return self.tell_no_start(&unstarted, &self.advice(&place), request);
             }
         };
-        tell_start(&started, request, self.session);
+        tell_start(&started, request, None, self.session);
         let job = self.job(started.export, place);
         match signal {
             Some(signal) => {
                 line.clear();
                 job.tell_interruption(signal, self.session)
             }
-            None => self.finish(job).await,
+            None => {
+                let verdict = job.finish(self.asking.clone(), self.session).await?;
+                if verdict.is_over() {
+                    self.keeper.forget_last()?;
+                }
+                Ok(verdict)
+            }
         }
     }
 
-    /// Goes on with what this very run has begun.
+    /// Goes on with what a run has begun.
     async fn go_on(&mut self, left: &Record) -> Result<Verdict, CommandError> {
         let place = self.place_of(left);
         let Some(export) = left.export else {
@@ -158,50 +176,10 @@ impl Run<'_> {
             started_at = left.sent_at,
             "going on with an export that was started before"
         );
-        let job = self.job(export, place);
-        self.finish(job).await
-    }
-
-    /// Brings to its end what a run of an earlier day has left. What cannot be brought to an end is given up, so that
-    /// tonight's export is not missed because of it; but not because of what would be in the way of tonight's too.
-    async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
-        let concluded = match left.export {
-            Some(_) => self.go_on(left).await,
-            None => self.tell_no_start(&unsure(left), GIVEN_UP, &left.request()),
-        };
-        let mut verdict = match concluded {
-            Ok(verdict) if verdict.prospect != Prospect::Doubtful => return Ok(verdict),
-            Ok(verdict) => verdict,
-            Err(CommandError::Folder(error)) if error.is_of_what_is_there() => {
-                let error = CommandError::Folder(error);
-                self.session.console.error(&error, None);
-                Verdict::of_failure(error.exit_code(), Prospect::Doubtful)
-            }
-            Err(error) => return Err(error),
-        };
-        let command = |export: ExportRef| {
-            let (dir, global) = (quoted(left.dir.display()), self.session.global_options());
-            format!("its files can be had for three days: snyk-export download {export} --dir {dir}{global}")
-        };
-        tracing::error!(
-            run.date = left.date,
-            export.id = left.export.map(|export| tracing::field::display(export.export_id)),
-            hint = left.export.map(command),
-            "the run of an earlier day is given up"
-        );
-        self.keeper.forget()?;
-        verdict.prospect = Prospect::Over;
-        if Some(verdict.code) == ExitCode::of(Outcome::TimedOut) {
-            // Nobody is to call it again because of this.
-            verdict.code = ExitCode::UNAVAILABLE;
-        }
-        Ok(verdict)
-    }
-
-    async fn finish(&mut self, job: Job) -> Result<Verdict, CommandError> {
-        let verdict = job.finish(self.asking.clone(), self.session).await?;
+        let verdict = self.job(export, place).finish(self.asking.clone(), self.session).await?;
         if verdict.is_over() {
-            self.keeper.forget()?;
+            self.session.console.flush(&self.session.signals).await?;
+            self.keeper.forget(left)?;
         }
         Ok(verdict)
     }
@@ -217,11 +195,10 @@ impl Run<'_> {
 
     /// What to do about a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
+        let command = go_on(place, Some(self.keeper.path()), self.session).command("EXPORT", None);
         let state = quoted(self.keeper.path().display());
-        let (place, typed) = (place.options(), typed::kept(&self.session.args));
         format!(
-            "if you know the export: snyk-export run --resume EXPORT {place} --state {state}{typed}; to start another \
-             one all the same: rm {state}, and run it again"
+            "if you know the export: {command}; to start another one all the same: rm {state}, and run it again"
         )
     }
 
@@ -242,10 +219,6 @@ impl Run<'_> {
         Ok(Verdict::of_failure(code, prospect))
     }
 }
-
-/// What to do about the start of an earlier day that may have created an export.
-const GIVEN_UP: &str =
-    "that day is given up: export it anew, with dates such as --introduced-from 2025-01-31, if it is missed";
 
 /// A start of which it was never known what became of it.
 fn unsure(left: &Record) -> Unstarted {

@@ -10,7 +10,7 @@ use crate::watch::outcome::Signal;
 
 pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let name = args.scenario.clone();
-    let scenario = aside(&mut session.signals, move || load(&name)).await??;
+    let scenario = aside(&session.signals, move || load(&name)).await??;
     if !args.listen.ip().is_loopback() && !session.settings.allows_http() {
         return Err(CommandError::Usage(format!(
             "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \
@@ -18,23 +18,23 @@ pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<Ex
             args.listen
         )));
     }
-    let (line, json) = (session.console.line.clone(), session.console.is_json());
+    let (note, json) = (session.console.note(), session.console.is_json());
     let log = move |exchange: &Exchange| match json {
         true => tracing::info!(exchange = %exchange, "answered"),
-        false => line.write_above(format!("{exchange}\n").as_bytes()),
+        false => note(&exchange.to_string()),
     };
     let simulator = Simulator::start(args.listen, scenario, log).await?;
     let url = simulator.base_url();
-    session.console.success(&format!(
-        "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it",
+    let words = format!(
+        "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it\ntry: SNYK_TOKEN=any SNYK_API={url} snyk-export \
+         wait /groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
         args.scenario
-    ));
-    session.console.success(&format!(
-        "try: SNYK_TOKEN=any SNYK_API={url} snyk-export wait \
-         /groups/11111111-2222-4333-8444-555555555555/jobs/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b"
-    ));
+    );
+    session.console.success(&words, || {
+        tracing::info!(snyk.api = url, scenario = args.scenario, "simulating Snyk's Export API");
+    });
     // A simulator that is told to end has done its work.
-    let signal = session.signals.next().await;
+    let signal = session.signals.ended().await;
     Ok(if signal == Signal::Interrupt { ExitCode::SUCCESS } else { ExitCode::of_signal(signal) })
 }
 

@@ -13,7 +13,7 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
 use crate::exit::ExitCode;
-use crate::observe::{Transfer, words_on_request};
+use crate::observe::{Failed, Transfer, words_on_request};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::watch::Policy;
@@ -23,17 +23,18 @@ pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitC
     let request = requested(&args.wanted, now(session.clock), session).await?;
     let policy = policy_of_start(session.settings.policy()?);
     let asking = Asking::connect(None, policy, false, session).await?;
-    let (since, line) = (session.clock.now(), session.console.line.clone());
+    let line = session.console.line.clone();
     let transfer = Transfer::new(session.clock, line.clone());
     let began = begin(&request, &asking, &transfer, &mut Unrecorded, session).await;
     line.clear();
     match began? {
         Ok(Began { started, signal }) => {
-            tell_start(&started, &request, session);
-            let waited = session.clock.now().since(since);
+            let wait = asking.surroundings.go_on.command(started.export, None);
+            tell_start(&started, &request, Some(&format!("to wait for it: {wait}")), session);
             session.console.data_line(&match args.format.output {
                 Output::Json => {
-                    Document::of_start(&started.export, started.created.as_deref(), waited).to_line()
+                    let document = Document::of_start(&started.export, started.created.as_deref());
+                    document.after(session.waited(), 0).to_line()
                 }
                 Output::Text => started.export.export_id.to_string(),
             })?;
@@ -60,19 +61,19 @@ pub(super) fn policy_of_requests(policy: Policy) -> Policy {
     Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy }
 }
 
-/// Says that an export was started: to people in words, to machines in a line of the log.
-pub(super) fn tell_start(started: &Started, request: &StartRequest, session: &Session) {
+/// Says that an export was started, and what to do now: to people in words, to machines in a line of the log.
+pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
-    if !session.console.is_json() {
-        session.console.success(&format!("started: {request} as {export}"));
-        return;
-    }
-    tracing::info!(
-        export.id = %export.export_id,
-        export.scope = export.scope.as_str(),
-        export.scope_id = %export.scope_id,
-        "export started"
-    );
+    let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    session.console.success(&format!("started: {request} as {export}{and_now}"), || {
+        tracing::info!(
+            export.id = %export.export_id,
+            export.scope = export.scope.as_str(),
+            export.scope_id = %export.scope_id,
+            hint,
+            "export started"
+        );
+    });
 }
 
 /// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
@@ -87,10 +88,6 @@ pub(super) fn tell_no_start(
 ) -> Result<ExitCode, CommandError> {
     let Unstarted { outcome, problem, unsure } = unstarted;
     session.console.actions.hand_on_values(&[("outcome", outcome.to_string())]);
-    // In text there is nothing to print: whoever takes the output for an id must not get a word.
-    if let Some(document) = document {
-        session.console.data_line(&document.to_line())?;
-    }
     let (words, advice) = match (outcome, unsure) {
         (_, Some(known)) => {
             let words =
@@ -103,6 +100,13 @@ pub(super) fn tell_no_start(
             (format!("starting an export failed ({request}): {words}"), advice)
         }
     };
-    session.console.failed(&format!("{outcome}: {words}"), advice.as_deref());
-    Ok(ExitCode::of_end(*outcome))
+    // In text there is nothing to print: a script that reads an id must not get a word.
+    if let Some(document) = document {
+        let document = document.after(session.waited(), 0).with_hint(advice.clone());
+        session.console.data_line(&document.to_line())?;
+    }
+    let (word, exit_code, hint) = (outcome.as_str(), ExitCode::of_end(*outcome), advice.as_deref());
+    let failed = Failed { export: None, outcome: word, exit_code, problem, reason: &words, hint };
+    session.console.failed(&format!("{outcome}: {words}"), hint, || failed.log_start());
+    Ok(exit_code)
 }

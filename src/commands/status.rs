@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::console::Console;
-use super::wait::{ask_for_results, lacks_results, text_line};
+use super::wait::{Allowance, lacks_results, list_results, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs, StatusArgs};
 use crate::document::Document;
@@ -13,6 +13,7 @@ use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::observe::Observer;
 use crate::runner::poll_within;
+use crate::snyk::Client;
 use crate::watch::observation::{Answer, Observation};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Decision, Policy, Watch};
@@ -34,22 +35,35 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
     let polls = stream::iter(polls).buffered(settings.concurrency().get()).collect::<Vec<_>>();
     let observations = signals.unless_interrupted(polls).await.map_err(CommandError::Interrupted)?;
     let now = clock.now();
+    let watches = asking.exports.into_iter().map(|export| Watch::unnamed(export, started_at));
+    let judged =
+        watches.zip(observations).map(|(watch, observation)| judge(watch, observation, &policy, now));
+    let mut found: Vec<Found> = judged.collect();
+    if args.output.show_urls {
+        let allowance = Allowance::of(&policy, None, settings.concurrency(), *clock);
+        let listing = add_results(&mut found, &asking.client, allowance);
+        signals.unless_interrupted(listing).await.map_err(CommandError::Interrupted)?;
+    }
     let mut observer = Observer::new(*clock, asking.surroundings, console.line.clone(), console.is_json());
     let mut codes = Vec::new();
-    for (export, observation) in asking.exports.into_iter().zip(observations) {
-        let watch = Watch::unnamed(export, started_at);
-        let mut found = judge(watch, observation, &policy, now);
-        if let Found::Ended(ending) = &mut found
-            && args.output.show_urls
-            && lacks_results(ending)
-        {
-            let listing = ask_for_results(&asking.client, &export, policy.request_timeout);
-            let listed = signals.unless_interrupted(listing).await.map_err(CommandError::Interrupted)?;
-            ending.report = listed.or(ending.report.take());
-        }
-        codes.push(tell(&found, args.output, &mut observer, console, now)?);
+    for found in &found {
+        codes.push(tell(found, args.output, &mut observer, console, now)?);
     }
     Ok(ExitCode::deciding(codes))
+}
+
+/// Adds what the results endpoint lists of those that have finished without a word on their files.
+async fn add_results(found: &mut [Found], client: &Client, allowance: Allowance) {
+    let lacking = found.iter().enumerate().filter_map(|(index, found)| match found {
+        Found::Ended(ending) if lacks_results(ending) => Some((index, ending.watch.export)),
+        Found::Ended(_) | Found::InProgress(_) => None,
+    });
+    let mut listed = list_results(lacking.collect(), client, allowance);
+    while let Some((index, report)) = listed.next().await {
+        if let Found::Ended(ending) = &mut found[index] {
+            ending.report = report.or(ending.report.take());
+        }
+    }
 }
 
 fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Moment) -> Found {
@@ -100,7 +114,7 @@ fn tell(
 
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    observer.event(&Event::Finished(ending));
+    observer.event(&Event::Finished(Box::new(ending.clone())));
     let (sentence, advice) = observer.closing(ending);
     if !console.is_json() {
         console.failure(&sentence, advice.as_deref());

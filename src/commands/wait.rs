@@ -1,14 +1,16 @@
 //! `wait`: blocks until exports have ended, and says how.
 
+mod links;
 mod successor;
 mod teller;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+pub(super) use self::links::{Allowance, lacks_results, list_results};
 pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
-pub(super) use self::teller::{Telling, ask_for_results, lacks_results, text_line};
+pub(super) use self::teller::{Telling, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
@@ -37,7 +39,7 @@ pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCod
     match program {
         Some(program) if code == ExitCode::SUCCESS => {
             let finished: Vec<Finished> = endings.iter().filter_map(Finished::of).collect();
-            Err(replace_us(&program, &args.command, &finished))
+            Err(replace_us(&program, &args.command, &finished, session).await)
         }
         _ => Ok(code),
     }
@@ -76,10 +78,10 @@ pub(super) async fn follow(
     let account =
         Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
-    let mut tell = |event: Event<'_>| teller.event(&event, any);
+    let mut tell = |event: &Event| teller.event(event, any);
     let signal = tokio::select! {
         biased;
-        signal = signals.next() => Some(signal),
+        signal = signals.ended() => Some(signal),
         _ = runner.run(std::future::pending::<()>(), true, &mut tell) => None,
         _ = keep_ticking(|| observer.borrow_mut().tick()) => None,
     };
@@ -88,12 +90,10 @@ pub(super) async fn follow(
     for watch in store.unfinished().into_iter().filter(|_| !teller_failed) {
         teller.end(Ending { watch, outcome, report: None, at: clock.now(), asked: None });
     }
+    let deadline = teller.deadline(&asking.policy);
+    let allowance = Allowance::of(&asking.policy, deadline, settings.concurrency(), *clock);
     let interrupted = match signal {
-        None => {
-            signals
-                .unless_interrupted(teller.tell_with_links(&asking.client, asking.policy.request_timeout))
-                .await
-        }
+        None => signals.unless_interrupted(teller.tell_with_links(&asking.client, allowance)).await,
         Some(signal) => Err(signal),
     };
     let told = teller.tell_the_rest();
@@ -118,7 +118,7 @@ fn take_on(
     for export in exports {
         if let Some(watch) = store.add(*export, now) {
             observer.set_deadline(watch.progress.deadline(policy));
-            observer.event(&Event::Added { watch: &watch });
+            observer.event(&Event::Added { watch });
         }
     }
 }

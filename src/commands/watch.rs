@@ -1,5 +1,6 @@
 //! `watch`: the daemon. Follows many exports for months, and tells others how each ended.
 
+mod check;
 mod clients;
 mod daemon;
 mod housekeeping;
@@ -10,15 +11,18 @@ use std::sync::Arc;
 use self::daemon::Daemon;
 use super::{CommandError, Session, aside};
 use crate::cli::WatchArgs;
+use crate::disk;
 use crate::exit::ExitCode;
-use crate::settings::{Settings, SettingsError};
 
 pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
-    let checked = aside(&mut session.signals, move || settings.daemon(until_idle)).await??;
+    let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {
-        session.console.success(&format!("the settings are valid: {}", checked.summary()));
-        return Ok(ExitCode::SUCCESS);
+        return check::run(checked, session).await;
+    }
+    let state = session.settings.state_directory();
+    if checked.store.parent() == Some(&state) {
+        disk::make_directories(&state).map_err(|error| CommandError::StateDirectory(state, error))?;
     }
     let starting =
         session.signals.unless_interrupted(Daemon::start(checked, until_idle, session.clock)).await;
@@ -28,15 +32,4 @@ pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitC
         Err(_) if !until_idle => Ok(ExitCode::SUCCESS),
         Err(signal) => Err(CommandError::Interrupted(signal)),
     }
-}
-
-/// The settings as they are now in the file that was named at the start.
-async fn reload(
-    until_idle: bool,
-    session: &Session,
-) -> Result<crate::settings::daemon::DaemonSettings, SettingsError> {
-    let (command_line, environment) = (session.command_line.clone(), session.settings.environment().clone());
-    let read = move || Settings::load(command_line, environment)?.daemon(until_idle);
-    let reading = tokio::task::spawn_blocking(read).await;
-    reading.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

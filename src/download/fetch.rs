@@ -1,21 +1,22 @@
 //! Fetching one file: tried again when it fails in passing, resumed where it was cut, with another link when the one it had
-//! does not work any more, and believed only if it is as large as announced.
+//! does not work any more, and believed only if it is what was announced.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-
+use super::checksum::Announced;
+use super::course::Course;
 use super::folder::Folder;
+use super::inspect::{Expected, Format, Unfit};
 use super::links::{Link, Links, object};
-use super::storage::{Body, Encoding, Marks, Trouble, broken};
-use super::writer::{Writer, Written};
+use super::storage::{Body, Encoding, Trouble, broken};
+use super::writer::{Sent, Whole, Writer, Written};
 use super::{DiskError, DownloadError, Means, Step, aside};
 use crate::manifest::Entry;
 use crate::watch::observation::{Failure, FailureKind, Part, Problem};
 use crate::watch::outcome::Outcome;
-use crate::watch::tries::{Defeat, Tries};
+use crate::watch::tries::Defeat;
 
 /// How many links in a row may be refused without a byte between: the second may have been refused because the first
 /// had just run out, or since two clocks differ.
@@ -28,26 +29,12 @@ const MISFITS: u32 = 2;
 pub(super) struct Fetch<'a, R, T> {
     pub(super) index: usize,
     pub(super) name: String,
+    /// How many rows the whole export has, as Snyk says.
+    pub(super) all_rows: Option<u64>,
     pub(super) folder: &'a Arc<Folder>,
     pub(super) links: &'a Links<R>,
     pub(super) means: &'a Means<'a>,
     pub(super) tell: &'a T,
-}
-
-/// How far it has come.
-struct Course {
-    writer: Option<(Writer, Encoding)>,
-    /// The object that what has come is of, and by what the rest of it can be asked for.
-    object: Option<String>,
-    etag: Option<HeaderValue>,
-    marks: Marks,
-    /// How many bytes it has as they are sent, where that is known.
-    total: Option<u64>,
-    /// The most that ever came of it: only what goes beyond that is progress.
-    reached: u64,
-    tries: Tries,
-    refusals: u32,
-    misfits: u32,
 }
 
 /// Why a try did not bring the whole file.
@@ -62,55 +49,23 @@ enum Setback {
     Disk(io::Error),
 }
 
-impl Course {
-    /// How many bytes of the file are there.
-    fn received(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |(writer, _)| writer.received)
-    }
-
-    /// How many bytes are to come in all, as they are sent, where that is known.
-    fn expected(&self, part: &Part) -> Option<u64> {
-        let is_plain = |(_, encoding): &(Writer, Encoding)| *encoding == Encoding::Plain;
-        self.total.or_else(|| part.file_size.filter(|_| self.writer.as_ref().is_some_and(is_plain)))
-    }
-
-    /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike.
-    fn goes_on_with(&self, body: &Body) -> bool {
-        let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
-        let is_same = !self.marks.differ_from(&body.marks)
-            && (self.total.is_none() || body.total.is_none() || self.total == body.total);
-        body.from == writer.received && body.encoding == *encoding && (is_same || writer.received == 0)
-    }
-}
-
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
     /// Fetches the file. With `kept` it may be there from an earlier call.
     pub(super) async fn run(self, kept: bool) -> Result<Entry, DownloadError> {
-        let clock = self.means.clock;
-        let mut course = Course {
-            writer: None,
-            object: None,
-            etag: None,
-            marks: Marks::default(),
-            total: None,
-            reached: 0,
-            tries: Tries::new(clock.now()),
-            refusals: 0,
-            misfits: 0,
-        };
+        let mut course = Course::begin(self.means.clock.now());
         let mut kept = kept;
         loop {
             let (link, part) = self.links.of(self.index).await?;
             if std::mem::take(&mut kept)
-                && let Some(written) = self.kept().await
+                && let Some(whole) = self.kept().await
             {
-                (self.tell)(Step::Came(written.file_size));
-                return Ok(self.entry(written, &part));
+                (self.tell)(Step::Came(whole.written.file_size));
+                return Ok(self.entry(whole, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
-                Ok(written) => {
-                    self.folder.keep(&self.name, &written)?;
-                    return Ok(self.entry(written, &part));
+                Ok(whole) => {
+                    self.folder.keep(&self.name, &whole)?;
+                    return Ok(self.entry(whole, &part));
                 }
                 Err(setback) => self.recover(setback, &link, &mut course).await?,
             }
@@ -118,18 +73,19 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     }
 
     /// The file, if it was whole at the end of an earlier call.
-    async fn kept(&self) -> Option<Written> {
+    async fn kept(&self) -> Option<Whole> {
         let (folder, name) = (Arc::clone(self.folder), self.name.clone());
         aside(move || folder.whole(&name)).await
     }
 
-    fn entry(&self, Written { file_size, sha256 }: Written, part: &Part) -> Entry {
-        let entry = Entry { name: self.name.clone(), file_size, row_count: part.row_count, sha256 };
+    fn entry(&self, Whole { written, rows }: Whole, part: &Part) -> Entry {
+        let Written { file_size, sha256 } = written;
+        let entry = Entry { name: self.name.clone(), file_size, row_count: part.row_count, rows, sha256 };
         (self.tell)(Step::Whole(&entry));
         entry
     }
 
-    async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+    async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Whole, Setback> {
         let object = object(part);
         if course.object != object {
             self.begin_anew(course).await;
@@ -159,12 +115,13 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
 
     /// Takes what comes of the file, to its end.
     async fn receive(&self, body: Body, part: &Part, course: &mut Course) -> Result<(), Setback> {
-        let Body { mut response, encoding, etag, marks, total, .. } = body;
+        let Body { mut response, encoding, etag, marks, checksum, total, .. } = body;
         course.etag = etag.or(course.etag.take());
-        course.marks = marks;
+        course.marks.add(marks);
         course.total = total.or(course.total);
-        let path = || self.folder.partial(&self.name);
-        let (writer, _) = course.writer.get_or_insert_with(|| (Writer::start(path(), encoding), encoding));
+        let (writer, _) =
+            course.writer.get_or_insert_with(|| (self.writer(encoding, checksum, part), encoding));
+        course.checksum = course.checksum.or(checksum.checksum());
         while let Some(chunk) =
             response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
         {
@@ -184,32 +141,52 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         Ok(())
     }
 
+    /// What writes the file from its beginning on.
+    fn writer(&self, encoding: Encoding, checksum: Announced, part: &Part) -> Writer {
+        if checksum == Announced::OfOtherBytes {
+            (self.tell)(Step::Unchecked(&self.name));
+        }
+        // An empty file that was announced as one may be one of several.
+        let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
+        let expected = Expected { format: Format::of(part), rows };
+        let sent = Sent { encoding, checksum: checksum.checksum() };
+        Writer::start(self.folder.partial(&self.name), sent, expected)
+    }
+
     /// Ends the file, if it is all there.
-    async fn finish(&self, part: &Part, course: &mut Course) -> Result<Written, Setback> {
+    async fn finish(&self, part: &Part, course: &mut Course) -> Result<Whole, Setback> {
         let expected = course.expected(part);
         let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(0, part)) };
         let received = writer.received;
-        if writer.takes() && expected.is_some_and(|expected| received < expected) {
+        if expected.is_some_and(|expected| received < expected) && writer.settles().await {
             // Where no length comes with it, this is what a cut connection looks like.
             course.writer = Some((writer, encoding));
             let detail = format!("after {received} of {} bytes", expected.unwrap_or_default());
             return Err(passing(Problem::new("the answer was cut off", &detail)));
         }
-        let written = writer.finish().await;
-        let is_more = std::mem::take(&mut course.total).is_some_and(|total| received > total);
-        course.etag = None;
-        let written = written.map_err(unwritten)?;
-        let is_as_announced = |size| written.file_size == size || received == size;
-        if part.file_size.is_none_or(is_as_announced) && !is_more {
-            return Ok(written);
-        }
+        let is_beyond = part.file_size.is_some_and(|size| writer.is_beyond(size));
+        let whole = writer.finish().await;
+        let is_more = course.total.is_some_and(|total| received > total);
+        course.forget();
+        let misfit = match whole.map_err(unwritten) {
+            Ok(Whole { written, rows }) => {
+                let is_as_announced = |size| written.file_size == size || received == size;
+                if part.file_size.is_none_or(is_as_announced) && !is_more {
+                    return Ok(Whole { written, rows });
+                }
+                misfit(written.file_size, part)
+            }
+            // The rest of it was left, and so its checksum says nothing.
+            Err(Setback::Misfit(_)) if is_beyond => misfit(received, part),
+            Err(setback) => setback,
+        };
         (self.tell)(Step::Lost(received));
-        Err(misfit(written.file_size, part))
+        Err(misfit)
     }
 
     /// Forgets what has come.
     async fn begin_anew(&self, course: &mut Course) {
-        (course.etag, course.marks, course.total) = (None, Marks::default(), None);
+        course.forget();
         if let Some((writer, _)) = course.writer.take() {
             (self.tell)(Step::Lost(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.
@@ -230,7 +207,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                 if course.misfits >= MISFITS {
                     return Err(Defeat { outcome: Outcome::Unavailable, problem: failure.problem }.into());
                 }
-                self.pause(&failure, None, course).await
+                self.pause(&failure, None, course).await?;
+                // Where another link leads, something else may be.
+                self.links.renew(link.generation, || ()).await
             }
             Setback::Refused(failure) => {
                 course.refusals += 1;
@@ -298,6 +277,9 @@ fn unwritten(error: io::Error) -> Setback {
     if error.raw_os_error().is_some() {
         return Setback::Disk(error);
     }
-    let problem = Problem::new("the file cannot be decompressed", &error.to_string());
+    let problem = match error.get_ref().and_then(|error| error.downcast_ref::<Unfit>()) {
+        Some(unfit) => unfit.problem(),
+        None => Problem::new("the file cannot be decompressed", &error.to_string()),
+    };
     Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
 }

@@ -1,24 +1,24 @@
 //! The folder that files come into. While they come they are in a hidden folder within it; when all are there they are
 //! renamed, the manifest last. Killed at any moment, the next call goes on where this one was.
 
+mod check;
+
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use self::check::{check_files, check_merge, read_manifest, written};
 use super::links::object;
 use super::merge::{self, Merging};
 use super::target::{FolderError, MANIFEST, check_target, is_part_name};
-use super::writer::{Sink, Written};
+use super::writer::Whole;
 use super::{DiskError, DownloadError, aside};
 use crate::disk::{self, Readers};
 use crate::export::ExportRef;
 use crate::manifest::{Manifest, hexadecimal};
 use crate::watch::observation::Part;
-
-/// More than any manifest has, in bytes: one of ten thousand files has about two million.
-const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 
 /// Which parts an earlier call was about.
 const PLAN: &str = "plan.json";
@@ -46,42 +46,6 @@ struct Planned {
     object: Option<String>,
     file_size: Option<u64>,
     row_count: Option<u64>,
-}
-
-/// The manifest in a file; nothing where there is none, or none of ours.
-fn read_manifest(path: &Path) -> Option<Manifest> {
-    let length = path.metadata().ok()?.len();
-    let text = (length <= MAX_MANIFEST).then(|| std::fs::read(path).ok()).flatten()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// What a file holds.
-fn written(path: &Path) -> Option<Written> {
-    let mut sink = Sink::new(io::sink());
-    io::copy(&mut File::open(path).ok()?, &mut sink).ok()?;
-    sink.done().ok()
-}
-
-/// Checks that the files of a manifest are what it says, each in the first of these folders that has it. A power cut may
-/// have taken something of them away, or a person.
-fn check_files(folders: &[&Path], manifest: &Manifest) -> Result<(), FolderError> {
-    for entry in &manifest.files {
-        let paths = || folders.iter().map(|folder| folder.join(&entry.name));
-        let path = paths().find(|path| path.exists()).or_else(|| paths().next_back()).unwrap_or_default();
-        let listed = Written { file_size: entry.file_size, sha256: entry.sha256.clone() };
-        if written(&path).as_ref() != Some(&listed) {
-            return Err(FolderError::Changed(path));
-        }
-    }
-    Ok(())
-}
-
-fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {
-    let merged = manifest.merged.as_ref().map(|merged| merged.path.clone());
-    if merged.as_deref() == merge.and_then(Path::to_str) {
-        return Ok(());
-    }
-    Err(FolderError::OtherMerge { dir: dir.to_owned(), merged })
 }
 
 /// Where the files of an export are until all are there.
@@ -194,18 +158,19 @@ impl Folder {
     }
 
     /// Keeps a file that is whole, with a note of what it is.
-    pub(super) fn keep(&self, name: &str, written: &Written) -> Result<(), DownloadError> {
+    pub(super) fn keep(&self, name: &str, whole: &Whole) -> Result<(), DownloadError> {
         let (path, note) = (self.work.join(name), self.note(name));
         let text =
-            serde_json::to_vec(written).map_err(|error| DiskError::because("write", &note)(error.into()))?;
+            serde_json::to_vec(whole).map_err(|error| DiskError::because("write", &note)(error.into()))?;
         std::fs::write(&note, text).map_err(DiskError::because("write", &note))?;
         Ok(std::fs::rename(self.partial(name), &path).map_err(DiskError::because("rename", &path))?)
     }
 
     /// A file that was kept, if it still is what it was.
-    pub(super) fn whole(&self, name: &str) -> Option<Written> {
-        let noted: Written = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
-        written(&self.work.join(name)).filter(|written| *written == noted)
+    pub(super) fn whole(&self, name: &str) -> Option<Whole> {
+        let noted: Whole = serde_json::from_slice(&std::fs::read(self.note(name)).ok()?).ok()?;
+        let written = written(&self.work.join(name))?;
+        (written == noted.written).then_some(noted)
     }
 
     fn note(&self, name: &str) -> PathBuf {

@@ -1,19 +1,18 @@
 //! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
-    RANGE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LAST_MODIFIED, RANGE,
 };
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Origin, Url};
 
-use crate::clock::Clock;
-use crate::http::{self, Broken, Roots};
+use super::checksum::Announced;
+use crate::http::{self, Broken, Network};
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
@@ -34,6 +33,17 @@ pub(super) enum Encoding {
     Gzip,
 }
 
+impl Encoding {
+    /// The encoding of this name, if it is known here.
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        match word.trim() {
+            "" | "identity" => Some(Self::Plain),
+            word if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => Some(Self::Gzip),
+            _ => None,
+        }
+    }
+}
+
 /// A file, or what is left of it, on its way.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -47,15 +57,20 @@ pub(super) struct Body {
     pub(super) etag: Option<HeaderValue>,
     /// What else tells it from another file in its place.
     pub(super) marks: Marks,
+    /// What storage says of its checksum.
+    pub(super) checksum: Announced,
 }
+
+/// Which version of an object Google sends.
+const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 
 /// Headers that another file in the same place would have others of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Marks([Option<HeaderValue>; 2]);
+pub(super) struct Marks([Option<HeaderValue>; 3]);
 
 impl Marks {
     fn of(headers: &HeaderMap) -> Self {
-        Self([ETAG, LAST_MODIFIED].map(|name| headers.get(name).cloned()))
+        Self([ETAG, LAST_MODIFIED, GENERATION].map(|name| headers.get(name).cloned()))
     }
 
     /// Whether one of them shows that these are two files.
@@ -64,6 +79,13 @@ impl Marks {
             one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
         };
         self.0.iter().zip(&other.0).any(differ)
+    }
+
+    /// All that is known of one file: what an answer leaves out stays known.
+    pub(super) fn add(&mut self, other: Self) {
+        for (known, new) in self.0.iter_mut().zip(other.0) {
+            *known = new.or(known.take());
+        }
     }
 }
 
@@ -81,20 +103,19 @@ pub(super) enum Trouble {
 /// Asks storage.
 #[derive(Debug)]
 pub struct Storage {
-    roots: Arc<Roots>,
+    network: Network,
     /// How long storage may be silent.
     silence: Duration,
     allows_http: bool,
-    clock: Clock,
     clients: RefCell<Vec<(Origin, Client)>>,
 }
 
 impl Storage {
-    /// Storage that is trusted by `roots`, and that may be silent for a while. Plain http stays on this machine unless
+    /// Storage that is reached by `network`, and that may be silent for a while. Plain http stays on this machine unless
     /// `allows_http` says otherwise, since a link lets anybody read the file.
     #[must_use]
-    pub fn new(roots: Arc<Roots>, silence: Duration, allows_http: bool, clock: Clock) -> Self {
-        Self { roots, silence, allows_http, clock, clients: RefCell::default() }
+    pub fn new(network: Network, silence: Duration, allows_http: bool) -> Self {
+        Self { network, silence, allows_http, clients: RefCell::default() }
     }
 
     /// Asks for a file from byte `from` on.
@@ -115,7 +136,12 @@ impl Storage {
             request = request.header(RANGE, format!("bytes={from}-"));
             request = etag.into_iter().fold(request, |request, etag| request.header(IF_RANGE, etag.clone()));
         }
-        let response = request.send().await.map_err(|error| failed(&error))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return Err(Trouble::Failed(failure(http::broken(&error, &self.network).await), None));
+            }
+        };
         self.body(response).await
     }
 
@@ -131,14 +157,15 @@ impl Storage {
             .map_err(|other| rejected("the file comes in an encoding that is not known here", &other))?;
         let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
         let marks = Marks::of(headers);
-        Ok(Body { encoding, from, total, etag, marks, response })
+        let checksum = Announced::in_headers(headers, encoding, response.status() == StatusCode::OK);
+        Ok(Body { encoding, from, total, etag, marks, checksum, response })
     }
 
     /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,
     /// or what its signature was made of.
     async fn refusal(&self, response: Response) -> Trouble {
         let status = response.status().as_u16();
-        let hint = http::retry_after(response.headers(), self.clock.now());
+        let hint = http::retry_after(response.headers());
         let mut problem = Problem::new("storage does not give the file", "");
         problem.http_status = Some(status);
         if (300..400).contains(&status) {
@@ -174,7 +201,7 @@ impl Storage {
                 .connect_timeout(CONNECT.min(silence))
                 .read_timeout(silence)
         };
-        let client = http::client(url, &self.roots, options)
+        let client = http::client(url, &self.network, options)
             .map_err(|error| rejected("TLS could not be set up", &error.to_string()))?;
         self.clients.borrow_mut().push((origin, client.clone()));
         Ok(client)
@@ -205,13 +232,8 @@ fn code(body: &[u8]) -> Option<Text> {
 /// The encoding of a file; the error names one that is not known.
 fn encoding(headers: &HeaderMap) -> Result<Encoding, String> {
     let word = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    match word.as_deref().map(str::trim) {
-        None | Some("" | "identity") => Ok(Encoding::Plain),
-        Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
-            Ok(Encoding::Gzip)
-        }
-        Some(word) => Err(word.to_owned()),
-    }
+    let word = word.unwrap_or_default();
+    Encoding::of_word(&word).ok_or_else(|| word.trim().to_owned())
 }
 
 /// Where a range begins, and what it is part of: `bytes 100-199/200`.
@@ -225,15 +247,15 @@ fn rejected(title: &str, detail: &str) -> Trouble {
     Trouble::Failed(Failure { kind: FailureKind::Rejected, problem: Problem::new(title, detail) }, None)
 }
 
-/// What a request that brought no answer failed of.
+/// What a file that was on its way broke off of.
 pub(super) fn broken(error: &reqwest::Error) -> Failure {
-    let Broken { certificate, title, detail } = http::broken(error);
-    let kind = if certificate { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    Failure { kind, problem: Problem::new(title, &detail) }
+    failure(http::broken_off(error))
 }
 
-fn failed(error: &reqwest::Error) -> Trouble {
-    Trouble::Failed(broken(error), None)
+fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
+    let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
+    let cure = cure.map(|cure| Text::new(&cure));
+    Failure { kind, problem: Problem { cure, ..Problem::new(&title, &detail) } }
 }
 
 #[cfg(test)]

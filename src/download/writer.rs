@@ -1,4 +1,4 @@
-//! Writing a file as it comes: on a thread of its own, which decompresses, counts and hashes it on the way.
+//! Writing a file as it comes: on a thread of its own, which checks, decompresses, counts and hashes it on the way.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
+use super::checksum::{Check, Checksum};
+use super::inspect::{Expected, Inspected};
 use super::storage::Encoding;
 use crate::manifest::hexadecimal;
 
@@ -23,7 +25,7 @@ const WAITING: usize = 1;
 #[derive(Debug)]
 pub(super) struct Writer {
     chunks: Sender<Bytes>,
-    writing: JoinHandle<io::Result<Written>>,
+    writing: JoinHandle<io::Result<Whole>>,
     /// How many bytes came, as they were sent.
     pub(super) received: u64,
     /// How many bytes were written of them.
@@ -39,19 +41,45 @@ pub(super) struct Written {
     pub(super) sha256: String,
 }
 
+/// A file that is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    pub(super) written: Written,
+    /// How many rows it has, counted, if it is CSV.
+    pub(super) rows: Option<u64>,
+}
+
+/// How a file is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) encoding: Encoding,
+    /// What its bytes must come to, as they are sent.
+    pub(super) checksum: Option<Checksum>,
+}
+
 impl Writer {
     /// Begins a file anew.
-    pub(super) fn start(path: PathBuf, encoding: Encoding) -> Self {
+    pub(super) fn start(path: PathBuf, sent: Sent, expected: Expected) -> Self {
         let (chunks, waiting) = channel(WAITING);
         let written = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&written);
-        let writing = tokio::task::spawn_blocking(move || write(path, encoding, waiting, count));
+        let writing = tokio::task::spawn_blocking(move || {
+            let sink = Sink::counting(File::create(path)?, count);
+            write(Inspected::new(sink, expected), sent, waiting)
+        });
         Self { chunks, writing, received: 0, written }
     }
 
-    /// Whether it can still be written. If not, [`Writer::finish`] says why.
-    pub(super) fn takes(&self) -> bool {
-        !self.chunks.is_closed()
+    /// Waits until all that came is written, and says whether that went well. If not, [`Writer::finish`] says why.
+    pub(super) async fn settles(&self) -> bool {
+        // The second one is taken in when the thread asks for more, and so is done with all before.
+        for _ in 0..=WAITING {
+            if self.chunks.send(Bytes::new()).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether more has come than a file of this size can have, however it was counted.
@@ -66,7 +94,7 @@ impl Writer {
     }
 
     /// Ends the file.
-    pub(super) async fn finish(self) -> io::Result<Written> {
+    pub(super) async fn finish(self) -> io::Result<Whole> {
         drop(self.chunks);
         self.writing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
@@ -110,64 +138,153 @@ impl<W: Write> Write for Sink<W> {
     }
 }
 
-fn write(
-    path: PathBuf,
-    encoding: Encoding,
-    mut chunks: Receiver<Bytes>,
-    count: Arc<AtomicU64>,
-) -> io::Result<Written> {
-    let mut sink = Sink::counting(File::create(path)?, count);
-    match encoding {
+fn write(file: Inspected<File>, sent: Sent, mut chunks: Receiver<Bytes>) -> io::Result<Whole> {
+    let mut check = sent.checksum.map(Check::begin);
+    let mut take = |file: &mut dyn Write| {
+        while let Some(chunk) = chunks.blocking_recv() {
+            check.iter_mut().for_each(|check| check.take(&chunk));
+            file.write_all(&chunk)?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    let file = match sent.encoding {
         Encoding::Plain => {
-            while let Some(chunk) = chunks.blocking_recv() {
-                sink.write_all(&chunk)?;
-            }
-            sink.done()
+            let mut file = file;
+            take(&mut file)?;
+            file
         }
         Encoding::Gzip => {
-            let mut decoder = MultiGzDecoder::new(sink);
-            while let Some(chunk) = chunks.blocking_recv() {
-                decoder.write_all(&chunk)?;
-            }
-            decoder.finish()?.done()
+            let mut decoder = MultiGzDecoder::new(file);
+            take(&mut decoder)?;
+            decoder.finish()?
         }
-    }
+    };
+    check.map_or(Ok(()), Check::end)?;
+    let (written, rows) = file.done()?;
+    Ok(Whole { written, rows })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::inspect::{Format, Unfit};
     use super::*;
 
-    async fn written(encoding: Encoding, chunks: &[&[u8]]) -> (io::Result<Written>, Vec<u8>) {
+    async fn written(sent: Sent, expected: Expected, chunks: &[&[u8]]) -> (io::Result<Whole>, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut writer = Writer::start(path.clone(), encoding);
+        let mut writer = Writer::start(path.clone(), sent, expected);
         for chunk in chunks {
             writer.take(Bytes::copy_from_slice(chunk)).await;
         }
         (writer.finish().await, std::fs::read(path).unwrap())
     }
 
+    const ANY: Expected = Expected { format: Format::Csv, rows: None };
+    const PLAIN: Sent = Sent { encoding: Encoding::Plain, checksum: None };
+    const GZIP: Sent = Sent { encoding: Encoding::Gzip, checksum: None };
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
     #[tokio::test]
     async fn a_file_is_counted_and_hashed() {
-        let (done, bytes) = written(Encoding::Plain, &[b"ab", b"c"]).await;
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned();
-        assert_eq!(
-            (done.unwrap(), bytes),
-            (Written { file_size: 3, sha256: sha256.clone() }, b"abc".to_vec())
-        );
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(b"abc").unwrap();
-        let gzip = gzip.finish().unwrap();
+        let whole = Whole { written: Written { file_size: 3, sha256 }, rows: Some(0) };
+        let (done, bytes) = written(PLAIN, ANY, &[b"ab", b"c"]).await;
+        assert_eq!((done.unwrap(), bytes), (whole.clone(), b"abc".to_vec()));
+        let gzip = gzip(b"abc");
         let (head, tail) = gzip.split_at(7);
-        let (done, bytes) = written(Encoding::Gzip, &[head, tail]).await;
-        assert_eq!((done.unwrap(), bytes), (Written { file_size: 3, sha256 }, b"abc".to_vec()));
+        let (done, bytes) = written(GZIP, ANY, &[head, tail]).await;
+        assert_eq!((done.unwrap(), bytes), (whole, b"abc".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn rows_are_records_below_the_header_however_the_file_is_cut() {
+        for (text, rows) in [
+            ("", 0),
+            ("a,b\n", 0),
+            ("a,b\n1,2", 1),
+            ("\u{feff}a,b\r\n1,\"x\r\ny\"\r\n", 1),
+            ("\u{feff}", 0),
+            ("a\n1\n2\n", 2),
+        ] {
+            for size in [1, 2, 100] {
+                let chunks: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+                let whole = written(PLAIN, ANY, &chunks).await.0.unwrap();
+                assert_eq!(whole.rows, Some(rows), "{text:?} by {size}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_csv_is_no_download() {
+        let other = Expected { format: Format::Other, rows: Some(2) };
+        let unsaid = Expected { format: Format::Unsaid, rows: Some(2) };
+        let said = Expected { format: Format::Csv, rows: Some(2) };
+        let rows: [(&[u8], Expected, &str); 18] = [
+            (b"<!DOCTYPE html><title>Login</title>", said, "it begins as an HTML page"),
+            (b"<html>", unsaid, "it begins as an HTML page"),
+            (b"\xef\xbb\xbf \r\n\t<HTML lang=en>", said, "it begins as an HTML page"),
+            (b"<?xml version='1.0'?><Error/>", said, "it begins as an XML document"),
+            (b"<Error><Code>AccessDenied</Code></Error>", said, "it begins as an XML or HTML document"),
+            (b"<html>", other, ""),
+            (b"\x1f\x8b\x08\0\0\0\0\0", said, "it begins as gzip data that storage does not declare"),
+            (b"PK\x03\x04", unsaid, "it begins as a ZIP archive"),
+            (b"{\"error\":1}", said, "it begins as a JSON document"),
+            (b"{\"error\":1}", unsaid, ""),
+            (b"", said, "2 rows were announced"),
+            (b"\xef\xbb\xbf\n\n", unsaid, "2 rows were announced"),
+            (b"", other, "2 rows were announced"),
+            (b"", ANY, ""),
+            (b"a,b\n", said, ""),
+            (b"\"<html>\",b\n", said, ""),
+            (b"a<html>,b\n", said, ""),
+            (b"a,b\n<html>,\x1f\x8b\n", said, ""),
+        ];
+        for (bytes, expected, why) in rows {
+            let packed = gzip(bytes);
+            for (sent, bytes) in [(PLAIN, bytes), (GZIP, &packed)] {
+                for size in [1, 100] {
+                    let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                    let error = written(sent, expected, &chunks).await.0.err();
+                    let unfit =
+                        error.as_ref().map(|error| error.get_ref().unwrap().downcast_ref::<Unfit>().unwrap());
+                    let said = unfit.map(ToString::to_string).unwrap_or_default();
+                    assert_eq!(said, why, "{bytes:?} {sent:?} {expected:?}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_checksum_is_of_the_bytes_as_they_are_sent() {
+        let packed = gzip(b"a,b\n1,2\n");
+        let right = Some(Checksum::Crc32c(crc32c::crc32c(&packed)));
+        let sent = Sent { checksum: right, ..GZIP };
+        assert_eq!(written(sent, ANY, &[&packed]).await.0.unwrap().rows, Some(1));
+        let sent = Sent { checksum: Some(Checksum::Crc32c(crc32c::crc32c(b"a,b\n1,2\n"))), ..GZIP };
+        let error = written(sent, ANY, &[&packed]).await.0.unwrap_err();
+        assert_eq!(error.to_string(), "its CRC-32C is not what storage says");
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_has_settled_knows_what_is_wrong_with_what_came() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, is_well) in [("a,b\n1,2\n3,4\n5,6\n", true), ("<html><title>Login</title>", false)] {
+            let mut writer = Writer::start(folder.path().join("a"), PLAIN, ANY);
+            writer.take(text.into()).await;
+            assert_eq!(writer.settles().await, is_well, "{text}");
+            assert_eq!(writer.finish().await.is_ok(), is_well);
+        }
     }
 
     #[tokio::test]
     async fn what_is_no_gzip_or_cut_off_is_no_fault_of_the_disk() {
         for chunk in [b"not gzip at all".as_slice(), &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]] {
-            let error = written(Encoding::Gzip, &[chunk]).await.0.unwrap_err();
+            let error = written(GZIP, ANY, &[chunk]).await.0.unwrap_err();
             assert_eq!(error.raw_os_error(), None, "{error:?}");
         }
     }

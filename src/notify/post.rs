@@ -6,8 +6,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
 use super::{Attempt, EndpointError};
-use crate::http::{self, Broken, Roots};
-use crate::moment::Moment;
+use crate::http::{self, Broken, Network};
 use crate::text::Text;
 
 /// How long an attempt may take, all in all.
@@ -22,26 +21,26 @@ const SHORTEST_SECRET: usize = 7;
 /// A receiver that takes POSTs at one URL. It is asked once an attempt, and led nowhere else by a redirect.
 pub(super) struct Receiver {
     client: Client,
+    network: Network,
     url: Url,
     /// What of the URL is not shown, where the receiver echoes it: the longest first.
     hidden: Vec<String>,
 }
 
 impl Receiver {
-    pub(super) fn new(url: Url, roots: &Roots) -> Result<Self, EndpointError> {
+    pub(super) fn new(url: Url, network: &Network) -> Result<Self, EndpointError> {
         if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
             return Err(EndpointError::Url);
         }
         let options = |builder: ClientBuilder| builder.connect_timeout(CONNECT_TIMEOUT);
-        let client = http::client(&url, roots, options)?;
-        Ok(Self { client, hidden: secrets_of(&url), url })
+        let client = http::client(&url, network, options)?;
+        Ok(Self { client, hidden: secrets_of(&url), network: network.clone(), url })
     }
 
     /// Sends a body, with the headers that the caller adds.
     pub(super) async fn post(
         &self,
         body: String,
-        now: Moment,
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Attempt {
         let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
@@ -49,12 +48,16 @@ impl Receiver {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Attempt::failed("the request cannot be built"),
             Err(error) => {
-                let Broken { title, detail, .. } = http::broken(&error);
-                return Attempt::failed(&format!("{title}: {}", self.without_secrets(&detail)));
+                let Broken { title, detail, cure, .. } = http::broken(&error, &self.network).await;
+                let cure = cure.map(|cure| format!(" ({cure})")).unwrap_or_default();
+                return Attempt::failed(&format!(
+                    "{title}: {}",
+                    self.without_secrets(&format!("{detail}{cure}"))
+                ));
             }
         };
         let status = response.status();
-        let hint = http::retry_after(response.headers(), now);
+        let hint = http::retry_after(response.headers());
         // Read on success, too, so that the connection can be used again.
         let body = http::read_error_body(response).await;
         if status.is_success() {
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn hides_what_a_url_lets_in_by() {
         let url = "https://user:pass%20word@h.example/services/T0001/hunter2hunter2?sig=abc%2Fdef&v=1";
-        let receiver = Receiver::new(Url::parse(url).unwrap(), &Roots::default()).unwrap();
+        let receiver = Receiver::new(Url::parse(url).unwrap(), &Network::default()).unwrap();
         let rows = [
             ("no such path: /services/T0001/hunter2hunter2?sig=abc%2Fdef&v=1", "no such path: ***?***"),
             ("hunter2hunter2 is unknown", "*** is unknown"),
@@ -105,7 +108,7 @@ mod tests {
         for (said, shown) in rows {
             assert_eq!(receiver.without_secrets(said), shown);
         }
-        let bare = Receiver::new(Url::parse("http://h.example").unwrap(), &Roots::default()).unwrap();
+        let bare = Receiver::new(Url::parse("http://h.example").unwrap(), &Network::default()).unwrap();
         assert_eq!(bare.without_secrets("/ is not found"), "/ is not found");
     }
 }

@@ -13,8 +13,7 @@ use url::Url;
 use super::event::Told;
 use super::post::Receiver;
 use super::{Attempt, EndpointError};
-use crate::http::Roots;
-use crate::moment::Moment;
+use crate::http::Network;
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::outcome::Outcome;
@@ -28,15 +27,15 @@ const LABEL_CHARS: usize = 100;
 pub(super) struct Slack(Receiver);
 
 impl Slack {
-    pub(super) fn new(url: &Secret, roots: &Roots) -> Result<Self, EndpointError> {
+    pub(super) fn new(url: &Secret, network: &Network) -> Result<Self, EndpointError> {
         let url = Url::parse(url.expose().trim()).map_err(|_| EndpointError::Url)?;
-        Receiver::new(url, roots).map(Self)
+        Receiver::new(url, network).map(Self)
     }
 
-    pub(super) async fn send(&self, event: &str, now: Moment) -> Attempt {
+    pub(super) async fn send(&self, event: &str) -> Attempt {
         let message = json!({"text": text(&Told::of(event)), "unfurl_links": false, "unfurl_media": false});
         let headers = |request: reqwest::RequestBuilder| request.header(CONTENT_TYPE, "application/json");
-        self.0.post(message.to_string(), now, headers).await
+        self.0.post(message.to_string(), headers).await
     }
 }
 
@@ -130,6 +129,7 @@ mod tests {
     use super::super::event::tests::{ending, problem};
     use super::super::event::{ended, unauthorized};
     use super::*;
+    use crate::moment::Moment;
 
     const EXPORT: &str =
         "/groups/00000000-0000-0000-0000-000000000001/jobs/export/00000000-0000-0000-0000-000000000002";

@@ -6,7 +6,7 @@ use url::Url;
 use super::event::MEDIA_TYPE;
 use super::post::Receiver;
 use super::{Attempt, EndpointError, SigningKey};
-use crate::http::Roots;
+use crate::http::Network;
 use crate::moment::Moment;
 
 pub(super) struct Webhook {
@@ -15,8 +15,8 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(url: Url, key: Option<SigningKey>, roots: &Roots) -> Result<Self, EndpointError> {
-        Ok(Self { receiver: Receiver::new(url, roots)?, key })
+    pub(super) fn new(url: Url, key: Option<SigningKey>, network: &Network) -> Result<Self, EndpointError> {
+        Ok(Self { receiver: Receiver::new(url, network)?, key })
     }
 
     /// Each attempt is signed anew: receivers refuse what was signed more than minutes ago.
@@ -30,6 +30,6 @@ impl Webhook {
                 None => request,
             }
         };
-        self.receiver.post(event.to_owned(), now, headers).await
+        self.receiver.post(event.to_owned(), headers).await
     }
 }

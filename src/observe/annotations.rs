@@ -1,13 +1,18 @@
 //! What CI systems show beside the log. GitHub Actions: annotations, step outputs, a summary.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
 use crate::settings::Environment;
 use crate::watch::observation::Report;
+
+/// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
+const MAX_SUMMARY: usize = 1024 * 1024;
 
 /// The places to which GitHub Actions listens; each is used only if it is there.
 #[derive(Debug, Default)]
@@ -56,19 +61,50 @@ impl GitHubActions {
     }
 
     fn write(&self, outputs: &str, summary: &str) {
-        let written =
-            [(&self.output, outputs, "GITHUB_OUTPUT"), (&self.summary, summary, "GITHUB_STEP_SUMMARY")];
-        for (path, text, name) in written.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+        let written = [
+            (&self.output, outputs, "GITHUB_OUTPUT", usize::MAX),
+            (&self.summary, summary, "GITHUB_STEP_SUMMARY", MAX_SUMMARY),
+        ];
+        for (path, text, name, limit) in written.into_iter().filter(|(_, text, ..)| !text.is_empty()) {
             let Some(path) = path else { continue };
-            let append = || {
-                std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
-            };
-            if let Err(error) = append() {
+            if let Err(error) = append(path, text, limit) {
                 let path = path.display();
                 tracing::warn!(variable = name, %path, reason = %error, "what the CI system reads could not be written");
             }
         }
     }
+}
+
+/// Adds lines to a file that others write to as well, which gets no longer than `limit` by it.
+fn append(path: &Path, text: &str, limit: usize) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).read(true).open(path)?;
+    let length = file.metadata()?.len();
+    // Somebody else may have left the last line unfinished: the next one would be taken for its end.
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let begin = if last == *b"\n" { "" } else { "\n" };
+    let there = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(begin.len());
+    match shortened(text, limit.saturating_sub(there)) {
+        text if text.is_empty() => Ok(()),
+        text => file.write_all(format!("{begin}{text}").as_bytes()),
+    }
+}
+
+/// The first lines of a text, as many as there is room for, with a note where some are missing.
+fn shortened(text: &str, room: usize) -> Cow<'_, str> {
+    const NOTE: &str = "\nThe rest is left out: GitHub takes no summary above 1 MiB.\n";
+    if text.len() <= room {
+        return text.into();
+    }
+    let Some(room) = room.checked_sub(NOTE.len()) else { return "".into() };
+    let kept = text.split_inclusive('\n').scan(0, |length, line| {
+        *length += line.len();
+        (*length <= room).then_some(line)
+    });
+    (kept.collect::<String>() + NOTE).into()
 }
 
 /// What is handed on of an export, by the names that workflows know.
@@ -176,6 +212,30 @@ mod tests {
         let end = format!("ghadelimiter_{:032x}", 0xfeed);
         let expected = format!("outcome<<{end}\nunknown-status\n{end}\nstatus<<{end}\nOdd\nx=y\n{end}\n");
         assert_eq!(outputs(&values, 0xfeed), expected);
+    }
+
+    #[test]
+    fn lines_begin_where_lines_begin_and_stay_below_the_limit() {
+        const NOTE: &str = "\nThe rest is left out: GitHub takes no summary above 1 MiB.\n";
+        let rows = [
+            ("", "a\nb\n", 100, "a\nb\n".to_owned()),
+            ("x\n", "a\n", 100, "x\na\n".to_owned()),
+            ("x", "a\n", 100, "x\na\n".to_owned()),
+            ("x", "a\n", 4, "x\na\n".to_owned()),
+            ("x", "a\n", 3, "x".to_owned()),
+            ("x\n", "a\nb\n", 5, "x\n".to_owned()),
+            ("x\n", &"ab\n".repeat(40), 2 + 6 + NOTE.len(), format!("x\nab\nab\n{NOTE}")),
+            ("x\n", &"ab\n".repeat(40), 2 + 8 + NOTE.len(), format!("x\nab\nab\n{NOTE}")),
+            ("x\n", &"é\n".repeat(40), 2 + NOTE.len(), format!("x\n{NOTE}")),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for (before, text, limit, after) in rows {
+            std::fs::write(&path, before).unwrap();
+            append(&path, text, limit).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after, "{before:?} {text:?} {limit}");
+        }
+        append(Path::new("/dev/null"), "a\n", 100).unwrap();
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::GoOn;
 use crate::event::Ending;
 use crate::export::{Phase, ScopeRef};
-use crate::watch::Watch;
+use crate::text::Text;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
+use crate::watch::{Overlong, Watch};
 
 /// What of the call is worth naming when something went wrong.
 #[derive(Debug, Clone)]
@@ -18,8 +20,8 @@ pub struct Surroundings {
     pub credential: String,
     /// The version of the API that is in general use.
     pub general_version: &'static str,
-    /// The command that goes on where this one stops, where it is not `wait`.
-    pub go_on: Option<String>,
+    /// The command that goes on where this one stops.
+    pub go_on: GoOn,
 }
 
 const REFUSED: &str = "the credential was refused";
@@ -65,8 +67,7 @@ pub fn sentence(ending: &Ending) -> String {
         Outcome::Abandoned => format!("another export finished first ({status})"),
     };
     let problem = ending.watch.progress.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-    let overlong =
-        ending.watch.progress.overlong().map(|overlong| format!("; {overlong}")).unwrap_or_default();
+    let overlong = ending.watch.progress.overlong().map(words_on_hint).unwrap_or_default();
     format!(
         "{}: polling {export} ended after {waited} and {polls}: {how}{problem}{overlong}{late}",
         ending.outcome
@@ -77,22 +78,28 @@ fn status_words(watch: &Watch) -> String {
     watch.progress.status().map_or_else(|| "no status seen".to_owned(), |status| format!("status {status}"))
 }
 
+fn words_on_hint(Overlong { asked, option, limit }: Overlong) -> String {
+    let in_ms =
+        |duration: Duration| Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    let [asked, limit] = [asked, limit].map(|duration| humantime::format_duration(in_ms(duration)));
+    format!("; Snyk asks to wait {asked}; {option} is {limit}")
+}
+
 /// What to do now, where we know it.
 pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<String> {
     let export = ending.watch.export;
-    let go_on = match &surroundings.go_on {
-        Some(command) => format!("to go on: {command}"),
-        None => format!("to go on waiting: snyk-export wait {export}"),
-    };
+    let go_on = surroundings.go_on.hint(export, Some(ending.outcome));
     if let Some(overlong) = ending.watch.progress.overlong() {
         return Some(format!("allow more with {}; {go_on}", overlong.option));
     }
+    let cure = ending.watch.progress.problem().and_then(cure);
     match ending.outcome {
-        Outcome::Finished | Outcome::Abandoned | Outcome::Conflict | Outcome::Rejected => None,
+        Outcome::Finished | Outcome::Abandoned => None,
+        Outcome::Conflict | Outcome::Rejected => cure,
         Outcome::Failed => Some("this export will never be ready: start a new one".to_owned()),
         Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound => {
             let gone = "an export is gone 3 days after it was made; ";
-            advice_on_access(ending.outcome, export.scope_ref(), gone, surroundings)
+            cure.or_else(|| advice_on_access(ending.outcome, export.scope_ref(), gone, surroundings))
         }
         Outcome::UnknownStatus => ending.watch.progress.status().map(|status| {
             let [a, b, c] = [Phase::InProgress, Phase::Finished, Phase::Failed].map(Phase::option);
@@ -103,7 +110,10 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
         Outcome::Unavailable => {
             Some(advice_on_reach(ending.watch.progress.problem(), &surroundings.api, Some(&go_on)))
         }
-        Outcome::TimedOut => Some(format!("allow more with --max-wait; {go_on}")),
+        Outcome::TimedOut => {
+            let cure = cure.map(|cure| format!("{cure}; ")).unwrap_or_default();
+            Some(format!("{cure}allow more with --max-wait; {go_on}"))
+        }
         Outcome::Interrupted(_) => Some(go_on),
     }
 }
@@ -112,7 +122,8 @@ pub(super) fn advice(ending: &Ending, surroundings: &Surroundings) -> Option<Str
 #[must_use]
 pub fn quoted(word: impl fmt::Display) -> String {
     let word = word.to_string();
-    let plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
+    let plain =
+        !word.is_empty() && word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
     if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
@@ -151,19 +162,17 @@ fn advice_on_access(
     }
 }
 
-/// What to do about a certificate that is not trusted, if it is that.
+/// What whoever met a failure knows of its cure.
 #[must_use]
-pub fn advice_on_certificate(problem: &Problem) -> Option<String> {
-    let is_it = problem.title.as_ref().is_some_and(|title| title.as_str().contains("certificate"));
-    let advice = "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
-    is_it.then(|| advice.to_owned())
+pub fn cure(problem: &Problem) -> Option<String> {
+    problem.cure.as_ref().map(Text::to_string)
 }
 
 fn advice_on_reach(problem: Option<&Problem>, api: &str, go_on: Option<&str>) -> String {
-    if let Some(advice) = problem.and_then(advice_on_certificate) {
-        return advice;
-    }
     let go_on = go_on.map(|go_on| format!("; {go_on}")).unwrap_or_default();
+    if let Some(cure) = problem.and_then(cure) {
+        return format!("{cure}{go_on}");
+    }
     match problem.and_then(|problem| problem.http_status) {
         Some(429) => format!("{api} allows no more requests for now{go_on}"),
         Some(_) => format!("{api} did not answer as it should{go_on}"),
@@ -198,7 +207,7 @@ pub fn words_on_request(
     let advice = if outcome == Outcome::Unavailable {
         Some(advice_on_reach(Some(problem), &surroundings.api, None))
     } else {
-        advice_on_access(outcome, scope, "", surroundings)
+        cure(problem).or_else(|| advice_on_access(outcome, scope, "", surroundings))
     };
     (format!("{how}: {problem}"), advice)
 }
@@ -221,6 +230,15 @@ mod tests {
     fn words_are_quoted_for_a_shell() {
         assert_eq!(quoted("ON_HOLD"), "ON_HOLD");
         assert_eq!(quoted("$(reboot) it's"), r"'$(reboot) it'\''s'");
+    }
+
+    #[test]
+    fn a_hint_that_ended_a_watch_is_named_with_the_limit() {
+        let [asked, limit] = [3600, 600].map(Duration::from_secs);
+        let overlong = Overlong { asked, option: "--max-outage", limit };
+        assert_eq!(words_on_hint(overlong), "; Snyk asks to wait 1h; --max-outage is 10m");
+        let overlong = Overlong { limit: Duration::from_secs(5), ..overlong };
+        assert_eq!(words_on_hint(overlong), "; Snyk asks to wait 1h; --max-outage is 5s");
     }
 
     #[test]

@@ -55,13 +55,15 @@ impl<'a> Subject<'a> {
 }
 
 /// Writes an event to the log; what ended badly comes with `advice` on what to do.
-pub(super) fn write(event: &Event<'_>, named: Named, advice: Option<&str>) {
+pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
     let name = event.name();
     match event {
         Event::Added { watch } => taken_on(name, watch, named, "following export"),
         Event::Resumed { watch } => taken_on(name, watch, named, "following export again"),
         Event::Polled { watch, delay, .. } => polled(name, watch, named, *delay),
-        Event::StatusChanged { watch, from, delay, .. } => status_changed(name, watch, named, *from, *delay),
+        Event::StatusChanged { watch, from, delay, .. } => {
+            status_changed(name, watch, named, from.as_ref(), *delay)
+        }
         Event::Retrying { watch, failure, delay, .. } => {
             retrying(name, watch, named, &failure.problem, *delay);
         }
@@ -70,7 +72,7 @@ pub(super) fn write(event: &Event<'_>, named: Named, advice: Option<&str>) {
         Event::DeliveryRetrying { attempted, problem, delay } => delivering(name, attempted, problem, *delay),
         Event::DeliveryGivenUp { attempted, problem } => given_up(name, attempted, problem),
         Event::AccountPaused { account, problem } => error!(
-            account,
+            account = &**account,
             http.response.status_code = problem.http_status,
             error.code = text(&problem.code),
             error.title = text(&problem.title),
@@ -80,7 +82,7 @@ pub(super) fn write(event: &Event<'_>, named: Named, advice: Option<&str>) {
             "the credential is refused, the account's polls pause"
         ),
         Event::AccountResumed { account, paused } => {
-            info!(account, paused_ms = ms(*paused), "the credential works again");
+            info!(account = &**account, paused_ms = ms(*paused), "the credential works again");
         }
         Event::DaemonStarted { watches } => {
             info!(
@@ -181,15 +183,15 @@ macro_rules! delivery {
     }};
 }
 
-fn delivered(name: Option<&'static str>, attempted: &Attempted<'_>) {
+fn delivered(name: Option<&'static str>, attempted: &Attempted) {
     delivery!(info, name, attempted, None, None, "notification delivered");
 }
 
-fn delivering(name: Option<&'static str>, attempted: &Attempted<'_>, problem: &Text, delay: Duration) {
+fn delivering(name: Option<&'static str>, attempted: &Attempted, problem: &Text, delay: Duration) {
     delivery!(warn, name, attempted, Some(problem), Some(delay), "notification failed, retrying");
 }
 
-fn given_up(name: Option<&'static str>, attempted: &Attempted<'_>, problem: &Text) {
+fn given_up(name: Option<&'static str>, attempted: &Attempted, problem: &Text) {
     delivery!(error, name, attempted, Some(problem), None, "notification given up");
 }
 

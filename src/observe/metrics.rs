@@ -147,7 +147,7 @@ impl Metrics {
     }
 
     /// Takes in what happened.
-    pub fn event(&self, event: &Event<'_>) {
+    pub fn event(&self, event: &Event) {
         match event {
             Event::Polled { asked, .. } | Event::StatusChanged { asked, .. } => {
                 self.polled("in-progress", *asked)
@@ -178,7 +178,7 @@ impl Metrics {
         self.lag.observe(seconds(asked.lag));
     }
 
-    fn attempted(&self, attempted: &Attempted<'_>, result: &str) {
+    fn attempted(&self, attempted: &Attempted, result: &str) {
         let kind = attempted.kind.unwrap_or(NO_KIND);
         self.deliveries.with_label_values(&[kind, result]).inc();
     }
@@ -317,40 +317,45 @@ mod tests {
         let failure = |kind| Failure { kind, problem: Problem::new("x", "") };
         let [throttled, certificate] = [FailureKind::Throttled, FailureKind::Unrecoverable].map(failure);
         let delay = Duration::ZERO;
-        let attempted =
-            Attempted { id: "1", endpoint: "e", kind: Some("slack"), watch: Some(Uuid::nil()), attempts: 1 };
-        let orphan = Attempted { kind: None, ..attempted };
+        let attempted = Attempted {
+            id: "1".to_owned(),
+            endpoint: "e".to_owned(),
+            kind: Some("slack"),
+            watch: Some(Uuid::nil()),
+            attempts: 1,
+        };
+        let orphan = Attempted { kind: None, ..attempted.clone() };
         let problem = Text::new("refused");
-        let retrying = |failure| Event::Retrying { watch: &watch, failure, delay, asked: ASKED };
+        let retrying = |failure| Event::Retrying { watch: watch.clone(), failure, delay, asked: ASKED };
         let rows = [
             (
-                Event::Polled { watch: &watch, delay, asked: ASKED },
+                Event::Polled { watch: watch.clone(), delay, asked: ASKED },
                 "snyk_export_polls_total{result=\"in-progress\"} 1",
             ),
             (
-                Event::StatusChanged { watch: &watch, from: None, delay, asked: ASKED },
+                Event::StatusChanged { watch: watch.clone(), from: None, delay, asked: ASKED },
                 "snyk_export_polls_total{result=\"in-progress\"} 2",
             ),
-            (retrying(&throttled), "snyk_export_polls_total{result=\"throttled\"} 1"),
-            (retrying(&certificate), "snyk_export_polls_total{result=\"unrecoverable\"} 1"),
+            (retrying(throttled.clone()), "snyk_export_polls_total{result=\"throttled\"} 1"),
+            (retrying(certificate.clone()), "snyk_export_polls_total{result=\"unrecoverable\"} 1"),
             (
-                Event::DeliverySent(attempted),
+                Event::DeliverySent(attempted.clone()),
                 "snyk_export_deliveries_total{kind=\"slack\",result=\"sent\"} 1",
             ),
             (
-                Event::DeliveryRetrying { attempted, problem: &problem, delay },
+                Event::DeliveryRetrying { attempted: attempted.clone(), problem: problem.clone(), delay },
                 "snyk_export_deliveries_total{kind=\"slack\",result=\"retrying\"} 1",
             ),
             (
-                Event::DeliveryGivenUp { attempted: orphan, problem: &problem },
+                Event::DeliveryGivenUp { attempted: orphan, problem: problem.clone() },
                 "snyk_export_deliveries_total{kind=\"none\",result=\"given_up\"} 1",
             ),
             (
-                Event::AccountPaused { account: "acme", problem: &throttled.problem },
+                Event::AccountPaused { account: "acme".into(), problem: throttled.problem.clone() },
                 "snyk_export_account_unauthorized{account=\"acme\"} 1",
             ),
             (
-                Event::AccountResumed { account: "acme", paused: delay },
+                Event::AccountResumed { account: "acme".into(), paused: delay },
                 "snyk_export_account_unauthorized{account=\"acme\"} 0",
             ),
         ];
@@ -384,7 +389,7 @@ mod tests {
             let asked = result.map(|_| ASKED);
             let at = Moment::from_unix_ms(0);
             let metrics = Metrics::new();
-            metrics.event(&Event::Finished(&Ending { watch, outcome, report: None, at, asked }));
+            metrics.event(&Event::Finished(Box::new(Ending { watch, outcome, report: None, at, asked })));
             let text = metrics.render();
             let polls: Vec<&str> = text
                 .lines()
@@ -402,7 +407,7 @@ mod tests {
         let metrics = Metrics::new();
         let accounts = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<_>>();
         metrics.set_accounts(&accounts(&["a", "b"]));
-        metrics.event(&Event::AccountPaused { account: "b", problem: &Problem::new("x", "") });
+        metrics.event(&Event::AccountPaused { account: "b".into(), problem: Problem::new("x", "") });
         metrics.set_accounts(&accounts(&["b", "c"]));
         let text = metrics.render();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("snyk_export_account")).collect();

@@ -35,9 +35,9 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
         api: "https://api.snyk.io".to_owned(),
         credential: "SNYK_TOKEN".to_owned(),
         general_version: "x",
-        go_on: None,
+        go_on: GoOn::new("wait"),
     };
-    let mut observer = Observer::new(clock, surroundings, ProgressLine::new(false), false);
+    let mut observer = Observer::new(clock, surroundings, ProgressLine::default(), false);
     let id = uuid::Uuid::nil();
     let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
     let watch = Watch::unnamed(export, clock.now());
@@ -45,15 +45,15 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
         |page: Page| tracing_subscriber::fmt().with_ansi(false).with_writer(move || page.clone()).finish();
     let advance = |seconds| tokio::time::advance(Duration::from_secs(seconds));
 
-    with_default(subscriber(page.clone()), || observer.event(&Event::Added { watch: &watch }));
+    with_default(subscriber(page.clone()), || observer.event(&Event::Added { watch: watch.clone() }));
     assert!(page.take().contains("following export"));
     assert_eq!(observer.tick(), HEARTBEAT);
     advance(45).await;
     assert_eq!(observer.tick(), Duration::from_secs(15), "15 s of silence are left");
     let status = Status::new("PENDING").unwrap();
     let changed = Event::StatusChanged {
-        watch: &watch,
-        from: Some(&status),
+        watch,
+        from: Some(status.clone()),
         delay: Duration::from_secs(30),
         asked: Asked::default(),
     };

@@ -4,12 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use indicatif::BinaryBytes;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::log::{self, text};
-use super::{HEARTBEAT, ProgressLine, keep_ticking, seconds};
+use super::{HEARTBEAT, keep_ticking, seconds};
 use crate::clock::Clock;
+use crate::exit::ExitCode;
+use crate::export::ExportRef;
+use crate::manifest::Manifest;
 use crate::moment::Moment;
+use crate::output::ProgressLine;
 use crate::watch::observation::Problem;
 
 /// After how long it can be said how fast it goes.
@@ -40,12 +44,85 @@ impl Trying {
     }
 }
 
+/// Logs a failure. The message is part of the call's static data, so that each needs a call of its own.
+macro_rules! log_failed {
+    ($failed:expr, $message:literal) => {{
+        let Failed { export, outcome, exit_code, problem, reason, hint } = $failed;
+        let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
+        error!(
+            export.id = export.map(|export| display(export.export_id)),
+            outcome,
+            exit_code = exit_code.code(),
+            http.response.status_code = http_status,
+            error.code = text(code),
+            error.title = text(title),
+            error.detail = text(detail),
+            snyk.request_id = text(request_id),
+            reason,
+            hint,
+            $message
+        );
+    }};
+}
+
+/// Logs which files are there. The message is part of the call's static data, so that each needs a call of its own.
+macro_rules! log_files {
+    ($manifest:expr, $dir:expr, $took:expr, $message:literal) => {{
+        let Manifest { export, files, row_count, merged, .. } = $manifest;
+        info!(
+            export.id = %export.export_id,
+            download.dir = $dir,
+            download.files = files.len(),
+            download.bytes = files.iter().map(|entry| entry.file_size).sum::<u64>(),
+            download.merged = merged.as_ref().map(|merged| merged.path.as_str()),
+            row_count,
+            waited_ms = $took,
+            $message
+        );
+    }};
+}
+
+/// Logs that an earlier call has brought the files.
+pub fn log_downloaded_before(manifest: &Manifest, dir: &str) {
+    log_files!(manifest, dir, None::<u64>, "downloaded before");
+}
+
+/// A start or a download that failed for good, as a machine is told of it.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    /// The export, where there is one.
+    pub export: Option<&'a ExportRef>,
+    /// How it ended, in a word.
+    pub outcome: &'a str,
+    /// The exit code that follows from it.
+    pub exit_code: ExitCode,
+    /// What went wrong.
+    pub problem: &'a Problem,
+    /// The same in words.
+    pub reason: &'a str,
+    /// What to do now.
+    pub hint: Option<&'a str>,
+}
+
+impl Failed<'_> {
+    /// Logs a start that failed.
+    pub fn log_start(&self) {
+        log_failed!(self, "the export was not started");
+    }
+
+    /// Logs a download that failed.
+    pub fn log_download(&self) {
+        log_failed!(self, "the files were not downloaded");
+    }
+}
+
 /// Tells of a start, and of files as they come.
 #[derive(Debug)]
 pub struct Transfer {
     clock: Clock,
     line: ProgressLine,
     since: Moment,
+    polls: Cell<u32>,
     spoke_at: Cell<Moment>,
     /// How many bytes there will be, where that is known of all files.
     total: Cell<Option<u64>>,
@@ -65,6 +142,7 @@ impl Transfer {
             clock,
             line,
             since: now,
+            polls: Cell::default(),
             spoke_at: Cell::new(now),
             total: Cell::default(),
             files: Cell::default(),
@@ -101,6 +179,32 @@ impl Transfer {
         debug!(file.name = name, file.bytes = bytes, "file downloaded");
     }
 
+    /// The rows of a file, or of all of them, were counted where so many were announced.
+    pub fn counted(&self, file: Option<&str>, rows: Option<u64>, announced: Option<u64>) {
+        match (rows, announced) {
+            (Some(rows), Some(announced)) if rows != announced => {
+                warn!(
+                    file.name = file,
+                    rows,
+                    row_count = announced,
+                    "the rows that were counted are not as many as Snyk announced"
+                );
+            }
+            (None, Some(announced)) => {
+                warn!(file.name = file, row_count = announced, "rows were not counted: this is not CSV");
+            }
+            (Some(_), Some(_)) | (_, None) => {}
+        }
+    }
+
+    /// The checksum of a file cannot be checked.
+    pub fn unchecked(&self, file: &str) {
+        info!(
+            file.name = file,
+            "the checksum was not checked: it is of the file as storage keeps it, in another encoding than it is sent in"
+        );
+    }
+
     /// Something failed in passing, and is tried again.
     pub fn retrying(&self, trying: Trying, file: Option<&str>, problem: &Problem, delay: Duration) {
         let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
@@ -130,10 +234,26 @@ impl Transfer {
         );
     }
 
+    /// All files are in their directory.
+    pub fn done(&self, manifest: &Manifest, dir: &str) {
+        log_files!(manifest, dir, Some(log::ms(self.took())), "downloaded");
+    }
+
     /// How many files are whole.
     #[must_use]
     pub fn files_whole(&self) -> usize {
         self.whole.get()
+    }
+
+    /// The status is asked for.
+    pub fn polls(&self) {
+        self.polls.set(self.polls.get() + 1);
+    }
+
+    /// How often the status was asked for.
+    #[must_use]
+    pub fn polled(&self) -> u32 {
+        self.polls.get()
     }
 
     /// How long it has taken so far.

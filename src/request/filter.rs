@@ -1,38 +1,58 @@
-//! Filters as people type them: `KEY=VALUE`, each as often as there are values.
+//! Filters as people type them: `KEY=VALUE`, each as often as there are values, or `KEY:=JSON`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::DATE_FILTERS;
+use super::known::{self, Takes};
 use crate::text::Text;
 
-/// The one filter that has a single value, and its values. All others are lists.
-const SINGLE: (&str, [&str; 3]) = ("empty_project_tags", ["include", "exclude", "only"]);
-
-/// One value of a filter.
+/// One value of a filter, or the whole of it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     key: String,
-    value: String,
+    value: FilterValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum FilterValue {
+    /// A word of a list.
+    Word(String),
+    /// The one value that the filter has.
+    Only(String),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// The whole value as JSON.
+    Json(Value),
 }
 
 /// A filter that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// No filter at all.
-    #[error("expected KEY=VALUE, such as environment=production; repeat --filter for more values")]
+    /// Not a filter at all.
+    #[error(
+        "expected KEY=VALUE, such as environment=production (repeat --filter for more values), or KEY:=JSON for any value"
+    )]
     Form,
+    /// What follows `:=` is not JSON.
+    #[error("{key}: what follows := is not JSON: {why}")]
+    Json {
+        /// The key of the filter.
+        key: String,
+        /// What is wrong, and at which column.
+        why: Text,
+    },
     /// A filter that has options of its own.
     #[error("dates have options of their own: --{0}-from and --{0}-to")]
     Dates(&'static str),
-    /// A value that the filter does not take.
-    #[error("--filter {key}: `{0}` is none of its values, {values}", key = SINGLE.0, values = SINGLE.1.join(", "))]
-    Value(Text),
-    /// Two values where one can be.
-    #[error("--filter {}: it has one value, and was given two", SINGLE.0)]
-    Twice,
+    /// A value of a filter that takes `true` or `false`.
+    #[error("{0}: `{1}` is neither true nor false")]
+    Boolean(&'static str, Text),
+    /// A filter with two values that takes one.
+    #[error("--filter {0}: it takes one value, and two are given")]
+    Twice(String),
 }
 
 impl FromStr for Filter {
@@ -40,39 +60,71 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (key, value) = text.split_once('=').ok_or(FilterError::Form)?;
-        let (key, value) = (key.trim().to_ascii_lowercase().replace('-', "_"), value.trim());
-        let is_name = !key.is_empty() && key.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        let (key, is_json) = key.strip_suffix(':').map_or((key, false), |key| (key, true));
+        let (key, value) = (key.trim(), value.trim());
+        let is_name = !key.is_empty()
+            && key.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.'));
         if !is_name || value.is_empty() {
             return Err(FilterError::Form);
         }
-        if let Some(dates) = DATE_FILTERS.into_iter().find(|dates| *dates == key) {
-            return Err(FilterError::Dates(dates));
+        // A key that is not known goes out as it was typed.
+        let known = known::filter(&key.to_ascii_lowercase().replace('-', "_"));
+        let key = known.map_or(key, |known| known.key).to_owned();
+        if is_json {
+            let value = serde_json::from_str(value);
+            return match value {
+                Ok(value) => Ok(Self { key, value: FilterValue::Json(value) }),
+                Err(error) => Err(FilterError::Json { key, why: Text::new(&error.to_string()) }),
+            };
         }
-        if key == SINGLE.0 && !SINGLE.1.contains(&value) {
-            return Err(FilterError::Value(Text::of_input(value)));
-        }
-        Ok(Self { key, value: value.to_owned() })
+        let word = value.to_owned();
+        let value = match known.map(|known| (known.key, known.takes)) {
+            Some((key, Takes::Dates)) => return Err(FilterError::Dates(key)),
+            Some((key, Takes::Boolean)) => {
+                let boolean = word.to_ascii_lowercase().parse();
+                FilterValue::Boolean(boolean.map_err(|_| FilterError::Boolean(key, Text::of_input(&word)))?)
+            }
+            Some((_, Takes::OneOf(_))) => FilterValue::Only(word),
+            Some((_, Takes::Words | Takes::Ids)) | None => FilterValue::Word(word),
+        };
+        Ok(Self { key, value })
     }
 }
 
+/// Written so that it is read as the same.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.key, self.value)
+        let Self { key, value } = self;
+        match value {
+            FilterValue::Word(word) | FilterValue::Only(word) => write!(f, "{key}={word}"),
+            FilterValue::Boolean(boolean) => write!(f, "{key}={boolean}"),
+            FilterValue::Json(value) => write!(f, "{key}:={value}"),
+        }
     }
 }
 
-/// The member `filters` of a document, without its dates.
+/// The member `filters` of a document, without the dates that have options of their own.
 pub(super) fn all(filters: &[Filter]) -> Result<Map<String, Value>, FilterError> {
     let mut members = Map::new();
+    let mut whole = BTreeSet::new();
     for Filter { key, value } in filters {
-        if key == SINGLE.0 {
-            if members.insert(key.clone(), value.clone().into()).is_some() {
-                return Err(FilterError::Twice);
+        let value = match value {
+            FilterValue::Word(word) => {
+                if whole.contains(key) {
+                    return Err(FilterError::Twice(key.clone()));
+                }
+                let list = members.entry(key.clone()).or_insert_with(|| Value::Array(Vec::new()));
+                list.as_array_mut().into_iter().for_each(|list| list.push(word.clone().into()));
+                continue;
             }
-            continue;
+            FilterValue::Only(word) => word.clone().into(),
+            FilterValue::Boolean(boolean) => (*boolean).into(),
+            FilterValue::Json(value) => value.clone(),
+        };
+        whole.insert(key.clone());
+        if members.insert(key.clone(), value).is_some() {
+            return Err(FilterError::Twice(key.clone()));
         }
-        let list = members.entry(key.clone()).or_insert_with(|| Value::Array(Vec::new()));
-        list.as_array_mut().into_iter().for_each(|list| list.push(value.clone().into()));
     }
     Ok(members)
 }

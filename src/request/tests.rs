@@ -1,6 +1,7 @@
 //! What a start asks for, and what is refused.
 
 use super::*;
+use crate::export::{Scope, parse_id};
 
 const GROUP: &str = "11111111-2222-4333-8444-555555555555";
 
@@ -44,7 +45,7 @@ fn options_make_a_document() {
         },
     } } });
     assert_eq!(body, expected);
-    assert_eq!(request(Scope::Group, body).check(), Ok(()));
+    assert_eq!(request(Scope::Group, body).check(), Ok(Vec::new()));
 }
 
 #[test]
@@ -53,15 +54,33 @@ fn what_is_known_to_be_wrong_is_refused() {
         ("/data/attributes", Value::Null, "`data.attributes` is missing"),
         ("/data/type", Value::Null, "it is \"resource\""),
         ("/data/type", json!("Not A Type"), "it is \"resource\""),
-        ("/data/attributes/dataset", Value::Null, "no dataset: give --dataset, one of issues, usage"),
-        ("/data/attributes/dataset", json!("secrets"), "`secrets` is no dataset: it is one of issues, usage"),
-        ("/data/attributes/dataset", json!(5), "`5` is no dataset"),
+        ("/data/attributes/dataset", Value::Null, "no dataset: give --dataset, such as one of issues, usage"),
+        ("/data/attributes/dataset", json!(" "), "no dataset: give --dataset, such as one of issues, usage"),
+        ("/data/attributes/dataset", json!(5), "`5` is not the name of a dataset, such as one of issues"),
         ("/data/attributes/formats", Value::Null, "no formats: the body"),
         ("/data/attributes/formats", json!([]), "no formats: the body"),
-        ("/data/attributes/formats", json!("csv"), "`csv` is no format"),
-        ("/data/attributes/formats", json!(["csv", "json"]), "`json` is no format: Snyk exports csv only"),
+        ("/data/attributes/formats", json!("csv"), "`csv` is not a list of formats"),
+        ("/data/attributes/formats", json!(["csv", 5]), "`5` is not a list of formats"),
         ("/data/attributes/filters", Value::Null, "no date filter"),
+        ("/data/attributes/filters", json!("x"), "`filters`: `x` is not an object"),
         ("/data/attributes/filters", json!({ "updated": {} }), "no date filter"),
+        (
+            "/data/attributes/filters",
+            json!({ "event": { "from": "2025-01-01T00:00:00Z" } }),
+            "nothing of `issues`: give --introduced-from, --introduced-to or --updated-from, --updated-to \
+             (`filters.introduced` or `filters.updated` in a body)",
+        ),
+        (
+            "/data/attributes/dataset",
+            json!("prevention_events"),
+            "nothing of `prevention_events`: give --event-from, --event-to or --updated-from, --updated-to",
+        ),
+        ("/data/attributes/filters/event", json!("2025"), "`filters.event`: `2025` is not a range"),
+        (
+            "/data/attributes/filters/is_suppressed",
+            json!(["true"]),
+            "`is_suppressed`: `[\"true\"]` is neither",
+        ),
         ("/data/attributes/filters/introduced", json!("2025"), "`filters.introduced`: `2025` is not a range"),
         ("/data/attributes/filters/introduced/from", json!("1 May"), "`filters.introduced.from`: `1 May`"),
         (
@@ -77,7 +96,7 @@ fn what_is_known_to_be_wrong_is_refused() {
             "`3601` is not a number of seconds from 0 to 3600",
         ),
     ];
-    assert_eq!(request(Scope::Group, valid()).check(), Ok(()));
+    assert_eq!(request(Scope::Group, valid()).check(), Ok(Vec::new()));
     for (pointer, value, expected) in rows {
         let mut body = valid();
         let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -91,29 +110,104 @@ fn what_is_known_to_be_wrong_is_refused() {
 }
 
 #[test]
-fn organizations_are_chosen_in_groups_only() {
+fn what_only_groups_have_is_refused_in_an_organization() {
     let mut body = valid();
-    body["data"]["attributes"]["filters"]["orgs"] = json!([GROUP]);
-    assert_eq!(request(Scope::Group, body.clone()).check(), Ok(()));
-    assert_eq!(request(Scope::Org, body).check(), Err(RequestError::OrgsOfOrg));
+    let in_a_group = json!({
+        "orgs": [GROUP], "event": { "to": "2026-07-06T00:00:00Z" }, "is_suppressed": false, "git_repo": ["x"],
+        "effective_severity": ["high"], "event_type": ["new"], "git_branch": ["main"], "sdlc_stage": ["x"],
+        "test_user_email": ["a@example.com"],
+    });
+    for (key, value) in in_a_group.as_object().unwrap() {
+        body["data"]["attributes"]["filters"][key] = value.clone();
+        assert_eq!(request(Scope::Group, body.clone()).check(), Ok(Vec::new()), "{key}");
+        let refused = Err(RequestError::FilterOfGroup(known::filter(key).unwrap().key));
+        assert_eq!(request(Scope::Org, body.clone()).check(), refused);
+        body["data"]["attributes"]["filters"][key] = Value::Null;
+        assert_eq!(request(Scope::Org, body.clone()).check(), Ok(Vec::new()), "{key}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_sent_and_named() {
+    let word = |member, word: &str| Unknown::Word(member, Text::new(word));
+    let rows = [
+        ("dataset", json!("sbom"), word("dataset", "sbom")),
+        ("formats", json!(["csv", "parquet"]), word("formats", "parquet")),
+        ("columns", json!(["ISSUE_URL", "a.b"]), word("columns", "a.b")),
+        ("columns", json!(["ISSUE_URL", 5]), word("columns", "5")),
+        ("compression", json!("gzip"), word("data.attributes", "compression")),
+        ("destination", json!({ "type": "snyk" }), Unknown::Removed("destination")),
+    ];
+    for (member, value, expected) in rows {
+        let mut body = valid();
+        body["data"]["attributes"][member] = value;
+        assert_eq!(request(Scope::Org, body).check(), Ok(vec![expected]), "{member}");
+    }
+    let filters = [
+        ("new_filter", json!({ "any": [1] }), word("filters", "new_filter")),
+        ("empty_project_tags", json!("all"), word("empty_project_tags", "all")),
+    ];
+    for (key, value, expected) in filters {
+        let mut body = valid();
+        body["data"]["attributes"]["filters"][key] = value;
+        assert_eq!(request(Scope::Org, body).check(), Ok(vec![expected]), "{key}");
+    }
+    // Which dates a dataset needs that is not known, is not known either.
+    let mut body = valid();
+    body["data"]["attributes"]["dataset"] = json!("sbom");
+    body["data"]["attributes"]["filters"] = Value::Null;
+    assert_eq!(request(Scope::Org, body).check(), Ok(vec![word("dataset", "sbom")]));
 }
 
 #[test]
 fn filters_are_a_key_and_a_value() {
-    for text in ["", "x", "=x", "x=", "x= ", "a b=c"] {
+    for text in ["", "x", "=x", "x=", "x= ", "a b=c", ":=1", "x:="] {
         assert_eq!(text.parse::<Filter>(), Err(FilterError::Form), "{text}");
     }
     assert_eq!("introduced=2025".parse::<Filter>(), Err(FilterError::Dates("introduced")));
-    assert!(
-        "empty_project_tags=all"
-            .parse::<Filter>()
-            .unwrap_err()
-            .to_string()
-            .contains("include, exclude, only")
-    );
-    let twice = ["empty_project_tags=only", "empty-project-tags=include"].map(|text| text.parse().unwrap());
-    let options = Options { filters: twice.into(), ..Options::default() };
-    assert_eq!(options.to_body(), Err(FilterError::Twice));
+    assert_eq!("event=2025".parse::<Filter>(), Err(FilterError::Dates("event")));
+    for text in ["is_suppressed=yes", "Is-Suppressed=1", "is_suppressed=null"] {
+        let error = text.parse::<Filter>().unwrap_err().to_string();
+        assert!(
+            error.contains("is_suppressed: `") && error.ends_with("is neither true nor false"),
+            "{error}"
+        );
+    }
+    let error = r#"sdlc_stage:=["a",]"#.parse::<Filter>().unwrap_err().to_string();
+    assert!(error.starts_with("sdlc_stage: what follows := is not JSON: "), "{error}");
+    assert!(error.ends_with("at line 1 column 6"), "{error}");
+}
+
+#[test]
+fn filters_have_the_values_that_they_take() {
+    let typed =
+        ["is-suppressed=True", "Git-Repo=a=b", "git_repo=c", "newKey=x", "other:={\"a\":[1]}", "cve:=[]"];
+    let filters: Vec<Filter> = typed.map(|text| text.parse().unwrap()).into();
+    let again: Vec<Filter> = filters.iter().map(|filter| filter.to_string().parse().unwrap()).collect();
+    assert_eq!(again, filters);
+    let body = Options { filters, ..Options::default() }.to_body().unwrap();
+    let expected = json!({
+        "is_suppressed": true, "git_repo": ["a=b", "c"], "newKey": ["x"], "other": { "a": [1] }, "cve": [],
+    });
+    assert_eq!(body["data"]["attributes"]["filters"], expected);
+}
+
+#[test]
+fn one_value_is_given_once() {
+    let rows: [&[&str]; 6] = [
+        &["empty_project_tags=only", "empty-project-tags=include"],
+        &["is_suppressed=true", "is_suppressed=true"],
+        &["cve:=[]", "cve=CVE-1"],
+        &["cve=CVE-1", "cve:=[]"],
+        &["x:=1", "x:=2"],
+        &["updated:={\"from\":\"2025-01-01T00:00:00Z\"}"],
+    ];
+    for typed in rows {
+        let filters = typed.iter().map(|text| text.parse().unwrap()).collect();
+        let updated = [Some(Timestamp::UNIX_EPOCH), None];
+        let options = Options { filters, updated, ..Options::default() };
+        assert!(matches!(options.to_body(), Err(FilterError::Twice(_))), "{typed:?}");
+    }
 }
 
 #[test]
@@ -163,6 +257,8 @@ fn a_day_is_where_it_is() {
     assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Europe/Berlin"));
 }
 
+use proptest::prelude::prop_assert_eq;
+
 proptest::proptest! {
     #[test]
     fn nothing_that_is_typed_or_taken_panics(text: String, number: i64, unit in "[a-z]{0,3}", second: i32) {
@@ -171,12 +267,24 @@ proptest::proptest! {
             if let Ok(date) = typed.parse::<Date>() {
                 let _ = date.resolve(now, &"Europe/Berlin".parse().unwrap());
             }
-            let _ = typed.parse::<Filter>();
+            for typed in [typed.clone(), format!("is_suppressed={typed}"), format!("{unit}:={typed}")] {
+                if let Ok(filter) = typed.parse::<Filter>() {
+                    let written = filter.to_string();
+                    prop_assert_eq!(&written.parse::<Filter>().unwrap(), &filter, "{}", written);
+                    let _ = Options { filters: vec![filter.clone(), filter], ..Options::default() }.to_body();
+                }
+            }
         }
+        let filters = ["orgs", "event", "is_suppressed", "empty_project_tags", &text];
         for value in [json!(text), json!([text]), json!({ "from": text }), json!(number)] {
-            for member in ["dataset", "formats", "filters", "url_expiration_seconds"] {
+            for member in ["dataset", "formats", "columns", "filters", "url_expiration_seconds", &text] {
                 let mut body = valid();
                 body["data"]["attributes"][member] = value.clone();
+                let _ = request(Scope::Group, body).check();
+            }
+            for key in filters {
+                let mut body = valid();
+                body["data"]["attributes"]["filters"][key] = value.clone();
                 let _ = request(Scope::Group, body).check();
             }
         }

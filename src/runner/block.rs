@@ -81,40 +81,27 @@ impl Blocking {
         self
     }
 
-    /// Those that started by then have no time left, if there can be any.
+    /// Watches that started by then have no time left, if there can be any.
     pub(super) fn over(&self, plan: &Plan, now: Moment) -> Option<Moment> {
-        if self.ends_account(plan) {
-            return Some(now);
-        }
-        let limits = [plan.policy.max_wait, self.max_outage_passed(&plan.policy)];
-        limits.into_iter().flatten().filter_map(|limit| now.before(limit)).max()
+        self.limits(plan).filter_map(|(age, _)| now.before(age)).max()
     }
 
     /// How a watch ends, and why, if its time is over.
     pub(super) fn end_of(&self, progress: &Progress, plan: &Plan, now: Moment) -> Option<(Failure, Outcome)> {
-        let failure = self.block.as_ref()?.failure.clone();
-        let started_before = |limit: Option<Duration>| {
-            limit.and_then(|limit| now.before(limit)).is_some_and(|by| progress.started_at() <= by)
-        };
-        if self.ends_account(plan) {
-            Some((failure, Outcome::Unauthorized))
-        } else if started_before(plan.policy.max_wait) {
-            Some((failure, Outcome::TimedOut))
-        } else if started_before(self.max_outage_passed(&plan.policy)) {
-            Some((failure, Outcome::Unavailable))
-        } else {
-            None
-        }
+        let is_over = |age| now.before(age).is_some_and(|by| progress.started_at() <= by);
+        let (_, outcome) = self.limits(plan).find(|(age, _)| is_over(*age))?;
+        Some((self.block.as_ref()?.failure.clone(), outcome))
     }
 
-    fn ends_account(&self, plan: &Plan) -> bool {
+    /// How old a watch may get while nobody can ask for it, and how it ends then.
+    fn limits(&self, plan: &Plan) -> impl Iterator<Item = (Duration, Outcome)> {
         let is_refused = self.block.as_ref().is_some_and(|block| block.why == Why::Refused);
-        is_refused && plan.refusal == Refusal::EndsAccount
-    }
-
-    /// The longest outage that is allowed, if the run of 429s has lasted that long.
-    fn max_outage_passed(&self, policy: &Policy) -> Option<Duration> {
-        policy.max_outage.filter(|max| self.outage.left(*max).is_zero())
+        let refused = (is_refused && plan.refusal == Refusal::EndsAccount).then_some(Duration::ZERO);
+        let Policy { max_wait, max_outage, .. } = plan.policy;
+        let outage = max_outage.filter(|max| self.outage.left(*max).is_zero());
+        let limits =
+            [(refused, Outcome::Unauthorized), (max_wait, Outcome::TimedOut), (outage, Outcome::Unavailable)];
+        limits.into_iter().filter_map(|(age, outcome)| Some((age?, outcome)))
     }
 
     /// What an answer to a poll that began at `polled_at` says of the credential.

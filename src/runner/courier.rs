@@ -44,7 +44,7 @@ pub struct Courier<S, R, T> {
     pub tell: T,
 }
 
-impl<S: Outbox, R: Recipient, T: Fn(&Event<'_>)> Courier<S, R, T> {
+impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     /// Works until it is retired and what it has begun is done, or until it is dropped, which breaks off what is under
     /// way: it is tried again later, under the same id.
     ///
@@ -114,13 +114,13 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event<'_>)> Courier<S, R, T> {
         let record = DeliveryRecord { claim: claimed.claim, at: now, next: next.clone() };
         self.store.record_deliveries(vec![record]).await?;
         let attempted = Attempted {
-            id: &claimed.delivery.id,
-            endpoint: self.endpoint.name(),
+            id: claimed.delivery.id,
+            endpoint: self.endpoint.name().to_owned(),
             kind: Some(self.endpoint.kind()),
             watch: claimed.watch,
             attempts: claimed.attempts + 1,
         };
-        (self.tell)(&match &next {
+        (self.tell)(&match next {
             NextDelivery::Sent => Event::DeliverySent(attempted),
             NextDelivery::Due { at, problem, .. } => {
                 Event::DeliveryRetrying { attempted, problem, delay: at.since(now) }
@@ -141,7 +141,7 @@ pub async fn give_up_orphans(
     store: &SqliteStore,
     known: &[Arc<impl Recipient>],
     now: Moment,
-    tell: impl Fn(&Event<'_>),
+    tell: impl Fn(&Event),
 ) -> Result<(), StoreError> {
     let Some(owed_before) = now.before(LIMIT) else { return Ok(()) };
     let problem = Text::new("the settings no longer name this endpoint");
@@ -150,10 +150,9 @@ pub async fn give_up_orphans(
             continue;
         }
         for given_up in store.give_up(endpoint.clone(), owed_before, problem.clone(), now).await? {
-            let GivenUp { id, watch, attempts } = &given_up;
-            let attempted =
-                Attempted { id, endpoint: &endpoint, kind: None, watch: *watch, attempts: *attempts };
-            tell(&Event::DeliveryGivenUp { attempted, problem: &problem });
+            let GivenUp { id, watch, attempts } = given_up;
+            let attempted = Attempted { id, endpoint: endpoint.clone(), kind: None, watch, attempts };
+            tell(&Event::DeliveryGivenUp { attempted, problem: problem.clone() });
         }
     }
     Ok(())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::block::News;
-use super::poll::{self, Polled, Told};
+use super::poll::{self, Polled};
 use super::{Closing, Obligations, Runner, named};
-use crate::event::{Asked, Ending};
+use crate::event::{Asked, Ending, Event};
 use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
 use crate::watch::observation::{Answer, Observation, Poller};
@@ -44,7 +44,7 @@ where
 
     /// A watch is not polled after all: it stays due.
     pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
-        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, Told::Nothing));
+        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, None));
     }
 
     /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
@@ -86,22 +86,22 @@ where
         if let Some(state) = named(&mut self.accounts, &watch.account) {
             state.may_be_due_at(due_at);
         }
-        let told = match (decision, observation.answer) {
+        let event = match (decision, observation.answer) {
             (Decision::Finish(outcome), answer) => {
                 let report = if let Answer::Status(report) = answer { Some(report) } else { None };
                 return self.end(claim, Ending { watch, outcome, report, at: now, asked: Some(asked) });
             }
             (Decision::PollAfter(delay), Answer::Failure(failure)) => {
-                Told::Retrying { watch: watch.clone(), failure, delay, asked }
+                Event::Retrying { watch: watch.clone(), failure, delay, asked }
             }
             (Decision::PollAfter(delay), Answer::Status(report)) => {
                 match from.as_ref() == Some(&report.status) {
-                    true => Told::Polled { watch: watch.clone(), delay, asked },
-                    false => Told::StatusChanged { watch: watch.clone(), from, delay, asked },
+                    true => Event::Polled { watch: watch.clone(), delay, asked },
+                    false => Event::StatusChanged { watch: watch.clone(), from, delay, asked },
                 }
             }
         };
-        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, told));
+        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, Some(event)));
     }
 
     /// A watch has ended: it is kept with what is owed for it, and then told.
@@ -110,7 +110,7 @@ where
         let Ending { outcome, at, .. } = ending;
         let next = Next::Ended(Ended { outcome, at, document, deliveries });
         let watch = ending.watch.clone();
-        self.records.push((Record { claim, watch, next }, Told::Finished(Box::new(ending))));
+        self.records.push((Record { claim, watch, next }, Some(Event::Finished(Box::new(ending)))));
     }
 
     /// What an answer means for its whole account.
@@ -122,9 +122,9 @@ where
         match state.heed(observation, polled_at, &self.plan, now, &mut self.rng) {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));
-                self.announcements.push(Told::AccountPaused { account, problem });
+                self.announcements.push(Event::AccountPaused { account, problem });
             }
-            Some(News::Works(paused)) => self.announcements.push(Told::AccountResumed { account, paused }),
+            Some(News::Works(paused)) => self.announcements.push(Event::AccountResumed { account, paused }),
             None => {}
         }
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::poll::Told;
 use super::{LEASE, Obligations, Runner, named};
 use crate::event::Event;
 use crate::moment::Moment;
@@ -31,8 +30,8 @@ where
             return;
         }
         // What is announced of an account comes before what follows from it.
-        let mut told = std::mem::take(&mut self.announcements);
-        let (records, of_records): (Vec<Record>, Vec<Told>) = self.records.drain(..).unzip();
+        let mut told: Vec<_> = std::mem::take(&mut self.announcements).into_iter().map(Some).collect();
+        let (records, of_records): (Vec<Record>, Vec<Option<Event>>) = self.records.drain(..).unzip();
         told.extend(of_records);
         self.changed = false;
         let pass = Pass { now, lease: LEASE, records, owed: std::mem::take(&mut self.owed), wishes };
@@ -44,8 +43,8 @@ where
     pub(super) fn take_over(
         &mut self,
         passed: Passed,
-        told: Vec<Told>,
-        tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+        told: Vec<Option<Event>>,
+        tell: &mut impl FnMut(&Event) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let now = self.clock.now();
         self.passed_at = Some(now);
@@ -57,8 +56,8 @@ where
         let kept = told.into_iter().zip(kept).filter(|(_, kept)| *kept);
         // All of the pass is told: whether that is enough is asked afterwards.
         let mut flow = ControlFlow::Continue(());
-        for (told, _) in kept {
-            if told.tell(tell).is_break() {
+        for event in kept.filter_map(|(event, _)| event) {
+            if tell(&event).is_break() {
                 flow = ControlFlow::Break(());
             }
         }
@@ -68,7 +67,7 @@ where
         for claimed in passed.claimed {
             let progress = &claimed.watch.progress;
             if progress.polls() > 0 && progress.polled_at() < self.started_at {
-                tell(Event::Resumed { watch: &claimed.watch })?;
+                tell(&Event::Resumed { watch: claimed.watch.clone() })?;
             }
             self.take(claimed, now);
         }

@@ -1,14 +1,13 @@
 //! One poll of one watch, and what is told of it.
 
-use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::event::{Asked, Ending, Event};
-use crate::export::{ExportRef, Status};
+use crate::event::Asked;
+use crate::export::ExportRef;
 use crate::store::Claim;
+use crate::text::Text;
 use crate::watch::Watch;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
@@ -22,57 +21,6 @@ pub(super) struct Polled {
     pub(super) watch: Watch,
     pub(super) asked: Asked,
     pub(super) observation: Observation,
-}
-
-/// What is told of a poll once it is kept.
-#[derive(Debug)]
-pub(super) enum Told {
-    Polled {
-        watch: Watch,
-        delay: Duration,
-        asked: Asked,
-    },
-    StatusChanged {
-        watch: Watch,
-        from: Option<Status>,
-        delay: Duration,
-        asked: Asked,
-    },
-    Retrying {
-        watch: Watch,
-        failure: Failure,
-        delay: Duration,
-        asked: Asked,
-    },
-    Finished(Box<Ending>),
-    AccountPaused {
-        account: Arc<str>,
-        problem: Problem,
-    },
-    AccountResumed {
-        account: Arc<str>,
-        paused: Duration,
-    },
-    /// Nobody was asked.
-    Nothing,
-}
-
-impl Told {
-    pub(super) fn tell(&self, tell: &mut impl FnMut(Event<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        tell(match self {
-            Self::Polled { watch, delay, asked } => Event::Polled { watch, delay: *delay, asked: *asked },
-            Self::StatusChanged { watch, from, delay, asked } => {
-                Event::StatusChanged { watch, from: from.as_ref(), delay: *delay, asked: *asked }
-            }
-            Self::Retrying { watch, failure, delay, asked } => {
-                Event::Retrying { watch, failure, delay: *delay, asked: *asked }
-            }
-            Self::Finished(ending) => Event::Finished(ending),
-            Self::AccountPaused { account, problem } => Event::AccountPaused { account, problem },
-            Self::AccountResumed { account, paused } => Event::AccountResumed { account, paused: *paused },
-            Self::Nothing => return ControlFlow::Continue(()),
-        })
-    }
 }
 
 /// Polls a watch.
@@ -94,18 +42,19 @@ pub(super) fn poll<P: Poller + 'static>(
 
 /// Asks once, for no longer than `limit`; what takes longer has failed in passing.
 pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Duration) -> Observation {
-    within(limit, poller.poll(export)).await
+    let answer = tokio::time::timeout(limit, poller.poll(export)).await;
+    answer.unwrap_or_else(|_| too_late(limit, poller.route()))
 }
 
 /// What a request sees that may take no longer than `limit`.
 pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) -> Observation {
-    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit))
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit, None))
 }
 
-fn too_late(limit: Duration) -> Observation {
+fn too_late(limit: Duration, cure: Option<Text>) -> Observation {
     let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let detail = format!("no complete answer within {}", humantime::format_duration(limit));
-    let failure =
-        Failure { kind: FailureKind::Transient, problem: Problem::new("request timed out", &detail) };
+    let problem = Problem { cure, ..Problem::new("request timed out", &detail) };
+    let failure = Failure { kind: FailureKind::Transient, problem };
     Observation { answer: Answer::Failure(failure), hint: None }
 }

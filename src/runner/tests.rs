@@ -132,10 +132,10 @@ async fn run(
 ) -> (Vec<&'static str>, Vec<Ending>) {
     let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
-    let mut tell = |event: Event<'_>| {
+    let mut tell = |event: &Event| {
         names.extend(event.name());
         if let Event::Finished(ending) = event {
-            endings.push(ending.clone());
+            endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())
     };
@@ -258,7 +258,7 @@ async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
     let script = Script::new((0..8).map(|_| (0, status("FINISHED"))));
     let (mut runner, store) = runner(&script, &policy(), 8, 64);
     let mut told = 0;
-    let mut tell = |_: Event<'_>| {
+    let mut tell = |_: &Event| {
         told += 1;
         ControlFlow::Break(())
     };
@@ -297,4 +297,20 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     // 500 ms, and two passes: that which keeps a poll, and that which claims the next.
     let polls = script.polled_at.borrow().len();
     assert!((3 * 115..=3 * 121).contains(&polls), "{polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_claims_while_it_stops_stays_due() {
+    let (script, policy) = (Script::new([]), policy());
+    let (fast, store) = runner(&script, &policy, 3, 1);
+    let plan = fast.plan.clone();
+    let account = Account { name: "default".into(), poller: Rc::clone(&script), requests_per_minute: None };
+    let slow = Slow(store.clone(), Duration::from_secs(1));
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut tell = |_: &Event| ControlFlow::Continue(());
+    let stop = tokio::time::sleep(Duration::from_millis(500));
+    assert_eq!(runner.run(stop, false, &mut tell).await.unwrap(), Stopped::Asked(()));
+    runner.wind_up(Duration::from_secs(6), &mut tell).await.unwrap();
+    assert_eq!((script.elapsed(), script.polled_at.borrow().len()), (1000, 0));
+    assert_eq!(store.unfinished().len(), 3);
 }

@@ -145,9 +145,10 @@ async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid),
     let now = service.clock.now();
     match service.store.add(new, new_id(now), now).await? {
         Added::New(watch) => {
-            (service.tell)(&Event::Added { watch: &watch });
+            let id = watch.id;
+            (service.tell)(&Event::Added { watch: *watch });
             service.changed.notify_one();
-            Ok((StatusCode::CREATED, watch.id))
+            Ok((StatusCode::CREATED, id))
         }
         Added::Existing(id) => Ok((StatusCode::OK, id)),
     }

@@ -143,7 +143,7 @@ fn is_this_machine(authority: &Authority) -> bool {
     let host = authority.host();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match address.parse::<std::net::IpAddr>() {
-        Ok(address) => address.is_loopback(),
+        Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => {
             let host = host.to_ascii_lowercase();
             host == "localhost" || host.ends_with(".localhost")

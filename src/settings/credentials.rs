@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Environment, SettingsError};
-use crate::secret::Secret;
+use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{Credential, Scheme, Source};
 
 /// Where the layers name a token file: a flag beats the environment, which beats a settings file, which beats
@@ -44,6 +44,9 @@ pub(super) fn source(
     if let Some(path) = &files.from_settings_file {
         return Ok(file(path.clone(), "the settings file's token-file"));
     }
+    if let Some(found) = value("SNYK_CFG_API", Scheme::ByForm)? {
+        return Ok(found);
+    }
     let stored =
         snyk_cli_file(environment).filter(|path| path.is_file()).ok_or(SettingsError::NoCredential)?;
     let name = format!("the Snyk CLI's {}", stored.display());
@@ -55,6 +58,11 @@ fn client(environment: &Environment) -> Result<Option<Source>, SettingsError> {
     const SECRET: &str = "SNYK_CLIENT_SECRET";
     match (environment.get(ID), environment.get(SECRET)) {
         (Some(id), Some(secret)) => {
+            for (name, value) in [(ID, id), (SECRET, secret)] {
+                if let Some(placeholder) = Placeholder::of(value) {
+                    return Err(SettingsError::Placeholder(name, placeholder));
+                }
+            }
             Ok(Some(Source::Client { id: id.trim().to_owned(), secret: Secret::new(secret.trim()) }))
         }
         (Some(_), None) => Err(SettingsError::HalfAClient(ID, SECRET)),

@@ -18,12 +18,11 @@ pub use self::server::{ServerSettings, listen_address};
 pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
-use super::layers::{LimitsLayer, ServerLayer, StoreLayer};
-use super::{Settings, SettingsError};
-use crate::http::Roots;
+use super::layers::{Following, ServerLayer, StoreLayer};
+use super::{ConfiguredApi, Settings, SettingsError};
+use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
-use crate::snyk::region::Api;
 use crate::watch::Policy;
 
 /// The name of the account of `[snyk]` itself.
@@ -39,7 +38,7 @@ const STORE_FILE: &str = "watches.db";
 /// What the layers say to the daemon alone.
 #[derive(Debug)]
 pub(super) struct Layers {
-    pub(super) limits: LimitsLayer,
+    pub(super) following: Following,
     /// Whether the user has set `max-outage`, even to what it is anyway.
     pub(super) max_outage_is_set: bool,
     pub(super) store: StoreLayer,
@@ -74,17 +73,17 @@ pub struct DaemonSettings {
 pub struct AccountSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// The API that it asks.
-    pub api: Api,
+    /// The API that it asks, if the settings say.
+    pub api: ConfiguredApi,
     /// The version of the API that the user has set, if any.
     pub api_version: Option<String>,
     /// Its credential.
     pub source: Source,
     /// Where the credential comes from, to be logged.
     pub origin: String,
-    /// The certificate authorities that it trusts.
-    pub roots: Roots,
-    /// The file that some of them are from. Accounts that have it in common trust the same ones.
+    /// How it reaches the API.
+    pub network: Network,
+    /// The file that some of the certificates are from that it trusts. Accounts that have it in common trust the same ones.
     pub ca_cert: Option<PathBuf>,
     /// How many requests it may send in a minute.
     pub requests_per_minute: NonZeroU32,
@@ -101,8 +100,11 @@ impl Settings {
     /// When anything is wrong. The message names the place in the file.
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
-        let accounts = accounts::all(self, &watches)?;
-        let policy = self.policy_of(&self.daemon.limits, &["limits"])?;
+        let surroundings = self.surroundings()?;
+        let network = surroundings.with(self.own_certificates()?);
+        let accounts = accounts::all(self, &watches, &surroundings, &network)?;
+        let following = &self.daemon.following;
+        let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;
         let max_outage = match until_idle && !self.daemon.max_outage_is_set {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
@@ -114,14 +116,14 @@ impl Settings {
             keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
             server: server::server(self)?,
             watches,
-            endpoints: endpoints::all(self)?,
+            endpoints: endpoints::all(self, &network)?,
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,
                 unauthorized_is_final: false,
                 ..policy
             },
-            concurrency: self.daemon.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
         })
     }
 }

@@ -1,6 +1,12 @@
 //! The environment: read once, at the start, and only here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Where programs are looked for if nothing says where.
+const DEFAULT_PATH: &str = "/usr/bin:/bin";
 
 /// The variables of this process. An empty variable is an unset one, since that is how CI systems hand on what
 /// was never set.
@@ -31,6 +37,25 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
+
+    /// The file that a command names: at its path, or else in `PATH`.
+    #[must_use]
+    pub fn executable(&self, name: &OsStr) -> Option<PathBuf> {
+        if name.as_encoded_bytes().contains(&b'/') {
+            return Some(PathBuf::from(name)).filter(|path| is_executable(path));
+        }
+        let directories = std::env::split_paths(self.get("PATH").unwrap_or(DEFAULT_PATH));
+        // An empty entry is the working directory.
+        let directories = directories.map(|directory| match directory.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => directory,
+        });
+        directories.map(|directory| directory.join(name)).find(|path| is_executable(path))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 impl FromIterator<(String, String)> for Environment {

@@ -18,7 +18,7 @@ pub enum ExportsError {
     /// No export was named.
     #[error(
         "no export: give an export id with --group-id or --org-id, a URL or path such as \
-             /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for a JSON document on standard input"
+             /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for standard input"
     )]
     None,
     /// An id without a scope.
@@ -47,8 +47,11 @@ pub enum ExportsError {
     /// URLs of different regions.
     #[error("the URLs are of different regions, {0} and {1}: wait for the exports of one region at a time")]
     TwoRegions(Api, Api),
-    /// Standard input is no document that names an export.
-    #[error("standard input: {0}; - takes JSON documents such as the answer that started an export")]
+    /// Standard input does not name an export.
+    #[error(
+        "standard input: {0}; - takes ids, URLs or paths, one a line, or JSON documents such as the answer that started an \
+         export"
+    )]
     Input(Text),
     /// Standard input cannot be read.
     #[error("failed to read standard input")]
@@ -76,32 +79,35 @@ impl Exports {
         input: Option<&str>,
         settings: &Settings,
     ) -> Result<Self, ExportsError> {
-        let mut exports = Vec::new();
-        let mut api: Option<Api> = None;
+        let mut named = Vec::new();
         for arg in args {
             match arg {
-                ExportArg::Id(id) => exports.push(with_scope(*id, flag, None, settings.environment())?),
-                ExportArg::StandardInput => {
-                    for (id, link) in documents(input.unwrap_or_default())? {
-                        exports.push(with_scope(id, flag, link, settings.environment())?);
-                    }
-                }
-                ExportArg::Located { export, origin } => {
-                    if let Some(region) = origin.as_ref().and_then(|origin| region_of(origin, settings)) {
+                ExportArg::Id(id) => named.push(Named::Id(*id, None)),
+                ExportArg::Located { export, origin } => named.push(Named::Located(*export, origin.clone())),
+                ExportArg::StandardInput => named.extend(read_input(input.unwrap_or_default())?),
+            }
+        }
+        if named.is_empty() {
+            return Err(ExportsError::None);
+        }
+        let takes_flag = named.iter().any(|named| matches!(named, Named::Id(..)));
+        let mut exports = Vec::new();
+        let mut api: Option<Api> = None;
+        for named in named {
+            exports.push(match named {
+                Named::Id(id, link) => with_scope(id, flag, link, settings.environment())?,
+                Named::Located(export, origin) => {
+                    if let Some(region) = origin.and_then(|origin| region_of(&origin, settings)) {
                         if let Some(other) = api.filter(|other| *other != region) {
                             return Err(ExportsError::TwoRegions(other, region));
                         }
                         api = Some(region);
                     }
-                    exports.push(*export);
+                    export
                 }
-            }
+            });
         }
-        if exports.is_empty() {
-            return Err(ExportsError::None);
-        }
-        let needs_flag = |arg: &ExportArg| !matches!(arg, ExportArg::Located { .. });
-        if let Some(flag) = flag.filter(|_| !args.iter().any(needs_flag)) {
+        if let Some(flag) = flag.filter(|_| !takes_flag) {
             let other = |export: &&ExportRef| (export.scope, export.scope_id) != (flag.scope, flag.id);
             if let Some(given) = exports.iter().find(other) {
                 return Err(ExportsError::OtherScope { given: *given, flag });
@@ -113,6 +119,14 @@ impl Exports {
     }
 }
 
+/// An export as an argument, a line or a document names it.
+enum Named {
+    /// Its id, with the scope in the document's link if there is one.
+    Id(Uuid, Option<ScopeRef>),
+    /// Its path, with the origin of its URL if it was one.
+    Located(ExportRef, Option<url::Url>),
+}
+
 /// The API at a pasted URL's host: heard only if it is Snyk's own and nothing else is configured.
 fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     let region = Api::of_known_region(origin);
@@ -120,10 +134,11 @@ fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     if configured.is_none() && region.is_some() {
         return region;
     }
-    let asked = configured.cloned().unwrap_or_default();
     let pasted = region.map_or_else(|| origin.origin().ascii_serialization(), |region| region.to_string());
-    if pasted != asked.to_string() && !asked.is_origin_of(origin) {
-        tracing::warn!(url.host = pasted, snyk.api = %asked, "the host of the pasted URL is ignored");
+    let is_asked = |asked: &Api| pasted == asked.to_string() || asked.is_origin_of(origin);
+    if !configured.is_some_and(is_asked) {
+        let asked = configured.map(ToString::to_string);
+        tracing::warn!(url.host = pasted, snyk.api = asked, "the host of the pasted URL is ignored");
     }
     None
 }
@@ -194,28 +209,54 @@ struct Own {
     export_id: String,
 }
 
-/// The export ids that documents name, each with the scope in its link if there is one.
-fn documents(input: &str) -> Result<Vec<(Uuid, Option<ScopeRef>)>, ExportsError> {
-    let error = |text: &str| ExportsError::Input(Text::new(text));
+/// The exports that standard input names: ids, URLs and paths, one a line, and JSON documents.
+fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
     let mut found = Vec::new();
-    for document in serde_json::Deserializer::from_str(input).into_iter::<Document<'_>>() {
-        let document =
-            document.map_err(|parse| error(&format!("no JSON document that names an export ({parse})")))?;
-        if let Some(own) = document.export {
-            let ids = parse_id(&own.export_id).zip(parse_id(&own.scope_id));
-            let (export_id, id) = ids.ok_or_else(|| error("the export's ids are no UUIDs"))?;
-            found.push((export_id, Some(ScopeRef { scope: own.scope, id })));
+    let mut rest = input.trim_start();
+    while !rest.is_empty() {
+        let line = 1 + input[..input.len() - rest.len()].matches('\n').count();
+        let error = |line: usize, why: &str| ExportsError::Input(Text::new(&format!("line {line}: {why}")));
+        if rest.starts_with('{') {
+            let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Document<'_>>();
+            let Some(document) = documents.next() else { break };
+            let document = document.map_err(|parse| {
+                let why = parse.to_string();
+                let why = why.split(" at line ").next().unwrap_or_default();
+                let why = format!("it is not a JSON document that names an export ({why})");
+                error(line + parse.line().saturating_sub(1), &why)
+            })?;
+            found.push(named_by(document).map_err(|why| error(line, &why))?);
+            rest = rest[documents.byte_offset()..].trim_start();
             continue;
         }
-        let data = document.data.ok_or_else(|| error("the document has neither `data` nor `export`"))?;
-        let id = parse_id(&data.id).ok_or_else(|| error(&format!("the id `{}` is not a UUID", data.id)))?;
-        let links = [data.links, document.links].into_iter().flatten();
-        found.push((id, links.filter_map(|links| href(links.this?)).find_map(|link| scope_of_link(&link))));
+        let (word, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        found.push(match word.parse() {
+            Ok(ExportArg::Id(id)) => Named::Id(id, None),
+            Ok(ExportArg::Located { export, origin }) => Named::Located(export, origin),
+            Ok(ExportArg::StandardInput) | Err(_) => {
+                let word = Text::of_input(word.trim());
+                return Err(error(line, &format!("`{word}` is not an export")));
+            }
+        });
+        rest = after.trim_start();
     }
     if found.is_empty() {
-        return Err(error("it is empty"));
+        return Err(ExportsError::Input(Text::new("it is empty")));
     }
     Ok(found)
+}
+
+/// The export that a document names; the error says why it names none.
+fn named_by(document: Document<'_>) -> Result<Named, String> {
+    if let Some(own) = document.export {
+        let ids = parse_id(&own.export_id).zip(parse_id(&own.scope_id));
+        let (export_id, id) = ids.ok_or("the ids of the export are not UUIDs")?;
+        return Ok(Named::Id(export_id, Some(ScopeRef { scope: own.scope, id })));
+    }
+    let data = document.data.ok_or("the document names no export, in `data` or `export`")?;
+    let id = parse_id(&data.id).ok_or_else(|| format!("the id `{}` is not a UUID", data.id))?;
+    let links = [data.links, document.links].into_iter().flatten();
+    Ok(Named::Id(id, links.filter_map(|links| href(links.this?)).find_map(|link| scope_of_link(&link))))
 }
 
 fn href(raw: &RawValue) -> Option<String> {
@@ -320,6 +361,51 @@ mod tests {
         assert_eq!(resolve(&["-"], flag, &inside, &[]), format!("/orgs/{O}/jobs/export/{E}"));
         for input in ["", "x", "{}", r#"{"data":{"id":"../../x"}}"#, r#"{"errors":[]}"#, "[1]"] {
             assert!(resolve(&["-"], flag, input, &[]).contains("error: standard input"), "{input}");
+        }
+    }
+
+    #[test]
+    fn reads_lines() {
+        let [first, second] = [E, "00000000-3b4d-4e5f-8a6b-9c0d1e2f3a4b"];
+        let both = format!("/groups/{G}/jobs/export/{first} /groups/{G}/jobs/export/{second}");
+        let document = format!("{{\n\"data\": {{ \"id\": \"{second}\" }} }}");
+        let inputs = [
+            format!("{first}\n{second}\n"),
+            format!("\r\n  {first}\t\r\n\r\n{second}"),
+            format!("/groups/{G}/export/{first}\n{second}"),
+            format!("https://api.snyk.io/rest/groups/{G}/jobs/export/{first}?version=x\n{second}\n\n"),
+            format!("{first}\n{document}\n"),
+            format!("{}{{\"data\":{{\"id\":\"{second}\"}}}}", document.replace(second, first)),
+        ];
+        let group = [("SNYK_GROUP_ID", G), ("SNYK_API", "us")];
+        for input in inputs {
+            assert_eq!(resolve(&["-"], None, &input, &group), both, "{input}");
+            assert_eq!(resolve(&["-"], Some((Scope::Group, G)), &input, &group[1..]), both, "{input}");
+            assert!(resolve(&["-"], None, &input, &[]).contains("has no scope: give --group-id"), "{input}");
+        }
+        let url = format!("https://api.eu.snyk.io/rest/groups/{G}/jobs/export/{E}");
+        assert!(resolve(&["-"], None, &url, &[]).ends_with(" at https://api.eu.snyk.io"));
+        assert!(resolve(&["-"], Some((Scope::Org, O)), &url, &[]).contains("drop one of them"));
+    }
+
+    #[test]
+    fn an_error_names_the_line() {
+        let document = format!("{{\"data\": {{ \"id\": \"{E}\" }} }}");
+        let rows = [
+            (format!("{E}\n\nlatest\n"), "line 3: `latest` is not an export; - takes ids"),
+            (format!("{E}\n-\n"), "line 2: `-` is not an export"),
+            (format!("{E} {E}\n"), "line 1: `"),
+            (format!("{document}\n{document} x\n"), "line 2: `x` is not an export"),
+            (format!("{E}\n{{\n\"data\": [}}\n"), "line 3: it is not a JSON document that names an export"),
+            (format!("{E}\n{{\"data\":"), "line 2: it is not a JSON document"),
+            (format!("{E}\n{{}}\n"), "line 2: the document names no export"),
+            (format!("\n\n{}", document.replace(E, "x")), "line 3: the id `x` is not a UUID"),
+            ("snyk_uat.secret".to_owned(), "line 1: `***` is not an export"),
+            (" \n\n".to_owned(), "standard input: it is empty"),
+        ];
+        for (input, expected) in rows {
+            let error = resolve(&["-"], Some((Scope::Group, G)), &input, &[]);
+            assert!(error.contains(expected), "{input}: {error}");
         }
     }
 }

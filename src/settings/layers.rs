@@ -37,7 +37,7 @@ macro_rules! layer {
 layer! {
     #[command(next_help_heading = "Snyk")]
     SnykLayer {
-        /// The API: a region (us, us2, eu, au, gov) or a URL
+        /// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
         #[arg(long, global = true, value_name = "URL|REGION")]
         api: Api,
         /// The version of the API; one that you set is never replaced by another
@@ -161,6 +161,49 @@ layer! {
     }
 }
 
+// `[wait]` and `[run]`: the limits and the longest pause, which differ from command to command.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct CommandSection {
+    max_interval: Option<Pause>,
+    max_wait: Option<HumanDuration>,
+    max_outage: Option<HumanDuration>,
+    request_timeout: Option<Pause>,
+    not_found_grace: Option<HumanDuration>,
+    retry_conflict: Option<bool>,
+    max_in_progress: Option<Vec<StatusLimit>>,
+    concurrency: Option<NonZeroUsize>,
+}
+
+// What the policy of a command is made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Following {
+    pub(crate) pace: PaceLayer,
+    pub(crate) limits: LimitsLayer,
+}
+
+impl Following {
+    pub(crate) fn or(self, lower: impl Into<Self>) -> Self {
+        let lower = lower.into();
+        Self { pace: self.pace.or(lower.pace), limits: self.limits.or(lower.limits) }
+    }
+}
+
+impl From<CommandSection> for Following {
+    fn from(section: CommandSection) -> Self {
+        let limits = LimitsLayer {
+            max_wait: section.max_wait,
+            max_outage: section.max_outage,
+            request_timeout: section.request_timeout,
+            not_found_grace: section.not_found_grace,
+            retry_conflict: section.retry_conflict,
+            max_in_progress: section.max_in_progress,
+            concurrency: section.concurrency,
+        };
+        Self { pace: PaceLayer { max_interval: section.max_interval, ..PaceLayer::default() }, limits }
+    }
+}
+
 // What a settings file may hold. Commands that wait pass over what is the daemon's.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -169,8 +212,8 @@ pub(crate) struct File {
     pub(crate) pace: PaceLayer,
     pub(crate) retry: RetryLayer,
     pub(crate) limits: LimitsLayer,
-    pub(crate) wait: LimitsLayer,
-    pub(crate) run: LimitsLayer,
+    pub(crate) wait: CommandSection,
+    pub(crate) run: CommandSection,
     pub(crate) statuses: StatusesLayer,
     pub(crate) log: LogLayer,
     pub(crate) store: StoreLayer,

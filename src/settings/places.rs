@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use toml::de::{DeArray, DeTable};
 
 use super::environment::Environment;
+use super::sources::alias;
 use super::variable;
 
 /// A step on the way to a value in the file.
@@ -36,16 +37,19 @@ impl Places {
         if let Some(name) = variable(key).filter(|name| self.environment.get(name).is_some()) {
             return name;
         }
-        self.in_file(sections, key)
+        let alias = || alias(key).filter(|name| self.environment.get(name).is_some()).map(str::to_owned);
+        self.line_in_file(sections, key).or_else(alias).unwrap_or_else(|| "the defaults".to_owned())
     }
 
     /// The place in the file, or the defaults, for a key that has neither flag nor variable.
     pub(super) fn in_file(&self, sections: &[&str], key: &str) -> String {
+        self.line_in_file(sections, key).unwrap_or_else(|| "the defaults".to_owned())
+    }
+
+    fn line_in_file(&self, sections: &[&str], key: &str) -> Option<String> {
         let line = sections.iter().find_map(|section| self.line(&[Step::Key(section), Step::Key(key)]));
-        match self.file.as_ref().zip(line) {
-            Some(((path, _), line)) => format!("{} line {line}, {key}", path.display()),
-            None => "the defaults".to_owned(),
-        }
+        let ((path, _), line) = self.file.as_ref().zip(line)?;
+        Some(format!("{} line {line}, {key}", path.display()))
     }
 
     /// The place of what stands at the end of `steps`, or else of the last thing on the way to it.

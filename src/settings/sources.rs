@@ -4,10 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as _, FromArgMatches as _};
-use reqwest::Certificate;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::layers::{File, Flags};
 use super::{Environment, SettingsError};
@@ -21,6 +17,12 @@ pub(crate) fn variable(flag: &str) -> Option<String> {
         "api" => Some("SNYK_API".to_owned()),
         _ => Some(format!("SNYK_EXPORT_{}", flag.to_uppercase().replace('-', "_"))),
     }
+}
+
+/// The variable of the Snyk CLI that overrides what its own file says under the same key. Such a variable counts as that
+/// file does: after all that was said to us.
+pub(super) fn alias(flag: &str) -> Option<&'static str> {
+    (flag == "api").then_some("SNYK_CFG_ENDPOINT")
 }
 
 /// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
@@ -68,20 +70,4 @@ pub(super) fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError>
 fn shown(message: &str) -> String {
     let lines = without_secrets_of_links(message.trim_end());
     lines.chars().filter(|char| *char == '\n' || !char.is_control()).collect()
-}
-
-/// The certificates in a PEM file, at least one, each of them valid.
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let invalid = || "it holds a certificate that is none".to_owned();
-    let mut certificates = Vec::new();
-    for der in CertificateDer::pem_slice_iter(&pem) {
-        let der = der.map_err(|_| "it is no valid PEM".to_owned())?;
-        RootCertStore::empty().add(der.clone()).map_err(|_| invalid())?;
-        certificates.push(Certificate::from_der(&der).map_err(|_| invalid())?);
-    }
-    if certificates.is_empty() {
-        return Err("it holds no certificate in PEM form".to_owned());
-    }
-    Ok(certificates)
 }

@@ -28,7 +28,7 @@ fn error(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Stri
 fn the_defaults_are_those_of_the_design() {
     let policy = load(&[], &[], None).unwrap().policy().unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(policy.pace, Pace::new(Duration::from_millis(500), 1.1, seconds(30), 0.1).unwrap());
+    assert_eq!(policy.pace, Pace::new(Duration::from_millis(500), 1.1, seconds(10), 0.1).unwrap());
     assert_eq!(policy.retry, Pace::new(seconds(1), 2.0, seconds(30), 0.1).unwrap());
     assert_eq!(policy.throttle, Pace::new(seconds(5), 2.0, seconds(60), 0.1).unwrap());
     assert_eq!(policy.max_wait, Some(seconds(50 * 60)));
@@ -36,6 +36,48 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(policy.request_timeout, seconds(30));
     assert_eq!(policy.not_found_grace, Duration::ZERO);
     assert!(!policy.retry_conflict && policy.unrecoverable_is_final && policy.max_in_progress.is_empty());
+}
+
+#[test]
+fn those_who_wait_see_an_end_within_11_seconds_and_a_daemon_within_33() {
+    let token = [("SNYK_TOKEN", "t")];
+    let settings = load(&[], &token, None).unwrap();
+    let policies = [
+        (settings.policy().unwrap(), 11),
+        (settings.policy_of_run().unwrap(), 11),
+        (settings.daemon(false).unwrap().policy, 33),
+    ];
+    for (policy, most) in policies {
+        let (mut position, mut rng) = (None, fastrand::Rng::with_seed(7));
+        let mut delay = || policy.pace.next(&mut position, &mut rng);
+        let longest = (0..2_000).map(|_| delay()).max().unwrap();
+        // As promised, and not much sooner than that: each request counts too.
+        assert!(longest <= Duration::from_secs(most), "{longest:?}");
+        assert!(longest > Duration::from_secs(most) * 10 / 11, "{longest:?}");
+    }
+}
+
+#[test]
+fn what_the_user_says_of_the_longest_pause_beats_the_default_of_a_command() {
+    let longest = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
+        let variables: Vec<_> = [("SNYK_TOKEN", "t")].iter().chain(variables).copied().collect();
+        let settings = load(flags, &variables, Some(file)).unwrap();
+        let daemon = settings.daemon(false).unwrap().policy;
+        [settings.policy().unwrap(), settings.policy_of_run().unwrap(), daemon].map(|policy| {
+            let steps = (0..200)
+                .scan(None, |position, _| Some(policy.pace.next(position, &mut fastrand::Rng::with_seed(7))));
+            steps.max().unwrap().as_secs()
+        })
+    };
+    let shared = "[pace]\njitter = 0\nmax-interval = '20s'\n";
+    let of_wait = format!("{shared}[wait]\nmax-interval = '2s'\n");
+    let of_run = format!("{of_wait}[run]\nmax-interval = '3s'");
+    assert_eq!(longest(&[], &[], "[pace]\njitter = 0"), [10, 10, 30]);
+    assert_eq!(longest(&[], &[], shared), [20; 3]);
+    assert_eq!(longest(&[], &[], &of_wait), [2, 2, 20]);
+    assert_eq!(longest(&[], &[], &of_run), [2, 3, 20]);
+    assert_eq!(longest(&[], &[("SNYK_EXPORT_MAX_INTERVAL", "4s")], &of_run), [4; 3]);
+    assert_eq!(longest(&["--max-interval=5s"], &[("SNYK_EXPORT_MAX_INTERVAL", "4s")], &of_run), [5; 3]);
 }
 
 #[test]
@@ -53,6 +95,10 @@ fn a_flag_beats_a_variable_beats_a_file_beats_the_defaults() {
         Some(240)
     );
     assert_eq!(max_wait(&["--max-wait", "0"], &[], None), None);
+    for nothing in ["0", "\"0\""] {
+        let file = format!("[wait]\nmax-wait = {nothing}");
+        assert!(load(&[], &[], Some(&file)).unwrap().policy().unwrap().max_wait.is_none());
+    }
 }
 
 #[test]
@@ -77,7 +123,12 @@ fn variables_follow_the_rules_of_their_flags() {
 fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
     let rows = [
         ("[limits]\n\nmax-wait = \"soon\"", ["line 3", "max-wait = \"soon\"", "`90s`"]),
-        ("[limits]\nmax-wait = 50", ["line 2", "max-wait = 50", "a duration in quotes"]),
+        ("[limits]\nmax-wait = 50", ["line 2", "did you mean `50s`?", "a duration in quotes"]),
+        ("[limits]\nmax-wait = 1.5", ["line 2", "did you mean `1.5s`?", "a duration in quotes"]),
+        ("[limits]\nmax-wait = true", ["line 2", "max-wait = true", "a duration in quotes"]),
+        ("[wait]\nmax-wait = \"10M\"", ["line 2", "`10m`", "`10months`"]),
+        ("[[notify]]\ntimeout = \"10M\"", ["line 2", "`10m`", "`10months`"]),
+        ("[retry]\nmax-interval = \"60\"", ["line 2", "max-interval = \"60\"", "did you mean `60s`?"]),
         ("[limits]\nmax-wiat = \"5m\"", ["line 2", "unknown field `max-wiat`", "`max-wait`"]),
         ("[pase]\n", ["line 1", "unknown field `pase`", "`pace`"]),
         ("[pace]\njitter = 2", ["line 2", "jitter = 2", "from 0 to 1"]),
@@ -101,6 +152,8 @@ fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
 fn a_wrong_variable_names_itself() {
     for (name, value, allowed) in [
         ("SNYK_EXPORT_MAX_WAIT", "soon", "`90s`"),
+        ("SNYK_EXPORT_MAX_WAIT", "10M", "minutes or months: write `10m` or `10months`"),
+        ("SNYK_EXPORT_MAX_WAIT", "3600", "did you mean `3600s`?"),
         ("SNYK_EXPORT_JITTER", "7", "from 0 to 1"),
         ("SNYK_EXPORT_LOG_FORMAT", "xml", "json"),
         ("SNYK_EXPORT_RETRY_CONFLICT", "perhaps", "boolean"),
@@ -114,13 +167,15 @@ fn a_wrong_variable_names_itself() {
 #[test]
 fn contradictions_name_both_sides_and_their_places() {
     let flag = error(&["--initial-interval=1m"], &[], None);
-    let expected = "initial-interval (1m, from --initial-interval) is above max-interval (30s, from the defaults) in \
+    let expected = "initial-interval (1m, from --initial-interval) is above max-interval (10s, from the defaults) in \
                     the settings of [pace]";
     assert_eq!(flag, expected);
     let mixed =
         error(&[], &[("SNYK_EXPORT_INITIAL_INTERVAL", "1m")], Some("\n[pace]\nmax-interval = \"2s\""));
     assert!(mixed.contains("(1m, from SNYK_EXPORT_INITIAL_INTERVAL)"), "{mixed}");
     assert!(mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, max-interval)"), "{mixed}");
+    let of_wait = error(&["--initial-interval=1m"], &[], Some("[wait]\nmax-interval = \"2s\""));
+    assert!(of_wait.contains("settings.toml line 2, max-interval)"), "{of_wait}");
     let retry = error(&["--initial-interval=5s"], &[], Some("[retry]\ninitial-interval = \"1m\""));
     assert!(
         retry.contains("settings.toml line 2, initial-interval)") && retry.contains("[retry]"),
@@ -183,12 +238,83 @@ fn the_first_credential_wins() {
     );
     assert!(origin(&[], &all[4..], None).contains("SNYK_CLIENT_ID is not"));
     assert!(origin(&[], &[("HOME", "/nowhere")], None).contains("no credential: set SNYK_TOKEN"));
-    assert!(origin(&[], &[("SNYK_TOKEN", "a b")], None).contains("the token in SNYK_TOKEN"));
+    assert_eq!(origin(&[], &[("SNYK_CFG_API", "c")], Some("[snyk]\n")), "SNYK_CFG_API");
+    let after_the_file = [("SNYK_CFG_API", "c")];
+    assert_eq!(
+        origin(&[], &after_the_file, Some("[snyk]\ntoken-file = \"/run/y\"")),
+        "the settings file's token-file /run/y"
+    );
+    assert_eq!(origin(&[], &[all[1], after_the_file[0]], None), "SNYK_TOKEN");
+}
+
+#[test]
+fn what_is_no_credential_is_named_by_its_variable_and_never_shown() {
+    let values = [
+        ("$(SNYK_TOKEN)", "a variable"),
+        ("${SNYK_TOKEN}", "a variable"),
+        ("$SNYK_TOKEN", "a variable"),
+        ("%SNYK_TOKEN%", "a variable"),
+        ("{{ secrets.hunter2 }}", "a template"),
+        ("${{ secrets.hunter2 }}", "a template"),
+        ("<your token>", "placeholder"),
+        ("'hunter2'", "in quotes"),
+        ("\"hunter2\"", "in quotes"),
+        ("null", "a word for nothing"),
+        ("undefined", "a word for nothing"),
+        ("SNYK_TOKEN=hunter2", "an assignment"),
+        ("***", "masked"),
+    ];
+    let of_tokens =
+        [("/run/secrets/hunter2", "the path"), ("./hunter2", "the path"), ("hunter2 x", "white space")];
+    let error = |variables: &[(&str, &str)]| {
+        let found = load(&[], variables, None).and_then(|settings| settings.credential_source());
+        found.expect_err("no credential").to_string()
+    };
+    let check = |name: &str, variables: &[(&str, &str)], looks: &str| {
+        let error = error(variables);
+        let says = error.starts_with(&format!("{name} holds no usable ")) && error.contains(looks);
+        assert!(says && !error.contains("hunter2"), "{name}: {error}");
+    };
+    for (value, looks) in values {
+        check("SNYK_CLIENT_ID", &[("SNYK_CLIENT_ID", value), ("SNYK_CLIENT_SECRET", "s")], looks);
+        check("SNYK_CLIENT_SECRET", &[("SNYK_CLIENT_ID", "i"), ("SNYK_CLIENT_SECRET", value)], looks);
+    }
+    for (value, looks) in values.into_iter().chain(of_tokens) {
+        for name in ["SNYK_OAUTH_TOKEN", "SNYK_TOKEN", "SNYK_CFG_API"] {
+            check(name, &[(name, value)], looks);
+        }
+    }
+}
+
+#[test]
+fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
+    let chosen = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
+        let settings = load(flags, variables, Some(file)).unwrap();
+        let chosen = settings.api().unwrap().chosen(None, None);
+        format!("{} from {}", chosen.api, chosen.source)
+    };
+    let variables = [("SNYK_API", "us2"), ("SNYK_CFG_ENDPOINT", "https://app.au.snyk.io/api")];
+    let file = "[snyk]\napi = 'gov'";
+    assert_eq!(chosen(&["--api=eu"], &variables, file), "https://api.eu.snyk.io from --api");
+    assert_eq!(chosen(&[], &variables, file), "https://api.us.snyk.io from SNYK_API");
+    let of_file = chosen(&[], &variables[1..], file);
+    assert!(
+        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, api"),
+        "{of_file}"
+    );
+    assert_eq!(chosen(&[], &variables[1..], ""), "https://api.au.snyk.io from SNYK_CFG_ENDPOINT");
+    assert_eq!(chosen(&[], &[], ""), "https://api.snyk.io from the default");
+    let wrong = [("SNYK_CFG_ENDPOINT", "mars")];
+    assert!(error(&[], &wrong, None).starts_with("SNYK_CFG_ENDPOINT: `mars` is not an API"));
+    assert!(load(&["--api=eu"], &wrong, None).is_ok(), "what is overridden need not be right");
 }
 
 #[test]
 fn plain_http_stays_here() {
-    let api = |flags: &[&str]| load(flags, &[], None).unwrap().api(None).map(|api| api.to_string());
+    let api = |flags: &[&str]| {
+        let configured = load(flags, &[], None).unwrap().api()?;
+        Ok::<_, SettingsError>(configured.chosen(None, None).api.to_string())
+    };
     assert_eq!(api(&["--api=http://127.0.0.1:1"]).unwrap(), "http://127.0.0.1:1");
     let error = api(&["--api=http://simulator:4010"]).unwrap_err().to_string();
     assert!(error.contains("http://simulator:4010") && error.contains("--allow-http"), "{error}");

@@ -7,42 +7,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use uuid::Uuid;
 
+pub(crate) use super::duration::{HumanDuration, Pause};
+
+use super::duration::NotADuration;
 use crate::export::{Status, parse_id};
 use crate::request::MAX_URL_EXPIRATION;
 use crate::snyk::region::Api;
-
-/// A duration as humantime writes it; `0` needs no unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HumanDuration(pub(crate) Duration);
-
-impl FromStr for HumanDuration {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if text == "0" {
-            return Ok(Self(Duration::ZERO));
-        }
-        let parsed = humantime::parse_duration(text);
-        parsed
-            .map(Self)
-            .map_err(|_| "expected a duration such as `500ms`, `90s`, `5m` or `1h 30m`".to_owned())
-    }
-}
-
-/// A duration of more than nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pause(pub(crate) Duration);
-
-impl FromStr for Pause {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let HumanDuration(duration) = text.parse()?;
-        let expected = || "expected a duration of more than 0, such as `500ms` or `30s`".to_owned();
-        (!duration.is_zero()).then_some(Self(duration)).ok_or_else(expected)
-    }
-}
 
 /// `STATUS=DURATION`: how long an export may stay in one status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +27,10 @@ impl FromStr for StatusLimit {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || "expected STATUS=DURATION, such as `PENDING=30m`".to_owned();
         let (status, limit) = text.split_once('=').ok_or_else(error)?;
-        let HumanDuration(limit) = limit.parse().map_err(|_| error())?;
-        if limit.is_zero() {
-            return Err(error());
-        }
+        let Pause(limit) = limit.parse().map_err(|why| match why {
+            NotADuration::Unreadable | NotADuration::Nothing => error(),
+            why @ (NotADuration::NoUnit(_) | NotADuration::MinutesOrMonths { .. }) => why.to_string(),
+        })?;
         Ok(Self { status: status.parse().map_err(|_| error())?, limit })
     }
 }
@@ -73,11 +43,17 @@ impl FromStr for UrlExpiration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let duration =
-            || HumanDuration::from_str(text).ok().filter(|HumanDuration(time)| time.subsec_nanos() == 0);
-        let seconds = text.trim().parse().ok().or_else(|| Some(duration()?.0.as_secs()));
-        let within = seconds.filter(|seconds| *seconds <= MAX_URL_EXPIRATION);
-        within.map(Self).ok_or_else(|| format!("expected a number of seconds from 0 to {MAX_URL_EXPIRATION}"))
+        let time = match text.trim().parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => match text.parse() {
+                Ok(HumanDuration(time)) => Some(time),
+                Err(why @ NotADuration::MinutesOrMonths { .. }) => return Err(why.to_string()),
+                Err(_) => None,
+            },
+        };
+        let within = time.filter(|time| time.subsec_nanos() == 0 && time.as_secs() <= MAX_URL_EXPIRATION);
+        let expected = || format!("expected a number of seconds from 0 to {MAX_URL_EXPIRATION}");
+        within.map(|time| Self(time.as_secs())).ok_or_else(expected)
     }
 }
 
@@ -162,8 +138,6 @@ macro_rules! deserialize_from_text {
 pub(super) use deserialize_from_text;
 
 deserialize_from_text! {
-    HumanDuration: "a duration in quotes, such as \"500ms\", \"90s\", \"5m\" or \"1h 30m\"",
-    Pause: "a duration in quotes of more than 0, such as \"500ms\" or \"30s\"",
     StatusLimit: "a limit such as \"PENDING=30m\"",
     Status: "a status word in quotes, such as \"PENDING\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
@@ -247,25 +221,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_durations() {
-        let parse = |text: &str| text.parse::<HumanDuration>().map(|duration| duration.0.as_millis());
-        for (text, ms) in [("0", 0), ("0s", 0), ("500ms", 500), ("90s", 90_000), (" 1h 30m ", 5_400_000)] {
-            assert_eq!(parse(text), Ok(ms), "{text}");
-        }
-        for text in ["", "5", "-5s", "soon", "1.5.5s", "99999999999999999999999y"] {
-            assert!(parse(text).unwrap_err().contains("`90s`"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pause_is_never_nothing() {
-        assert_eq!("1ns".parse(), Ok(Pause(Duration::from_nanos(1))));
-        for text in ["0", "0s", "0ms", "", "soon"] {
-            assert!(text.parse::<Pause>().unwrap_err().contains("such as `500ms`"), "{text}");
-        }
-    }
-
-    #[test]
     fn reads_how_long_links_work() {
         for (text, seconds) in [("0", 0), ("3600", 3600), ("10m", 600), ("1h", 3600)] {
             assert_eq!(text.parse(), Ok(UrlExpiration(seconds)), "{text}");
@@ -273,6 +228,7 @@ mod tests {
         for text in ["", "3601", "-1", "1.5", "1500ms", "2h", "soon"] {
             assert!(text.parse::<UrlExpiration>().unwrap_err().contains("from 0 to 3600"), "{text}");
         }
+        assert!("10M".parse::<UrlExpiration>().unwrap_err().contains("`10m`"));
     }
 
     #[test]
@@ -280,7 +236,10 @@ mod tests {
         let limit: StatusLimit = "pending=30m".parse().unwrap();
         assert_eq!((limit.status.as_str(), limit.limit.as_secs()), ("PENDING", 1800));
         for text in ["", "PENDING", "PENDING=", "=30m", "PENDING=0", "PENDING=soon"] {
-            assert!(text.parse::<StatusLimit>().is_err(), "{text}");
+            assert!(text.parse::<StatusLimit>().unwrap_err().contains("`PENDING=30m`"), "{text}");
+        }
+        for (text, question) in [("PENDING=30M", "minutes or months"), ("PENDING=30", "mean `30s`")] {
+            assert!(text.parse::<StatusLimit>().unwrap_err().contains(question), "{text}");
         }
     }
 

@@ -61,7 +61,7 @@ fn owed(endpoint: usize, id: &str, told: &str, at: Moment) -> NewDelivery {
 }
 
 impl Ledger {
-    pub(super) fn hear(&self, event: &Event<'_>, any: bool) -> ControlFlow<()> {
+    pub(super) fn hear(&self, event: &Event, any: bool) -> ControlFlow<()> {
         match event {
             Event::Finished(ending) => {
                 let watch = ending.watch.export.export_id.as_u128() as usize;
@@ -73,7 +73,7 @@ impl Ledger {
             }
             Event::AccountPaused { account, .. } => {
                 self.world.account_is(account, true);
-                self.health.refuse(&(*account).into(), self.world.now());
+                self.health.refuse(account, self.world.now());
                 self.owing.notify_waiters();
             }
             Event::AccountResumed { account, .. } => {

@@ -163,7 +163,7 @@ async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
     let left = work(world, disk, script, (&mut runner, &mut couriers), &ledger).await;
     let any = matches!(world.scene.mode, Mode::Wait { any: true });
     if !world.is_wait() {
-        let mut tell = |event: Event<'_>| ledger.hear(&event, any);
+        let mut tell = |event: &Event| ledger.hear(event, any);
         retire.send_replace(true);
         let delivering = tokio::time::timeout(GRACE, async { while couriers.next().await.is_some() {} });
         let winding_up = async { tokio::join!(delivering, runner.wind_up(GRACE, &mut tell)) };
@@ -197,7 +197,7 @@ async fn work(
     ledger: &Ledger,
 ) -> Result<Left, StoreError> {
     let any = matches!(world.scene.mode, Mode::Wait { any: true });
-    let mut tell = |event: Event<'_>| ledger.hear(&event, any);
+    let mut tell = |event: &Event| ledger.hear(event, any);
     loop {
         let asked = asked(script.next(world, disk, ledger), couriers);
         match runner.run(asked, world.until_idle(), &mut tell).await? {
@@ -277,7 +277,7 @@ fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sen
             clock: world.clock.get(),
             bell: Arc::clone(&ledger.owing),
             retired: retire.subscribe(),
-            tell: move |event: &Event<'_>| {
+            tell: move |event: &Event| {
                 let _ = heard.hear(event, false);
             },
         };

@@ -43,6 +43,8 @@ pub(super) struct RandomFault {
     /// From 0 (never) to 1 (each request).
     pub(super) probability: f64,
     pub(super) on: Target,
+    /// Only requests whose path has this in it, such as the id of one export.
+    pub(super) path_has: Option<String>,
     /// How often it may strike in the life of the simulator.
     pub(super) at_most: Option<u32>,
     pub(super) answer: Answer,
@@ -138,6 +140,7 @@ struct RawAnswer {
     repeat: Option<u32>,
     probability: Option<f64>,
     on: Option<Target>,
+    path_has: Option<String>,
     at_most: Option<u32>,
 }
 
@@ -145,8 +148,8 @@ impl TryFrom<RawAnswer> for Answer {
     type Error = &'static str;
 
     fn try_from(raw: RawAnswer) -> Result<Answer, &'static str> {
-        if raw.probability.is_some() || raw.on.is_some() || raw.at_most.is_some() {
-            return Err("`probability`, `on`, and `at-most` belong in `[[faults]]`");
+        if raw.probability.is_some() || raw.on.is_some() || raw.path_has.is_some() || raw.at_most.is_some() {
+            return Err("`probability`, `on`, `path-has`, and `at-most` belong in `[[faults]]`");
         }
         raw.into_answer()
     }
@@ -157,7 +160,7 @@ impl TryFrom<RawAnswer> for RandomFault {
 
     fn try_from(raw: RawAnswer) -> Result<RandomFault, &'static str> {
         let on = raw.on.unwrap_or_default();
-        let at_most = raw.at_most;
+        let (at_most, path_has) = (raw.at_most, raw.path_has.clone());
         let Some(probability) = raw.probability.filter(|probability| (0.0..=1.0).contains(probability))
         else {
             return Err("a fault needs a `probability` from 0 to 1");
@@ -168,7 +171,7 @@ impl TryFrom<RawAnswer> for RandomFault {
         if raw.status.is_some() && on != Target::Status {
             return Err("`status` needs `on = \"status\"`");
         }
-        Ok(RandomFault { probability, on, at_most, answer: raw.into_answer()? })
+        Ok(RandomFault { probability, on, path_has, at_most, answer: raw.into_answer()? })
     }
 }
 

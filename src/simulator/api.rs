@@ -98,7 +98,7 @@ impl Api {
         let mut state = self.lock();
         let call = Call { request, route: Route::of(request), at, base_url: self.base_url(request) };
         let latency = self.latency(&mut state.rng);
-        let mut reply = match self.strike(&mut state, call.route.target()) {
+        let mut reply = match self.strike(&mut state, call.route.target(), request.path()) {
             Some(answer) => play(answer, &call, |word| self.serve(&mut state, &call, word)),
             None => self.serve(&mut state, &call, None),
         };
@@ -126,9 +126,10 @@ impl Api {
     }
 
     /// The random fault that strikes a request, if one does.
-    fn strike(&self, state: &mut State, target: Target) -> Option<&Answer> {
+    fn strike(&self, state: &mut State, target: Target, path: &str) -> Option<&Answer> {
         for (fault, strikes) in self.scenario.faults.iter().zip(&mut state.strikes) {
-            let aimed = fault.on == Target::Any || fault.on == target;
+            let aimed = (fault.on == Target::Any || fault.on == target)
+                && fault.path_has.as_ref().is_none_or(|part| path.contains(part));
             let spent = fault.at_most.is_some_and(|most| *strikes >= most);
             if aimed && !spent && state.rng.f64() < fault.probability {
                 *strikes += 1;

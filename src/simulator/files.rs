@@ -24,6 +24,15 @@ pub(super) enum Encoding {
     Gzip,
 }
 
+impl Encoding {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
 /// What listings announce as the size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,6 +51,8 @@ pub(super) struct StoredFile {
     pub(super) encoding: Encoding,
     /// With its quotes. It stands for the encoded bytes: they are the same wherever it is the same.
     pub(super) etag: String,
+    /// The CRC-32C of the encoded bytes.
+    pub(super) crc32c: u32,
     pub(super) bytes: Vec<u8>,
     pub(super) decoded_size: u64,
 }
@@ -85,7 +96,7 @@ impl StoredFile {
             Encoding::Identity => text.into_bytes(),
             Encoding::Gzip => gzipped(text.as_bytes()),
         };
-        StoredFile { encoding, etag, bytes, decoded_size }
+        StoredFile { encoding, etag, crc32c: crc32c::crc32c(&bytes), bytes, decoded_size }
     }
 
     /// What a listing says of the size, wrong by `error`.

@@ -11,7 +11,7 @@ use super::files::{Encoding, FileSize};
 use super::http::Framing;
 
 /// The embedded scenarios, in the order in which they are shown.
-const EMBEDDED: [(&str, &str); 21] = [
+const EMBEDDED: [(&str, &str); 22] = [
     ("default", include_str!("../../config/scenarios/default.toml")),
     ("quick", include_str!("../../config/scenarios/quick.toml")),
     ("demo", include_str!("../../config/scenarios/demo.toml")),
@@ -33,6 +33,7 @@ const EMBEDDED: [(&str, &str); 21] = [
     ("cut-downloads", include_str!("../../config/scenarios/cut-downloads.toml")),
     ("expiring-links", include_str!("../../config/scenarios/expiring-links.toml")),
     ("gzip", include_str!("../../config/scenarios/gzip.toml")),
+    ("wrong-files", include_str!("../../config/scenarios/wrong-files.toml")),
 ];
 
 /// What a simulator does. Keys that a file leaves out are as in `config/scenarios/default.toml`, which
@@ -67,6 +68,7 @@ pub struct Scenario {
     pub(super) storage_framing: Framing,
     pub(super) storage_ranges: bool,
     pub(super) storage_etag: bool,
+    pub(super) storage_hash: bool,
     #[serde(deserialize_with = "text::duration")]
     pub(super) start_retry_after: Duration,
     pub(super) token: Option<String>,
@@ -185,6 +187,7 @@ impl Default for Scenario {
             storage_framing: Framing::Length,
             storage_ranges: true,
             storage_etag: true,
+            storage_hash: true,
             start_retry_after: Duration::from_secs(10),
             token: None,
             client_id: None,

@@ -8,8 +8,26 @@ use serde_json::Value;
 use super::problem::Problem;
 use super::route::ScopeKind;
 
-const DATASETS: [&str; 5] =
-    ["issues", "usage", "pr_checks", "pr_checks_project_adoption", "pr_checks_integration_adoption"];
+const DATASETS: [&str; 6] = [
+    "issues",
+    "usage",
+    "pr_checks",
+    "pr_checks_project_adoption",
+    "pr_checks_integration_adoption",
+    "prevention_events",
+];
+/// The filters that only a group's export has.
+const GROUP_FILTERS: [&str; 9] = [
+    "orgs",
+    "effective_severity",
+    "event",
+    "event_type",
+    "git_branch",
+    "git_repo",
+    "is_suppressed",
+    "sdlc_stage",
+    "test_user_email",
+];
 const MAX_COLUMNS: usize = 100;
 const MAX_COLUMN_LENGTH: usize = 64;
 
@@ -37,7 +55,7 @@ impl StartRequest {
         if !DATASETS.contains(&dataset) {
             return Err(invalid("/dataset", format!("The dataset must be one of {}", DATASETS.join(", "))));
         }
-        check_filters(&attributes["filters"], scope)?;
+        check_filters(&attributes["filters"], dataset, scope)?;
         Ok(StartRequest {
             columns: columns(&attributes["columns"])?,
             url_expiration: url_expiration(&attributes["url_expiration_seconds"])?,
@@ -65,16 +83,26 @@ fn check_formats(formats: &Value) -> Result<(), Problem> {
     Err(invalid("/formats", "The formats must be [\"csv\"]"))
 }
 
-fn check_filters(filters: &Value, scope: ScopeKind) -> Result<(), Problem> {
-    if scope == ScopeKind::Org && !filters["orgs"].is_null() {
-        return Err(invalid("/filters/orgs", "Organizations can be chosen only in a group's export"));
+fn check_filters(filters: &Value, dataset: &str, scope: ScopeKind) -> Result<(), Problem> {
+    let of_group = GROUP_FILTERS.into_iter().find(|key| !filters[key].is_null());
+    if let Some(key) = of_group.filter(|_| scope == ScopeKind::Org) {
+        return Err(invalid(&format!("/filters/{key}"), "Only a group's export has this filter"));
+    }
+    let is_suppressed = &filters["is_suppressed"];
+    if !is_suppressed.is_null() && !is_suppressed.is_boolean() {
+        return Err(invalid("/filters/is_suppressed", "It must be true or false"));
     }
     let introduced = check_range(&filters["introduced"], "/filters/introduced")?;
     let updated = check_range(&filters["updated"], "/filters/updated")?;
-    if introduced || updated {
+    let event = check_range(&filters["event"], "/filters/event")?;
+    let (has_dates, needed) = match dataset {
+        "prevention_events" => (event || updated, "event or updated"),
+        _ => (introduced || updated, "introduced or updated"),
+    };
+    if has_dates {
         return Ok(());
     }
-    Err(invalid("/filters", "A filter by date is required: introduced or updated"))
+    Err(invalid("/filters", format!("A filter by date is required: {needed}")))
 }
 
 /// Checks a range of dates, and tells whether there is one.
@@ -143,6 +171,24 @@ mod tests {
 
     fn parse(document: &Value) -> Result<StartRequest, Problem> {
         StartRequest::parse(document.to_string().as_bytes(), ScopeKind::Org)
+    }
+
+    #[test]
+    fn a_group_exports_prevention_events() {
+        let mut document = valid();
+        let attributes = document.pointer_mut("/data/attributes").unwrap();
+        attributes["dataset"] = json!("prevention_events");
+        let by_dataset = |document: &Value| {
+            StartRequest::parse(document.to_string().as_bytes(), ScopeKind::Group).map(|_| ()).is_ok()
+        };
+        assert!(!by_dataset(&document), "introduced is not a date of an event");
+        document["data"]["attributes"]["filters"] = json!({
+            "event": { "from": "2026-07-01T00:00:00Z" }, "is_suppressed": false, "git_repo": ["a"],
+        });
+        assert!(by_dataset(&document));
+        assert!(parse(&document).is_err(), "an organization's export has no filter by event");
+        document["data"]["attributes"]["filters"]["is_suppressed"] = json!(["false"]);
+        assert!(!by_dataset(&document));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::fmt::strtime;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -103,7 +105,14 @@ pub(super) fn serve(request: &Request, file: &StoredFile, scenario: &Scenario) -
         response.set_header("etag", file.etag.as_str());
     }
     if file.encoding == Encoding::Gzip {
-        response.set_header("content-encoding", "gzip");
+        response.set_header("content-encoding", file.encoding.as_str());
+    }
+    if scenario.storage_hash {
+        let hash = STANDARD.encode(file.crc32c.to_be_bytes());
+        response.set_header("x-goog-hash", format!("crc32c={hash}"));
+        // Another file has another one, as at Google.
+        response.set_header("x-goog-generation", file.crc32c.to_string());
+        response.set_header("x-goog-stored-content-encoding", file.encoding.as_str());
     }
     response
 }

@@ -4,13 +4,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 
+pub use super::token::NotAToken;
+
 use super::region::Api;
+use super::token::{self, is_jwt};
 use super::transport::{Reply, Transport, transient};
 use super::{problem, throttle};
 use crate::clock::Clock;
@@ -24,7 +27,11 @@ const RENEW_BEFORE_END: Duration = Duration::from_secs(5 * 60);
 
 /// A value for the `Authorization` header.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Credential(HeaderValue);
+pub struct Credential {
+    header: HeaderValue,
+    /// The API that it says it is for.
+    region: Option<Api>,
+}
 
 /// How a token goes into the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +66,9 @@ pub enum CredentialError {
     /// There is nothing in it.
     #[error("{0} holds no token")]
     Empty(String),
-    /// No header could carry it.
-    #[error("the token in {0} has characters that no token has (a line break in the middle, perhaps)")]
-    Unsendable(String),
+    /// It is something else.
+    #[error("{0} holds no usable token: {1}")]
+    NotAToken(String, NotAToken),
     /// The file cannot be read.
     #[error("failed to read the token file {}", .0.display())]
     File(PathBuf, #[source] std::io::Error),
@@ -73,7 +80,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When it is empty or cannot be sent in a header.
+    /// When it is empty or cannot be a token.
     pub fn new(text: &str, scheme: Scheme, origin: &str) -> Result<Self, CredentialError> {
         let text = text.trim_start_matches('\u{feff}').trim();
         let (given, token) = match text.split_once(char::is_whitespace) {
@@ -84,33 +91,35 @@ impl Credential {
         if token.is_empty() || token.eq_ignore_ascii_case("token") || token.eq_ignore_ascii_case("bearer") {
             return Err(CredentialError::Empty(origin.to_owned()));
         }
+        let unusable = |why| CredentialError::NotAToken(origin.to_owned(), why);
+        token::check(token).map_err(unusable)?;
         let word = match scheme {
             Scheme::Bearer => "Bearer",
             Scheme::ByForm => given.unwrap_or(if is_jwt(token) { "Bearer" } else { "token" }),
         };
-        let sendable = token.bytes().all(|byte| byte.is_ascii_graphic());
-        let value = sendable.then(|| HeaderValue::from_str(&format!("{word} {token}")).ok()).flatten();
-        let mut value = value.ok_or_else(|| CredentialError::Unsendable(origin.to_owned()))?;
-        value.set_sensitive(true);
-        Ok(Self(value))
+        let header = HeaderValue::from_str(&format!("{word} {token}"));
+        let mut header = header.map_err(|_| unusable(NotAToken::Characters))?;
+        header.set_sensitive(true);
+        Ok(Self { header, region: token::region(token) })
+    }
+
+    /// The API that the credential says it is for, if that is one of Snyk's own.
+    #[must_use]
+    pub const fn region(&self) -> Option<&Api> {
+        self.region.as_ref()
     }
 
     /// The token alone.
     pub(super) fn token(&self) -> &str {
-        let value = self.0.to_str().unwrap_or_default();
+        let value = self.header.to_str().unwrap_or_default();
         value.split_once(' ').map_or(value, |(_, token)| token)
     }
 
     /// The header's value, marked as sensitive.
     #[must_use]
     pub const fn header(&self) -> &HeaderValue {
-        &self.0
+        &self.header
     }
-}
-
-/// Three parts in base64url, the first of which is a JSON object.
-fn is_jwt(token: &str) -> bool {
-    token.starts_with("eyJ") && token.split('.').count() == 3
 }
 
 #[derive(Debug)]
@@ -136,6 +145,9 @@ const FILE_GRACE: Duration = Duration::from_secs(5);
 /// A source of credentials, and the one in use.
 pub struct Credentials {
     source: Source,
+    /// Where they come from, as people know it.
+    origin: String,
+    region: Option<Api>,
     clock: Clock,
     grant: Mutex<Option<Grant>>,
 }
@@ -147,19 +159,27 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Credentials from `source`; a file is read now, so that a mistake is seen before anything is asked.
+    /// Credentials from `source`; a file is read now, so that a mistake is seen before anything is asked. `origin` names
+    /// the source for people.
     ///
     /// # Errors
     ///
     /// When a file cannot be read or holds no token.
-    pub async fn load(source: Source, clock: Clock) -> Result<Self, CredentialError> {
+    pub async fn load(source: Source, origin: &str, clock: Clock) -> Result<Self, CredentialError> {
         let credential = match &source {
             Source::Value(credential) => Some(credential.clone()),
             Source::Client { .. } => None,
-            Source::TokenFile(path) | Source::SnykCli(path) => Some(read_file(&source, path).await?),
+            Source::TokenFile(path) | Source::SnykCli(path) => Some(read_file(&source, path, origin).await?),
         };
+        let region = credential.as_ref().and_then(Credential::region).cloned();
         let grant = credential.map(|credential| Grant::new(credential, None));
-        Ok(Self { source, clock, grant: Mutex::new(grant) })
+        Ok(Self { source, origin: origin.to_owned(), region, clock, grant: Mutex::new(grant) })
+    }
+
+    /// The API that the credential said it is for when it was loaded, if that is one of Snyk's own.
+    #[must_use]
+    pub const fn region(&self) -> Option<&Api> {
+        self.region.as_ref()
     }
 
     /// The credential to send now. An access token is asked for if there is none or if it is about to end.
@@ -189,14 +209,29 @@ impl Credentials {
             Source::Value(_) => Ok(None),
             Source::Client { .. } => self.exchange(&mut grant, transport, api).await.map(Some),
             Source::TokenFile(path) | Source::SnykCli(path) => {
-                let credential = match read_file(&self.source, path).await {
+                let credential = match read_file(&self.source, path, &self.origin).await {
                     Ok(credential) => credential,
                     Err(error) => return self.unreadable(grant.as_mut(), &error),
                 };
                 let is_new = credential != *refused;
+                if let Some(region) = api.contradicted_by(credential.region()).filter(|_| is_new) {
+                    tracing::warn!(
+                        credential.source = self.origin,
+                        credential.region = %region,
+                        snyk.api = %api,
+                        "the new token is of another region, which is asked after a restart or a reload",
+                    );
+                }
                 *grant = Some(Grant::new(credential.clone(), None));
                 Ok(is_new.then_some(credential))
             }
+        }
+    }
+
+    /// Notes that the credential in use was accepted: a file that cannot be read the next time has its grace anew.
+    pub(super) async fn accepted(&self) {
+        if let Some(grant) = self.grant.lock().await.as_mut() {
+            grant.unreadable_since = None;
         }
     }
 
@@ -225,7 +260,8 @@ impl Credentials {
         };
         let form =
             [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret.expose())];
-        let request = transport.client().post(api.token_url()).form(&form).build();
+        let request = transport.client().post(api.token_url()).header(ACCEPT_ENCODING, "identity");
+        let request = request.form(&form).build();
         let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
         let mut reply = transport.send(request).await?;
         if reply.http_status != 200 {
@@ -270,7 +306,7 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
         let is_redirect = (300..400).contains(&reply.http_status);
         let passes = matches!(kind, FailureKind::Transient | FailureKind::Throttled) || is_redirect;
         let kind = if passes { kind } else { FailureKind::Unauthorized };
-        let hint = throttle::hint(reply.http_status, &reply.headers, now);
+        let hint = throttle::hint(reply.http_status, &reply.headers);
         return Err(Refusal { failure: Failure { kind, problem }, hint });
     }
     let unusable =
@@ -289,13 +325,12 @@ fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-async fn read_file(source: &Source, path: &Path) -> Result<Credential, CredentialError> {
+async fn read_file(source: &Source, path: &Path, origin: &str) -> Result<Credential, CredentialError> {
     let text = read_start(path).await.map_err(|error| CredentialError::File(path.to_owned(), error))?;
-    let origin = path.display().to_string();
     if matches!(source, Source::SnykCli(_)) {
-        return cli_credential(&text, &origin);
+        return cli_credential(&text, origin);
     }
-    Credential::new(&text, Scheme::ByForm, &origin)
+    Credential::new(&text, Scheme::ByForm, origin)
 }
 
 /// What a file begins with; one that is longer than any token is the wrong file, and need not be read.
@@ -305,10 +340,12 @@ async fn read_start(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The Snyk CLI keeps an API token under `api`, or, after its OAuth login, a JSON text with an access token.
+/// The Snyk CLI keeps an API token under `api`, or, after its OAuth login, a JSON text with an access token; and beside
+/// it, as `endpoint`, the API that it asks.
 fn cli_credential(text: &str, origin: &str) -> Result<Credential, CredentialError> {
     #[derive(Deserialize)]
     struct Configuration {
+        endpoint: Option<serde_json::Value>,
         api: Option<String>,
         internal_oauth_token_storage: Option<String>,
     }
@@ -318,12 +355,16 @@ fn cli_credential(text: &str, origin: &str) -> Result<Credential, CredentialErro
     }
     let empty = || CredentialError::Empty(origin.to_owned());
     let configuration: Configuration = serde_json::from_str(text).map_err(|_| empty())?;
-    if let Some(token) = configuration.api.filter(|token| !token.trim().is_empty()) {
-        return Credential::new(&token, Scheme::ByForm, origin);
-    }
-    let stored = configuration.internal_oauth_token_storage.ok_or_else(empty)?;
-    let token: OauthToken = serde_json::from_str(&stored).map_err(|_| empty())?;
-    Credential::new(&token.access_token, Scheme::Bearer, origin)
+    let credential = match configuration.api.filter(|token| !token.trim().is_empty()) {
+        Some(token) => Credential::new(&token, Scheme::ByForm, origin)?,
+        None => {
+            let stored = configuration.internal_oauth_token_storage.ok_or_else(empty)?;
+            let token: OauthToken = serde_json::from_str(&stored).map_err(|_| empty())?;
+            Credential::new(&token.access_token, Scheme::Bearer, origin)?
+        }
+    };
+    let endpoint = || Api::of_snyk(configuration.endpoint.as_ref()?.as_str()?);
+    Ok(Credential { region: credential.region.or_else(endpoint), ..credential })
 }
 
 /// An error with its causes in one line.
@@ -374,10 +415,39 @@ mod tests {
         assert!(!format!("{credential:?}").contains("hunter2"));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_read_has_its_grace_each_time_anew() {
+        let clock = Clock::start();
+        let credential = Credential::new("hunter2", Scheme::ByForm, "x").unwrap();
+        let credentials = Credentials::load(Source::Value(credential), "a test", clock).await.unwrap();
+        let missing = CredentialError::Empty("x".to_owned());
+        let refused = async || credentials.unreadable(credentials.grant.lock().await.as_mut(), &missing);
+        assert!(refused().await.is_err(), "it may be there again soon");
+        tokio::time::advance(FILE_GRACE).await;
+        assert!(matches!(refused().await, Ok(None)), "the refusal stands");
+        credentials.accepted().await;
+        tokio::time::advance(Duration::from_secs(24 * 60 * 60)).await;
+        assert!(refused().await.is_err(), "what was missing weeks ago says nothing of now");
+    }
+
     #[test]
     fn reads_the_file_of_the_snyk_cli() {
         let read = |text: &str| cli_credential(text, "x").map(|c| c.header().to_str().unwrap().to_owned());
         assert_eq!(read(r#"{"api":"abc","endpoint":"https://api.eu.snyk.io"}"#).unwrap(), "token abc");
+        let region = |text: &str| {
+            let credential = cli_credential(text, "x").unwrap();
+            credential.region().map_or("none".to_owned(), ToString::to_string)
+        };
+        assert_eq!(region(r#"{"api":"abc","endpoint":"https://api.eu.snyk.io"}"#), "https://api.eu.snyk.io");
+        assert_eq!(
+            region(r#"{"api":"abc","endpoint":"https://app.au.snyk.io/api"}"#),
+            "https://api.au.snyk.io"
+        );
+        for other in [r#""https://evil.example""#, "7", "null"] {
+            assert_eq!(region(&format!(r#"{{"api":"abc","endpoint":{other}}}"#)), "none");
+        }
+        let claims = r#"{"api":"snyk_uat.1a2b3c4d.eyJoIjoiYXBpLnVzLnNueWsuaW8ifQ.x","endpoint":"https://api.eu.snyk.io"}"#;
+        assert_eq!(region(claims), "https://api.us.snyk.io", "a token knows better");
         let oauth = r#"{"internal_oauth_token_storage":"{\"access_token\":\"abc\",\"expiry\":\"x\"}"}"#;
         assert_eq!(read(oauth).unwrap(), "Bearer abc");
         for text in ["", "{}", r#"{"api":""}"#, r#"{"internal_oauth_token_storage":"x"}"#] {

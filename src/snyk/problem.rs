@@ -57,6 +57,13 @@ pub fn problem(http_status: u16, body: &[u8]) -> Problem {
     }
 }
 
+/// Whether this is a JSON:API document of errors, as Snyk writes them.
+pub(super) fn has_errors(body: &[u8]) -> bool {
+    let shape: Option<Shape<'_>> = serde_json::from_slice(body).ok();
+    let errors = shape.and_then(|shape| serde_json::from_str::<Vec<&RawValue>>(shape.errors?.get()).ok());
+    errors.is_some_and(|errors| !errors.is_empty())
+}
+
 fn in_maintenance(title: &Text) -> Text {
     Text::new(&format!("Snyk is in a maintenance window ({title})"))
 }

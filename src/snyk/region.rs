@@ -47,7 +47,7 @@ impl Api {
     }
 
     /// The base as a URL.
-    pub(super) const fn url(&self) -> &Url {
+    pub(crate) const fn url(&self) -> &Url {
         &self.0
     }
 
@@ -63,6 +63,22 @@ impl Api {
         let host = api_host(url.host_str()?);
         let known = REGIONS.iter().any(|(_, _, known)| *known == host);
         (known && url.port().is_none()).then(|| host.parse().ok()).flatten()
+    }
+
+    /// The API that a host or a URL names, if it is one of Snyk's own.
+    #[must_use]
+    pub fn of_snyk(text: &str) -> Option<Self> {
+        let url =
+            if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("https://{text}")) };
+        Self::of_known_region(&url.ok()?)
+    }
+
+    /// The region that a credential names, if that is another one of Snyk's than this API. Of an API that is not Snyk's
+    /// own, such as a gateway, nobody knows which region is behind it.
+    #[must_use]
+    pub fn contradicted_by<'a>(&self, region: Option<&'a Self>) -> Option<&'a Self> {
+        let is_snyks = Self::of_known_region(&self.0).as_ref() == Some(self);
+        region.filter(|region| is_snyks && *region != self)
     }
 
     /// The URL of an export's status.
@@ -266,5 +282,16 @@ mod tests {
         assert_eq!(known("https://api.eu.snyk.io:444/"), None);
         assert_eq!(known("https://api.eu.snyk.io.evil.example/"), None);
         assert_eq!(known("https://evil.snyk.io/"), None);
+    }
+
+    #[test]
+    fn a_region_contradicts_another_but_no_gateway() {
+        let region: Api = "eu".parse().unwrap();
+        let contradicts = |api: &str| api.parse::<Api>().unwrap().contradicted_by(Some(&region)).is_some();
+        assert!(contradicts("us") && contradicts("https://api.snykgov.io") && !contradicts("app.eu.snyk.io"));
+        for other in ["http://api.us.snyk.io", "https://api.us.snyk.io/gateway", "https://gateway.example"] {
+            assert!(!contradicts(other), "{other}");
+        }
+        assert_eq!(Api::default().contradicted_by(None), None);
     }
 }

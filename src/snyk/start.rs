@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::credentials::Refusal;
 use super::transport::{Reply, transient};
-use super::{Client, failure, wire};
+use super::{Client, failure, throttle, wire};
 use crate::export::ExportRef;
 use crate::request::StartRequest;
 use crate::watch::observation::{Failure, FailureKind};
@@ -127,26 +127,28 @@ impl Client {
         let reply = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(Refusal { failure, hint })) => {
-                return Err(NotStarted { failure, hint, may_exist: in_flight.may_have_arrived() });
+                // What no retry can heal kept the request from the server that would have carried it out.
+                let may_exist = in_flight.may_have_arrived() && failure.kind != FailureKind::Unrecoverable;
+                return Err(NotStarted { failure, hint, may_exist });
             }
             Err(_) => {
-                let failure = transient("request timed out", "");
+                let mut failure = transient("request timed out", "");
+                failure.problem.cure = self.transport.network().route(self.api.url());
                 return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
         };
         let created = (200..300).contains(&reply.http_status).then(|| wire::created(&reply.body)).flatten();
-        let Some((export_id, created)) = created else { return Err(self.not_started(&reply)) };
-        self.settle(&self.version().text);
+        let Some((export_id, created)) = created else { return Err(not_started(&reply)) };
         let (scope, scope_id) = (request.scope.scope, request.scope.id);
         Ok(Started { export: ExportRef { scope, scope_id, export_id }, created })
     }
+}
 
-    fn not_started(&self, reply: &Reply) -> NotStarted {
-        NotStarted {
-            failure: failure(reply, "the answer names no export"),
-            hint: self.hint(reply),
-            may_exist: may_have_started(reply.http_status),
-        }
+fn not_started(reply: &Reply) -> NotStarted {
+    NotStarted {
+        failure: failure(reply, "the answer names no export"),
+        hint: throttle::hint(reply.http_status, &reply.headers),
+        may_exist: may_have_started(reply.http_status),
     }
 }
 

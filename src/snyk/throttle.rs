@@ -15,27 +15,27 @@ const EPOCH_SECONDS_FROM: u64 = 1_000_000_000;
 /// `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3) counts on any answer. `X-RateLimit-Reset` (seconds,
 /// in Snyk's clients) is sent on good answers too and counts only where the limit is reached.
 #[must_use]
-pub fn hint(http_status: u16, headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let retry_after = http::retry_after(headers, now);
+pub fn hint(http_status: u16, headers: &HeaderMap) -> Option<Duration> {
+    let retry_after = http::retry_after(headers);
     let exhausted = headers.get("x-ratelimit-remaining").and_then(seconds) == Some(0);
     let reset = (http_status == 429 || exhausted).then(|| headers.get("x-ratelimit-reset")).flatten();
-    retry_after.max(reset.and_then(|value| rate_limit_reset(value, now)))
-}
-
-fn rate_limit_reset(value: &HeaderValue, now: Moment) -> Option<Duration> {
-    let seconds = Duration::from_secs(seconds(value)?);
-    let is_date = seconds.as_secs() >= EPOCH_SECONDS_FROM;
-    Some(if is_date { Moment::from_unix(seconds).since(now) } else { seconds })
+    let until_reset = |value: &HeaderValue| {
+        let seconds = Duration::from_secs(seconds(value)?);
+        let is_date = seconds.as_secs() >= EPOCH_SECONDS_FROM;
+        Some(if is_date { Moment::from_unix(seconds).since(http::answered_at(headers)) } else { seconds })
+    };
+    retry_after.max(reset.and_then(until_reset))
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::RETRY_AFTER;
+    use reqwest::header::{DATE, RETRY_AFTER};
 
     use super::*;
+    use crate::clock::Clock;
 
-    /// 2024-11-25T10:13:42Z
-    const NOW: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
+    /// When the server answers, by its own clock, which has nothing to do with ours: 1732529622 seconds after the epoch.
+    const ANSWERED_AT: &str = "Mon, 25 Nov 2024 10:13:42 GMT";
 
     #[track_caller]
     fn check(status: u16, headers: &[(&'static str, &str)], seconds: Option<u64>) {
@@ -43,11 +43,31 @@ mod tests {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             (reqwest::header::HeaderName::from_static(name), value)
         });
-        assert_eq!(
-            hint(status, &map.collect(), NOW),
-            seconds.map(Duration::from_secs),
-            "{status} {headers:?}"
-        );
+        let mut map: HeaderMap = map.collect();
+        map.insert(DATE, HeaderValue::from_static(ANSWERED_AT));
+        assert_eq!(hint(status, &map), seconds.map(Duration::from_secs), "{status} {headers:?}");
+    }
+
+    #[test]
+    fn dates_are_compared_with_our_wall_clock_where_the_answer_has_no_date_of_its_own() {
+        let after = |moment: Moment, date: &str| {
+            let date = HeaderValue::from_str(date).unwrap();
+            let epoch = HeaderValue::from(moment.unix_ms() / 1000);
+            let now = Clock::wall_now();
+            for headers in [vec![(RETRY_AFTER, date)], vec![("x-ratelimit-reset".parse().unwrap(), epoch)]] {
+                let hint = hint(429, &headers.into_iter().collect()).unwrap();
+                // The header has whole seconds, and asking takes a moment.
+                let expected = moment.since(now);
+                assert!(
+                    hint <= expected && expected - hint < Duration::from_secs(60),
+                    "{hint:?} {expected:?}"
+                );
+            }
+        };
+        let in_an_hour = Clock::wall_now().plus(Duration::from_secs(3600));
+        let system = std::time::UNIX_EPOCH + Duration::from_millis(in_an_hour.unix_ms());
+        after(in_an_hour, &httpdate::fmt_http_date(system));
+        after(Moment::from_unix(Duration::from_secs(1_732_529_622)), ANSWERED_AT);
     }
 
     #[test]
@@ -106,7 +126,7 @@ mod tests {
                 headers.insert(RETRY_AFTER, value.clone());
                 headers.insert("x-ratelimit-reset", value);
             }
-            let _ = hint(status, &headers, NOW);
+            let _ = hint(status, &headers);
         }
     }
 }

@@ -6,8 +6,9 @@ use memchr::memmem;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
+use super::decode::{Decoder, Undecodable};
 use super::region::Api;
-use crate::http::{self, Broken, Roots, TransportError};
+use crate::http::{self, Broken, Network, TransportError};
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
@@ -20,7 +21,10 @@ const SHORTEST_SECRET: usize = 7;
 
 /// Sends requests.
 #[derive(Debug, Clone)]
-pub(super) struct Transport(Client);
+pub(super) struct Transport {
+    client: Client,
+    network: Network,
+}
 
 /// A complete answer, or one whose error body was cut short.
 #[derive(Debug)]
@@ -31,25 +35,50 @@ pub(super) struct Reply {
 }
 
 impl Transport {
-    /// A client for `api`. On loopback no proxy is asked, and over plain http no certificate is loaded.
-    pub(super) fn new(api: &Api, roots: &Roots) -> Result<Self, TransportError> {
+    /// A client for `api`.
+    pub(super) fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
         // Longer than the longest default pause, so that all polls of a wait share one connection.
         let options = |builder: ClientBuilder| builder.pool_idle_timeout(Duration::from_secs(90));
-        http::client(api.url(), roots, options).map(Self)
+        let client = http::client(api.url(), network, options)?;
+        Ok(Self { client, network: network.clone() })
+    }
+
+    /// A client that begins a connection for each request. One that others have used may be closing at this moment, and
+    /// then nobody knows whether what was written to it has arrived.
+    pub(super) fn apart(&self, api: &Api) -> Result<Client, TransportError> {
+        http::client(api.url(), &self.network, |builder| builder.pool_max_idle_per_host(0))
+    }
+
+    /// How the API is reached.
+    pub(super) const fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The underlying client, to build requests with.
     pub(super) const fn client(&self) -> &Client {
-        &self.0
+        &self.client
+    }
+
+    /// Sends a request over the connections that all share, and reads the answer.
+    pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
+        self.send_over(&self.client, request).await
     }
 
     /// Sends a request and reads the answer, as far as it may be read.
-    pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        let mut response = self.0.execute(request).await.map_err(|error| failure(&error))?;
+    pub(super) async fn send_over(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
+        let mut response = match client.execute(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(failure(http::broken(&error, &self.network).await)),
+        };
+        if let Some(refused) = self.network.refused(&response) {
+            return Err(failure(refused));
+        }
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let body = match http_status {
-            200..300 => read_document(response).await?,
-            _ => http::read_error_body(response).await,
+        let decoder = Decoder::new(&headers, MAX_DOCUMENT);
+        let body = match (http_status, decoder) {
+            (200..300, decoder) => read_document(response, decoder.map_err(undecodable)?).await?,
+            (_, Ok(decoder)) => decoded(decoder, &http::read_error_body(response).await),
+            (_, Err(_)) => Vec::new(),
         };
         Ok(Reply { http_status, headers, body })
     }
@@ -87,21 +116,35 @@ fn overwrite(bytes: &mut [u8], secret: &[u8]) {
     }
 }
 
-async fn read_document(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let too_long =
-        || transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB");
+async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<Vec<u8>, Failure> {
     let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if announced > MAX_DOCUMENT {
-        return Err(too_long());
+        return Err(undecodable(Undecodable::TooLong));
     }
-    let mut body = Vec::with_capacity(announced);
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > MAX_DOCUMENT {
-            return Err(too_long());
+    decoder.expect(announced);
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(http::broken_off(&error)))? {
+        decoder.take(&chunk).map_err(undecodable)?;
+    }
+    decoder.finish().map_err(undecodable)
+}
+
+/// What can be read of an error's body, which may be cut short.
+fn decoded(mut decoder: Decoder, body: &[u8]) -> Vec<u8> {
+    // Whether all of it can be read changes what is said, not what is decided.
+    let _ = decoder.take(body);
+    decoder.rest()
+}
+
+fn undecodable(why: Undecodable) -> Failure {
+    match why {
+        Undecodable::Encoding(encoding) => {
+            transient("the answer comes in an encoding that was not asked for", encoding.as_str())
         }
-        body.extend_from_slice(&chunk);
+        Undecodable::TooLong => {
+            transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
+        }
+        Undecodable::Damaged(why) => transient("the answer is damaged", &why),
     }
-    Ok(body)
 }
 
 pub(super) fn transient(title: &str, detail: &str) -> Failure {
@@ -109,8 +152,8 @@ pub(super) fn transient(title: &str, detail: &str) -> Failure {
 }
 
 /// What a request that brought no answer failed of.
-fn failure(error: &reqwest::Error) -> Failure {
-    let Broken { certificate, title, detail } = http::broken(error);
-    let kind = if certificate { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    Failure { kind, problem: Problem::new(title, &detail) }
+fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
+    let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
+    let cure = cure.map(|cure| Text::new(&cure));
+    Failure { kind, problem: Problem { cure, ..Problem::new(&title, &detail) } }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use uuid::Uuid;
 
+pub use self::file::Checked;
 #[cfg(test)]
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::keeper::Keeping;
@@ -88,6 +89,15 @@ impl SqliteStore {
     /// When it is in use, of a newer release, damaged, or out of reach.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self::over(Thread::open(path).await?))
+    }
+
+    /// Whether the file at `path` could be opened or made; nothing is left of the attempt.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be, for the same reasons as in [`SqliteStore::open`]; but that a daemon has it is no error.
+    pub fn check(path: &Path) -> Result<Checked, OpenError> {
+        file::check(path, schema::MIGRATIONS)
     }
 
     /// Writes everything out and gives the file free. Whoever has another handle hears that the store is closed.

@@ -31,8 +31,8 @@ struct Kept {
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<KeptProblem>,
-    failure: Option<String>,
-    refusal: Option<String>,
+    failure: Option<FailureKind>,
+    refusal: Option<FailureKind>,
     #[serde(default)]
     in_a_row: u32,
     failed_at: Option<u64>,
@@ -70,8 +70,8 @@ impl Progress {
             created: self.created.clone(),
             row_count: self.row_count,
             problem: self.problem.as_ref().map(KeptProblem::of),
-            failure: self.failure.map(|kind| kind.as_str().to_owned()),
-            refusal: self.refusal.map(|kind| kind.as_str().to_owned()),
+            failure: self.failure,
+            refusal: self.refusal,
             in_a_row: self.in_a_row,
             failed_at: self.outage.failed_at.map(Moment::unix_ms),
             planned: nanos(Some(self.outage.planned)),
@@ -103,8 +103,8 @@ impl Progress {
             created: kept.created,
             row_count: kept.row_count,
             problem: kept.problem.map(KeptProblem::into_problem),
-            failure: kept.failure.as_deref().map(kind),
-            refusal: kept.refusal.as_deref().map(kind),
+            failure: kept.failure,
+            refusal: kept.refusal,
             in_a_row: kept.in_a_row,
             overlong: None,
             outage: Outage {
@@ -133,12 +133,6 @@ impl KeptProblem {
             [self.code, self.title, self.detail, self.request_id, self.cure].map(text);
         Problem { http_status: self.http_status, code, title, detail, request_id, cure }
     }
-}
-
-/// The failure of this word; one that this version does not know may be better the next time.
-fn kind(word: &str) -> FailureKind {
-    let known = FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    known.unwrap_or(FailureKind::Transient)
 }
 
 fn nanos(position: Position) -> Option<u64> {

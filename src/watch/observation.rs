@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
@@ -18,11 +18,20 @@ pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 pub trait Poller {
     /// Asks once.
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+
+    /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
+    fn route(&self) -> Option<Text> {
+        None
+    }
 }
 
 impl<P: Poller> Poller for Arc<P> {
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
         P::poll(self, export)
+    }
+
+    fn route(&self) -> Option<Text> {
+        P::route(self)
     }
 }
 
@@ -90,7 +99,8 @@ pub struct Failure {
 }
 
 /// What a failure means for the watch: the rules of `docs/ARCHITECTURE.md` decide by it alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// 401: the credential was refused.
     Unauthorized,
@@ -108,25 +118,13 @@ pub enum FailureKind {
     Unrecoverable,
     /// 429: too many requests.
     Throttled,
-    /// Anything that may be better the next time.
+    /// Anything that may be better the next time; so may what another release has kept and this one does not know.
+    #[serde(other)]
     Transient,
 }
 
 impl FailureKind {
-    /// One of each.
-    pub const ALL: [Self; 9] = [
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::Conflict,
-        Self::Rejected,
-        Self::Gateway,
-        Self::Unrecoverable,
-        Self::Throttled,
-        Self::Transient,
-    ];
-
-    /// The word for it in metrics, and in what is kept of a watch.
+    /// The word for it in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,14 +1,18 @@
 //! The client by itself: one question, one observation.
 
+use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::json;
 use snyk_export::clock::Clock;
 use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
 use snyk_export::request::StartRequest;
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
-use snyk_export::snyk::{Client, InFlight, Roots};
+use snyk_export::snyk::{Client, DEFAULT_VERSION, InFlight, Network};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
 use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
@@ -35,7 +39,7 @@ async fn every_status_code_has_its_class() {
     assert_eq!(server.received_requests().await.unwrap().len(), 400, "each is asked once");
 }
 
-/// The table of the design, for answers without a status word. A 429 is a transient failure with a pace of its
+/// The table of the design, for answers without a status word and without a word of Snyk's. A 429 is a transient failure with a pace of its
 /// own; redirects that can be followed are tested elsewhere.
 fn class_of(code: u16) -> FailureKind {
     match code {
@@ -45,7 +49,8 @@ fn class_of(code: u16) -> FailureKind {
         409 => FailureKind::Conflict,
         429 => FailureKind::Throttled,
         200..=299 | 408 | 425 | 500..=599 => FailureKind::Transient,
-        300..=499 => FailureKind::Rejected,
+        300..=399 => FailureKind::Rejected,
+        400..=499 => FailureKind::Gateway,
         _ => unreachable!("no such code is asked for"),
     }
 }
@@ -100,6 +105,9 @@ async fn headers_hint_at_the_next_poll() {
         (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 1", None),
         (503, "X-RateLimit-Reset: 9", None),
         (200, "Server: x", None),
+        (503, "Date: Thu, 31 Dec 2099 23:59:50 GMT | Retry-After: Thu, 31 Dec 2099 23:59:59 GMT", Some(9)),
+        (429, "Date: Fri, 31 Dec 1999 23:59:50 GMT | Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", Some(9)),
+        (429, "Date: Sun, 09 Sep 2001 01:46:40 GMT | X-RateLimit-Reset: 1000000009", Some(9)),
     ];
     for (code, headers, seconds) in rows {
         let headers = headers.split(" | ").map(|header| header.split_once(": ").unwrap());
@@ -109,6 +117,61 @@ async fn headers_hint_at_the_next_poll() {
         let hint = answer_to(template).await.hint;
         assert_eq!(hint, seconds.map(Duration::from_secs), "{code} {:?}", headers.collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn a_refusal_is_snyks_where_snyk_has_written_it() {
+    let errors = r#"{"jsonapi":{"version":"1.0"},"errors":[{"status":"400","detail":"no"}]}"#;
+    for (body, is_snyks) in [
+        (errors, true),
+        (r#"{"errors":[]}"#, false),
+        (r#"{"message":"no"}"#, false),
+        ("<html>400</html>", false),
+        ("", false),
+    ] {
+        for (code, is_named) in [(400, false), (421, false), (418, false), (400, true), (451, true)] {
+            let template = ResponseTemplate::new(code).set_body_string(body);
+            let template = if is_named { template.insert_header("snyk-request-id", "r") } else { template };
+            let kind = failure(answer_to(template).await).kind;
+            let expected = if is_snyks || is_named { FailureKind::Rejected } else { FailureKind::Gateway };
+            assert_eq!(kind, expected, "{code} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_has_a_hint_of_its_own() {
+    let gone = failure(answer_to(ResponseTemplate::new(410)).await);
+    assert!(gone.problem.cure.unwrap().as_str().contains("maybe only for hours"));
+    assert_eq!(failure(answer_to(ResponseTemplate::new(404)).await).problem.cure, None);
+}
+
+#[tokio::test]
+async fn gzip_is_read_within_the_same_cap_though_it_was_not_asked_for() {
+    let status = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
+    for (length, is_read) in
+        [(status.len(), true), (1024 * 1024, true), (1024 * 1024 + 1, false), (100 << 20, false)]
+    {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(status.as_bytes()).unwrap();
+        std::io::copy(&mut std::io::repeat(b' ').take((length - status.len()) as u64), &mut gzip).unwrap();
+        let template = ResponseTemplate::new(200).insert_header("content-encoding", "gzip");
+        match answer_to(template.set_body_bytes(gzip.finish().unwrap())).await.answer {
+            Answer::Status(report) => assert_eq!((report.status.as_str(), is_read), ("FINISHED", true)),
+            Answer::Failure(failure) => {
+                assert_eq!((failure.kind, is_read), (FailureKind::Transient, false));
+                assert!(failure.problem.to_string().contains("too long"), "{}", failure.problem);
+            }
+        }
+    }
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(br#"{"errors":[{"detail":"no such export"}]}"#).unwrap();
+    let template = ResponseTemplate::new(404).insert_header("content-encoding", "gzip");
+    let problem = failure(answer_to(template.set_body_bytes(gzip.finish().unwrap())).await).problem;
+    assert_eq!(problem.detail.unwrap().as_str(), "no such export");
+    let template = ResponseTemplate::new(200).insert_header("content-encoding", "br");
+    let problem = failure(answer_to(template.set_body_string(status)).await).problem;
+    assert_eq!(problem.to_string(), "the answer comes in an encoding that was not asked for: br");
 }
 
 #[tokio::test]
@@ -145,7 +208,8 @@ async fn a_request_says_who_asks_and_what_is_wanted() {
     assert_eq!(header("accept").unwrap(), "application/vnd.api+json, application/json;q=0.9");
     assert_eq!(header("user-agent").unwrap(), concat!("snyk-export/", env!("CARGO_PKG_VERSION")));
     assert_eq!(header("authorization").unwrap(), format!("token {TOKEN}"));
-    assert_eq!(header("accept-encoding"), None, "what is compressed may be a bomb");
+    assert_eq!(header("accept-encoding").unwrap(), "identity", "saying nothing permits any encoding");
+    assert_eq!(header("cache-control").unwrap(), "no-cache");
     assert_eq!((header("referer"), header("cookie")), (None, None));
     let target = format!("/rest/groups/{GROUP}/jobs/export/{EXPORT_ID}?version=2024-05-10~experimental");
     assert_eq!(&request.url[url::Position::BeforePath..], target);
@@ -181,6 +245,39 @@ async fn an_export_is_started_and_its_results_are_listed() {
     let parts = report.results.unwrap();
     assert_eq!(parts.iter().map(|part| part.row_count.unwrap()).sum::<u64>(), 1061);
     assert!(!format!("{parts:?}").contains("Signature"));
+}
+
+/// Has every export, until the default version is gone.
+struct UntilDefaultGoes(AtomicBool);
+
+impl Respond for &'static UntilDefaultGoes {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let is_default = request.url.query().is_some_and(|query| query.contains(DEFAULT_VERSION));
+        if is_default && self.0.load(Ordering::Relaxed) {
+            return ResponseTemplate::new(410).insert_header("sunset", "2026-07-01");
+        }
+        let body = format!(r#"{{"data":{{"id":"{EXPORT_ID}","attributes":{{"status":"PENDING"}}}}}}"#);
+        let template = ResponseTemplate::new(200).set_body_string(body);
+        if is_default { template.insert_header("deprecation", "2026-01-01T00:00:00Z") } else { template }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_asked_for_months_goes_on_when_the_default_version_goes() {
+    static SERVER: UntilDefaultGoes = UntilDefaultGoes(AtomicBool::new(false));
+    let server = serving(&SERVER).await;
+    let client = client(&server.uri(), None).await;
+    let start = start_request(json!({}));
+    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
+    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
+    assert!(client.is_deprecated());
+    SERVER.0.store(true, Ordering::Relaxed);
+    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
+    assert!(!client.is_deprecated(), "the version in use now is not");
+    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
+    let asked = server.received_requests().await.unwrap();
+    let with_ga = asked.iter().filter(|request| request.url.query().unwrap().contains(GA)).count();
+    assert_eq!((asked.len(), with_ga), (5, 2));
 }
 
 #[tokio::test]
@@ -251,9 +348,9 @@ async fn serving(respond: impl Respond + 'static) -> MockServer {
 async fn client(url: &str, version: Option<&str>) -> Client {
     let clock = Clock::start();
     let credential = Credential::new(TOKEN, Scheme::ByForm, "a test").unwrap();
-    let credentials = Credentials::load(Source::Value(credential), clock).await.unwrap();
+    let credentials = Credentials::load(Source::Value(credential), "a test", clock).await.unwrap();
     let version = version.map(str::to_owned);
-    Client::new(url.parse().unwrap(), version, credentials, &Roots::default(), clock).unwrap()
+    Client::new(url.parse().unwrap(), version, credentials, &Network::default()).unwrap()
 }
 
 fn export() -> ExportRef {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod exports;
+mod go_on;
 mod logs;
 mod messages;
 mod program;
@@ -84,6 +85,20 @@ fn urls_are_shown_only_when_they_are_asked_for() {
             "{run}"
         );
     }
+}
+
+#[test]
+fn links_are_waited_for_no_longer_than_max_wait() {
+    const IDS: [&str; 3] = [EXPORT_ID, crate::lab::SECOND_ID, crate::lab::THIRD_ID];
+    let hang = "[[faults]]\nprobability = 1\non = 'results'\nfault = 'hang'";
+    let lab = Lab::start(&format!("{READY}inline-results = false\n{hang}"));
+    let wait = IDS.iter().fold(Program::wait(&lab), |wait, id| wait.export(id));
+    let run = wait.args("--show-urls --max-wait 100ms --request-timeout 1h").run();
+    assert_eq!(run.exits(0).documents().len(), 3, "{run}");
+    assert_eq!(run.stderr.matches("the results could not be listed").count(), 3, "{run}");
+    let run = IDS.iter().fold(Program::status(&lab), |status, id| status.export(id));
+    let run = run.args("--show-urls --request-timeout 500ms").run();
+    assert_eq!(run.exits(0).documents().len(), 3, "{run}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where a credential comes from, how it is sent, and how it is renewed.
 
 mod oauth;
+mod region;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,23 @@ fn a_token_file_that_is_away_for_a_moment_is_waited_for() {
     });
     let run = with_file(&lab, &file).run();
     run.exits(0).stderr_has("the token could not be read again");
+    assert_eq!(lab.codes(), [401, 401, 200]);
+}
+
+#[test]
+fn a_token_file_that_holds_a_placeholder_for_a_moment_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = token_file(directory.path(), "first");
+    let lab = rotating(&file, |file| match std::fs::read_to_string(file).unwrap().as_str() {
+        "first" => std::fs::write(file, "${HUNTER2}").unwrap(),
+        _ => std::fs::write(file, "second").unwrap(),
+    });
+    let run = with_file(&lab, &file).run();
+    let expected = format!("--token-file {} holds no usable token: it looks like a variable", file.display());
+    run.exits(0)
+        .stderr_has("the token could not be read again")
+        .stderr_has(&expected)
+        .stderr_lacks("HUNTER2");
     assert_eq!(lab.codes(), [401, 401, 200]);
 }
 

@@ -7,6 +7,7 @@ mod idle;
 mod kill;
 mod life;
 mod reload;
+mod signals;
 mod surroundings;
 
 /// What is said when the credential of an account is refused, and when it works again.

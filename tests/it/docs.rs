@@ -1,6 +1,7 @@
 //! What the documents say, compared with what the code does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -134,6 +135,55 @@ fn every_flag_in_the_readme_exists() {
         assert!(known, "{flag}");
     }
 }
+
+#[test]
+fn every_document_that_is_cited_is_in_the_tree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    let mut places: Vec<PathBuf> = [
+        "src",
+        "tests",
+        "benches",
+        "fuzz/fuzz_targets",
+        "config",
+        "docs",
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+        "clippy.toml",
+        "deny.toml",
+        "Dockerfile",
+    ]
+    .map(|place| root.join(place))
+    .into();
+    while let Some(place) = places.pop() {
+        match std::fs::read_dir(&place) {
+            Ok(entries) => places.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => files.push(place),
+        }
+    }
+    assert!(files.len() > 100, "the places are there");
+    for file in files {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let is_part = |char: char| char.is_ascii_alphanumeric() || "_-./".contains(char);
+        for word in text.split(|char| !is_part(char)).map(|word| word.trim_end_matches('.')) {
+            let Some(name) = word.strip_suffix(".md").filter(|name| !name.is_empty()) else { continue };
+            let is_there = [root, file.parent().unwrap(), &root.join("docs")]
+                .iter()
+                .any(|folder| folder.join(format!("{name}.md")).exists());
+            assert!(is_there, "{} cites {word}", file.display());
+        }
+        // A section is one of an RFC: nobody else's numbers stay.
+        for line in text.lines().filter(|line| line.contains(SECTION)) {
+            assert!(line.contains("RFC "), "{} cites a section: {line}", file.display());
+        }
+    }
+}
+
+/// What stands before the number of a section.
+const SECTION: char = '\u{a7}';
 
 #[test]
 fn every_relative_link_leads_somewhere() {

@@ -1,5 +1,5 @@
-//! The thirteen faults that no peer survives all of (PEERS.md §4), as rows: what the server does, and what must
-//! come of it. Promptness is counted in requests, not in seconds.
+//! Thirteen faults that no other tool survives all of, as rows: what the server does, and what must come of it. Promptness
+//! is counted in requests, not in seconds.
 
 mod memory;
 mod pid_one;

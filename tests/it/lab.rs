@@ -4,6 +4,7 @@
 
 mod answer;
 mod namespace;
+mod pipe;
 mod program;
 mod receiver;
 mod run;
@@ -19,7 +20,8 @@ use tokio::runtime::Runtime;
 
 pub(crate) use answer::Answer;
 pub(crate) use namespace::{as_pid_one, can_be_pid_one, pid_one};
-pub(crate) use program::Program;
+pub(crate) use pipe::{fifo, full_pipe};
+pub(crate) use program::{ISSUES, Program};
 pub(crate) use receiver::{Notice, Receiver};
 pub(crate) use run::{Run, Spawned, signal};
 pub(crate) use watched::{PATIENCE, Watched, until};

@@ -5,7 +5,7 @@ mod receivers;
 
 use std::time::Duration;
 
-use snyk_export::http::Roots;
+use snyk_export::http::Network;
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind, SigningKey};
 
@@ -19,7 +19,7 @@ const EVENT: &str = r#"{"specversion":"1.0","type":"io.snyk-export.watch.finishe
     "data":{"outcome":"finished","export":{"scope":"group","scope_id":"g","export_id":"e"},"row_count":7}}"#;
 
 fn endpoint(kind: EndpointKind) -> Endpoint {
-    Endpoint::new("platform".to_owned(), None, kind, &Roots::default()).unwrap()
+    Endpoint::new("platform".to_owned(), None, kind, &Network::default()).unwrap()
 }
 
 fn webhook(url: &str, key: Option<&str>) -> Endpoint {

@@ -193,7 +193,7 @@ fn metrics_are_as_prometheus_wants_them() {
     let bed = Bed::start(None);
     bed.service.metrics.set_accounts(&accounts());
     let problem = Problem::new("x", "");
-    bed.service.metrics.event(&Event::AccountPaused { account: "acme", problem: &problem });
+    bed.service.metrics.event(&Event::AccountPaused { account: "acme".into(), problem });
     let answer = bed.get("/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(answer.body.contains("\nsnyk_export_account_unauthorized{account=\"acme\"} 1\n"), "{answer:?}");

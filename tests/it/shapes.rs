@@ -1,5 +1,5 @@
-//! Every shape that `EXPORT_API.md` §7 lists of the real API, as rows: what comes first, what must come of it. After
-//! the scripted answers the simulator says FINISHED.
+//! Every shape that documents of Snyk's API have, in its specification and as it was captured, as rows: what comes first,
+//! what must come of it. After the scripted answers the simulator says FINISHED.
 
 use serde_json::json;
 

@@ -69,6 +69,67 @@ fn a_whole_body_goes_as_it_is() {
     assert!(notices.iter().all(|notice| notice.event() == body()), "{notices:?}");
 }
 
+/// The words that Snyk has added in 2026.
+const NEWER: &str = "--dataset prevention_events --event-from 2026-07-06 --filter is_suppressed=false \
+     --filter git_repo=a --filter git_repo=b --filter sdlc_stage:=[\"build\"]";
+
+#[test]
+fn the_newer_words_are_known() {
+    let lab = Lab::start(READY);
+    let run = Program::asking("start", &lab.url()).args("--group-id").arg(GROUP).args(NEWER).run();
+    run.exits(0).stderr_lacks("WARN");
+    let receiver = Receiver::start(|_| Some(400));
+    Program::asking("start", &receiver.url()).args("--group-id").arg(GROUP).args(NEWER).run().exits(7);
+    let attributes = receiver.until(|notices| !notices.is_empty())[0].event()["data"]["attributes"].clone();
+    assert_eq!(attributes["dataset"], "prevention_events");
+    let filters = json!({
+        "event": { "from": "2026-07-06T00:00:00Z" }, "is_suppressed": false, "git_repo": ["a", "b"],
+        "sdlc_stage": ["build"],
+    });
+    assert_eq!(attributes["filters"], filters);
+}
+
+#[test]
+fn what_is_not_known_is_sent_with_a_warning_that_names_it() {
+    const WORDS: &str = "--dataset sbom --format parquet --columns a.b --filter newKey=x --filter other:=5";
+    let receiver = Receiver::start(|_| Some(400));
+    let start = || {
+        let start = Program::asking("start", &receiver.url()).args("--log-format json --group-id");
+        start.arg(GROUP)
+    };
+    let unknown = "sending a word of the start that this version does not know";
+    let warnings = |run: &crate::lab::Run| -> Vec<[String; 3]> {
+        let warnings = run.logs().into_iter().filter(|line| line["level"] == "WARN");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let fields = ["message", "request.member", "request.word"];
+        warnings.map(|line| fields.map(|field| text(&line[field]))).collect()
+    };
+    let run = start().args(WORDS).run();
+    let named = [
+        ["dataset", "sbom"],
+        ["formats", "parquet"],
+        ["columns", "a.b"],
+        ["filters", "newKey"],
+        ["filters", "other"],
+    ];
+    assert_eq!(
+        warnings(run.exits(7)),
+        named.map(|[member, word]| [unknown, member, word].map(str::to_owned))
+    );
+    let attributes = json!({
+        "formats": ["parquet"], "dataset": "sbom", "columns": ["a.b"], "filters": { "newKey": ["x"], "other": 5 },
+    });
+    assert_eq!(receiver.until(|notices| notices.len() == 1)[0].event()["data"]["attributes"], attributes);
+    // A whole body is looked at in the same way.
+    let mut body = body();
+    body["data"]["attributes"]["destination"] = json!({ "type": "snyk", "file_name": "x" });
+    let run = start().arg("--body=-").stdin(&body.to_string()).run();
+    let removed = "sending a member of the start that Snyk has removed";
+    let expected = [[removed, "destination", ""], [unknown, "data.attributes", "new"]];
+    assert_eq!(warnings(run.exits(7)), expected.map(|warning| warning.map(str::to_owned)));
+    assert_eq!(receiver.until(|notices| notices.len() == 2)[1].event(), body);
+}
+
 #[test]
 fn what_is_wrong_is_refused_before_anything_is_sent() {
     let lab = Lab::start(READY);
@@ -81,10 +142,16 @@ fn what_is_wrong_is_refused_before_anything_is_sent() {
     let rows = [
         (start().args("--dataset issues --introduced-from -1d"), "give --group-id or --org-id"),
         (issues().env("SNYK_TOKEN", ""), "no date filter"),
-        (issues(), "no date filter, without which Snyk exports nothing: give --introduced-from"),
-        (group().args("--introduced-from -1d"), "no dataset: give --dataset, one of issues, usage"),
-        (group().args("--dataset all --introduced-from -1d"), "`all` is no dataset: it is one of issues"),
-        (issues().args("--introduced-from -1d --format json"), "`json` is no format: Snyk exports csv only"),
+        (issues(), "no date filter, without which Snyk exports nothing of `issues`: give --introduced-from"),
+        (issues().args("--event-from -1d"), "no date filter"),
+        (group().args("--dataset prevention_events --introduced-from -1d"), "give --event-from, --event-to"),
+        (group().args("--introduced-from -1d"), "no dataset: give --dataset, such as one of issues, usage"),
+        (issues().args("--updated-from -1d --filter is_suppressed=yes"), "`yes` is neither true nor false"),
+        (
+            issues().args("--updated-from -1d --filter sdlc_stage:=[x]"),
+            "sdlc_stage: what follows := is not JSON",
+        ),
+        (issues().args("--updated-from -1d --filter sdlc_stage:=[x]"), "line 1 column 2"),
         (
             issues().args("--introduced-from -1d --introduced-to -2d"),
             "the `introduced` dates end before they begin",
@@ -102,6 +169,10 @@ fn what_is_wrong_is_refused_before_anything_is_sent() {
                 .arg(GROUP)
                 .arg(&format!("--filter=orgs={GROUP}")),
             "the filter `orgs` is for the export of a group",
+        ),
+        (
+            start().args("--dataset prevention_events --event-from -1d --org-id").arg(GROUP),
+            "the filter `event` is for the export of a group",
         ),
         (issues().args("--body -"), "cannot be used with"),
         (with_body("{"), "standard input is not JSON"),

@@ -1,13 +1,17 @@
 //! Certificates and proxies, with an authority of the test's own.
 
+mod peers;
 mod server;
+mod troubles;
 
-use reqwest::Certificate;
-use snyk_export::http::Roots;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use snyk_export::http::{Network, Proxies};
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, Watched, runtime};
+use crate::lab::{EXPORT_ID, ISSUES, Lab, Program, READY, Run, Watched, runtime};
+use peers::{Identity, NOW, Peer};
 use server::{Authority, Proxy, READY as READY_ANSWER, Server};
 
 const HINT: &str =
@@ -61,7 +65,7 @@ fn storage_is_trusted_as_snyk_is() {
     let authority = Authority::new();
     let storage = Server::start(&authority, "localhost");
     let part = format!(
-        "{{\"url\":\"{}/a.csv?signature=5ec7e7\",\"file_size\":{}}}",
+        "{{\"url\":\"{}/a.json?signature=5ec7e7\",\"file_size\":{}}}",
         storage.url,
         READY_ANSWER.len()
     );
@@ -72,7 +76,7 @@ fn storage_is_trusted_as_snyk_is() {
     let run = program.args("--ca-cert").arg(&file).run();
     let downloaded = std::fs::read_to_string(run.exits(0).home().join("files/part-0001.csv")).unwrap();
     assert_eq!(downloaded, READY_ANSWER);
-    assert_eq!(storage.requests.get(), ["GET /a.csv?signature=5ec7e7 HTTP/1.1"]);
+    assert_eq!(storage.requests.get(), ["GET /a.json?signature=5ec7e7 HTTP/1.1"]);
     let run = Program::download(&lab).export(EXPORT_ID).run();
     run.exits(69).stderr_has("the server's certificate is not trusted").stderr_has(HINT);
     assert_eq!(storage.requests.get().len(), 1);
@@ -130,6 +134,105 @@ fn a_flag_that_names_no_authority_is_an_error_and_a_variable_a_warning() {
         let run = program.env("NODE_EXTRA_CA_CERTS", &bad).args("--ca-cert").arg(&good).run();
         run.exits(0).stderr_has("NODE_EXTRA_CA_CERTS was passed over");
     }
+}
+
+#[test]
+fn one_damaged_certificate_does_not_spoil_its_bundle() {
+    let authority = Authority::new();
+    let server = Server::start(&authority, "localhost");
+    let damaged = Identity::of_itself(&["x.example"], NOW).damaged();
+    let no_base64 = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let bundle = format!("{damaged}{}{no_base64}", authority.pem);
+    for setting in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "SNYK_EXPORT_CA_CERT"] {
+        let program = wait(&server.url);
+        let file = program.file("bundle.pem", &bundle).display().to_string();
+        let run = program.env(setting, &file).run();
+        run.exits(0).stderr_has("damaged certificates were passed over").stderr_has(&file).stderr_has("2");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let server = Server::start(&Authority::new(), "localhost");
+    let missing = |setting: &str, code: i32| {
+        let run = wait(&server.url).env(setting, "/nowhere/ca.pem").run();
+        run.exits(code).stderr_has("/nowhere/ca.pem").stderr_has("No such file or directory");
+    };
+    missing("SSL_CERT_FILE", 2);
+    missing("SSL_CERT_DIR", 2);
+    missing("SNYK_EXPORT_CA_CERT", 2);
+    missing("NODE_EXTRA_CA_CERTS", 69);
+    // Over plain http nothing of it matters.
+    let lab = Lab::start(READY);
+    Program::wait(&lab).export(EXPORT_ID).env("SSL_CERT_FILE", "/nowhere/ca.pem").run().exits(0);
+}
+
+#[test]
+fn a_named_certificate_that_is_its_own_authority_is_trusted() {
+    let server = Identity::of_itself(&["localhost"], NOW);
+    let peer = Peer::speaking_tls(&server, false);
+    for setting in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "SNYK_EXPORT_CA_CERT"] {
+        let program = wait(&format!("https://localhost:{}", peer.port));
+        let file = program.file("server.pem", &server.pem).display().to_string();
+        program.env(setting, &file).run().exits(0);
+    }
+}
+
+#[test]
+fn a_proxy_setting_that_cannot_be_used_exits_with_2_and_nothing_is_asked() {
+    let lab = Lab::start(READY);
+    let commands = [Program::wait, Program::status, Program::start, Program::download, Program::whole_run];
+    for (number, command) in commands.into_iter().enumerate() {
+        let program = command(&lab);
+        let program = if [2, 4].contains(&number) { program } else { program.export(EXPORT_ID) };
+        let run = program.env("https_proxy", "http://user:hun/ter2@proxy.example:3128").run();
+        run.exits(2).stderr_has("https_proxy: it names no proxy that can be used").stderr_lacks("ter2");
+    }
+    assert_eq!(lab.requests(), 0);
+}
+
+#[test]
+fn a_proxy_that_refuses_us_ends_every_command_at_once() {
+    let peer = Peer::answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    let proxy = format!("http://user:hunter2@127.0.0.1:{}", peer.port);
+    for command in ["wait", "status", "start", "download", "run"] {
+        let program = Program::asking(command, "https://api.snyk.test").env("HTTPS_PROXY", &proxy);
+        let program = match command {
+            "wait" | "status" => program.export(EXPORT_ID),
+            "download" => program.export(EXPORT_ID).args("--dir files"),
+            "start" => program.args(ISSUES),
+            _ => program.args(ISSUES).args("--dir files"),
+        };
+        let run = program.run();
+        let place = format!("http://127.0.0.1:{} (HTTPS_PROXY) answered 403", peer.port);
+        run.exits(69)
+            .stderr_has("the proxy refuses the connection")
+            .stderr_has(&place)
+            .stderr_lacks("hunter2");
+        assert!(run.stdout.is_empty() || !run.stdout.contains("hunter2"));
+    }
+    // Each asks once, and once more for the code.
+    assert_eq!(peer.heard.get().len(), 10);
+}
+
+#[test]
+fn exemptions_are_read_as_others_read_them_and_what_is_none_is_named() {
+    let authority = Authority::new();
+    let proxy = Proxy::start(1);
+    for list in
+        ["a.example , *.snyk.test", ".snyk.test", "api.snyk.test:443", "SNYK.TEST.", "http://x,snyk.test"]
+    {
+        let program = wait("https://api.snyk.test").env("HTTPS_PROXY", &proxy.url).env("no_proxy", list);
+        let file = program.file("ca.pem", &authority.pem).display().to_string();
+        let run = program.args("--request-timeout 200ms --max-outage 100ms --ca-cert").arg(&file).run();
+        run.exits(69);
+        assert_eq!(
+            run.stderr.contains("entries that name no host were passed over"),
+            list.contains("://"),
+            "{run}"
+        );
+    }
+    assert_eq!(proxy.asked.get(), [""; 0]);
 }
 
 #[test]
@@ -195,14 +298,33 @@ fn through(proxy: &Proxy, name: &str, url: &str, authority: &Authority) -> Run {
 fn notifications_trust_as_polls_do() {
     let authority = Authority::new();
     let server = Server::start(&authority, "localhost");
-    let attempt = |added: Vec<Certificate>| {
+    let attempt = |added: Vec<CertificateDer<'static>>| {
         let kind = EndpointKind::Webhook { url: server.url.parse().unwrap(), secret: None };
-        let endpoint = Endpoint::new("x".to_owned(), None, kind, &Roots { added, chosen: false }).unwrap();
+        let network = Network::new(added, None, Proxies::default());
+        let endpoint = Endpoint::new("x".to_owned(), None, kind, &network).unwrap();
         runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)))
     };
     let Attempt::Failed { problem, .. } = attempt(Vec::new()) else { panic!("it trusts anybody") };
     assert!(problem.as_str().starts_with("the server's certificate is not trusted: "), "{problem}");
     assert_eq!(server.requests.get(), [""; 0]);
-    assert_eq!(attempt(vec![Certificate::from_pem(authority.pem.as_bytes()).unwrap()]), Attempt::Sent);
+    assert_eq!(
+        attempt(vec![CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()]),
+        Attempt::Sent
+    );
     assert_eq!(server.requests.get()[0], "POST / HTTP/1.1");
+}
+
+#[test]
+fn notifications_go_through_the_proxy_that_polls_go_through() {
+    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let url = "http://hooks.example/x".parse().unwrap();
+    let kind = EndpointKind::Webhook { url, secret: None };
+    let endpoint = Endpoint::new("x".to_owned(), None, kind, &peer.as_proxy("http://")).unwrap();
+    let sent = runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)));
+    assert_eq!(sent, Attempt::Sent);
+    assert!(
+        peer.heard.get()[0].starts_with("POST http://hooks.example/x HTTP/1.1"),
+        "{:?}",
+        peer.heard.get()
+    );
 }

@@ -9,8 +9,8 @@ use crate::commands::{Asking, CommandError, Session};
 use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
-use crate::manifest::Manifest;
-use crate::observe::{Surroundings, Transfer, Trying, advice_on_certificate, words_on_request};
+use crate::manifest::{Entry, Manifest};
+use crate::observe::{GoOn, Surroundings, Transfer, Trying, cure, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
@@ -23,8 +23,10 @@ use crate::watch::tries::{Defeat, Tries};
 pub(in crate::commands) enum Prospect {
     /// They will never be there.
     Over,
-    /// What was in the way is none of the export's: a signal, the credential, Snyk out of reach, this machine's disk. It
-    /// would be in the way of any other export too.
+    /// A signal has come.
+    Stopped,
+    /// What was in the way may pass, and may be in the way of any other export too: the credential, Snyk out of reach, this
+    /// machine's disk.
     Later,
     /// It is the export's own trouble, and may stay so.
     Doubtful,
@@ -35,9 +37,8 @@ impl Prospect {
     pub(in crate::commands) const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed | Outcome::NotFound => Self::Over,
-            Outcome::Interrupted(_) | Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => {
-                Self::Later
-            }
+            Outcome::Interrupted(_) => Self::Stopped,
+            Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => Self::Later,
             Outcome::Finished
             | Outcome::Conflict
             | Outcome::Rejected
@@ -76,7 +77,7 @@ impl Lost {
     pub(in crate::commands) fn of_signal(signal: Signal, words: String) -> Self {
         let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
         let defeat = Defeat { outcome: Outcome::Interrupted(signal), problem };
-        Self::of(defeat, words, None, Prospect::Later)
+        Self::of(defeat, words, None, Prospect::Stopped)
     }
 
     /// A failure of ours.
@@ -87,9 +88,9 @@ impl Lost {
         Self { outcome: None, code, problem, word, words, advice: None, prospect, is_of_merge }
     }
 
-    /// The same, with the command that goes on.
-    pub(in crate::commands) fn with_go_on(self, command: &str) -> Self {
-        let go_on = format!("to go on: {command}");
+    /// The same, with the command that goes on with the export.
+    pub(in crate::commands) fn with_go_on(self, go_on: &GoOn, export: &ExportRef) -> Self {
+        let go_on = go_on.hint(export, self.outcome);
         let advice = self.advice.map_or_else(|| go_on.clone(), |advice| format!("{advice}; {go_on}"));
         Self { advice: Some(advice), ..self }
     }
@@ -163,6 +164,9 @@ async fn ask(
         Endpoint::Results => Tries::of_what_is_there(clock.now()),
     };
     loop {
+        if endpoint == Endpoint::Status {
+            transfer.polls();
+        }
         let observation = match endpoint {
             Endpoint::Status => poll_within(client, export, policy.request_timeout).await,
             Endpoint::Results => within(policy.request_timeout, client.results(export)).await,
@@ -229,7 +233,7 @@ pub(in crate::commands) async fn bring(
     let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
-    let storage = Storage::new(Arc::clone(&asking.roots), silence, session.settings.allows_http(), clock);
+    let storage = Storage::new(asking.network.clone(), silence, session.settings.allows_http());
     let folder = Arc::new(folder);
     let means = Means { storage, policy: &asking.policy, clock };
     let fetching = async {
@@ -249,7 +253,14 @@ pub(in crate::commands) async fn bring(
     let (whole, files) = (transfer.files_whole(), transfer.files());
     let head = format!("downloading {export}, after {whole} of {files} files");
     let lost = match fetched {
-        Ok(Ok(manifest)) => return Ok(Ok(manifest)),
+        Ok(Ok(manifest)) => {
+            let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
+            // What was said of a file is not said of all of them, too.
+            if !manifest.files.iter().any(differs) {
+                transfer.counted(None, manifest.rows, manifest.row_count);
+            }
+            return Ok(Ok(manifest));
+        }
         Ok(Err(error)) => lost(error, export, &head, &asking.surroundings),
         Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
     };
@@ -275,7 +286,7 @@ fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Sur
     match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
-            let advice = advice_on_certificate(&defeat.problem);
+            let advice = cure(&defeat.problem);
             Lost::of(defeat, words, advice, Prospect::Doubtful)
         }
         DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),
@@ -292,7 +303,11 @@ fn tell(transfer: &Transfer, step: Step<'_>) {
     match step {
         Step::Came(bytes) => transfer.came(bytes),
         Step::Lost(bytes) => transfer.lost(bytes),
-        Step::Whole(entry) => transfer.whole(&entry.name, entry.file_size),
+        Step::Whole(entry) => {
+            transfer.whole(&entry.name, entry.file_size);
+            transfer.counted(Some(&entry.name), entry.rows, entry.row_count);
+        }
+        Step::Unchecked(name) => transfer.unchecked(name),
         Step::Setback { name, problem, delay } => {
             transfer.retrying(Trying::Download, Some(name), problem, delay);
         }

@@ -4,7 +4,6 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
-use crate::observe::quoted;
 
 /// Where the files of an export go, as absolute paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +26,12 @@ impl Place {
         Self { merge: self.merge.clone().filter(|_| !is_not_merged), ..self.clone() }
     }
 
-    /// The options that name this place, as a shell takes them.
-    pub(in crate::commands) fn options(&self) -> String {
-        let option = |name: &str, path: &Path| format!(" --{name} {}", quoted(path.display()));
-        let merge = self.merge.as_ref().map(|merge| option("merge", merge)).unwrap_or_default();
-        let force = if self.force { " --force" } else { "" };
-        format!("{}{merge}{force}", option("dir", &self.dir).trim_start())
+    /// The options that name this place.
+    pub(in crate::commands) fn options(&self) -> Vec<(String, Option<String>)> {
+        let option = |name: &str, path: &Path| (name.to_owned(), Some(path.display().to_string()));
+        let merge = self.merge.as_ref().map(|merge| option("merge", merge));
+        let force = self.force.then(|| ("force".to_owned(), None));
+        [Some(option("dir", &self.dir)), merge, force].into_iter().flatten().collect()
     }
 }
 
@@ -52,6 +51,7 @@ fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::GoOn;
 
     #[test]
     fn the_date_is_filled_in_and_nothing_else() {
@@ -66,6 +66,7 @@ mod tests {
     #[test]
     fn options_are_there_to_be_copied() {
         let place = Place { dir: "/a b".into(), merge: Some("/c.csv".into()), force: true };
-        assert_eq!(place.options(), "--dir '/a b' --merge /c.csv --force");
+        let command = GoOn::new("download").with(place.options()).command("E", None);
+        assert_eq!(command, "snyk-export download E --dir='/a b' --merge=/c.csv --force");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::typed;
 use crate::cli::OutputArgs;
 use crate::commands::download::{
     Lost, Place, Prospect, bring, named, sync, tell_brought, tell_lost, tell_there, with_links,
@@ -16,7 +15,7 @@ use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
-use crate::observe::{Transfer, quoted, sentence};
+use crate::observe::{GoOn, Transfer, sentence};
 use crate::watch::outcome::{Outcome, Signal};
 
 /// What is left to do of a run.
@@ -60,7 +59,7 @@ impl Job {
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
         asking.exports = vec![self.export];
-        asking.surroundings.go_on = Some(self.go_on(&self.place, session));
+        asking.surroundings.go_on = self.go_on(&self.place, session);
         if let Some(manifest) = named(&self.export, &self.place, true, session).await? {
             return self.tell_there(manifest, session).await;
         }
@@ -125,7 +124,7 @@ impl Job {
             }
             Err(lost) => {
                 let place = self.place.unless(lost.is_of_merge);
-                let lost = lost.with_go_on(&self.go_on(&place, session));
+                let lost = lost.with_go_on(&self.go_on(&place, session), &self.export);
                 tell_lost(&lost, document, &self.export, output, session)?;
                 let outcome = lost.outcome.unwrap_or(ending.outcome);
                 Ok((Verdict::of_failure(lost.code, lost.prospect), Ending { outcome, ..ending }))
@@ -136,7 +135,7 @@ impl Job {
     /// An earlier call had done all but to forget the run.
     async fn tell_there(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
         if let Err(lost) = sync(&self.export, &self.place, &manifest).await {
-            let document = Document::of(&self.export);
+            let document = Document::of(&self.export).after(session.waited(), 0);
             let code = tell_lost(&lost, document, &self.export, self.output.output, session)?;
             return Ok(Verdict::of_failure(code, lost.prospect));
         }
@@ -151,16 +150,27 @@ impl Job {
         session: &Session,
     ) -> Result<Verdict, CommandError> {
         let words = format!("{} came when {} had been started", signal.name(), self.export);
-        let lost = Lost::of_signal(signal, words).with_go_on(&self.go_on(&self.place, session));
-        let code = tell_lost(&lost, Document::of(&self.export), &self.export, self.output.output, session)?;
+        let go_on = self.go_on(&self.place, session);
+        let lost = Lost::of_signal(signal, words).with_go_on(&go_on, &self.export);
+        let code = tell_lost(
+            &lost,
+            Document::of(&self.export).after(session.waited(), 0),
+            &self.export,
+            self.output.output,
+            session,
+        )?;
         Ok(Verdict::of_failure(code, lost.prospect))
     }
 
     /// The command that goes on where this one stops.
-    fn go_on(&self, place: &Place, session: &Session) -> String {
-        let state = |path: &Path| format!(" --state {}", quoted(path.display()));
-        let state = self.state.as_deref().map(state).unwrap_or_default();
-        let typed = typed::kept(&session.args);
-        format!("snyk-export run --resume {} {}{state}{typed}", self.export, place.options())
+    fn go_on(&self, place: &Place, session: &Session) -> GoOn {
+        go_on(place, self.state.as_deref(), session)
     }
+}
+
+/// The command that goes on with an export of a run.
+pub(super) fn go_on(place: &Place, state: Option<&Path>, session: &Session) -> GoOn {
+    let state = state.map(|path| ("state".to_owned(), Some(path.display().to_string())));
+    let go_on = session.typed.go_on("run").naming_export_by("resume");
+    go_on.with(place.options().into_iter().chain(state))
 }

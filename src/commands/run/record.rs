@@ -1,29 +1,30 @@
-//! The record of a run: written before its start is sent and again with the answer, so that a run that was killed goes on
-//! with the export that it began.
+//! The record of a run: what it asks for, when, and what came of it.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::RunArgs;
-use crate::clock::Clock;
-use crate::commands::CommandError;
 use crate::commands::download::Place;
-use crate::commands::start::Keep;
-use crate::disk::{self, Readers};
+use crate::disk;
 use crate::export::{ExportRef, ScopeRef};
 use crate::manifest::hexadecimal;
 use crate::request::StartRequest;
-use crate::snyk::Started;
-use crate::watch::observation::Problem;
 
 /// The form of the document.
-const SCHEMA: u8 = 1;
+pub(super) const SCHEMA: u8 = 1;
+
+/// How long Snyk keeps an export: what is older cannot be had any more.
+pub(super) const KEPT_BY_SNYK: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// How far a moment may lie ahead, since clocks differ.
+const SKEW: SignedDuration = SignedDuration::from_hours(24);
 
 /// A record that cannot be kept. Each message names the file and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -63,16 +64,20 @@ pub(in crate::commands) enum RecordError {
 /// What one run is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
-    schema: u8,
+    pub(super) schema: u8,
     /// A digest of the call as it was typed: the same tonight and tomorrow.
     call: String,
     /// The day on which it began.
     pub(super) date: String,
     /// Whom it asks.
-    api: String,
-    scope: ScopeRef,
+    pub(super) api: String,
+    pub(super) scope: ScopeRef,
     /// The document that started it.
     body: Value,
+    #[serde(default)]
+    include_deleted: bool,
+    #[serde(default)]
+    include_deactivated: bool,
     pub(super) dir: PathBuf,
     pub(super) merge: Option<PathBuf>,
     /// When the start was sent: RFC 3339 in UTC.
@@ -86,7 +91,7 @@ pub(super) struct Record {
 impl Record {
     /// The record of a run that is about to begin.
     pub(super) fn new(call: &Call<'_>, date: String, place: &Place) -> Self {
-        let StartRequest { scope, body, .. } = call.request.clone();
+        let StartRequest { scope, body, include_deleted, include_deactivated } = call.request.clone();
         Self {
             schema: SCHEMA,
             call: call.digest(),
@@ -94,6 +99,8 @@ impl Record {
             api: call.api.to_owned(),
             scope,
             body,
+            include_deleted,
+            include_deactivated,
             dir: place.dir.clone(),
             merge: place.merge.clone(),
             sent_at: String::new(),
@@ -107,15 +114,27 @@ impl Record {
         (&self.call, &self.date) == (&other.call, &other.date)
     }
 
-    /// Whether this run's files are the ones that another wants, in the place where it wants them.
+    /// Whether this run's files are all that another wants, in the place where it wants them.
     pub(super) fn has_what_is_wanted(&self, wanted: &Self) -> bool {
-        (&self.scope, &self.body, &self.dir) == (&wanted.scope, &wanted.body, &wanted.dir)
+        self.asks_for_the_same(wanted) && (&self.dir, &self.merge) == (&wanted.dir, &wanted.merge)
     }
 
-    /// What it has started, or was about to, for those who tell of it.
+    /// Whether two runs ask Snyk for the same, wherever it goes.
+    pub(super) fn asks_for_the_same(&self, other: &Self) -> bool {
+        self.api == other.api && self.request() == other.request()
+    }
+
+    /// What it has started, or was about to.
     pub(super) fn request(&self) -> StartRequest {
-        let (scope, body) = (self.scope, self.body.clone());
-        StartRequest { scope, body, include_deleted: false, include_deactivated: false }
+        let Self { scope, ref body, include_deleted, include_deactivated, .. } = *self;
+        StartRequest { scope, body: body.clone(), include_deleted, include_deactivated }
+    }
+
+    /// Whether Snyk keeps nothing of it any more. A record that does not say when it began is of no use for longer, either.
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        let day = || Offset::UTC.to_timestamp(self.date.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
+        let began = self.sent_at.parse::<Timestamp>().ok().or_else(day);
+        !began.is_some_and(|began| (-SKEW..KEPT_BY_SNYK).contains(&now.duration_since(began)))
     }
 }
 
@@ -147,126 +166,67 @@ impl Call<'_> {
     }
 }
 
-/// The file that a record is kept in, which nobody else has meanwhile.
-#[derive(Debug)]
-pub(super) struct Keeper {
-    path: PathBuf,
-    clock: Clock,
-    /// What is written down.
-    record: Option<Record>,
-    _lock: File,
-}
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
 
-impl Keeper {
-    /// Opens the file at `path`, which need not be there.
-    pub(super) fn open(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
-        let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(unwritable(io::Error::other("what is there is no file")));
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(disk::parent(&path)).map_err(unwritable)?;
-        let lock = disk::lock(&disk::beside(&path, ".lock")).map_err(unwritable)?;
-        let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
-        let record = read(&path)?;
-        Ok(Self { path, clock, record, _lock: lock })
-    }
+    use super::*;
+    use crate::export::Scope;
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What an earlier call has left.
-    pub(super) const fn record(&self) -> Option<&Record> {
-        self.record.as_ref()
-    }
-
-    /// Whether what an earlier call has left can be asked for at this API.
-    pub(super) fn check_api(&self, ours: &str) -> Result<(), RecordError> {
-        match self.record.as_ref().map(|record| record.api.clone()).filter(|theirs| theirs != ours) {
-            Some(theirs) => {
-                Err(RecordError::OtherApi { path: self.path.clone(), theirs, ours: ours.to_owned() })
-            }
-            None => Ok(()),
+    fn record() -> Record {
+        Record {
+            schema: SCHEMA,
+            call: "0123456789abcdef".to_owned(),
+            date: "2026-11-27".to_owned(),
+            api: "https://api.snyk.io".to_owned(),
+            scope: ScopeRef { scope: Scope::Group, id: Uuid::nil() },
+            body: json!({ "data": { "attributes": { "dataset": "issues" } } }),
+            include_deleted: false,
+            include_deactivated: false,
+            dir: "/srv/2026-11-27".into(),
+            merge: Some("/srv/2026-11-27.csv".into()),
+            sent_at: "2026-11-27T02:15:00.123Z".to_owned(),
+            export: None,
+            problem: None,
         }
     }
 
-    /// Takes on another run.
-    pub(super) fn take_on(&mut self, record: Record) {
-        self.record = Some(record);
-    }
-
-    /// Goes on with an export that somebody names.
-    pub(super) fn resume(&mut self, export: ExportRef) -> Result<(), RecordError> {
-        let Some(record) = &mut self.record else { return Ok(()) };
-        if let Some(other) = record.export.filter(|other| *other != export) {
-            return Err(RecordError::Other { path: self.path.clone(), export: Box::new(other) });
-        }
-        record.export = Some(export);
-        self.write().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
-    }
-
-    fn write(&self) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(&self.record)?;
-        disk::replace(&self.path, &text, Readers::Owner)
-    }
-
-    /// Forgets the run: it is over. Nothing waits for the disk here: a record that a power cut brings back tells of files
-    /// that are all there, and is forgotten again.
-    pub(super) fn forget(&mut self) -> Result<(), RecordError> {
-        self.record = None;
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.lost(error)),
-            Ok(()) | Err(_) => Ok(()),
+    #[test]
+    fn what_is_wanted_is_compared_as_a_whole() {
+        let same = Record { date: "2026-11-28".to_owned(), call: String::new(), ..record() };
+        assert!(record().has_what_is_wanted(&same));
+        let other_scope = ScopeRef { scope: Scope::Org, id: Uuid::nil() };
+        let others = [
+            Record { scope: other_scope, ..record() },
+            Record { body: json!({ "data": { "attributes": { "dataset": "usage" } } }), ..record() },
+            Record { include_deleted: true, ..record() },
+            Record { include_deactivated: true, ..record() },
+            Record { api: "https://api.eu.snyk.io".to_owned(), ..record() },
+            Record { dir: "/srv".into(), ..record() },
+            Record { merge: None, ..record() },
+            Record { merge: Some("/srv/all.csv".into()), ..record() },
+        ];
+        for (number, other) in others.iter().enumerate() {
+            assert!(!record().has_what_is_wanted(other) && !other.has_what_is_wanted(&record()), "{number}");
+            // Wherever it goes, it is the same export.
+            assert_eq!(record().asks_for_the_same(other), number >= 5, "{number}");
         }
     }
 
-    fn lost(&self, source: io::Error) -> RecordError {
-        RecordError::Lost { path: self.path.clone(), source }
-    }
-}
-
-impl Keep for Keeper {
-    fn sending(&mut self) -> Result<(), CommandError> {
-        let now = self.clock.now().to_string();
-        if let Some(record) = &mut self.record {
-            (record.sent_at, record.export, record.problem) = (now, None, None);
+    #[test]
+    fn a_record_is_given_three_days() {
+        for (sent_at, date, now, expected) in [
+            ("2026-11-27T02:15:00Z", "2001-01-01", "2026-11-30T02:14:59Z", false),
+            ("2026-11-27T02:15:00Z", "2001-01-01", "2026-11-30T02:15:00Z", true),
+            ("2026-11-27T02:15:00Z", "2001-01-01", "2026-11-26T22:15:00Z", false),
+            // A clock that was years ahead when it was written.
+            ("2030-11-27T02:15:00Z", "2001-01-01", "2026-11-30T02:15:00Z", true),
+            ("", "2026-11-27", "2026-11-29T23:59:59Z", false),
+            ("odd", "2026-11-27", "2026-11-30T00:00:00Z", true),
+            ("odd", "odd", "2026-11-27T00:00:00Z", true),
+        ] {
+            let record = Record { sent_at: sent_at.to_owned(), date: date.to_owned(), ..record() };
+            assert_eq!(record.is_expired(now.parse().unwrap()), expected, "{sent_at} {date} {now}");
         }
-        let written = self.write();
-        Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
     }
-
-    fn started(&mut self, started: &Started) -> Result<(), CommandError> {
-        if let Some(record) = &mut self.record {
-            record.export = Some(started.export);
-        }
-        Ok(self.write().map_err(|source| self.lost(source))?)
-    }
-
-    fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError> {
-        if let Some(record) = &mut self.record {
-            record.problem = Some(problem.to_string());
-        }
-        Ok(self.write().map_err(|source| self.lost(source))?)
-    }
-
-    fn refused(&mut self) -> Result<(), CommandError> {
-        // It may be sent again, and is known here until then.
-        Ok(disk::remove(&self.path).map_err(|source| self.lost(source))?)
-    }
-}
-
-/// The record in a file; nothing where there is no file.
-fn read(path: &Path) -> Result<Option<Record>, RecordError> {
-    let unreadable = |why: String| RecordError::Unreadable { path: path.to_owned(), why };
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error.to_string())),
-    };
-    let record: Record = serde_json::from_slice(&text)
-        .map_err(|error| unreadable(format!("it is no record of a run ({error})")))?;
-    if record.schema != SCHEMA {
-        return Err(unreadable(format!("its schema is {}, and {SCHEMA} is known here", record.schema)));
-    }
-    Ok(Some(record))
 }

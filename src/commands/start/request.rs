@@ -6,7 +6,7 @@ use crate::cli::{RequestArgs, WantedArgs};
 use crate::clock::Clock;
 use crate::commands::asking::read_text;
 use crate::commands::{CommandError, Session};
-use crate::request::{Date, Options, RequestError, StartRequest, Zone};
+use crate::request::{Date, Options, RequestError, StartRequest, Unknown, Zone};
 use crate::settings::exports::scope_of_start;
 use crate::text::Text;
 
@@ -26,8 +26,24 @@ pub(in crate::commands) async fn requested(
     };
     let RequestArgs { include_deleted, include_deactivated, .. } = *args;
     let request = StartRequest { scope, body, include_deleted, include_deactivated };
-    request.check()?;
+    request.check()?.iter().for_each(warn);
     Ok(request)
+}
+
+/// Says what is sent though this version does not know it.
+fn warn(unknown: &Unknown) {
+    match unknown {
+        Unknown::Word(member, word) => tracing::warn!(
+            request.member = member,
+            request.word = word.as_str(),
+            "sending a word of the start that this version does not know"
+        ),
+        Unknown::Removed(member) => tracing::warn!(
+            request.member = member,
+            hint = "Snyk removed it in August 2025: leave it out if the start is rejected",
+            "sending a member of the start that Snyk has removed"
+        ),
+    }
 }
 
 /// The time as calendars take it.
@@ -52,6 +68,7 @@ fn options(args: &RequestArgs, zone: &Zone, now: Timestamp) -> Result<Options, C
             date("introduced-to", &args.introduced_to)?,
         ],
         updated: [date("updated-from", &args.updated_from)?, date("updated-to", &args.updated_to)?],
+        event: [date("event-from", &args.event_from)?, date("event-to", &args.event_to)?],
         filters: args.filters.clone(),
         url_expiration_seconds: args.url_expiration_seconds.map(|seconds| seconds.0),
     })

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::commands::CommandError;
+use crate::commands::{CommandError, Session};
 use crate::event::Ending;
 use crate::export::ExportRef;
 use crate::settings::Environment;
@@ -16,22 +16,7 @@ pub(in crate::commands) fn executable(
     environment: &Environment,
 ) -> Result<PathBuf, CommandError> {
     let missing = || CommandError::NoCommand(Text::new(&name.to_string_lossy()));
-    let path = Path::new(name);
-    if path.components().count() > 1 {
-        return is_executable(path).then(|| path.to_owned()).ok_or_else(missing);
-    }
-    let directories =
-        std::env::split_paths(environment.get("PATH").unwrap_or("/usr/bin:/bin")).collect::<Vec<_>>();
-    directories
-        .iter()
-        .map(|directory| directory.join(name))
-        .find(|path| is_executable(path))
-        .ok_or_else(missing)
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    environment.executable(name).ok_or_else(missing)
 }
 
 /// An export that has finished, as the command is told of it.
@@ -48,13 +33,21 @@ impl Finished {
     }
 }
 
-/// Runs the command in our place; returns only if that fails.
-pub(in crate::commands) fn replace_us(
+/// Runs the command in our place, once all is said and unless a signal has asked to end by then; returns only if it does
+/// not run.
+pub(in crate::commands) async fn replace_us(
     program: &Path,
     command: &[OsString],
     finished: &[Finished],
+    session: &Session,
 ) -> CommandError {
     use std::os::unix::process::CommandExt as _;
+    if let Err(error) = session.console.flush(&session.signals).await {
+        return error;
+    }
+    if let Some(signal) = session.signals.look().await {
+        return CommandError::Interrupted(signal);
+    }
     let list = |of: fn(&Finished) -> String| finished.iter().map(of).collect::<Vec<_>>().join(",");
     let error = std::process::Command::new(program)
         .arg0(command.first().map_or(program.as_os_str(), OsString::as_os_str))

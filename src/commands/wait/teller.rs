@@ -2,18 +2,19 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
+use futures_util::StreamExt as _;
+
+use super::links::{Allowance, lacks_results, list_results};
 use crate::cli::{Output, OutputArgs};
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
 use crate::event::{Ending, Event};
-use crate::export::ExportRef;
+use crate::moment::Moment;
 use crate::observe::Observer;
-use crate::runner::within;
 use crate::snyk::Client;
-use crate::watch::observation::{Answer, Report};
+use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
 /// Of which ends there is something to be told.
@@ -48,19 +49,19 @@ impl<'a> Teller<'a> {
     }
 
     /// Takes an event; breaks off when nothing more is wanted.
-    pub(super) fn event(&mut self, event: &Event<'_>, any: bool) -> ControlFlow<()> {
+    pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
         let Event::Finished(ending) = event else {
             self.observer.borrow_mut().event(event);
             return ControlFlow::Continue(());
         };
-        self.end((*ending).clone());
+        self.end(Ending::clone(ending));
         let enough = any && ending.outcome == Outcome::Finished;
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Takes an end, and tells of it unless links are still to be asked for.
     pub(super) fn end(&mut self, ending: Ending) {
-        self.observer.borrow_mut().event(&Event::Finished(&ending));
+        self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());
@@ -91,22 +92,29 @@ impl<'a> Teller<'a> {
 
     fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
+        // The observer has logged it where machines read.
         match (self.console.is_json(), is_well) {
             (true, _) => {}
-            (false, true) => self.console.success(sentence),
+            (false, true) => self.console.success(sentence, || {}),
             (false, false) => self.console.failure(sentence, hint),
         }
     }
 
-    /// Tells of the ends whose documents listed no results, with what the results endpoint lists. That it cannot
-    /// be asked changes nothing about how the export ended.
-    pub(super) async fn tell_with_links(&mut self, client: &Client, limit: Duration) {
-        while let Some(index) = self.untold.first().copied() {
-            let listed = ask_for_results(client, &self.endings[index].watch.export, limit).await;
-            self.untold.remove(0);
-            self.endings[index].report = listed.or(self.endings[index].report.take());
+    /// Tells of the ends whose documents listed no results, with what the results endpoint lists.
+    pub(super) async fn tell_with_links(&mut self, client: &Client, allowance: Allowance) {
+        let of_untold = |index: &usize| (*index, self.endings[*index].watch.export);
+        let mut listed = list_results(self.untold.iter().map(of_untold).collect(), client, allowance);
+        while let Some((index, report)) = listed.next().await {
+            self.untold.retain(|untold| *untold != index);
+            self.endings[index].report = report.or(self.endings[index].report.take());
             self.tell(&self.endings[index].clone());
         }
+    }
+
+    /// When the wait ends for those that are not told yet.
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Moment> {
+        let untold = self.untold.iter().map(|index| &self.endings[*index].watch.progress);
+        untold.filter_map(|progress| progress.deadline(policy)).min()
     }
 
     /// Whether an end could not be told.
@@ -124,27 +132,6 @@ impl<'a> Teller<'a> {
             None => Ok(self.endings),
         }
     }
-}
-
-/// Whether an export has finished without a word on its files.
-pub(in crate::commands) fn lacks_results(ending: &Ending) -> bool {
-    ending.outcome == Outcome::Finished
-        && ending.report.as_ref().is_some_and(|report| report.results.is_none())
-}
-
-/// What the results endpoint lists of an export that has finished. It is asked once: that it does not answer changes
-/// nothing about how the export ended, and the next call asks it again.
-pub(in crate::commands) async fn ask_for_results(
-    client: &Client,
-    export: &ExportRef,
-    limit: Duration,
-) -> Option<Report> {
-    let failure = match within(limit, client.results(export)).await.answer {
-        Answer::Status(report) => return Some(report),
-        Answer::Failure(failure) => failure,
-    };
-    tracing::warn!(export.id = %export.export_id, error.title = %failure.problem, "the results could not be listed");
-    None
 }
 
 /// `EXPORT_ID outcome`, and what there is to fetch; with links, one a line below.

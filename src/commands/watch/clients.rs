@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
-use crate::commands::CommandError;
-use crate::observe::Surroundings;
+use crate::commands::{CommandError, blocking};
+use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
-use crate::settings::SettingsError;
 use crate::settings::daemon::AccountSettings;
+use crate::settings::{ChosenApi, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
 
@@ -50,34 +50,38 @@ impl Opener<'_> {
         let mut connections: BTreeMap<Kind, Connections> = BTreeMap::new();
         let mut accounts = Vec::new();
         for settings in settings {
-            let kind = (settings.api.is_https(), settings.api.is_loopback(), settings.ca_cert.clone());
+            let AccountSettings { name, api, source, origin, .. } = settings;
+            let credentials = Credentials::load(source, &origin, self.clock).await;
+            let credentials = credentials.map_err(SettingsError::from)?;
+            let ChosenApi { api, source } = api.chosen(credentials.region(), None);
+            tracing::info!(
+                account = &*name,
+                snyk.api = %api,
+                snyk.api_source = source,
+                credential.source = origin,
+                "asking Snyk"
+            );
+            let surroundings = Surroundings {
+                api: api.to_string(),
+                credential: origin,
+                general_version: GA_VERSION,
+                go_on: GoOn::new("wait").with([("api".to_owned(), Some(api.to_string()))]),
+            };
+            self.ledger.journal.learn(Arc::clone(&name), surroundings);
+            let kind = (api.is_https(), api.is_loopback(), settings.ca_cert);
             let shared = match connections.get(&kind) {
                 Some(shared) => shared.clone(),
-                None => Connections::new(&settings.api, &settings.roots)?,
+                None => {
+                    let (api, network) = (api.clone(), settings.network);
+                    // Certificates are read here, from files that may be pipes.
+                    blocking(move || Connections::new(&api, &network)).await?
+                }
             };
             connections.insert(kind, shared.clone());
-            accounts.push(self.one(settings, shared).await?);
+            let client = Client::over(shared, api, settings.api_version, credentials);
+            let requests_per_minute = Some(settings.requests_per_minute);
+            accounts.push(Account { name, poller: Arc::new(client), requests_per_minute });
         }
         Ok(accounts)
-    }
-
-    async fn one(
-        &self,
-        settings: AccountSettings,
-        connections: Connections,
-    ) -> Result<Account<Arc<Client>>, CommandError> {
-        let AccountSettings { name, api, api_version, source, origin, requests_per_minute, .. } = settings;
-        let credentials = Credentials::load(source, self.clock).await.map_err(SettingsError::from)?;
-        tracing::info!(account = &*name, snyk.api = %api, credential.source = origin, "asking Snyk");
-        let surroundings = Surroundings {
-            api: api.to_string(),
-            credential: origin,
-            general_version: GA_VERSION,
-            go_on: None,
-        };
-        self.ledger.journal.learn(Arc::clone(&name), surroundings);
-        let client = Client::over(connections, api, api_version, credentials, self.clock);
-        let requests_per_minute = Some(requests_per_minute);
-        Ok(Account { name, poller: Arc::new(client), requests_per_minute })
     }
 }

@@ -29,7 +29,7 @@ use crate::store::{SqliteStore, StoreError};
 use crate::watch::Policy;
 use crate::watch::outcome::Signal;
 
-/// How long polls that are under way may take to end when the daemon stops.
+/// How long polls and deliveries that are under way may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(6);
 
 /// How long all of stopping may take.
@@ -46,8 +46,10 @@ const LAST_DELIVERIES: Duration = Duration::from_secs(5 * 60);
 
 /// What can reach the daemon from outside.
 enum Asked {
-    /// A signal.
-    Signal(Signal),
+    /// To end.
+    End(Signal),
+    /// To read the settings again.
+    Reload,
     /// The store was changed through the API.
     Changed,
     /// Something that should never end has failed.
@@ -56,8 +58,10 @@ enum Asked {
 
 /// Why the daemon stops.
 struct Stopping {
-    reason: &'static str,
+    reason: String,
     signal: Option<Signal>,
+    /// Whether watches are left that nobody can poll.
+    is_incomplete: bool,
 }
 
 /// The daemon.
@@ -78,6 +82,8 @@ pub(super) struct Daemon {
     /// Ends the API when it is dropped.
     serving: Option<oneshot::Sender<Infallible>>,
     until_idle: bool,
+    /// How many watches had not ended at the start.
+    active: u64,
     /// What stays as it is until the daemon is started again.
     fixed: (PathBuf, std::net::SocketAddr),
 }
@@ -121,9 +127,11 @@ impl Daemon {
             clients,
             serving: None,
             until_idle,
+            active: 0,
             fixed: (settings.store, settings.server.listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
+        daemon.active = daemon.store.counts().await?.active;
         daemon.hire(settings.keep_ended);
         daemon.serve(server);
         daemon.keep_house();
@@ -131,27 +139,27 @@ impl Daemon {
     }
 
     /// Works until it is asked to stop, or has nothing left to do.
-    pub(super) async fn run(mut self, session: &mut Session) -> Result<ExitCode, CommandError> {
-        let active = self.store.counts().await?.active;
-        tell_systemd(&[sd_notify::NotifyState::Ready]);
+    pub(super) async fn run(mut self, session: &Session) -> Result<ExitCode, CommandError> {
+        tell_systemd(sd_notify::NotifyState::Ready).await;
         let reporting = report_health(Arc::clone(&self.ledger), self.clock);
         self.tasks.spawn(async move { match reporting.await {} });
-        self.ledger.tell(&Event::DaemonStarted { watches: active });
+        self.ledger.tell(&Event::DaemonStarted { watches: self.active });
         let reason = self.work(session).await;
-        tell_systemd(&[sd_notify::NotifyState::Stopping]);
+        tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
-        let said = reason.as_ref().map_or("a failure", |stopped| stopped.reason);
+        let said = reason.as_ref().map_or_else(|_| "a failure".to_owned(), |stopped| stopped.reason.clone());
         self.ledger.tell(&Event::DaemonStopping { reason: said });
         let (ledger, until_idle) = (Arc::clone(&self.ledger), self.until_idle);
         // What is not kept in time is done again at the next start.
         let ended = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
-        let signal = reason?.signal;
+        let Stopping { signal, is_incomplete, .. } = reason?;
         match ended {
             Ok(ended) => ended?,
             Err(_) => tracing::warn!("the store took too long to close, what it has kept is safe"),
         }
         Ok(match (until_idle, signal) {
             (false, _) => ExitCode::SUCCESS,
+            (true, None) if is_incomplete => ExitCode::deciding([ledger.deciding(), ExitCode::IN_PROGRESS]),
             (true, None) => ledger.deciding(),
             // It was to end when all is done, and that it is not.
             (true, Some(signal)) => ExitCode::of_signal(signal),
@@ -159,72 +167,89 @@ impl Daemon {
     }
 
     /// Says why it has come to an end.
-    async fn work(&mut self, session: &mut Session) -> Result<Stopping, CommandError> {
+    async fn work(&mut self, session: &Session) -> Result<Stopping, CommandError> {
         loop {
-            let asked = {
-                let Self { runner, ledger, tasks, couriers, changed, until_idle, .. } = &mut *self;
-                let asked = asked(tasks, couriers, changed, session);
-                match runner.run(asked, *until_idle, &mut |event| ledger.hear(&event)).await? {
-                    Stopped::Idle | Stopped::BrokenOff => None,
-                    Stopped::Asked(asked) => Some(asked),
-                }
-            };
-            let asked = match asked {
+            let asked = match self.follow(session, self.until_idle).await? {
                 Some(asked) => asked,
                 None => match self.last_deliveries(session).await? {
                     Some(asked) => asked,
-                    None => return Ok(Stopping { reason: "every watch has ended", signal: None }),
+                    None => return self.idle().await,
                 },
             };
             match asked {
-                Asked::Signal(Signal::Hangup) => self.reload(session).await,
-                Asked::Signal(signal) => return Ok(Stopping { reason: signal.name(), signal: Some(signal) }),
+                Asked::End(signal) => {
+                    let (reason, signal) = (signal.name().to_owned(), Some(signal));
+                    return Ok(Stopping { reason, signal, is_incomplete: false });
+                }
+                // Where the daemon is to end meanwhile, that is what is asked next.
+                Asked::Reload => {
+                    let _ = session.signals.unless_interrupted(self.reload(session)).await;
+                }
                 Asked::Changed => self.runner.look_again(),
                 Asked::Failed(error) => return Err(error),
             }
         }
     }
 
-    /// Waits until nothing is owed any more, but not for long: what is left is for the next start.
-    async fn last_deliveries(&mut self, session: &mut Session) -> Result<Option<Asked>, CommandError> {
-        let until = self.clock.now().plus(LAST_DELIVERIES);
-        let settled = Arc::clone(&self.ledger.settled);
-        loop {
-            let settled = settled.notified();
-            let owed_to = self.store.owed_endpoints().await?;
-            if !owed_to.iter().any(|name| self.endpoints.has(name)) {
-                // What the API has acknowledged is followed all the same.
-                return Ok(self.changed.notified().now_or_never().map(|()| Asked::Changed));
+    /// Why it stops where all is done that can be done.
+    async fn idle(&self) -> Result<Stopping, CommandError> {
+        let left = self.orphaned(&self.terms.accounts()).await?;
+        let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
+        let reason = match names.is_empty() {
+            true => "every watch has ended".to_owned(),
+            false => {
+                format!("the settings have no account for the watches that are left: {}", names.join(", "))
             }
-            tokio::select! {
-                asked = asked(&mut self.tasks, &mut self.couriers, &self.changed, session) => {
-                    return Ok(Some(asked));
-                }
-                () = settled => {}
-                () = tokio::time::sleep(BEAT) => {
-                    let now = self.clock.now();
-                    self.store.beat(now).await?;
-                    self.ledger.health.pass(now);
-                }
-                () = self.clock.sleep_until(until) => {
-                    let pending = self.store.counts().await?.pending;
-                    tracing::warn!(deliveries.pending = pending, "notifications stay in the outbox for the next start");
-                    return Ok(None);
-                }
-            }
-        }
+        };
+        Ok(Stopping { reason, signal: None, is_incomplete: !names.is_empty() })
     }
 
-    /// Lets polls in flight end, keeps what they came to, and gives everything back.
+    /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
+    async fn follow(&mut self, session: &Session, until_idle: bool) -> Result<Option<Asked>, CommandError> {
+        let Self { runner, ledger, tasks, couriers, changed, .. } = &mut *self;
+        let asked = asked(tasks, couriers, changed, session);
+        Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
+            Stopped::Idle | Stopped::BrokenOff => None,
+            Stopped::Asked(asked) => Some(asked),
+        })
+    }
+
+    /// Waits until nothing is owed any more, but not for long: what is left is for the next start. The runner goes on, so
+    /// that all can see that it does.
+    async fn last_deliveries(&mut self, session: &Session) -> Result<Option<Asked>, CommandError> {
+        let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
+        let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
+        let is_settled = tokio::select! {
+            settled = settled => settled.map(|()| true)?,
+            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => false,
+            asked = self.follow(session, false) => return asked,
+        };
+        if !is_settled {
+            let pending = store.counts().await?.pending;
+            tracing::warn!(
+                deliveries.pending = pending,
+                "notifications stay in the outbox for the next start"
+            );
+            return Ok(None);
+        }
+        // What the API has acknowledged is followed all the same.
+        Ok(changed.notified().now_or_never().map(|()| Asked::Changed))
+    }
+
+    /// Lets polls and deliveries in flight end, keeps what they came to, and gives everything back.
     async fn wind_up(mut self) -> Result<(), CommandError> {
         drop(self.serving.take());
-        self.couriers.shutdown().await;
+        self.retire.send_replace(true);
         let ledger = Arc::clone(&self.ledger);
-        let kept = self.runner.wind_up(GRACE, &mut |event| ledger.hear(&event)).await;
+        let delivering = tokio::time::timeout(GRACE, all_done(&mut self.couriers));
+        let mut tell = |event: &Event| ledger.hear(event);
+        let polling = self.runner.wind_up(GRACE, &mut tell);
+        let (delivered, kept) = tokio::join!(delivering, polling);
+        self.couriers.shutdown().await;
         self.tasks.shutdown().await;
         drop(self.runner);
         let closed = self.store.close().await;
-        kept.and(closed).map_err(CommandError::from)
+        kept.and(delivered.unwrap_or(Ok(()))).and(closed).map_err(CommandError::from)
     }
 
     /// Whoever does what the settings say of endpoints and of what is kept.
@@ -247,7 +272,7 @@ impl Daemon {
                 clock: self.clock,
                 bell: Arc::clone(&self.ledger.owing),
                 retired: self.retire.subscribe(),
-                tell: move |event: &Event<'_>| ledger.tell(event),
+                tell: move |event: &Event| ledger.tell(event),
             };
             self.couriers.spawn(async move { courier.run(fastrand::Rng::new()).await });
         }
@@ -264,7 +289,7 @@ impl Daemon {
             terms: Arc::clone(&self.terms),
             clock: self.clock,
             changed: Arc::clone(&self.changed),
-            tell: Arc::new(move |event: &Event<'_>| ledger.tell(event)),
+            tell: Arc::new(move |event: &Event| ledger.tell(event)),
         };
         self.tasks.spawn(async move {
             let stopped = async move {
@@ -287,11 +312,12 @@ async fn asked(
     tasks: &mut JoinSet<CommandError>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
-    session: &mut Session,
+    session: &Session,
 ) -> Asked {
     loop {
         tokio::select! {
-            signal = session.signals.next() => return Asked::Signal(signal),
+            signal = session.signals.ended() => return Asked::End(signal),
+            () = session.signals.reload() => return Asked::Reload,
             () = changed.notified() => return Asked::Changed,
             Some(failed) = tasks.join_next() => return Asked::Failed(or_panic(failed)),
             Some(done) = couriers.join_next() => {
@@ -301,6 +327,25 @@ async fn asked(
                 }
             }
         }
+    }
+}
+
+/// All have ended, or one has failed.
+async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
+    while let Some(done) = tasks.join_next().await {
+        or_panic(done)?;
+    }
+    Ok(())
+}
+
+/// Nothing is owed any more to endpoints that there are.
+async fn settled(store: SqliteStore, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
+    loop {
+        let settled = ledger.settled.notified();
+        if !store.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
+            return Ok(());
+        }
+        settled.await;
     }
 }
 

@@ -5,11 +5,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
+
 use super::clients::Clients;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
+use crate::commands::blocking;
 use crate::runner::courier::give_up_orphans;
 use crate::store::{SqliteStore, StoreError};
+
+/// How long the daemon waits for systemd to take a message.
+const SYSTEMD_TIME: Duration = Duration::from_secs(1);
 
 /// How often it is looked for what can go.
 const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -87,15 +93,21 @@ pub(super) async fn report_health(ledger: Arc<Ledger>, clock: Clock) -> Infallib
     loop {
         let now = clock.now();
         if ledger.health.is_alive(now) {
-            tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+            notify(NotifyState::Watchdog).await;
         }
         clock.sleep_until(now.plus(interval / 3)).await;
     }
 }
 
-/// Tells systemd, if it has started us.
-pub(super) fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// Tells systemd, if it has started us, and waits for it a little.
+pub(super) async fn tell_systemd(state: NotifyState<'static>) {
+    // If it has not read it by then, it has other troubles; what was sent stays sent.
+    let _ = tokio::time::timeout(SYSTEMD_TIME, notify(state)).await;
+}
+
+/// Sends a message to systemd, whose socket may be full.
+async fn notify(state: NotifyState<'static>) {
+    if let Err(error) = blocking(move || sd_notify::notify(&[state])).await {
         tracing::warn!(reason = %error, "systemd cannot be told");
     }
 }

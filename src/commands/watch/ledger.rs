@@ -48,7 +48,7 @@ impl Ledger {
     }
 
     /// Tells of an event.
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn tell(&self, event: &Event) {
         self.journal.event(event);
         self.metrics.event(event);
         match event {
@@ -59,7 +59,7 @@ impl Ledger {
                 self.owing.notify_waiters();
             }
             Event::AccountPaused { account, .. } => {
-                self.health.refuse(&Arc::from(*account), self.clock.now());
+                self.health.refuse(account, self.clock.now());
                 self.owing.notify_waiters();
             }
             Event::AccountResumed { account, .. } => self.health.accept(account),
@@ -75,7 +75,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn hear(&self, event: &Event<'_>) -> ControlFlow<()> {
+    pub(super) fn hear(&self, event: &Event) -> ControlFlow<()> {
         self.tell(event);
         ControlFlow::Continue(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::super::writer::Written;
 use super::*;
 use crate::export::Scope;
 use crate::manifest::Entry;
@@ -19,6 +20,7 @@ fn manifest(names: &[&str]) -> Manifest {
         name: (*name).to_owned(),
         file_size: written().file_size,
         row_count: None,
+        rows: Some(0),
         sha256: written().sha256,
     };
     Manifest {
@@ -26,6 +28,7 @@ fn manifest(names: &[&str]) -> Manifest {
         export: export(1),
         downloaded_at: String::new(),
         row_count: None,
+        rows: Some(0),
         files: names.iter().map(entry).collect(),
         merged: None,
     }
@@ -35,6 +38,10 @@ fn manifest(names: &[&str]) -> Manifest {
 fn written() -> Written {
     let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881".to_owned();
     Written { file_size: 1, sha256 }
+}
+
+fn whole() -> Whole {
+    Whole { written: written(), rows: Some(0) }
 }
 
 struct Bed(TempDir);
@@ -57,7 +64,7 @@ impl Bed {
         let folder = self.open(force).unwrap();
         for name in names {
             std::fs::write(folder.partial(name), "x").unwrap();
-            folder.keep(name, &written()).unwrap();
+            folder.keep(name, &whole()).unwrap();
         }
         folder
     }
@@ -90,6 +97,24 @@ fn files_get_their_names_when_all_are_there() {
     let changed = Folder::done(bed.0.path(), None, &export(1), false).unwrap_err().to_string();
     assert!(changed.contains("part-0002.csv is not what its manifest says"), "{changed}");
     assert_eq!(Folder::done(bed.0.path(), None, &export(1), true).unwrap(), None);
+}
+
+#[test]
+fn a_download_without_its_merged_file_is_not_whole() {
+    let bed = Bed::new();
+    let names = ["part-0001.csv"];
+    let merge = bed.path("all.csv");
+    let done = |force| Folder::done(bed.0.path(), Some(&merge), &export(1), force);
+    let folder = bed.with(&names, false);
+    let manifest = folder.finish(manifest(&names), Some(&merge)).unwrap();
+    assert_eq!(done(false).unwrap(), Some(manifest));
+    for text in [None, Some("y"), Some("")] {
+        std::fs::remove_file(&merge).unwrap();
+        text.into_iter().for_each(|text| std::fs::write(&merge, text).unwrap());
+        assert!(matches!(done(false), Err(FolderError::Changed(path)) if path == merge), "{text:?}");
+        assert_eq!(done(true).unwrap(), None, "it may be fetched anew");
+        std::fs::write(&merge, "").unwrap();
+    }
 }
 
 #[test]
@@ -198,9 +223,9 @@ fn whole_files_are_kept_for_the_same_parts_only() {
     assert!(!folder.plan(&[part(1)]).unwrap(), "there was no plan before");
     assert!(folder.whole("part-0001.csv").is_none());
     std::fs::write(folder.partial("part-0001.csv"), "x").unwrap();
-    folder.keep("part-0001.csv", &written()).unwrap();
+    folder.keep("part-0001.csv", &whole()).unwrap();
     assert!(folder.plan(&[part(1)]).unwrap());
-    assert_eq!(folder.whole("part-0001.csv"), Some(written()));
+    assert_eq!(folder.whole("part-0001.csv"), Some(whole()));
     std::fs::write(folder.work.join("part-0001.csv"), "xy").unwrap();
     assert_eq!(folder.whole("part-0001.csv"), None, "somebody has changed it");
     std::fs::write(folder.work.join("part-0001.csv"), "x").unwrap();

@@ -110,12 +110,12 @@ async fn crowded_daemon(
     let mut runner = Runner::new(store, accounts, plan, Owing(Rc::clone(&owed)), clock)
         .with_rng(fastrand::Rng::with_seed(3));
     let mut heard = Heard::default();
-    let mut tell = |event: Event<'_>| {
+    let mut tell = |event: &Event| {
         let is_paused = matches!(event, Event::AccountPaused { .. });
         let name = event.name().unwrap_or(if is_paused { "account.paused" } else { "account.resumed" });
         *heard.names.entry(name).or_default() += 1;
         if let Event::Finished(ending) = event {
-            heard.endings.push(ending.clone());
+            heard.endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())
     };
@@ -335,7 +335,7 @@ async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
     };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
     let mut paused = 0;
-    let mut tell = |event: Event<'_>| {
+    let mut tell = |event: &Event| {
         paused += usize::from(matches!(event, Event::AccountPaused { .. }));
         ControlFlow::Continue(())
     };

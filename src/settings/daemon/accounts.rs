@@ -1,32 +1,33 @@
 //! Accounts: whose credentials ask, where, and how often.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use reqwest::Certificate;
 
 use super::entry::{Entry, EntryError, read_secret};
 use super::sections::AccountSection;
 use super::values::Name;
 use super::watches::{self, WatchEntry};
 use super::{AccountSettings, DEFAULT_ACCOUNT};
-use crate::http::Roots;
+use crate::http::Network;
+use crate::secret::Placeholder;
+use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
-use crate::settings::sources::read_certificates;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{ConfiguredApi, Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 
 /// All accounts, the default one first. That one may be missing where there are others and no watch is its.
 pub(super) fn all(
     settings: &Settings,
     watches: &[WatchEntry],
+    surroundings: &Surroundings,
+    network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {
     let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
-    match (default(settings), of_default) {
+    match (default(settings, network), of_default) {
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
@@ -34,9 +35,9 @@ pub(super) fn all(
         }
         (Err(error), _) => return Err(error),
     }
-    let ambient = settings.ambient_roots();
+    let mut networks = Networks { surroundings, of_all: network, of_files: BTreeMap::new() };
     for (name, section) in sections {
-        accounts.push(account(settings, name, section, &ambient)?);
+        accounts.push(account(settings, name, section, &mut networks)?);
     }
     let known: BTreeSet<&str> = accounts.iter().map(|account| &*account.name).collect();
     let stray = watches.iter().enumerate().find(|(_, watch)| !known.contains(&*watch.account));
@@ -48,24 +49,47 @@ pub(super) fn all(
     Ok(accounts)
 }
 
+/// The networks of accounts. Those that trust the same certificates share one, which reads them once.
+struct Networks<'a> {
+    surroundings: &'a Surroundings,
+    of_all: &'a Network,
+    of_files: BTreeMap<PathBuf, Network>,
+}
+
+impl Networks<'_> {
+    /// The network of an account that may name a file of its own.
+    fn of(&mut self, ca_cert: Option<&Path>, entry: Entry<'_>) -> Result<Network, SettingsError> {
+        let Some(path) = ca_cert else { return Ok(self.of_all.clone()) };
+        if let Some(known) = self.of_files.get(path) {
+            return Ok(known.clone());
+        }
+        let network = self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?);
+        self.of_files.insert(path.to_owned(), network.clone());
+        Ok(network)
+    }
+}
+
 /// The account of `[snyk]`, whose credential is found as a command that waits finds it.
-fn default(settings: &Settings) -> Result<AccountSettings, SettingsError> {
+fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, SettingsError> {
     let (source, origin) = settings.credential_source()?;
     if let Source::TokenFile(path) = &source {
         let is_of_file = settings.token_files.from_settings_file.as_ref() == Some(path);
         let entry = Entry::new(&settings.places, &[Step::Key("snyk")], "[snyk]");
-        check_token_file(path).map_err(|error| match is_of_file {
-            true => entry.at("token-file")(EntryError::Credential(error)),
-            false => error.into(),
-        })?;
+        let in_file = |error| entry.at("token-file")(EntryError::Credential(error));
+        match is_of_file {
+            true => check_token_file(path, &path.display().to_string()).map_err(in_file)?,
+            false => check_token_file(path, &origin)?,
+        }
     }
+    let api = settings.api()?;
+    network.prepare(api.likely().url())?;
     Ok(AccountSettings {
         name: Arc::from(DEFAULT_ACCOUNT),
-        api: settings.api(None)?,
+        api,
         api_version: settings.api_version(),
         source,
         origin,
-        roots: settings.roots()?,
+        network: network.clone(),
         ca_cert: settings.layers.snyk.ca_cert.clone(),
         requests_per_minute: requests_per_minute(settings),
     })
@@ -76,7 +100,7 @@ fn account(
     settings: &Settings,
     name: &Name,
     section: &AccountSection,
-    ambient: &Roots,
+    networks: &mut Networks<'_>,
 ) -> Result<AccountSettings, SettingsError> {
     let title = format!("[snyk.accounts.{name}]");
     let steps = [Step::Key("snyk"), Step::Key("accounts"), Step::Key(&name.0)];
@@ -84,21 +108,25 @@ fn account(
     if &*name.0 == DEFAULT_ACCOUNT {
         return Err(entry.error(EntryError::DefaultIsTaken));
     }
-    let inherited = || settings.layers.snyk.api.clone().unwrap_or_default();
-    let api = settings.allowed(section.api.clone().unwrap_or_else(inherited));
-    let api = api.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
+    let api = match &section.api {
+        Some(api) => {
+            let allowed = settings.allowed(api.clone());
+            let api = allowed.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
+            ConfiguredApi(Some((api, entry.place_of("api"))))
+        }
+        None => settings.api()?,
+    };
     let (source, origin) = source(section, entry)?;
     let version = section.api_version.clone().map(|version| version.0);
+    let network = networks.of(section.ca_cert.as_deref(), entry)?;
+    network.prepare(api.likely().url())?;
     Ok(AccountSettings {
         name: Arc::clone(&name.0),
         api,
         api_version: version.or_else(|| settings.api_version()),
         source,
         origin,
-        roots: match &section.ca_cert {
-            Some(path) => with(ambient, certificates(path, entry)?),
-            None => with(ambient, settings.own_certificates()?),
-        },
+        network,
         ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
         requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
     })
@@ -108,30 +136,26 @@ fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
     settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
 }
 
-fn certificates(path: &Path, entry: Entry<'_>) -> Result<Vec<Certificate>, SettingsError> {
-    let why = |why| SettingsError::CaCert { place: entry.place_of("ca-cert"), path: path.to_owned(), why };
-    read_certificates(path).map_err(why)
-}
-
-fn with(ambient: &Roots, added: Vec<Certificate>) -> Roots {
-    let added = added.into_iter().chain(ambient.added.iter().cloned()).collect();
-    Roots { added, chosen: ambient.chosen }
-}
-
 /// A named account's own credential, and where it is from.
 fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String), SettingsError> {
     let AccountSection { token_file, client_id, client_secret_file, .. } = section;
     match (token_file, client_id, client_secret_file) {
         (None, None, None) => Err(entry.error(EntryError::NoCredential)),
         (Some(path), None, None) => {
-            check_token_file(path).map_err(|error| entry.at("token-file")(EntryError::Credential(error)))?;
-            Ok((Source::TokenFile(path.clone()), format!("token-file {}", path.display())))
+            let path_as_text = path.display().to_string();
+            let wrong = |error| entry.at("token-file")(EntryError::Credential(error));
+            check_token_file(path, &path_as_text).map_err(wrong)?;
+            Ok((Source::TokenFile(path.clone()), format!("token-file {path_as_text}")))
         }
         (None, Some(id), Some(path)) => {
             let secret = read_secret(path).map_err(entry.at("client-secret-file"))?;
             let id = id.trim().to_owned();
             if id.is_empty() {
                 return Err(entry.at("client-id")(EntryError::Missing("client-id")));
+            }
+            if let Some(placeholder) = Placeholder::of(&id) {
+                let why = EntryError::Placeholder("client-id".to_owned(), placeholder);
+                return Err(entry.at("client-id")(why));
             }
             Ok((Source::Client { id, secret }, format!("client-secret-file {}", path.display())))
         }
@@ -142,11 +166,11 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
 }
 
 /// Looks whether a file holds a token now. A pipe is left alone, since it can be read only once.
-fn check_token_file(path: &Path) -> Result<(), CredentialError> {
+fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     let unreadable = |error| CredentialError::File(path.to_owned(), error);
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Ok(());
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    Credential::new(&text, Scheme::ByForm, &path.display().to_string()).map(drop)
+    Credential::new(&text, Scheme::ByForm, origin).map(drop)
 }

@@ -1,8 +1,7 @@
 //! `[[notify]]`: who is told how watches ended.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use url::Url;
@@ -10,7 +9,7 @@ use url::Url;
 use super::entry::{Entry, EntryError, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
-use crate::http::{Roots, is_loopback};
+use crate::http::{Network, is_loopback};
 use crate::notify::{Endpoint, EndpointKind, SigningKey};
 use crate::secret::Secret;
 use crate::settings::places::Step;
@@ -21,13 +20,9 @@ use crate::text::Text;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All endpoints, each name once.
-pub(super) fn all(settings: &Settings) -> Result<Vec<Endpoint>, SettingsError> {
+pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<Endpoint>, SettingsError> {
     let mut names = BTreeSet::new();
     let mut endpoints = Vec::new();
-    if settings.daemon.endpoints.is_empty() {
-        return Ok(endpoints);
-    }
-    let roots = settings.roots()?;
     for (index, section) in settings.daemon.endpoints.iter().enumerate() {
         let steps = [Step::Key("notify"), Step::Index(index)];
         let entry = Entry::new(&settings.places, &steps, "[[notify]]");
@@ -35,7 +30,7 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Endpoint>, SettingsError> {
         if !names.insert(name.clone()) {
             return Err(entry.at("name")(EntryError::SameName(name.to_string())));
         }
-        endpoints.push(endpoint(section, name.to_string(), entry, settings, &roots)?);
+        endpoints.push(endpoint(section, name.to_string(), entry, settings, network)?);
     }
     Ok(endpoints)
 }
@@ -45,7 +40,7 @@ fn endpoint(
     name: String,
     entry: Entry<'_>,
     settings: &Settings,
-    roots: &Roots,
+    network: &Network,
 ) -> Result<Endpoint, SettingsError> {
     let kind = section.kind.ok_or_else(|| entry.error(EntryError::Missing("kind")))?;
     if let Some(key) = foreign_key(section, kind) {
@@ -63,7 +58,8 @@ fn endpoint(
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(entry.at("on")(EntryError::NeverTold));
     }
-    Endpoint::new(name, on, kind, roots).map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
+    Endpoint::new(name, on, kind, network)
+        .map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
 }
 
 fn webhook(section: &NotifySection, name: &str, entry: Entry<'_>) -> Result<EndpointKind, SettingsError> {
@@ -91,8 +87,8 @@ fn command(
     entry: Entry<'_>,
     settings: &Settings,
 ) -> Result<EndpointKind, SettingsError> {
-    let argv = section.argv.clone().ok_or_else(|| entry.error(EntryError::Missing("argv")))?;
-    check_command(&argv, settings.environment()).map_err(entry.at("argv"))?;
+    let argv = section.argv.as_ref().ok_or_else(|| entry.error(EntryError::Missing("argv")))?;
+    let argv = found_command(argv, settings.environment()).map_err(entry.at("argv"))?;
     let timeout = section.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
     Ok(EndpointKind::Command { argv, timeout })
 }
@@ -148,21 +144,14 @@ fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<Signi
     read().map(Some).map_err(entry.at("secret-file"))
 }
 
-/// Whether the command is there to be run.
-fn check_command(argv: &[String], environment: &Environment) -> Result<(), EntryError> {
-    let program = argv.first().filter(|program| !program.is_empty()).ok_or(EntryError::Missing("argv"))?;
-    let path = Path::new(program);
-    let candidates: Vec<PathBuf> = if program.contains('/') {
-        vec![path.to_owned()]
-    } else {
-        let directories = environment.get("PATH").unwrap_or_default().split(':');
-        directories.map(|directory| Path::new(directory).join(path)).collect()
-    };
-    let runs = |path: &PathBuf| {
-        path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-    };
-    if !candidates.iter().any(runs) {
-        return Err(EntryError::NoCommand(Text::new(program)));
+/// The command with the file that it names in the place of its name: what is found is what is run.
+fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<String>, EntryError> {
+    let (program, args) = argv.split_first().ok_or(EntryError::Missing("argv"))?;
+    if program.is_empty() {
+        return Err(EntryError::Missing("argv"));
     }
-    Ok(())
+    let found = environment.executable(OsStr::new(program));
+    let found = found.and_then(|path| path.into_os_string().into_string().ok());
+    let found = found.ok_or_else(|| EntryError::NoCommand(Text::new(program)))?;
+    Ok(std::iter::once(found).chain(args.iter().cloned()).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::secret::Secret;
+use crate::secret::{Placeholder, Secret};
 use crate::settings::SettingsError;
 use crate::settings::places::{Places, Step};
 use crate::snyk::credentials::CredentialError;
@@ -79,6 +79,9 @@ pub enum EntryError {
     /// A file with nothing in it.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
+    /// Something that nobody replaced by a secret, in a file or under a key.
+    #[error("{0} holds no usable value: {1}")]
+    Placeholder(String, Placeholder),
     /// A server that others can reach, and that lets everybody in.
     #[error(
         "listen = \"{0}\" can be reached from other machines: [server] needs a `token-file` then, or listen on \
@@ -185,5 +188,8 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, EntryError> {
     if trimmed.is_empty() {
         return Err(EntryError::Empty(path.to_owned()));
     }
-    Ok(Secret::new(trimmed))
+    match Placeholder::of(trimmed) {
+        Some(placeholder) => Err(EntryError::Placeholder(path.display().to_string(), placeholder)),
+        None => Ok(Secret::new(trimmed)),
+    }
 }

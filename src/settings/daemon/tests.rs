@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::settings::layers::Flags;
 use crate::settings::{CommandLine, places};
+use crate::snyk::region::Api;
 
 const G: &str = "11111111-2222-4333-8444-555555555555";
 const E: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
@@ -24,6 +25,7 @@ impl Bed {
         let files = [
             ("token", "snyk-token\n"),
             ("empty", " \n"),
+            ("unset", "${SNYK_TOKEN_OF_ACME}\n"),
             ("secret", "client-secret\n"),
             ("short", "0123456789abcde\n"),
             ("long", " 0123456789abcdef\n"),
@@ -68,6 +70,11 @@ fn daemon(text: &str) -> DaemonSettings {
     Bed::new().daemon(&TOKEN, text).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
+/// The API that an account asks whose credential names none.
+fn asked(account: &AccountSettings) -> String {
+    account.api.clone().chosen(None, None).api.to_string()
+}
+
 /// What is wrong with a settings file, without the directory that it is in.
 fn error(variables: &[(&str, &str)], text: &str) -> String {
     let bed = Bed::new();
@@ -86,10 +93,7 @@ fn the_defaults_are_those_of_the_design() {
     let settings = daemon("");
     let [account] = &settings.accounts[..] else { panic!("{:?}", settings.accounts) };
     assert_eq!((&*account.name, account.requests_per_minute.get()), ("default", 600));
-    assert_eq!(
-        (account.api.to_string(), account.origin.as_str()),
-        ("https://api.snyk.io".into(), "SNYK_TOKEN")
-    );
+    assert_eq!((asked(account), account.origin.as_str()), ("https://api.snyk.io".into(), "SNYK_TOKEN"));
     assert_eq!(settings.keep_ended, Duration::from_secs(30 * 86_400));
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8686");
     assert!(settings.server.token.is_none() && settings.watches.is_empty() && settings.endpoints.is_empty());
@@ -176,6 +180,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
         ("token-file = '@short'", "line 2, token-file: the token in @short", "openssl rand -hex 32"),
         ("token-file = '@none'", "line 2, token-file: failed to read @none", "No such file"),
         ("token-file = '@empty'", "line 2, token-file: @empty is empty", ""),
+        ("token-file = '@unset'", "line 2, token-file: @unset holds no usable value", "a variable"),
     ];
     for (server, expected, and) in rows {
         let error = error(&TOKEN, &format!("[server]\n{server}"));
@@ -188,7 +193,7 @@ fn commands_that_wait_pass_over_what_is_the_daemons() {
     let text = "[snyk.accounts.acme]\ntoken-file = '/nowhere'\n[server]\nlisten = '0.0.0.0:80'\n\
         [store]\nkeep-ended = '1d'\n[[notify]]\n[[watch]]\naccount = 'nobody'";
     let settings = Bed::new().load(&TOKEN, &[], text).unwrap();
-    assert!(settings.policy().is_ok() && settings.roots().is_ok() && settings.credential_source().is_ok());
+    assert!(settings.policy().is_ok() && settings.network().is_ok() && settings.credential_source().is_ok());
 }
 
 #[test]

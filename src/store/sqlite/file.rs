@@ -42,6 +42,15 @@ pub(super) struct Opened {
     pub(super) lock: File,
 }
 
+/// What a look at a file has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// A daemon could open it.
+    Free,
+    /// A daemon has it.
+    InUse,
+}
+
 /// Opens the file at `path`, creates it if it is not there, and brings it to the newest of these schemas.
 pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError> {
     let path = place(path).map_err(|error| unreachable_file(path, &error))?;
@@ -50,22 +59,51 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     disk::open_private(&path).map_err(|error| unreachable_file(&path, &error))?;
     let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
     let mut conn = connect(&path).map_err(failed)?;
-    match schema::look(&conn, migrations).map_err(failed)? {
-        Found::Ours => {}
-        Found::Newer(found) => {
-            return Err(OpenError::Newer { path, found, known: schema::known(migrations) });
-        }
-        Found::Foreign => {
-            let why = Text::new("it is a database of another program");
-            return Err(OpenError::Io { path, why, cure: "name another file" });
-        }
-    }
+    judge(&conn, migrations, &path)?;
     if !set_up(&conn).map_err(failed)? {
         let why = Text::new("its file system does not let SQLite keep a write-ahead log");
         return Err(OpenError::Io { path, why, cure: "put it on a local disk" });
     }
     schema::migrate(&mut conn, migrations).map_err(failed)?;
     Ok(Opened { path, conn, lock })
+}
+
+/// Whether a file could be opened, or made, as [`open`] does it; nothing is left of the attempt.
+pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenError> {
+    let unreachable = |error: io::Error| unreachable_file(path, &error);
+    let Ok(file) = path.canonicalize() else { return check_in_another_place(path, migrations) };
+    if file.is_dir() {
+        return Err(unreachable(ErrorKind::IsADirectory.into()));
+    }
+    let lock = lock_path(&file);
+    // A lock that is not there nobody has, and one that is made would be left behind.
+    if lock.exists() && disk::lock(&lock).map_err(unreachable)?.is_none() {
+        return Ok(Checked::InUse);
+    }
+    let failed = |fault: Fault| OpenError::from(fault.of_store(&file));
+    let conn = connect(&file).map_err(failed)?;
+    judge(&conn, migrations, &file)?;
+    let writes = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+    writes.map_err(|error| failed(error.into()))?;
+    Ok(Checked::Free)
+}
+
+/// Makes a file of the kind in a directory beside the one that is not there, and removes both.
+fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, OpenError> {
+    let unreachable = |error: io::Error| unreachable_file(path, &error);
+    let name = path.file_name().ok_or(ErrorKind::IsADirectory).map_err(|kind| unreachable(kind.into()))?;
+    let parent = disk::parent(path);
+    let is_new = !parent.exists();
+    disk::make_parent(path).map_err(unreachable)?;
+    let trial = parent.join(format!(".snyk-export-check-{}", std::process::id()));
+    let tried = disk::make_directories(&trial).map_err(unreachable);
+    let tried = tried.and_then(|()| open(&trial.join(name), migrations).map(|_| Checked::Free));
+    // What cannot be removed is in nobody's way.
+    let _ = std::fs::remove_dir_all(&trial);
+    if is_new {
+        let _ = std::fs::remove_dir(parent);
+    }
+    tried
 }
 
 /// The file that `path` leads to, in a directory that is there. Whoever takes another way to it meets the same lock.
@@ -90,6 +128,20 @@ pub(super) fn lock_path(path: &Path) -> PathBuf {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let locked = disk::lock(&lock_path(path)).map_err(|error| unreachable_file(path, &error))?;
     locked.ok_or_else(|| OpenError::Locked(path.to_owned()))
+}
+
+/// Whether the file is one of ours, of a release that is no newer.
+fn judge(conn: &Connection, migrations: &[&str], path: &Path) -> Result<(), OpenError> {
+    let found = schema::look(conn, migrations).map_err(|fault| fault.of_store(path))?;
+    let path = path.to_owned();
+    match found {
+        Found::Ours => Ok(()),
+        Found::Newer(found) => Err(OpenError::Newer { path, found, known: schema::known(migrations) }),
+        Found::Foreign => {
+            let why = Text::new("it is a database of another program");
+            Err(OpenError::Io { path, why, cure: "name another file" })
+        }
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection, Fault> {

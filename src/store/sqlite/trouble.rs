@@ -8,6 +8,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use super::OpenError;
 use super::file::lock_path;
+use crate::disk;
 use crate::store::StoreError;
 use crate::text::Text;
 
@@ -78,6 +79,11 @@ fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
         && let Some(why) = refused_write(path)
     {
         return StoreError::ReadOnly(name, why);
+    }
+    if is(&[ErrorCode::SystemIoFailure])
+        && let Some(limit) = disk::size_limit()
+    {
+        return StoreError::Failed(name, Text::new(&format!("{why}; {limit}")));
     }
     StoreError::Failed(name, why)
 }

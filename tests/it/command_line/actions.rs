@@ -63,6 +63,32 @@ fn files_are_added_to_and_never_replaced() {
 }
 
 #[test]
+fn a_line_that_somebody_left_unfinished_is_ended_first() {
+    let lab = Lab::start(READY);
+    let program = actions(&lab);
+    let [output, summary] = ["output", "summary"].map(|name| program.file(name, "before=1"));
+    let (run, output, summary) = written_to(program, &output, &summary);
+    run.exits(0);
+    assert!(output.starts_with("before=1\noutcome<<"), "{output}");
+    assert!(summary.starts_with("before=1\n### "), "{summary}");
+}
+
+#[test]
+fn a_summary_stays_below_what_github_takes() {
+    const LIMIT: usize = 1024 * 1024;
+    let lab = Lab::start(READY);
+    for room in [0, 100, 150] {
+        let program = actions(&lab);
+        let (output, summary) =
+            (program.file("output", ""), program.file("summary", &"x".repeat(LIMIT - room)));
+        let (run, output, summary) = written_to(program, &output, &summary);
+        run.exits(0);
+        assert!(output.contains("outcome<<") && summary.len() <= LIMIT, "{room}: {}", summary.len());
+        assert_eq!(summary.contains("The rest is left out"), room > 0, "{room}");
+    }
+}
+
+#[test]
 fn a_failure_is_one_annotation_whatever_the_server_wrote() {
     let lab = Lab::start(HOSTILE);
     let (run, output, summary) = written(actions(&lab));

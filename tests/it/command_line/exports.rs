@@ -90,6 +90,24 @@ fn standard_input_takes_what_this_program_wrote() {
 }
 
 #[test]
+fn standard_input_takes_the_id_that_start_prints() {
+    let lab = Lab::start(READY);
+    let started = Program::start(&lab).text().run();
+    let id = started.exits(0).stdout.clone();
+    let waited = Program::wait(&lab).arg("-").env("SNYK_GROUP_ID", GROUP).stdin(&id).run();
+    assert_eq!(waited.exits(0).document()["export"]["export_id"], id.trim_end());
+    Program::wait(&lab).args("- --group-id").arg(GROUP).stdin(&id).run().exits(0);
+    Program::download(&lab).args("- --group-id").arg(GROUP).stdin(&id).run().exits(0);
+    Program::wait(&lab)
+        .arg("-")
+        .stdin(&id)
+        .run()
+        .exits(2)
+        .stderr_has("has no scope: give --group-id or --org-id");
+    Program::wait(&lab).arg("-").stdin(&started.stderr).run().exits(2).stderr_has("standard input: line 1: ");
+}
+
+#[test]
 fn no_url_is_built_from_a_link_on_standard_input() {
     let lab = Lab::start(READY);
     let other = Lab::start(READY);

@@ -126,6 +126,87 @@ fn the_source_of_the_credential_is_logged() {
     );
 }
 
+/// What the page says of lines without an event.
+const LOGGING: &str = include_str!("../../../docs/LOGGING.md");
+
+#[test]
+fn messages_are_constant_and_on_the_page() {
+    let lab = Lab::start(&format!("{READY}{COURSE}"));
+    let gone = Lab::start(&format!("{READY}[[faults]]\non = 'storage'\nprobability = 1\nstatus-code = 404"));
+    let refusing = Lab::start("token = 'another'");
+    let unsure = Lab::start("[[faults]]\nprobability = 1\nstatus-code = 502");
+    let home = tempfile::tempdir().unwrap();
+    let download = |lab: &Lab| Program::download(lab).export(EXPORT_ID);
+    let whole_run = |lab: &Lab| Program::whole_run(lab).living_in(home.path());
+    let calls = [
+        (0, Program::wait(&lab).export(EXPORT_ID)),
+        (4, Program::wait(&refusing).export(EXPORT_ID)),
+        (2, Program::wait(&lab).arg("latest")),
+        (2, Program::wait(&lab).args("--max-wait soon")),
+        (0, Program::status(&lab).export(EXPORT_ID)),
+        (69, Program::status(&unsure).export(EXPORT_ID)),
+        (0, Program::start(&lab)),
+        (2, Program::start(&lab).args("--introduced-to 2024-01-01")),
+        (4, Program::start(&refusing)),
+        (69, Program::start(&unsure)),
+        (0, download(&lab).args("--merge all.csv")),
+        (5, download(&gone)),
+        (0, whole_run(&lab)),
+        (5, whole_run(&gone).no_arg("--dir files").args("--dir other")),
+        (
+            69,
+            Program::bare("healthcheck")
+                .config(&format!("[server]\nlisten = '{}'", crate::lab::free_address())),
+        ),
+        (0, Program::bare("watch").args("--check").env("SNYK_TOKEN", crate::lab::TOKEN)),
+    ];
+    for (code, program) in calls {
+        let run = program.args("--log-format json -v").run();
+        for line in run.exits(code).logs() {
+            let message = line["message"].as_str().unwrap();
+            let is_plain = |char: char| char.is_ascii_alphabetic() || " ,'-".contains(char);
+            assert!(message.chars().all(is_plain), "{message:?} holds a value: {run}");
+            assert!(
+                !line["event"].is_null() || LOGGING.contains(&format!("`{message}`")),
+                "{message:?}: {run}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_download_that_is_done_is_told_in_fields() {
+    let lab = Lab::start(READY);
+    let home = tempfile::tempdir().unwrap();
+    let call = || Program::whole_run(&lab).living_in(home.path()).args("--state state --log-format json");
+    let run = call().run();
+    let said = |run: &Run, message: &str| -> Value {
+        let line = run.logs().into_iter().find(|line| line["message"] == message);
+        line.unwrap_or_else(|| panic!("{message}: {run}"))
+    };
+    let line = said(run.exits(0), "downloaded");
+    assert_eq!((&line["download.files"], &line["row_count"]), (&1.into(), &1061.into()), "{line}");
+    assert_eq!(line["download.dir"], home.path().join("files").display().to_string());
+    assert!(
+        line["download.bytes"].as_u64().is_some_and(|bytes| bytes > 0) && line["waited_ms"].is_u64(),
+        "{line}"
+    );
+
+    let gone = Lab::start(&format!("{READY}[[faults]]\non = 'storage'\nprobability = 1\nstatus-code = 404"));
+    let run = Program::download(&gone).export(EXPORT_ID).args("--log-format json").run();
+    let line = said(run.exits(5), "the files were not downloaded");
+    let expected: [Value; 4] = [EXPORT_ID.into(), "not-found".into(), 5.into(), 404.into()];
+    assert_eq!(
+        ["export.id", "outcome", "exit_code", "http.response.status_code"].map(|field| line[field].clone()),
+        expected
+    );
+    assert!(line["hint"].as_str().unwrap().contains("to go on: snyk-export download /groups/"), "{line}");
+    let refusing = Lab::start("token = 'another'");
+    let run = Program::start(&refusing).args("--log-format json").run();
+    let line = said(run.exits(4), "the export was not started");
+    assert_eq!((&line["outcome"], &line["http.response.status_code"]), (&"unauthorized".into(), &401.into()));
+}
+
 /// The names of the events, in their order.
 #[track_caller]
 fn events(run: &Run) -> Vec<String> {

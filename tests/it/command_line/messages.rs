@@ -8,7 +8,7 @@ fn what_is_unclear_about_the_export_is_said_word_for_word() {
     refused(
         Program::wait,
         "no export: give an export id with --group-id or --org-id, a URL or path such as \
-         /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for a JSON document on standard input",
+         /groups/GROUP_ID/jobs/export/EXPORT_ID, or - for standard input",
     );
     refused(
         wait,
@@ -69,7 +69,10 @@ fn what_is_wrong_with_the_settings_is_said_word_for_word() {
 fn a_wrong_flag_names_itself_its_value_and_what_is_allowed() {
     let lab = Lab::start(READY);
     let rows = [
-        ("--max-wait 5", ["'5'", "--max-wait", "`90s`"]),
+        ("--max-wait soon", ["'soon'", "--max-wait", "`90s`"]),
+        ("--max-wait 3600", ["'3600'", "--max-wait", "did you mean `3600s`?"]),
+        ("--max-wait 10M", ["'10M'", "`10m`", "`10months`"]),
+        ("--max-in-progress PENDING=10M", ["--max-in-progress", "`10m`", "`10months`"]),
         ("--multiplier 0.5", ["'0.5'", "--multiplier", "at least 1"]),
         ("--jitter 2", ["'2'", "--jitter", "from 0 to 1"]),
         ("--max-in-progress PENDING", ["'PENDING'", "--max-in-progress", "PENDING=30m"]),

@@ -1,6 +1,13 @@
 //! `-- COMMAND`: runs once, in our place, and only after every export has finished.
 
-use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, Program, READY, SECOND_ID};
+use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, Program, READY, SECOND_ID, full_pipe};
+
+// Bits of signals, as Linux shows them.
+const HUP: u64 = 1;
+const INT: u64 = 1 << 1;
+const PIPE: u64 = 1 << 12;
+const TERM: u64 = 1 << 14;
+const XFSZ: u64 = 1 << 24;
 
 #[test]
 fn the_command_takes_our_place_and_is_told_what_finished() {
@@ -23,6 +30,34 @@ fn the_command_takes_our_place_and_is_told_what_finished() {
     // Two exports that end at once are named in the order of their ends.
     lines[1] = lines[1].replace(&format!("{SECOND_ID},{EXPORT_ID}"), &format!("{EXPORT_ID},{SECOND_ID}"));
     assert_eq!(lines, expected, "{run}");
+}
+
+#[test]
+fn the_command_inherits_what_was_ignored_and_nothing_of_ours() {
+    let lab = Lab::start(READY);
+    for (script, ignored) in [("trap '' HUP; exec \"$@\"", HUP), ("exec \"$@\"", 0)] {
+        let wait = Program::wait(&lab).text().export(EXPORT_ID).args("-- grep ^Sig /proc/self/status");
+        let run = wait.under_script("sh -c", script).run();
+        let mask = |name: &str| {
+            let line = run.exits(0).stdout.lines().find_map(|line| line.strip_prefix(name));
+            u64::from_str_radix(line.unwrap().trim(), 16).unwrap() & (HUP | INT | PIPE | TERM | XFSZ)
+        };
+        assert_eq!((mask("SigIgn:"), mask("SigBlk:")), (ignored, 0), "{run}");
+    }
+}
+
+#[test]
+fn a_signal_before_the_command_keeps_it_from_running() {
+    let lab = Lab::start(READY);
+    let (mut reader, writer) = full_pipe();
+    let wait = Program::wait(&lab).export(EXPORT_ID).stdout(writer).args("--log-format json");
+    let waiting = wait.args("-- sh -c").arg("echo it ran >&2").spawn();
+    // Its document is on the way, into a pipe that is full.
+    waiting.until_told("watch.finished", 1);
+    waiting.signal("TERM");
+    let reading = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    waiting.end().exits(143).stderr_lacks("it ran");
+    reading.join().unwrap().unwrap();
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! OAuth client credentials: exchanged for access tokens, which are renewed.
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::lab::{EXPORT_ID, ISSUES, Lab, Program, READY, runtime};
 
 const CLIENT: &str = "client-id = 'me'\nclient-secret = 'hunter2'\n";
 const TOKENS: &str = "/oauth2/token";
@@ -93,6 +96,68 @@ fn a_redirect_of_the_token_endpoint_takes_no_secret_along() {
         assert_ne!(client(&lab).args("--max-outage 100ms").run().code, Some(0));
     }
     assert_eq!(other.exchanges(), []);
+}
+
+/// How a connection ends on which a token was given.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Closed,
+    Reset,
+    /// Reset when the next request comes on it, which nobody reads.
+    ResetByTheNext,
+}
+
+/// Gives a token to those who ask, and ends the connection; starts an export for those who ask that on another one.
+async fn end_after_token(mut stream: TcpStream, end: End) {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let is_token = request.starts_with(b"POST /oauth2/token");
+    let (line, body) = match is_token {
+        true => ("200 OK", r#"{"access_token":"eyJa.b.c","expires_in":3600}"#.to_owned()),
+        false => ("202 Accepted", format!(r#"{{"data":{{"id":"{EXPORT_ID}"}}}}"#)),
+    };
+    let answer = format!("HTTP/1.1 {line}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let _ = stream.write_all(answer.as_bytes()).await;
+    match end {
+        End::Closed => {}
+        // A lingering time of zero makes a reset of the end.
+        End::Reset if is_token => stream.set_zero_linger().unwrap(),
+        // So does what was not read.
+        End::ResetByTheNext if is_token => drop(stream.peek(&mut [0]).await),
+        End::Reset | End::ResetByTheNext => {}
+    }
+}
+
+/// Whether a request has come in with its body.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
+#[test]
+fn a_start_survives_a_token_endpoint_that_closes_or_resets_its_connection() {
+    for (end, times) in [(End::Closed, 5), (End::Reset, 5), (End::ResetByTheNext, 15)] {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(end_after_token(stream, end));
+            }
+        });
+        for _ in 0..times {
+            let program = Program::asking("start", &url).no_env("SNYK_TOKEN").env("SNYK_CLIENT_ID", "me");
+            let program = program.env("SNYK_CLIENT_SECRET", "hunter2").args(ISSUES);
+            // A reset may overtake the answer with the token: then nothing has begun, and it is tried again.
+            program.run().exits(0);
+        }
+    }
 }
 
 #[test]

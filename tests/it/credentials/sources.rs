@@ -3,8 +3,15 @@
 use crate::lab::{EXPORT_ID, Lab, Program, READY};
 
 /// The sources in their order, as the log names them.
-const SOURCES: [&str; 6] =
-    ["--token-file", "SNYK_OAUTH_TOKEN", "SNYK_TOKEN", "SNYK_TOKEN_FILE", "SNYK_CLIENT_ID", "the Snyk CLI's"];
+const SOURCES: [&str; 7] = [
+    "--token-file",
+    "SNYK_OAUTH_TOKEN",
+    "SNYK_TOKEN",
+    "SNYK_TOKEN_FILE",
+    "SNYK_CLIENT_ID",
+    "SNYK_CFG_API",
+    "the Snyk CLI's",
+];
 
 #[test]
 fn the_first_source_wins() {
@@ -66,6 +73,14 @@ fn a_first_source_that_is_unusable_is_an_error_and_no_reason_to_take_the_next() 
     let wait = || Program::wait(&lab).export(EXPORT_ID);
     wait().args("--token-file /nowhere").run().exits(2).stderr_has("/nowhere");
     wait().env("SNYK_OAUTH_TOKEN", "a b").run().exits(2).stderr_has("SNYK_OAUTH_TOKEN");
+    wait().env("SNYK_TOKEN", "$(SNYK_TOKEN)").run().exits(2).stderr_has("SNYK_TOKEN holds no usable token: ");
+    let quoted = wait().env("SNYK_TOKEN", "'hunter2'").run();
+    quoted.exits(2).stderr_has("it is in quotes").stderr_lacks("hunter2");
+    let program = wait();
+    let path = program.file("token", "SNYK_TOKEN=hunter2").display().to_string();
+    let run = program.args("--token-file").arg(&path).run();
+    let expected = format!("--token-file {path} holds no usable token: it looks like an assignment");
+    run.exits(2).stderr_has(&expected).stderr_lacks("hunter2");
     wait().no_env("SNYK_TOKEN").env("SNYK_TOKEN_FILE", "/nowhere").run().exits(2).stderr_has("/nowhere");
     assert_eq!(lab.requests(), 0);
 }

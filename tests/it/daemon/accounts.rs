@@ -8,6 +8,12 @@ use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THI
 
 const REFUSED: &str = "io.snyk-export.account.unauthorized";
 
+/// A token whose claim `h` is `api.eu.snyk.io`.
+const OF_EU: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLmV1LnNueWsuaW8ifQ.c2lnbmF0dXJl";
+
+/// A token whose claim `h` is `api.au.snyk.io`.
+const OF_AU: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLmF1LnNueWsuaW8ifQ.c2lnbmF0dXJl";
+
 /// A daemon with two accounts, after the token of `acme` has been revoked under its three watches.
 struct Revoked {
     bed: Bed,
@@ -17,6 +23,32 @@ struct Revoked {
     receiver: Receiver,
     /// What was logged of it.
     paused: Value,
+}
+
+#[test]
+fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
+    let bed = Bed::new("");
+    bed.file("acme-token", OF_EU);
+    // Nobody is followed, so that nobody is asked.
+    bed.set("[snyk]\ntoken-file = '@token'\n[snyk.accounts.acme]\ntoken-file = '@acme-token'\n");
+    let daemon = bed.start();
+    let asked = |times: usize| {
+        let lines = daemon.until_said("asking Snyk", times);
+        let line = |line: &Value| ["account", "snyk.api", "snyk.api_source"].map(|key| line[key].clone());
+        lines.iter().map(line).collect::<Vec<_>>()
+    };
+    let by_default = ["default", "https://api.snyk.io", "the default"].map(Value::from);
+    let of = |api: &str| ["acme", api, "the token's region"].map(Value::from);
+    assert_eq!(asked(2), [by_default.clone(), of("https://api.eu.snyk.io")]);
+    bed.file("acme-token", OF_AU);
+    reload(&daemon);
+    assert_eq!(asked(4)[2..], [by_default, of("https://api.au.snyk.io")]);
+    // What is no token any more is an error, and the settings before stay.
+    bed.file("acme-token", "$(ACME_TOKEN)");
+    daemon.signal("HUP");
+    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let reason = refused[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("acme-token holds no usable token: it looks like a variable"), "{reason}");
 }
 
 impl Revoked {

@@ -1,7 +1,12 @@
 //! `watch --check`: all of a settings file is looked at, and nothing is done.
 
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
 use super::bed::{Bed, account, asking, watch, webhook};
-use crate::lab::{EXPORT_ID, Lab, NEVER, SECOND_ID};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, SECOND_ID};
 
 #[test]
 fn valid_settings_are_counted_and_nothing_is_begun() {
@@ -11,8 +16,11 @@ fn valid_settings_are_counted_and_nothing_is_begun() {
         Bed::new(&[asking(&lab), account("acme", &lab), watches, webhook("platform", &receiver)].concat());
     let run = bed.program("watch").arg("--check").run();
     let store = bed.path("watches.db");
-    let counted = format!("2 accounts, 3 watches, 1 endpoint, store {}", store.display());
-    run.exits(0).stdout_is("").stderr_has(&format!("the settings are valid: {counted}"));
+    let told = run.exits(0).stdout_is("").logs();
+    assert_eq!(told[0]["message"], "the settings are valid");
+    let counted = ["accounts", "watches", "endpoints", "store"].map(|field| told[0][field].clone());
+    let expected: [Value; 4] = [2.into(), 3.into(), 1.into(), store.display().to_string().into()];
+    assert_eq!(counted, expected);
     assert_eq!(lab.requests(), 0);
     assert!(!store.exists());
 }
@@ -47,7 +55,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         let run = bed.program("watch").arg("--check").run();
         let told = run.exits(2).logs();
         assert_eq!(told.len(), 1, "{settings}\n{run}");
-        let message = told[0]["message"].as_str().unwrap();
+        let message = told[0]["reason"].as_str().unwrap();
         let file = bed.path("daemon.toml").display().to_string();
         for wanted in [&file, line, cure] {
             assert!(message.contains(wanted), "{settings}\nshould have {wanted:?}: {message}");
@@ -55,4 +63,82 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         // It does not start with them either.
         bed.program("watch").run().exits(2).stderr_has(line);
     }
+}
+
+#[test]
+fn a_fresh_home_is_all_that_it_takes() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new("");
+    let listen = bed.address;
+    bed.set_all(&format!("[server]\nlisten = '{listen}'\n{}", asking(&lab)));
+    let home = bed.path("home");
+    std::fs::create_dir(&home).unwrap();
+    let check = bed.program("watch").arg("--check").living_in(&home).run();
+    check.exits(0).stderr_has("the settings are valid").stderr_lacks("in use");
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0, "nothing is left");
+    let daemon = Bed::begin(bed.program("watch").living_in(&home));
+    bed.program("healthcheck").run().exits(0);
+    bed.program("watch")
+        .arg("--check")
+        .living_in(&home)
+        .run()
+        .exits(0)
+        .stderr_has("the store and the address are in use, as they are while the daemon runs");
+    let state = home.join(".local/state/snyk-export");
+    assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+    let before = std::fs::read(state.join("watches.db")).unwrap();
+    bed.program("watch").arg("--check").living_in(&home).run().exits(0).stderr_lacks("in use");
+    assert_eq!(std::fs::read(state.join("watches.db")).unwrap(), before);
+}
+
+#[test]
+fn what_a_start_could_not_have_is_found() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&asking(&lab));
+    let valid = bed.settings();
+    let names = || {
+        let entries = std::fs::read_dir(bed.path("")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    bed.file("garbage.db", &"garbage".repeat(1000));
+    let taken = TcpListener::bind((bed.address.ip(), 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let rows = [
+        (valid.replace("watches.db", "a/b/x.db"), "create the directory above it"),
+        (valid.replace("watches.db", "garbage.db"), "put a backup in its place"),
+        (valid.replace("/watches.db", ""), "name a file, not a directory"),
+        (valid.replace("watches.db", "token/x.db"), "name a file in a directory"),
+        (valid.replace(&bed.address.to_string(), &address), "set [server] listen to an address that is free"),
+    ];
+    for (settings, cure) in rows {
+        bed.set_all(&settings);
+        let before = names();
+        bed.program("watch").arg("--check").run().exits(2).stderr_has(cure);
+        assert_eq!(names(), before, "{cure}");
+        bed.program("watch").run().exits(2).stderr_has(cure);
+    }
+}
+
+#[test]
+fn a_command_is_found_by_the_rule_that_runs_it() {
+    let lab = Lab::start(READY);
+    let command = |argv: &str| format!("[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['{argv}']\n");
+    let settings = |argv: &str| [asking(&lab), command(argv), watch("default", EXPORT_ID)].concat();
+    let bed = Bed::new(&settings("true"));
+    // There is no PATH.
+    bed.program("watch").arg("--check").run().exits(0);
+    bed.until_idle().exits(0).stderr_has("delivery.sent");
+
+    let bed = Bed::new(&settings("tell"));
+    std::fs::create_dir(bed.path("bin")).unwrap();
+    bed.file("bin/tell", "#!/bin/sh\n");
+    std::fs::set_permissions(bed.path("bin/tell"), PermissionsExt::from_mode(0o700)).unwrap();
+    bed.program("watch").arg("--check").run().exits(2).stderr_has("`tell` cannot be run");
+    let path = bed.path("bin").display().to_string();
+    bed.program("watch").env("PATH", &path).arg("--check").run().exits(0);
+    bed.program("watch").env("PATH", &path).arg("--until-idle").run().exits(0).stderr_has("delivery.sent");
 }

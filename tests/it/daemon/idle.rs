@@ -1,6 +1,7 @@
 //! `--until-idle`: it ends when all is done, with the code of the gravest end.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -42,6 +43,23 @@ fn its_exit_code_says_how_the_watches_ended() {
         told.sort_unstable();
         assert_eq!(told, outcomes, "{run}");
         assert_eq!(logs.last().unwrap()["reason"], "every watch has ended");
+    }
+}
+
+#[test]
+fn watches_that_nobody_can_poll_are_named_and_exit_with_75() {
+    let (never, ready) = (Lab::start(NEVER), Lab::start(READY));
+    let failing = Lab::start(&format!("{READY}ends-as = 'ERROR'"));
+    let left = "the settings have no account for the watches that are left: gone";
+    for (lab, code) in [(&ready, 75), (&failing, 3)] {
+        let bed = Bed::new(&account("gone", &never));
+        let daemon = bed.start();
+        bed.add("gone", EXPORT_ID);
+        daemon.signal("KILL");
+        daemon.end();
+        bed.set(&format!("{}{}", account("well", lab), watch("well", EXPORT_ID)));
+        let run = bed.until_idle();
+        assert_eq!(run.exits(code).logs().last().unwrap()["reason"], left);
     }
 }
 
@@ -162,4 +180,26 @@ fn asked_to_stop_it_does_not_say_that_all_is_well() {
         daemon.signal(signal);
         daemon.end().exits(code);
     }
+}
+
+#[test]
+fn it_is_well_for_as_long_as_it_delivers() {
+    const AT_ONCE: usize = 8;
+    // The runner counts as stuck after 30 s: this takes longer, and no pause is as long as its beat.
+    const EACH: Duration = Duration::from_secs(4);
+    const EXPORTS: usize = 9 * AT_ONCE;
+    let lab = Lab::start(READY);
+    let receiver = Receiver::start(|_| {
+        std::thread::sleep(EACH);
+        Some(204)
+    });
+    let ids = (0..EXPORTS).map(|n| Uuid::from_u128(n as u128).to_string());
+    let watches: String = ids.map(|id| watch("default", &id)).collect();
+    let bed = Bed::new(&[asking(&lab), webhook("platform", &receiver), watches].concat());
+    let daemon = bed.program("watch").arg("--until-idle").spawn();
+    for count in (AT_ONCE..=EXPORTS).step_by(AT_ONCE) {
+        receiver.until(|notices| notices.len() >= count);
+        assert_eq!(bed.get("/healthz").status, 200, "after {count}");
+    }
+    daemon.end().exits(0);
 }

@@ -135,7 +135,7 @@ fn a_store_that_cannot_be_used_is_named_with_the_cure_and_left_as_it_is() {
         let before = std::fs::read(bed.path("watches.db")).ok();
         let run = bed.program("watch").run();
         let told = run.exits(2).logs();
-        let message = told.last().unwrap()["message"].as_str().unwrap();
+        let message = told.last().unwrap()["reason"].as_str().unwrap();
         assert!(
             message.contains(cure) && message.contains("/watches.db") != (name == "no directory"),
             "{run}"

@@ -51,6 +51,21 @@ fn systemd_hears_how_it_is() {
     daemon.end().exits(0).stderr_has("systemd cannot be told");
 }
 
+#[test]
+fn a_systemd_that_does_not_read_holds_up_nothing() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let systemd = Systemd::listen(&bed.path("notify"));
+    let full = UnixDatagram::unbound().unwrap();
+    full.set_nonblocking(true).unwrap();
+    while full.send_to(b"", bed.path("notify")).is_ok() {}
+    let daemon = systemd.of(bed.program("watch")).env("WATCHDOG_USEC", "3000").spawn();
+    lab.until_asked(20);
+    assert_eq!(bed.get("/healthz").status, 200);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
 /// What systemd is to a unit of `Type=notify`.
 struct Systemd {
     socket: UnixDatagram,

@@ -1,6 +1,8 @@
 //! Storage in all its moods.
 
-use serde_json::json;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use super::{check_files, names, rows};
 use crate::lab::{EXPORT_ID, Lab, Program, READY};
@@ -9,6 +11,15 @@ use crate::lab::{EXPORT_ID, Lab, Program, READY};
 fn faults(faults: &[&str]) -> String {
     let fault = |fault: &&str| format!("[[faults]]\non = 'storage'\nprobability = 1\n{fault}\n");
     faults.iter().map(fault).collect()
+}
+
+fn manifest(dir: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// How many rows a directory of one file has.
+fn rows_of(dir: &Path) -> usize {
+    rows(&check_files(dir, 1))
 }
 
 #[test]
@@ -94,6 +105,110 @@ fn what_never_passes_ends_with_its_code_and_leaves_no_file() {
 }
 
 #[test]
+fn another_thing_than_the_file_is_no_download() {
+    // No size is announced: nothing but the content tells.
+    let html = "status-code = 200\nbody = '<!DOCTYPE html><title>Log in</title>'";
+    let rows: [(&str, &str, &str); 8] = [
+        ("", html, "the file is not CSV: it begins as an HTML page"),
+        ("", "status-code = 200\nbody = \"\\ufeff\\n <html>\"", "it begins as an HTML page"),
+        ("", "status-code = 200\nbody = '<?xml version=\"1.0\"?><Error/>'", "it begins as an XML document"),
+        ("", "status-code = 200\nbody = '{\"error\":1}'", "it begins as a JSON document"),
+        ("", "status-code = 200\nbody = ''", "the file is empty: 1061 rows were announced"),
+        (
+            "storage-encoding = 'gzip'",
+            "headers = { content-encoding = 'identity' }",
+            "it begins as gzip data",
+        ),
+        ("", "headers = { x-goog-hash = 'crc32c=AAAAAA==' }", "the file is damaged: its CRC-32C is not what"),
+        (
+            "storage-hash = false",
+            "headers = { content-md5 = 'AAAAAAAAAAAAAAAAAAAAAA==' }",
+            "the file is damaged: its MD5 is not what",
+        ),
+    ];
+    for (scenario, fault, words) in rows {
+        let lab = |times: &str| {
+            let faults = faults(&[&format!("{times}{fault}")]);
+            Lab::start(&format!("{READY}file-size = 'missing'\n{scenario}\n{faults}"))
+        };
+        let always = lab("");
+        let run = Program::download(&always).export(EXPORT_ID).args("--max-outage 30s").run();
+        assert_eq!(run.code, Some(69), "{fault}: {run}");
+        run.stderr_has(words)
+            .stderr_has("hint: look at what ")
+            .stderr_has("; to go on: snyk-export download /groups/");
+        assert_eq!(names(&run.home().join("files")).len(), 0, "{fault}");
+        assert_eq!(always.asked_for("/storage").len(), 2, "{fault}");
+        assert_eq!(always.asked_for("/rest").len(), 2, "the second link is a new one");
+        let once = lab("at-most = 1\n");
+        let run = Program::download(&once).export(EXPORT_ID).run();
+        assert_eq!(rows_of(&run.exits(0).home().join("files")), 1061, "{fault}");
+        run.stderr_has(words.rsplit(": ").next().unwrap());
+    }
+}
+
+#[test]
+fn the_scenario_of_wrong_files_ends_well() {
+    let scenario = include_str!("../../../config/scenarios/wrong-files.toml").replace("1s", "0s");
+    let run = Program::download(&Lab::start(&scenario)).export(EXPORT_ID).run();
+    assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 5)), 5000);
+    for words in ["an HTML page", "an XML document", "gzip data", "the file is empty", "its CRC-32C"] {
+        run.stderr_has(words);
+    }
+}
+
+#[test]
+fn an_error_page_that_is_shorter_than_the_file_is_no_cut_file() {
+    let html = "status-code = 200\nbody = '<html>'\nheaders = { content-length = '6' }";
+    for framing in ["length", "close", "chunked"] {
+        let lab = Lab::start(&format!("{READY}storage-framing = '{framing}'\n{}", faults(&[html])));
+        let run = Program::download(&lab).export(EXPORT_ID).args("--max-outage 30s").run();
+        run.exits(69).stderr_has("it begins as an HTML page").stderr_lacks("cut off");
+    }
+}
+
+#[test]
+fn rows_are_counted_and_a_difference_is_said() {
+    let lab = Lab::start(&format!("{READY}parts = 3"));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    run.exits(0).stderr_lacks("rows that were counted").stderr_has(", 1061 rows");
+    let manifest = manifest(&run.home().join("files"));
+    assert_eq!((&manifest["rows"], &manifest["row_count"]), (&json!(1061), &json!(1061)));
+    for file in manifest["files"].as_array().unwrap() {
+        assert_eq!(file["rows"], file["row_count"]);
+    }
+
+    let short = "status-code = 200\nbody = \"A,B\\r\\n1,'2\\n3'\\r\\n4,5\"";
+    let lab = Lab::start(&format!("{READY}file-size = 'missing'\n{}", faults(&[short])));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    run.exits(0).stderr_has("the rows that were counted are not as many as Snyk announced");
+    assert_eq!(run.stderr.matches("rows that were counted").count(), 1, "{run}");
+    let manifest = self::manifest(&run.home().join("files"));
+    assert_eq!((&manifest["rows"], &manifest["row_count"]), (&json!(3), &json!(1061)));
+    assert_eq!((&manifest["files"][0]["rows"], &run.document()["row_count"]), (&json!(3), &json!(1061)));
+}
+
+#[test]
+fn a_checksum_of_other_bytes_is_not_checked_and_that_is_said() {
+    let other = "headers = { x-goog-stored-content-encoding = 'gzip', x-goog-hash = 'crc32c=AAAAAA==' }";
+    let lab = Lab::start(&format!("{READY}{}", faults(&[other])));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    run.exits(0).stderr_has("the checksum was not checked");
+}
+
+#[test]
+fn a_checksum_is_of_the_whole_of_a_file_that_comes_in_pieces() {
+    for encoding in ["identity", "gzip"] {
+        let cut = faults(&["at-most = 3\nfault = 'cut'\nbytes = 700"]);
+        let lab = Lab::start(&format!("{READY}storage-encoding = '{encoding}'\n{cut}"));
+        let run = Program::download(&lab).export(EXPORT_ID).run();
+        assert_eq!(rows_of(&run.exits(0).home().join("files")), 1061, "{encoding}");
+        let codes: Vec<_> = lab.asked_for("/storage").iter().map(|exchange| exchange.status_code).collect();
+        assert_eq!(codes, [Some(200), Some(206), Some(206), Some(206)]);
+    }
+}
+
+#[test]
 fn links_that_expire_are_asked_for_anew() {
     // A link is as old as the listing; the last of many parts comes to its turn when it has expired.
     let slow = faults(&["at-most = 8\ndelay = '1100ms'"]);
@@ -137,6 +252,7 @@ fn no_part_of_a_link_and_no_row_is_told() {
 #[test]
 fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
     let cut = "at-most = 1\nfault = 'cut'\nbytes = 1000";
+    let empty = "at-most = 1\nfault = 'cut'\nbytes = 0\nheaders = { x-goog-hash = 'crc32c=AAAAAA==' }";
     let weak = &format!("{cut}\nheaders = {{ etag = 'W/\"a\"' }}");
     let strange = [
         (cut, "at-most = 1\nstatus-code = 206\nbody = 'x'"),
@@ -144,12 +260,16 @@ fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
         (cut, "at-most = 1\nheaders = { etag = '\"other\"' }"),
         (cut, "at-most = 1\nheaders = { Content-Range = 'bytes 1000-95275/99999' }"),
         (weak, "at-most = 1\nheaders = { etag = 'W/\"b\"' }"),
+        (cut, "at-most = 1\nheaders = { x-goog-generation = '2' }"),
+        (cut, "at-most = 1\nheaders = { x-goog-hash = 'crc32c=AAAAAA==' }"),
         (cut, "at-most = 1\nstatus-code = 416"),
+        (empty, "at-most = 0\nstatus-code = 500"),
     ];
     for (cut, strange) in strange {
         let lab = Lab::start(&format!("{READY}{}", faults(&[cut, strange])));
         let run = Program::download(&lab).export(EXPORT_ID).run();
         assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061, "{strange}");
+        run.stderr_lacks("damaged");
     }
 }
 

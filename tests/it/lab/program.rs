@@ -20,7 +20,7 @@ max-interval = '20ms'
 ";
 
 /// What to start an export with.
-const ISSUES: &str =
+pub(crate) const ISSUES: &str =
     "--group-id 11111111-2222-4333-8444-555555555555 --dataset issues --introduced-from 2025-01-01";
 
 /// One call of `snyk-export`, whose environment holds nothing but what is said here.
@@ -34,6 +34,7 @@ pub(crate) struct Program {
     input: Vec<u8>,
     stdin: Stdio,
     stdout: Stdio,
+    stderr: Stdio,
     directory: Option<PathBuf>,
     home: TempDir,
 }
@@ -51,6 +52,7 @@ impl Program {
             input: Vec::new(),
             stdin: Stdio::piped(),
             stdout: Stdio::piped(),
+            stderr: Stdio::piped(),
             directory: None,
             home: tempfile::tempdir().unwrap(),
         }
@@ -163,6 +165,11 @@ impl Program {
         Program { stdout: stdout.into(), ..self }
     }
 
+    /// Where standard error goes. What is not a pipe of ours cannot be checked afterwards.
+    pub(crate) fn stderr(self, stderr: impl Into<Stdio>) -> Program {
+        Program { stderr: stderr.into(), ..self }
+    }
+
     /// Lives in another directory, which others may live in after it.
     pub(crate) fn living_in(mut self, home: &Path) -> Program {
         self.variables.insert("HOME".to_owned(), home.display().to_string());
@@ -201,7 +208,7 @@ impl Program {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear().env("HOME", self.home.path()).envs(self.variables);
         let directory = self.directory.as_deref().unwrap_or(self.home.path());
-        command.current_dir(directory).stdin(self.stdin).stdout(self.stdout).stderr(Stdio::piped());
+        command.current_dir(directory).stdin(self.stdin).stdout(self.stdout).stderr(self.stderr);
         Spawned::start(command, self.input, self.home)
     }
 }

@@ -43,7 +43,8 @@ impl Spawned {
             // That nobody reads it is nothing that a test has to care about.
             thread::spawn(move || stdin.write_all(&input));
         }
-        let mut readers = vec![gather(child.stderr.take().unwrap(), &stderr)];
+        let mut readers = Vec::new();
+        readers.extend(child.stderr.take().map(|pipe| gather(pipe, &stderr)));
         readers.extend(child.stdout.take().map(|pipe| gather(pipe, &stdout)));
         let id = child.id();
         let ended: Watched<Option<ExitStatus>> = Watched::clone(&status);
@@ -224,7 +225,8 @@ impl Run {
     pub(crate) fn settled(&self) -> Value {
         let mut document = self.document();
         // What to do is said with the same words to people and machines.
-        let hint = document.as_object_mut().and_then(|members| members.remove("hint")).expect("a member hint");
+        let hint =
+            document.as_object_mut().and_then(|members| members.remove("hint")).expect("a member hint");
         assert!(hint.as_str().is_none_or(|hint| self.stderr.contains(hint)), "{self}");
         assert_eq!(hint.is_string(), self.stderr.contains("hint"), "{self}");
         assert!(document["waited_seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0), "{self}");

@@ -107,7 +107,9 @@ async fn a_receiver_says_when_to_come_back() {
     ];
     for (value, expected) in rows {
         for code in [429, 503] {
-            let attempt = answer_to(ResponseTemplate::new(code).insert_header("retry-after", value)).await;
+            let template = ResponseTemplate::new(code).insert_header("retry-after", value);
+            let template = template.insert_header("date", "Mon, 25 Nov 2024 10:13:43 GMT");
+            let attempt = answer_to(template).await;
             let Attempt::Failed { hint, .. } = attempt else { panic!("{attempt:?}") };
             assert_eq!(hint.map(|hint| hint.as_secs()), expected, "{value}");
         }

@@ -18,6 +18,19 @@ fn retry_after_is_a_floor_on_any_answer() {
 }
 
 #[test]
+fn a_date_is_compared_with_the_date_of_the_answer_and_not_with_our_clock() {
+    // By our clock, either is hours away, which would end the wait at once, or years past, which would be no pause.
+    for day in ["Thu, 31 Dec 2099", "Fri, 31 Dec 1999"] {
+        let headers = format!("Date = '{day} 23:59:56 GMT', Retry-After = '{day} 23:59:58 GMT'");
+        let lab =
+            Lab::start(&format!("{READY}answers = [{{ status-code = 503, headers = {{ {headers} }} }}]"));
+        Program::wait(&lab).export(EXPORT_ID).run().exits(0);
+        assert_eq!(lab.codes(), [503, 200]);
+        assert!(lab.first_pause_ms() >= 2000, "{day}: {} ms", lab.first_pause_ms());
+    }
+}
+
+#[test]
 fn the_reset_of_an_exhausted_limit_is_a_floor() {
     for (code, remaining) in [("status-code = 429", "5"), ("status = 'PENDING'", "0")] {
         let headers = format!("X-RateLimit-Remaining = '{remaining}', X-RateLimit-Reset = '1'");

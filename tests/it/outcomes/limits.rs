@@ -106,7 +106,7 @@ fn a_conflict_can_be_waited_out() {
 fn an_export_that_has_been_seen_must_be_missing_three_times_in_a_row() {
     let missing = |times| format!("{{ status-code = 404, repeat = {times} }}");
     let lab = Lab::start(&format!("{NEVER}answers = [{{}}, {}, {{}}, {}]", missing(2), missing(3)));
-    let run = Program::wait(&lab).export(EXPORT_ID).run();
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--api-version 2024-10-15").run();
     assert_eq!(run.exits(5).document()["polls"], 7);
     assert_eq!(lab.codes(), [200, 404, 404, 200, 404, 404, 404]);
 }

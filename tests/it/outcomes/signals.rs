@@ -1,11 +1,12 @@
 //! Signals: the poll is dropped, the document printed, and the end comes at once.
 
+use std::fs::File;
 use std::io::Write;
 
 use serde_json::json;
 
 use super::ended;
-use crate::lab::{EXPORT_ID, Lab, NEVER, Program};
+use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY, fifo};
 
 const SIGNALS: [(&str, u8); 3] = [("HUP", 129), ("INT", 130), ("TERM", 143)];
 
@@ -56,6 +57,42 @@ fn a_signal_ends_status_too() {
     lab.until_asked(1);
     asking.signal("TERM");
     asking.end().exits(143);
+}
+
+#[test]
+fn what_was_ignored_when_it_began_stays_ignored() {
+    let lab = Lab::start(NEVER);
+    let ignoring = "trap '' HUP INT; exec \"$@\"";
+    let waiting = Program::wait(&lab).export(EXPORT_ID).under_script("sh -c", ignoring).spawn();
+    lab.until_asked(1);
+    waiting.signal("HUP");
+    waiting.signal("INT");
+    let asked = lab.requests();
+    lab.until_asked(asked + 2);
+    // The first signal decides: it is this one.
+    waiting.signal("TERM");
+    waiting.end().exits(143);
+}
+
+#[test]
+fn a_certificate_file_that_blocks_does_not_keep_it() {
+    let waiting = Program::asking("wait", "https://127.0.0.1:1").export(EXPORT_ID);
+    let certificates = waiting.home().join("certificates");
+    fifo(&certificates);
+    let waiting = waiting.env("SSL_CERT_FILE", &certificates.display().to_string()).spawn();
+    // When this returns, the program has begun to read.
+    let writer = File::options().write(true).open(&certificates).unwrap();
+    waiting.signal("TERM");
+    waiting.end().exits(143).stderr_has("interrupted by SIGTERM");
+    drop(writer);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told_of() {
+    let lab = Lab::start(READY);
+    let limited = "ulimit -f 1; exec \"$@\"";
+    let run = Program::download(&lab).export(EXPORT_ID).under_script("sh -c", limited).run();
+    run.exits(1).stderr_has("part-0001.csv.partial: File too large").stderr_has("(ulimit -f)");
 }
 
 #[test]

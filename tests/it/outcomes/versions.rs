@@ -53,10 +53,27 @@ fn an_export_may_appear_in_the_ga_version_within_its_grace() {
 }
 
 #[test]
-fn a_version_that_has_answered_is_never_left() {
-    let lab = Lab::start(&format!("{NEVER}answers = [{{}}, {{ status-code = 404, repeat = 3 }}]"));
+fn a_default_version_that_goes_after_it_has_answered_is_replaced() {
+    let answers = "answers = [{ status = 'PENDING' }, { status-code = 404 }, { status = 'PENDING' }]";
+    let lab = Lab::start(&format!("{READY}{answers}"));
+    let run = Program::wait(&lab).export(EXPORT_ID).run();
+    assert_eq!(run.exits(0).document()["polls"], 3);
+    assert_eq!(lab.versions(), [DEFAULT, DEFAULT, GA, GA]);
+    assert_eq!(run.stderr.matches("keeping to the GA version").count(), 1, "{run}");
+}
+
+#[test]
+fn whatever_has_answered_a_404_costs_two_requests() {
+    let lab = Lab::start(&format!("{NEVER}answers = [{{}}, {{ status-code = 404, repeat = 6 }}]"));
     Program::wait(&lab).export(EXPORT_ID).run().exits(5);
-    assert_eq!(lab.versions(), [DEFAULT; 4]);
+    assert_eq!(lab.versions(), [DEFAULT, DEFAULT, GA, DEFAULT, GA, DEFAULT, GA]);
+}
+
+#[test]
+fn a_version_that_has_taken_the_place_of_the_default_stays() {
+    let lab = Lab::start(&format!("{NEVER}{GONE}answers = [{{}}, {{ status-code = 404, repeat = 3 }}]"));
+    Program::wait(&lab).export(EXPORT_ID).run().exits(5);
+    assert_eq!(lab.versions(), [DEFAULT, GA, GA, GA, GA]);
 }
 
 #[test]

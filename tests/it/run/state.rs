@@ -58,9 +58,29 @@ impl Bed {
 }
 
 impl Bed {
+    /// The record of another export, of an earlier day, and of the same call.
+    fn left_by_yesterday(&self, date: &str, dir: &str) {
+        let lab = Lab::start(NEVER);
+        let running = self.run().env("SNYK_API", &lab.url()).spawn();
+        running.until_stderr_has("status changed");
+        running.signal("KILL");
+        running.end();
+        self.tamper("api", self.lab.url().into());
+        self.tamper("date", date.into());
+        self.tamper("dir", self.path(dir).display().to_string().into());
+        let mut export = self.record()["export"].clone();
+        export["export_id"] = SECOND_ID.into();
+        self.tamper("export", export);
+        std::fs::remove_dir_all(self.path("files")).unwrap();
+    }
+
     /// A run that was killed when all was done but to forget it.
     fn killed_late(&self) -> Value {
-        let running = self.run().spawn();
+        self.killed_late_with("")
+    }
+
+    fn killed_late_with(&self, args: &str) -> Value {
+        let running = self.run().args(args).spawn();
         let record = std::cell::RefCell::new(Value::Null);
         crate::lab::until(|| {
             let text = std::fs::read(self.path("state.json")).unwrap_or_default();
@@ -112,7 +132,7 @@ fn a_start_of_which_nothing_is_known_is_reported_and_never_repeated() {
         let document = run.exits(69).document();
         assert_eq!((&document["outcome"], &document["export"]), (&json!("unavailable"), &Value::Null));
         run.stderr_has("may or may not have created an export")
-            .stderr_has("snyk-export run --resume EXPORT --dir ");
+            .stderr_has("snyk-export run --resume EXPORT --dir=");
         assert_eq!(bed.lab.starts(), 1);
     }
     let bed = Bed::new(&format!(
@@ -174,7 +194,7 @@ fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
     bed.killed_earlier();
     bed.tamper("export", Value::Null);
     let run = bed.run().run();
-    run.exits(69)
+    run.exits(0)
         .stderr_has("may or may not have created an export")
         .stderr_has("the run of an earlier day is given up");
     check_files(&bed.path("files"), 1);
@@ -186,8 +206,9 @@ fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
 fn an_earlier_run_that_cannot_be_asked_for_stays() {
     let bed = Bed::new("pending = '300ms'\nstarted = '0s'\ntoken = '5ec7e700-0000-4000-8000-00000000cafe'");
     bed.killed_earlier();
-    bed.run().env("SNYK_TOKEN", "00000000-0000-4000-8000-000000000000").run().exits(4);
-    assert_eq!(bed.lab.starts(), 1);
+    let run = bed.run().env("SNYK_TOKEN", "00000000-0000-4000-8000-000000000000").run();
+    run.exits(4).stderr_has("the run of an earlier day is not at its end").stderr_lacks("given up");
+    assert_eq!(bed.lab.starts(), 2, "tonight's is asked for all the same, and refused");
     bed.run().run().exits(0);
     check_files(&bed.path("earlier"), 1);
 }
@@ -198,7 +219,7 @@ fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
     let bed = Bed::new(&format!("pending = '100ms'\nstarted = '0s'\n{lost}"));
     bed.killed_earlier();
     let run = bed.run().run();
-    run.exits(4).stderr_has("the run of an earlier day is given up");
+    run.exits(0).stderr_has("the run of an earlier day is given up");
     assert_eq!(run.documents().len(), 2);
     check_files(&bed.path("files"), 1);
     // Somebody has put something into its place meanwhile.
@@ -206,7 +227,7 @@ fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
     bed.killed_earlier();
     std::fs::create_dir_all(bed.path("earlier")).unwrap();
     std::fs::write(bed.path("earlier/manifest.json"), "{}").unwrap();
-    bed.run().run().exits(2).stderr_has("the run of an earlier day is given up");
+    bed.run().run().exits(0).stderr_has("the run of an earlier day is given up");
     check_files(&bed.path("files"), 1);
     assert!(!exists(&bed.path("state.json")));
 }
@@ -285,27 +306,206 @@ fn what_yesterday_left_in_the_same_place_is_not_todays() {
     assert_eq!(bed.lab.starts(), 1);
 }
 
+/// Faults that meet the export of the day before only.
+fn broken(faults: &[&str]) -> String {
+    let fault = |fault: &&str| format!("[[faults]]\nprobability = 1\npath-has = '{SECOND_ID}'\n{fault}\n");
+    READY.to_owned() + "inline-results = false\n" + &faults.iter().map(fault).collect::<String>()
+}
+
 #[test]
-fn what_would_stop_tonight_too_is_no_reason_to_give_a_day_up() {
-    // Snyk cannot be asked, in each of its ways.
-    let rows = [
-        ("on = 'status'\nstatus-code = 503", 69),
-        ("on = 'status'\nstatus-code = 403", 4),
-        ("on = 'results'\nstatus-code = 503", 69),
-    ];
-    for (fault, code) in rows {
-        let fault = format!("[[faults]]\nprobability = 1\nat-most = 1000\n{fault}");
-        let bed = Bed::new(&format!("pending = '300ms'\nstarted = '0s'\ninline-results = false\n{fault}"));
-        let running = bed.run().no_arg("--dir files").args("--dir earlier").spawn();
-        running.until_stderr_has("started: ");
-        running.signal("KILL");
-        running.end();
-        bed.tamper("date", "2001-01-01".into());
-        let run = bed.run().args("--max-outage 50ms").run();
-        run.exits(code).stderr_lacks("given up");
-        assert_eq!(bed.lab.starts(), 1, "{fault}");
-        assert!(exists(&bed.path("state.json")));
+fn an_earlier_export_that_cannot_be_had_for_now_is_kept_for_three_days_and_tonights_begins() {
+    for fault in [
+        "on = 'status'\nstatus-code = 503",
+        "on = 'status'\nstatus-code = 403",
+        "on = 'status'\nstatus-code = 401",
+        "on = 'results'\nstatus-code = 500",
+        "on = 'results'\nstatus-code = 403",
+    ] {
+        let bed = Bed::new(&broken(&[fault]));
+        bed.left_by_yesterday("2026-01-01", "earlier");
+        let left = bed.record();
+        let night = |dir: &str| {
+            let run = bed.run().no_arg("--dir files").args("--dir").arg(dir);
+            run.args("--max-outage 50ms").run()
+        };
+        for dir in ["one", "two"] {
+            let run = night(dir);
+            run.exits(0).stderr_has("the run of an earlier day is not at its end").stderr_lacks("given up");
+            assert_eq!(run.documents().len(), 2, "{run}");
+            check_files(&bed.path(dir), 1);
+            assert_eq!(bed.record(), left, "the next night tries again");
+        }
+        bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
+        let run = night("three");
+        run.exits(0).stderr_has("the run of an earlier day is given up").stderr_has("older than three days");
+        assert!(!exists(&bed.path("state.json")), "{fault}");
+        assert_eq!(bed.lab.starts(), 3);
     }
+}
+
+#[test]
+fn an_earlier_days_directory_is_not_tonights() {
+    let bed = Bed::new(READY);
+    // Nobody can write to it, whoever runs this: it would be below a file.
+    std::fs::write(bed.path("disk"), "").unwrap();
+    bed.left_by_yesterday("2026-01-01", "disk/earlier");
+    let left = bed.record();
+    let run = bed.run().run();
+    run.exits(0).stderr_has("disk/earlier cannot be written to").stderr_lacks("given up");
+    check_files(&bed.path("files"), 1);
+    assert_eq!(bed.record(), left, "it may be there again tomorrow");
+    // The same problem in tonight's.
+    let run = bed.run().no_arg("--dir files").args("--dir disk/tonight").run();
+    run.exits(2).stderr_has("disk/tonight cannot be written to");
+    assert_eq!(bed.lab.starts(), 1);
+    // What was in the way is gone.
+    std::fs::remove_file(bed.path("disk")).unwrap();
+    bed.run().args("--force").run().exits(0);
+    check_files(&bed.path("disk/earlier"), 1);
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn several_days_that_were_left_are_brought_to_their_ends_in_their_order() {
+    let bed = Bed::new(&broken(&["on = 'status'\nat-most = 1\nstatus-code = 403"]));
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    // The second day is killed, too.
+    let running = bed.run().spawn();
+    running.until_stderr_has("the run of an earlier day is not at its end");
+    running.until_stderr_has("started: ");
+    running.signal("KILL");
+    running.end();
+    assert_eq!(bed.record()["earlier"].as_array().unwrap().len(), 1);
+    bed.tamper("date", "2026-01-02".into());
+    let run = bed.run().no_arg("--dir files").args("--dir third").run();
+    assert_eq!(run.exits(0).documents().len(), 3);
+    assert_eq!(run.documents()[0]["export"]["export_id"], SECOND_ID);
+    for dir in ["earlier", "files", "third"] {
+        check_files(&bed.path(dir), 1);
+    }
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn a_signal_while_an_earlier_day_is_concluded_begins_nothing() {
+    let bed = Bed::new(&broken(&["on = 'status'\nfault = 'hang'"]));
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    let left = bed.record();
+    let running = bed.run().spawn();
+    bed.lab.until_asked(1);
+    running.signal("TERM");
+    running.end().exits(143);
+    assert_eq!((bed.lab.starts(), bed.record()), (0, left));
+}
+
+#[test]
+fn a_record_of_another_api_of_an_earlier_day_is_kept_and_tonights_begins() {
+    let bed = Bed::new(READY);
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    bed.tamper("api", "https://api.example".into());
+    bed.run().run().exits(0).stderr_has("tells of a run at https://api.example");
+    assert_eq!(bed.record()["api"], "https://api.example");
+    bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
+    bed.run().args("--force").run().exits(0).stderr_has("given up");
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_put_aside_when_it_is_three_days_old() {
+    let bed = Bed::new(READY);
+    std::fs::write(bed.path("state.json"), "{").unwrap();
+    bed.run().run().exits(2).stderr_has("it may tell of an export");
+    let file = std::fs::File::options().write(true).open(bed.path("state.json")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    bed.run().run().exits(0).stderr_has("a state file that cannot be read is put aside");
+    assert_eq!(std::fs::read_to_string(bed.path("state.json.unreadable")).unwrap(), "{");
+    check_files(&bed.path("files"), 1);
+}
+
+#[test]
+fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
+    let killed = default().spawn();
+    killed.until_stderr_has("status changed");
+    killed.signal("KILL");
+    killed.end();
+    // The line of the crontab is edited.
+    let run = default().args("--merge all.csv -q").no_arg("--dir files").args("--dir other").run();
+    run.exits(0).stderr_has("another call has left an export of the very same").stderr_has("/run-");
+    let run = default().args("--columns A").no_arg("--dir files").args("--dir third").run();
+    run.exits(0).stderr_has("another call has left an export of the same group");
+    let (_, command) = run.stderr.split_once("to go on with it: snyk-export run ").unwrap();
+    let command = command.lines().next().unwrap().trim_end_matches('"');
+    let starts = bed.lab.starts();
+    Program::asking("run", &bed.lab.url())
+        .no_config()
+        .text()
+        .living_in(bed.home.path())
+        .args(command)
+        .run()
+        .exits(0);
+    check_files(&bed.path("files"), 1);
+    assert_eq!(bed.lab.starts(), starts);
+    let run = default().args("--columns A --force").no_arg("--dir files").args("--dir third").run();
+    run.exits(0).stderr_lacks("another call has left");
+}
+
+#[test]
+fn what_another_call_has_left_is_not_told_while_it_runs_nor_after_three_days() {
+    let bed = Bed::new(NEVER);
+    let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
+    let state = bed.path(".local/state/snyk-export");
+    let record = || {
+        let paths = state.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect::<Vec<_>>()
+    };
+    let running = default().spawn();
+    running.until_stderr_has("status changed");
+    default()
+        .args("--columns A --dir other")
+        .no_arg("--dir files")
+        .args("--max-wait 1ms")
+        .run()
+        .exits(124)
+        .stderr_lacks("another call has left");
+    running.signal("KILL");
+    running.end();
+    for path in record() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut record: Value = serde_json::from_str(&text).unwrap();
+        record["sent_at"] = "2001-01-01T00:00:00Z".into();
+        std::fs::write(&path, record.to_string()).unwrap();
+    }
+    let run = default().args("--columns B --dir third").no_arg("--dir files").args("--max-wait 1ms").run();
+    run.exits(124).stderr_has("what another call has left is given up").stderr_lacks("to go on with it");
+    assert_eq!(record().len(), 1, "its own");
+}
+
+#[test]
+fn what_yesterday_left_without_the_merged_file_is_not_what_is_wanted() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    for changed in ["--merge all.csv", "--include-deleted", "--include-deactivated"] {
+        bed.killed();
+        bed.tamper("date", "2001-01-01".into());
+        let run = bed.run().text().args(changed).args("-- echo it ran").run();
+        assert!(!run.exits(2).stdout.contains("it ran"), "{changed}: {run}");
+        run.stderr_has("manifest.json is there already");
+        std::fs::remove_dir_all(bed.path("files")).unwrap();
+    }
+}
+
+#[test]
+fn success_is_not_claimed_without_the_merged_file() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    let merging = || bed.run().args("--merge all.csv");
+    bed.killed_late_with("--merge all.csv");
+    std::fs::remove_file(bed.path("all.csv")).unwrap();
+    let run = merging().text().args("-- echo it ran").run();
+    assert!(!run.exits(2).stdout.contains("it ran"), "{run}");
+    run.stderr_has("all.csv is not what its manifest says: download it anew with --force");
+    merging().args("--force").run().exits(0);
+    assert!(exists(&bed.path("all.csv")));
 }
 
 #[test]
@@ -313,8 +513,8 @@ fn an_export_that_is_never_ready_is_given_up_the_next_day() {
     let bed = Bed::new(NEVER);
     bed.killed_earlier();
     let run = bed.run().args("--max-wait 100ms").run();
-    // Tonight's is not ready either, and that is what may be gone on with.
-    run.exits(69).stderr_has("the run of an earlier day is given up");
+    // Tonight's is not ready either, and the same command goes on with that.
+    run.exits(124).stderr_has("the run of an earlier day is given up");
     assert_eq!((bed.lab.starts(), run.documents().len()), (2, 2));
 }
 

@@ -123,7 +123,7 @@ pub(super) async fn service(
         terms: Arc::new(Terms::new(accounts(), token.map(Secret::new))),
         clock,
         changed: Arc::default(),
-        tell: Arc::new(move |event: &Event<'_>| tell(event.name().unwrap_or_default())),
+        tell: Arc::new(move |event: &Event| tell(event.name().unwrap_or_default())),
     };
     (directory, service)
 }

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use snyk_export::simulator::{FaultKind, Scenario, Simulator};
@@ -291,4 +293,19 @@ async fn expiring_links_have_to_be_asked_for_again() {
 async fn the_gzip_scenario_is_resumed_in_encoded_bytes() {
     let downloads = play("gzip").await;
     assert_eq!(downloads, [(Some(200), Some(FaultKind::Cut)), (Some(206), None), (Some(200), None)]);
+}
+
+#[tokio::test]
+async fn a_file_comes_with_its_checksum_and_generation() {
+    let (_simulator, mut client, link) = finished("storage-encoding = 'gzip'").await;
+    let whole = client.get_bare(&link).await;
+    let hash = STANDARD.encode(crc32c::crc32c(&whole.body).to_be_bytes());
+    assert_eq!(whole.header("x-goog-hash"), Some(format!("crc32c={hash}").as_str()));
+    assert_eq!(whole.header("x-goog-stored-content-encoding"), Some("gzip"));
+    let rest = client.get_with(&link, &[("Range", "bytes=100-")]).await;
+    for header in ["x-goog-hash", "x-goog-generation"] {
+        assert_eq!(rest.header(header), whole.header(header), "it is of the whole file");
+    }
+    let (_simulator, mut client, link) = finished("storage-hash = false").await;
+    assert_eq!(client.get_bare(&link).await.header("x-goog-hash"), None);
 }

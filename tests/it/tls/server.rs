@@ -104,7 +104,7 @@ impl Proxy {
 }
 
 /// Serves connections on loopback, each in a task, until the runtime is dropped.
-fn serve<F>(mut each: impl FnMut(TcpStream) -> F + Send + 'static) -> (u16, Runtime)
+pub(super) fn serve<F>(mut each: impl FnMut(TcpStream) -> F + Send + 'static) -> (u16, Runtime)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -120,7 +120,7 @@ where
 }
 
 /// The head of a request, nothing at the end of the connection.
-async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
+pub(super) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -128,6 +128,6 @@ async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-fn first_line(head: &str) -> String {
+pub(super) fn first_line(head: &str) -> String {
     head.lines().next().unwrap_or_default().to_owned()
 }

@@ -15,7 +15,7 @@ fn an_account_inherits_all_but_the_credential() {
         .iter()
         .map(|account| {
             let version = account.api_version.clone().unwrap_or_default();
-            format!("{} {} {version} {}", account.name, account.api, account.requests_per_minute)
+            format!("{} {} {version} {}", account.name, asked(account), account.requests_per_minute)
         })
         .collect();
     let expected = [
@@ -34,8 +34,25 @@ fn an_account_inherits_all_but_the_credential() {
 fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own() {
     let text = "[snyk]\napi = 'eu'\n[snyk.accounts.acme]\napi = 'us2'\ntoken-file = '@token'\n";
     let settings = Bed::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
-    let apis: Vec<_> = settings.accounts.iter().map(|account| account.api.to_string()).collect();
+    let apis: Vec<_> = settings.accounts.iter().map(asked).collect();
     assert_eq!(apis, ["https://api.au.snyk.io", "https://api.us.snyk.io"]);
+}
+
+#[test]
+fn an_account_without_an_api_asks_the_region_of_its_credential() {
+    let chosen = |variables: &[(&str, &str)], text: &str| {
+        let settings = Bed::new().daemon(variables, text).unwrap();
+        let of_token: Api = "eu".parse().unwrap();
+        let chosen = |account: &AccountSettings| account.api.clone().chosen(Some(&of_token), None);
+        settings.accounts.iter().map(|account| chosen(account).api.to_string()).collect::<Vec<_>>()
+    };
+    let [au, eu] = ["https://api.au.snyk.io", "https://api.eu.snyk.io"];
+    let acme = "[snyk.accounts.acme]\ntoken-file = '@token'\n";
+    assert_eq!(chosen(&TOKEN, acme), [eu, eu]);
+    assert_eq!(chosen(&TOKEN, &format!("{acme}api = 'au'")), [eu, au]);
+    assert_eq!(chosen(&TOKEN, &format!("[snyk]\napi = 'au'\n{acme}")), [au, au]);
+    assert_eq!(chosen(&[TOKEN[0], ("SNYK_API", "au")], acme), [au, au]);
+    assert_eq!(chosen(&[TOKEN[0], ("SNYK_CFG_ENDPOINT", "au")], acme), [au, au]);
 }
 
 #[test]
@@ -63,7 +80,19 @@ fn a_wrong_account_is_named_with_its_line() {
         ("client-id = ' '\nclient-secret-file = '@secret'", "line 3, client-id: `client-id` is missing"),
         ("\ntoken-file = '@none'", "line 4, token-file: failed to read the token file @none: No such file"),
         ("token-file = '@empty'", "line 3, token-file: @empty holds no token"),
+        (
+            "token-file = '@unset'",
+            "line 3, token-file: @unset holds no usable token: it looks like a variable that was not replaced",
+        ),
         ("client-id = 'i'\nclient-secret-file = '@empty'", "line 4, client-secret-file: @empty is empty"),
+        (
+            "client-id = 'i'\nclient-secret-file = '@unset'",
+            "line 4, client-secret-file: @unset holds no usable value: it looks like a variable",
+        ),
+        (
+            "client-id = '<id>'\nclient-secret-file = '@secret'",
+            "line 3, client-id: client-id holds no usable value: it looks like the placeholder",
+        ),
         ("token-file = '@token'\napi = 'http://snyk:1'", "line 4, api: http://snyk:1 is plain http"),
         (
             "token-file = '@token'\nca-cert = '@token'",
@@ -86,7 +115,7 @@ fn a_wrong_account_is_named_with_its_line() {
 fn plain_http_to_an_account_is_let_through_where_it_may_leave_the_machine() {
     let text =
         "[snyk]\nallow-http = true\n[snyk.accounts.acme]\napi = 'http://snyk:1'\ntoken-file = '@token'";
-    assert_eq!(daemon(text).accounts[1].api.to_string(), "http://snyk:1");
+    assert_eq!(asked(&daemon(text).accounts[1]), "http://snyk:1");
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! What earlier days have left: brought to its end before this day's own run, or given up. Whatever becomes of it, this day's
+//! run is not kept from its export.
+
+use std::time::Duration;
+
+use super::job::Verdict;
+use super::record::{Record, RecordError};
+use super::{Run, unsure};
+use crate::commands::CommandError;
+use crate::commands::download::Prospect;
+use crate::commands::start::now;
+use crate::export::ExportRef;
+use crate::watch::Policy;
+
+/// The longest outage that is waited out for what an earlier day has left. One of Snyk's meets this day's own run too, which
+/// has all of its patience.
+const MAX_OUTAGE: Duration = Duration::from_secs(10 * 60);
+
+/// What to do about the start of an earlier day that may have created an export.
+const GIVEN_UP: &str =
+    "that day is given up: export it anew, with dates such as --introduced-from 2025-01-31, if it is missed";
+
+/// What becomes of the record of an earlier day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is forgotten: nothing is left to do.
+    Forgotten,
+    /// It stays for the next run, and this day's own run begins.
+    Kept,
+    /// It is forgotten though its files are not there, and this day's own run begins.
+    GivenUp,
+    /// Somebody has asked us to end: it stays.
+    Stopped,
+}
+
+impl Fate {
+    const fn of(prospect: Prospect, is_expired: bool) -> Self {
+        match prospect {
+            Prospect::Over => Self::Forgotten,
+            Prospect::Stopped => Self::Stopped,
+            Prospect::Later if !is_expired => Self::Kept,
+            Prospect::Later | Prospect::Doubtful => Self::GivenUp,
+        }
+    }
+}
+
+/// What an error leaves to hope for, if it is about what an earlier day has left and not about this call.
+fn prospect_of(error: &CommandError) -> Option<Prospect> {
+    if let CommandError::Folder(error) = error {
+        return Some(if error.is_of_what_is_there() { Prospect::Doubtful } else { Prospect::Later });
+    }
+    let is_of_record = matches!(error, CommandError::Record(RecordError::OtherApi { .. }));
+    is_of_record.then_some(Prospect::Later)
+}
+
+impl Run<'_> {
+    /// Brings to its end what a run of an earlier day has left, if that can be done. What it comes to is told, and is no
+    /// reason to miss this day's export; only a signal is.
+    pub(super) async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+        let max_outage = self.asking.policy.max_outage.map_or(MAX_OUTAGE, |most| most.min(MAX_OUTAGE));
+        let policy = Policy { max_outage: Some(max_outage), ..self.asking.policy.clone() };
+        let own = std::mem::replace(&mut self.asking.policy, policy);
+        let concluded = self.try_to_conclude(left).await;
+        self.asking.policy = own;
+        let verdict = match concluded {
+            Ok(verdict) => verdict,
+            Err(error) => match prospect_of(&error) {
+                Some(prospect) => {
+                    self.session.console.error(&error, None);
+                    Verdict::of_failure(error.exit_code(), prospect)
+                }
+                None => return Err(error),
+            },
+        };
+        self.settle(left, Fate::of(verdict.prospect, left.is_expired(now(self.session.clock))))?;
+        Ok(verdict)
+    }
+
+    async fn try_to_conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+        self.keeper.check_api(left, &self.asking.surroundings.api)?;
+        match left.export {
+            Some(_) => self.go_on(left).await,
+            None => self.tell_no_start(&unsure(left), GIVEN_UP, &left.request()),
+        }
+    }
+
+    /// Keeps the record of an earlier day or forgets it, and says so.
+    fn settle(&mut self, left: &Record, fate: Fate) -> Result<(), RecordError> {
+        let date = &left.date;
+        let id = left.export.map(|export| tracing::field::display(export.export_id));
+        match fate {
+            Fate::Forgotten | Fate::Stopped => Ok(()),
+            Fate::Kept => {
+                tracing::warn!(
+                    run.date = date,
+                    export.id = id,
+                    "the run of an earlier day is not at its end, and the next run tries again: for three days at most"
+                );
+                Ok(())
+            }
+            Fate::GivenUp => {
+                let command = |export: ExportRef| {
+                    let dir = ("dir".to_owned(), Some(left.dir.display().to_string()));
+                    let command = self.session.typed.go_on("download").with([dir]).command(export, None);
+                    format!("its files can be had for three days: {command}")
+                };
+                let is_expired = left.is_expired(now(self.session.clock));
+                let reason = if is_expired {
+                    "it is older than three days, and Snyk keeps no export longer"
+                } else {
+                    "trying again would not help"
+                };
+                tracing::error!(
+                    run.date = date,
+                    export.id = id,
+                    reason,
+                    hint = left.export.filter(|_| !is_expired).map(command),
+                    "the run of an earlier day is given up"
+                );
+                self.keeper.forget(left)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::download::FolderError;
+    use crate::watch::outcome::{Outcome, Signal};
+
+    /// Every outcome, and what becomes of a record that ends so, before it has expired and after.
+    #[test]
+    fn only_a_signal_keeps_a_day_from_its_export_whatever_the_day_before_has_left() {
+        use Fate::{Forgotten, GivenUp, Kept, Stopped};
+        let rows = [
+            (Outcome::Failed, Forgotten, Forgotten),
+            (Outcome::NotFound, Forgotten, Forgotten),
+            (Outcome::Unauthorized, Kept, GivenUp),
+            (Outcome::Forbidden, Kept, GivenUp),
+            (Outcome::Unavailable, Kept, GivenUp),
+            (Outcome::Conflict, GivenUp, GivenUp),
+            (Outcome::Rejected, GivenUp, GivenUp),
+            (Outcome::UnknownStatus, GivenUp, GivenUp),
+            (Outcome::Stalled, GivenUp, GivenUp),
+            (Outcome::TimedOut, GivenUp, GivenUp),
+            (Outcome::Abandoned, GivenUp, GivenUp),
+            (Outcome::Interrupted(Signal::Hangup), Stopped, Stopped),
+            (Outcome::Interrupted(Signal::Interrupt), Stopped, Stopped),
+            (Outcome::Interrupted(Signal::Terminate), Stopped, Stopped),
+        ];
+        for (outcome, fresh, expired) in rows {
+            let prospect = Prospect::of(outcome);
+            assert_eq!(
+                (Fate::of(prospect, false), Fate::of(prospect, true)),
+                (fresh, expired),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(Fate::of(Prospect::Over, true), Forgotten, "its files are there");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_earlier_days_place_is_no_reason_to_end() {
+        let (path, source) = (PathBuf::new(), || io::Error::other("x"));
+        let doubtful = [
+            FolderError::Taken(path.clone()),
+            FolderError::NoFile(path.clone()),
+            FolderError::Clash(path.clone()),
+            FolderError::OtherMerge { dir: path.clone(), merged: None },
+            FolderError::Changed(path.clone()),
+        ];
+        for error in doubtful.map(CommandError::Folder) {
+            assert_eq!(prospect_of(&error), Some(Prospect::Doubtful), "{error:?}");
+        }
+        let other_api =
+            RecordError::OtherApi { path: path.clone(), theirs: String::new(), ours: String::new() };
+        let later = [
+            FolderError::Unusable { option: "--dir", path: path.clone(), source: source() }.into(),
+            FolderError::Busy(path.clone()).into(),
+            other_api.into(),
+        ];
+        for error in later {
+            assert_eq!(prospect_of(&error), Some(Prospect::Later), "{error:?}");
+        }
+        let ours = [
+            CommandError::Output(source()),
+            CommandError::Interrupted(Signal::Terminate),
+            RecordError::Lost { path: path.clone(), source: source() }.into(),
+            RecordError::Unwritable { path, source: source() }.into(),
+        ];
+        for error in ours {
+            assert_eq!(prospect_of(&error), None, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The state file: the records of runs that are not over, written before a start is sent and again with the answer, so that a
+//! run that was killed goes on with the export that it began.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::{KEPT_BY_SNYK, Record, RecordError, SCHEMA};
+use crate::clock::Clock;
+use crate::commands::CommandError;
+use crate::commands::start::{Keep, now};
+use crate::disk::{self, Readers};
+use crate::export::ExportRef;
+use crate::snyk::Started;
+use crate::watch::observation::Problem;
+
+/// How often a lock is tried that somebody has, and how far apart: another run may only look at the file for a moment.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// The form of the file. It is one record in the usual case.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    last: Record,
+    /// What days before have left, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Record>,
+}
+
+/// The file that records are kept in, which nobody else has meanwhile.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    path: PathBuf,
+    clock: Clock,
+    /// What is written down, oldest first. The last one is of this run, once there is one.
+    records: Vec<Record>,
+    _lock: File,
+}
+
+impl Keeper {
+    /// Opens the file at `path`, which need not be there. One that cannot be read and that nobody has written to for as long
+    /// as Snyk keeps an export is put aside.
+    pub(super) async fn open(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
+        for _ in 1..TRIES {
+            match Self::open_at_once(path.clone(), clock) {
+                Err(RecordError::Busy(_)) => clock.sleep_until(clock.now().plus(BETWEEN_TRIES)).await,
+                opened => return opened,
+            }
+        }
+        Self::open_at_once(path, clock)
+    }
+
+    /// As [`Keeper::open`], where nobody waits for anybody.
+    pub(super) fn open_at_once(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
+        let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(unwritable(io::Error::other("what is there is no file")));
+        }
+        disk::make_directories(disk::parent(&path)).map_err(unwritable)?;
+        let lock = disk::lock(&lock_of(&path)).map_err(unwritable)?;
+        let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
+        let records = match read(&path) {
+            Err(RecordError::Unreadable { why, .. }) if is_outdated(&path, now(clock)) => {
+                put_aside(&path, &why).map_err(unwritable)?;
+                Vec::new()
+            }
+            read => read?,
+        };
+        Ok(Self { path, clock, records, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What earlier calls have left, oldest first.
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Takes on another run.
+    pub(super) fn take_on(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Goes on with an export that somebody names, at this API: the record that tells of it, or of a start of which nothing is
+    /// known.
+    pub(super) fn resume(&mut self, export: ExportRef, api: &str) -> Result<(), RecordError> {
+        let position =
+            |wanted: Option<ExportRef>| self.records.iter().rposition(|record| record.export == wanted);
+        let Some(index) = position(Some(export)).or_else(|| position(None)) else {
+            let other = self.records.iter().find_map(|record| record.export);
+            let other =
+                other.map(|other| RecordError::Other { path: self.path.clone(), export: Box::new(other) });
+            return other.map_or(Ok(()), Err);
+        };
+        self.check_api(&self.records[index], api)?;
+        let mut record = self.records.remove(index);
+        record.export = Some(export);
+        self.records.push(record);
+        self.write().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+    }
+
+    /// Whether a record can be asked for at this API.
+    pub(super) fn check_api(&self, record: &Record, ours: &str) -> Result<(), RecordError> {
+        if record.api == ours {
+            return Ok(());
+        }
+        let (path, theirs) = (self.path.clone(), record.api.clone());
+        Err(RecordError::OtherApi { path, theirs, ours: ours.to_owned() })
+    }
+
+    fn write(&self) -> io::Result<()> {
+        write(&self.path, &self.records)
+    }
+
+    /// Forgets a run: it is over. Nothing waits for the disk here: a record that a power cut brings back tells of files
+    /// that are all there, and is forgotten again.
+    pub(super) fn forget(&mut self, run: &Record) -> Result<(), RecordError> {
+        self.records.retain(|record| !record.is_of_the_same_run(run));
+        let forgotten = match &self.records[..] {
+            [] => std::fs::remove_file(&self.path),
+            records => write(&self.path, records),
+        };
+        match forgotten {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.lost(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Forgets the run that is under way.
+    pub(super) fn forget_last(&mut self) -> Result<(), RecordError> {
+        self.records.last().cloned().map_or(Ok(()), |last| self.forget(&last))
+    }
+
+    fn lost(&self, source: io::Error) -> RecordError {
+        RecordError::Lost { path: self.path.clone(), source }
+    }
+}
+
+impl Keep for Keeper {
+    fn sending(&mut self) -> Result<(), CommandError> {
+        let now = self.clock.now().to_string();
+        if let Some(record) = self.records.last_mut() {
+            (record.sent_at, record.export, record.problem) = (now, None, None);
+        }
+        let written = self.write();
+        Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
+    }
+
+    fn started(&mut self, started: &Started) -> Result<(), CommandError> {
+        if let Some(record) = self.records.last_mut() {
+            record.export = Some(started.export);
+        }
+        Ok(self.write().map_err(|source| self.lost(source))?)
+    }
+
+    fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError> {
+        if let Some(record) = self.records.last_mut() {
+            record.problem = Some(problem.to_string());
+        }
+        Ok(self.write().map_err(|source| self.lost(source))?)
+    }
+
+    fn refused(&mut self) -> Result<(), CommandError> {
+        // It may be sent again, and is known here until then.
+        let earlier = self.records.split_last().map_or(&[][..], |(_, earlier)| earlier);
+        Ok(write(&self.path, earlier).map_err(|source| self.lost(source))?)
+    }
+}
+
+/// The file that is locked while a run uses the one at `path`.
+pub(super) fn lock_of(path: &Path) -> PathBuf {
+    disk::beside(path, ".lock")
+}
+
+fn write(path: &Path, records: &[Record]) -> io::Result<()> {
+    let Some((last, earlier)) = records.split_last() else { return disk::remove(path) };
+    let kept = Kept { last: last.clone(), earlier: earlier.to_vec() };
+    disk::replace(path, &serde_json::to_vec_pretty(&kept)?, Readers::Owner)
+}
+
+/// The records in a file, oldest first; none where there is no file.
+pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let unreadable = |why: String| RecordError::Unreadable { path: path.to_owned(), why };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let Kept { last, mut earlier } = serde_json::from_slice(&text)
+        .map_err(|error| unreadable(format!("it is no record of a run ({error})")))?;
+    earlier.push(last);
+    match earlier.iter().map(|record| record.schema).find(|schema| *schema != SCHEMA) {
+        Some(schema) => Err(unreadable(format!("its schema is {schema}, and {SCHEMA} is known here"))),
+        None => Ok(earlier),
+    }
+}
+
+/// Whether a file was not written to for as long as Snyk keeps an export.
+fn is_outdated(path: &Path, now: Timestamp) -> bool {
+    let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let written = written.and_then(|written| Timestamp::try_from(written).ok());
+    written.is_some_and(|written| now.duration_since(written) >= KEPT_BY_SNYK)
+}
+
+/// Renames a file that tells of nothing that can still be had.
+fn put_aside(path: &Path, why: &str) -> io::Result<()> {
+    let aside = disk::beside(path, ".unreadable");
+    std::fs::rename(path, &aside)?;
+    tracing::error!(
+        path = %path.display(),
+        reason = why,
+        renamed_to = %aside.display(),
+        "a state file that cannot be read is put aside: it is older than three days, and Snyk keeps no export longer"
+    );
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What other calls have left of the same group or organization, such as the same line of a crontab before it was edited: its
+//! state file has another name, and nobody goes on with what it tells of.
+
+use std::path::{Path, PathBuf};
+
+use super::job::go_on;
+use super::keeper::{Keeper, lock_of, read};
+use super::record::Record;
+use super::{Place, Run};
+use crate::commands::start::now;
+use crate::disk;
+use crate::observe::quoted;
+
+/// What the state file of a call is called.
+const PREFIX: &str = "run-";
+const SUFFIX: &str = ".json";
+
+/// The name of the state file of a call with this digest.
+pub(super) fn name(digest: &str) -> String {
+    format!("{PREFIX}{digest}{SUFFIX}")
+}
+
+/// The state files of calls in a directory, in their order, but for `own`.
+fn others(directory: &Path, own: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_other = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(PREFIX) && name.ends_with(SUFFIX) && path != own
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_other).collect();
+    paths.sort();
+    paths
+}
+
+impl Run<'_> {
+    /// Says what other calls have left of the same group or organization, with the command that goes on with it. It is not
+    /// gone on with here: the other call may still be in somebody's crontab. What Snyk does not keep any more is forgotten.
+    pub(super) fn tell_of_others(&self, wanted: &Record) {
+        let directory = disk::absolute(&self.session.settings.state_directory());
+        for path in others(&directory, self.keeper.path()) {
+            if disk::is_locked(&lock_of(&path)) {
+                continue;
+            }
+            let records = read(&path).unwrap_or_default().into_iter();
+            for record in records.filter(|record| record.scope == wanted.scope) {
+                if record.is_expired(now(self.session.clock)) {
+                    self.forget_other(&path, &record);
+                } else {
+                    self.tell_of_other(&path, &record, record.asks_for_the_same(wanted));
+                }
+            }
+        }
+    }
+
+    fn forget_other(&self, path: &Path, record: &Record) {
+        let keeper = Keeper::open_at_once(path.to_owned(), self.session.clock);
+        // Where it cannot be forgotten, the next run tries again.
+        if keeper.is_ok_and(|mut keeper| keeper.forget(record).is_ok()) {
+            tracing::warn!(
+                path = %path.display(),
+                run.date = record.date,
+                export.id = record.export.map(|export| tracing::field::display(export.export_id)),
+                "what another call has left is given up: Snyk keeps no export for longer than three days"
+            );
+        }
+    }
+
+    fn tell_of_other(&self, path: &Path, record: &Record, is_the_same: bool) {
+        let place = Place { dir: record.dir.clone(), merge: record.merge.clone(), force: false };
+        let hint = record.export.map_or_else(
+            || format!("whether there is one is not known; to forget it: rm {}", quoted(path.display())),
+            |export| {
+                let command = go_on(&place, Some(path), self.session).command(export, None);
+                format!("to go on with it: {command}")
+            },
+        );
+        let id = record.export.map(|export| tracing::field::display(export.export_id));
+        let (path, date) = (path.display(), &record.date);
+        if is_the_same {
+            // Of this somebody has to know even where only errors are wanted.
+            tracing::error!(
+                %path,
+                run.date = date,
+                export.id = id,
+                hint,
+                "another call has left an export of the very same, and this one starts another"
+            );
+        } else {
+            tracing::warn!(
+                %path,
+                run.date = date,
+                export.id = id,
+                hint,
+                "another call has left an export of the same group or organization"
+            );
+        }
+    }
+}

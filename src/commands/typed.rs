@@ -1,0 +1,296 @@
+//! What was typed, for the command that goes on where this one stops.
+
+use std::any::TypeId;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches};
+
+use crate::disk;
+use crate::observe::GoOn;
+use crate::snyk::region::Api;
+use crate::text::Text;
+
+/// Options that are not handed on as they were typed: they say what to start, or name an export or its place, and the
+/// command that goes on names these itself.
+const LEFT_OUT: [&str; 23] = [
+    "group-id",
+    "org-id",
+    "any",
+    "resume",
+    "state",
+    "dir",
+    "merge",
+    "force",
+    "time-zone",
+    "dataset",
+    "format",
+    "columns",
+    "introduced-from",
+    "introduced-to",
+    "updated-from",
+    "updated-to",
+    "event-from",
+    "event-to",
+    "filter",
+    "url-expiration-seconds",
+    "body",
+    "include-deleted",
+    "include-deactivated",
+];
+
+/// The arguments of a call that still hold when another command goes on with its export.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Typed(Vec<Argument>);
+
+/// An argument as it was typed.
+#[derive(Debug, Clone)]
+struct Argument {
+    /// The name of an option; none where it is the command after `--`.
+    option: Option<String>,
+    /// Its values; none where the option takes none.
+    values: Vec<String>,
+    /// The subcommands that take it too; all, where it is an option of each.
+    taken_by: Option<Vec<String>>,
+}
+
+impl Typed {
+    /// What was typed of the arguments of `command`, as clap found it.
+    pub(super) fn of(command: &clap::Command, matches: &ArgMatches) -> Self {
+        let Some((name, matches)) = matches.subcommand() else { return Self::default() };
+        let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+        let typed = known.filter(|arg| {
+            let is_named_anew = arg.get_long().map_or(!arg.is_last_set(), |name| LEFT_OUT.contains(&name));
+            let source = matches.value_source(arg.get_id().as_str());
+            !is_named_anew && source == Some(ValueSource::CommandLine)
+        });
+        Self(typed.map(|arg| Argument::of(arg, command, matches)).collect())
+    }
+
+    /// Adds the API that is asked, unless it was typed: a variable or a pasted URL may have named it, and without it the
+    /// default region would be asked.
+    pub(super) fn add_api(&mut self, api: &Api) {
+        let is_typed = self.0.iter().any(|arg| arg.option.as_deref() == Some("api"));
+        if !is_typed && *api != Api::default() {
+            let values = vec![api.to_string()];
+            self.0.push(Argument { option: Some("api".to_owned()), values, taken_by: None });
+        }
+    }
+
+    /// The command that goes on by the subcommand `target`, with what it takes of what was typed.
+    pub(super) fn go_on(&self, target: &'static str) -> GoOn {
+        let is_taken = |names: &Vec<String>| names.iter().any(|name| name == target);
+        let taken = self.0.iter().filter(|arg| arg.taken_by.as_ref().is_none_or(is_taken));
+        let (mut options, mut then) = (Vec::new(), Vec::new());
+        for Argument { option, values, .. } in taken {
+            match option {
+                Some(name) if values.is_empty() => options.push((name.clone(), None)),
+                Some(name) => options.extend(values.iter().map(|value| (name.clone(), Some(value.clone())))),
+                None => then.clone_from(values),
+            }
+        }
+        GoOn::new(target).with(options).then(then)
+    }
+}
+
+impl Argument {
+    fn of(arg: &Arg, command: &clap::Command, matches: &ArgMatches) -> Self {
+        let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        let values = values.filter(|_| arg.get_action().takes_values()).map(|value| match is_path {
+            // It goes on from anywhere.
+            true => disk::absolute(Path::new(value)).display().to_string(),
+            false => value.to_string_lossy().into_owned(),
+        });
+        let mut values: Vec<String> = values.collect();
+        let option = arg.get_long().map(str::to_owned);
+        // A command is left out if a secret stands in it.
+        if option.is_none() && values.iter().any(|word| has_secret(word)) {
+            values.clear();
+        }
+        Self { option, values, taken_by: takers(command, arg) }
+    }
+}
+
+/// Whether something in a text would not be shown.
+fn has_secret(text: &str) -> bool {
+    let is_hidden = |word: &str| Text::of_input(word).as_str().contains("***") && !word.contains("***");
+    text.split_whitespace().any(is_hidden)
+}
+
+/// The names of the subcommands that take an argument; none where all do.
+fn takers(command: &clap::Command, arg: &Arg) -> Option<Vec<String>> {
+    let takes =
+        |subcommand: &&clap::Command| subcommand.get_arguments().any(|other| other.get_id() == arg.get_id());
+    let takers = command.get_subcommands().filter(takes).map(|subcommand| subcommand.get_name().to_owned());
+    (!arg.is_global_set()).then(|| takers.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn typed(args: &[&str]) -> Result<Typed, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        Ok(Typed::of(&command, &matches))
+    }
+
+    #[test]
+    fn what_still_holds_goes_on() {
+        let rows = [
+            ("run", "run --dataset issues --introduced-from -1d --dir a --force", ""),
+            ("run", "--api eu run -q --dir=a --max-wait 2h --filter x=y", " --max-wait=2h --api=eu --quiet"),
+            ("run", "run --dir a --state run --log-format=json", " --log-format=json"),
+            (
+                "run",
+                "run --config /a.toml --dir a --token-file=/b --allow-http",
+                " --token-file=/b --allow-http=true --config=/a.toml",
+            ),
+            ("run", "run --dir a -- ./load --dir b run", " -- ./load --dir b run"),
+            ("run", "run --dir a -- ./load --token snyk_uat.x", ""),
+            (
+                "download",
+                "run --dir a --max-wait 2h --max-outage 1m -v -- ./load",
+                " --max-outage=1m --verbose",
+            ),
+            ("wait", "status E --in-progress-status A,B", " --in-progress-status=A --in-progress-status=B"),
+            ("wait", "download E --dir a --request-timeout 1s", " --request-timeout=1s"),
+            ("wait", "wait E --any --group-id E --retry-conflict=false", " --retry-conflict=false"),
+        ];
+        let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+        for (target, args, expected) in rows {
+            let words = args.split(' ').map(|word| if word == "E" { id } else { word });
+            let typed = typed(&["snyk-export"].into_iter().chain(words).collect::<Vec<_>>()).unwrap();
+            let command = typed.go_on(target).command("E", None);
+            assert_eq!(command, format!("snyk-export {target} E{expected}"), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_command_goes_on_unless_a_secret_stands_in_it() {
+        let go_on = |word: &str| {
+            let typed = typed(&["snyk-export", "run", "--dir=a", "--", "sh", "-c", word]).unwrap();
+            typed.go_on("run").command("E", None)
+        };
+        let script = format!("set -e\n./load '{}'", "x".repeat(600));
+        assert_eq!(go_on(&script), format!("snyk-export run E -- sh -c {}", crate::observe::quoted(&script)));
+        for secret in
+            ["curl -H 'Authorization: snyk_uat.x'", "API_TOKEN=x ./load", "get https://a.example/x?sig=y"]
+        {
+            let quoted = go_on(&secret.replace('\'', ""));
+            assert_eq!(quoted, "snyk-export run E", "{secret}");
+        }
+    }
+
+    #[test]
+    fn another_region_than_the_default_goes_on() {
+        let rows = [
+            ("--quiet", "eu", " --quiet --api=https://api.eu.snyk.io"),
+            ("--api=au", "eu", " --api=au"),
+            ("-q", "us", " --quiet"),
+        ];
+        for (option, asked, expected) in rows {
+            let mut typed = typed(&["snyk-export", "wait", option]).unwrap();
+            typed.add_api(&asked.parse().unwrap());
+            assert_eq!(typed.go_on("wait").command("E", None), format!("snyk-export wait E{expected}"));
+        }
+    }
+
+    #[test]
+    fn paths_go_on_from_anywhere() {
+        let typed = typed(&["snyk-export", "run", "--dir", "a", "--ca-cert", "ca.pem"]).unwrap();
+        let command = typed.go_on("run").command("E", None);
+        let path = command.strip_prefix("snyk-export run E --ca-cert=").unwrap();
+        assert!(Path::new(path).is_absolute() && path.ends_with("/ca.pem"), "{command}");
+    }
+
+    /// What a command that goes on does not take, though the one before it does.
+    const NOT_TAKEN: [(&str, &str, &[&str]); 1] = [(
+        "run",
+        "download",
+        &[
+            "show-urls",
+            "initial-interval",
+            "multiplier",
+            "max-interval",
+            "jitter",
+            "max-wait",
+            "not-found-grace",
+            "retry-conflict",
+            "max-in-progress",
+        ],
+    )];
+
+    #[test]
+    fn every_option_goes_on_or_is_named() {
+        let pairs = [
+            ("wait", "wait"),
+            ("status", "wait"),
+            ("start", "wait"),
+            ("download", "wait"),
+            ("download", "download"),
+            ("run", "run"),
+            ("run", "download"),
+        ];
+        let mut command = Cli::command();
+        command.build();
+        let mut seen = BTreeSet::new();
+        for (from, target) in pairs {
+            let not_taken =
+                NOT_TAKEN.iter().find(|row| (row.0, row.1) == (from, target)).map_or(&[][..], |row| row.2);
+            for arg in command.find_subcommand(from).unwrap().get_arguments() {
+                let Some(name) = arg.get_long().filter(|name| !["help", "version"].contains(name)) else {
+                    continue;
+                };
+                seen.insert(name.to_owned());
+                let typed = sample(from, arg);
+                let goes_on = typed.go_on(target).command("E", None).contains(&format!(" --{name}"));
+                let is_named = LEFT_OUT.contains(&name) || not_taken.contains(&name);
+                assert_ne!(goes_on, is_named, "--{name} of {from} to {target}");
+            }
+        }
+        let stale: Vec<&str> = LEFT_OUT.into_iter().filter(|name| !seen.contains(*name)).collect();
+        assert_eq!(stale, [""; 0]);
+    }
+
+    /// A call with the option, with the first value that it takes.
+    fn sample(subcommand: &str, arg: &Arg) -> Typed {
+        const VALUES: [&str; 12] = [
+            "x",
+            "1m",
+            "1",
+            "eu",
+            "2024-10-15",
+            "json",
+            "PENDING=1m",
+            "never",
+            "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
+            "UTC",
+            "2025-01-31",
+            "x=y",
+        ];
+        let name = arg.get_long().unwrap();
+        let options = match arg.get_action().takes_values() {
+            true => VALUES.iter().map(|value| format!("--{name}={value}")).collect(),
+            false => vec![format!("--{name}")],
+        };
+        let needed: &[&str] = match subcommand {
+            "download" => &["7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b", "--dir=a"],
+            "run" => &["--dir=a"],
+            _ => &[],
+        };
+        let needed: Vec<&&str> =
+            needed.iter().filter(|word| !word.starts_with(&format!("--{name}="))).collect();
+        let call = |option: &String| {
+            let words = ["snyk-export", subcommand, option].into_iter();
+            typed(&words.chain(needed.iter().map(|word| **word)).collect::<Vec<_>>()).ok()
+        };
+        options.iter().find_map(call).unwrap_or_else(|| panic!("no value for --{name} of {subcommand}"))
+    }
+}

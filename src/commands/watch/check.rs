@@ -1,0 +1,55 @@
+//! `--check`: the settings are looked at, and what a start needs is tried out. Nothing is left of it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::commands::{CommandError, Session, aside};
+use crate::disk;
+use crate::exit::ExitCode;
+use crate::server::{Server, ServerError};
+use crate::settings::daemon::DaemonSettings;
+use crate::store::{Checked, SqliteStore};
+
+pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<ExitCode, CommandError> {
+    let (store, state) = (settings.store.clone(), session.settings.state_directory());
+    let store = aside(&session.signals, move || check_store(&store, &state)).await??;
+    let bound = Server::bind(settings.server.listen, settings.server.token.is_some()).await;
+    let in_use = match (store, bound) {
+        (Checked::Free, Ok(_)) => "",
+        (Checked::InUse, Ok(_)) => "; the store is in use, as it is while the daemon runs",
+        (Checked::InUse, Err(ServerError::Listen { source, .. }))
+            if source.kind() == ErrorKind::AddrInUse =>
+        {
+            "; the store and the address are in use, as they are while the daemon runs"
+        }
+        (_, Err(error)) => return Err(error.into()),
+    };
+    session.console.success(&format!("the settings are valid: {}{in_use}", settings.summary()), || {
+        tracing::info!(
+            accounts = settings.accounts.len(),
+            watches = settings.watches.len(),
+            endpoints = settings.endpoints.len(),
+            store = %settings.store.display(),
+            note = in_use.strip_prefix("; "),
+            "the settings are valid"
+        );
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_store(store: &Path, state: &Path) -> Result<Checked, CommandError> {
+    let missing = if store.parent() == Some(state) { missing(state) } else { Vec::new() };
+    let made = if missing.is_empty() { Ok(()) } else { disk::make_directories(state) };
+    let made = made.map_err(|error| CommandError::StateDirectory(state.to_owned(), error));
+    let checked = made.and_then(|()| Ok(SqliteStore::check(store)?));
+    for directory in missing {
+        // One that somebody else has put something into meanwhile stays.
+        let _ = std::fs::remove_dir(directory);
+    }
+    checked
+}
+
+/// The directories on the way that are not there, the last one first.
+fn missing(directory: &Path) -> Vec<PathBuf> {
+    directory.ancestors().take_while(|directory| !directory.exists()).map(Path::to_owned).collect()
+}

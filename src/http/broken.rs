@@ -1,0 +1,255 @@
+//! Why a request brought no answer, and what to do about it.
+
+use std::error::Error;
+
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use url::Url;
+
+use super::proxies::Proxy;
+use super::tunnel::{self, Answered};
+use super::{Network, innermost};
+use crate::moment::Moment;
+
+const HOW_TO_TRUST: &str =
+    "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
+
+/// Why a request brought no answer. The URL is left out: it may carry what must not be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Whether no retry can heal it: somebody must change a setting.
+    pub(crate) is_final: bool,
+    /// A few words.
+    pub(crate) title: String,
+    /// What lies at the root of it.
+    pub(crate) detail: String,
+    /// What to do about it.
+    pub(crate) cure: Option<String>,
+}
+
+impl Broken {
+    fn for_good(title: String, detail: String, cure: String) -> Self {
+        Self { is_final: true, title, detail, cure: Some(cure) }
+    }
+
+    /// A 407 of a proxy.
+    pub(super) fn login(proxy: &Proxy) -> Self {
+        let variable = &proxy.variable;
+        let (title, cure) = match proxy.has_credentials() {
+            true => (
+                "the proxy does not accept the login",
+                format!(
+                    "check the user and the password in {variable}; special characters are percent-encoded"
+                ),
+            ),
+            false => {
+                ("the proxy wants a login", format!("write it into {variable}, as USER:PASSWORD@HOST:PORT"))
+            }
+        };
+        let detail = format!("{proxy} ({variable}) answered 407");
+        Self::for_good(title.to_owned(), detail, cure)
+    }
+}
+
+/// Who has spoken TLS with us, or should have.
+struct Peer<'a> {
+    url: &'a Url,
+    /// The proxy, if it was that.
+    proxy: Option<&'a Proxy>,
+}
+
+impl Peer<'_> {
+    const fn word(&self) -> &'static str {
+        if self.proxy.is_some() { "proxy" } else { "server" }
+    }
+
+    /// For a detail: which proxy it was.
+    fn named(&self, detail: &str) -> String {
+        self.proxy
+            .map_or_else(|| detail.to_owned(), |proxy| format!("{proxy} ({}): {detail}", proxy.variable))
+    }
+}
+
+/// What a request failed of.
+pub(crate) async fn broken(error: &reqwest::Error, network: &Network) -> Broken {
+    match untunneled(error, network) {
+        Some((proxy, url)) => refused(proxy, url, tunnel::ask(proxy, url, network).await),
+        None => of_connection(error, network),
+    }
+}
+
+/// The proxy that opened no tunnel, and where it was to lead. The client tells this from other failures by words alone.
+fn untunneled<'a>(error: &'a reqwest::Error, network: &'a Network) -> Option<(&'a Proxy, &'a Url)> {
+    let url = error.url()?;
+    let proxy = network.proxies.of(url)?;
+    let words = ["tunnel error: proxy authorization required", "tunnel error: unsuccessful"];
+    let is_it = causes(error).iter().any(|cause| words.contains(&cause.to_string().as_str()));
+    is_it.then_some((proxy, url))
+}
+
+fn of_connection(error: &reqwest::Error, network: &Network) -> Broken {
+    let mut broken = broken_off(error);
+    let Some(url) = error.url() else { return broken };
+    let proxy = network.proxies.of(url);
+    let causes = causes(error);
+    let is_at_proxy =
+        url.scheme() == "http" || causes.iter().any(|cause| cause.to_string().starts_with("tunnel error"));
+    let peer = Peer { url, proxy: proxy.filter(|_| is_at_proxy) };
+    let tls = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    if let Some(broken) = tls.and_then(|tls| of_tls(tls, &peer)) {
+        return broken;
+    }
+    if error.is_connect() || error.is_timeout() {
+        if let Some(proxy) = proxy {
+            broken.detail = format!("through the proxy {proxy}: {}", broken.detail);
+        }
+        broken.cure = network.proxies.route(url);
+    }
+    broken
+}
+
+/// What an answer broke off of that had begun.
+pub(crate) fn broken_off(error: &reqwest::Error) -> Broken {
+    let title = if error.is_timeout() {
+        "request timed out"
+    } else if error.is_connect() {
+        "connection failed"
+    } else if error.is_body() || error.is_decode() {
+        "the answer was cut off"
+    } else {
+        "the connection broke"
+    };
+    Broken { is_final: false, title: title.to_owned(), detail: innermost(error), cure: None }
+}
+
+/// A proxy that opens no tunnel. What it says of the place beyond may pass; what it says of us does not.
+fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Broken {
+    let (variable, place) = (&proxy.variable, tunnel::place(url));
+    match answered {
+        Some(Answered::Code(407)) => Broken::login(proxy),
+        Some(Answered::Code(code @ (400..=407 | 409..=424 | 426..=428 | 430..=499 | 501))) => {
+            Broken::for_good(
+                "the proxy refuses the connection".to_owned(),
+                format!("{proxy} ({variable}) answered {code} to CONNECT {place}"),
+                format!("have the proxy allow {place}, or exempt the host from it with NO_PROXY"),
+            )
+        }
+        Some(Answered::NoHttp) => Broken::for_good(
+            "the proxy does not speak HTTP".to_owned(),
+            format!("{proxy} ({variable}) answered no HTTP to CONNECT {place}"),
+            format!("check the port in {variable}; a proxy that speaks TLS itself is written https://"),
+        ),
+        Some(Answered::Code(_)) | None => {
+            let code = match answered {
+                Some(Answered::Code(code)) => format!("answered {code} to CONNECT {place}"),
+                _ => format!("opened no way to {place}"),
+            };
+            Broken {
+                is_final: false,
+                title: "connection failed".to_owned(),
+                detail: format!("the proxy {proxy} {code}"),
+                cure: Some(format!("look whether the proxy of {variable} reaches {place}")),
+            }
+        }
+    }
+}
+
+/// What TLS failed of, where no retry can heal it.
+fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Broken> {
+    let word = peer.word();
+    if let rustls::Error::InvalidCertificate(error) = error {
+        return Some(of_certificate(error, peer));
+    }
+    let detail = peer.named(&error.to_string());
+    let no_tls = [InvalidMessage::InvalidContentType, InvalidMessage::UnknownProtocolVersion];
+    if matches!(error, rustls::Error::InvalidMessage(message) if no_tls.contains(message)) {
+        let cure = match peer.proxy {
+            Some(proxy) => format!("write http:// in place of https:// in {}", proxy.variable),
+            None => format!("check the port of {}: it answers, but not by TLS", tunnel::place(peer.url)),
+        };
+        return Some(Broken::for_good(format!("the {word} does not speak TLS"), detail, cure));
+    }
+    let alert = if let rustls::Error::AlertReceived(alert) = error { Some(*alert) } else { None };
+    let is_old = matches!(error, rustls::Error::PeerIncompatible(_))
+        || matches!(alert, Some(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity));
+    if is_old {
+        let cure = format!("the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today");
+        return Some(Broken::for_good(format!("the {word} speaks another version of TLS"), detail, cure));
+    }
+    if matches!(alert, Some(AlertDescription::CertificateRequired | AlertDescription::BadCertificate)) {
+        let cure =
+            format!("the {word} has to let clients in without a certificate: snyk-export has none to show");
+        return Some(Broken::for_good(format!("the {word} wants a client certificate"), detail, cure));
+    }
+    if alert == Some(AlertDescription::HandshakeFailure) {
+        let cure = format!(
+            "the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today, and to let clients in without a \
+             certificate: snyk-export has none to show"
+        );
+        return Some(Broken::for_good(format!("the {word} refuses our TLS"), detail, cure));
+    }
+    None
+}
+
+fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Broken {
+    let (word, host) =
+        (peer.word(), peer.proxy.map_or(peer.url, |proxy| &proxy.url).host_str().unwrap_or_default());
+    let at = |time: &rustls::pki_types::UnixTime| {
+        Moment::from_unix(std::time::Duration::from_secs(time.as_secs()))
+    };
+    let (title, detail, cure) = if let CertificateError::NotValidForNameContext { presented, .. } = error {
+        let names: Vec<&str> = presented.iter().map(|name| name_in(name)).collect();
+        let names = match names.is_empty() {
+            true => "it names no host at all (as a subjectAltName; others do not count)".to_owned(),
+            false => format!("it is for {}, not for {host}", names.join(", ")),
+        };
+        let cure = format!("ask for a name that it has, or have the {word} show a certificate for {host}");
+        ("is for another name", names, cure)
+    } else if let CertificateError::NotValidYetContext { time, not_before } = error {
+        let detail =
+            format!("it is valid from {}, and this machine's clock says {}", at(not_before), at(time));
+        ("is not valid yet", detail, format!("set this machine's clock, if {} is not the time", at(time)))
+    } else if let CertificateError::ExpiredContext { time, not_after } = error {
+        let detail =
+            format!("it was valid until {}, and this machine's clock says {}", at(not_after), at(time));
+        let cure =
+            format!("the {word} needs a new one, unless this machine's clock is wrong: it says {}", at(time));
+        ("has expired", detail, cure)
+    } else if *error == CertificateError::UnknownIssuer {
+        (
+            "is not trusted",
+            "no authority that is trusted here has signed it".to_owned(),
+            format!("{HOW_TO_TRUST} (where a proxy looks into TLS, that is the proxy's)"),
+        )
+    } else {
+        let detail = rustls::Error::InvalidCertificate(error.clone()).to_string();
+        // The verifier keeps this kind to itself.
+        let detail = match detail.contains("CaUsedAsEndEntity") {
+            true => "it is the certificate of an authority, and is not itself trusted here".to_owned(),
+            false => detail,
+        };
+        ("is not trusted", detail, format!("{HOW_TO_TRUST}, or name the certificate itself there"))
+    };
+    Broken::for_good(format!("the {word}'s certificate {title}"), peer.named(&detail), cure)
+}
+
+/// A name as the verifier writes it: `DnsName("x.example")`, `IpAddress(10.0.0.1)`.
+fn name_in(written: &str) -> &str {
+    let inner = written.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(written).trim_matches('"')
+}
+
+/// An error and what it came of, down to the root.
+fn causes(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
+    let mut causes: Vec<&(dyn Error + 'static)> = Vec::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        causes.push(error);
+        // An io::Error gives the source of what it wraps, but not what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    causes
+}

@@ -1,0 +1,123 @@
+//! Which API is asked: what the settings say, else the region of the credential, else that of a pasted URL.
+
+use super::sources::alias;
+use super::{Environment, Settings, SettingsError};
+use crate::snyk::region::{Api, NotAnApi};
+use crate::text::Text;
+
+/// The API as far as the settings say it, with the place that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredApi(pub(super) Option<(Api, String)>);
+
+/// The API that is asked, and who named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenApi {
+    /// The API.
+    pub api: Api,
+    /// Who named it, to be logged.
+    pub source: String,
+}
+
+impl ConfiguredApi {
+    /// The API that is asked unless the credential or a pasted URL names another region.
+    #[must_use]
+    pub fn likely(&self) -> Api {
+        self.0.as_ref().map_or_else(Api::default, |(api, _)| api.clone())
+    }
+
+    /// What the settings say; else the region that the credential names, which works nowhere else; else the host of a
+    /// `pasted` URL; else the default region. Contradictions are logged as warnings.
+    #[must_use]
+    pub fn chosen(self, credential: Option<&Api>, pasted: Option<Api>) -> ChosenApi {
+        let of_credential = || credential.map(|api| (api.clone(), "the token's region".to_owned()));
+        let of_url = || pasted.clone().map(|api| (api, "the pasted URL".to_owned()));
+        let by_default = || (Api::default(), "the default".to_owned());
+        let (api, source) = self.0.or_else(of_credential).or_else(of_url).unwrap_or_else(by_default);
+        if let Some(region) = api.contradicted_by(credential) {
+            let region = region.to_string();
+            tracing::warn!(snyk.api = %api, snyk.api_source = source, credential.region = region,
+                "the credential is of another region than the API that is asked");
+        }
+        if let Some(pasted) = pasted.filter(|pasted| *pasted != api) {
+            let pasted = pasted.to_string();
+            tracing::warn!(url.host = pasted, snyk.api = %api, snyk.api_source = source,
+                "the host of the pasted URL is ignored");
+        }
+        ChosenApi { api, source }
+    }
+}
+
+impl Settings {
+    /// The API that flags, variables and the file name, if one of them does.
+    ///
+    /// # Errors
+    ///
+    /// When it would be asked over plain http from elsewhere.
+    pub fn api(&self) -> Result<ConfiguredApi, SettingsError> {
+        let Some(api) = self.configured_api() else { return Ok(ConfiguredApi(None)) };
+        let place = self.places.of(&["snyk"], "api");
+        match self.allowed(api.clone()) {
+            Ok(api) => Ok(ConfiguredApi(Some((api, place)))),
+            Err(api) => Err(SettingsError::PlainHttp(api, place)),
+        }
+    }
+
+    /// Lets an API through to which a credential may go; others come back as the error.
+    pub(super) fn allowed(&self, api: Api) -> Result<Api, Api> {
+        if api.is_https() || api.is_loopback() {
+            return Ok(api);
+        }
+        if !self.allows_http() {
+            return Err(api);
+        }
+        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
+        Ok(api)
+    }
+
+    /// Whether plain http may leave this machine.
+    #[must_use]
+    pub fn allows_http(&self) -> bool {
+        self.layers.snyk.allow_http.unwrap_or_default()
+    }
+
+    /// The API that the user has configured, if one has been.
+    #[must_use]
+    pub const fn configured_api(&self) -> Option<&Api> {
+        self.layers.snyk.api.as_ref()
+    }
+}
+
+/// The API in the configuration of the Snyk CLI, as a variable gives it. Only what is needed has to be right.
+pub(super) fn of_snyk_cli(environment: &Environment) -> Result<Option<Api>, SettingsError> {
+    let Some((name, text)) = alias("api").and_then(|name| Some((name, environment.get(name)?))) else {
+        return Ok(None);
+    };
+    let wrong = |error: NotAnApi| SettingsError::Variable(name.to_owned(), Text::new(&error.to_string()));
+    text.parse().map(Some).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(text: &str) -> Api {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn settings_beat_the_credential_which_beats_the_pasted_url() {
+        let rows = [
+            (Some("au"), Some("eu"), Some("us2"), "https://api.au.snyk.io from --api"),
+            (Some("https://gateway.example"), Some("eu"), None, "https://gateway.example from --api"),
+            (None, Some("eu"), Some("us2"), "https://api.eu.snyk.io from the token's region"),
+            (None, Some("eu"), None, "https://api.eu.snyk.io from the token's region"),
+            (None, None, Some("us2"), "https://api.us.snyk.io from the pasted URL"),
+            (None, None, None, "https://api.snyk.io from the default"),
+        ];
+        for (configured, credential, pasted, expected) in rows {
+            let configured = ConfiguredApi(configured.map(|text| (api(text), "--api".to_owned())));
+            let chosen = configured.chosen(credential.map(api).as_ref(), pasted.map(api));
+            assert_eq!(format!("{} from {}", chosen.api, chosen.source), expected);
+        }
+    }
+}

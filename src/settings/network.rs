@@ -1,0 +1,218 @@
+//! How this machine reaches others: the certificates and the proxies that flags, files and variables name.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use url::Url;
+
+use super::{Environment, Settings, SettingsError};
+use crate::http::{Bundle, Exempt, Network, Proxies, Proxy, Store};
+use crate::text::Text;
+
+/// What the environment says of all connections, whoever asks.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    added: Vec<CertificateDer<'static>>,
+    chosen: Option<Store>,
+    proxies: Proxies,
+}
+
+impl Surroundings {
+    /// A network that trusts these certificates too.
+    pub(super) fn with(&self, own: Vec<CertificateDer<'static>>) -> Network {
+        let added = own.into_iter().chain(self.added.iter().cloned()).collect();
+        Network::new(added, self.chosen.clone(), self.proxies.clone())
+    }
+}
+
+impl Settings {
+    /// How this machine reaches Snyk and others.
+    ///
+    /// # Errors
+    ///
+    /// When the file of `--ca-cert` or a proxy cannot be used; what is wrong with `NODE_EXTRA_CA_CERTS` is worth a warning.
+    pub fn network(&self) -> Result<Network, SettingsError> {
+        Ok(self.surroundings()?.with(self.own_certificates()?))
+    }
+
+    /// The certificates of `--ca-cert`.
+    pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+        let Some(path) = &self.layers.snyk.ca_cert else { return Ok(Vec::new()) };
+        read_certificates(path, || self.places.of(&["snyk"], "ca-cert"))
+    }
+
+    /// What the environment says of all connections.
+    pub(super) fn surroundings(&self) -> Result<Surroundings, SettingsError> {
+        let environment = self.environment();
+        let store = Store {
+            file: environment.get("SSL_CERT_FILE").map(PathBuf::from),
+            directories: paths(environment.get("SSL_CERT_DIR").unwrap_or_default()),
+        };
+        let mut added = Vec::new();
+        if let Some(path) = environment.get("NODE_EXTRA_CA_CERTS") {
+            match Bundle::read(Path::new(path)) {
+                Ok(bundle) => {
+                    bundle.warn("NODE_EXTRA_CA_CERTS", Path::new(path));
+                    added = bundle.certificates;
+                }
+                Err(why) => tracing::warn!(path, reason = why, "NODE_EXTRA_CA_CERTS was passed over"),
+            }
+        }
+        let chosen = (store != Store::default()).then_some(store);
+        Ok(Surroundings { added, chosen, proxies: proxies(environment)? })
+    }
+}
+
+/// The certificates in a file that the setting at `place` names: at least one.
+pub(super) fn read_certificates(
+    path: &Path,
+    place: impl Fn() -> String,
+) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let bundle = Bundle::read(path);
+    let bundle =
+        bundle.map_err(|why| SettingsError::CaCert { place: place(), path: path.to_owned(), why })?;
+    bundle.warn(&place(), path);
+    Ok(bundle.certificates)
+}
+
+fn paths(list: &str) -> Vec<PathBuf> {
+    list.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+/// The proxies that the variables name, as other tools read them: in capitals or not, and one for all schemes.
+fn proxies(environment: &Environment) -> Result<Proxies, SettingsError> {
+    // A program that serves CGI takes the header `Proxy` of whoever asks it for this variable.
+    let is_cgi = environment.get("REQUEST_METHOD").is_some();
+    let http: &[&str] = if is_cgi { &["http_proxy"] } else { &["HTTP_PROXY", "http_proxy"] };
+    let of = |names: &[&str]| names.iter().find_map(|name| proxy(environment, name)).transpose();
+    let [http, https, all] =
+        [of(http)?, of(&["HTTPS_PROXY", "https_proxy"])?, of(&["ALL_PROXY", "all_proxy"])?];
+    let exempt = ["NO_PROXY", "no_proxy"].iter().find_map(|name| Some((name, environment.get(name)?)));
+    let (exempt, unknown) = exempt
+        .map(|(name, list)| (*name, Exempt::parse(list)))
+        .map_or_else(Default::default, |(name, (exempt, unknown))| (exempt, Some((name, unknown))));
+    if let Some((name, unknown)) = unknown.filter(|(_, unknown)| !unknown.is_empty()) {
+        let unknown = Text::new(&unknown.join(", "));
+        tracing::warn!(setting = name, entries = %unknown, "entries that name no host were passed over");
+    }
+    Ok(Proxies { http: http.or_else(|| all.clone()), https: https.or(all), exempt })
+}
+
+/// The proxy that a variable names, if it is set.
+fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, SettingsError>> {
+    let text = environment.get(name)?;
+    let proxy = proxy_url(text).map(|url| Proxy { url, variable: name.to_owned() });
+    Some(proxy.map_err(|why| {
+        let why =
+            format!("it names no proxy that can be used: {why} (the form is http://HOST:PORT, with USER:PASSWORD@ before the host where it wants a login)");
+        SettingsError::Variable(name.to_owned(), Text::new(&why))
+    }))
+}
+
+/// Where a proxy is. What is wrong is told without the text, which may hold a password.
+fn proxy_url(text: &str) -> Result<Url, &'static str> {
+    if text.contains(['"', '\'']) {
+        return Err("it has quotation marks in it");
+    }
+    if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        return Err("it has a blank or a line break in it");
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme.starts_with("socks") {
+        return Err("proxies that speak SOCKS cannot be used here");
+    }
+    if !matches!(scheme.as_str(), "http" | "https") {
+        return Err("its scheme is neither http nor https");
+    }
+    // A path says nothing to a proxy. With an `@` in it, it is the end of a password that was cut there.
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    if path.contains(['@', '?', '#', '\\']) {
+        return Err("a `/`, `?`, `#` or `\\` in a user or a password is written %2F, %3F, %23 or %5C");
+    }
+    let url = Url::parse(&format!("{scheme}://{authority}"));
+    url.map_err(|error| {
+        if error == url::ParseError::InvalidPort {
+            "its port is no number from 1 to 65535"
+        } else if error == url::ParseError::EmptyHost {
+            "it names no host"
+        } else {
+            "it is no valid URL"
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn https(variables: &[(&str, &str)]) -> Option<String> {
+        proxies(&environment(variables)).unwrap().https.map(|proxy| format!("{proxy:?}"))
+    }
+
+    #[test]
+    fn variables_name_proxies_in_either_case() {
+        let named = |text: &str| Some(text.to_owned());
+        assert_eq!(https(&[]), None);
+        assert_eq!(https(&[("HTTPS_PROXY", "")]), None);
+        assert_eq!(https(&[("https_proxy", "p:3128")]), named("http://p:3128 (https_proxy)"));
+        assert_eq!(https(&[("HTTPS_PROXY", " "), ("https_proxy", "p")]), named("http://p:80 (https_proxy)"));
+        assert_eq!(https(&[("ALL_PROXY", "https://u:x@p/")]), named("https://p:443 (ALL_PROXY)"));
+        assert_eq!(https(&[("all_proxy", "p"), ("HTTPS_PROXY", "q:1")]), named("http://q:1 (HTTPS_PROXY)"));
+        assert_eq!(https(&[("HTTP_PROXY", "p")]), None);
+        let http = |variables: &[(&str, &str)]| proxies(&environment(variables)).unwrap().http;
+        assert!(http(&[("HTTP_PROXY", "p")]).is_some());
+        assert!(http(&[("HTTP_PROXY", "p"), ("REQUEST_METHOD", "GET")]).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error_that_names_the_variable_and_nothing_of_its_value() {
+        let unusable = [
+            "\"http://u:hunter2@p:3128\"",
+            "'http://p:3128'",
+            "http://u:hunter2@p:3128\n",
+            "http://u:hunter2@p :3128",
+            "http://u:hun#ter2@p:3128",
+            "http://u:hun/ter2@p:3128",
+            "http://u:123#ter2@p",
+            "u:hunter2?@p:3128",
+            "u:hunter2\\@p:3128",
+            "htp://u:hunter2@p:3128",
+            "socks5://u:hunter2@p:1080",
+            "http://u:hunter2@p:port",
+            "http://u:hunter2@p:99999",
+            "http://u:hunter2@",
+            "://p:3128",
+            "http://",
+        ];
+        let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        for (name, value) in names.into_iter().flat_map(|name| unusable.map(|value| (name, value))) {
+            let error = proxies(&environment(&[(name, value)])).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: it names no proxy")), "{error}");
+            assert!(!error.contains("ter2") && !error.contains("3128"), "{error}");
+        }
+        for usable in [
+            "p",
+            "p:3128",
+            "http://p",
+            "HTTP://P:3128/",
+            "https://u:p%23@p:1",
+            "http://u:a@b@p",
+            "[::1]:3128",
+            "http://p/proxy",
+        ] {
+            assert!(proxies(&environment(&[("HTTPS_PROXY", usable)])).is_ok(), "{usable}");
+        }
+    }
+
+    #[test]
+    fn settings_with_an_unusable_proxy_are_refused() {
+        let command_line = crate::settings::CommandLine::default();
+        let settings = Settings::load(command_line, environment(&[("HTTPS_PROXY", "htp://p")])).unwrap();
+        assert!(matches!(settings.network(), Err(SettingsError::Variable(name, _)) if name == "HTTPS_PROXY"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Which version of the API is asked for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::transport::Reply;
+use crate::text::Text;
+
+/// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
+pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
+
+/// The version that became generally available, asked for where the default one is gone.
+pub const GA_VERSION: &str = "2024-10-15";
+
+/// The version in use, which all requests of a client share.
+#[derive(Debug)]
+pub(super) struct Version(Mutex<InUse>);
+
+#[derive(Debug)]
+struct InUse {
+    text: String,
+    /// Whether the GA version may take its place. An answer settles nothing: the default version may go at any time.
+    is_default: bool,
+    /// Whether the last answer in it says that it is deprecated or has a last day.
+    is_deprecated: bool,
+    /// Whether that has been said.
+    is_warned_of: bool,
+}
+
+impl InUse {
+    const fn new(text: String, is_default: bool) -> Self {
+        Self { text, is_default, is_deprecated: false, is_warned_of: false }
+    }
+}
+
+impl Version {
+    /// The version that the user has set, or the default one.
+    pub(super) fn new(set: Option<String>) -> Self {
+        let is_default = set.is_none();
+        let text = set.unwrap_or_else(|| DEFAULT_VERSION.to_owned());
+        Self(Mutex::new(InUse::new(text, is_default)))
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, InUse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version, and whether the GA version may take its place.
+    pub(super) fn current(&self) -> (String, bool) {
+        let in_use = self.in_use();
+        (in_use.text.clone(), in_use.is_default)
+    }
+
+    /// Whether Snyk says of it that it is deprecated or has a last day.
+    pub(super) fn is_deprecated(&self) -> bool {
+        self.in_use().is_deprecated
+    }
+
+    /// Keeps to the GA version from now on, and says so once. `first` is the answer in the default version.
+    pub(super) fn keep_ga(&self, first: &Reply) {
+        let mut in_use = self.in_use();
+        if !in_use.is_default {
+            return;
+        }
+        let gone = std::mem::replace(&mut *in_use, InUse::new(GA_VERSION.to_owned(), false)).text;
+        drop(in_use);
+        tracing::warn!(
+            http.response.status_code = first.http_status,
+            snyk.version_requested = %gone,
+            snyk.version_kept = GA_VERSION,
+            "the default API version is gone, keeping to the GA version",
+        );
+    }
+
+    /// Notes whether the version in use is deprecated, and warns of it once. Only a good answer says that it is not.
+    pub(super) fn note_deprecation(&self, reply: &Reply) {
+        let [deprecation, sunset] = [&super::DEPRECATION, &super::SUNSET].map(|name| reply.header(name));
+        let is_deprecated = deprecation.is_some() || sunset.is_some();
+        if !is_deprecated && !(200..300).contains(&reply.http_status) {
+            return;
+        }
+        let mut in_use = self.in_use();
+        in_use.is_deprecated = is_deprecated;
+        if !is_deprecated || std::mem::replace(&mut in_use.is_warned_of, true) {
+            return;
+        }
+        drop(in_use);
+        let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
+        tracing::warn!(
+            snyk.version = reply.header(&super::VERSION_SERVED).map(|text| text.to_string()),
+            snyk.deprecation = %said(deprecation),
+            snyk.sunset = %said(sunset),
+            "the API version is deprecated",
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Signals that come at a bad moment, and readers that do not read.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+
+use super::bed::{Bed, asking, reload, watch, webhook};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, TOKEN, Watched, fifo, full_pipe, until};
+
+const RELOADED: &str = "the settings were read again";
+
+#[test]
+fn a_hangup_while_it_starts_is_not_lost() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let token = bed.path("token");
+    std::fs::remove_file(&token).unwrap();
+    fifo(&token);
+    let daemon = bed.program("watch").spawn();
+    // When this returns, the daemon reads its token.
+    let mut writer = File::options().write(true).open(&token).unwrap();
+    daemon.signal("HUP");
+    std::fs::remove_file(&token).unwrap();
+    bed.file("token", TOKEN);
+    writer.write_all(TOKEN.as_bytes()).unwrap();
+    drop(writer);
+    daemon.until_said(RELOADED, 1);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
+fn a_reload_that_hangs_does_not_keep_it_from_ending() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let daemon = bed.start();
+    let settings = bed.path("daemon.toml");
+    std::fs::remove_file(&settings).unwrap();
+    fifo(&settings);
+    daemon.signal("HUP");
+    // When this returns, the daemon reads its settings.
+    let writer = File::options().write(true).open(&settings).unwrap();
+    daemon.signal("TERM");
+    daemon.end().exits(0).stderr_lacks("the settings cannot be used");
+    drop(writer);
+}
+
+#[test]
+fn a_reload_names_what_it_waited_for() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let daemon = bed.start();
+    let other = rusqlite::Connection::open(bed.path("watches.db")).unwrap();
+    other.busy_timeout(crate::lab::PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    daemon.signal("HUP");
+    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let reason = refused[0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the store did not answer within 10s"), "{reason}");
+    other.execute_batch("ROLLBACK").unwrap();
+    reload(&daemon);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
+fn what_is_being_delivered_when_it_stops_is_delivered_once() {
+    let (lab, gate) = (Lab::start(READY), Watched::<bool>::default());
+    let receiver = {
+        let gate = gate.clone();
+        Receiver::start(move |_| gate.try_until(|is_open| *is_open).map(|_| 204))
+    };
+    let bed = Bed::new("");
+    let (begun, go_on) = (bed.path("begun"), bed.path("go-on"));
+    let script = format!(
+        "#!/bin/sh\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
+        begun.display(),
+        go_on.display()
+    );
+    bed.file("program", &script);
+    std::fs::set_permissions(bed.path("program"), PermissionsExt::from_mode(0o700)).unwrap();
+    let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n".to_owned();
+    bed.set(&[asking(&lab), webhook("platform", &receiver), command, watch("default", EXPORT_ID)].concat());
+    let with_path = |program: crate::lab::Program| program.env("PATH", "/usr/bin:/bin");
+    let daemon = Bed::begin(with_path(bed.program("watch")));
+    receiver.until(|notices| notices.len() == 1);
+    until(|| begun.exists());
+    daemon.signal("TERM");
+    daemon.until_told("daemon.stopping", 1);
+    bed.file("go-on", "");
+    gate.change(|is_open| *is_open = true);
+    let run = daemon.end();
+    let sent = run.exits(0).events().iter().filter(|event| *event == "delivery.sent").count();
+    assert_eq!(sent, 2, "{run}");
+
+    with_path(bed.program("watch")).arg("--until-idle").run().exits(0).stderr_lacks("delivery.sent");
+    assert_eq!(receiver.until(|_| true).len(), 1);
+    assert_eq!(std::fs::read_to_string(begun).unwrap(), "begun\n");
+}
+
+#[test]
+fn it_works_though_nobody_reads_its_log() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let (_reader, writer) = full_pipe();
+    let daemon = bed.program("watch").arg("-v").stderr(writer).spawn();
+    lab.until_asked(5);
+    assert_eq!(bed.get("/healthz").status, 200);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
+fn a_reload_takes_on_how_the_log_is_written() {
+    let lab = Lab::start(NEVER);
+    let settings = [asking(&lab), watch("default", EXPORT_ID)].concat();
+    let bed = Bed::new(&settings);
+    let file = bed.path("daemon.toml").display().to_string();
+    let daemon = crate::lab::Program::bare("watch").arg("--config").arg(&file).spawn();
+    daemon.until_stderr_has("INFO asking Snyk");
+    lab.until_asked(1);
+    bed.set(&format!("{settings}[log]\nlog-format = 'json'\n"));
+    daemon.signal("HUP");
+    daemon.until_said(RELOADED, 1);
+    bed.set(&settings);
+    daemon.signal("HUP");
+    daemon.until_stderr_has(&format!("INFO {RELOADED}"));
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
