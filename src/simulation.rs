@@ -31,7 +31,7 @@ use self::script::Script;
 use self::world::{Figures, World};
 
 /// Seeds that are tried each time.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 100;
 
 /// What came of a world.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A watch is a row that says when it is due. Whoever claims a due row hides it under a lease, polls once, and saves it
 //! with its new due time, or ends it; the end and the deliveries that it owes are one transaction (an outbox). A crash
-//! needs no recovery: the lease runs out, and the row is due again.
+//! needs no recovery: when the store is opened again, the row is due again.
 //!
 //! [`MemoryStore`] serves one command for as long as it waits, [`SqliteStore`] a daemon for months.
 

@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// The exit code is that of the gravest end, in the order of DESIGN §4.
+    /// The exit code is that of the gravest end, in the order of the design.
     fn must_exit_by_its_ends(&self) {
         use Outcome::{
             Conflict, Failed, Forbidden, NotFound, Rejected, Stalled, TimedOut, Unauthorized, Unavailable,

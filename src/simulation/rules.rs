@@ -1,4 +1,4 @@
-//! The rules of following once more: slow, obvious, and written from DESIGN §4 alone. All is found by looking back at
+//! The rules of following once more: slow, obvious, and written from the design alone. All is found by looking back at
 //! what the polls of a watch have seen; nothing is remembered between two of them.
 
 use std::time::Duration;
