@@ -22,6 +22,10 @@ test *ARGS:
 fuzz TARGET SECONDS="60":
     bash .ci/fuzz {{ SECONDS }} {{ TARGET }}
 
+# Let the daemon live through SEEDS invented worlds, from FIRST on, as fast as it can.
+simulate-year SEEDS="1000" FIRST="0":
+    SIMULATE_SEEDS={{ FIRST }}+{{ SEEDS }} cargo test --release --lib simulation::seeds -- --ignored --nocapture
+
 # Break the core in small ways and see that a unit test notices each.
 mutants *ARGS:
     cargo mutants {{ ARGS }}

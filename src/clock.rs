@@ -19,9 +19,15 @@ pub struct Clock {
 impl Clock {
     /// A clock that starts now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the place that reads the time")]
     pub fn start() -> Self {
-        Self { wall: wall(), start: Instant::now() }
+        Self::at(wall())
+    }
+
+    /// A clock that starts now, when the wall says so.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place that reads the time")]
+    pub fn at(wall: Moment) -> Self {
+        Self { wall, start: Instant::now() }
     }
 
     /// This clock, put forward so that it is not before `moment`, where the wall's clock was set back since that was

@@ -27,6 +27,8 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod signals;
+#[cfg(test)]
+mod simulation;
 pub mod simulator;
 pub mod snyk;
 pub mod store;

@@ -25,6 +25,7 @@ pub use self::signature::{SigningKey, SigningKeyError};
 use self::command::Command;
 use self::slack::Slack;
 use self::webhook::Webhook;
+use crate::clock::Clock;
 use crate::http::{Network, TransportError};
 use crate::moment::Moment;
 use crate::secret::Secret;
@@ -151,15 +152,6 @@ impl Endpoint {
         self.on.as_ref().is_none_or(|on| on.contains(outcome.as_str()))
     }
 
-    /// How long an attempt takes at most, but for a little.
-    #[must_use]
-    pub const fn longest_attempt(&self) -> Duration {
-        match &self.kind {
-            Kind::Webhook(_) | Kind::Slack(_) => post::TIMEOUT,
-            Kind::Command(command) => command.timeout(),
-        }
-    }
-
     /// Tries once to deliver a `CloudEvents` document under its stable id. It takes no longer than 30 s, or than the
     /// time of a command; what is dropped before is given up at once, and a command is killed.
     pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
@@ -168,6 +160,33 @@ impl Endpoint {
             Kind::Slack(slack) => slack.send(event).await,
             Kind::Command(command) => command.send(event).await,
         }
+    }
+}
+
+/// Where a courier brings notifications.
+pub trait Recipient {
+    /// Its name in the settings.
+    fn name(&self) -> &str;
+
+    /// Its kind, as events tell it.
+    fn kind(&self) -> &'static str;
+
+    /// Tries once to deliver an event under its stable id.
+    fn deliver(&self, id: &str, event: &str) -> impl Future<Output = Attempt>;
+}
+
+impl Recipient for Endpoint {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind()
+    }
+
+    /// An attempt is signed with the time on the wall, with which its recipient compares its own.
+    async fn deliver(&self, id: &str, event: &str) -> Attempt {
+        self.send(id, event, Clock::wall_now()).await
     }
 }
 

@@ -33,8 +33,9 @@ use crate::store::{NewDelivery, Passed, Record, Store, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
-/// How much longer than its polls a lease lasts, so that it never runs out while one is under way.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// How long a claimed watch is hidden: until it is given back, or the store is opened again. A runner is the only one
+/// that has its store, and it may stand still for any time while it holds claims.
+const LEASE: Duration = Duration::MAX;
 
 /// What an end comes with in a store that keeps it.
 #[derive(Debug, Default)]
@@ -133,7 +134,8 @@ where
     /// A runner over `store` that asks with `accounts`.
     #[must_use]
     pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
-        let accounts = accounts.into_iter().map(AccountState::new).collect();
+        let started_at = clock.now();
+        let accounts = accounts.into_iter().map(|account| AccountState::new(account, started_at)).collect();
         Self {
             store,
             accounts,
@@ -141,7 +143,7 @@ where
             plan,
             clock,
             rng: fastrand::Rng::new(),
-            started_at: clock.now(),
+            started_at,
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
             owed: Vec::new(),
@@ -159,16 +161,20 @@ where
     }
 
     /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are
-    /// under way end as they began.
+    /// under way end as they began, and what is claimed for one that goes is given back.
     pub fn change(&mut self, accounts: Vec<Account<P>>, plan: Plan, obligations: W) {
+        let now = self.clock.now();
         let mut before = std::mem::take(&mut self.accounts);
         for account in accounts {
             let position = before.iter().position(|state| *state.name() == account.name);
-            let state = AccountState::new(account);
+            let state = AccountState::new(account, now);
             self.accounts.push(match position {
-                Some(position) => state.after(before.swap_remove(position)),
+                Some(position) => state.after(before.swap_remove(position), now),
                 None => state,
             });
+        }
+        for claimed in before.iter_mut().flat_map(AccountState::drain) {
+            self.give_back(claimed);
         }
         (self.plan, self.obligations) = (plan, obligations);
     }
@@ -219,7 +225,7 @@ where
     }
 
     /// Claims nothing any more, lets polls that are under way end within `grace`, and keeps what they came to. Rows
-    /// whose polls did not end in time stay claimed until their leases run out or the store is opened again.
+    /// whose polls did not end in time stay claimed until the store is opened again.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 //!
 //! A watch is a row that says when it is due. Whoever claims a due row hides it under a lease, polls once, and saves it
 //! with its new due time, or ends it; the end and the deliveries that it owes are one transaction (an outbox). A crash
-//! needs no recovery: the lease runs out, and the row is due again.
+//! needs no recovery: when the store is opened again, the row is due again.
 //!
 //! [`MemoryStore`] serves one command for as long as it waits, [`SqliteStore`] a daemon for months.
 
@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 pub use self::memory::MemoryStore;
 pub use self::sqlite::{Checked, OpenError, SqliteStore};
+#[cfg(test)]
+pub(crate) use self::sqlite::{Keeper, Keeping};
 
 use crate::export::ExportRef;
 use crate::moment::Moment;
@@ -123,6 +125,31 @@ pub trait Store {
     ///
     /// When the store cannot keep it; then nothing of it is kept.
     fn pass(&self, pass: Pass) -> impl Future<Output = Result<Passed, StoreError>>;
+}
+
+/// What a courier asks of a store: what is owed to an endpoint, and what becomes of it.
+pub trait Outbox {
+    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
+    /// free again if it was claimed before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> impl Future<Output = Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError>>;
+
+    /// Keeps what became of claimed deliveries, but for those that were claimed anew since.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; then nothing of it is kept.
+    fn record_deliveries(&self, records: Vec<DeliveryRecord>)
+    -> impl Future<Output = Result<(), StoreError>>;
 }
 
 /// A store that no longer works. The message names what to do.

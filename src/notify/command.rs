@@ -50,10 +50,6 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) const fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     pub(super) fn new(argv: Vec<String>, timeout: Duration) -> Result<Self, EndpointError> {
         let mut argv = argv.into_iter();
         let program = argv.next().filter(|program| !program.is_empty()).ok_or(EndpointError::NoProgram)?;

@@ -10,7 +10,7 @@ use crate::http::{self, Broken, Network};
 use crate::text::Text;
 
 /// How long an attempt may take, all in all.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long it may take to connect: a receiver that is not there is not worth all of the time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use crate::watch::observation::{Failure, Observation};
 use crate::watch::outcome::Outcome;
 
 /// How many watches of an account are claimed ahead, however many accounts there are.
-pub(super) const AHEAD_AT_LEAST: usize = 4;
+const AHEAD_AT_LEAST: usize = 4;
 
 /// How soon a server answers that is not taken for one that hangs; where that is less, half of what a request may take.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -75,8 +75,8 @@ impl<P> AccountState<P> {
 }
 
 impl<P: Clone> AccountState<P> {
-    pub(super) fn new(account: Account<P>) -> Self {
-        let budget = account.requests_per_minute.map(|rate| Budget::per_minute(rate, Moment::default()));
+    pub(super) fn new(account: Account<P>, now: Moment) -> Self {
+        let budget = account.requests_per_minute.map(|rate| Budget::per_minute(rate, now));
         Self {
             account,
             budget,
@@ -92,9 +92,9 @@ impl<P: Clone> AccountState<P> {
 
     /// This account in the place of an older one of its name. What that has spent and learnt still counts, but a refused
     /// credential is tried at once: it may be another.
-    pub(super) fn after(self, before: Self) -> Self {
+    pub(super) fn after(self, before: Self, now: Moment) -> Self {
         let rate = self.account.requests_per_minute;
-        let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate)).or(self.budget);
+        let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate, now)).or(self.budget);
         Self {
             account: self.account,
             budget,
@@ -112,6 +112,11 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.ready.clear();
+    }
+
+    /// What is claimed and not polled.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Claimed> {
+        self.ready.drain(..)
     }
 
     /// A watch is due then.

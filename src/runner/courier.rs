@@ -13,26 +13,27 @@ use tokio::sync::{Notify, watch};
 use crate::clock::Clock;
 use crate::event::{Attempted, Event};
 use crate::moment::Moment;
-use crate::notify::{Attempt, Endpoint, LIMIT, next_attempt};
-use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, SqliteStore, StoreError};
+use crate::notify::{Attempt, LIMIT, Recipient, next_attempt};
+use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, SqliteStore, StoreError};
 use crate::text::Text;
 
 /// How many deliveries are brought to one endpoint at once: one that hangs does not hold the others up.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// How much longer than an attempt its lease lasts.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// How long a claimed delivery is hidden: until it is given back, or the store is opened again. A daemon is the only
+/// one that has its store, and it may stand still for any time during an attempt.
+const LEASE: Duration = Duration::MAX;
 
 /// How long a courier rests at most: endpoints change, and so does what is owed to them.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Brings what is owed to one endpoint.
 #[derive(Debug)]
-pub struct Courier<T> {
+pub struct Courier<S, R, T> {
     /// Where what is owed is kept.
-    pub store: SqliteStore,
+    pub store: S,
     /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
+    pub endpoint: Arc<R>,
     /// What time it is.
     pub clock: Clock,
     /// Rings when something new may be owed.
@@ -43,16 +44,15 @@ pub struct Courier<T> {
     pub tell: T,
 }
 
-impl<T: Fn(&Event)> Courier<T> {
+impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     /// Works until it is retired and what it has begun is done, or until it is dropped, which breaks off what is under
     /// way: it is tried again later, under the same id.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn run(&self) -> Result<(), StoreError> {
+    pub async fn run(&self, mut rng: fastrand::Rng) -> Result<(), StoreError> {
         let mut under_way = FuturesUnordered::new();
-        let mut rng = fastrand::Rng::new();
         let mut retired = self.retired.clone();
         while !*retired.borrow() {
             let rung = self.bell.notified();
@@ -63,10 +63,11 @@ impl<T: Fn(&Event)> Courier<T> {
             let rest_until = due_at.unwrap_or(Moment::NEVER).min(now.plus(LONGEST_REST));
             let has_room = under_way.len() < AT_ONCE.get();
             tokio::select! {
-                Some((claimed, attempt)) = under_way.next() => self.take_in(claimed, attempt, &mut rng).await?,
-                () = self.clock.sleep_until(rest_until), if has_room => {}
-                () = rung, if has_room => {}
+                biased;
                 _ = retired.changed() => {}
+                Some((claimed, attempt)) = under_way.next() => self.take_in(claimed, attempt, &mut rng).await?,
+                () = rung, if has_room => {}
+                () = self.clock.sleep_until(rest_until), if has_room => {}
             }
         }
         while let Some((claimed, attempt)) = under_way.next().await {
@@ -82,13 +83,12 @@ impl<T: Fn(&Event)> Courier<T> {
         room: usize,
         now: Moment,
     ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        let lease = self.endpoint.longest_attempt().saturating_add(LEASE_MARGIN);
-        self.store.claim_deliveries(self.endpoint.name().to_owned(), room, lease, now).await
+        self.store.claim_deliveries(self.endpoint.name().to_owned(), room, LEASE, now).await
     }
 
     async fn attempt(&self, claimed: ClaimedDelivery) -> (ClaimedDelivery, Attempt) {
         let delivery = &claimed.delivery;
-        let attempt = self.endpoint.send(&delivery.id, &delivery.event, Clock::wall_now()).await;
+        let attempt = self.endpoint.deliver(&delivery.id, &delivery.event).await;
         (claimed, attempt)
     }
 
@@ -139,7 +139,7 @@ impl<T: Fn(&Event)> Courier<T> {
 /// When the store fails.
 pub async fn give_up_orphans(
     store: &SqliteStore,
-    known: &[Arc<Endpoint>],
+    known: &[Arc<impl Recipient>],
     now: Moment,
     tell: impl Fn(&Event),
 ) -> Result<(), StoreError> {

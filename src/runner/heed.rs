@@ -30,21 +30,29 @@ where
     /// Polls the next watch of an account, or gives it back if the account has been blocked since it was claimed.
     fn poll_next(&mut self, account: usize, now: Moment) {
         let state = &mut self.accounts[account];
-        let Some(Claimed { claim, mut watch, due_at }) = state.next_ready() else { return };
+        let Some(claimed) = state.next_ready() else { return };
         if let Some(poller) = state.ask(now) {
+            let Claimed { claim, mut watch, due_at } = claimed;
             let limit = watch.progress.begin_poll(&self.plan.policy, now);
             state.begin(now);
             self.under_way.push(poll::poll(poller, self.clock, claim, watch, now.since(due_at), limit));
         } else {
-            state.may_be_due_at(due_at);
-            self.records.push((Record { claim, watch, next: Next::Due(due_at) }, None));
+            state.may_be_due_at(claimed.due_at);
+            self.give_back(claimed);
         }
+    }
+
+    /// A watch is not polled after all: it stays due.
+    pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
+        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, None));
     }
 
     /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
     pub(super) fn take(&mut self, claimed: Claimed, now: Moment) {
-        // An account that has gone from the settings meanwhile claims its watches again when it is back.
-        let Some(state) = named(&mut self.accounts, &claimed.watch.account) else { return };
+        let Some(state) = named(&mut self.accounts, &claimed.watch.account) else {
+            // An account that has gone from the settings meanwhile claims its watches again when it is back.
+            return self.give_back(claimed);
+        };
         let Some((failure, outcome)) = state.end_of(&claimed.watch.progress, &self.plan, now) else {
             return state.take(claimed);
         };

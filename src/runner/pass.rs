@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{LEASE_MARGIN, Obligations, Runner, accounts, named};
+use super::{LEASE, Obligations, Runner, named};
 use crate::event::Event;
 use crate::moment::Moment;
 use crate::store::{Next, Pass, Passed, Record, Store};
@@ -34,10 +34,7 @@ where
         let (records, of_records): (Vec<Record>, Vec<Option<Event>>) = self.records.drain(..).unzip();
         told.extend(of_records);
         self.changed = false;
-        // A watch that is claimed waits for those that were claimed before it.
-        let polls = u32::try_from(accounts::AHEAD_AT_LEAST + 1).unwrap_or(u32::MAX);
-        let lease = self.plan.policy.request_timeout.saturating_mul(polls).saturating_add(LEASE_MARGIN);
-        let pass = Pass { now, lease, records, owed: std::mem::take(&mut self.owed), wishes };
+        let pass = Pass { now, lease: LEASE, records, owed: std::mem::take(&mut self.owed), wishes };
         let store = self.store.clone();
         self.passing = Some((Box::pin(async move { store.pass(pass).await }), told));
     }

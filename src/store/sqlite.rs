@@ -1,10 +1,11 @@
 //! Watches and deliveries in an `SQLite` file: what a daemon remembers.
 //!
-//! One thread has the file ([`thread`]); what it is asked to do is in [`watches`] (taking on, showing, forgetting),
+//! One [`keeper`] has the file, and works in a thread of its own ([`thread`]); what it is asked to do is in [`watches`] (taking on, showing, forgetting),
 //! [`queue`] (passes of the runner) and [`outbox`] (deliveries). What was acknowledged survives the end of the process
 //! and of the machine; only a due time may be taken back by a power cut, and then a watch is polled once more.
 
 mod file;
+mod keeper;
 mod outbox;
 mod queue;
 mod rows;
@@ -17,13 +18,21 @@ mod watches;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
 pub use self::file::Checked;
-use self::thread::{Handle, Safety};
+#[cfg(test)]
+pub(crate) use self::keeper::Keeper;
+pub(crate) use self::keeper::Keeping;
+
+use self::keeper::Safety;
+use self::state::State;
+use self::thread::Thread;
+use self::trouble::Fault;
 use super::{
-    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Pass,
-    Passed, Reconciled, Store, StoreError,
+    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Outbox,
+    Pass, Passed, Reconciled, Store, StoreError,
 };
 use crate::moment::Moment;
 use crate::text::Text;
@@ -65,10 +74,10 @@ pub enum OpenError {
 /// How many rows are forgotten in one go, so that pruning keeps nobody waiting.
 const PRUNED_AT_ONCE: u16 = 256;
 
-/// A handle to the thread that has the file; clones share it. The thread ends with the last of them.
+/// A handle to what has the file; clones share it. The thread ends with the last of them.
 #[derive(Debug, Clone)]
-pub struct SqliteStore {
-    thread: Handle,
+pub struct SqliteStore<K = Thread> {
+    keeper: K,
 }
 
 impl SqliteStore {
@@ -79,7 +88,7 @@ impl SqliteStore {
     ///
     /// When it is in use, of a newer release, damaged, or out of reach.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { thread: Handle::open(path).await? })
+        Ok(Self::over(Thread::open(path).await?))
     }
 
     /// Whether the file at `path` could be opened or made; nothing is left of the attempt.
@@ -91,13 +100,46 @@ impl SqliteStore {
         file::check(path, schema::MIGRATIONS)
     }
 
+    /// Writes everything out and gives the file free. Whoever has another handle hears that the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// When what is in the log cannot be written to the file; nothing is lost then, since the log stays.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.keeper.close().await
+    }
+}
+
+impl<K: Keeping> SqliteStore<K> {
+    /// A store whose keeper is reached so.
+    pub(crate) const fn over(keeper: K) -> Self {
+        Self { keeper }
+    }
+
+    /// One transaction of the keeper.
+    async fn write<T: Send + 'static>(
+        &self,
+        safety: Safety,
+        work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.keeper.call(move |keeper| keeper.write(safety, work)).await
+    }
+
+    /// The same, of one that changes nothing in the file.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.keeper.call(move |keeper| keeper.read(work)).await
+    }
+
     /// The latest moment that is written in it; a clock must start no earlier.
     ///
     /// # Errors
     ///
     /// When the store does not work any more.
     pub async fn last_moment(&self) -> Result<Option<Moment>, StoreError> {
-        self.thread.read(|_, state| Ok(state.last)).await
+        self.read(|_, state| Ok(state.last)).await
     }
 
     /// Notes that the daemon is alive at `now`.
@@ -106,7 +148,7 @@ impl SqliteStore {
     ///
     /// When the store cannot keep it.
     pub async fn beat(&self, now: Moment) -> Result<(), StoreError> {
-        self.thread.write(Safety::Process, move |conn, state| state.note(conn, now)).await
+        self.write(Safety::Process, move |conn, state| state.note(conn, now)).await
     }
 
     /// Takes on a watch that is due at once, unless its account has one on the same export already, ended or not.
@@ -115,7 +157,7 @@ impl SqliteStore {
     ///
     /// When the store cannot keep it.
     pub async fn add(&self, new: NewWatch, id: Uuid, now: Moment) -> Result<Added, StoreError> {
-        self.thread.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, now)).await
+        self.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, now)).await
     }
 
     /// Makes the watches of [`Origin::Settings`](super::Origin::Settings) those of this list: takes on what is not
@@ -130,8 +172,7 @@ impl SqliteStore {
         id: impl FnMut() -> Uuid + Send + 'static,
         now: Moment,
     ) -> Result<Reconciled, StoreError> {
-        self.thread
-            .write(Safety::PowerCut, move |conn, state| watches::reconcile(conn, state, listed, id, now))
+        self.write(Safety::PowerCut, move |conn, state| watches::reconcile(conn, state, listed, id, now))
             .await
     }
 
@@ -141,7 +182,7 @@ impl SqliteStore {
     ///
     /// When the store cannot be read.
     pub async fn active_accounts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        self.thread.read(|conn, _| watches::active_accounts(conn)).await
+        self.read(|conn, _| watches::active_accounts(conn)).await
     }
 
     /// A watch with its deliveries.
@@ -150,7 +191,7 @@ impl SqliteStore {
     ///
     /// When the store cannot be read.
     pub async fn watch(&self, id: Uuid) -> Result<Option<Listed>, StoreError> {
-        self.thread.read(move |conn, _| watches::watch(conn, id)).await
+        self.read(move |conn, _| watches::watch(conn, id)).await
     }
 
     /// Watches in the order in which they were taken on, without their deliveries. Nothing if the one to begin after
@@ -160,7 +201,7 @@ impl SqliteStore {
     ///
     /// When the store cannot be read.
     pub async fn list(&self, filter: Filter) -> Result<Option<Vec<Listed>>, StoreError> {
-        self.thread.read(move |conn, _| watches::list(conn, filter)).await
+        self.read(move |conn, _| watches::list(conn, filter)).await
     }
 
     /// Forgets a watch, and says whether there was one. What is owed for it stays owed.
@@ -169,7 +210,7 @@ impl SqliteStore {
     ///
     /// When the store cannot keep it.
     pub async fn remove(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.thread.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id)).await
+        self.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id)).await
     }
 
     /// How many rows there are; kept up to date, not counted each time.
@@ -178,7 +219,7 @@ impl SqliteStore {
     ///
     /// When the store does not work any more.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.thread.read(|_, state| Ok(state.counts)).await
+        self.read(|_, state| Ok(state.counts)).await
     }
 
     /// Forgets watches that ended before `before`, with their settled deliveries, and says how many. Those that the
@@ -191,7 +232,7 @@ impl SqliteStore {
         let mut pruned = 0;
         loop {
             let limit = i64::from(PRUNED_AT_ONCE);
-            let step = self.thread.write(Safety::Process, move |conn, state| {
+            let step = self.write(Safety::Process, move |conn, state| {
                 let watches = watches::prune(conn, state, before, limit)?;
                 Ok((watches, outbox::prune(conn, state, before, limit)?))
             });
@@ -209,37 +250,11 @@ impl SqliteStore {
     ///
     /// When the store cannot keep it.
     pub async fn owe(&self, delivery: NewDelivery) -> Result<(), StoreError> {
-        self.thread
-            .write(Safety::PowerCut, move |conn, state| {
-                state.note(conn, delivery.at)?;
-                outbox::owe(conn, state, &delivery, None)
-            })
-            .await
-    }
-
-    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
-    /// free again if it was claimed before.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn claim_deliveries(
-        &self,
-        endpoint: String,
-        room: usize,
-        lease: Duration,
-        now: Moment,
-    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        self.thread.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
-    }
-
-    /// Keeps what became of claimed deliveries, but for those that were claimed anew since.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it; then nothing of it is kept.
-    pub async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
-        self.thread.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
+        self.write(Safety::PowerCut, move |conn, state| {
+            state.note(conn, delivery.at)?;
+            outbox::owe(conn, state, &delivery, None)
+        })
+        .await
     }
 
     /// The endpoints to which deliveries are owed.
@@ -248,7 +263,7 @@ impl SqliteStore {
     ///
     /// When the store cannot be read.
     pub async fn owed_endpoints(&self) -> Result<Vec<String>, StoreError> {
-        self.thread.read(|conn, _| outbox::owed_endpoints(conn)).await
+        self.read(|conn, _| outbox::owed_endpoints(conn)).await
     }
 
     /// Gives up the deliveries that are owed to `endpoint` since before `owed_before`, but for those that are under way.
@@ -263,26 +278,32 @@ impl SqliteStore {
         problem: Text,
         now: Moment,
     ) -> Result<Vec<GivenUp>, StoreError> {
-        self.thread
-            .write(Safety::Process, move |conn, state| {
-                outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
-            })
-            .await
-    }
-
-    /// Writes everything out and gives the file free. Whoever has another handle hears that the store is closed.
-    ///
-    /// # Errors
-    ///
-    /// When what is in the log cannot be written to the file; nothing is lost then, since the log stays.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.thread.close().await
+        self.write(Safety::Process, move |conn, state| {
+            outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
+        })
+        .await
     }
 }
 
-impl Store for SqliteStore {
+impl<K: Keeping> Outbox for SqliteStore<K> {
+    async fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
+    }
+
+    async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
+        self.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
+    }
+}
+
+impl<K: Keeping> Store for SqliteStore<K> {
     async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
-        self.thread
+        self.keeper
             .call(move |keeper| {
                 if queue::writes(&pass, keeper.last()) {
                     return keeper.write(queue::safety(&pass), |conn, state| queue::pass(conn, state, pass));

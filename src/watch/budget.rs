@@ -20,11 +20,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many requests per minute, with a full bucket.
+    /// A budget of so many requests per minute. It begins with one: nobody knows what was spent before, and whoever is
+    /// started again and again must not get a burst each time.
     #[must_use]
     pub fn per_minute(requests: NonZeroU32, now: Moment) -> Self {
         let (interval, burst) = interval_and_burst(requests);
-        Self { interval, burst, full_at: now }
+        Self { interval, burst, full_at: now.plus(interval * (burst - 1)) }
     }
 
     /// How many requests may be sent now.
@@ -53,11 +54,15 @@ impl Budget {
         self.full_at = self.full_at.max(moment.plus(self.interval * (self.burst - 1)));
     }
 
-    /// As this budget, at another rate: what was taken stays taken.
+    /// As this budget, at another rate: the next request may be sent when it might have been, and from then on they are
+    /// earned at the new rate.
     #[must_use]
-    pub fn at_rate(self, requests: NonZeroU32) -> Self {
+    pub fn at_rate(self, requests: NonZeroU32, now: Moment) -> Self {
         let (interval, burst) = interval_and_burst(requests);
-        Self { interval, burst, ..self }
+        if (interval, burst) == (self.interval, self.burst) {
+            return self;
+        }
+        Self { interval, burst, full_at: self.ready_at(now).plus(interval * (burst - 1)) }
     }
 }
 
@@ -85,13 +90,11 @@ mod tests {
     #[test]
     fn a_burst_then_one_every_tenth_of_a_second() {
         let mut budget = Budget::per_minute(rate(600), START);
-        assert_eq!((budget.available(START), budget.ready_at(START)), (20, START));
-        budget.take(20, START);
-        assert_eq!((budget.available(START), budget.ready_at(START)), (0, at(100)));
-        assert_eq!(
-            (budget.available(at(99)), budget.available(at(100)), budget.available(at(350))),
-            (0, 1, 3)
-        );
+        assert_eq!((budget.available(START), budget.ready_at(START)), (1, START));
+        assert_eq!([100, 1800, 1900].map(|ms| budget.available(at(ms))), [2, 19, 20]);
+        budget.take(20, at(2000));
+        assert_eq!((budget.available(at(2000)), budget.ready_at(at(2000))), (0, at(2100)));
+        assert_eq!([2099, 2100, 2350].map(|ms| budget.available(at(ms))), [0, 1, 3]);
         assert_eq!(budget.available(at(60_000)), 20, "a rest earns no more than a burst");
     }
 
@@ -110,10 +113,30 @@ mod tests {
     }
 
     #[test]
-    fn another_rate_keeps_what_was_taken() {
-        let mut budget = Budget::per_minute(rate(60), START);
-        budget.take(20, START);
-        assert_eq!(budget.at_rate(rate(6000)).ready_at(START), at(20_000 - 190));
+    fn another_rate_keeps_the_next_request_and_earns_at_its_own() {
+        let mut slow = Budget::per_minute(rate(6), START);
+        slow.take(1, START);
+        let fast = slow.clone().at_rate(rate(600), START);
+        assert_eq!(fast.ready_at(START), at(10_000), "and not when all that was taken is earned");
+        assert_eq!([10_000, 10_100].map(|ms| fast.available(at(ms))), [1, 2]);
+        let same = slow.clone().at_rate(rate(6), START);
+        assert_eq!(same.full_at, slow.full_at);
+        let mut paused = Budget::per_minute(rate(6), START);
+        paused.drain_until(at(90_000));
+        assert_eq!(paused.at_rate(rate(600), START).ready_at(START), at(90_000), "a pause stays");
+    }
+
+    #[test]
+    fn whoever_starts_again_and_again_asks_no_more_often() {
+        let mut asked = 0;
+        for start in 0..12 {
+            let now = at(start * 5000);
+            let mut budget = Budget::per_minute(rate(6), now);
+            asked += budget.available(now);
+            budget.take(1, now);
+            assert_eq!(budget.available(at(start * 5000 + 4999)), 0);
+        }
+        assert_eq!(asked, 12, "one for each start");
     }
 
     proptest! {

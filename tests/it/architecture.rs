@@ -1,7 +1,7 @@
 //! Who may know whom, by what each file names; and the bans of clippy.toml that keep what names do not show.
 //!
-//! Unit tests may name what they like: what stands below `#[cfg(test)]` and in files called `tests.rs` is left
-//! out, and so are comments.
+//! Unit tests and the simulation may name what they like: what stands below `#[cfg(test)]`, in files called `tests.rs`
+//! and in `simulation` is left out, and so are comments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -142,13 +142,19 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|end| end == "rs") && !is_of_tests(&path) {
                 found.push((path.strip_prefix(&root).unwrap().to_owned(), code_of(&read(&path))));
             }
         }
     }
     found.sort();
     found
+}
+
+fn is_of_tests(path: &Path) -> bool {
+    let is_simulation =
+        path.starts_with(root().join("src/simulation")) || path.ends_with("src/simulation.rs");
+    path.ends_with("tests.rs") || is_simulation
 }
 
 fn code_of(source: &str) -> String {

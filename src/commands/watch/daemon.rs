@@ -274,7 +274,7 @@ impl Daemon {
                 retired: self.retire.subscribe(),
                 tell: move |event: &Event| ledger.tell(event),
             };
-            self.couriers.spawn(async move { courier.run().await });
+            self.couriers.spawn(async move { courier.run(fastrand::Rng::new()).await });
         }
     }
 

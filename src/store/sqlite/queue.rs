@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection};
 
+use super::keeper::Safety;
 use super::outbox;
 use super::rows::{self, at, due_ms, ms, watch_columns};
 use super::state::State;
-use super::thread::Safety;
+
 use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{Claimed, Ended, Next, Pass, Passed, Record, Wish};

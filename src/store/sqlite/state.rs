@@ -1,4 +1,4 @@
-//! What the thread that has the file remembers itself: counts, leases, and the latest moment.
+//! What the keeper of the file remembers itself: counts, leases, and the latest moment.
 
 use std::collections::BTreeMap;
 

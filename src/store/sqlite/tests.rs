@@ -134,7 +134,7 @@ async fn limit_pages(store: &SqliteStore, pages: i64) {
     let limit = move |conn: &Connection, _: &mut _| {
         Ok(conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
     };
-    store.thread.read(limit).await.unwrap();
+    store.read(limit).await.unwrap();
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn is_written_through(store: &SqliteStore) -> bool {
         Ok(conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?)
     };
     let full = 2;
-    store.thread.read(synchronous).await.unwrap() == full
+    store.read(synchronous).await.unwrap() == full
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn the_latest_moment_never_goes_back() {
 async fn nobody_waits_for_a_thread_that_is_gone() {
     let bed = Bed::new();
     let store = bed.open().await;
-    let panicking = store.thread.call(|_| -> Result<(), _> { panic!("as it happens") });
+    let panicking = store.keeper.call(|_| -> Result<(), _> { panic!("as it happens") });
     let waiting = store.counts();
     let (panicked, waited) = tokio::join!(panicking, waiting);
     for error in [panicked.unwrap_err(), waited.unwrap_err(), store.counts().await.unwrap_err()] {

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::store::StoreError;
 use crate::text::Text;
 
-/// What went wrong within the thread that has the file.
+/// What went wrong within the keeper of the file.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// `SQLite` says so.

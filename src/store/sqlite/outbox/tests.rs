@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::tests::{Bed, LEASE, NOW, delivery, ending, records};
 use super::*;
-use crate::store::{Claim, SqliteStore, Store as _};
+use crate::store::{Claim, Outbox as _, SqliteStore, Store as _};
 use crate::watch::outcome::Outcome;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -86,7 +86,7 @@ async fn what_came_of_a_row_that_is_gone_or_ended_is_not_kept() {
     let claimed = bed.claim(&mut store, "a", NOW).await;
     assert!(store.remove(claimed[0].watch.id).await.unwrap());
     let row = claimed[0].claim.row;
-    let is_hidden = store.thread.read(move |_, state| Ok(state.watches.hidden_until(row, NOW).is_some()));
+    let is_hidden = store.read(move |_, state| Ok(state.watches.hidden_until(row, NOW).is_some()));
     assert!(!is_hidden.await.unwrap());
     store.pass(records([ending(&claimed[1], Outcome::Failed, "{}", &[])])).await.unwrap();
     let late = [

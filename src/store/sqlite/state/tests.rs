@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::rows::at;
 use super::super::tests::{Bed, NOW, delivery, due, ending, new, records};
 use crate::moment::Moment;
-use crate::store::{DeliveryRecord, Filter, NextDelivery, SqliteStore, Store as _};
+use crate::store::{DeliveryRecord, Filter, NextDelivery, Outbox as _, SqliteStore, Store as _};
 use crate::text::Text;
 use crate::watch::outcome::Outcome;
 

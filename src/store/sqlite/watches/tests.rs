@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::tests::{Bed, LEASE, NOW, due, ending, export, new, records};
 use super::*;
-use crate::store::{DeliveryRecord, NextDelivery, SqliteStore, Store as _};
+use crate::store::{DeliveryRecord, NextDelivery, Outbox as _, SqliteStore, Store as _};
 use crate::text::Text;
 use crate::watch::outcome::Outcome;
 

@@ -1,0 +1,128 @@
+//! A world by its name: a seed, and what of it is left out. What fails is made small by leaving out more.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::run;
+use super::scene::Scene;
+
+/// What was found before, by its name. Each is a fault that was in the program.
+pub(super) const FOUND: [&str; 0] = [];
+
+/// A seed, and what of its world is kept, by ids; all of it where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) seed: u64,
+    kept: [Option<BTreeSet<usize>>; 4],
+}
+
+/// The parts of a world, by their letters.
+const PARTS: [char; 4] = ['t', 'w', 'a', 'e'];
+
+/// How many worlds are tried at most to make one small.
+const TRIES: u32 = 400;
+
+impl Case {
+    pub(super) fn of(seed: u64) -> Self {
+        Self { seed, kept: Default::default() }
+    }
+
+    /// The world that is left.
+    pub(super) fn scene(&self) -> Scene {
+        let mut scene = Scene::invent(self.seed);
+        let is_kept = |part: usize, id: usize| self.kept[part].as_ref().is_none_or(|kept| kept.contains(&id));
+        scene.troubles.retain(|trouble| is_kept(0, trouble.id));
+        scene.watches.retain(|watch| is_kept(1, watch.id) && is_kept(2, watch.account));
+        scene.accounts.retain(|account| is_kept(2, account.id));
+        scene.endpoints.retain(|endpoint| is_kept(3, endpoint.id));
+        scene
+    }
+
+    fn ids(&self, part: usize) -> Vec<usize> {
+        let scene = self.scene();
+        match part {
+            0 => scene.troubles.iter().map(|trouble| trouble.id).collect(),
+            1 => scene.watches.iter().map(|watch| watch.id).collect(),
+            2 => scene.accounts.iter().map(|account| account.id).collect(),
+            _ => scene.endpoints.iter().map(|endpoint| endpoint.id).collect(),
+        }
+    }
+
+    fn keeping(&self, part: usize, ids: impl IntoIterator<Item = usize>) -> Self {
+        let mut kept = self.kept.clone();
+        kept[part] = Some(ids.into_iter().collect());
+        Self { seed: self.seed, kept }
+    }
+
+    /// A smaller world that fails in the same way: by ever smaller pieces, what can be left out is.
+    pub(super) fn shrink(&self, violation: &str) -> Self {
+        let mut small = self.clone();
+        let mut tries = 0;
+        let mut fails = |case: &Self| {
+            tries += 1;
+            let came = if tries > TRIES { None } else { run(case.scene(), false).violation };
+            came.is_some_and(|came| kind(&came) == kind(violation))
+        };
+        for part in [0, 1, 2, 3, 0, 1] {
+            let mut piece = small.ids(part).len().div_ceil(2).max(1);
+            loop {
+                let ids = small.ids(part);
+                for from in (0..ids.len()).step_by(piece).rev() {
+                    let ids = small.ids(part);
+                    let left = ids.iter().enumerate().filter(|(at, _)| !(from..from + piece).contains(at));
+                    let smaller = small.keeping(part, left.map(|(_, id)| *id));
+                    if smaller.ids(part).len() < ids.len() && fails(&smaller) {
+                        small = smaller;
+                    }
+                }
+                if piece == 1 {
+                    break;
+                }
+                piece = piece.div_ceil(2);
+            }
+        }
+        small
+    }
+}
+
+/// A violation without its numbers.
+fn kind(violation: &str) -> String {
+    violation.chars().filter(|char| char.is_alphabetic()).take(24).collect()
+}
+
+/// `SEED:t0.3:w1`: the troubles 0 and 3 and the watch 1, and all accounts and endpoints.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seed)?;
+        for (letter, kept) in PARTS.iter().zip(&self.kept) {
+            if let Some(kept) = kept {
+                let ids: Vec<_> = kept.iter().map(usize::to_string).collect();
+                write!(f, ":{letter}{}", ids.join("."))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Case {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut words = text.split(':');
+        let mut case = Self::of(words.next().unwrap_or_default().parse()?);
+        for word in words {
+            let part = PARTS.iter().position(|letter| word.starts_with(*letter)).unwrap_or(PARTS.len() - 1);
+            let ids = word[1..].split('.').filter(|id| !id.is_empty());
+            case.kept[part] = Some(ids.map(str::parse).collect::<Result<_, _>>()?);
+        }
+        Ok(case)
+    }
+}
+
+#[test]
+fn a_case_is_read_as_it_is_written() {
+    for text in ["7", "7:t", "7:t0.3:w1:a0.2:e"] {
+        assert_eq!(text.parse::<Case>().unwrap().to_string(), text);
+    }
+}

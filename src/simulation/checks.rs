@@ -1,0 +1,393 @@
+//! What must be true, each as a sentence where it is checked.
+
+use std::time::Duration;
+
+use super::account::Credential;
+use super::bounds::{self, late};
+use super::rules::{Pace, Ruling, Saw, Seen, ruling};
+use super::scene::What;
+use super::world::{Answered, Phase, State, Undo, World, account_of};
+use crate::moment::Moment;
+use crate::store::{Next, Record};
+use crate::watch::outcome::Outcome;
+
+/// A record, as far as it is checked.
+#[derive(Debug)]
+pub(super) struct Noted {
+    watch: usize,
+    next: Option<Moment>,
+    end: Option<(Outcome, Moment)>,
+    polls: u32,
+    changes: usize,
+    bytes: usize,
+}
+
+impl Noted {
+    pub(super) fn of(record: &Record) -> Self {
+        let progress = &record.watch.progress;
+        let (next, end) = match &record.next {
+            Next::Due(at) => (Some(*at), None),
+            Next::Ended(ended) => (None, Some((ended.outcome, ended.at))),
+        };
+        let bytes = if end.is_some() { progress.to_kept().len() } else { 0 };
+        let watch = record.watch.export.export_id.as_u128() as usize;
+        Self { watch, next, end, polls: progress.polls(), changes: progress.timeline().len(), bytes }
+    }
+}
+
+impl World {
+    /// A poll begins. Gives its number.
+    pub(super) fn poll_begins(&self, account: usize, watch: usize) -> u64 {
+        let now = self.now();
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        self.figures.borrow_mut().polls += 1;
+        let followed = &mut state.watches[watch];
+        followed.begun += 1;
+        let begun = followed.begun;
+        self.note([1, watch as u64, begun], || {
+            format!("account {account} asks for watch {watch}, poll {begun}")
+        });
+        if followed.asking.is_some() {
+            self.violate(|| format!("watch {watch} is polled twice at once"));
+        }
+        match followed.phase {
+            // One that was cancelled may have been claimed already.
+            Phase::Followed | Phase::Cancelled => {}
+            phase => self.violate(|| format!("watch {watch} is polled, though it is {phase:?}")),
+        }
+        if now < followed.due && followed.phase == Phase::Followed {
+            self.violate(|| {
+                format!("watch {watch} is polled {:?} before its pace allows", followed.due.since(now))
+            });
+        }
+        followed.asking = Some(now);
+        let (due, is_followed) = (followed.due, followed.phase == Phase::Followed);
+        if is_followed && !state.is_refused(account) {
+            self.must_not_be_late(state, watch, due, now);
+        }
+        let has_budget = !self.is_wait();
+        if let Err(why) = state.accounts[account].ask(now, has_budget) {
+            self.violate(|| format!("account {account} asks for watch {watch}: {why}"));
+        }
+        begun
+    }
+
+    /// A poll has ended, or is given up.
+    pub(super) fn poll_ends(
+        &self,
+        account: usize,
+        watch: usize,
+        saw: Saw,
+        hint: Option<Duration>,
+        given_up: bool,
+    ) {
+        let now = self.now();
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let Some(began) = state.watches[watch].asking.take() else { return };
+        self.note([2, watch as u64, u64::from(given_up)], || {
+            let hint = hint.map_or_else(String::new, |hint| format!(", asks to stay away for {hint:?}"));
+            format!("watch {watch} sees {saw:?} after {:?}{hint}", now.since(began))
+        });
+        let limits = state.limits;
+        if !self.is_wait() && state.accounts[account].hear((began, now), &saw, hint, &limits) {
+            self.note([3, account as u64, 0], || format!("account {account}: the credential is refused"));
+        }
+        state.watches[watch].answered = Some(Answered { began, ended: now, saw, hint, limits, given_up });
+    }
+
+    /// The store has kept these.
+    pub(super) fn kept(&self, records: &[Noted], kept: &[bool]) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        for (noted, kept) in records.iter().zip(kept) {
+            let followed = &mut state.watches[noted.watch];
+            if !kept {
+                if followed.phase == Phase::Followed {
+                    self.violate(|| format!("what watch {} saw is not kept", noted.watch));
+                }
+                followed.answered = None;
+                continue;
+            }
+            let (polls, due) = (followed.history.len(), followed.due);
+            state.undo.push(Undo { watch: noted.watch, polls, due });
+            self.keep(state, noted);
+        }
+    }
+
+    /// A power cut takes nothing of what is kept by now.
+    pub(super) fn is_written_through(&self) {
+        self.state.borrow_mut().undo.clear();
+        self.post.borrow_mut().undo.clear();
+    }
+
+    /// A power cut has taken back what was not written through: due times, and nothing else.
+    pub(super) fn is_taken_back(&self) {
+        let mut state = self.state.borrow_mut();
+        while let Some(Undo { watch, polls, due }) = state.undo.pop() {
+            let followed = &mut state.watches[watch];
+            if followed.phase != Phase::Followed && followed.phase != Phase::Cancelled {
+                let was = followed.phase;
+                self.violate(|| format!("a power cut takes back that watch {watch} is {was:?}"));
+            }
+            followed.history.truncate(polls);
+            followed.due = due;
+        }
+        self.post.borrow_mut().take_back();
+    }
+
+    fn keep(&self, state: &mut State, noted: &Noted) {
+        let watch = noted.watch;
+        let followed = &mut state.watches[watch];
+        let Some(Answered { began, ended, saw, hint, limits, given_up }) = followed.answered.take() else {
+            return match (noted.next, noted.end) {
+                (_, Some((outcome, at))) => self.ends_unasked(state, watch, outcome, at),
+                // It is kept in whole milliseconds.
+                (Some(due), _) if due < followed.due || due.since(followed.due) > bounds::TIMER => {
+                    self.violate(|| format!("watch {watch} was not polled, and yet is due at another time"));
+                }
+                _ => {}
+            };
+        };
+        if given_up {
+            self.must_have_had_its_time(state, watch, began, ended);
+        }
+        let followed = &mut state.watches[watch];
+        let planned = noted.next.map_or(Duration::ZERO, |due| due.since(ended));
+        let seen = Seen { began, ended, saw, hint, planned, base: (Pace::Main, Duration::ZERO) };
+        followed.history.push(seen);
+        let waits = !self.is_wait();
+        let (ruling, base) = ruling(&limits, !waits, waits, followed.started, &followed.history);
+        if let Some(seen) = followed.history.last_mut() {
+            seen.base = base;
+        }
+        if followed.history.len() != noted.polls as usize {
+            self.violate(|| {
+                format!("watch {watch} says {} polls, but had {}", noted.polls, followed.history.len())
+            });
+        }
+        if noted.changes > 100 {
+            self.violate(|| format!("watch {watch} remembers {} changes", noted.changes));
+        }
+        match (ruling, noted.next, noted.end) {
+            (Ruling::End(must), _, Some((outcome, _))) if must == outcome => self.ends(state, watch, outcome),
+            (Ruling::Again(earliest, latest), Some(due), _) => {
+                followed.due = due;
+                if !(earliest..=latest).contains(&planned) {
+                    self.violate(|| {
+                        format!(
+                            "watch {watch} is due in {planned:?}, by the rules in {earliest:?} to {latest:?}"
+                        )
+                    });
+                }
+            }
+            (must, due, end) => {
+                let is =
+                    end.map_or_else(|| format!("due at {due:?}"), |(outcome, _)| format!("ended: {outcome}"));
+                self.violate(|| format!("watch {watch} is {is}, by the rules it is {must:?}"));
+            }
+        }
+        if noted.bytes > bounds::KEPT_BYTES {
+            self.violate(|| format!("watch {watch} takes {} bytes", noted.bytes));
+        }
+    }
+
+    /// A poll that is given up had the time that it may take, and no more.
+    fn must_have_had_its_time(&self, state: &State, watch: usize, began: Moment, ended: Moment) {
+        let deadline = state.limits.max_wait.map(|max_wait| state.watches[watch].started.plus(max_wait));
+        let last = deadline.map(|deadline| deadline.max(began).plus(bounds::LAST_POLL).since(began));
+        let may_take =
+            last.map_or(state.limits.request_timeout, |last| last.min(state.limits.request_timeout));
+        let took = ended.since(began);
+        // The limit may have been changed while it was under way.
+        if began < state.disturbed {
+            return;
+        }
+        if took < may_take || took > may_take + bounds::TIMER {
+            self.violate(|| {
+                format!("a poll of watch {watch} is given up after {took:?}, not after {may_take:?}")
+            });
+        }
+    }
+
+    /// A watch that ends without a poll ends because its account is blocked, and its own time is over.
+    fn ends_unasked(&self, state: &mut State, watch: usize, outcome: Outcome, at: Moment) {
+        let followed = &state.watches[watch];
+        let account = &state.accounts[followed.account];
+        let is_over = |limit: Option<Duration>| limit.is_some_and(|limit| at >= followed.started.plus(limit));
+        let (limits, run) =
+            (&state.limits, account.run.map_or(Duration::ZERO, |(first, last)| last.since(first)));
+        let is_right = account.is_blocked(at)
+            && match outcome {
+                Outcome::Unauthorized => {
+                    self.until_idle() && matches!(account.credential, Credential::Refused(_))
+                }
+                Outcome::TimedOut => is_over(limits.max_wait),
+                Outcome::Unavailable => {
+                    is_over(limits.max_outage)
+                        && limits.max_outage.is_some_and(|max_outage| run >= max_outage)
+                }
+                _ => false,
+            };
+        if !is_right {
+            let account = followed.account;
+            self.violate(|| {
+                format!("watch {watch} ends as {outcome} without a poll, for no reason of account {account}")
+            });
+        }
+        self.ends(state, watch, outcome);
+    }
+
+    fn ends(&self, state: &mut State, watch: usize, outcome: Outcome) {
+        let life = state.life;
+        let followed = &mut state.watches[watch];
+        if followed.phase != Phase::Followed {
+            self.violate(|| format!("watch {watch} ends as {outcome}, though it is {:?}", followed.phase));
+        }
+        followed.phase = Phase::Ended(outcome);
+        followed.ended_in = life;
+        self.figures.borrow_mut().ends += 1;
+        self.figures.borrow_mut().followed += self.now().since(followed.started);
+        self.note([4, watch as u64, u64::from(life)], || format!("watch {watch} ends: {outcome}"));
+    }
+
+    /// An end is told: once in a life, and after it was kept.
+    pub(super) fn told(&self, watch: usize, outcome: Outcome) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let (life, followed) = (state.life, &mut state.watches[watch]);
+        // It may have been cancelled since.
+        let is_right = followed.phase == Phase::Ended(outcome)
+            || (followed.phase == Phase::Cancelled && followed.ended_in == life);
+        if !is_right || followed.told_in == life {
+            let was = followed.phase;
+            self.violate(|| {
+                format!("watch {watch} is told of as {outcome}, though it is {was:?}, or once more")
+            });
+        }
+        followed.told_in = life;
+        state.told.push(outcome);
+        self.note([5, watch as u64, 0], || format!("all hear that watch {watch} has ended: {outcome}"));
+    }
+
+    /// Whether what is late now has its reason: the store, or the process itself.
+    pub(super) fn is_excused(&self, since: Moment) -> bool {
+        let is_meant = |what: &What| {
+            matches!(what, What::StoreIsSlow(_) | What::StoreIsLocked | What::StoreFails { .. } | What::Stall)
+        };
+        self.is_troubled(since, is_meant)
+    }
+
+    /// A watch of an account that may ask is polled at its time, but for the time that its turn takes.
+    fn must_not_be_late(&self, state: &State, watch: usize, due: Moment, now: Moment) {
+        let account = state.watches[watch].account;
+        let since = due.max(state.disturbed).max(state.accounts[account].free_since());
+        let bound = self.bound(state, account, since);
+        if now.since(since) > bound && !self.is_excused(since) {
+            self.violate(|| {
+                format!("watch {watch} is polled {:?} late (at most {bound:?})", now.since(since))
+            });
+        }
+    }
+
+    /// How late a watch of an account may be.
+    pub(super) fn bound(&self, state: &State, account: usize, since: Moment) -> Duration {
+        let Some(scene) = self.scene.accounts.iter().find(|scene| scene.id == account) else {
+            return Duration::MAX;
+        };
+        let watches = self.scene.watches.iter().filter(|watch| watch.account == account).count();
+        let since = since.before(state.limits.request_timeout * 2).unwrap_or_default();
+        let is_ill = self.is_troubled(
+            since,
+            |what| matches!(what, What::Server { server, .. } if *server == scene.server),
+        );
+        let interval = if self.is_wait() { Duration::ZERO } else { state.accounts[account].interval() };
+        let counts = (watches, self.scene.accounts.len());
+        late(&state.limits, state.limits.concurrency, scene, interval, counts, !is_ill)
+    }
+
+    /// All that must be true at any time.
+    pub(super) fn check(&self) {
+        let now = self.now();
+        let state = self.state.borrow();
+        for (id, account) in state.accounts.iter().enumerate().filter(|(_, account)| account.is_there) {
+            let bound = self.bound(&state, id, now);
+            let watches = state.watches.iter().enumerate();
+            let open =
+                watches.filter(|(_, w)| w.account == id && w.phase == Phase::Followed && w.asking.is_none());
+            for (watch, followed) in open {
+                self.must_not_be_forgotten(&state, watch, followed.due, (now, bound));
+            }
+            self.must_be_tried(&state, id, (now, bound));
+            if let Credential::Refused(_) = account.credential
+                && self.until_idle()
+            {
+                let since = account.believed.max(state.disturbed);
+                let is_left = state
+                    .watches
+                    .iter()
+                    .any(|w| w.account == id && w.phase == Phase::Followed && w.asking.is_none());
+                if is_left && now.since(since) > bound + bounds::SWEEP && !self.is_excused(since) {
+                    self.violate(|| {
+                        format!("account {id} is refused, and yet has watches that have not ended")
+                    });
+                }
+            }
+        }
+    }
+
+    /// A credential that is refused is tried again, half a minute later, if a watch is due.
+    fn must_be_tried(&self, state: &State, id: usize, (now, bound): (Moment, Duration)) {
+        let open = state.watches.iter().filter(|w| w.account == id && w.phase == Phase::Followed);
+        let is_asking = state.watches.iter().any(|w| w.account == id && w.asking.is_some());
+        let Some(due) = open.map(|followed| followed.due).min() else { return };
+        let since = state.accounts[id].tried_at().max(due).max(state.disturbed);
+        if state.is_refused(id)
+            && !is_asking
+            && !self.until_idle()
+            && now.since(since) > bound
+            && !self.is_excused(since)
+        {
+            self.violate(|| format!("the credential of account {id} is not tried again"));
+        }
+    }
+
+    /// No watch is left behind: its next poll comes, and its deadline too.
+    fn must_not_be_forgotten(
+        &self,
+        state: &State,
+        watch: usize,
+        due: Moment,
+        (now, bound): (Moment, Duration),
+    ) {
+        let followed = &state.watches[watch];
+        let account = &state.accounts[followed.account];
+        if !account.is_blocked(now) {
+            self.must_not_be_late(state, watch, due, now);
+        }
+        if let Some(max_wait) = state.limits.max_wait {
+            // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
+            let shortened = if state.is_shortened { due } else { Moment::default() };
+            let since = followed.started.plus(max_wait).max(state.disturbed).max(shortened);
+            let bound = bound * 2 + bounds::SWEEP + bounds::LAST_POLL;
+            if now.since(since) > bound && !self.is_excused(since) {
+                let late = now.since(since);
+                self.violate(|| {
+                    format!("watch {watch} goes on {late:?} after its deadline (at most {bound:?})")
+                });
+            }
+        }
+    }
+
+    /// The account of that name is refused, or works again, as others are told.
+    pub(super) fn account_is(&self, name: &str, is_refused: bool) {
+        let id = account_of(name);
+        self.note([6, id as u64, u64::from(is_refused)], || {
+            format!(
+                "all hear that the credential of account {id} {}",
+                if is_refused { "is refused" } else { "works" }
+            )
+        });
+    }
+}

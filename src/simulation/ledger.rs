@@ -1,0 +1,95 @@
+//! What the runner is told of, and what it owes: in the place of the daemon's ledger.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::world::{World, account_of};
+use crate::event::{Ending, Event};
+use crate::health::Health;
+use crate::moment::Moment;
+use crate::notify::{delivery_id, event};
+use crate::runner::{Closing, Obligations};
+use crate::store::NewDelivery;
+use crate::watch::observation::Problem;
+use crate::watch::outcome::Outcome;
+
+/// What the runner is told of, and what it owes.
+#[derive(Clone)]
+pub(super) struct Ledger {
+    pub(super) world: Rc<World>,
+    pub(super) health: Rc<Health>,
+    /// Rings when something is owed.
+    pub(super) owing: Arc<Notify>,
+    /// Rings when something is no longer owed.
+    pub(super) settled: Rc<Notify>,
+}
+
+impl Obligations for Ledger {
+    fn close(&self, ending: &Ending) -> Closing {
+        let wanting = self.world.scene.endpoints.iter();
+        let wanting: Vec<_> =
+            wanting.filter(|e| !e.finished_only || ending.outcome == Outcome::Finished).collect();
+        if wanting.is_empty() {
+            return Closing { document: "{}".to_owned(), deliveries: Vec::new() };
+        }
+        let told = event::ended(ending, None);
+        let id = ending.watch.id.to_string();
+        let deliveries =
+            wanting.into_iter().map(|endpoint| owed(endpoint.id, &id, &told, ending.at)).collect();
+        Closing { document: "{}".to_owned(), deliveries }
+    }
+
+    fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
+        let id = Uuid::from_u128(u128::from(now.unix_ms()) << 64 | account_of(account) as u128);
+        let told = event::unauthorized(account, problem, now, id);
+        let wanting = self.world.scene.endpoints.iter().filter(|endpoint| !endpoint.finished_only);
+        wanting.map(|endpoint| owed(endpoint.id, &id.to_string(), &told, now)).collect()
+    }
+
+    fn passed(&self, now: Moment) {
+        self.health.pass(now);
+    }
+}
+
+fn owed(endpoint: usize, id: &str, told: &str, at: Moment) -> NewDelivery {
+    let name = super::post::name(endpoint);
+    NewDelivery { id: delivery_id(id, &name), endpoint: name, event: told.to_owned(), at }
+}
+
+impl Ledger {
+    pub(super) fn hear(&self, event: &Event, any: bool) -> ControlFlow<()> {
+        match event {
+            Event::Finished(ending) => {
+                let watch = ending.watch.export.export_id.as_u128() as usize;
+                self.world.told(watch, ending.outcome);
+                self.owing.notify_waiters();
+                if any && ending.outcome == Outcome::Finished {
+                    return ControlFlow::Break(());
+                }
+            }
+            Event::AccountPaused { account, .. } => {
+                self.world.account_is(account, true);
+                self.health.refuse(account, self.world.now());
+                self.owing.notify_waiters();
+            }
+            Event::AccountResumed { account, .. } => {
+                self.world.account_is(account, false);
+                self.health.accept(account);
+            }
+            Event::DeliverySent(_) | Event::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
+            Event::Added { .. }
+            | Event::Resumed { .. }
+            | Event::Polled { .. }
+            | Event::StatusChanged { .. }
+            | Event::Retrying { .. }
+            | Event::DeliveryRetrying { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonStopping { .. } => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

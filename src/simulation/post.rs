@@ -1,0 +1,292 @@
+//! Notifications: what is owed, and what becomes of it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::bounds;
+use super::scene::{Weather, What, rng};
+use super::store::{Disk, Kept};
+use super::world::World;
+use crate::moment::Moment;
+use crate::notify::{Attempt, LIMIT, Recipient};
+use crate::store::{
+    Claim, ClaimedDelivery, DeliveryRecord, NewDelivery, Next, NextDelivery, Outbox, Pass, StoreError,
+};
+use crate::text::Text;
+
+/// How long an attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// How many attempts to one endpoint are under way at once.
+const AT_ONCE: u32 = 8;
+
+/// All that was ever owed, by the ids of deliveries.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    owed: BTreeMap<String, Owed>,
+    /// What a power cut would take back: what became of deliveries.
+    pub(super) undo: Vec<(String, State)>,
+    /// Who has claimed a row last, and what is in it.
+    claims: BTreeMap<i64, (i64, String)>,
+    /// Since when the delivery is owed that was last tried for the first time, by endpoint.
+    first_tries: BTreeMap<String, Moment>,
+}
+
+#[derive(Debug)]
+struct Owed {
+    endpoint: String,
+    at: Moment,
+    event: String,
+    state: State,
+    /// What the last attempt came to.
+    last: Option<Attempt>,
+    tried: u32,
+    is_under_way: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Due(Moment),
+    Sent,
+    GivenUp,
+}
+
+impl Post {
+    pub(super) fn take_back(&mut self) {
+        while let Some((id, state)) = self.undo.pop() {
+            if let Some(owed) = self.owed.get_mut(&id) {
+                owed.state = state;
+            }
+        }
+    }
+
+    /// A life has ended: what was under way is gone.
+    pub(super) fn life_ends(&mut self) {
+        self.claims.clear();
+        self.first_tries.clear();
+        self.owed.values_mut().for_each(|owed| owed.is_under_way = false);
+    }
+
+    /// Whether nothing is owed any more.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.owed.values().any(|owed| matches!(owed.state, State::Due(_)))
+    }
+}
+
+/// What a pass owes: of which record, if of one, and what.
+pub(super) fn owed(pass: &Pass) -> Vec<(Option<usize>, NewDelivery)> {
+    let besides = pass.owed.iter().map(|delivery| (None, delivery.clone()));
+    let of_ends = pass.records.iter().enumerate().flat_map(|(record, kept)| match &kept.next {
+        Next::Ended(ended) => {
+            ended.deliveries.iter().map(|delivery| (Some(record), delivery.clone())).collect()
+        }
+        Next::Due(_) => Vec::new(),
+    });
+    besides.chain(of_ends).collect()
+}
+
+impl World {
+    /// The store has kept what is owed.
+    pub(super) fn owes(&self, owed: Vec<(Option<usize>, NewDelivery)>, kept: &[bool]) {
+        let mut post = self.post.borrow_mut();
+        for (record, NewDelivery { id, endpoint, event, at }) in owed {
+            if record.is_some_and(|record| !kept.get(record).copied().unwrap_or(true)) {
+                continue;
+            }
+            if post.owed.contains_key(&id) {
+                self.violate(|| format!("{id} is owed twice"));
+            }
+            self.note([9, at.unix_ms(), 0], || format!("{id} is owed"));
+            let at = Moment::from_unix_ms(at.unix_ms());
+            let state = State::Due(at);
+            post.owed
+                .insert(id, Owed { endpoint, at, event, state, last: None, tried: 0, is_under_way: false });
+        }
+    }
+
+    /// An attempt begins. Gives its number.
+    fn attempt_begins(&self, endpoint: &str, id: &str, event: &str) -> u32 {
+        let now = self.now();
+        let mut post = self.post.borrow_mut();
+        let post = &mut *post;
+        self.note([21, now.unix_ms(), 0], || format!("{endpoint} is told of {id}"));
+        let Some(owed) = post.owed.get_mut(id) else {
+            self.violate(|| format!("{id} is delivered, and was never owed"));
+            return 0;
+        };
+        if owed.endpoint != endpoint || owed.event != event {
+            self.violate(|| format!("{id} is not delivered as it was owed"));
+        }
+        match owed.state {
+            State::Due(at) if at <= now => {}
+            state => self.violate(|| format!("{id} is delivered, though it is {state:?}")),
+        }
+        if owed.is_under_way {
+            self.violate(|| format!("{id} is delivered twice at once"));
+        }
+        if owed.tried == 0 {
+            let last = post.first_tries.entry(endpoint.to_owned()).or_insert(owed.at);
+            if owed.at < *last {
+                self.violate(|| format!("{id} overtakes what is owed to {endpoint} for longer"));
+            }
+            *last = owed.at;
+        }
+        owed.tried += 1;
+        owed.is_under_way = true;
+        owed.tried
+    }
+
+    fn attempt_ends(&self, id: &str, attempt: &Attempt) {
+        self.figures.borrow_mut().deliveries += 1;
+        self.note([22, 0, 0], || format!("{id}: {attempt:?}"));
+        if let Some(owed) = self.post.borrow_mut().owed.get_mut(id) {
+            (owed.last, owed.is_under_way) = (Some(attempt.clone()), false);
+        }
+    }
+
+    /// The store has kept what became of deliveries.
+    fn is_recorded(&self, records: &[DeliveryRecord]) {
+        let mut post = self.post.borrow_mut();
+        let post = &mut *post;
+        for DeliveryRecord { claim: Claim { row, fence }, at, next } in records {
+            let Some((latest, id)) = post.claims.get(row).cloned() else { continue };
+            // One that was claimed anew since is not kept.
+            let Some(owed) = post.owed.get_mut(&id).filter(|_| latest == *fence) else { continue };
+            post.undo.push((id.clone(), owed.state));
+            let limit = owed.at.plus(LIMIT);
+            let (state, is_right) = match (next, &owed.last) {
+                (NextDelivery::Sent, last) => (State::Sent, *last == Some(Attempt::Sent)),
+                (NextDelivery::Due { at: due, .. }, Some(Attempt::Failed { hint, .. })) => {
+                    let floor = hint.unwrap_or_default().min(Duration::from_secs(3600));
+                    (State::Due(*due), due.since(*at) >= floor.min(limit.since(*at)) && *due <= limit)
+                }
+                (NextDelivery::Undeliverable { .. }, Some(Attempt::Gone { .. })) => (State::GivenUp, true),
+                (NextDelivery::Undeliverable { .. }, Some(Attempt::Failed { hint, .. })) => {
+                    let floor = hint.unwrap_or_default().min(Duration::from_secs(3600));
+                    (State::GivenUp, at.plus(floor) > limit || *at >= limit)
+                }
+                (NextDelivery::Due { at, .. }, _) => (State::Due(*at), false),
+                (NextDelivery::Undeliverable { .. }, _) => (State::GivenUp, false),
+            };
+            owed.state = match state {
+                State::Due(due) => State::Due(Moment::from_unix_ms(due.unix_ms())),
+                settled => settled,
+            };
+            if !is_right {
+                self.violate(|| format!("{id} is {state:?}, after {:?}", owed.last));
+            }
+        }
+    }
+
+    /// What is owed is brought, if its endpoint takes it.
+    pub(super) fn must_be_brought(&self) {
+        let now = self.now();
+        let disturbed = self.state.borrow().disturbed;
+        let post = self.post.borrow();
+        for (id, owed) in &post.owed {
+            let State::Due(due) = owed.state else { continue };
+            let since = due.max(disturbed);
+            let is_meant = |what: &What| match what {
+                What::Endpoint { endpoint, .. } => name(*endpoint) == owed.endpoint,
+                _ => false,
+            };
+            let others = post
+                .owed
+                .values()
+                .filter(|other| other.endpoint == owed.endpoint && other.state != State::Sent);
+            let rounds = u32::try_from(others.count()).unwrap_or(u32::MAX) / AT_ONCE + 2;
+            let bound = bounds::OWN + ATTEMPT * rounds;
+            let excused = self.is_excused(since) || self.is_troubled(since, is_meant);
+            if now.since(since) > bound && !owed.is_under_way && !excused {
+                self.violate(|| format!("{id} is due for {:?}, and is not brought", now.since(since)));
+            }
+        }
+    }
+}
+
+/// The name of an endpoint.
+pub(super) fn name(endpoint: usize) -> String {
+    format!("endpoint-{endpoint}")
+}
+
+/// Where notifications go.
+#[derive(Debug)]
+pub(super) struct Ear {
+    pub(super) world: Rc<World>,
+    pub(super) id: usize,
+    pub(super) name: String,
+    pub(super) takes: Duration,
+}
+
+impl Recipient for Ear {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+
+    async fn deliver(&self, id: &str, event: &str) -> Attempt {
+        let tried = self.world.attempt_begins(&self.name, id, event);
+        let (takes, attempt) = self.answer(tried);
+        tokio::time::sleep(takes).await;
+        self.world.attempt_ends(id, &attempt);
+        attempt
+    }
+}
+
+impl Ear {
+    /// What comes of an attempt, and how long it takes.
+    fn answer(&self, tried: u32) -> (Duration, Attempt) {
+        let failed = |hint| Attempt::Failed { problem: Text::new("it failed"), hint };
+        let mut rng = rng(self.world.scene.seed, &self.name, tried as usize);
+        match self.world.weather_at(self.id) {
+            None | Some(Weather::Hints(_)) => (self.takes, Attempt::Sent),
+            Some(Weather::Hangs) => (ATTEMPT, failed(None)),
+            Some(Weather::Slow(by)) if self.takes + by < ATTEMPT => (self.takes + by, Attempt::Sent),
+            Some(Weather::Slow(_)) => (ATTEMPT, failed(None)),
+            Some(Weather::Code { code: 410, .. }) => {
+                (self.takes, Attempt::Gone { problem: Text::new("HTTP 410") })
+            }
+            Some(Weather::Code { hint, .. }) => (self.takes, failed(hint)),
+            Some(Weather::Unreachable | Weather::Untrusted) => (Duration::ZERO, failed(None)),
+            Some(Weather::Flaky { percent, .. }) if rng.u8(0..100) < percent => (self.takes, failed(None)),
+            Some(Weather::Flaky { .. }) => (self.takes, Attempt::Sent),
+        }
+    }
+}
+
+impl Outbox for Disk {
+    async fn claim_deliveries(
+        &self,
+        endpoint: String,
+        room: usize,
+        lease: Duration,
+        now: Moment,
+    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
+        let Kept::File(file) = self.kept.clone() else { return Ok((Vec::new(), None)) };
+        let world = Rc::clone(&self.world);
+        self.call(async move {
+            let (claimed, next) = file.sqlite.claim_deliveries(endpoint, room, lease, now).await?;
+            let mut post = world.post.borrow_mut();
+            for ClaimedDelivery { claim, delivery, .. } in &claimed {
+                post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));
+            }
+            Ok((claimed, next))
+        })
+        .await
+    }
+
+    async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
+        let Kept::File(file) = self.kept.clone() else { return Ok(()) };
+        let world = Rc::clone(&self.world);
+        self.call(async move {
+            file.sqlite.record_deliveries(records.clone()).await?;
+            world.is_recorded(&records);
+            Ok(())
+        })
+        .await
+    }
+}

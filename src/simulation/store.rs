@@ -1,0 +1,225 @@
+//! Where watches are kept: the stores of the program, reached without a thread, over a disk that is slow, locked, full,
+//! or loses its power.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::bounds::PASSES_AT_ONCE;
+use super::checks::Noted;
+use super::scene::{What, rng};
+use super::world::World;
+use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
+use crate::text::Text;
+
+/// A keeper that works where it is asked, at once.
+#[derive(Debug, Clone)]
+pub(super) struct Inline(Rc<RefCell<Option<Keeper>>>);
+
+impl Keeping for Inline {
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &mut *self.0.borrow_mut() {
+            Some(keeper) => work(keeper),
+            None => Err(failure("it is closed")),
+        }
+    }
+}
+
+/// What keeps the watches of a life.
+#[derive(Debug, Clone)]
+pub(super) enum Kept {
+    Memory(MemoryStore),
+    File(Rc<InFile>),
+}
+
+#[derive(Debug)]
+pub(super) struct InFile {
+    pub(super) sqlite: SqliteStore<Inline>,
+    keeper: Inline,
+    path: PathBuf,
+    /// How much of the log is written through.
+    written: Cell<Option<Log>>,
+}
+
+/// Where the log stands: which one it is, and how many pages it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Log {
+    salt: [u8; 8],
+    pages: u32,
+}
+
+/// A store as the runner and the couriers reach it.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    pub(super) world: Rc<World>,
+    pub(super) kept: Kept,
+    /// One call after the other.
+    turn: Rc<tokio::sync::Mutex<u64>>,
+    /// How many passes began at one moment.
+    at_once: Rc<Cell<(Duration, u64)>>,
+}
+
+fn failure(why: &str) -> StoreError {
+    StoreError::Failed("watches.db".to_owned(), Text::new(why))
+}
+
+impl InFile {
+    pub(super) fn open(path: &Path) -> Result<Rc<Self>, String> {
+        let keeper = Keeper::open(path).map_err(|error| error.to_string())?;
+        let keeper = Inline(Rc::new(RefCell::new(Some(keeper))));
+        let sqlite = SqliteStore::over(keeper.clone());
+        let file = Self { sqlite, keeper, path: path.to_owned(), written: Cell::default() };
+        file.written.set(file.log());
+        Ok(Rc::new(file))
+    }
+
+    /// Gives the file free in peace.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let keeper = self.keeper.0.borrow_mut().take();
+        keeper.map_or(Ok(()), Keeper::close)
+    }
+
+    /// What the disk has once the process is gone, put to another place; after a power cut without what was not written
+    /// through. Says whether that took anything back.
+    pub(super) fn crash(&self, to: &Path, is_power_cut: bool) -> std::io::Result<bool> {
+        let log = |path: &Path| path.with_file_name("watches.db-wal");
+        std::fs::copy(&self.path, to)?;
+        std::fs::copy(log(&self.path), log(to))?;
+        let (written, now) = (self.written.get(), self.log());
+        let is_same = written.zip(now).is_some_and(|(written, now)| written.salt == now.salt);
+        if let Some(written) = written.filter(|_| is_power_cut && is_same) {
+            const HEADER: u64 = 32;
+            const PAGE: u64 = 24 + 2048;
+            let file = std::fs::File::options().write(true).open(log(to))?;
+            let length = file.metadata()?.len();
+            file.set_len(length.min(HEADER + u64::from(written.pages) * PAGE))?;
+        }
+        *self.keeper.0.borrow_mut() = None;
+        Ok(is_power_cut && is_same)
+    }
+
+    /// Where the log stands, from the head of its index.
+    fn log(&self) -> Option<Log> {
+        let mut head = [0; 40];
+        let mut file = std::fs::File::open(self.path.with_file_name("watches.db-shm")).ok()?;
+        std::io::Read::read_exact(&mut file, &mut head).ok()?;
+        let pages = u32::from_ne_bytes(head[16..20].try_into().ok()?);
+        Some(Log { salt: head[32..40].try_into().ok()?, pages })
+    }
+
+    /// Whether the last transaction was written through; notes how far the log is.
+    pub(super) fn is_written_through(&self) -> bool {
+        let is_so = self.keeper.0.borrow().as_ref().is_some_and(Keeper::survives_power_cuts);
+        if is_so {
+            self.written.set(self.log());
+        }
+        is_so
+    }
+}
+
+impl Disk {
+    pub(super) fn new(world: &Rc<World>, kept: Kept) -> Self {
+        Self { world: Rc::clone(world), kept, turn: Rc::default(), at_once: Rc::default() }
+    }
+
+    /// A call, and the time that it takes. Whoever no longer waits does not stop the work, as in a thread of its own.
+    pub(super) async fn call<T: 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + 'static,
+    ) -> Result<T, StoreError> {
+        if matches!(self.kept, Kept::Memory(_)) {
+            return self.slow(work).await;
+        }
+        let disk = self.clone();
+        let working = tokio::task::spawn_local(async move { disk.in_turn(work).await });
+        working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    async fn in_turn<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let mut turn = self.turn.lock().await;
+        *turn += 1;
+        let mut rng = rng(self.world.scene.seed, "disk", *turn as usize);
+        let spent = Duration::from_millis(rng.u64(0..=3));
+        let before = spent.mul_f64(f64::from(rng.u8(0..=1)));
+        tokio::time::sleep(before).await;
+        let fails = match self.trouble() {
+            Some((What::StoreIsSlow(by), _)) => {
+                tokio::time::sleep(by).await;
+                None
+            }
+            Some((What::StoreIsLocked, until)) => {
+                self.world.note([7, 0, 0], || "the store is locked by another program".to_owned());
+                tokio::time::sleep(until.saturating_sub(self.world.elapsed())).await;
+                None
+            }
+            Some((What::StoreFails { keeps }, _)) if rng.u8(0..3) == 0 => Some(keeps),
+            _ => None,
+        };
+        if fails == Some(false) {
+            return self.fail();
+        }
+        let done = work.await;
+        if let Kept::File(file) = &self.kept
+            && file.is_written_through()
+        {
+            self.world.is_written_through();
+        }
+        tokio::time::sleep(spent - before).await;
+        if fails == Some(true) { self.fail() } else { done }
+    }
+
+    async fn slow<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if let Some((What::StoreIsSlow(by), _)) = self.trouble() {
+            tokio::time::sleep(by).await;
+        }
+        work.await
+    }
+
+    fn fail<T>(&self) -> Result<T, StoreError> {
+        self.world.note([8, 0, 0], || "the store fails".to_owned());
+        Err(failure("disk I/O error"))
+    }
+
+    fn trouble(&self) -> Option<(What, Duration)> {
+        let now = self.world.elapsed();
+        let mut troubles = self.world.scene.troubles.iter();
+        let found = troubles.find(|trouble| {
+            let is_meant =
+                matches!(trouble.what, What::StoreIsSlow(_) | What::StoreIsLocked | What::StoreFails { .. });
+            is_meant && (trouble.at..trouble.until).contains(&now)
+        });
+        found.map(|trouble| (trouble.what, trouble.until))
+    }
+
+    /// A runner that spins makes passes without end at one moment.
+    fn count_pass(&self) {
+        let now = self.world.elapsed();
+        let (at, count) = self.at_once.get();
+        let count = if at == now { count + 1 } else { 1 };
+        self.at_once.set((now, count));
+        assert!(count < PASSES_AT_ONCE, "{count} passes at one moment: the runner spins");
+    }
+
+    async fn pass_now(self, pass: Pass) -> Result<Passed, StoreError> {
+        let noted: Vec<_> = pass.records.iter().map(Noted::of).collect();
+        let owed = super::post::owed(&pass);
+        let passed = match &self.kept {
+            Kept::Memory(memory) => memory.pass(pass).await?,
+            Kept::File(file) => file.sqlite.pass(pass).await?,
+        };
+        self.world.kept(&noted, &passed.kept);
+        self.world.owes(owed, &passed.kept);
+        Ok(passed)
+    }
+}
+
+impl Store for Disk {
+    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+        self.count_pass();
+        self.call(self.clone().pass_now(pass)).await
+    }
+}
