@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::account::Credential;
-use super::bounds::{self, late};
+use super::bounds::{self, Servers, late};
 use super::rules::{Pace, Ruling, Saw, Seen, ruling};
 use super::scene::What;
 use super::world::{Answered, Phase, State, Undo, World, account_of};
@@ -296,15 +296,26 @@ impl World {
         let Some(scene) = self.scene.accounts.iter().find(|scene| scene.id == account) else {
             return Duration::MAX;
         };
+        let (limits, accounts) = (&state.limits, self.scene.accounts.len());
         let watches = self.scene.watches.iter().filter(|watch| watch.account == account).count();
-        let since = since.before(state.limits.request_timeout * 2).unwrap_or_default();
-        let is_ill = self.is_troubled(
-            since,
-            |what| matches!(what, What::Server { server, .. } if *server == scene.server),
-        );
+        let lately = since.before(bounds::until_known(limits, accounts)).unwrap_or_default();
+        let is_ill = |own: bool| move |what: &What| matches!(what, What::Server { server, .. } if !own || *server == scene.server);
+        let has_changed = self.scene.troubles.iter().any(|trouble| {
+            let begins = self.moment(trouble.at.min(self.elapsed()));
+            let ends = self.moment(trouble.until.min(self.elapsed()));
+            is_ill(false)(&trouble.what)
+                && trouble.at <= self.elapsed()
+                && (begins >= lately || (ends >= lately && trouble.until <= self.elapsed()))
+        });
+        let servers = match (self.is_troubled(lately, is_ill(true)), self.is_troubled(lately, is_ill(false)))
+        {
+            (true, _) => Servers::OwnIll,
+            (false, true) if has_changed || lately < state.life_began => Servers::OthersIll,
+            (false, true) => Servers::OthersKnown,
+            (false, false) => Servers::Well,
+        };
         let interval = if self.is_wait() { Duration::ZERO } else { state.accounts[account].interval() };
-        let counts = (watches, self.scene.accounts.len());
-        late(&state.limits, state.limits.concurrency, scene, interval, counts, !is_ill)
+        late(limits, interval, (watches, accounts), servers)
     }
 
     /// All that must be true at any time.
