@@ -66,6 +66,9 @@ impl World {
         if is_followed && !state.is_refused(account) {
             self.must_not_be_late(state, watch, due, now);
         }
+        if is_followed {
+            self.must_have_been_swept(state, watch, now);
+        }
         let has_budget = !self.is_wait();
         if let Err(why) = state.accounts[account].ask(now, has_budget) {
             self.violate(|| format!("account {account} asks for watch {watch}: {why}"));
@@ -364,6 +367,23 @@ impl World {
         }
     }
 
+    /// A watch whose deadline comes while its account is throttled ends then, and not when that is over.
+    fn must_have_been_swept(&self, state: &State, watch: usize, now: Moment) {
+        let followed = &state.watches[watch];
+        let account = &state.accounts[followed.account];
+        let Some(max_wait) = state.limits.max_wait.filter(|_| !state.is_shortened) else { return };
+        let since = followed.started.plus(max_wait).max(account.throttled_since).max(state.disturbed);
+        let ended = account.throttled.0.min(now);
+        let turns = u32::try_from(self.scene.accounts.len() / state.limits.concurrency).unwrap_or(u32::MAX);
+        let bound = bounds::OWN + bounds::SWEEP + state.limits.request_timeout * (turns + 2);
+        if ended.since(since) > bound && !self.is_excused(since) {
+            let late = ended.since(since);
+            self.violate(|| {
+                format!("watch {watch} goes on {late:?} after its deadline, since 429s hold its account")
+            });
+        }
+    }
+
     /// No watch is left behind: its next poll comes, and its deadline too.
     fn must_not_be_forgotten(
         &self,
@@ -377,6 +397,7 @@ impl World {
         if !account.is_blocked(now) {
             self.must_not_be_late(state, watch, due, now);
         }
+        self.must_have_been_swept(state, watch, now);
         if let Some(max_wait) = state.limits.max_wait {
             // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
             let shortened = if state.is_shortened { due } else { Moment::default() };
