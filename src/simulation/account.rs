@@ -42,6 +42,8 @@ pub(super) struct Account {
     /// Until when nobody asks since the credential is refused, and since a 429 said so (at least, at most).
     pub(super) refused_until: Moment,
     pub(super) throttled: (Moment, Moment),
+    /// Since when it is throttled without a break.
+    pub(super) throttled_since: Moment,
     /// When the last poll began that showed that the credential works.
     good_began: Option<Moment>,
     /// When the first 429 of a run came, and the last.
@@ -181,6 +183,9 @@ impl Account {
                     None => (Duration::ZERO, longest.mul_f64(1.1)),
                 };
                 let (floor, ceiling) = self.throttled;
+                if now > floor {
+                    self.throttled_since = now;
+                }
                 self.throttled = (floor.max(now.plus(least)), ceiling.max(now.plus(most)));
                 self.run = Some((self.run.map_or(now, |(first, _)| first), now));
             }

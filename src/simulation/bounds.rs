@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scene::{AccountScene, Limits};
+use super::scene::Limits;
 
 /// What the runner itself takes: a pass that keeps, a pass that claims, timers that round up. A daemon whose store is
 /// well needs milliseconds; the rest is room for passes that follow each other.
@@ -35,34 +35,54 @@ pub(super) const PASSES_AT_ONCE: u64 = 4000;
 /// How large a watch may grow in the store.
 pub(super) const KEPT_BYTES: usize = 16 << 10;
 
+/// How the servers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Servers {
+    /// All answer soon, and have for a while.
+    Well,
+    /// The account's own answers soon; which of the others do has not changed for a while.
+    OthersKnown,
+    /// The account's own answers soon.
+    OthersIll,
+    /// The account's own may hang.
+    OwnIll,
+}
+
+/// For how long nothing may have changed until the runner knows which servers hang: each account is asked in its turn, and
+/// a poll may take all of its time.
+pub(super) fn until_known(limits: &Limits, accounts: usize) -> Duration {
+    limits.request_timeout * (count(accounts.div_ceil(limits.concurrency)) + 2)
+}
+
 /// How much later than it was due a watch may be polled, if `watches` of its account may be due at once, whatever the
 /// other `accounts` do.
 ///
 /// * The budget gives each of them a request in turn.
+/// * Where all servers answer soon, it waits for its turn among the accounts, an answer long.
 /// * Polls under way may hang until their time is over. An account whose server answers soon waits for that once, since
 ///   a quarter of the room is kept for such; then only for others like it. Where there is no quarter (fewer than four
 ///   at once), and for an account whose own server hangs, it waits for each of its own polls and for its turn among the
 ///   accounts.
 pub(super) fn late(
     limits: &Limits,
-    concurrency: usize,
-    account: &AccountScene,
     interval: Duration,
     (watches, accounts): (usize, usize),
-    is_well: bool,
+    servers: Servers,
 ) -> Duration {
-    let (watches, turns) = (count(watches), count(accounts.div_ceil(concurrency)));
-    let budget = interval * watches;
-    let kept_free = concurrency / 4;
-    let room = if is_well && kept_free > 0 {
-        let answer =
-            Duration::from_millis(account.latency.0 + account.latency.1).max(Duration::from_millis(1700));
-        let rivals = count(accounts.div_ceil(kept_free));
-        limits.request_timeout * (turns + 1) + answer * watches * rivals
-    } else {
-        limits.request_timeout * (watches + 1) * (turns + 1)
+    /// What a server that is well takes at most.
+    const ANSWER: Duration = Duration::from_millis(1700);
+    let (concurrency, kept_free) = (limits.concurrency, limits.concurrency / 4);
+    let (own, turns) = (count(watches), count(accounts.div_ceil(concurrency)));
+    let among_the_well = ANSWER * own * count(accounts.div_ceil(kept_free.max(1)));
+    let room = match servers {
+        Servers::Well => ANSWER * (own + 1) * (turns + 2),
+        Servers::OthersKnown if kept_free > 0 => among_the_well,
+        Servers::OthersIll if kept_free > 0 => until_known(limits, accounts) + among_the_well,
+        Servers::OthersKnown | Servers::OthersIll | Servers::OwnIll => {
+            limits.request_timeout * (own + 1) * (turns + 1)
+        }
     };
-    OWN + budget + room
+    OWN + interval * own + room
 }
 
 fn count(of: usize) -> u32 {

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use super::run;
 use super::scene::Scene;
 
-/// What was found before, by its name. Each is a fault that was in the program.
-pub(super) const FOUND: [&str; 0] = [];
+/// What was found before, by its name: leases that ran out while the process stood still, and a budget that each start
+/// filled anew.
+pub(super) const FOUND: [&str; 2] = ["70", "289"];
 
 /// A seed, and what of its world is kept, by ids; all of it where nothing is said.
 #[derive(Debug, Clone, PartialEq, Eq)]

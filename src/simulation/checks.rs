@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::account::Credential;
-use super::bounds::{self, late};
+use super::bounds::{self, Servers, late};
 use super::rules::{Pace, Ruling, Saw, Seen, ruling};
 use super::scene::What;
 use super::world::{Answered, Phase, State, Undo, World, account_of};
@@ -65,6 +65,9 @@ impl World {
         let (due, is_followed) = (followed.due, followed.phase == Phase::Followed);
         if is_followed && !state.is_refused(account) {
             self.must_not_be_late(state, watch, due, now);
+        }
+        if is_followed {
+            self.must_have_been_swept(state, watch, now);
         }
         let has_budget = !self.is_wait();
         if let Err(why) = state.accounts[account].ask(now, has_budget) {
@@ -296,15 +299,26 @@ impl World {
         let Some(scene) = self.scene.accounts.iter().find(|scene| scene.id == account) else {
             return Duration::MAX;
         };
+        let (limits, accounts) = (&state.limits, self.scene.accounts.len());
         let watches = self.scene.watches.iter().filter(|watch| watch.account == account).count();
-        let since = since.before(state.limits.request_timeout * 2).unwrap_or_default();
-        let is_ill = self.is_troubled(
-            since,
-            |what| matches!(what, What::Server { server, .. } if *server == scene.server),
-        );
+        let lately = since.before(bounds::until_known(limits, accounts)).unwrap_or_default();
+        let is_ill = |own: bool| move |what: &What| matches!(what, What::Server { server, .. } if !own || *server == scene.server);
+        let has_changed = self.scene.troubles.iter().any(|trouble| {
+            let begins = self.moment(trouble.at.min(self.elapsed()));
+            let ends = self.moment(trouble.until.min(self.elapsed()));
+            is_ill(false)(&trouble.what)
+                && trouble.at <= self.elapsed()
+                && (begins >= lately || (ends >= lately && trouble.until <= self.elapsed()))
+        });
+        let servers = match (self.is_troubled(lately, is_ill(true)), self.is_troubled(lately, is_ill(false)))
+        {
+            (true, _) => Servers::OwnIll,
+            (false, true) if has_changed || lately < state.life_began => Servers::OthersIll,
+            (false, true) => Servers::OthersKnown,
+            (false, false) => Servers::Well,
+        };
         let interval = if self.is_wait() { Duration::ZERO } else { state.accounts[account].interval() };
-        let counts = (watches, self.scene.accounts.len());
-        late(&state.limits, state.limits.concurrency, scene, interval, counts, !is_ill)
+        late(limits, interval, (watches, accounts), servers)
     }
 
     /// All that must be true at any time.
@@ -353,6 +367,23 @@ impl World {
         }
     }
 
+    /// A watch whose deadline comes while its account is throttled ends then, and not when that is over.
+    fn must_have_been_swept(&self, state: &State, watch: usize, now: Moment) {
+        let followed = &state.watches[watch];
+        let account = &state.accounts[followed.account];
+        let Some(max_wait) = state.limits.max_wait.filter(|_| !state.is_shortened) else { return };
+        let since = followed.started.plus(max_wait).max(account.throttled_since).max(state.disturbed);
+        let ended = account.throttled.0.min(now);
+        let turns = u32::try_from(self.scene.accounts.len() / state.limits.concurrency).unwrap_or(u32::MAX);
+        let bound = bounds::OWN + bounds::SWEEP + state.limits.request_timeout * (turns + 2);
+        if ended.since(since) > bound && !self.is_excused(since) {
+            let late = ended.since(since);
+            self.violate(|| {
+                format!("watch {watch} goes on {late:?} after its deadline, since 429s hold its account")
+            });
+        }
+    }
+
     /// No watch is left behind: its next poll comes, and its deadline too.
     fn must_not_be_forgotten(
         &self,
@@ -366,6 +397,7 @@ impl World {
         if !account.is_blocked(now) {
             self.must_not_be_late(state, watch, due, now);
         }
+        self.must_have_been_swept(state, watch, now);
         if let Some(max_wait) = state.limits.max_wait {
             // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
             let shortened = if state.is_shortened { due } else { Moment::default() };

@@ -204,20 +204,30 @@ impl Scene {
             2 => Mode::Daemon { until_idle: false, in_file: false },
             _ => Mode::Daemon { until_idle: false, in_file: true },
         };
+        let is_crowd = rng.u32(0..8) == 0 && matches!(mode, Mode::Daemon { .. });
         let is_big = rng.u32(0..200) == 0 && !matches!(mode, Mode::Wait { .. });
         let accounts = match (mode, rng.u32(0..20)) {
             (Mode::Wait { .. }, _) => 1,
+            _ if is_crowd => rng.usize(6..=24),
             (_, 0) => rng.usize(10..=100),
             (_, 1..=7) => 1,
             _ => rng.usize(2..=6),
         };
         let watches = match rng.u32(0..20) {
             _ if is_big => rng.usize(500..=5000),
+            _ if is_crowd => accounts * 3,
             0 => rng.usize(20..=120),
             _ => rng.usize(1..=12).max(accounts.min(40)),
         };
-        let limits = Limits::invent(rng, mode);
-        let accounts: Vec<_> = (0..accounts).map(|id| AccountScene::invent(seed, id, accounts)).collect();
+        let mut limits = Limits::invent(rng, mode);
+        if is_crowd {
+            // More accounts than polls at once, and all of them always have something to ask.
+            limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
+            limits.request_timeout = 2 * SECOND;
+            limits.concurrency = one_of(rng, &[2, 4, 8]);
+        }
+        let accounts: Vec<_> =
+            (0..accounts).map(|id| AccountScene::invent(seed, id, accounts, is_crowd)).collect();
         let (polls, longest) = if is_big { (20_000, 10 * 24 * HOUR) } else { (800, 12 * HOUR) };
         let length = length(rng, &limits, &accounts, watches, polls).min(longest);
         let watches =
@@ -295,8 +305,13 @@ impl Limits {
 }
 
 impl AccountScene {
-    fn invent(seed: u64, id: usize, accounts: usize) -> Self {
+    fn invent(seed: u64, id: usize, accounts: usize, is_crowd: bool) -> Self {
         let mut rng = rng(seed, "account", id);
+        if is_crowd {
+            // Most ask one server, which troubles come to first.
+            let server = if rng.u32(0..4) == 0 { id } else { 0 };
+            return Self { id, server, requests_per_minute: 6000, latency: (300, 700) };
+        }
         let shares = rng.u32(0..5) == 0;
         let server = if shares { rng.usize(0..accounts) } else { id };
         let requests_per_minute = one_of(&mut rng, &[6, 60, 600, 600, 6000]);
@@ -409,7 +424,10 @@ impl Trouble {
                 _ => Reload::Without { account: rng.usize(0..accounts) },
             }),
             11 if in_file => What::PowerCut,
-            _ => What::Server { server: rng.usize(0..accounts), weather: Weather::invent(rng) },
+            _ => {
+                let server = if rng.u32(0..3) == 0 { 0 } else { rng.usize(0..accounts) };
+                What::Server { server, weather: Weather::invent(rng) }
+            }
         };
         // A daemon that fails is started again every few seconds.
         let is_failure = matches!(what, What::StoreFails { .. });
