@@ -268,14 +268,18 @@ impl<S, P: Clone, W> Runner<S, P, W> {
     }
 
     /// The account whose watch is polled next: of those that have the fewest polls under way, the one whose watch is
-    /// due for longest. The last quarter of the room is kept for accounts that have not had their share and whose server
-    /// answers, so that servers that hang do not hold up others.
+    /// due for longest. A quarter of the room is kept for accounts that have not had their share, and from servers that
+    /// do not answer soon, so that those that hang do not hold up others.
     pub(super) fn next_account(&self) -> Option<usize> {
         let (under_way, concurrency) = (self.under_way.len(), self.plan.concurrency.get());
-        let kept = (concurrency / 4).max(1).min(concurrency - 1);
-        let has_room = self.accounts.len() == 1 || under_way < concurrency - kept;
-        let share = self.share();
-        let may_poll = |state: &AccountState<P>| has_room || (state.is_prompt && state.under_way < share);
+        let (is_alone, share) = (self.accounts.len() == 1, self.share());
+        let open = concurrency - (concurrency / 4).max(1).min(concurrency - 1);
+        let slow = self.accounts.iter().filter(|state| !state.is_prompt).map(|state| state.under_way);
+        let slow: usize = slow.sum();
+        let may_poll = |state: &AccountState<P>| {
+            let has_place = state.is_prompt || slow < open;
+            is_alone || (has_place && (under_way < open || state.under_way < share))
+        };
         let accounts = self.accounts.iter().enumerate().filter(|(_, state)| may_poll(state));
         let ready = accounts.filter_map(|(n, state)| Some((state.under_way, state.longest_due()?, n)));
         ready.min().map(|(_, _, n)| n)
