@@ -97,7 +97,8 @@ impl Account {
             self.refused_until = now.plus(REFUSED_FOR);
         }
         self.begins.push_back(now);
-        let is_old = |at: &Moment| now.since(*at) >= MINUTE;
+        // A clock that was set back, and of which a power cut has taken the last moment, says nothing of the polls before.
+        let is_old = |at: &Moment| *at > now || now.since(*at) >= MINUTE;
         for times in [&mut self.begins, &mut self.budgets] {
             while times.front().is_some_and(is_old) {
                 times.pop_front();
