@@ -33,10 +33,11 @@ fn check(settings: &str) -> Program {
     }
     // A program that every machine has.
     settings = settings.replace("/usr/local/bin/load-into-warehouse", "/bin/true");
-    // A daemon of this machine may have the address, which is tried out.
+    // `--check` listens on the address for a moment, and another program may have it. The whole address is replaced: a
+    // port that is free on one address of loopback may be taken on another, and so on 0.0.0.0.
     let address = crate::lab::free_address();
-    settings = match settings.contains(":8686") {
-        true => settings.replace(":8686", &format!(":{}", address.port())),
+    settings = match settings.contains("listen = \"0.0.0.0:8686\"") {
+        true => settings.replace("0.0.0.0:8686", &address.to_string()),
         false => format!("{settings}[server]\nlisten = '{address}'\n"),
     };
     let path = program.file("watch.toml", &settings).display().to_string();
