@@ -60,10 +60,10 @@ impl TransportError {
 }
 
 impl Network {
-    /// Trusts the certificates in `added` besides those of the system, or besides those of `chosen` in their place.
+    /// Trusts the certificates in `added` besides those that `store` names, or those of the system.
     #[must_use]
-    pub fn new(added: Vec<CertificateDer<'static>>, chosen: Option<Store>, proxies: Proxies) -> Self {
-        Self { trust: Arc::new(Trust::new(added, chosen)), proxies: Arc::new(proxies) }
+    pub fn new(added: Vec<CertificateDer<'static>>, store: Store, proxies: Proxies) -> Self {
+        Self { trust: Arc::new(Trust::new(added, store)), proxies: Arc::new(proxies) }
     }
 
     /// Reads the certificates that asking `url` needs, so that what is wrong with them is seen before anything is asked,

@@ -1,5 +1,6 @@
 //! Which certificates are trusted.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +8,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring as provider};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -22,17 +23,19 @@ use super::validity::Validity;
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     added: Vec<CertificateDer<'static>>,
-    chosen: Option<Store>,
+    store: Store,
     ready: OnceLock<Result<ClientConfig, TransportError>>,
 }
 
-/// Where certificates are that are trusted in place of the system's: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+/// Where the environment says that certificates are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
-    /// A file.
+    /// A file in place of the system's certificates: `SSL_CERT_FILE`.
     pub file: Option<PathBuf>,
-    /// Directories of files.
+    /// Directories of files in place of the system's certificates: `SSL_CERT_DIR`.
     pub directories: Vec<PathBuf>,
+    /// A file besides all others: `NODE_EXTRA_CA_CERTS`.
+    pub extra: Option<PathBuf>,
 }
 
 /// The certificates in a file that can be used, and how many cannot.
@@ -51,27 +54,56 @@ impl Bundle {
     ///
     /// Says why it cannot be read, or that it holds nothing to trust.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-        let mut bundle = Self { certificates: Vec::new(), unusable: 0 };
-        for der in CertificateDer::pem_slice_iter(&pem) {
-            match der.ok().filter(|der| RootCertStore::empty().add(der.clone()).is_ok()) {
-                Some(der) => bundle.certificates.push(der),
-                None => bundle.unusable += 1,
-            }
-        }
-        match (bundle.certificates.len(), bundle.unusable) {
-            (0, 0) => Err("it holds no certificate in PEM form".to_owned()),
-            (0, 1) => Err("the certificate in it is damaged".to_owned()),
-            (0, _) => Err("all certificates in it are damaged".to_owned()),
-            _ => Ok(bundle),
-        }
+        let mut certificates = Vec::new();
+        let unusable = each(path, |der| {
+            let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
+            certificates.extend(is_usable.then_some(der));
+            is_usable
+        })?;
+        Ok(Self { certificates, unusable })
+    }
+
+    /// Warns of certificates that cannot be used, in a file that `setting` names.
+    pub fn warn(&self, setting: &str, path: &Path) {
+        warn_of_damaged(self.unusable, setting, path);
+    }
+}
+
+/// Hands each certificate of a PEM file to `take`, one at a time, since a file may hold hundreds of kilobytes. `take` says
+/// whether it can be used; the result is how many cannot.
+fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<usize, String> {
+    let (mut usable, mut unusable) = (0, 0);
+    for der in CertificateDer::pem_file_iter(path).map_err(in_words)? {
+        let is_usable = match der {
+            Ok(der) => take(der),
+            Err(error @ pem::Error::Io(_)) => return Err(in_words(error)),
+            Err(_) => false,
+        };
+        *(if is_usable { &mut usable } else { &mut unusable }) += 1;
+    }
+    match (usable, unusable) {
+        (0, 0) => Err("it holds no certificate in PEM form".to_owned()),
+        (0, 1) => Err("the certificate in it is damaged".to_owned()),
+        (0, _) => Err("all certificates in it are damaged".to_owned()),
+        (_, unusable) => Ok(unusable),
+    }
+}
+
+fn in_words(error: pem::Error) -> String {
+    if let pem::Error::Io(error) = error { error.to_string() } else { error.to_string() }
+}
+
+fn warn_of_damaged(count: usize, setting: &str, path: &Path) {
+    if count > 0 {
+        let path = path.display();
+        tracing::warn!(setting, %path, certificates.damaged = count, "damaged certificates were passed over");
     }
 }
 
 impl Trust {
-    /// Trusts `added` besides the system's certificates, or besides those of `chosen` in their place.
-    pub(super) fn new(added: Vec<CertificateDer<'static>>, chosen: Option<Store>) -> Self {
-        Self { added, chosen, ready: OnceLock::new() }
+    /// Trusts `added` besides what `store` names.
+    pub(super) fn new(added: Vec<CertificateDer<'static>>, store: Store) -> Self {
+        Self { added, store, ready: OnceLock::new() }
     }
 
     /// What TLS needs. The first call reads the certificates from the disk; the others share what came of it.
@@ -80,37 +112,69 @@ impl Trust {
     }
 
     fn load(&self) -> Result<ClientConfig, TransportError> {
-        let mut certificates = self.added.clone();
-        match &self.chosen {
-            Some(store) => certificates.extend(store.load(certificates.is_empty())?),
-            None => certificates.extend(rustls_native_certs::load_native_certs().certs),
+        let mut trusted = Trusted { roots: RootCertStore::empty(), named: HashSet::new() };
+        for der in &self.added {
+            trusted.add(der.clone());
         }
-        let named = certificates.iter().map(|der| fingerprint(der)).collect();
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        if self.chosen.is_none() && roots.len() <= self.added.len() {
-            // A machine without a store, as an image from scratch.
-            roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+        if let Some(path) = &self.store.extra {
+            match each(path, |der| trusted.add(der)) {
+                Ok(damaged) => warn_of_damaged(damaged, "NODE_EXTRA_CA_CERTS", path),
+                Err(why) => {
+                    let path = path.display();
+                    tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
+                }
+            }
+        }
+        if self.store.is_in_place_of_the_systems() {
+            self.store.load(&mut trusted)?;
+        } else {
+            let found = rustls_native_certs::load_native_certs().certs;
+            if found.into_iter().filter(|der| trusted.add(der.clone())).count() == 0 {
+                // A machine without a store, as an image from scratch.
+                trusted
+                    .roots
+                    .add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+            }
         }
         let provider = Arc::new(provider::default_provider());
-        let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(trusted.roots.into(), Arc::clone(&provider));
         let authorities = authorities.build().map_err(|error| TransportError::new(&error.to_string()))?;
-        let verifier = Arc::new(Verifier { authorities, named });
+        let verifier = Arc::new(Verifier { authorities, named: trusted.named });
         Ok(finished(builder(provider)?.dangerous().with_custom_certificate_verifier(verifier)))
     }
 }
 
+/// Certificates that are trusted, each once: files often repeat one another.
+struct Trusted {
+    roots: RootCertStore,
+    named: HashSet<Fingerprint>,
+}
+
+impl Trusted {
+    /// Trusts a certificate, and says whether it can be used.
+    fn add(&mut self, der: CertificateDer<'static>) -> bool {
+        let fingerprint = fingerprint(&der);
+        let is_usable = self.named.contains(&fingerprint) || self.roots.add(der).is_ok();
+        if is_usable {
+            self.named.insert(fingerprint);
+        }
+        is_usable
+    }
+}
+
 impl Store {
-    /// The certificates in it. Where it must hold some, it is an error if it does not.
-    fn load(&self, must_hold_some: bool) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-        let mut certificates = Vec::new();
+    const fn is_in_place_of_the_systems(&self) -> bool {
+        self.file.is_some() || !self.directories.is_empty()
+    }
+
+    /// Trusts what is in place of the system's certificates. That it holds none is an error if nothing else is trusted.
+    fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
+        let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
         if let Some(path) = &self.file {
-            match Bundle::read(path) {
-                Ok(bundle) => {
-                    bundle.warn("SSL_CERT_FILE", path);
-                    certificates.extend(bundle.certificates);
-                }
+            match each(path, |der| trusted.add(der)) {
+                Ok(damaged) => warn_of_damaged(damaged, "SSL_CERT_FILE", path),
                 Err(why) => reasons.push(format!("SSL_CERT_FILE {}: {why}", path.display())),
             }
         }
@@ -121,25 +185,17 @@ impl Store {
                 let why = why.unwrap_or_else(|| "it holds no certificate in PEM form".to_owned());
                 reasons.push(format!("SSL_CERT_DIR {}: {why}", path.display()));
             }
-            certificates.extend(found.certs);
+            for der in found.certs {
+                trusted.add(der);
+            }
         }
-        if certificates.is_empty() && must_hold_some {
+        if must_hold_some && trusted.named.is_empty() {
             return Err(TransportError::new(&reasons.join("; ")));
         }
         for reason in reasons {
             tracing::warn!(reason, "certificates could not be read");
         }
-        Ok(certificates)
-    }
-}
-
-impl Bundle {
-    /// Warns of certificates that cannot be used, in a file that `setting` names.
-    pub fn warn(&self, setting: &str, path: &Path) {
-        if self.unusable > 0 {
-            let path = path.display();
-            tracing::warn!(setting, %path, certificates.damaged = self.unusable, "damaged certificates were passed over");
-        }
+        Ok(())
     }
 }
 
@@ -176,7 +232,7 @@ fn fingerprint(der: &CertificateDer<'_>) -> Fingerprint {
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,
     /// The trusted certificates.
-    named: Vec<Fingerprint>,
+    named: HashSet<Fingerprint>,
 }
 
 impl ServerCertVerifier for Verifier {

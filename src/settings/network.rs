@@ -12,16 +12,14 @@ use crate::text::Text;
 /// What the environment says of all connections, whoever asks.
 #[derive(Debug)]
 pub(super) struct Surroundings {
-    added: Vec<CertificateDer<'static>>,
-    chosen: Option<Store>,
+    store: Store,
     proxies: Proxies,
 }
 
 impl Surroundings {
     /// A network that trusts these certificates too.
     pub(super) fn with(&self, own: Vec<CertificateDer<'static>>) -> Network {
-        let added = own.into_iter().chain(self.added.iter().cloned()).collect();
-        Network::new(added, self.chosen.clone(), self.proxies.clone())
+        Network::new(own, self.store.clone(), self.proxies.clone())
     }
 }
 
@@ -30,7 +28,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When the file of `--ca-cert` or a proxy cannot be used; what is wrong with `NODE_EXTRA_CA_CERTS` is worth a warning.
+    /// When the file of `--ca-cert` or a proxy cannot be used. What the variables name is read when a connection needs it.
     pub fn network(&self) -> Result<Network, SettingsError> {
         Ok(self.surroundings()?.with(self.own_certificates()?))
     }
@@ -47,19 +45,9 @@ impl Settings {
         let store = Store {
             file: environment.get("SSL_CERT_FILE").map(PathBuf::from),
             directories: paths(environment.get("SSL_CERT_DIR").unwrap_or_default()),
+            extra: environment.get("NODE_EXTRA_CA_CERTS").map(PathBuf::from),
         };
-        let mut added = Vec::new();
-        if let Some(path) = environment.get("NODE_EXTRA_CA_CERTS") {
-            match Bundle::read(Path::new(path)) {
-                Ok(bundle) => {
-                    bundle.warn("NODE_EXTRA_CA_CERTS", Path::new(path));
-                    added = bundle.certificates;
-                }
-                Err(why) => tracing::warn!(path, reason = why, "NODE_EXTRA_CA_CERTS was passed over"),
-            }
-        }
-        let chosen = (store != Store::default()).then_some(store);
-        Ok(Surroundings { added, chosen, proxies: proxies(environment)? })
+        Ok(Surroundings { store, proxies: proxies(environment)? })
     }
 }
 

@@ -6,7 +6,7 @@ mod troubles;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use snyk_export::http::{Network, Proxies};
+use snyk_export::http::{Network, Proxies, Store};
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
 
@@ -163,8 +163,11 @@ fn a_missing_file_is_named() {
     missing("SNYK_EXPORT_CA_CERT", 2);
     missing("NODE_EXTRA_CA_CERTS", 69);
     // Over plain http nothing of it matters.
-    let lab = Lab::start(READY);
-    Program::wait(&lab).export(EXPORT_ID).env("SSL_CERT_FILE", "/nowhere/ca.pem").run().exits(0);
+    for setting in ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"] {
+        let lab = Lab::start(READY);
+        let run = Program::wait(&lab).export(EXPORT_ID).env(setting, "/nowhere/ca.pem").run();
+        run.exits(0).stderr_lacks("/nowhere/ca.pem");
+    }
 }
 
 #[test]
@@ -300,7 +303,7 @@ fn notifications_trust_as_polls_do() {
     let server = Server::start(&authority, "localhost");
     let attempt = |added: Vec<CertificateDer<'static>>| {
         let kind = EndpointKind::Webhook { url: server.url.parse().unwrap(), secret: None };
-        let network = Network::new(added, None, Proxies::default());
+        let network = Network::new(added, Store::default(), Proxies::default());
         let endpoint = Endpoint::new("x".to_owned(), None, kind, &network).unwrap();
         runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)))
     };

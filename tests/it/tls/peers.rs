@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::pki_types::CertificateDer;
 use snyk_export::clock::Clock;
 use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
-use snyk_export::http::{Exempt, Network, Proxies, Proxy};
+use snyk_export::http::{Exempt, Network, Proxies, Proxy, Store};
 use snyk_export::request::StartRequest;
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use snyk_export::snyk::{Client, InFlight, NotStarted};
@@ -144,14 +144,14 @@ impl Peer {
 
 /// A network that trusts these certificates too.
 pub(super) fn trusting(added: &[&CertificateDer<'static>]) -> Network {
-    Network::new(added.iter().copied().cloned().collect(), None, Proxies::default())
+    Network::new(added.iter().copied().cloned().collect(), Store::default(), Proxies::default())
 }
 
 /// A network with a proxy for all.
 pub(super) fn through(url: &str) -> Network {
     let proxy = Some(Proxy { url: url.parse().unwrap(), variable: "HTTPS_PROXY".to_owned() });
     let proxies = Proxies { http: proxy.clone(), https: proxy, exempt: Exempt::default() };
-    Network::new(Vec::new(), None, proxies)
+    Network::new(Vec::new(), Store::default(), proxies)
 }
 
 async fn client(url: &str, network: &Network) -> Client {
