@@ -131,9 +131,7 @@ impl Trust {
             let found = rustls_native_certs::load_native_certs().certs;
             if found.into_iter().filter(|der| trusted.add(der.clone())).count() == 0 {
                 // A machine without a store, as an image from scratch.
-                trusted
-                    .roots
-                    .add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+                trusted.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
             }
         }
         let provider = Arc::new(provider::default_provider());
