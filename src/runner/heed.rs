@@ -21,30 +21,26 @@ where
 {
     /// Polls what is ready, as far as there is room.
     pub(super) fn poll_ready(&mut self) {
-        while self.under_way.len() < self.plan.concurrency.get() {
-            let Some(account) = self.next_account() else { return };
-            self.poll_next(account, self.clock.now());
-        }
-    }
-
-    /// Polls the next watch of an account, or gives it back if the account has been blocked since it was claimed.
-    fn poll_next(&mut self, account: usize, now: Moment) {
-        let state = &mut self.accounts[account];
-        let Some(claimed) = state.next_ready() else { return };
-        if let Some(poller) = state.ask(now) {
-            let Claimed { claim, mut watch, due_at } = claimed;
-            let limit = watch.progress.begin_poll(&self.plan.policy, now);
-            state.begin(now);
-            self.under_way.push(poll::poll(poller, self.clock, claim, watch, now.since(due_at), limit));
-        } else {
-            state.may_be_due_at(claimed.due_at);
-            self.give_back(claimed);
+        let now = self.clock.now();
+        while self.under_way.len() < self.plan.concurrency.get()
+            && let Some(state) = self.next_account().map(|n| &mut self.accounts[n])
+            && let Some(mut claimed) = state.ready.pop_front()
+        {
+            if let Some(poller) = state.ask(now) {
+                let limit = claimed.watch.progress.begin_poll(&self.plan.policy, now);
+                state.begin(now);
+                self.under_way.push(poll::poll(poller, self.clock, claimed, limit));
+            } else {
+                // The account has been blocked since the watch was claimed.
+                state.may_be_due_at(claimed.due_at);
+                self.give_back(claimed);
+            }
         }
     }
 
     /// A watch is not polled after all: it stays due.
     pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
-        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, None));
+        self.records.push(Record { claim, watch, next: Next::Due(due_at) });
     }
 
     /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
@@ -54,7 +50,7 @@ where
             return self.give_back(claimed);
         };
         let Some((failure, outcome)) = state.end_of(&claimed.watch.progress, &self.plan, now) else {
-            return state.take(claimed);
+            return state.ready.push_back(claimed);
         };
         // After an end the store is asked whether there is any other.
         state.may_be_due_at(now);
@@ -73,7 +69,7 @@ where
     }
 
     fn take_in(&mut self, polled: Polled) {
-        let Polled { claim, mut watch, asked, observation } = polled;
+        let (Claimed { claim, mut watch, .. }, asked, observation) = polled;
         let now = self.clock.now();
         self.heed(&watch, asked, &observation, now);
         let from = watch.progress.status().cloned();
@@ -101,16 +97,22 @@ where
                 }
             }
         };
-        self.records.push((Record { claim, watch, next: Next::Due(due_at) }, Some(event)));
+        self.keep(Record { claim, watch, next: Next::Due(due_at) }, event);
     }
 
-    /// A watch has ended: it is kept with what is owed for it, and then told.
+    /// Something happened to a watch: it is told once it is kept.
+    fn keep(&mut self, record: Record, event: Event) {
+        self.told.push((Some(self.records.len()), event));
+        self.records.push(record);
+    }
+
+    /// A watch has ended: it is kept with what is owed for it.
     fn end(&mut self, claim: Claim, ending: Ending) {
         let Closing { document, deliveries } = self.obligations.close(&ending);
         let Ending { outcome, at, .. } = ending;
         let next = Next::Ended(Ended { outcome, at, document, deliveries });
         let watch = ending.watch.clone();
-        self.records.push((Record { claim, watch, next }, Some(Event::Finished(Box::new(ending)))));
+        self.keep(Record { claim, watch, next }, Event::Finished(Box::new(ending)));
     }
 
     /// What an answer means for its whole account.
@@ -118,13 +120,15 @@ where
         let Some(state) = named(&mut self.accounts, &watch.account) else { return };
         state.end(asked.took, &self.plan);
         let account = Arc::clone(&watch.account);
-        match state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng) {
+        let news = state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng);
+        let event = match news {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));
-                self.announcements.push(Event::AccountPaused { account, problem });
+                Event::AccountPaused { account, problem }
             }
-            Some(News::Works(paused)) => self.announcements.push(Event::AccountResumed { account, paused }),
-            None => {}
-        }
+            Some(News::Works(paused)) => Event::AccountResumed { account, paused },
+            None => return,
+        };
+        self.told.push((None, event));
     }
 }

@@ -6,37 +6,28 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::event::Asked;
 use crate::export::ExportRef;
-use crate::store::Claim;
+use crate::store::Claimed;
 use crate::text::Text;
-use crate::watch::Watch;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+
+/// What a poll came to: the watch, how the poll went, and what it saw.
+pub(super) type Polled = (Claimed, Asked, Observation);
 
 /// A poll that is under way.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
-
-/// What a poll came to.
-#[derive(Debug)]
-pub(super) struct Polled {
-    pub(super) claim: Claim,
-    pub(super) watch: Watch,
-    pub(super) asked: Asked,
-    pub(super) observation: Observation,
-}
 
 /// Polls a watch.
 pub(super) fn poll<P: Poller + 'static>(
     poller: P,
     clock: Clock,
-    claim: Claim,
-    watch: Watch,
-    lag: Duration,
+    claimed: Claimed,
     limit: Duration,
 ) -> Asking {
     let start = clock.now();
     Box::pin(async move {
-        let observation = poll_within(&poller, &watch.export, limit).await;
-        let asked = Asked { lag, took: clock.now().since(start) };
-        Polled { claim, watch, asked, observation }
+        let observation = poll_within(&poller, &claimed.watch.export, limit).await;
+        let asked = Asked { lag: start.since(claimed.due_at), took: clock.now().since(start) };
+        (claimed, asked, observation)
     })
 }
 
