@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::clients::Clients;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::commands::blocking;
@@ -38,15 +37,6 @@ pub(super) async fn tidy(
         }
         give_up_orphans(&store, &endpoints.all, now, |event| ledger.tell(event)).await?;
         clock.sleep_until(now.plus(TIDY_EVERY)).await;
-    }
-}
-
-/// Keeps the metric on deprecated API versions; for ever.
-pub(super) async fn mind(clients: Clients, ledger: Arc<Ledger>, clock: Clock) -> Infallible {
-    const EVERY: Duration = Duration::from_secs(10);
-    loop {
-        ledger.metrics.set_api_deprecated(clients.has_deprecated_api());
-        clock.sleep_until(clock.now().plus(EVERY)).await;
     }
 }
 
