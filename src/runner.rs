@@ -9,7 +9,6 @@
 mod accounts;
 mod block;
 pub mod courier;
-mod heed;
 mod pass;
 mod poll;
 

@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 
 use self::reload::{Fresh, Reading};
 use super::clients::Opener;
-use super::housekeeping::{reap_orphans, report_health, tell_systemd, tidy};
+use super::housekeeping::tidy;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::commands::{CommandError, Session};
 use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::observe::{Journal, Metrics};
+use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::courier::Courier;
 use crate::runner::{Plan, Refusal, Runner, Stopped};
 use crate::server::{Server, Service, Terms};
@@ -133,7 +134,8 @@ impl Daemon {
     /// Works until it is asked to stop, or has nothing left to do.
     pub(super) async fn run(mut self, session: &Session) -> Result<ExitCode, CommandError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
-        self.tasks.spawn(report_health(Arc::clone(&self.ledger), self.clock));
+        let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
+        self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
         self.ledger.tell(&Event::DaemonStarted { watches: self.active });
         let worked = self.work(session).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::clients::Opener;
-use super::super::housekeeping::tell_systemd;
 use super::super::ledger::Endpoints;
 use super::{Daemon, plan};
 use crate::commands::{CommandError, Session, blocking, console};
 use crate::event::Event;
+use crate::process::tell_systemd;
 use crate::runner::Account;
 use crate::server::new_id;
 use crate::settings::Settings;
