@@ -317,6 +317,7 @@ mod tests {
             assert_eq!(scope.to_string(), word);
             assert_eq!(serde_json::to_value(scope).unwrap(), word);
             assert_eq!(scope.path_segment(), format!("{word}s"));
+            assert_eq!(Scope::from_word(word), Some(scope));
         }
     }
 
@@ -407,6 +408,14 @@ mod tests {
         assert_eq!(Status::new("finished").unwrap().as_str(), "FINISHED");
         assert_eq!(Status::new("Cancelled").unwrap().as_str(), "Cancelled");
         assert_eq!(Status::new("\u{1b}\t"), None);
+    }
+
+    #[test]
+    fn words_are_the_same_in_any_case_unless_one_was_not_sent_as_it_is_shown() {
+        let status = |word: &str| Status::new(word).unwrap();
+        assert_eq!(status("Queued"), status("QUEUED"));
+        assert_ne!(status("Queued"), status("Running"));
+        assert_ne!(status("Queued"), status("Que\u{200b}ued"));
     }
 
     #[test]

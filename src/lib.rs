@@ -21,6 +21,7 @@ pub mod moment;
 pub mod notify;
 pub mod observe;
 pub mod output;
+mod process;
 pub mod request;
 pub mod runner;
 pub mod secret;

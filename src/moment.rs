@@ -76,4 +76,15 @@ mod tests {
         assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.0);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);
     }
+
+    #[test]
+    fn counts_whole_milliseconds_from_the_epoch_on() {
+        assert_eq!(Moment::from_unix(Duration::from_micros(1_234_999)).unix_ms(), 1234);
+        let last = Moment::from_unix_ms(u64::MAX);
+        assert_eq!(last.unix_ms(), u64::MAX);
+        assert_eq!(last.plus(Duration::from_millis(1)).unix_ms(), u64::MAX);
+        let moment = Moment::from_unix_ms(1000);
+        assert_eq!(moment.before(Duration::from_millis(400)), Some(Moment::from_unix_ms(600)));
+        assert_eq!(moment.before(Duration::from_millis(1001)), None);
+    }
 }

@@ -9,7 +9,6 @@
 mod accounts;
 mod block;
 pub mod courier;
-mod heed;
 mod pass;
 mod poll;
 
@@ -46,30 +45,24 @@ pub struct Closing {
     pub deliveries: Vec<NewDelivery>,
 }
 
-/// What others have to say to a runner.
+/// What others have to say to a runner: nothing, unless they say so.
 pub trait Obligations {
     /// What an end comes with.
-    fn close(&self, ending: &Ending) -> Closing;
-
-    /// The notifications that are owed because an account's credential is refused.
-    fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery>;
-
-    /// The runner has made a pass.
-    fn passed(&self, now: Moment);
-}
-
-/// Nothing is owed to anybody: whoever runs it is told.
-impl Obligations for () {
-    fn close(&self, _: &Ending) -> Closing {
+    fn close(&self, _ending: &Ending) -> Closing {
         Closing::default()
     }
 
-    fn refuse(&self, _: &str, _: &Problem, _: Moment) -> Vec<NewDelivery> {
+    /// The notifications that are owed because an account's credential is refused.
+    fn refuse(&self, _account: &str, _problem: &Problem, _now: Moment) -> Vec<NewDelivery> {
         Vec::new()
     }
 
-    fn passed(&self, _: Moment) {}
+    /// The runner has made a pass.
+    fn passed(&self, _now: Moment) {}
 }
+
+/// Nothing is owed to anybody: whoever runs it is told.
+impl Obligations for () {}
 
 /// How a runner works.
 #[derive(Debug, Clone)]
@@ -95,7 +88,10 @@ pub enum Stopped<R> {
     Asked(R),
 }
 
-type Passing = Pin<Box<dyn Future<Output = Result<Passed, StoreError>>>>;
+/// What is told of a pass once it is kept: each event with the number of the record that it tells of, if it tells of one.
+type Told = Vec<(Option<usize>, Event)>;
+
+type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>>>>;
 
 /// Follows the watches of a store.
 pub struct Runner<S, P, W> {
@@ -107,22 +103,16 @@ pub struct Runner<S, P, W> {
     rng: fastrand::Rng,
     started_at: Moment,
     under_way: FuturesUnordered<Asking>,
-    /// What polls have come to since the last pass began, and what is told of it once it is kept.
-    records: Vec<(Record, Option<Event>)>,
+    /// What polls have come to since the last pass began.
+    records: Vec<Record>,
     owed: Vec<NewDelivery>,
-    /// The pass that the store is at, and what is told when it has kept it.
-    passing: Option<(Passing, Vec<Option<Event>>)>,
-    passed_at: Option<Moment>,
-    /// Whether others have changed the store since the pass began that it is at.
-    changed: bool,
-    /// What is told, besides, when the next pass is kept.
-    announcements: Vec<Event>,
-}
-
-impl<S, P, W> std::fmt::Debug for Runner<S, P, W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("plan", &self.plan).finish_non_exhaustive()
-    }
+    told: Told,
+    /// The pass that the store is at.
+    passing: Option<Passing>,
+    /// When the last pass was kept.
+    passed_at: Moment,
+    /// Whether nothing is claimed any more.
+    closing: bool,
 }
 
 impl<S, P, W> Runner<S, P, W>
@@ -147,10 +137,10 @@ where
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
             owed: Vec::new(),
+            told: Vec::new(),
             passing: None,
-            passed_at: None,
-            changed: false,
-            announcements: Vec::new(),
+            passed_at: Moment::default(),
+            closing: false,
         }
     }
 
@@ -166,14 +156,14 @@ where
         let now = self.clock.now();
         let mut before = std::mem::take(&mut self.accounts);
         for account in accounts {
-            let position = before.iter().position(|state| *state.name() == account.name);
+            let position = before.iter().position(|state| state.account.name == account.name);
             let state = AccountState::new(account, now);
             self.accounts.push(match position {
                 Some(position) => state.after(before.swap_remove(position), now),
                 None => state,
             });
         }
-        for claimed in before.iter_mut().flat_map(AccountState::drain) {
+        for claimed in before.into_iter().flat_map(|state| state.ready) {
             self.give_back(claimed);
         }
         (self.plan, self.obligations) = (plan, obligations);
@@ -183,7 +173,6 @@ where
     pub fn look_again(&mut self) {
         let now = self.clock.now();
         self.accounts.iter_mut().for_each(|account| account.may_be_due_at(now));
-        self.changed = true;
     }
 
     /// Runs until every watch has ended, until `stop`, or until `tell`, which hears of every event, breaks off. It may
@@ -216,7 +205,7 @@ where
                     self.take_in_all(polled);
                     ControlFlow::Continue(())
                 }
-                () = sleep_until(self.clock, wake_at), if wake_at.is_some() => ControlFlow::Continue(()),
+                () = self.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => ControlFlow::Continue(()),
             };
             if flow.is_break() {
                 return Ok(Stopped::BrokenOff);
@@ -235,63 +224,36 @@ where
         grace: Duration,
         tell: &mut impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let until = self.clock.now().plus(grace);
-        self.accounts.iter_mut().for_each(AccountState::close);
-        while !(self.has_nothing_to_do() && self.owed.is_empty()) {
-            self.begin_pass();
-            let flow = tokio::select! {
-                biased;
-                passed = passed(&mut self.passing) => {
-                    let (passed, told) = passed?;
-                    // What the pass in flight has claimed stays due.
-                    self.take_over(Passed { claimed: Vec::new(), ..passed }, told, tell)
-                }
-                Some(polled) = self.under_way.next() => {
-                    self.take_in_all(polled);
-                    ControlFlow::Continue(())
-                }
-                () = self.clock.sleep_until(until), if !self.under_way.is_empty() => {
-                    self.under_way.clear();
-                    ControlFlow::Continue(())
-                }
-            };
-            if flow.is_break() {
-                break;
-            }
+        self.closing = true;
+        self.accounts.iter_mut().for_each(|state| state.ready.clear());
+        let clock = self.clock;
+        if let Stopped::Asked(()) = self.run(clock.sleep_until(clock.now().plus(grace)), true, tell).await? {
+            self.under_way.clear();
+            self.run(std::future::pending::<()>(), true, tell).await?;
         }
         Ok(())
     }
 
+    /// Whether all is done and kept, and, as long as watches are claimed, there is no other.
     fn is_idle(&self) -> bool {
-        self.has_nothing_to_do() && self.accounts.iter().all(AccountState::has_no_watch)
-    }
-
-    fn has_nothing_to_do(&self) -> bool {
-        let has_ready = self.accounts.iter().any(|state| state.ready() > 0);
-        let has_rest = has_ready || !self.records.is_empty();
-        self.under_way.is_empty() && !has_rest && self.passing.is_none()
+        let has_none =
+            |state: &AccountState<P>| state.ready.is_empty() && (self.closing || state.due_at.is_none());
+        let is_kept = self.records.is_empty() && self.passing.is_none();
+        is_kept && self.under_way.is_empty() && self.accounts.iter().all(has_none)
     }
 }
 
 /// The account of this name, while the rest of the runner is in use.
 fn named<'a, P>(accounts: &'a mut [AccountState<P>], name: &str) -> Option<&'a mut AccountState<P>> {
-    accounts.iter_mut().find(|state| state.is_named(name))
+    accounts.iter_mut().find(|state| *state.account.name == *name)
 }
 
 /// The store has kept the pass that it is at; never, if it is at none.
-async fn passed(
-    passing: &mut Option<(Passing, Vec<Option<Event>>)>,
-) -> Result<(Passed, Vec<Option<Event>>), StoreError> {
-    let Some((pass, _)) = passing else { return std::future::pending().await };
+async fn passed(passing: &mut Option<Passing>) -> Result<(Passed, Told), StoreError> {
+    let Some(pass) = passing else { return std::future::pending().await };
     let passed = pass.await;
-    let told = passing.take().map(|(_, told)| told).unwrap_or_default();
-    Ok((passed?, told))
-}
-
-async fn sleep_until(clock: Clock, wake_at: Option<Moment>) {
-    if let Some(wake_at) = wake_at {
-        clock.sleep_until(wake_at).await;
-    }
+    *passing = None;
+    passed
 }
 
 #[cfg(test)]

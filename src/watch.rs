@@ -5,27 +5,31 @@
 
 pub mod budget;
 pub mod kept;
+mod limit;
 pub mod observation;
 pub mod outage;
 pub mod outcome;
 pub mod pace;
+mod policy;
+mod row;
 pub mod tries;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use crate::export::{ExportRef, Phase, Status, Vocabulary};
+pub use self::limit::Overlong;
+pub use self::policy::Policy;
+pub use self::row::{Labels, Watch};
+
+use crate::export::{Phase, Status};
 use crate::moment::Moment;
 use crate::text::Text;
+use limit::Limit;
 use observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
 use outage::Outage;
 use outcome::Outcome;
-use pace::{Pace, Position, lengthen};
+use pace::{Position, lengthen};
 
 /// The time that the last poll gets, which starts at the deadline or is in flight then.
 pub const LAST_POLL: Duration = Duration::from_secs(1);
@@ -36,35 +40,6 @@ const HINT_JITTER: f64 = 0.1;
 /// How many status changes a timeline keeps: a server that flaps must not fill our memory.
 const TIMELINE_LIMIT: usize = 100;
 
-/// What the user wants of a watch.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// The schedule while the export is in progress.
-    pub pace: Pace,
-    /// The schedule while polls fail.
-    pub retry: Pace,
-    /// The schedule while Snyk answers 429 without saying for how long.
-    pub throttle: Pace,
-    /// How long to follow the export at most.
-    pub max_wait: Option<Duration>,
-    /// How long to go on without any status word at most.
-    pub max_outage: Option<Duration>,
-    /// How long one poll may take.
-    pub request_timeout: Duration,
-    /// How long after the start a missing export may still appear.
-    pub not_found_grace: Duration,
-    /// Whether a 409 may pass.
-    pub retry_conflict: bool,
-    /// Whether what no retry can heal ends the watch at once.
-    pub unrecoverable_is_final: bool,
-    /// Whether a 401 ends the watch at once; otherwise it is the credential's trouble, which is waited out.
-    pub unauthorized_is_final: bool,
-    /// What the status words mean.
-    pub vocabulary: Vocabulary,
-    /// How long the export may stay in one status.
-    pub max_in_progress: Vec<(Status, Duration)>,
-}
-
 /// What follows from an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -72,33 +47,6 @@ pub enum Decision {
     PollAfter(Duration),
     /// The watch has ended.
     Finish(Outcome),
-}
-
-/// A hint that asked for more time than a limit left: it ended the watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overlong {
-    /// What the server asked for.
-    pub asked: Duration,
-    /// The option that sets the limit.
-    pub option: &'static str,
-    /// The limit.
-    pub limit: Duration,
-}
-
-impl fmt::Display for Overlong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let text = |duration| humantime::format_duration(Duration::from_millis(in_ms(duration)));
-        write!(f, "asks to wait {}; {} is {}", text(self.asked), self.option, text(self.limit))
-    }
-}
-
-/// A limit of a watch.
-struct Limit {
-    at: Moment,
-    outcome: Outcome,
-    option: &'static str,
-    length: Duration,
 }
 
 /// A status and when it was first seen.
@@ -184,9 +132,17 @@ impl Progress {
         rng: &mut fastrand::Rng,
     ) -> Decision {
         self.polls += 1;
-        match &observation.answer {
-            Answer::Status(report) => self.record_report(report, observation, policy, now, rng),
-            Answer::Failure(failure) => self.record_failure(failure, observation, policy, now, rng),
+        let next = match &observation.answer {
+            Answer::Status(report) => self.record_report(report, policy, now, rng),
+            Answer::Failure(failure) => self.record_failure(failure, observation.hint, policy, now, rng),
+        };
+        let decision = next.and_then(|(delay, limit)| self.schedule(delay, observation, limit, now, rng));
+        match decision {
+            Ok(pause) => {
+                self.outage.plan(pause);
+                Decision::PollAfter(pause)
+            }
+            Err(outcome) => Decision::Finish(outcome),
         }
     }
 
@@ -195,17 +151,18 @@ impl Progress {
         (self.problem, self.failure) = (Some(failure.problem.clone()), Some(failure.kind));
     }
 
+    /// The delay that the pace wants, and the limit that the watch is up against; or how it ends.
     fn record_report(
         &mut self,
         report: &Report,
-        observation: &Observation,
         policy: &Policy,
         now: Moment,
         rng: &mut fastrand::Rng,
-    ) -> Decision {
+    ) -> Result<(Duration, Option<Limit>), Outcome> {
         self.remember(report, now);
         match policy.vocabulary.phase(&report.status) {
-            Some(Phase::Finished) => Decision::Finish(Outcome::Finished),
+            Some(Phase::InProgress) => {}
+            Some(Phase::Finished) => return Err(Outcome::Finished),
             Some(Phase::Failed) => {
                 self.problem = report.error.clone().map(|detail| Problem {
                     http_status: Some(200),
@@ -213,56 +170,48 @@ impl Progress {
                     detail: Some(detail),
                     ..Problem::default()
                 });
-                Decision::Finish(Outcome::Failed)
+                return Err(Outcome::Failed);
             }
-            None => Decision::Finish(Outcome::UnknownStatus),
-            Some(Phase::InProgress) => {
-                self.in_progress_at = Some(self.polled_at);
-                let mut delay = policy.pace.next(&mut self.pace, rng);
-                let deadline = self.deadline(policy);
-                if let Some(stalled_at) = self.stalled_at(policy) {
-                    if now >= stalled_at && deadline.is_none_or(|deadline| stalled_at <= deadline) {
-                        return Decision::Finish(Outcome::Stalled);
-                    }
-                    delay = delay.min(stalled_at.since(now).max(Duration::from_millis(1)));
-                }
-                self.schedule(delay, observation, self.limit_of_wait(policy), now, rng)
-            }
+            None => return Err(Outcome::UnknownStatus),
         }
+        self.in_progress_at = Some(self.polled_at);
+        let mut delay = policy.pace.next(&mut self.pace, rng);
+        let deadline = self.deadline(policy);
+        if let Some(stalled_at) = self.stalled_at(policy) {
+            if now >= stalled_at && deadline.is_none_or(|deadline| stalled_at <= deadline) {
+                return Err(Outcome::Stalled);
+            }
+            delay = delay.min(stalled_at.since(now).max(Duration::from_millis(1)));
+        }
+        Ok((delay, self.limit_of_wait(policy)))
     }
 
     fn record_failure(
         &mut self,
         failure: &Failure,
-        observation: &Observation,
+        hint: Option<Duration>,
         policy: &Policy,
         now: Moment,
         rng: &mut fastrand::Rng,
-    ) -> Decision {
+    ) -> Result<(Duration, Option<Limit>), Outcome> {
         self.in_a_row = if self.failure == Some(failure.kind) { self.in_a_row + 1 } else { 1 };
         self.give_up(failure);
         if failure.problem.http_status.is_some() {
             self.refusal = Some(failure.kind);
         }
         if let Some(outcome) = self.permanent(failure.kind, policy, now) {
-            return Decision::Finish(outcome);
+            return Err(outcome);
         }
-        let delay = match (failure.kind, observation.hint) {
+        let delay = match (failure.kind, hint) {
             (FailureKind::Throttled, None) => policy.throttle.next(&mut self.throttle, rng),
             _ => policy.retry.next(&mut self.retry, rng),
         };
         let outage = self.limit_of_outage(failure.kind, policy, now);
-        let limit = self.limit_of_wait(policy).into_iter().chain(outage).min_by_key(|limit| limit.at);
-        let decision = self.schedule(delay, observation, limit, now, rng);
-        if let Decision::PollAfter(pause) = decision {
-            self.outage.plan(pause);
-        }
-        decision
+        Ok((delay, self.limit_of_wait(policy).into_iter().chain(outage).min_by_key(|limit| limit.at)))
     }
 
     fn limit_of_wait(&self, policy: &Policy) -> Option<Limit> {
-        let length = policy.max_wait?;
-        let at = self.started_at.plus(length);
+        let (at, length) = (self.deadline(policy)?, policy.max_wait?);
         Some(Limit { at, outcome: Outcome::TimedOut, option: "--max-wait", length })
     }
 
@@ -316,8 +265,8 @@ impl Progress {
         }
     }
 
-    /// The next poll: after `delay`, not before the server's hint, not after the limit. A limit that has come, or that
-    /// lies before the hint, ends the watch now: nothing is gained by waiting.
+    /// The pause until the next poll: `delay`, not before the server's hint, not after the limit. A limit that has come,
+    /// or that lies before the hint, ends the watch now: nothing is gained by waiting.
     fn schedule(
         &mut self,
         delay: Duration,
@@ -325,19 +274,16 @@ impl Progress {
         limit: Option<Limit>,
         now: Moment,
         rng: &mut fastrand::Rng,
-    ) -> Decision {
-        let floor = observation.pause().unwrap_or_default();
-        let wanted = match observation.pause() {
-            Some(pause) => delay.max(lengthen_hint(pause, rng)),
-            None => delay,
-        };
-        let Some(Limit { at, outcome, option, length }) = limit else { return Decision::PollAfter(wanted) };
-        if now < at && now.plus(floor) <= at {
-            return Decision::PollAfter(wanted.min(at.since(now)));
+    ) -> Result<Duration, Outcome> {
+        let pause = observation.pause();
+        let wanted = pause.map_or(delay, |pause| delay.max(lengthen_hint(pause, rng)));
+        let Some(Limit { at, outcome, option, length }) = limit else { return Ok(wanted) };
+        if now < at && now.plus(pause.unwrap_or_default()) <= at {
+            return Ok(wanted.min(at.since(now)));
         }
         let asked = observation.hint.filter(|_| now < at);
         self.overlong = asked.map(|asked| Overlong { asked, option, limit: length });
-        Decision::Finish(outcome)
+        Err(outcome)
     }
 
     fn stalled_at(&self, policy: &Policy) -> Option<Moment> {
@@ -429,33 +375,6 @@ impl Progress {
 /// A pause that a server asks for, with up to a tenth added.
 pub(crate) fn lengthen_hint(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
     lengthen(pause, HINT_JITTER, rng)
-}
-
-/// What the owner of a watch notes on it, for whoever hears of its end.
-pub type Labels = BTreeMap<String, String>;
-
-/// A watch: the wish to follow one export to its end, and how far it has come.
-#[derive(Debug, Clone)]
-pub struct Watch {
-    /// Its id. In a command that waits, watches are known by their exports, and have none.
-    pub id: Uuid,
-    /// Whose credential asks.
-    pub account: Arc<str>,
-    /// What its owner notes on it.
-    pub labels: Labels,
-    /// The export that is followed.
-    pub export: ExportRef,
-    /// How far it has come.
-    pub progress: Progress,
-}
-
-impl Watch {
-    /// A watch of a command that waits: known by its export, and of the one account that the command has.
-    #[must_use]
-    pub fn unnamed(export: ExportRef, now: Moment) -> Self {
-        let (id, account, labels) = (Uuid::nil(), Arc::from("default"), Labels::new());
-        Self { id, account, labels, export, progress: Progress::new(now) }
-    }
 }
 
 #[cfg(test)]

@@ -59,13 +59,22 @@ impl Course {
         (self.etag, self.marks, self.checksum, self.total) = (None, Marks::default(), None, None);
     }
 
+    /// Whether storage has said anything of the object by which it can be told from another in its place.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.etag.is_some() || self.checksum.is_some() || self.marks != Marks::default()
+    }
+
     /// Whether what comes is the rest of what is there: of the same object, from there on, and encoded alike. Where nothing is
     /// there, it begins anew, and is checked by what this answer says of it.
     pub(super) fn goes_on_with(&self, body: &Body) -> bool {
         let Some((writer, encoding)) = &self.writer else { return body.from == 0 };
+        let checksums = self.checksum.zip(body.checksum.checksum());
+        // Storage was asked to compare the ETag, if there is one.
+        let is_known = self.etag.is_some() || checksums.is_some() || self.marks.share_one_with(&body.marks);
         let is_same = !self.marks.differ_from(&body.marks)
-            && self.checksum.zip(body.checksum.checksum()).is_none_or(|(one, other)| one == other)
-            && (self.total.is_none() || body.total.is_none() || self.total == body.total);
+            && checksums.is_none_or(|(one, other)| one == other)
+            && (self.total.is_none() || body.total.is_none() || self.total == body.total)
+            && is_known;
         writer.received > 0 && body.from == writer.received && body.encoding == *encoding && is_same
     }
 }

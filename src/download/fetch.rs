@@ -89,7 +89,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
 
     async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Whole, Setback> {
         let object = object(part);
-        if course.object != object {
+        if course.object != object || !course.can_go_on() {
             self.begin_anew(course).await;
             course.object = object;
         }

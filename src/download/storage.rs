@@ -75,10 +75,16 @@ impl Marks {
 
     /// Whether one of them shows that these are two files.
     pub(super) fn differ_from(&self, other: &Self) -> bool {
-        let differ = |(one, other): (&Option<HeaderValue>, &Option<HeaderValue>)| {
-            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
-        };
-        self.0.iter().zip(&other.0).any(differ)
+        self.in_common(other).any(|(one, other)| one != other)
+    }
+
+    /// Whether one of them is known of both.
+    pub(super) fn share_one_with(&self, other: &Self) -> bool {
+        self.in_common(other).next().is_some()
+    }
+
+    fn in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a HeaderValue, &'a HeaderValue)> {
+        self.0.iter().zip(&other.0).filter_map(|(one, other)| one.as_ref().zip(other.as_ref()))
     }
 
     /// All that is known of one file: what an answer leaves out stays known.

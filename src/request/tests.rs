@@ -54,6 +54,8 @@ fn what_is_known_to_be_wrong_is_refused() {
         ("/data/attributes", Value::Null, "`data.attributes` is missing"),
         ("/data/type", Value::Null, "it is \"resource\""),
         ("/data/type", json!("Not A Type"), "it is \"resource\""),
+        ("/data/type", json!("not-a-type"), "it is \"resource\""),
+        ("/data/type", json!("1st"), "it is \"resource\""),
         ("/data/attributes/dataset", Value::Null, "no dataset: give --dataset, such as one of issues, usage"),
         ("/data/attributes/dataset", json!(" "), "no dataset: give --dataset, such as one of issues, usage"),
         ("/data/attributes/dataset", json!(5), "`5` is not the name of a dataset, such as one of issues"),
@@ -61,6 +63,7 @@ fn what_is_known_to_be_wrong_is_refused() {
         ("/data/attributes/formats", json!([]), "no formats: the body"),
         ("/data/attributes/formats", json!("csv"), "`csv` is not a list of formats"),
         ("/data/attributes/formats", json!(["csv", 5]), "`5` is not a list of formats"),
+        ("/data/attributes/formats", json!([" "]), "is not a list of formats"),
         ("/data/attributes/filters", Value::Null, "no date filter"),
         ("/data/attributes/filters", json!("x"), "`filters`: `x` is not an object"),
         ("/data/attributes/filters", json!({ "updated": {} }), "no date filter"),
@@ -107,6 +110,21 @@ fn what_is_known_to_be_wrong_is_refused() {
     for body in [Value::Null, json!([]), json!("x"), json!({ "data": [] })] {
         assert_eq!(request(Scope::Group, body).check(), Err(RequestError::NoAttributes));
     }
+}
+
+#[test]
+fn a_type_is_a_word_of_small_letters_digits_and_underscores() {
+    for name in ["resource", "export_2"] {
+        let mut body = valid();
+        body["data"]["type"] = json!(name);
+        assert_eq!(request(Scope::Group, body).check(), Ok(Vec::new()), "{name}");
+    }
+}
+
+#[test]
+fn a_request_is_shown_as_its_dataset_and_its_path() {
+    assert_eq!(request(Scope::Org, valid()).to_string(), format!("issues of /orgs/{GROUP}"));
+    assert_eq!(request(Scope::Group, json!({})).to_string(), format!("nothing of /groups/{GROUP}"));
 }
 
 #[test]

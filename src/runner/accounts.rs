@@ -44,12 +44,13 @@ pub struct Account<P> {
 
 /// An account while it is in use.
 pub(super) struct AccountState<P> {
-    account: Account<P>,
+    pub(super) account: Account<P>,
     budget: Option<Budget>,
-    /// When the next of its watches is due that is not claimed; too early rather than too late.
-    due_at: Option<Moment>,
+    /// When the next of its watches is due that is not claimed, too early rather than too late; nothing if, as far as the
+    /// store has said, there is none.
+    pub(super) due_at: Option<Moment>,
     /// Its watches that are claimed and polled next, as soon as there is room: the store need not be waited for then.
-    ready: VecDeque<Claimed>,
+    pub(super) ready: VecDeque<Claimed>,
     /// How many of its watches are being polled.
     under_way: usize,
     /// Whether its server answered the last poll soon.
@@ -57,21 +58,6 @@ pub(super) struct AccountState<P> {
     blocking: Blocking,
     /// When the next look for watches is due whose time is over, while the account is blocked.
     sweep_at: Moment,
-    closed: bool,
-}
-
-/// What an account wants of the store.
-struct Want {
-    /// From when on.
-    at: Moment,
-    room: usize,
-    started_by: Option<Moment>,
-}
-
-impl<P> AccountState<P> {
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        *self.account.name == *name
-    }
 }
 
 impl<P: Clone> AccountState<P> {
@@ -86,7 +72,6 @@ impl<P: Clone> AccountState<P> {
             is_prompt: true,
             blocking: Blocking::default(),
             sweep_at: Moment::default(),
-            closed: false,
         }
     }
 
@@ -95,28 +80,8 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn after(self, before: Self, now: Moment) -> Self {
         let rate = self.account.requests_per_minute;
         let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate, now)).or(self.budget);
-        Self {
-            account: self.account,
-            budget,
-            due_at: self.due_at,
-            blocking: before.blocking.tried_now(),
-            ..before
-        }
-    }
-
-    pub(super) const fn name(&self) -> &Arc<str> {
-        &self.account.name
-    }
-
-    /// Asks for nothing any more. What is claimed and not polled stays due.
-    pub(super) fn close(&mut self) {
-        self.closed = true;
-        self.ready.clear();
-    }
-
-    /// What is claimed and not polled.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Claimed> {
-        self.ready.drain(..)
+        let blocking = before.blocking.tried_now();
+        Self { account: self.account, budget, due_at: self.due_at, blocking, ..before }
     }
 
     /// A watch is due then.
@@ -124,30 +89,18 @@ impl<P: Clone> AccountState<P> {
         self.due_at = Some(self.due_at.map_or(due_at, |earlier| earlier.min(due_at)));
     }
 
-    /// The store had less than was wished for.
-    pub(super) const fn is_next_due_at(&mut self, due_at: Option<Moment>, now: Moment) {
+    /// The store had less than was wished for, and knows when the next watch is due, if there is one.
+    pub(super) fn had_no_more(&mut self, next_due: Option<Moment>, now: Moment) {
         const SWEEP_EVERY: Duration = Duration::from_secs(1);
-        (self.due_at, self.sweep_at) = (due_at, now.plus(SWEEP_EVERY));
-    }
-
-    /// A watch is claimed: it is polled when its turn comes.
-    pub(super) fn take(&mut self, claimed: Claimed) {
-        self.ready.push_back(claimed);
+        self.sweep_at = now.plus(SWEEP_EVERY);
+        if let Some(due_at) = next_due {
+            self.may_be_due_at(due_at);
+        }
     }
 
     /// Why and how a watch ends without a poll: the account is blocked, and the watch's time is over.
     pub(super) fn end_of(&self, progress: &Progress, plan: &Plan, now: Moment) -> Option<(Failure, Outcome)> {
         self.blocking.end_of(progress, plan, now).filter(|_| self.blocking.is_blocked(now))
-    }
-
-    /// The next of its watches that are claimed.
-    pub(super) fn next_ready(&mut self) -> Option<Claimed> {
-        self.ready.pop_front()
-    }
-
-    /// Since when the next of its watches that are claimed is due.
-    fn longest_due(&self) -> Option<Moment> {
-        self.ready.front().map(|claimed| claimed.due_at)
     }
 
     /// A poll begins: a request is taken out of the budget for it.
@@ -162,16 +115,6 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn end(&mut self, took: Duration, plan: &Plan) {
         self.under_way = self.under_way.saturating_sub(1);
         self.is_prompt = took < PROMPT.min(plan.policy.request_timeout / 2);
-    }
-
-    /// How many of its watches are claimed and wait to be polled.
-    pub(super) fn ready(&self) -> usize {
-        self.ready.len()
-    }
-
-    /// Whether it has no watch that has not ended, as far as the store has said.
-    pub(super) const fn has_no_watch(&self) -> bool {
-        self.due_at.is_none()
     }
 
     /// What polls a watch that was claimed; nothing if the account has been blocked since.
@@ -203,44 +146,36 @@ impl<P: Clone> AccountState<P> {
         news
     }
 
-    /// What the account wants of the store, for at most so many watches.
+    /// What the account wants of the store, and from when on, for at most so many watches.
     ///
     /// This is the one place that says so: what lies ahead of `now` is a time to wake at, all else is wished for now.
-    fn wants(&self, room: usize, plan: &Plan, now: Moment) -> impl Iterator<Item = Want> {
-        let room = if self.closed { 0 } else { room };
-        let due_at = self.due_at.filter(|_| room > 0);
-        let (next, sweep) = if self.blocking.is_blocked(now) {
-            let at = |due_at: Moment| due_at.max(self.blocking.until());
-            let over = self.blocking.over(plan, now).filter(|_| room > 0);
-            (
-                due_at.map(|due_at| Want { at: at(due_at), room: 1, started_by: None }),
-                over.map(|by| Want { at: self.sweep_at, room, started_by: Some(by) }),
-            )
-        } else {
-            let (ready_at, affordable) = match &self.budget {
-                // What is claimed has its request coming.
-                Some(budget) => (budget.ready_at(now), budget.available(now).saturating_sub(self.ready())),
-                None => (now, room),
-            };
-            // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
-            let due_at = due_at.filter(|_| affordable > 0 || self.ready.is_empty());
-            let at = |due_at: Moment| due_at.max(ready_at);
-            (due_at.map(|due_at| Want { at: at(due_at), room: room.min(affordable), started_by: None }), None)
+    fn wants(&self, room: usize, plan: &Plan, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
+        let is_blocked = self.blocking.is_blocked(now);
+        let (ready_at, affordable) = match &self.budget {
+            _ if is_blocked => (self.blocking.until(), 1),
+            // What is claimed has its request coming.
+            Some(budget) => (budget.ready_at(now), budget.available(now).saturating_sub(self.ready.len())),
+            None => (now, room),
         };
-        next.into_iter().chain(sweep)
+        let wish = |room, started_by| Wish { account: Arc::clone(&self.account.name), room, started_by };
+        // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
+        let due_at = self.due_at.filter(|_| affordable > 0 || self.ready.is_empty());
+        let next = due_at.map(|due_at| (due_at.max(ready_at), wish(room.min(affordable), None)));
+        let over = self.blocking.over(plan, now).filter(|_| is_blocked);
+        let sweep = over.map(|started_by| (self.sweep_at, wish(room, Some(started_by))));
+        next.into_iter().chain(sweep).filter(move |_| room > 0)
     }
 }
 
 impl<S, P: Clone, W> Runner<S, P, W> {
     /// What all accounts want now.
     pub(super) fn wishes(&self, now: Moment) -> Vec<Wish> {
-        let due = self.wants(now).filter(|(_, want)| want.at <= now);
-        due.map(|(account, Want { room, started_by, .. })| Wish {
-            account: Arc::clone(account),
-            room,
-            started_by,
-        })
-        .collect()
+        self.wants(now).filter(|(at, _)| *at <= now).map(|(_, wish)| wish).collect()
+    }
+
+    /// When to make a pass though nothing is wanted.
+    pub(super) fn beat_at(&self) -> Option<Moment> {
+        self.plan.beat.map(|beat| self.passed_at.plus(beat))
     }
 
     /// When to wish again; never while the store is at a pass, whose end comes first.
@@ -248,18 +183,15 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         if self.passing.is_some() {
             return None;
         }
-        let beat = self.plan.beat.zip(self.passed_at).map(|(beat, passed_at)| passed_at.plus(beat));
-        self.wants(self.clock.now()).map(|(_, want)| want.at).chain(beat).min()
+        self.wants(self.clock.now()).map(|(at, _)| at).chain(self.beat_at()).min()
     }
 
-    fn wants(&self, now: Moment) -> impl Iterator<Item = (&Arc<str>, Want)> {
+    fn wants(&self, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
         // So many watches of each account are claimed ahead: what is polled next is there when a poll ends, and no
         // server that hangs can take another's part.
-        let ahead = self.share().max(AHEAD_AT_LEAST);
-        self.accounts.iter().flat_map(move |state| {
-            let wants = state.wants(ahead.saturating_sub(state.ready()), &self.plan, now);
-            wants.map(|want| (state.name(), want))
-        })
+        let ahead = if self.closing { 0 } else { self.share().max(AHEAD_AT_LEAST) };
+        let accounts = self.accounts.iter();
+        accounts.flat_map(move |state| state.wants(ahead.saturating_sub(state.ready.len()), &self.plan, now))
     }
 
     /// How many polls of each account may be under way, whatever the others do.
@@ -281,7 +213,7 @@ impl<S, P: Clone, W> Runner<S, P, W> {
             is_alone || (has_place && (under_way < open || state.under_way < share))
         };
         let accounts = self.accounts.iter().enumerate().filter(|(_, state)| may_poll(state));
-        let ready = accounts.filter_map(|(n, state)| Some((state.under_way, state.longest_due()?, n)));
+        let ready = accounts.filter_map(|(n, state)| Some((state.under_way, state.ready.front()?.due_at, n)));
         ready.min().map(|(_, _, n)| n)
     }
 }

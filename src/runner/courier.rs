@@ -58,7 +58,8 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             let rung = self.bell.notified();
             let now = self.clock.now();
             let room = AT_ONCE.get() - under_way.len();
-            let (claimed, due_at) = self.claim(room, now).await?;
+            let endpoint = self.endpoint.name().to_owned();
+            let (claimed, due_at) = self.store.claim_deliveries(endpoint, room, LEASE, now).await?;
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed)));
             let rest_until = due_at.unwrap_or(Moment::NEVER).min(now.plus(LONGEST_REST));
             let has_room = under_way.len() < AT_ONCE.get();
@@ -76,14 +77,6 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             self.bell.notify_waiters();
         }
         Ok(())
-    }
-
-    async fn claim(
-        &self,
-        room: usize,
-        now: Moment,
-    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        self.store.claim_deliveries(self.endpoint.name().to_owned(), room, LEASE, now).await
     }
 
     async fn attempt(&self, claimed: ClaimedDelivery) -> (ClaimedDelivery, Attempt) {

@@ -1,42 +1,155 @@
-//! One poll of one watch, and what is told of it.
+//! From a claimed watch to its poll, and to what that means for the watch and for its account.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{FutureExt as _, StreamExt as _};
+
+use super::block::News;
+use super::{Closing, Obligations, Runner, named};
 use crate::clock::Clock;
-use crate::event::Asked;
+use crate::event::{Asked, Ending, Event};
 use crate::export::ExportRef;
-use crate::store::Claim;
+use crate::moment::Moment;
+use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
 use crate::text::Text;
-use crate::watch::Watch;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::{Decision, Watch};
+
+/// What a poll came to: the watch, how the poll went, and what it saw.
+pub(super) type Polled = (Claimed, Asked, Observation);
 
 /// A poll that is under way.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
 
-/// What a poll came to.
-#[derive(Debug)]
-pub(super) struct Polled {
-    pub(super) claim: Claim,
-    pub(super) watch: Watch,
-    pub(super) asked: Asked,
-    pub(super) observation: Observation,
+impl<S, P, W> Runner<S, P, W>
+where
+    S: Store + Clone + 'static,
+    P: Poller + Clone + 'static,
+    W: Obligations,
+{
+    /// Polls what is ready, as far as there is room.
+    pub(super) fn poll_ready(&mut self) {
+        let now = self.clock.now();
+        while self.under_way.len() < self.plan.concurrency.get()
+            && let Some(state) = self.next_account().map(|n| &mut self.accounts[n])
+            && let Some(mut claimed) = state.ready.pop_front()
+        {
+            if let Some(poller) = state.ask(now) {
+                let limit = claimed.watch.progress.begin_poll(&self.plan.policy, now);
+                state.begin(now);
+                self.under_way.push(poll(poller, self.clock, claimed, limit));
+            } else {
+                // The account has been blocked since the watch was claimed.
+                state.may_be_due_at(claimed.due_at);
+                self.give_back(claimed);
+            }
+        }
+    }
+
+    /// A watch is not polled after all: it stays due.
+    pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
+        self.records.push(Record { claim, watch, next: Next::Due(due_at) });
+    }
+
+    /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
+    pub(super) fn take(&mut self, claimed: Claimed, now: Moment) {
+        let Some(state) = named(&mut self.accounts, &claimed.watch.account) else {
+            // An account that has gone from the settings meanwhile claims its watches again when it is back.
+            return self.give_back(claimed);
+        };
+        let Some((failure, outcome)) = state.end_of(&claimed.watch.progress, &self.plan, now) else {
+            return state.ready.push_back(claimed);
+        };
+        // After an end the store is asked whether there is any other.
+        state.may_be_due_at(now);
+        let Claimed { claim, mut watch, .. } = claimed;
+        watch.progress.give_up(&failure);
+        self.end(claim, Ending { watch, outcome, report: None, at: now, asked: None });
+    }
+
+    /// Takes in all that is there: the more is kept in one pass, the less each costs.
+    pub(super) fn take_in_all(&mut self, polled: Polled) {
+        self.take_in(polled);
+        while let Some(Some(polled)) = self.under_way.next().now_or_never() {
+            self.take_in(polled);
+        }
+        self.poll_ready();
+    }
+
+    fn take_in(&mut self, polled: Polled) {
+        let (Claimed { claim, mut watch, .. }, asked, observation) = polled;
+        let now = self.clock.now();
+        self.heed(&watch, asked, &observation, now);
+        let from = watch.progress.status().cloned();
+        let decision = watch.progress.record(&observation, &self.plan.policy, now, &mut self.rng);
+        let due_at = match decision {
+            Decision::PollAfter(delay) => now.plus(delay),
+            // After an end the store is asked whether there is any other.
+            Decision::Finish(_) => now,
+        };
+        if let Some(state) = named(&mut self.accounts, &watch.account) {
+            state.may_be_due_at(due_at);
+        }
+        let event = match (decision, observation.answer) {
+            (Decision::Finish(outcome), answer) => {
+                let report = if let Answer::Status(report) = answer { Some(report) } else { None };
+                return self.end(claim, Ending { watch, outcome, report, at: now, asked: Some(asked) });
+            }
+            (Decision::PollAfter(delay), Answer::Failure(failure)) => {
+                Event::Retrying { watch: watch.clone(), failure, delay, asked }
+            }
+            (Decision::PollAfter(delay), Answer::Status(report)) => {
+                match from.as_ref() == Some(&report.status) {
+                    true => Event::Polled { watch: watch.clone(), delay, asked },
+                    false => Event::StatusChanged { watch: watch.clone(), from, delay, asked },
+                }
+            }
+        };
+        self.keep(Record { claim, watch, next: Next::Due(due_at) }, event);
+    }
+
+    /// Something happened to a watch: it is told once it is kept.
+    fn keep(&mut self, record: Record, event: Event) {
+        self.told.push((Some(self.records.len()), event));
+        self.records.push(record);
+    }
+
+    /// A watch has ended: it is kept with what is owed for it.
+    fn end(&mut self, claim: Claim, ending: Ending) {
+        let Closing { document, deliveries } = self.obligations.close(&ending);
+        let Ending { outcome, at, .. } = ending;
+        let next = Next::Ended(Ended { outcome, at, document, deliveries });
+        let watch = ending.watch.clone();
+        self.keep(Record { claim, watch, next }, Event::Finished(Box::new(ending)));
+    }
+
+    /// What an answer means for its whole account.
+    fn heed(&mut self, watch: &Watch, asked: Asked, observation: &Observation, now: Moment) {
+        let Some(state) = named(&mut self.accounts, &watch.account) else { return };
+        state.end(asked.took, &self.plan);
+        let account = Arc::clone(&watch.account);
+        let news = state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng);
+        let event = match news {
+            Some(News::Refused(problem)) => {
+                self.owed.extend(self.obligations.refuse(&account, &problem, now));
+                Event::AccountPaused { account, problem }
+            }
+            Some(News::Works(paused)) => Event::AccountResumed { account, paused },
+            None => return,
+        };
+        self.told.push((None, event));
+    }
 }
 
 /// Polls a watch.
-pub(super) fn poll<P: Poller + 'static>(
-    poller: P,
-    clock: Clock,
-    claim: Claim,
-    watch: Watch,
-    lag: Duration,
-    limit: Duration,
-) -> Asking {
+fn poll<P: Poller + 'static>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -> Asking {
     let start = clock.now();
     Box::pin(async move {
-        let observation = poll_within(&poller, &watch.export, limit).await;
-        let asked = Asked { lag, took: clock.now().since(start) };
-        Polled { claim, watch, asked, observation }
+        let observation = poll_within(&poller, &claimed.watch.export, limit).await;
+        let asked = Asked { lag: start.since(claimed.due_at), took: clock.now().since(start) };
+        (claimed, asked, observation)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Which version of the API is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::transport::Reply;
@@ -10,6 +11,9 @@ pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
 
 /// The version that became generally available, asked for where the default one is gone.
 pub const GA_VERSION: &str = "2024-10-15";
+
+/// Versions whose deprecation has been said: once a process is enough, however many clients ask in them.
+static WARNED_OF: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The version in use, which all requests of a client share.
 #[derive(Debug)]
@@ -22,13 +26,11 @@ struct InUse {
     is_default: bool,
     /// Whether the last answer in it says that it is deprecated or has a last day.
     is_deprecated: bool,
-    /// Whether that has been said.
-    is_warned_of: bool,
 }
 
 impl InUse {
     const fn new(text: String, is_default: bool) -> Self {
-        Self { text, is_default, is_deprecated: false, is_warned_of: false }
+        Self { text, is_default, is_deprecated: false }
     }
 }
 
@@ -80,10 +82,11 @@ impl Version {
         }
         let mut in_use = self.in_use();
         in_use.is_deprecated = is_deprecated;
-        if !is_deprecated || std::mem::replace(&mut in_use.is_warned_of, true) {
+        let mut warned_of = WARNED_OF.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_deprecated || !warned_of.insert(in_use.text.clone()) {
             return;
         }
-        drop(in_use);
+        drop((in_use, warned_of));
         let said = |text: Option<Text>| text.map_or_else(|| "not said".to_owned(), |text| text.to_string());
         tracing::warn!(
             snyk.version = reply.header(&super::VERSION_SERVED).map(|text| text.to_string()),

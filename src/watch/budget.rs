@@ -96,6 +96,8 @@ mod tests {
         assert_eq!((budget.available(at(2000)), budget.ready_at(at(2000))), (0, at(2100)));
         assert_eq!([2099, 2100, 2350].map(|ms| budget.available(at(ms))), [0, 1, 3]);
         assert_eq!(budget.available(at(60_000)), 20, "a rest earns no more than a burst");
+        let fast = Budget::per_minute(rate(60_300), START);
+        assert_eq!(fast.available(at(60_000)), 100, "unless a tenth of a second earns more");
     }
 
     #[test]

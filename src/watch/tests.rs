@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::pace::Pace;
 use super::*;
-use crate::export::{Scope, parse_id};
+use crate::export::{ExportRef, Scope, Vocabulary, parse_id};
 use crate::text::Text;
 
 const START: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));

@@ -1,8 +1,8 @@
-//! The clients of the accounts.
+//! Accounts, each with a client.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
@@ -13,23 +13,6 @@ use crate::settings::daemon::AccountSettings;
 use crate::settings::{ChosenApi, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
-
-/// The clients in use.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Clients(Arc<Mutex<Vec<Arc<Client>>>>);
-
-impl Clients {
-    /// These are in use from now on.
-    pub(super) fn replace(&self, accounts: &[Account<Arc<Client>>]) {
-        let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clients;
-    }
-
-    /// Whether Snyk has announced the end of an API version in use.
-    pub(super) fn has_deprecated_api(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|client| client.is_deprecated())
-    }
-}
 
 /// What the connections of two accounts must have in common to be shared: whether they are encrypted, whether they
 /// leave this machine, and whom they trust.

@@ -12,14 +12,16 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::clients::{Clients, Opener};
-use super::housekeeping::{mind, reap_orphans, report_health, tell_systemd, tidy};
+use self::reload::{Fresh, Reading};
+use super::clients::Opener;
+use super::housekeeping::tidy;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::commands::{CommandError, Session};
 use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::observe::{Journal, Metrics};
+use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::courier::Courier;
 use crate::runner::{Plan, Refusal, Runner, Stopped};
 use crate::server::{Server, Service, Terms};
@@ -50,18 +52,10 @@ enum Asked {
     End(Signal),
     /// To read the settings again.
     Reload,
+    /// To go on by the settings that were read.
+    GoOn(Result<Box<Fresh>, CommandError>),
     /// The store was changed through the API.
     Changed,
-    /// Something that should never end has failed.
-    Failed(CommandError),
-}
-
-/// Why the daemon stops.
-struct Stopping {
-    reason: String,
-    signal: Option<Signal>,
-    /// Whether watches are left that nobody can poll.
-    is_incomplete: bool,
 }
 
 /// The daemon.
@@ -75,15 +69,15 @@ pub(super) struct Daemon {
     couriers: JoinSet<Result<(), StoreError>>,
     /// Tells those who work by older settings that others take over.
     retire: watch::Sender<bool>,
-    tasks: JoinSet<CommandError>,
+    tasks: JoinSet<Infallible>,
     changed: Arc<Notify>,
     terms: Arc<Terms>,
-    clients: Clients,
     /// Ends the API when it is dropped.
     serving: Option<oneshot::Sender<Infallible>>,
     until_idle: bool,
     /// How many watches had not ended at the start.
     active: u64,
+    reading: Option<Reading>,
     /// What stays as it is until the daemon is started again.
     fixed: (PathBuf, std::net::SocketAddr),
 }
@@ -109,8 +103,7 @@ impl Daemon {
         let accounts = opener.all(settings.accounts).await?;
         let endpoints = Endpoints::new(settings.endpoints, &ledger);
         ledger.metrics.set_accounts(&names);
-        let clients = Clients::default();
-        clients.replace(&accounts);
+        ledger.asks_with(&accounts);
         let plan = plan(settings.policy, settings.concurrency, until_idle);
         let runner = Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock);
         let mut daemon = Self {
@@ -124,52 +117,47 @@ impl Daemon {
             tasks: JoinSet::new(),
             changed: Arc::default(),
             terms: Arc::new(Terms::new(names.clone(), settings.server.token)),
-            clients,
             serving: None,
             until_idle,
             active: 0,
+            reading: None,
             fixed: (settings.store, settings.server.listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
         daemon.active = daemon.store.counts().await?.active;
         daemon.hire(settings.keep_ended);
         daemon.serve(server);
-        daemon.keep_house();
+        daemon.tasks.spawn(reap_orphans());
         Ok(daemon)
     }
 
     /// Works until it is asked to stop, or has nothing left to do.
     pub(super) async fn run(mut self, session: &Session) -> Result<ExitCode, CommandError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
-        let reporting = report_health(Arc::clone(&self.ledger), self.clock);
-        self.tasks.spawn(async move { match reporting.await {} });
+        let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
+        self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
         self.ledger.tell(&Event::DaemonStarted { watches: self.active });
-        let reason = self.work(session).await;
+        let worked = self.work(session).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
-        let said = reason.as_ref().map_or_else(|_| "a failure".to_owned(), |stopped| stopped.reason.clone());
-        self.ledger.tell(&Event::DaemonStopping { reason: said });
-        let (ledger, until_idle) = (Arc::clone(&self.ledger), self.until_idle);
+        let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
+        self.ledger.tell(&Event::DaemonStopping { reason });
         // What is not kept in time is done again at the next start.
         let ended = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
-        let Stopping { signal, is_incomplete, .. } = reason?;
+        let (_, code) = worked?;
         match ended {
             Ok(ended) => ended?,
             Err(_) => tracing::warn!("the store took too long to close, what it has kept is safe"),
         }
-        Ok(match (until_idle, signal) {
-            (false, _) => ExitCode::SUCCESS,
-            (true, None) if is_incomplete => ExitCode::deciding([ledger.deciding(), ExitCode::IN_PROGRESS]),
-            (true, None) => ledger.deciding(),
-            // It was to end when all is done, and that it is not.
-            (true, Some(signal)) => ExitCode::of_signal(signal),
-        })
+        Ok(code)
     }
 
-    /// Says why it has come to an end.
-    async fn work(&mut self, session: &Session) -> Result<Stopping, CommandError> {
+    /// Says why it has come to an end, and the code to end with.
+    async fn work(&mut self, session: &Session) -> Result<(String, ExitCode), CommandError> {
         loop {
-            let asked = match self.follow(session, self.until_idle).await? {
+            // What is read may name more to do.
+            let until_idle = self.until_idle && self.reading.is_none();
+            let asked = match self.follow(session, until_idle).await? {
                 Some(asked) => asked,
                 None => match self.last_deliveries(session).await? {
                     Some(asked) => asked,
@@ -178,39 +166,40 @@ impl Daemon {
             };
             match asked {
                 Asked::End(signal) => {
-                    let (reason, signal) = (signal.name().to_owned(), Some(signal));
-                    return Ok(Stopping { reason, signal, is_incomplete: false });
+                    // Where it was to end when all is done, all is not.
+                    let code = if self.until_idle { ExitCode::of_signal(signal) } else { ExitCode::SUCCESS };
+                    return Ok((signal.name().to_owned(), code));
                 }
+                Asked::Reload => self.reading = Some(self.read_again(session)),
                 // Where the daemon is to end meanwhile, that is what is asked next.
-                Asked::Reload => {
-                    let _ = session.signals.unless_interrupted(self.reload(session)).await;
+                Asked::GoOn(read) => {
+                    let _ = session.signals.unless_interrupted(self.reload(read, session)).await;
                 }
                 Asked::Changed => self.runner.look_again(),
-                Asked::Failed(error) => return Err(error),
             }
         }
     }
 
-    /// Why it stops where all is done that can be done.
-    async fn idle(&self) -> Result<Stopping, CommandError> {
+    /// All is done that can be done.
+    async fn idle(&self) -> Result<(String, ExitCode), CommandError> {
+        let code = self.ledger.deciding();
         let left = self.orphaned(&self.terms.accounts()).await?;
+        if left.is_empty() {
+            return Ok(("every watch has ended".to_owned(), code));
+        }
         let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
-        let reason = match names.is_empty() {
-            true => "every watch has ended".to_owned(),
-            false => {
-                format!("the settings have no account for the watches that are left: {}", names.join(", "))
-            }
-        };
-        Ok(Stopping { reason, signal: None, is_incomplete: !names.is_empty() })
+        let reason =
+            format!("the settings have no account for the watches that are left: {}", names.join(", "));
+        Ok((reason, ExitCode::deciding([code, ExitCode::IN_PROGRESS])))
     }
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
     async fn follow(&mut self, session: &Session, until_idle: bool) -> Result<Option<Asked>, CommandError> {
-        let Self { runner, ledger, tasks, couriers, changed, .. } = &mut *self;
-        let asked = asked(tasks, couriers, changed, session);
+        let Self { runner, ledger, tasks, couriers, changed, reading, .. } = &mut *self;
+        let asked = asked(tasks, couriers, changed, reading, session);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
-            Stopped::Asked(asked) => Some(asked),
+            Stopped::Asked(asked) => Some(asked?),
         })
     }
 
@@ -299,35 +288,35 @@ impl Daemon {
             std::future::pending().await
         });
     }
+}
 
-    fn keep_house(&mut self) {
-        let minding = mind(self.clients.clone(), Arc::clone(&self.ledger), self.clock);
-        self.tasks.spawn(async move { match minding.await {} });
-        self.tasks.spawn(async move { match reap_orphans().await {} });
+/// The next thing that reaches the daemon; a failure where something fails that should never end.
+async fn asked(
+    tasks: &mut JoinSet<Infallible>,
+    couriers: &mut JoinSet<Result<(), StoreError>>,
+    changed: &Notify,
+    reading: &mut Option<Reading>,
+    session: &Session,
+) -> Result<Asked, CommandError> {
+    loop {
+        tokio::select! {
+            signal = session.signals.ended() => return Ok(Asked::End(signal)),
+            () = session.signals.reload(), if reading.is_none() => return Ok(Asked::Reload),
+            read = read(reading) => return Ok(Asked::GoOn(read)),
+            () = changed.notified() => return Ok(Asked::Changed),
+            Some(never) = tasks.join_next() => match or_panic(never) {},
+            // Whoever is retired ends in peace.
+            Some(done) = couriers.join_next() => or_panic(done)?,
+        }
     }
 }
 
-/// The next thing that reaches the daemon.
-async fn asked(
-    tasks: &mut JoinSet<CommandError>,
-    couriers: &mut JoinSet<Result<(), StoreError>>,
-    changed: &Notify,
-    session: &Session,
-) -> Asked {
-    loop {
-        tokio::select! {
-            signal = session.signals.ended() => return Asked::End(signal),
-            () = session.signals.reload() => return Asked::Reload,
-            () = changed.notified() => return Asked::Changed,
-            Some(failed) = tasks.join_next() => return Asked::Failed(or_panic(failed)),
-            Some(done) = couriers.join_next() => {
-                // Whoever is retired ends in peace.
-                if let Err(error) = or_panic(done) {
-                    return Asked::Failed(error.into());
-                }
-            }
-        }
-    }
+/// The settings have been read again; never, if nobody reads them.
+async fn read(reading: &mut Option<Reading>) -> Result<Box<Fresh>, CommandError> {
+    let Some(reads) = reading else { return std::future::pending().await };
+    let read = reads.await;
+    *reading = None;
+    read
 }
 
 /// All have ended, or one has failed.

@@ -14,7 +14,8 @@ use crate::health::Health;
 use crate::moment::Moment;
 use crate::notify::{Endpoint, delivery_id, event};
 use crate::observe::{Journal, Metrics};
-use crate::runner::{Closing, Obligations};
+use crate::runner::{Account, Closing, Obligations};
+use crate::snyk::Client;
 use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
@@ -30,6 +31,8 @@ pub(super) struct Ledger {
     pub(super) settled: Arc<Notify>,
     pub(super) journal: Journal,
     clock: Clock,
+    /// Who asks Snyk.
+    clients: Mutex<Vec<Arc<Client>>>,
     /// The code of the gravest end so far.
     deciding: Mutex<Option<ExitCode>>,
 }
@@ -43,8 +46,15 @@ impl Ledger {
             settled: Arc::default(),
             journal,
             clock,
+            clients: Mutex::default(),
             deciding: Mutex::default(),
         }
+    }
+
+    /// These ask Snyk from now on.
+    pub(super) fn asks_with(&self, accounts: &[Account<Arc<Client>>]) {
+        let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
     /// Tells of an event.
@@ -127,6 +137,8 @@ impl Obligations for Endpoints {
 
     fn passed(&self, now: Moment) {
         self.ledger.health.pass(now);
+        let clients = self.ledger.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.metrics.set_api_deprecated(clients.iter().any(|client| client.is_deprecated()));
     }
 }
 

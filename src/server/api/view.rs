@@ -198,7 +198,8 @@ impl View {
             labels: watch.labels.clone(),
             followed: Followed::new(listed, now),
             started_at: text(watch.progress.started_at()),
-            next_poll_at: due_at.filter(|_| end.is_none()).map(text),
+            // What is overdue, as while its account is blocked, is not polled in the past.
+            next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| text(due_at.max(now))),
             ended_at: end.as_ref().map(|(_, at, _)| text(*at)),
         }
     }
@@ -324,6 +325,8 @@ mod tests {
             }],
         });
         assert_eq!(view, expected);
+        let overdue = json(&listed, 60_000);
+        assert_eq!(overdue["next_poll_at"], "1970-01-01T00:01:00.000Z", "no poll lies in the past");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, account, reload, taking_all, watch, webhook};
+use super::bed::{Bed, account, asking, reload, taking_all, watch, webhook};
 use super::{PAUSED, RESUMED};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, free_address};
 
@@ -49,6 +49,22 @@ fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
     let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
     let reason = refused[0]["reason"].as_str().unwrap();
     assert!(reason.contains("acme-token holds no usable token: it looks like a variable"), "{reason}");
+}
+
+#[test]
+fn a_deprecated_version_is_said_once_however_many_accounts_ask_in_it() {
+    let deprecated = format!("{NEVER}deprecation = '2026-01-01T00:00:00Z'\n");
+    let labs = [Lab::start(&deprecated), Lab::start(&deprecated)];
+    let accounts = [asking(&labs[0]), account("acme", &labs[1])].concat();
+    let bed = Bed::new(&[accounts, watch("default", EXPORT_ID), watch("acme", EXPORT_ID)].concat());
+    let daemon = bed.start();
+    for _ in 0..2 {
+        labs.iter().for_each(|lab| drop(lab.until_asked(lab.requests() + 3)));
+        reload(&daemon);
+    }
+    assert_eq!(daemon.until_said("the API version is deprecated", 1).len(), 1);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
 }
 
 impl Revoked {

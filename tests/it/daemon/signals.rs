@@ -46,6 +46,29 @@ fn a_reload_that_hangs_does_not_keep_it_from_ending() {
 }
 
 #[test]
+fn polls_go_on_while_a_reload_waits_for_a_slow_file() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let daemon = bed.start();
+    let (path, settings) = (bed.path("daemon.toml"), bed.settings());
+    std::fs::remove_file(&path).unwrap();
+    fifo(&path);
+    daemon.signal("HUP");
+    // When this returns, the daemon reads its settings.
+    let mut writer = File::options().write(true).open(&path).unwrap();
+    let before = lab.requests();
+    lab.until_asked(before + 20);
+    assert!(daemon.until_said(RELOADED, 0).is_empty());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &settings).unwrap();
+    writer.write_all(settings.as_bytes()).unwrap();
+    drop(writer);
+    daemon.until_said(RELOADED, 1);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
 fn a_reload_names_what_it_waited_for() {
     let lab = Lab::start(NEVER);
     let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());

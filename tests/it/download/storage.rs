@@ -274,6 +274,18 @@ fn what_begins_elsewhere_or_is_of_another_file_begins_anew() {
 }
 
 #[test]
+fn what_storage_says_nothing_of_begins_anew_since_another_file_may_be_in_its_place() {
+    let silent = "storage-etag = false\nstorage-hash = false\n";
+    let cut = faults(&["at-most = 2\nfault = 'cut'\nbytes = 1000"]);
+    let lab = Lab::start(&format!("{READY}{silent}{cut}"));
+    let run = Program::download(&lab).export(EXPORT_ID).run();
+    assert_eq!(rows(&check_files(&run.exits(0).home().join("files"), 1)), 1061);
+    let asked = lab.asked_for("/storage");
+    assert!(asked.iter().all(|exchange| exchange.header("range").is_none()));
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
 fn a_short_part_of_the_rest_is_not_all_of_it() {
     let cut = "at-most = 1\nfault = 'cut'\nbytes = 1000";
     let short = "at-most = 1\nstatus-code = 206\nheaders = { Content-Range = 'bytes 1000-1009/95276' }\nbody = '0123456789'";

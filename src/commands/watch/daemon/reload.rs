@@ -2,15 +2,16 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::clients::Opener;
-use super::super::housekeeping::tell_systemd;
 use super::super::ledger::Endpoints;
 use super::{Daemon, plan};
 use crate::commands::{CommandError, Session, blocking, console};
 use crate::event::Event;
+use crate::process::tell_systemd;
 use crate::runner::Account;
 use crate::server::new_id;
 use crate::settings::Settings;
@@ -21,38 +22,53 @@ use crate::store::{NewWatch, StoreError};
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a reload waits for.
-#[derive(Debug, Clone, Copy)]
-enum Reading {
-    /// The settings file.
-    Settings,
-    /// The files that it names, but for those of accounts.
-    Files,
-    /// The store.
-    Store,
-    /// The token files and certificates of the accounts.
-    Accounts,
+/// The settings as they are now, and the accounts that they describe.
+pub(super) struct Fresh {
+    whole: Settings,
+    settings: DaemonSettings,
+    accounts: Vec<Account<Arc<Client>>>,
 }
 
-impl Reading {
-    fn name(self, session: &Session) -> String {
-        match self {
-            Self::Settings => match &session.settings_file {
-                Some(path) => format!("the settings file {}", path.display()),
-                None => "the settings file".to_owned(),
-            },
-            Self::Files => "a file that the settings name (a secret, a certificate)".to_owned(),
-            Self::Store => "the store".to_owned(),
-            Self::Accounts => "the token file of an account, or SSL_CERT_FILE".to_owned(),
-        }
-    }
-}
+/// The settings are being read again.
+pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Box<Fresh>, CommandError>>>>;
 
 impl Daemon {
-    /// Goes on by the settings as they are now; by the ones before, if those cannot be used.
-    pub(super) async fn reload(&mut self, session: &Session) {
-        tell_systemd(sd_notify::NotifyState::Reloading).await;
-        match self.take_on(session).await {
+    /// Reads the settings again, and all that they name. Files may be slow: everything goes on meanwhile. Whatever is
+    /// wrong with the settings is found here.
+    pub(super) fn read_again(&self, session: &Session) -> Reading {
+        let (line, environment) = (session.command_line.clone(), session.settings.environment().clone());
+        let (store, ledger) = (self.store.clone(), Arc::clone(&self.ledger));
+        let (clock, until_idle) = (self.clock, self.until_idle);
+        let path = session.settings_file.as_ref().map(|path| format!(" {}", path.display()));
+        Box::pin(async move {
+            tell_systemd(sd_notify::NotifyState::Reloading).await;
+            let waits_for = Cell::new(format!("the settings file{}", path.unwrap_or_default()));
+            let reading = async {
+                let whole = blocking(move || Settings::load(line, environment)).await?;
+                waits_for.set("a file that the settings name (a secret, a certificate)".to_owned());
+                let (settings, whole) = blocking(move || (whole.daemon(until_idle), whole)).await;
+                let mut settings = settings?;
+                waits_for.set("the store".to_owned());
+                store.beat(clock.now()).await?;
+                waits_for.set("the token file of an account, or SSL_CERT_FILE".to_owned());
+                let opener = Opener { ledger: &ledger, clock };
+                let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
+                Ok(Box::new(Fresh { whole, settings, accounts }))
+            };
+            tokio::time::timeout(RELOAD_WITHIN, reading).await.unwrap_or_else(|_| {
+                let (what, within) = (waits_for.take(), humantime::format_duration(RELOAD_WITHIN));
+                Err(CommandError::Usage(format!("{what} did not answer within {within}")))
+            })
+        })
+    }
+
+    /// Goes on by the settings that were read again; by the ones before, if those cannot be used.
+    pub(super) async fn reload(&mut self, read: Result<Box<Fresh>, CommandError>, session: &Session) {
+        let taken_on = match read {
+            Ok(fresh) => self.take_on(fresh, session).await,
+            Err(error) => Err(error),
+        };
+        match taken_on {
             Ok(()) => tracing::info!("the settings were read again"),
             Err(error) => tracing::error!(
                 reason = %console::chain(&error),
@@ -62,26 +78,19 @@ impl Daemon {
         tell_systemd(sd_notify::NotifyState::Ready).await;
     }
 
-    async fn take_on(&mut self, session: &Session) -> Result<(), CommandError> {
-        let reading = Cell::new(Reading::Settings);
-        let read = tokio::time::timeout(RELOAD_WITHIN, self.read_again(session, &reading)).await;
-        let too_late = || {
-            let within = humantime::format_duration(RELOAD_WITHIN);
-            CommandError::Usage(format!("{} did not answer within {within}", reading.get().name(session)))
-        };
-        let (whole, settings, accounts) = read.map_err(|_| too_late())??;
+    async fn take_on(&mut self, fresh: Box<Fresh>, session: &Session) -> Result<(), CommandError> {
+        let Fresh { whole, settings, accounts } = *fresh;
         if (&settings.store, settings.server.listen) != (&self.fixed.0, self.fixed.1) {
             tracing::warn!("another store or address is taken on when the daemon is started again");
         }
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
-        // From here on nothing can be wrong with the settings.
         session.console.take_on(&whole);
         self.reconcile(settings.watches, &names).await?;
         self.ledger.metrics.set_accounts(&names);
         let refused = self.ledger.health.refused();
         refused.iter().filter(|name| !names.contains(*name)).for_each(|name| self.ledger.health.accept(name));
         self.terms.replace(names, settings.server.token);
-        self.clients.replace(&accounts);
+        self.ledger.asks_with(&accounts);
         self.endpoints = Endpoints::new(settings.endpoints, &self.ledger);
         let plan = plan(settings.policy, settings.concurrency, self.until_idle);
         self.runner.change(accounts, plan, self.endpoints.clone());
@@ -89,27 +98,6 @@ impl Daemon {
         self.retire.send_replace(true);
         self.hire(settings.keep_ended);
         Ok(())
-    }
-
-    /// The settings as they are now, and the accounts that they describe. Whatever is wrong is found here.
-    async fn read_again(
-        &self,
-        session: &Session,
-        reading: &Cell<Reading>,
-    ) -> Result<(Settings, DaemonSettings, Vec<Account<Arc<Client>>>), CommandError> {
-        let (line, environment) = (session.command_line.clone(), session.settings.environment().clone());
-        let whole = blocking(move || Settings::load(line, environment)).await?;
-        reading.set(Reading::Files);
-        let until_idle = self.until_idle;
-        let read = move || (whole.daemon(until_idle), whole);
-        let (settings, whole) = blocking(read).await;
-        let mut settings = settings?;
-        reading.set(Reading::Store);
-        self.store.beat(self.clock.now()).await?;
-        reading.set(Reading::Accounts);
-        let opener = Opener { ledger: &self.ledger, clock: self.clock };
-        let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
-        Ok((whole, settings, accounts))
     }
 
     /// Makes the watches of the settings those of this list.

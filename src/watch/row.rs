@@ -1,0 +1,37 @@
+//! A watch as stores keep it and as everybody is handed it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Progress;
+use crate::export::ExportRef;
+use crate::moment::Moment;
+
+/// What the owner of a watch notes on it, for whoever hears of its end.
+pub type Labels = BTreeMap<String, String>;
+
+/// A watch: the wish to follow one export to its end, and how far it has come.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Its id. In a command that waits, watches are known by their exports, and have none.
+    pub id: Uuid,
+    /// Whose credential asks.
+    pub account: Arc<str>,
+    /// What its owner notes on it.
+    pub labels: Labels,
+    /// The export that is followed.
+    pub export: ExportRef,
+    /// How far it has come.
+    pub progress: Progress,
+}
+
+impl Watch {
+    /// A watch of a command that waits: known by its export, and of the one account that the command has.
+    #[must_use]
+    pub fn unnamed(export: ExportRef, now: Moment) -> Self {
+        let (id, account, labels) = (Uuid::nil(), Arc::from("default"), Labels::new());
+        Self { id, account, labels, export, progress: Progress::new(now) }
+    }
+}
