@@ -176,6 +176,26 @@ pub(crate) fn undone(text: &str) -> String {
     layers.all.last().map(|layer| layer.chars().collect()).unwrap_or_default()
 }
 
+/// Whether a character ends a line, moves a cursor or turns around what is beside it.
+fn gives_orders(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a text is what it looks like: without control characters and without those that change its direction.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    !text.contains(gives_orders)
+}
+
+/// The text with escapes such as `\u{202e}` for what would make it no plain one.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let escape =
+        |char: char| if gives_orders(char) { char.escape_unicode().to_string() } else { char.to_string() };
+    text.chars().map(escape).collect()
+}
+
 /// Whether a character shows nothing itself but changes what is shown around it.
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()

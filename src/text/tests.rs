@@ -152,6 +152,24 @@ fn shows_no_token_that_went_astray() {
 }
 
 #[test]
+fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
+    for plain in ["", "payments", "zählt 100 % \u{1f469}\u{200d}\u{1f4bb} عربي"] {
+        assert!(is_plain(plain) && escaped(plain) == plain, "{plain}");
+    }
+    let rows = [
+        ("a\nb", "a\\u{a}b"),
+        ("a\u{202e}b", "a\\u{202e}b"),
+        ("\u{2066}x\u{2069}", "\\u{2066}x\\u{2069}"),
+        ("\x1b[31m", "\\u{1b}[31m"),
+        ("\u{85}\u{2028}\u{200f}", "\\u{85}\\u{2028}\\u{200f}"),
+    ];
+    for (text, expected) in rows {
+        assert!(!is_plain(text));
+        assert_eq!(escaped(text), expected);
+    }
+}
+
+#[test]
 fn cuts_at_500_characters() {
     assert_eq!(Text::new(&"ü".repeat(500)).as_str(), "ü".repeat(500));
     assert_eq!(Text::new(&"ü".repeat(501)).as_str(), "ü".repeat(499) + "…");

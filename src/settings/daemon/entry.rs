@@ -124,7 +124,8 @@ pub enum EntryError {
     NoCommand(Text),
     /// A label that would not be taken from the API either.
     #[error(
-        "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters",
+        "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters, none of them a \
+         control or a direction character",
         super::watches::MOST_LABELS,
         super::watches::LONGEST_LABEL_NAME,
         super::watches::LONGEST_LABEL

@@ -141,6 +141,14 @@ fn a_wrong_watch_is_named_with_its_line() {
             "line 2, [[watch]]: there is no account `acme`: the settings have default",
         ),
         (format!("{ids}\nlabels = {{ '' = 'x' }}"), "line 2, [[watch]]: a watch takes 32 labels at most"),
+        (
+            format!("{ids}\nlabels = {{ x = \"a\\u202eb\" }}"),
+            "none of them a control or a direction character",
+        ),
+        (
+            format!("{ids}\nlabels = {{ \"x\\n\" = \"b\" }}"),
+            "none of them a control or a direction character",
+        ),
         (format!("{ids}\nlabels = {{ x = 1 }}"), "line 5, column"),
         (
             format!("{ids}\n[[watch]]\n{ids}"),
