@@ -146,6 +146,8 @@ pub struct Credentials {
     region: Option<Api>,
     clock: Clock,
     grant: Mutex<Option<Grant>>,
+    /// Told of each token that is exchanged for, before it is used.
+    on_exchange: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Credentials {
@@ -169,7 +171,20 @@ impl Credentials {
         };
         let region = credential.as_ref().and_then(Credential::region).cloned();
         let grant = credential.map(|credential| Grant::new(credential, None));
-        Ok(Self { source, origin: origin.to_owned(), region, clock, grant: Mutex::new(grant) })
+        Ok(Self {
+            source,
+            origin: origin.to_owned(),
+            region,
+            clock,
+            grant: Mutex::new(grant),
+            on_exchange: Box::new(|_| {}),
+        })
+    }
+
+    /// Tells of each access token that is exchanged for, before it is used.
+    #[must_use]
+    pub fn telling(self, on_exchange: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { on_exchange: Box::new(on_exchange), ..self }
     }
 
     /// The API that the credential said it is for when it was loaded, if that is one of Snyk's own.
@@ -262,6 +277,7 @@ impl Credentials {
         let reply = transport.send(request).await?;
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
+        (self.on_exchange)(credential.token.expose());
         *grant = Some(fresh);
         Ok(credential)
     }

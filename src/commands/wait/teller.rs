@@ -75,6 +75,9 @@ impl<'a> Teller<'a> {
 
     fn tell(&mut self, ending: &Ending) {
         let (sentence, hint) = self.observer.borrow().closing(ending);
+        if self.output.show_urls {
+            self.console.mask_links(ending.report.as_ref());
+        }
         let line = match self.output.output {
             Output::Json => {
                 let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
+use crate::commands::console::Console;
 use crate::commands::{CommandError, blocking};
 use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
@@ -39,6 +40,7 @@ type Kind = (bool, bool, Option<PathBuf>);
 pub(super) struct Opener<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) clock: Clock,
+    pub(super) console: &'a Console,
 }
 
 impl Opener<'_> {
@@ -52,7 +54,7 @@ impl Opener<'_> {
         for settings in settings {
             let AccountSettings { name, api, source, origin, .. } = settings;
             let credentials = Credentials::load(source, &origin, self.clock).await;
-            let credentials = credentials.map_err(SettingsError::from)?;
+            let credentials = credentials.map_err(SettingsError::from)?.telling(self.console.mask());
             let ChosenApi { api, source } = api.chosen(credentials.region(), None);
             tracing::info!(
                 account = &*name,

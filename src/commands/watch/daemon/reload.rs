@@ -107,7 +107,7 @@ impl Daemon {
         reading.set(Reading::Store);
         self.store.beat(self.clock.now()).await?;
         reading.set(Reading::Accounts);
-        let opener = Opener { ledger: &self.ledger, clock: self.clock };
+        let opener = Opener { ledger: &self.ledger, clock: self.clock, console: &session.console };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
         Ok((whole, settings, accounts))
     }
