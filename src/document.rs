@@ -9,6 +9,7 @@ use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
 use crate::manifest::{Entry, Merged};
 use crate::moment::Moment;
+use crate::secret::Secret;
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Change, Watch};
@@ -26,7 +27,7 @@ pub struct Document<'a> {
     polls: u32,
     timeline: &'a [Change],
     row_count: Option<u64>,
-    results: Option<Vec<Part<'a>>>,
+    results: Option<Vec<Part>>,
     error: Option<&'a Problem>,
     /// What to do now, as people are told.
     hint: Option<String>,
@@ -47,10 +48,10 @@ pub struct Downloaded {
 }
 
 #[derive(Debug, Serialize)]
-struct Part<'a> {
+struct Part {
     file_size: Option<u64>,
     row_count: Option<u64>,
-    url: Option<&'a str>,
+    url: Option<String>,
 }
 
 impl<'a> Document<'a> {
@@ -204,11 +205,11 @@ fn seconds(duration: Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
 }
 
-fn parts(report: Option<&Report>, show_urls: bool) -> Option<Vec<Part<'_>>> {
+fn parts(report: Option<&Report>, show_urls: bool) -> Option<Vec<Part>> {
     let parts = report?.results.as_ref()?.iter().map(|part| Part {
         file_size: part.file_size,
         row_count: part.row_count,
-        url: part.url.as_ref().filter(|_| show_urls).map(|url| url.expose()),
+        url: part.url.as_ref().filter(|_| show_urls).map(Secret::show),
     });
     Some(parts.collect())
 }

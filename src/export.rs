@@ -186,11 +186,11 @@ impl Status {
     /// The word in `raw`, or nothing if no word is there.
     #[must_use]
     pub fn new(raw: &str) -> Option<Self> {
-        let word = Text::non_empty(raw)?;
-        let exact = word.as_str() == raw.trim();
         let mut documented = DOCUMENTED.iter().flat_map(|(_, words)| *words);
-        let canonical = documented.find(|documented| exact && documented.eq_ignore_ascii_case(word.as_str()));
-        Some(Self { word: canonical.map_or(word, |word| Text::new(word)), exact })
+        let canonical = documented.find(|documented| documented.eq_ignore_ascii_case(raw.trim()));
+        let word = Text::non_empty(canonical.copied().unwrap_or(raw))?;
+        let exact = canonical.is_some() || word.as_str() == raw.trim();
+        Some(Self { word, exact })
     }
 
     /// The word.

@@ -150,7 +150,7 @@ pub(crate) async fn read_error_body(mut response: Response) -> Vec<u8> {
 
 /// The beginning of a body that is no JSON; of an HTML page its title.
 pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
-    let body = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
+    let body = String::from_utf8_lossy(body);
     let lower = body.to_ascii_lowercase();
     if lower.contains("<html") || lower.contains("<!doctype html") {
         let title = lower.find("<title>").and_then(|start| body.get(start + 7..)?.split('<').next());

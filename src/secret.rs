@@ -1,25 +1,43 @@
 //! What must never be shown: tokens, client secrets, signed links.
 
+pub(crate) mod held;
+
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::text::without_our_secrets;
 
 /// A secret text. It prints as `***`, is wiped from memory when dropped, and is read only through
 /// [`Secret::expose`], so that every use can be found by that name.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<SecretString>);
 
 impl Secret {
-    /// Takes `text` in and out of sight.
+    /// Takes `text` in and out of sight: from now on no [`Text`](crate::text::Text) shows it, in whichever of the usual
+    /// encodings. Of a URL that are its password, its query, and what in its path looks made up by a machine.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
+        Self(held::hold(SecretString::from(text.into())))
+    }
+
+    /// A signed link of a server. There may be thousands, and a text knows them by their form.
+    #[must_use]
+    pub fn link(url: impl Into<String>) -> Self {
+        Self(Arc::new(SecretString::from(url.into())))
     }
 
     /// The text itself, for the one place that must send it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// The text for somebody who asked for it as it is; secrets of ours in it are masked all the same.
+    #[must_use]
+    pub fn show(&self) -> String {
+        without_our_secrets(self.expose())
     }
 }
 
@@ -28,6 +46,8 @@ impl PartialEq for Secret {
         self.expose() == other.expose()
     }
 }
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ mod duration;
 mod environment;
 pub mod exports;
 pub(crate) mod layers;
+mod mistake;
 mod network;
 pub(crate) mod places;
 mod sources;
@@ -24,6 +25,7 @@ pub use self::api::{ChosenApi, ConfiguredApi};
 pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings, WatchEntry};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
+pub use self::mistake::Mistake;
 pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
@@ -35,7 +37,7 @@ use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
 use crate::http::TransportError;
-use crate::secret::Placeholder;
+use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
@@ -48,15 +50,18 @@ pub const DEFAULTS: &str = include_str!("../config/default.toml");
 /// The pauses after a 429 that says nothing of how long to stay away: Snyk's limit lasts until a minute is over.
 const THROTTLE: (Duration, f64, Duration) = (Duration::from_secs(5), 2.0, Duration::from_secs(60));
 
+/// Variables that hold a secret.
+const SECRET_VARIABLES: [&str; 4] = ["SNYK_TOKEN", "SNYK_OAUTH_TOKEN", "SNYK_CFG_API", "SNYK_CLIENT_SECRET"];
+
 /// Settings that cannot be used. Each message names the input and what is allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The settings file cannot be read.
-    #[error("failed to read the settings file {}", .0.display())]
+    #[error("failed to read the settings file {}", Text::of_path(.0))]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// The settings file is wrong; the message shows the line.
-    #[error("{}: {}", .0.display(), .1.trim_end())]
-    File(PathBuf, String),
+    /// The settings file is wrong.
+    #[error("{0}")]
+    File(Mistake),
     /// A variable is wrong.
     #[error("{0}: {1}")]
     Variable(String, Text),
@@ -102,7 +107,7 @@ pub enum SettingsError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// A CA file cannot be used.
-    #[error("{place}: failed to read CA certificates from {}: {why}", path.display())]
+    #[error("{place}: failed to read CA certificates from {}: {why}", Text::of_path(path))]
     CaCert {
         /// Where the file is named.
         place: String,
@@ -142,6 +147,8 @@ pub struct Settings {
     token_files: TokenFiles,
     daemon: Layers,
     places: Places,
+    /// The secrets of the environment, those that are not used too: no text shows them.
+    _held: Vec<Secret>,
 }
 
 impl Settings {
@@ -184,7 +191,9 @@ impl Settings {
             endpoints: file.notify,
         };
         let Following { pace, limits } = wait.or(defaults.wait.clone()).or(by_default.clone());
+        let held = SECRET_VARIABLES.iter().filter_map(|name| environment.get(name)).map(Secret::new);
         Ok(Self {
+            _held: held.collect(),
             daemon,
             run: run.or(defaults.run).or(defaults.wait).or(by_default),
             retry: file.retry.or(defaults.retry),

@@ -226,9 +226,8 @@ impl Client {
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
             request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
-        let mut reply = self.transport.send_over(client, request).await?;
+        let reply = self.transport.send_over(client, request).await?;
         posting.into_iter().for_each(Posting::answered);
-        reply.forget(credential.token());
         self.version.note_deprecation(&reply);
         Ok(reply)
     }

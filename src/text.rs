@@ -1,14 +1,38 @@
 //! Text that somebody else wrote, made fit to be shown.
 //!
 //! Error details, titles and status words come from a server, and whoever controls one may try to write to
-//! our user's terminal or to give orders to a CI system. They are data: [`Text`] is the only form in which they
-//! travel through this crate. What a certain place needs on top (Markdown, annotations) is escaped there.
+//! our user's terminal or to give orders to a CI system; a server may also send back what we sent it. They are data:
+//! [`Text`] is the only form in which they travel through this crate. What a certain place needs on top (Markdown,
+//! annotations) is escaped there.
 
+mod layer;
+mod masks;
+
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-/// Foreign text without control characters, of at most 500 characters, on one line.
+use self::layer::Layers;
+use crate::secret::held::{self, Held};
+
+/// How much of a text is looked at, in characters that show something. The secrets in it take up more room than what is
+/// shown of them, and so what is shown may end anywhere in here.
+const LOOKED_AT: usize = 4096;
+
+/// How much before that end is not shown: a secret that begins there may not be known by its beginning.
+const NOT_SHOWN: usize = 1024;
+
+/// How often a text is looked at, until there is nothing more to mask.
+const MOST_ROUNDS: usize = 8;
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// Foreign text without control characters, of at most 500 characters, on one line, and without secrets: neither one that
+/// this process holds nor what looks like one, in whichever of the usual encodings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text(String);
 
@@ -18,13 +42,24 @@ impl Text {
 
     /// Cleans `raw`: white space of any kind becomes a blank, other control and direction characters go, and so
     /// do blanks at both ends. A `##` is broken up, since CI systems look for `##[command]` anywhere in a line.
-    /// Links lose their queries and passwords, since one may be signed.
+    ///
+    /// Secrets become `***`. They are looked for in the text as it is and in what it reads as once its JSON escapes, HTML
+    /// entities and percent-encoding are undone, again and again, and once Base64 is. What is no secret stays as it is.
     #[must_use]
     pub fn new(raw: &str) -> Self {
-        let blank = |char: char| if char.is_whitespace() { ' ' } else { char };
-        let visible: String = raw.chars().map(blank).filter(|char| !is_invisible(*char)).collect();
+        held::with_all(|held| Self::without(raw, held))
+    }
+
+    /// Cleans `raw` of what `held` holds.
+    fn without(raw: &str, held: &Held) -> Self {
+        let shown = raw.chars().filter_map(shown).skip_while(|char| *char == ' ');
+        let mut chars: Vec<char> = shown.take(LOOKED_AT + 1).collect();
+        let is_cut = chars.len() > LOOKED_AT;
+        chars.truncate(chars.iter().rposition(|char| *char != ' ').map_or(0, |last| last + 1));
+        let end = if is_cut { (LOOKED_AT - NOT_SHOWN).min(chars.len()) } else { chars.len() };
+        let Some(masked) = without_secrets(&chars, end, held) else { return Self(MASK.to_owned()) };
         let mut clean: Vec<char> = Vec::new();
-        for char in without_secrets_of_links(visible.trim()).chars() {
+        for char in masked.into_iter().chain(is_cut.then_some('…')) {
             if char == '#' && clean.last() == Some(&'#') {
                 clean.push(' ');
             }
@@ -44,13 +79,17 @@ impl Text {
         let lower = raw.trim().to_ascii_lowercase();
         let is_token =
             ["snyk_uat", "snyk_sat", "eyj", "token ", "bearer "].iter().any(|start| lower.starts_with(start));
-        match raw.split_once('=') {
-            _ if is_token => Self("***".to_owned()),
-            Some((name, _)) if ["TOKEN", "SECRET"].iter().any(|word| name.to_uppercase().ends_with(word)) => {
-                Self::new(&format!("{name}=***"))
-            }
-            _ => Self::new(raw),
-        }
+        if is_token { Self(MASK.to_owned()) } else { Self::new(raw) }
+    }
+
+    /// The path of a file that is not there, or is of no use. What looks like no path may be the secret that belongs into
+    /// the file.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Self {
+        let text = path.to_string_lossy();
+        let is_word = text.len() >= 20
+            && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_=+~".contains(char));
+        if is_word { Self(MASK.to_owned()) } else { Self::of_input(&text) }
     }
 
     /// Like [`Text::new`], but nothing where nothing is left to show.
@@ -67,37 +106,98 @@ impl Text {
     }
 }
 
-/// Replaces what stands between `://` and `@`, and what follows a `?`, in every link of `text`.
-#[must_use]
-pub fn without_secrets_of_links(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut clean = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end =
-            part.find(|char: char| char.is_whitespace() || "\"'`<>|".contains(char)).unwrap_or(part.len());
-        let (link, rest) = part.split_at(end);
-        let (path, query) = match link.split_once('?') {
-            Some((path, query)) if !is_hidden(query) => (path, "?***"),
-            _ => (link, ""),
-        };
-        let authority = path.split('/').next().unwrap_or_default();
-        let user = authority.rfind('@').unwrap_or_default();
-        clean += "://";
-        clean += if user > 0 { "***" } else { "" };
-        clean += &path[user..];
-        clean += query;
-        clean += rest;
+/// The characters of a text before `end` without secrets; nothing where it is encoded so often, or so oddly, that nobody who
+/// means well has written it.
+fn without_secrets(chars: &[char], end: usize, held: &Held) -> Option<Vec<char>> {
+    let (mut chars, mut end) = (Cow::Borrowed(chars), end);
+    // What stands beside a mask may read as something else than before.
+    for _ in 0..MOST_ROUNDS {
+        let layers = Layers::of(chars.iter().copied());
+        if layers.goes_on {
+            return None;
+        }
+        let masks = masks::of(&layers, held);
+        let clean = masked(&chars, &masks, end);
+        if masks.is_empty() || *clean == chars[..end] {
+            return Some(clean);
+        }
+        end = clean.len();
+        chars = clean.into();
     }
+    None
+}
+
+/// The characters of a text before `end`, with stars for those that are masked.
+fn masked(chars: &[char], masks: &[Range<usize>], end: usize) -> Vec<char> {
+    let (mut clean, mut at) = (Vec::with_capacity(end), 0);
+    for mask in masks.iter().take_while(|mask| mask.start < end) {
+        clean.extend(&chars[at..mask.start]);
+        clean.extend(MASK.chars());
+        at = mask.end.min(end);
+    }
+    clean.extend(&chars[at..end]);
     clean
 }
 
-/// Whether nothing is left in a query to hide: one that was hidden before, perhaps cut off.
-fn is_hidden(query: &str) -> bool {
-    query.chars().all(|char| matches!(char, '*' | '…'))
+/// Something that is shown because somebody asked for it as it is, such as a signed link: only the secrets of this process
+/// are masked.
+pub(crate) fn without_our_secrets(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let masks = held::with_all(|held| masks::of_ours(&Layers::of(chars.iter().copied()), held));
+    masked(&chars, &masks, chars.len()).into_iter().collect()
+}
+
+/// A character as it may be shown on a line; nothing where it shows nothing itself but changes what is shown around it.
+fn shown(char: char) -> Option<char> {
+    if char.is_whitespace() {
+        return Some(' ');
+    }
+    (!is_invisible(char)).then_some(char)
+}
+
+/// A text as it is compared with others: in small letters, on one line, with what a form writes for a blank.
+pub(crate) fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    text.chars().filter_map(shown).for_each(|char| fold_into(&mut folded, char));
+    folded
+}
+
+fn fold_into(folded: &mut String, char: char) {
+    match char {
+        '+' => folded.push(' '),
+        char if char.is_ascii() => folded.push(char.to_ascii_lowercase()),
+        char => folded.extend(char.to_lowercase()),
+    }
+}
+
+/// What a text reads as once all encodings are undone, but for Base64.
+pub(crate) fn undone(text: &str) -> String {
+    let layers = Layers::of(text.chars());
+    layers.all.last().map(|layer| layer.chars().collect()).unwrap_or_default()
+}
+
+/// Whether a character ends a line, moves a cursor or turns around what is beside it.
+fn gives_orders(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a text is what it looks like: without control characters and without those that change its direction.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    !text.contains(gives_orders)
+}
+
+/// The text with escapes such as `\u{202e}` for what would make it no plain one.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let escape =
+        |char: char| if gives_orders(char) { char.escape_unicode().to_string() } else { char.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// Whether a character shows nothing itself but changes what is shown around it.
-fn is_invisible(char: char) -> bool {
+pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -116,63 +216,4 @@ impl Serialize for Text {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn removes_what_could_give_orders() {
-        let rows = [
-            ("plain, with ünïcödé", "plain, with ünïcödé"),
-            ("  \n ", ""),
-            ("two\r\nlines\tand a tab", "two  lines and a tab"),
-            ("\x1b[31mred\x1b]0;title\x07", "[31mred]0;title"),
-            ("\u{202e}backwards\u{200b}", "backwards"),
-            ("\u{9b}31m c1", "31m c1"),
-            ("##[set-output name=x]y", "# #[set-output name=x]y"),
-            ("###", "# # #"),
-            ("see https://b.example/x.csv?X-Goog-Signature=s, now", "see https://b.example/x.csv?*** now"),
-            ("<https://u:pw@a.example/x> 'http://t@b'", "<https://***@a.example/x> 'http://***@b'"),
-            ("a://b ?c", "a://b ?c"),
-            ("a:/\u{200b}/u:pw@b/c\u{1}?s\u{7}=t", "a://***@b/c?***"),
-            ("a://b?** a://b?**s", "a://b?** a://b?***"),
-        ];
-        for (raw, clean) in rows {
-            assert_eq!(Text::new(raw).as_str(), clean, "{raw:?}");
-        }
-    }
-
-    #[test]
-    fn shows_no_token_that_went_astray() {
-        let rows = [
-            ("snyk_uat.abcdefgh.x.y", "***"),
-            ("eyJhbGciOiJSUzI1NiJ9.e.s", "***"),
-            ("Bearer x", "***"),
-            ("SNYK_TOKEN=x", "SNYK_TOKEN=***"),
-            ("https://u:pw@api.snyk.io", "https://***@api.snyk.io"),
-            ("5m", "5m"),
-            ("--max-wait=5m", "--max-wait=5m"),
-        ];
-        for (raw, shown) in rows {
-            assert_eq!(Text::of_input(raw).as_str(), shown, "{raw}");
-        }
-    }
-
-    #[test]
-    fn cuts_at_500_characters() {
-        assert_eq!(Text::new(&"ü".repeat(500)).as_str(), "ü".repeat(500));
-        assert_eq!(Text::new(&"ü".repeat(501)).as_str(), "ü".repeat(499) + "…");
-    }
-
-    proptest! {
-        #[test]
-        fn is_always_one_short_clean_line(raw in any::<String>()) {
-            let text = Text::new(&raw);
-            prop_assert!(text.as_str().chars().count() <= Text::MAX_CHARS);
-            prop_assert!(!text.as_str().chars().any(char::is_control));
-            prop_assert!(!text.as_str().contains("##"));
-            prop_assert_eq!(Text::new(text.as_str()), text);
-        }
-    }
-}
+mod tests;

@@ -53,11 +53,12 @@ impl Asking {
         keeps_links: bool,
         session: &mut Session,
     ) -> Result<Self, CommandError> {
-        let Session { settings, clock, signals, typed, .. } = session;
+        let Session { settings, clock, signals, typed, console, .. } = session;
         let configured = settings.api()?;
         let (source, origin) = settings.credential_source()?;
         let loaded = signals.unless_interrupted(Credentials::load(source, &origin, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
+        let credentials = credentials.telling(console.mask());
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
         typed.add_api(&api);
         tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");

@@ -12,10 +12,12 @@ use crate::disk;
 use crate::exit::ExitCode;
 use crate::observe::annotations::GitHubActions;
 use crate::output::{Output, ProgressLine, Unwritten};
+use crate::secret::Secret;
 use crate::settings::{Color, Environment, LogFormat, Settings};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogStyle};
 use crate::text::Text;
+use crate::watch::observation::Report;
 
 /// Whether standard error is a terminal on which a line can be redrawn.
 fn is_terminal(environment: &Environment) -> bool {
@@ -172,6 +174,26 @@ impl Console {
     pub(super) fn annotate(&self, message: &str) {
         if let Some(annotation) = self.actions.annotation(message) {
             self.output.say(annotation.as_bytes());
+        }
+    }
+
+    /// What has the CI system mask a secret wherever it is printed from then on.
+    pub(super) fn mask(&self) -> impl Fn(&str) + Clone + Send + Sync + 'static + use<> {
+        let (actions, output) = (self.actions.clone(), self.output.clone());
+        move |secret| {
+            if let Some(line) = actions.mask(secret) {
+                output.say(line.as_bytes());
+            }
+        }
+    }
+
+    /// Has the CI system mask the links that are about to be printed, as they are and without their hosts.
+    pub(super) fn mask_links(&self, report: Option<&Report>) {
+        let links = report.and_then(|report| report.results.as_deref()).unwrap_or_default();
+        let mask = self.mask();
+        for link in links.iter().filter_map(|part| part.url.as_ref()).map(Secret::show) {
+            link.split_once('?').into_iter().for_each(|(_, query)| mask(query));
+            mask(&link);
         }
     }
 

@@ -91,6 +91,9 @@ fn tell(
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
             let (_, hint) = observer.closing(ending);
+            if show_urls {
+                console.mask_links(ending.report.as_ref());
+            }
             (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
         }
     };

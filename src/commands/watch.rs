@@ -24,8 +24,7 @@ pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitC
     if checked.store.parent() == Some(&state) {
         disk::make_directories(&state).map_err(|error| CommandError::StateDirectory(state, error))?;
     }
-    let starting =
-        session.signals.unless_interrupted(Daemon::start(checked, until_idle, session.clock)).await;
+    let starting = session.signals.unless_interrupted(Daemon::start(checked, until_idle, session)).await;
     match starting {
         Ok(daemon) => daemon?.run(session).await,
         // Nothing has begun that would have to end; whoever waits for all to be done has to know that it is not.

@@ -211,7 +211,7 @@ mod tests {
             ("data.1", Format::Unsaid),
             ("", Format::Unsaid),
         ] {
-            let url = Some(Secret::new(format!("https://s.example/x.csv/{name}?X-Goog-Signature=a.json")));
+            let url = Some(Secret::link(format!("https://s.example/x.csv/{name}?X-Goog-Signature=a.json")));
             assert_eq!(Format::of(&Part { url, file_size: None, row_count: None }), expected, "{name}");
         }
         assert_eq!(Format::of(&Part { url: None, file_size: None, row_count: None }), Format::Unsaid);

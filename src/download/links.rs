@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn part(url: &str, size: u64) -> Part {
-        Part { url: Some(Secret::new(url)), file_size: Some(size), row_count: None }
+        Part { url: Some(Secret::link(url)), file_size: Some(size), row_count: None }
     }
 
     fn urls(parts: Option<Vec<Part>>) -> Option<Vec<String>> {

@@ -260,8 +260,7 @@ pub(super) fn broken(error: &reqwest::Error) -> Failure {
 
 fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
     let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    let cure = cure.map(|cure| Text::new(&cure));
-    Failure { kind, problem: Problem { cure, ..Problem::new(&title, &detail) } }
+    Failure { kind, problem: Problem { cure, ..Problem::new(title.as_str(), detail.as_str()) } }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::proxies::Proxy;
 use super::tunnel::{self, Answered};
 use super::{Network, innermost};
 use crate::moment::Moment;
+use crate::text::Text;
 
 const HOW_TO_TRUST: &str =
     "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
@@ -19,16 +20,21 @@ pub(crate) struct Broken {
     /// Whether no retry can heal it: somebody must change a setting.
     pub(crate) is_final: bool,
     /// A few words.
-    pub(crate) title: String,
+    pub(crate) title: Text,
     /// What lies at the root of it.
-    pub(crate) detail: String,
+    pub(crate) detail: Text,
     /// What to do about it.
-    pub(crate) cure: Option<String>,
+    pub(crate) cure: Option<Text>,
 }
 
 impl Broken {
-    fn for_good(title: String, detail: String, cure: String) -> Self {
-        Self { is_final: true, title, detail, cure: Some(cure) }
+    fn for_good(title: &str, detail: &str, cure: &str) -> Self {
+        Self { is_final: true, ..Self::in_passing(title, detail, Some(cure)) }
+    }
+
+    fn in_passing(title: &str, detail: &str, cure: Option<&str>) -> Self {
+        let [title, detail] = [title, detail].map(Text::new);
+        Self { is_final: false, title, detail, cure: cure.and_then(Text::non_empty) }
     }
 
     /// A 407 of a proxy.
@@ -46,7 +52,7 @@ impl Broken {
             }
         };
         let detail = format!("{proxy} ({variable}) answered 407");
-        Self::for_good(title.to_owned(), detail, cure)
+        Self::for_good(title, &detail, &cure)
     }
 }
 
@@ -100,9 +106,9 @@ fn of_connection(error: &reqwest::Error, network: &Network) -> Broken {
     }
     if error.is_connect() || error.is_timeout() {
         if let Some(proxy) = proxy {
-            broken.detail = format!("through the proxy {proxy}: {}", broken.detail);
+            broken.detail = Text::new(&format!("through the proxy {proxy}: {}", broken.detail));
         }
-        broken.cure = network.proxies.route(url);
+        broken.cure = network.route(url);
     }
     broken
 }
@@ -118,7 +124,7 @@ pub(crate) fn broken_off(error: &reqwest::Error) -> Broken {
     } else {
         "the connection broke"
     };
-    Broken { is_final: false, title: title.to_owned(), detail: innermost(error), cure: None }
+    Broken::in_passing(title, &innermost(error), None)
 }
 
 /// A proxy that opens no tunnel. What it says of the place beyond may pass; what it says of us does not.
@@ -128,27 +134,23 @@ fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Broken {
         Some(Answered::Code(407)) => Broken::login(proxy),
         Some(Answered::Code(code @ (400..=407 | 409..=424 | 426..=428 | 430..=499 | 501))) => {
             Broken::for_good(
-                "the proxy refuses the connection".to_owned(),
-                format!("{proxy} ({variable}) answered {code} to CONNECT {place}"),
-                format!("have the proxy allow {place}, or exempt the host from it with NO_PROXY"),
+                "the proxy refuses the connection",
+                &format!("{proxy} ({variable}) answered {code} to CONNECT {place}"),
+                &format!("have the proxy allow {place}, or exempt the host from it with NO_PROXY"),
             )
         }
         Some(Answered::NoHttp) => Broken::for_good(
-            "the proxy does not speak HTTP".to_owned(),
-            format!("{proxy} ({variable}) answered no HTTP to CONNECT {place}"),
-            format!("check the port in {variable}; a proxy that speaks TLS itself is written https://"),
+            "the proxy does not speak HTTP",
+            &format!("{proxy} ({variable}) answered no HTTP to CONNECT {place}"),
+            &format!("check the port in {variable}; a proxy that speaks TLS itself is written https://"),
         ),
         Some(Answered::Code(_)) | None => {
             let code = match answered {
                 Some(Answered::Code(code)) => format!("answered {code} to CONNECT {place}"),
                 _ => format!("opened no way to {place}"),
             };
-            Broken {
-                is_final: false,
-                title: "connection failed".to_owned(),
-                detail: format!("the proxy {proxy} {code}"),
-                cure: Some(format!("look whether the proxy of {variable} reaches {place}")),
-            }
+            let cure = format!("look whether the proxy of {variable} reaches {place}");
+            Broken::in_passing("connection failed", &format!("the proxy {proxy} {code}"), Some(&cure))
         }
     }
 }
@@ -166,26 +168,26 @@ fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Broken> {
             Some(proxy) => format!("write http:// in place of https:// in {}", proxy.variable),
             None => format!("check the port of {}: it answers, but not by TLS", tunnel::place(peer.url)),
         };
-        return Some(Broken::for_good(format!("the {word} does not speak TLS"), detail, cure));
+        return Some(Broken::for_good(&format!("the {word} does not speak TLS"), &detail, &cure));
     }
     let alert = if let rustls::Error::AlertReceived(alert) = error { Some(*alert) } else { None };
     let is_old = matches!(error, rustls::Error::PeerIncompatible(_))
         || matches!(alert, Some(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity));
     if is_old {
         let cure = format!("the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today");
-        return Some(Broken::for_good(format!("the {word} speaks another version of TLS"), detail, cure));
+        return Some(Broken::for_good(&format!("the {word} speaks another version of TLS"), &detail, &cure));
     }
     if matches!(alert, Some(AlertDescription::CertificateRequired | AlertDescription::BadCertificate)) {
         let cure =
             format!("the {word} has to let clients in without a certificate: snyk-export has none to show");
-        return Some(Broken::for_good(format!("the {word} wants a client certificate"), detail, cure));
+        return Some(Broken::for_good(&format!("the {word} wants a client certificate"), &detail, &cure));
     }
     if alert == Some(AlertDescription::HandshakeFailure) {
         let cure = format!(
             "the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today, and to let clients in without a \
              certificate: snyk-export has none to show"
         );
-        return Some(Broken::for_good(format!("the {word} refuses our TLS"), detail, cure));
+        return Some(Broken::for_good(&format!("the {word} refuses our TLS"), &detail, &cure));
     }
     None
 }
@@ -229,7 +231,7 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Broken {
         };
         ("is not trusted", detail, format!("{HOW_TO_TRUST}, or name the certificate itself there"))
     };
-    Broken::for_good(format!("the {word}'s certificate {title}"), peer.named(&detail), cure)
+    Broken::for_good(&format!("the {word}'s certificate {title}"), &peer.named(&detail), &cure)
 }
 
 /// A name as the verifier writes it: `DnsName("x.example")`, `IpAddress(10.0.0.1)`.

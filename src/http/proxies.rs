@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 use super::is_loopback;
+use crate::secret::Secret;
 
 /// The proxies in use. Nothing here reads the environment: the settings do.
 #[derive(Debug, Clone, Default)]
@@ -22,9 +23,11 @@ pub struct Proxies {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Where it is, and the credentials for it: never shown.
-    pub url: Url,
+    pub(super) url: Url,
     /// The variable that names it.
-    pub variable: String,
+    pub(super) variable: String,
+    /// Held as long as the proxy is, so that no text shows its password.
+    _held: Secret,
 }
 
 /// Shows where it is, without its credentials.
@@ -42,6 +45,12 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
+    /// The proxy that `variable` names.
+    #[must_use]
+    pub fn new(url: Url, variable: &str) -> Self {
+        Self { _held: Secret::new(url.as_str()), url, variable: variable.to_owned() }
+    }
+
     /// Whether it is told a user or a password.
     pub(super) fn has_credentials(&self) -> bool {
         !self.url.username().is_empty() || self.url.password().is_some()
@@ -299,7 +308,7 @@ mod tests {
     fn a_proxy_is_for_a_scheme_and_never_for_loopback() {
         let proxy = |port: u16, variable: &str| {
             let url = url(&format!("http://user:hunter2@proxy.example:{port}"));
-            Some(Proxy { url, variable: variable.to_owned() })
+            Some(Proxy::new(url, variable))
         };
         let (exempt, _) = Exempt::parse("internal.example");
         let proxies = Proxies { http: proxy(1, "HTTP_PROXY"), https: proxy(2, "ALL_PROXY"), exempt };

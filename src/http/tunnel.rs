@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_credentials_are_decoded_as_the_client_decodes_them() {
-        let proxy = |text: &str| Proxy { url: Url::parse(text).unwrap(), variable: "HTTPS_PROXY".to_owned() };
+        let proxy = |text: &str| Proxy::new(Url::parse(text).unwrap(), "HTTPS_PROXY");
         let url = Url::parse("https://api.snyk.io/rest").unwrap();
         let sent = |text: &str| credentials(&proxy(text), &url).map(|sent| String::from_utf8(sent).unwrap());
         // user:p@ss

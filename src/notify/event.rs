@@ -207,7 +207,7 @@ pub(super) mod tests {
             created: None,
             row_count: Some(1061),
             results: Some(vec![Part {
-                url: Some(Secret::new("https://b.example/x?X-Goog-Signature=hunter2")),
+                url: Some(Secret::link("https://b.example/x?X-Goog-Signature=hunter2")),
                 file_size: Some(1328),
                 row_count: Some(1061),
             }]),

@@ -15,7 +15,7 @@ use crate::watch::observation::Report;
 const MAX_SUMMARY: usize = 1024 * 1024;
 
 /// The places to which GitHub Actions listens; each is used only if it is there.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct GitHubActions {
     active: bool,
     output: Option<PathBuf>,
@@ -36,9 +36,20 @@ impl GitHubActions {
     /// A failure as an annotation line, if this is GitHub Actions.
     #[must_use]
     pub fn annotation(&self, message: &str) -> Option<String> {
+        self.command("error", message)
+    }
+
+    /// The line that has GitHub Actions mask a secret in all that is printed from then on, if this is GitHub Actions.
+    #[must_use]
+    pub fn mask(&self, secret: &str) -> Option<String> {
+        let secret = secret.trim();
+        self.command("add-mask", secret).filter(|_| !secret.is_empty())
+    }
+
+    fn command(&self, name: &str, value: &str) -> Option<String> {
         self.active.then(|| {
-            let escaped = message.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-            format!("::error::{escaped}\n")
+            let escaped = value.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+            format!("::{name}::{escaped}\n")
         })
     }
 
@@ -204,6 +215,14 @@ mod tests {
         let actions = GitHubActions { active: true, ..GitHubActions::default() };
         assert_eq!(actions.annotation("50%\r\nx").as_deref(), Some("::error::50%25%0D%0Ax\n"));
         assert_eq!(GitHubActions::default().annotation("x"), None);
+    }
+
+    #[test]
+    fn a_mask_is_one_line_and_masks_something() {
+        let actions = GitHubActions { active: true, ..GitHubActions::default() };
+        let url = "https://s.example/x?sig=a%2Fb";
+        assert_eq!(actions.mask(url).as_deref(), Some("::add-mask::https://s.example/x?sig=a%252Fb\n"));
+        assert_eq!([actions.mask(" "), GitHubActions::default().mask(url)], [None, None]);
     }
 
     #[test]

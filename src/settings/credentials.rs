@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Environment, SettingsError};
 use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{Credential, Scheme, Source};
+use crate::text::Text;
 
 /// Where the layers name a token file: a flag beats the environment, which beats a settings file, which beats
 /// what the Snyk CLI has stored.
@@ -19,7 +20,7 @@ pub(super) fn source(
     environment: &Environment,
 ) -> Result<(Source, String), SettingsError> {
     let file = |path: PathBuf, origin: &str| {
-        let name = format!("{origin} {}", path.display());
+        let name = format!("{origin} {}", Text::of_path(&path));
         (Source::TokenFile(path), name)
     };
     let value = |name: &str, scheme| -> Result<_, SettingsError> {
@@ -49,7 +50,7 @@ pub(super) fn source(
     }
     let stored =
         snyk_cli_file(environment).filter(|path| path.is_file()).ok_or(SettingsError::NoCredential)?;
-    let name = format!("the Snyk CLI's {}", stored.display());
+    let name = format!("the Snyk CLI's {}", Text::of_path(&stored));
     Ok((Source::SnykCli(stored), name))
 }
 

@@ -89,7 +89,7 @@ fn proxies(environment: &Environment) -> Result<Proxies, SettingsError> {
 /// The proxy that a variable names, if it is set.
 fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, SettingsError>> {
     let text = environment.get(name)?;
-    let proxy = proxy_url(text).map(|url| Proxy { url, variable: name.to_owned() });
+    let proxy = proxy_url(text).map(|url| Proxy::new(url, name));
     Some(proxy.map_err(|why| {
         let why =
             format!("it names no proxy that can be used: {why} (the form is http://HOST:PORT, with USER:PASSWORD@ before the host where it wants a login)");

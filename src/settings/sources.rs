@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args as _, FromArgMatches as _};
 
 use super::layers::{File, Flags};
+use super::mistake::Mistake;
 use super::{Environment, SettingsError};
-use crate::text::{Text, without_secrets_of_links};
+use crate::text::Text;
 
 /// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
 /// credentials.
@@ -63,11 +64,5 @@ pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsErro
 }
 
 pub(super) fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
-    toml::from_str(text).map_err(|error| SettingsError::File(path.to_owned(), shown(&error.to_string())))
-}
-
-/// The parser's message, which shows the line: without what a terminal would obey, and without passwords.
-fn shown(message: &str) -> String {
-    let lines = without_secrets_of_links(message.trim_end());
-    lines.chars().filter(|char| *char == '\n' || !char.is_control()).collect()
+    toml::from_str(text).map_err(|error| SettingsError::File(Mistake::new(path, text, &error)))
 }

@@ -122,23 +122,26 @@ fn variables_follow_the_rules_of_their_flags() {
 #[test]
 fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
     let rows = [
-        ("[limits]\n\nmax-wait = \"soon\"", ["line 3", "max-wait = \"soon\"", "`90s`"]),
+        ("[limits]\n\nmax-wait = \"soon\"", ["line 3, column 12, [limits] max-wait: ", "`90s`", ""]),
         ("[limits]\nmax-wait = 50", ["line 2", "did you mean `50s`?", "a duration in quotes"]),
         ("[limits]\nmax-wait = 1.5", ["line 2", "did you mean `1.5s`?", "a duration in quotes"]),
-        ("[limits]\nmax-wait = true", ["line 2", "max-wait = true", "a duration in quotes"]),
+        ("[limits]\nmax-wait = true", ["line 2", "[limits] max-wait: ", "a duration in quotes"]),
         ("[wait]\nmax-wait = \"10M\"", ["line 2", "`10m`", "`10months`"]),
         ("[[notify]]\ntimeout = \"10M\"", ["line 2", "`10m`", "`10months`"]),
-        ("[retry]\nmax-interval = \"60\"", ["line 2", "max-interval = \"60\"", "did you mean `60s`?"]),
-        ("[limits]\nmax-wiat = \"5m\"", ["line 2", "unknown field `max-wiat`", "`max-wait`"]),
-        ("[pase]\n", ["line 1", "unknown field `pase`", "`pace`"]),
-        ("[pace]\njitter = 2", ["line 2", "jitter = 2", "from 0 to 1"]),
-        ("[pace]\nmultiplier = 0.5", ["line 2", "multiplier = 0.5", "at least 1"]),
-        ("[snyk]\napi = \"mars\"", ["line 2", "api = \"mars\"", "us, us2, eu, au, gov"]),
+        ("[retry]\nmax-interval = \"60\"", ["line 2", "[retry] max-interval: ", "did you mean `60s`?"]),
+        (
+            "[limits]\nmax-wiat = \"5m\"",
+            ["line 2, column 1, [limits] max-wiat: ", "no such key", "`max-wait`"],
+        ),
+        ("[pase]\n", ["line 1, column 2, pase: ", "no such key", "`pace`"]),
+        ("[pace]\njitter = 2", ["line 2", "[pace] jitter: ", "from 0 to 1"]),
+        ("[pace]\nmultiplier = 0.5", ["line 2", "[pace] multiplier: ", "at least 1"]),
+        ("[snyk]\napi = \"mars\"", ["line 2", "[snyk] api: `mars`", "us, us2, eu, au, gov"]),
         ("[log]\nlog-format = \"xml\"", ["line 2", "log-format", "`json`"]),
         ("[limits]\nmax-in-progress = [\"PENDING\"]", ["line 2", "max-in-progress", "PENDING=30m"]),
         ("[pace]\ninitial-interval = \"0s\"", ["line 2", "initial-interval", "more than 0"]),
         ("[limits]\nrequest-timeout = \"0\"", ["line 2", "request-timeout", "more than 0"]),
-        ("[limits", ["line 1", "[limits", "settings.toml"]),
+        ("[limits", ["line 1, column 8", "unclosed table", "settings.toml"]),
     ];
     for (file, parts) in rows {
         let error = error(&[], &[], Some(file));
@@ -319,4 +322,62 @@ fn plain_http_stays_here() {
     let error = api(&["--api=http://simulator:4010"]).unwrap_err().to_string();
     assert!(error.contains("http://simulator:4010") && error.contains("--allow-http"), "{error}");
     assert_eq!(api(&["--api=http://simulator:4010", "--allow-http"]).unwrap(), "http://simulator:4010");
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs() {
+    const UUID: &str = "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1e2f3a4b";
+    let slack = "https://hooks.slack.com/services/T00/B00/hunter2hunter2";
+    let rows = [
+        ("[snyk]\ntoken = \"$\"", "line 2, column 1, [snyk] token: there is no such key", "`token-file`"),
+        ("[snyk]\napi-version = '2024-10-15'\ntoken = \"$", "line 3, column ", "`token-file`"),
+        ("[snyk]\nclient-secret = '$'", "[snyk] client-secret: ", "SNYK_CLIENT_SECRET"),
+        (
+            "[snyk.accounts.acme]\nclient-secret = '$'",
+            "[snyk.accounts.acme] client-secret: ",
+            "`client-secret-file`",
+        ),
+        ("[[notify]]\nname = 'x'\nsecret = \"$\"", "line 3, column 1, [notify] secret: ", "`secret-file`"),
+        ("[[notify]]\nwebhook = \"$\"", "line 2, column 1, [notify] webhook: ", "`url-file`"),
+        ("[server]\ntoken = '$'", "[server] token: ", "`token-file`"),
+        ("[snyk]\napi = '$'", "line 2, column 7, [snyk] api: ", "line 2"),
+        (
+            "[snyk]\nrequests-per-minute = '$'",
+            "[snyk] requests-per-minute: invalid type: string, expected",
+            "line 2",
+        ),
+        ("[limits]\nmax-wait = \"$\"", "line 2, column 12, [limits] max-wait: ", "line 2"),
+        ("[limits]\nmax-in-progress = [\"$\"]", "line 2, column 20, [limits] max-in-progress: ", "line 2"),
+        ("[snyk]\n$", "line 2, column ", "line 2"),
+        ("[snyk]\ntoken: $", "line 2, column ", "line 2"),
+        ("[snyk]\ntoken-file = $", "line 2, column ", "line 2"),
+        ("[$]\n", "line 1, column ", "line 1"),
+    ];
+    let secrets = [
+        "snyk_uat.1a2b3c4d.e30.hunter2hunter2",
+        UUID,
+        "whsec_hunter2hunter2hunter2hunter2",
+        slack,
+        "hunter2 \\\\ \\\"hunter2",
+    ];
+    for (file, place, hint) in rows {
+        for secret in secrets {
+            let error = error(&[], &[], Some(&file.replace('$', secret)));
+            assert!(error.contains(place) && error.contains(hint), "{file} with {secret}: {error}");
+            assert!(!error.contains("hunter2") && !error.contains(&UUID[..8]), "{file}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_token_in_the_place_of_its_file_is_not_shown() {
+    for token in ["snyk_uat.1a2b3c4d.e30.x-y", "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1e2f3a4b"] {
+        for (flags, variables) in
+            [(vec!["--token-file", token], vec![]), (vec![], vec![("SNYK_TOKEN_FILE", token)])]
+        {
+            let (_, origin) = load(&flags, &variables, None).unwrap().credential_source().unwrap();
+            assert!(!origin.contains(token) && origin.ends_with("***"), "{origin}");
+        }
+    }
 }

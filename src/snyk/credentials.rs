@@ -29,6 +29,8 @@ const RENEW_BEFORE_END: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credential {
     header: HeaderValue,
+    /// Held as long as the credential is, so that no text shows it.
+    token: Secret,
     /// The API that it says it is for.
     region: Option<Api>,
 }
@@ -70,7 +72,7 @@ pub enum CredentialError {
     #[error("{0} holds no usable token: {1}")]
     NotAToken(String, NotAToken),
     /// The file cannot be read.
-    #[error("failed to read the token file {}", .0.display())]
+    #[error("failed to read the token file {}", Text::of_path(.0))]
     File(PathBuf, #[source] std::io::Error),
 }
 
@@ -100,19 +102,13 @@ impl Credential {
         let header = HeaderValue::from_str(&format!("{word} {token}"));
         let mut header = header.map_err(|_| unusable(NotAToken::Characters))?;
         header.set_sensitive(true);
-        Ok(Self { header, region: token::region(token) })
+        Ok(Self { header, token: Secret::new(token), region: token::region(token) })
     }
 
     /// The API that the credential says it is for, if that is one of Snyk's own.
     #[must_use]
     pub const fn region(&self) -> Option<&Api> {
         self.region.as_ref()
-    }
-
-    /// The token alone.
-    pub(super) fn token(&self) -> &str {
-        let value = self.header.to_str().unwrap_or_default();
-        value.split_once(' ').map_or(value, |(_, token)| token)
     }
 
     /// The header's value, marked as sensitive.
@@ -150,6 +146,8 @@ pub struct Credentials {
     region: Option<Api>,
     clock: Clock,
     grant: Mutex<Option<Grant>>,
+    /// Told of each token that is exchanged for, before it is used.
+    on_exchange: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Credentials {
@@ -173,7 +171,20 @@ impl Credentials {
         };
         let region = credential.as_ref().and_then(Credential::region).cloned();
         let grant = credential.map(|credential| Grant::new(credential, None));
-        Ok(Self { source, origin: origin.to_owned(), region, clock, grant: Mutex::new(grant) })
+        Ok(Self {
+            source,
+            origin: origin.to_owned(),
+            region,
+            clock,
+            grant: Mutex::new(grant),
+            on_exchange: Box::new(|_| {}),
+        })
+    }
+
+    /// Tells of each access token that is exchanged for, before it is used.
+    #[must_use]
+    pub fn telling(self, on_exchange: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { on_exchange: Box::new(on_exchange), ..self }
     }
 
     /// The API that the credential said it is for when it was loaded, if that is one of Snyk's own.
@@ -263,13 +274,10 @@ impl Credentials {
         let request = transport.client().post(api.token_url()).header(ACCEPT_ENCODING, "identity");
         let request = request.form(&form).build();
         let request = request.map_err(|error| transient("the token request failed", &report(&error)))?;
-        let mut reply = transport.send(request).await?;
-        if reply.http_status != 200 {
-            reply.forget(secret.expose());
-            reply.forget(&form_encoded(secret.expose()));
-        }
+        let reply = transport.send(request).await?;
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
+        (self.on_exchange)(credential.token.expose());
         *grant = Some(fresh);
         Ok(credential)
     }
@@ -318,11 +326,6 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
     let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let renew_at = life.map(|life| now.plus(life - RENEW_BEFORE_END.min(life / 5)));
     Ok(Grant::new(credential, renew_at))
-}
-
-/// A text as a form carries it.
-fn form_encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 async fn read_file(source: &Source, path: &Path, origin: &str) -> Result<Credential, CredentialError> {

@@ -28,7 +28,7 @@ pub(super) enum Undecodable {
     /// It is longer than it may be.
     TooLong,
     /// It is damaged.
-    Damaged(String),
+    Damaged(Text),
 }
 
 impl Decoder {
@@ -90,7 +90,7 @@ impl Decoder {
         };
         match capped.bytes.len() >= capped.longest {
             true => Undecodable::TooLong,
-            false => Undecodable::Damaged(error.to_string()),
+            false => Undecodable::Damaged(Text::new(&error.to_string())),
         }
     }
 }

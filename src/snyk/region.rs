@@ -173,6 +173,9 @@ impl FromStr for Api {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(error("it has a query or a fragment"));
         }
+        if Text::of_input(&text).as_str() != text {
+            return Err(error("it looks like a secret"));
+        }
         let host = api_host(url.host_str().unwrap_or_default());
         url.set_host(Some(&host)).map_err(|_| error("its host is no valid host"))?;
         url.set_path(&gateway_path(url.path()));
@@ -247,6 +250,9 @@ mod tests {
             "https://hunter2@api.snyk.io",
             "https://:hunter2@api.snyk.io",
             "https://api.snyk.io?x=1",
+            "snyk_uat.1a2b3c4d.e30.hunter2",
+            "https://eyJhbGciOiJSUzI1NiJ9.e30.hunter2",
+            "https://hooks.slack.com/services/T/B/hunter2",
         ];
         for text in wrong {
             let error = text.parse::<Api>().expect_err(text).to_string();

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use memchr::memmem;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
 use super::decode::{Decoder, Undecodable};
@@ -14,10 +13,6 @@ use crate::watch::observation::{Failure, FailureKind, Problem};
 
 /// The longest answer that is read. A status document has about a thousand bytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
-
-/// What is shorter than this, in bytes, is no secret of Snyk's, which have 36 and more, but a stand-in; and is found by
-/// chance in any answer.
-const SHORTEST_SECRET: usize = 7;
 
 /// Sends requests.
 #[derive(Debug, Clone)]
@@ -85,34 +80,9 @@ impl Transport {
 }
 
 impl Reply {
-    /// Takes a secret out of all that may be shown of an answer, where a server echoes what it was sent.
-    pub(super) fn forget(&mut self, secret: &str) {
-        if secret.len() < SHORTEST_SECRET {
-            return;
-        }
-        overwrite(&mut self.body, secret.as_bytes());
-        let shown = self.headers.iter_mut().filter(|(name, _)| *name != LOCATION);
-        for (_, value) in shown {
-            // Most are too short to hold it, and need no search.
-            let may_hold_it = value.len() >= secret.len();
-            if may_hold_it && memmem::find(value.as_bytes(), secret.as_bytes()).is_some() {
-                *value = HeaderValue::from_static("***");
-            }
-        }
-    }
-
     /// A header as text, cleaned.
     pub(super) fn header(&self, name: &HeaderName) -> Option<Text> {
         Text::non_empty(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes()))
-    }
-}
-
-/// Puts stars over each `secret` in `bytes`.
-fn overwrite(bytes: &mut [u8], secret: &[u8]) {
-    let mut at = 0;
-    while let Some(start) = memmem::find(&bytes[at..], secret) {
-        at += start + secret.len();
-        bytes[at - secret.len()..at].fill(b'*');
     }
 }
 
@@ -143,7 +113,7 @@ fn undecodable(why: Undecodable) -> Failure {
         Undecodable::TooLong => {
             transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
         }
-        Undecodable::Damaged(why) => transient("the answer is damaged", &why),
+        Undecodable::Damaged(why) => transient("the answer is damaged", why.as_str()),
     }
 }
 
@@ -154,6 +124,5 @@ pub(super) fn transient(title: &str, detail: &str) -> Failure {
 /// What a request that brought no answer failed of.
 fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
     let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    let cure = cure.map(|cure| Text::new(&cure));
-    Failure { kind, problem: Problem { cure, ..Problem::new(&title, &detail) } }
+    Failure { kind, problem: Problem { cure, ..Problem::new(title.as_str(), detail.as_str()) } }
 }

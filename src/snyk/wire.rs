@@ -208,7 +208,7 @@ fn part(raw: &RawValue, links: Links) -> Listed {
     };
     let expires_at = url.as_ref().and_then(expiry::of);
     let part = Part {
-        url: url.filter(|_| links == Links::Keep).map(Secret::new),
+        url: url.filter(|_| links == Links::Keep).map(Secret::link),
         file_size: raw.as_ref().and_then(|part| part.file_size).and_then(number),
         row_count: raw.as_ref().and_then(|part| part.row_count).and_then(number),
     };

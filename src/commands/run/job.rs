@@ -114,6 +114,9 @@ impl Job {
         transfer: &Transfer,
         session: &Session,
     ) -> Result<(Verdict, Ending), CommandError> {
+        if self.output.show_urls {
+            session.console.mask_links(ending.report.as_ref());
+        }
         let document = Document::of_ending(&ending, self.output.show_urls);
         let output = self.output.output;
         match brought {

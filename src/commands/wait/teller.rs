@@ -75,6 +75,9 @@ impl<'a> Teller<'a> {
 
     fn tell(&mut self, ending: &Ending) {
         let (sentence, hint) = self.observer.borrow().closing(ending);
+        if self.output.show_urls {
+            self.console.mask_links(ending.report.as_ref());
+        }
         let line = match self.output.output {
             Output::Json => {
                 let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
@@ -149,5 +152,5 @@ pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String
         line += &count(results.len() as u64, "file");
     }
     let urls = results.iter().filter_map(|part| part.url.as_ref()).filter(|_| show_urls);
-    urls.fold(line, |line, url| line + "\n" + url.expose())
+    urls.fold(line, |line, url| line + "\n" + &url.show())
 }

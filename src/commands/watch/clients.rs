@@ -19,12 +19,14 @@ use crate::snyk::{Client, Connections, GA_VERSION};
 type Kind = (bool, bool, Option<PathBuf>);
 
 /// Opens accounts. Those that can share connections do: hundreds of certificates are loaded once, not for each.
-pub(super) struct Opener<'a> {
+pub(super) struct Opener<'a, Mask> {
     pub(super) ledger: &'a Ledger,
     pub(super) clock: Clock,
+    /// What has the CI system mask a secret.
+    pub(super) mask: Mask,
 }
 
-impl Opener<'_> {
+impl<Mask: Fn(&str) + Clone + Send + Sync + 'static> Opener<'_, Mask> {
     /// All accounts, with a client each.
     pub(super) async fn all(
         &self,
@@ -35,7 +37,7 @@ impl Opener<'_> {
         for settings in settings {
             let AccountSettings { name, api, source, origin, .. } = settings;
             let credentials = Credentials::load(source, &origin, self.clock).await;
-            let credentials = credentials.map_err(SettingsError::from)?;
+            let credentials = credentials.map_err(SettingsError::from)?.telling(self.mask.clone());
             let ChosenApi { api, source } = api.chosen(credentials.region(), None);
             tracing::info!(
                 account = &*name,

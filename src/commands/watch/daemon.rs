@@ -87,8 +87,9 @@ impl Daemon {
     pub(super) async fn start(
         settings: DaemonSettings,
         until_idle: bool,
-        clock: Clock,
+        Session { clock, console, .. }: &Session,
     ) -> Result<Self, CommandError> {
+        let clock = *clock;
         let server = Server::bind(settings.server.listen, settings.server.token.is_some()).await?;
         let store = SqliteStore::open(&settings.store).await?;
         let last = store.last_moment().await?;
@@ -99,7 +100,7 @@ impl Daemon {
 
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
         let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
-        let opener = Opener { ledger: &ledger, clock };
+        let opener = Opener { ledger: &ledger, clock, mask: console.mask() };
         let accounts = opener.all(settings.accounts).await?;
         let endpoints = Endpoints::new(settings.endpoints, &ledger);
         ledger.metrics.set_accounts(&names);

@@ -9,7 +9,7 @@ use crate::export::{ExportRef, Scope, parse_id};
 use crate::server::problem::{Problem, Problems};
 use crate::server::{Terms, limits};
 use crate::store::NewWatch;
-use crate::text::Text;
+use crate::text::{self, Text};
 use crate::watch::Labels;
 
 /// The account that is meant where none is named.
@@ -97,6 +97,11 @@ fn check_labels(labels: &Labels) -> Option<Problem> {
         let key = key.chars().count();
         (1..=limits::LABEL_KEY).contains(&key) && value.chars().count() <= limits::LABEL_VALUE
     };
+    let is_plain = |(key, value): (&String, &String)| text::is_plain(key) && text::is_plain(value);
+    if !labels.iter().all(is_plain) {
+        let detail = "a label has a control character, or one that changes the direction of the text";
+        return Some(Problem::unusable(detail, "/labels"));
+    }
     if labels.len() <= limits::LABELS && labels.iter().all(lengths) {
         return None;
     }
@@ -153,7 +158,7 @@ mod tests {
         };
         let label = |key: &str, value: &str| with("labels", json!({ key: value }));
         let many: Value = (0..33).map(|n| (n.to_string(), json!(""))).collect();
-        let rows: [(Value, &[&str]); 12] = [
+        let rows: [(Value, &[&str]); 16] = [
             (json!({ "export_id": EXPORT }), &[""]),
             (with("org_id", json!(GROUP)), &[""]),
             (with("group_id", json!("x")), &["/group_id"]),
@@ -165,6 +170,10 @@ mod tests {
             (label(&"k".repeat(65), "x"), &["/labels"]),
             (label("k", &"v".repeat(257)), &["/labels"]),
             (with("labels", many), &["/labels"]),
+            (label("k", "two\nlines"), &["/labels"]),
+            (label("k\u{1b}", ""), &["/labels"]),
+            (label("k", "\u{202e}v"), &["/labels"]),
+            (label("\u{2066}k\u{2069}", "v"), &["/labels"]),
             (
                 json!({ "org_id": "x", "export_id": "y", "account": "z" }),
                 &["/export_id", "/org_id", "/account"],

@@ -16,6 +16,7 @@ use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
 use crate::settings::{ConfiguredApi, Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
+use crate::text::Text;
 
 /// All accounts, the default one first. That one may be missing where there are others and no watch is its.
 pub(super) fn all(
@@ -77,7 +78,7 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
         let entry = Entry::new(&settings.places, &[Step::Key("snyk")], "[snyk]");
         let in_file = |error| entry.at("token-file")(EntryError::Credential(error));
         match is_of_file {
-            true => check_token_file(path, &path.display().to_string()).map_err(in_file)?,
+            true => check_token_file(path, Text::of_path(path).as_str()).map_err(in_file)?,
             false => check_token_file(path, &origin)?,
         }
     }
@@ -142,7 +143,7 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
     match (token_file, client_id, client_secret_file) {
         (None, None, None) => Err(entry.error(EntryError::NoCredential)),
         (Some(path), None, None) => {
-            let path_as_text = path.display().to_string();
+            let path_as_text = Text::of_path(path).to_string();
             let wrong = |error| entry.at("token-file")(EntryError::Credential(error));
             check_token_file(path, &path_as_text).map_err(wrong)?;
             Ok((Source::TokenFile(path.clone()), format!("token-file {path_as_text}")))
@@ -157,7 +158,7 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
                 let why = EntryError::Placeholder("client-id".to_owned(), placeholder);
                 return Err(entry.at("client-id")(why));
             }
-            Ok((Source::Client { id, secret }, format!("client-secret-file {}", path.display())))
+            Ok((Source::Client { id, secret }, format!("client-secret-file {}", Text::of_path(path))))
         }
         (None, Some(_), None) => Err(entry.error(EntryError::Missing("client-secret-file"))),
         (None, None, Some(_)) => Err(entry.error(EntryError::Missing("client-id"))),

@@ -69,7 +69,7 @@ pub enum EntryError {
     )]
     PlainHttp(Api),
     /// A file that cannot be read.
-    #[error("failed to read {}: {why}", path.display())]
+    #[error("failed to read {}: {why}", Text::of_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum EntryError {
         why: String,
     },
     /// A file with nothing in it.
-    #[error("{} is empty", .0.display())]
+    #[error("{} is empty", Text::of_path(.0))]
     Empty(PathBuf),
     /// Something that nobody replaced by a secret, in a file or under a key.
     #[error("{0} holds no usable value: {1}")]
@@ -91,7 +91,7 @@ pub enum EntryError {
     /// A token that could be guessed, or not be sent.
     #[error(
         "the token in {} must have {least} characters or more, without blanks: `openssl rand -hex 32` makes one",
-        path.display()
+        Text::of_path(path)
     )]
     WeakToken {
         /// The file.
@@ -112,7 +112,7 @@ pub enum EntryError {
     #[error("`on` is empty: leave it out to be told of every outcome")]
     NeverTold,
     /// A key for signatures that is none.
-    #[error("{}: {why}", path.display())]
+    #[error("{}: {why}", Text::of_path(path))]
     SigningKey {
         /// The file.
         path: PathBuf,
@@ -124,7 +124,8 @@ pub enum EntryError {
     NoCommand(Text),
     /// A label that would not be taken from the API either.
     #[error(
-        "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters",
+        "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters, none of them a \
+         control or a direction character",
         super::watches::MOST_LABELS,
         super::watches::LONGEST_LABEL_NAME,
         super::watches::LONGEST_LABEL
@@ -189,7 +190,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, EntryError> {
         return Err(EntryError::Empty(path.to_owned()));
     }
     match Placeholder::of(trimmed) {
-        Some(placeholder) => Err(EntryError::Placeholder(path.display().to_string(), placeholder)),
+        Some(placeholder) => Err(EntryError::Placeholder(Text::of_path(path).to_string(), placeholder)),
         None => Ok(Secret::new(trimmed)),
     }
 }

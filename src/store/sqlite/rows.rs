@@ -11,9 +11,9 @@ use super::trouble::Fault;
 use crate::export::{ExportRef, Scope};
 use crate::moment::Moment;
 use crate::store::Origin;
-use crate::text::Text;
+use crate::text::{self, Text};
 use crate::watch::pace::Position;
-use crate::watch::{Progress, Watch};
+use crate::watch::{Labels, Progress, Watch};
 
 /// A moment as it is kept: the whole millisecond that has begun.
 pub(super) fn ms(moment: Moment) -> i64 {
@@ -71,7 +71,7 @@ pub(super) fn watch(row: &Row<'_>, account: Arc<str>) -> Result<Watch, Fault> {
     Ok(Watch {
         id: uuid(row, 1)?,
         account,
-        labels: serde_json::from_str(labels).map_err(|error| unreadable("labels", &error))?,
+        labels: plain(serde_json::from_str(labels).map_err(|error| unreadable("labels", &error))?),
         export: ExportRef {
             scope: Scope::from_word(scope).ok_or_else(|| unreadable("scope", &Text::new(scope)))?,
             scope_id: uuid(row, 3)?,
@@ -91,7 +91,16 @@ pub(super) fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, rusqlite::Error
     Ok(Uuid::from_bytes(row.get(column)?))
 }
 
+/// Labels as they may be shown: an earlier version has taken on others.
+fn plain(labels: Labels) -> Labels {
+    let is_plain = |(name, value): (&String, &String)| text::is_plain(name) && text::is_plain(value);
+    match labels.iter().all(is_plain) {
+        true => labels,
+        false => labels.iter().map(|(name, value)| (text::escaped(name), text::escaped(value))).collect(),
+    }
+}
+
 /// Labels as they are kept.
-pub(super) fn labels_text(labels: &crate::watch::Labels) -> String {
+pub(super) fn labels_text(labels: &Labels) -> String {
     serde_json::to_string(labels).unwrap_or_else(|_| unreachable!("a map of texts can be written as JSON"))
 }

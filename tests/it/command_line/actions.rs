@@ -142,6 +142,44 @@ fn files_that_cannot_be_written_change_nothing() {
     run.exits(0).stderr_has("could not be written variable=GITHUB_OUTPUT path=/nowhere/x");
 }
 
+#[test]
+fn links_are_masked_before_they_are_printed() {
+    for (format, inlined) in [("json", true), ("json", false), ("text", true)] {
+        let lab = Lab::start(&format!("{READY}inline-results = {inlined}"));
+        let dir = tempfile::tempdir().unwrap();
+        // Both streams go where a step's go: into one log.
+        let log = dir.path().join("log");
+        let file = || std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let program = actions(&lab).text().arg(&format!("--output={format}")).arg("--show-urls");
+        program.stdout(file()).stderr(file()).run().exits(0);
+        let log = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        let printed = lines.iter().position(|line| line.contains("Signature") && !line.starts_with("::"));
+        let masks: Vec<&str> =
+            lines[..printed.unwrap()].iter().filter_map(|line| line.strip_prefix("::add-mask::")).collect();
+        let unescaped: Vec<String> = masks.iter().map(|mask| mask.replace("%25", "%")).collect();
+        let url = unescaped.iter().find(|mask| mask.starts_with("http")).unwrap();
+        assert!(lines[printed.unwrap()].contains(url.as_str()), "{log}");
+        assert!(unescaped.iter().any(|mask| url.ends_with(&format!("?{mask}"))), "{log}");
+    }
+    let lab = Lab::start(READY);
+    actions(&lab).run().exits(0).stderr_lacks("::add-mask::");
+    Program::wait(&lab).export(EXPORT_ID).arg("--show-urls").run().exits(0).stderr_lacks("::add-mask::");
+}
+
+#[test]
+fn an_exchanged_token_is_masked_before_it_is_used() {
+    let client = "client-id = 'me'\nclient-secret = 'hunter2'\n";
+    let lab = Lab::start(&format!("{READY}{client}"));
+    let program = actions(&lab).no_env("SNYK_TOKEN").env("SNYK_CLIENT_ID", "me");
+    let run = program.env("SNYK_CLIENT_SECRET", "hunter2").run();
+    let first =
+        run.exits(0).stderr.lines().find(|line| line.starts_with("::")).unwrap_or_default().to_owned();
+    assert!(first.starts_with("::add-mask::eyJ"), "{run}");
+    let masked = first.trim_start_matches("::add-mask::");
+    assert_eq!(run.stderr.matches(masked).count(), 1, "{run}");
+}
+
 fn actions(lab: &Lab) -> Program {
     Program::wait(lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true")
 }

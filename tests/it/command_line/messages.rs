@@ -97,10 +97,14 @@ fn a_wrong_flag_names_itself_its_value_and_what_is_allowed() {
 }
 
 #[test]
-fn a_wrong_settings_file_shows_its_line() {
+fn a_wrong_settings_file_is_named_with_line_column_and_key() {
     let lab = Lab::start(READY);
     let wait = || Program::wait(&lab).export(EXPORT_ID);
-    wait().config("[limits]\nmax-wiat = '5m'\n").run().exits(2).stderr_has("line 8").stderr_has("`max-wiat`");
+    wait()
+        .config("[limits]\nmax-wiat = '5m'\n")
+        .run()
+        .exits(2)
+        .stderr_has("line 8, column 1, [limits] max-wiat: ");
     wait()
         .config("[limits]\nmax-wait = 50\n")
         .run()

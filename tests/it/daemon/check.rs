@@ -31,8 +31,12 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
     let one = watch("default", EXPORT_ID);
     let hook = "[[notify]]\nname = 'a'\nkind = 'webhook'\n";
     let rows = [
-        (format!("{snyk}[pace]\nmax-intervall = '1s'"), "line 4", "unknown field `max-intervall`"),
-        (format!("{snyk}[[watch]]\nexport = 'x'"), "line 4", "unknown field `export`"),
+        (
+            format!("{snyk}[pace]\nmax-intervall = '1s'"),
+            "line 4",
+            "[pace] max-intervall: there is no such key",
+        ),
+        (format!("{snyk}[[watch]]\nexport = 'x'"), "line 4", "[watch] export: there is no such key"),
         (format!("{snyk}{}", watch("beta", EXPORT_ID)), "line 3", "there is no account `beta`"),
         (format!("{snyk}{one}{one}"), "line 7", "line 3, [[watch]]: remove one of them"),
         (format!("{snyk}[[watch]]\nexport-id = '{EXPORT_ID}'"), "line 3", "either `group-id` or `org-id`"),
@@ -47,7 +51,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         (format!("{snyk}[server]\nlisten = '0.0.0.0:8686'"), "line 4", "[server] needs a `token-file`"),
         (format!("{snyk}[store]\nurl = 'sqlite://watches.db'"), "line 4", "expected an absolute path"),
         (format!("{snyk}[store]\nurl = 'postgres://x/y'"), "line 4", "SQLite only"),
-        (format!("{snyk}[[watch"), "line 3", "["),
+        (format!("{snyk}[[watch"), "line 3, column 8", "unclosed array table"),
     ];
     for (settings, line, cure) in rows {
         let bed = Bed::new("");

@@ -78,7 +78,7 @@ fn what_cannot_be_used_changes_nothing() {
     let lines = valid.lines().count();
     const REFUSED: &str = "the settings cannot be used, the ones before stay";
     let rows = [
-        ("[[watch]]\nexport = 'x'\n", 2, "unknown field `export`"),
+        ("[[watch]]\nexport = 'x'\n", 2, "[watch] export: there is no such key"),
         ("[[watch]]\nexport-id = 'x'\n", 2, "UUID"),
         ("[[notify]]\nname = 'x'\nkind = 'pigeon'\n", 3, "`webhook`, `slack` or `command`"),
         ("[snyk.accounts.b]\ntoken-file = '/no/such/file'\n", 2, "/no/such/file"),

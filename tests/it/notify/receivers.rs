@@ -76,14 +76,16 @@ async fn every_status_code_has_its_meaning() {
     else {
         panic!("410 ends it")
     };
-    assert_eq!(problem.as_str(), "HTTP 410 Gone: moved out");
-    for code in [304, 400, 401, 404, 409, 422, 429, 500, 502, 503] {
+    assert_eq!(problem.as_str(), "HTTP 410 Gone");
+    let rows = [(304, "HTTP 304 Not Modified: redirects"), (404, "HTTP 404 Not Found"), (599, "HTTP 599")];
+    for (code, expected) in rows {
+        let problem = why(answer_to(ResponseTemplate::new(code).set_body_string("said")).await);
+        assert!(problem.starts_with(expected) && !problem.contains("said"), "{problem}");
+    }
+    for code in [400, 401, 409, 422, 429, 500, 502, 503] {
         let problem = why(answer_to(ResponseTemplate::new(code)).await);
         assert!(problem.starts_with(&format!("HTTP {code} ")), "{problem}");
     }
-    let page = "<html><head><title>502 Bad Gateway</title>";
-    let problem = why(answer_to(ResponseTemplate::new(502).set_body_string(page)).await);
-    assert_eq!(problem, "HTTP 502 Bad Gateway: an HTML page, “502 Bad Gateway”");
 }
 
 #[tokio::test]
@@ -117,14 +119,22 @@ async fn a_receiver_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_a_receiver_echoes_of_its_url_is_not_shown() {
-    let server = answering(
-        ResponseTemplate::new(404).set_body_string("no /services/T1/hunter2hunter2 (sig hunter2%2F)"),
-    )
-    .await;
-    let url = format!("{}/services/T1/hunter2hunter2?sig=hunter2%252F", server.uri());
-    for endpoint in [slack(&url), webhook(&url, None)] {
-        assert_eq!(why(send(&endpoint).await), "HTTP 404 Not Found: no *** (sig ***)");
+async fn what_a_receiver_says_is_not_shown() {
+    let forms = [
+        "no /services/T1/hunter2hunter2 (sig hunter2%2F)",
+        "Authorization: Basic aHVudGVyMjpodW50ZXIy",
+        "HUNTER2",
+        r"\u0068unter2",
+        "hunter2/",
+        "<html><title>no hunter2</title>",
+        "&#104;unter2",
+    ];
+    for form in forms {
+        let server = answering(ResponseTemplate::new(404).set_body_string(form)).await;
+        let url = format!("{}/services/T1/hunter2hunter2?sig=hunter2%252F", server.uri());
+        for endpoint in [slack(&url), webhook(&url.replace("//", "//hunter2:hunter2@"), None)] {
+            assert_eq!(why(send(&endpoint).await), "HTTP 404 Not Found");
+        }
     }
 }
 
@@ -152,7 +162,7 @@ async fn an_answer_counts_before_its_body_has_come() {
         let attempt = send(&webhook(&url, None)).await;
         match sent {
             true => assert_eq!(attempt, Attempt::Sent),
-            false => assert_eq!(why(attempt), "HTTP 500 Internal Server Error: not all"),
+            false => assert_eq!(why(attempt), "HTTP 500 Internal Server Error"),
         }
         server.await.unwrap();
     }

@@ -149,7 +149,7 @@ pub(super) fn trusting(added: &[&CertificateDer<'static>]) -> Network {
 
 /// A network with a proxy for all.
 pub(super) fn through(url: &str) -> Network {
-    let proxy = Some(Proxy { url: url.parse().unwrap(), variable: "HTTPS_PROXY".to_owned() });
+    let proxy = Some(Proxy::new(url.parse().unwrap(), "HTTPS_PROXY"));
     let proxies = Proxies { http: proxy.clone(), https: proxy, exempt: Exempt::default() };
     Network::new(Vec::new(), Store::default(), proxies)
 }

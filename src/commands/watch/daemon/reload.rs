@@ -38,7 +38,7 @@ impl Daemon {
     pub(super) fn read_again(&self, session: &Session) -> Reading {
         let (line, environment) = (session.command_line.clone(), session.settings.environment().clone());
         let (store, ledger) = (self.store.clone(), Arc::clone(&self.ledger));
-        let (clock, until_idle) = (self.clock, self.until_idle);
+        let (clock, until_idle, mask) = (self.clock, self.until_idle, session.console.mask());
         let path = session.settings_file.as_ref().map(|path| format!(" {}", path.display()));
         Box::pin(async move {
             tell_systemd(sd_notify::NotifyState::Reloading).await;
@@ -51,7 +51,7 @@ impl Daemon {
                 waits_for.set("the store".to_owned());
                 store.beat(clock.now()).await?;
                 waits_for.set("the token file of an account, or SSL_CERT_FILE".to_owned());
-                let opener = Opener { ledger: &ledger, clock };
+                let opener = Opener { ledger: &ledger, clock, mask };
                 let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
                 Ok(Box::new(Fresh { whole, settings, accounts }))
             };

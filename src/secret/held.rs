@@ -1,0 +1,305 @@
+//! The secrets that this process holds, so that no text shows one, whoever sends it back to us.
+//!
+//! This is state of the whole process, and the only such state: which secrets there are does not depend on who asks, and a
+//! text must not show one because the place where it is made was not told of it. [`Secret::new`](super::Secret::new) adds,
+//! [`Text`](crate::text::Text) looks. A secret that nobody uses any more (a token before its renewal) is still looked for:
+//! an answer may be late, and a log is read later. Only so many of those are kept. All copies are wiped when they go.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::text::{fold, undone};
+
+/// How many secrets that nobody uses any more are looked for.
+const MOST_FORMER: usize = 256;
+
+/// What is shorter than this, in bytes, is a stand-in, and is found by chance in any text.
+const SHORTEST: usize = 6;
+
+/// What is shorter than this is masked only where it stands alone: it may be a part of common words.
+const SHORTEST_ANYWHERE: usize = 8;
+
+/// What is shorter than this is not masked as a part of a secret of several parts.
+const SHORTEST_PART: usize = 16;
+
+/// How much of a secret at the end of a text, which may have been cut there, is masked.
+const SHORTEST_BEGINNING: usize = 8;
+
+#[cfg(not(test))]
+static HELD: RwLock<Held> = RwLock::new(Held::EMPTY);
+
+// Each unit test has its own, so that none masks the texts of another.
+#[cfg(test)]
+thread_local! {
+    static HELD: &'static RwLock<Held> = Box::leak(Box::new(RwLock::new(Held::EMPTY)));
+}
+
+/// What this process holds.
+fn all() -> &'static RwLock<Held> {
+    #[cfg(not(test))]
+    return &HELD;
+    #[cfg(test)]
+    HELD.with(|held| *held)
+}
+
+/// Looks for `secret` from now on. Gives back the copy that all share.
+pub(super) fn hold(secret: SecretString) -> Arc<SecretString> {
+    all().write().unwrap_or_else(PoisonError::into_inner).hold(secret)
+}
+
+/// Does something with what this process holds.
+pub(crate) fn with_all<T>(look: impl FnOnce(&Held) -> T) -> T {
+    look(&all().read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Secrets, and by what they are found.
+pub(crate) struct Held {
+    /// The oldest first. One that is used has other owners.
+    secrets: Vec<(u64, Arc<SecretString>)>,
+    /// By their first bytes.
+    patterns: BTreeMap<[u8; KEY], Vec<Pattern>>,
+    next: u64,
+}
+
+/// By how many bytes patterns are found.
+const KEY: usize = 4;
+
+/// A form of a secret, folded as texts are before they are searched.
+struct Pattern {
+    of: u64,
+    text: SecretString,
+    /// How much of it has to stand at the end of a text to be masked there.
+    beginning: usize,
+}
+
+impl Held {
+    pub(crate) const EMPTY: Self = Self { secrets: Vec::new(), patterns: BTreeMap::new(), next: 0 };
+
+    /// Looks for `secret` from now on.
+    pub(crate) fn hold(&mut self, secret: SecretString) -> Arc<SecretString> {
+        let is_it = |known: &&(u64, Arc<SecretString>)| known.1.expose_secret() == secret.expose_secret();
+        if let Some((_, known)) = self.secrets.iter().find(is_it) {
+            return Arc::clone(known);
+        }
+        let (of, secret) = (self.next, Arc::new(secret));
+        self.next += 1;
+        for form in forms(secret.expose_secret()) {
+            let text = fold(&form);
+            let Some(key) = text.as_bytes().first_chunk().filter(|_| text.len() >= SHORTEST) else {
+                continue;
+            };
+            let pattern = Pattern { of, beginning: beginning(&text), text: SecretString::from(text.clone()) };
+            self.patterns.entry(*key).or_default().push(pattern);
+        }
+        self.secrets.push((of, Arc::clone(&secret)));
+        self.forget();
+        secret
+    }
+
+    /// Forgets the oldest of those that nobody uses, if there are too many.
+    fn forget(&mut self) {
+        let is_former = |(_, secret): &&(u64, Arc<SecretString>)| Arc::strong_count(secret) == 1;
+        let former: Vec<u64> = self.secrets.iter().filter(is_former).map(|(number, _)| *number).collect();
+        let gone = &former[..former.len().saturating_sub(MOST_FORMER)];
+        if gone.is_empty() {
+            return;
+        }
+        self.secrets.retain(|(number, _)| !gone.contains(number));
+        self.patterns.retain(|_, patterns| {
+            patterns.retain(|pattern| !gone.contains(&pattern.of));
+            !patterns.is_empty()
+        });
+    }
+
+    /// Whether there is nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Where in a folded text secrets are. At its end the beginning of one counts too: a text may have been cut there, in the
+    /// middle of an escape too.
+    pub(crate) fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        let cut = text.iter().rposition(|byte| matches!(byte, b'\\' | b'%' | b'&'));
+        let ends = [Some(text.len()), cut.filter(|cut| cut + LONGEST_ESCAPE > text.len())];
+        for (start, key) in text.windows(KEY).enumerate() {
+            for pattern in self.patterns.get(key).into_iter().flatten() {
+                let whole = pattern.text.expose_secret().as_bytes();
+                let end = start + whole.len();
+                if text[start..].starts_with(whole) {
+                    let is_alone = || !is_of_word(text[..start].last()) && !is_of_word(text.get(end));
+                    if whole.len() >= SHORTEST_ANYWHERE || is_alone() {
+                        found.push(start..end);
+                    }
+                } else if ends
+                    .into_iter()
+                    .flatten()
+                    .any(|end| end >= start + pattern.beginning && whole.starts_with(&text[start..end]))
+                {
+                    found.push(start..text.len());
+                }
+            }
+        }
+        found
+    }
+}
+
+/// More than any escape of one character has, in bytes.
+const LONGEST_ESCAPE: usize = 12;
+
+fn is_of_word(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || !byte.is_ascii())
+}
+
+/// How much of the beginning of a secret says that it is this one: not what all tokens of Snyk begin with.
+fn beginning(text: &str) -> usize {
+    let common = if text.starts_with("snyk_") { "snyk_uat.".len() } else { 0 };
+    common + SHORTEST_BEGINNING.min((text.len() / 2).max(KEY))
+}
+
+/// The texts by which a secret can be known: itself, what it is once it is decoded, and parts that are of use by themselves.
+fn forms(secret: &str) -> Vec<String> {
+    let secret = secret.trim_start_matches('\u{feff}').trim();
+    let mut forms = match Url::parse(secret).ok().filter(|_| secret.contains("://")) {
+        Some(url) => of_url(&url),
+        None => of_text(secret),
+    };
+    let decoded: Vec<String> = forms.iter().map(|form| undone(form)).collect();
+    forms.extend(decoded);
+    forms.sort_unstable();
+    forms.dedup();
+    forms
+}
+
+fn of_text(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned()];
+    let long = |part: &&str| part.len() >= SHORTEST_PART;
+    // A file may hold several keys or tokens.
+    forms.extend(secret.split_whitespace().filter(long).map(str::to_owned));
+    // The signature of a token, or what its claims are.
+    forms.extend(
+        secret.split(|char: char| char.is_whitespace() || char == '.').filter(long).map(str::to_owned),
+    );
+    forms.extend(secret.split_whitespace().filter_map(|key| key.strip_prefix("whsec_")).map(str::to_owned));
+    if let Some(id) = uuid::Uuid::try_parse(secret).ok().filter(|_| secret.len() == 36) {
+        forms.push(id.simple().to_string());
+    }
+    forms
+}
+
+/// What of a URL lets others in: a password, the path and the query, and what in these looks as if a machine had made it up.
+fn of_url(url: &Url) -> Vec<String> {
+    let is_random = |part: &&str| {
+        let has = |is: fn(&u8) -> bool| part.as_bytes().iter().any(is);
+        part.len() >= SHORTEST_ANYWHERE
+            && (part.len() >= 24 || (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)))
+    };
+    let mut forms: Vec<String> = url.path().split('/').filter(is_random).map(str::to_owned).collect();
+    if forms.iter().any(|segment| segment.len() >= SHORTEST_ANYWHERE) {
+        forms.push(url.path().to_owned());
+    }
+    forms.extend(url.query().filter(is_random).map(str::to_owned));
+    let values = url.query_pairs().map(|(_, value)| value.into_owned());
+    forms.extend(values.filter(|value| is_random(&value.as_str())));
+    if let Some(password) = url.password() {
+        forms.extend([password.to_owned(), format!("{}:{password}", url.username())]);
+    } else if url.username().len() >= SHORTEST_PART {
+        // A token in the place of the user.
+        forms.push(url.username().to_owned());
+    }
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(secrets: &[&str]) -> (Held, Vec<Arc<SecretString>>) {
+        let mut held = Held::EMPTY;
+        let owners = secrets.iter().map(|secret| held.hold(SecretString::from(*secret))).collect();
+        (held, owners)
+    }
+
+    fn masked(held: &Held, text: &str) -> String {
+        let mut masked = text.as_bytes().to_vec();
+        held.find(fold(text).as_bytes()).into_iter().for_each(|range| masked[range].fill(b'*'));
+        let mut masked = String::from_utf8(masked).unwrap();
+        while masked.contains("****") {
+            masked = masked.replace("****", "***");
+        }
+        masked
+    }
+
+    #[test]
+    fn short_secrets_damage_no_words_and_shorter_ones_are_none() {
+        let (held, _owners) = held(&["s3cret", "abcdefgh", "token"]);
+        let rows = [
+            ("s3cret, S3CRET", "***, ***"),
+            ("s3crets are as3cret", "s3crets are as3cret"),
+            ("xABCDEFGHx", "x***x"),
+            ("the token", "the token"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(masked(&held, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_counts_where_a_text_ends() {
+        let (held, _owners) =
+            held(&["snyk_uat.1a2b3c4d.eyJoIjoieCJ9.signature", "5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd"]);
+        let rows = [
+            ("it was 5f1c2a8e", "it was ***"),
+            ("it was 5f1c2a8e-aa\\u00", "it was ***"),
+            ("it was 5f1c2a8e, it", "it was 5f1c2a8e, it"),
+            ("it was 5f1c2a8", "it was 5f1c2a8"),
+            ("by Snyk", "by Snyk"),
+            ("snyk_uat.", "snyk_uat."),
+            ("snyk_uat.1a2b3c4d.e", "***"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(masked(&held, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_former_secrets_are_kept_and_all_that_are_in_use() {
+        let (mut held, owners) = held(&["in-use-all-the-time"]);
+        let name = |number| format!("former-secret-{number:05}");
+        for number in 0..2 * MOST_FORMER {
+            held.hold(SecretString::from(name(number)));
+        }
+        assert_eq!(masked(&held, "in-use-all-the-time"), "***");
+        assert_eq!(masked(&held, &name(0)), name(0));
+        assert_eq!(masked(&held, &name(2 * MOST_FORMER - 1)), "***");
+        assert!(held.secrets.len() <= MOST_FORMER + 2 && owners.len() == 1, "{}", held.secrets.len());
+        let again = held.hold(SecretString::from("in-use-all-the-time"));
+        assert!(Arc::ptr_eq(&again, &owners[0]), "there is one copy");
+    }
+
+    #[test]
+    fn of_urls_what_lets_in_is_a_secret_and_words_are_none() {
+        let (held, _owners) = held(&[
+            "https://user:pass%20word@h.example/services/T0001/hunter2hunter2?sig=abc%2Fdef1&v=1",
+            "http://127.0.0.1:9000/notifications/export",
+        ]);
+        let rows = [
+            ("hunter2hunter2 of user, at /services/T0001", "*** of user, at /services/T0001"),
+            ("/services/T0001/hunter2hunter2", "***"),
+            ("pass word, user:pass%20word", "***, ***"),
+            ("abc/def1", "***"),
+            (
+                "notifications of an export at http://127.0.0.1:9000",
+                "notifications of an export at http://127.0.0.1:9000",
+            ),
+        ];
+        for (text, expected) in rows {
+            let found = held.find(fold(text).as_bytes());
+            assert_eq!(found.is_empty(), text == expected, "{text}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What is wrong with a settings file, and where. Nothing of the file is in it but the names of keys: a secret may stand
+//! where none belongs.
+
+use std::fmt;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::text::Text;
+
+/// The longest key that is named, in characters: what is longer is none of ours, and may be a secret.
+const LONGEST_KEY: usize = 24;
+
+/// The shortest value that is hidden, in bytes: a shorter one is no secret, and may be a part of what is expected.
+const SHORTEST_HIDDEN: usize = 6;
+
+/// A mistake in a settings file.
+#[derive(Debug)]
+pub struct Mistake {
+    place: String,
+    why: Text,
+    hint: Option<&'static str>,
+}
+
+impl Mistake {
+    /// What the parser says of the file at `path`, which holds `text`.
+    pub(super) fn new(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let offset = error.span().map(|span| span.start);
+        let before = offset.and_then(|offset| text.get(..offset));
+        let (table, _) = DeTable::parse_recoverable(text);
+        let found = offset.and_then(|offset| found_in(table.get_ref(), offset));
+        let keys = match &found {
+            Some(Found { keys, .. }) => keys.clone(),
+            // What cannot be parsed stands behind its key, on a line below its section.
+            None => before.map(|before| keys_of_line(text, before.len())).unwrap_or_default(),
+        };
+        let value = found.and_then(|found| found.value);
+        let position = before.map(|before| {
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            format!(" line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
+        });
+        let key = name(&keys).map(|name| format!(", {name}")).unwrap_or_default();
+        let path = Text::of_path(path);
+        Self {
+            place: format!("{path}{}{key}", position.unwrap_or_default()),
+            why: reason(error.message(), value.as_deref()),
+            hint: hint(&keys, value.as_deref()),
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+/// What stands at a place in the file.
+struct Found {
+    /// The way to it.
+    keys: Vec<String>,
+    value: Option<String>,
+}
+
+impl Found {
+    fn of(value: &DeValue<'_>) -> Self {
+        Self { keys: Vec::new(), value: value.as_str().map(str::to_owned) }
+    }
+}
+
+fn found_in(table: &DeTable<'_>, offset: usize) -> Option<Found> {
+    table.iter().find_map(|(key, value)| {
+        let in_value = within(value, offset);
+        let here = || key.span().contains(&offset).then(|| Found::of(value.get_ref()));
+        let mut found = in_value.or_else(here)?;
+        found.keys.insert(0, key.get_ref().to_string());
+        Some(found)
+    })
+}
+
+fn within(value: &Spanned<DeValue<'_>>, offset: usize) -> Option<Found> {
+    if let Some(table) = value.get_ref().as_table() {
+        return found_in(table, offset);
+    }
+    let items = value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
+    let in_items = || items.clone().find_map(|item| within(item, offset));
+    let here = || value.span().contains(&offset).then(|| Found::of(value.get_ref()));
+    in_items().or_else(here)
+}
+
+/// The section and the key of a line that cannot be parsed.
+fn keys_of_line(text: &str, offset: usize) -> Vec<String> {
+    let end = text[offset..].find('\n').map_or(text.len(), |length| offset + length);
+    let mut lines = text[..end].lines().rev();
+    let key = lines.next().and_then(|line| line.split_once('=')).map(|(key, _)| key.trim().to_owned());
+    let section = lines.find_map(|line| {
+        let line = line.trim();
+        Some(line.strip_prefix('[')?.trim_matches(['[', ']']).trim().to_owned())
+    });
+    match key {
+        Some(key) => section.into_iter().chain([key]).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// A key with its section, as the file has them: `[snyk] token`.
+fn name(keys: &[String]) -> Option<String> {
+    let is_plain = |key: &String| {
+        (1..=LONGEST_KEY).contains(&key.len())
+            && key.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.'))
+    };
+    let (last, sections) = keys.split_last().filter(|_| keys.iter().all(is_plain))?;
+    Some(match sections {
+        [] => last.clone(),
+        sections => format!("[{}] {last}", sections.join(".")),
+    })
+}
+
+/// The parser's words without anything of the file.
+fn reason(message: &str, value: Option<&str>) -> Text {
+    let expected = message.rsplit_once(", expected ").map(|(_, expected)| format!(", expected {expected}"));
+    if message.starts_with("unknown field ") {
+        let expected =
+            message.split_once("`, expected ").map(|(_, expected)| format!(", expected {expected}"));
+        return Text::new(&format!("there is no such key{}", expected.unwrap_or_default()));
+    }
+    if message.starts_with("invalid type: ") || message.starts_with("invalid value: ") {
+        // What is quoted is the value.
+        let kind = message.split(['"', '`']).next().unwrap_or_default().split(", expected").next();
+        return Text::new(&format!(
+            "{}{}",
+            kind.unwrap_or_default().trim_end(),
+            expected.unwrap_or_default()
+        ));
+    }
+    let message = message.replace('\n', " ");
+    let Some(value) = value.filter(|value| value.len() >= SHORTEST_HIDDEN) else {
+        return Text::new(&message);
+    };
+    let forms = [value.to_owned(), value.trim().to_owned(), Text::of_input(value).to_string()];
+    let message = forms.iter().fold(message, |message, form| {
+        let message = message.replace(&format!("`{form}`"), "`***`");
+        // A word may be one of what is expected.
+        let is_word = form.chars().all(|char| char.is_ascii_alphabetic());
+        if is_word { message } else { message.replace(form.as_str(), "***") }
+    });
+    Text::new(&message)
+}
+
+/// Where a secret belongs, if that is what seems to be in the file.
+fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
+    let (key, sections) = keys.split_last()?;
+    let key = key.to_ascii_lowercase();
+    let section = sections.first().map(String::as_str).unwrap_or_default();
+    let sounds = |words: &[&str]| words.iter().any(|word| key.contains(word));
+    let is_secret = value.is_some_and(|value| Text::of_input(value).as_str() != value.trim());
+    let sounds_secret = sounds(&["token", "secret", "password", "credential", "key"])
+        || (section == "notify" && sounds(&["url", "hook", "slack"]));
+    if key.ends_with("file") || !(sounds_secret || is_secret) {
+        return None;
+    }
+    Some(match section {
+        "snyk" if sections.len() > 1 && sounds(&["secret"]) => {
+            "a client's secret has a file of its own, which `client-secret-file` names"
+        }
+        "snyk" if sounds(&["secret"]) => {
+            "a client's secret is taken from SNYK_CLIENT_SECRET, or for an account of [snyk.accounts.NAME] from the file \
+             that `client-secret-file` names"
+        }
+        "snyk" | "server" => "a token has a file of its own, which `token-file` names",
+        "notify" if sounds(&["secret", "token", "password", "key"]) => {
+            "a signing key has a file of its own, which `secret-file` names"
+        }
+        "notify" => "an address that is a secret has a file of its own, which `url-file` names",
+        _ => {
+            "a secret has a file of its own, which `token-file`, `client-secret-file`, `secret-file` or `url-file` names"
+        }
+    })
+}

@@ -1,0 +1,190 @@
+//! Text as it reads once encodings are undone, with the places of the text that it came from.
+
+use std::ops::Range;
+
+/// How many encodings, each around the last, are undone.
+const MOST_LAYERS: usize = 8;
+
+/// A character, and which characters of the text it stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unit {
+    pub(super) char: char,
+    start: usize,
+    end: usize,
+}
+
+/// A text, or what one reads as.
+#[derive(Debug, Clone)]
+pub(super) struct Layer(pub(super) Vec<Unit>);
+
+/// A text, and what it reads as each time that an encoding is undone.
+pub(super) struct Layers {
+    pub(super) all: Vec<Layer>,
+    /// Whether there is still more to undo.
+    pub(super) goes_on: bool,
+}
+
+impl Layers {
+    pub(super) fn of(chars: impl Iterator<Item = char>) -> Self {
+        let units = chars.enumerate().map(|(start, char)| Unit { char, start, end: start + 1 });
+        let mut all = vec![Layer(units.collect())];
+        while let Some(next) = all.last().and_then(Layer::undone) {
+            if all.len() == MOST_LAYERS {
+                return Self { all, goes_on: true };
+            }
+            all.push(next);
+        }
+        Self { all, goes_on: false }
+    }
+}
+
+impl Layer {
+    /// The characters of the text for which `range` of this one stands.
+    pub(super) fn origin(&self, range: Range<usize>) -> Range<usize> {
+        let units = self.0.get(range).unwrap_or_default();
+        units.first().map_or(0, |unit| unit.start)..units.last().map_or(0, |unit| unit.end)
+    }
+
+    pub(super) fn chars(&self) -> impl Iterator<Item = char> {
+        self.0.iter().map(|unit| unit.char)
+    }
+
+    /// The same with one encoding undone, of each kind; nothing where there is none.
+    fn undone(&self) -> Option<Self> {
+        let units = &self.0;
+        let mut first = units.iter().position(|unit| matches!(unit.char, '\\' | '&' | '%'))?;
+        let (mut decoded, mut is_changed) = (units[..first].to_vec(), false);
+        while let Some(unit) = units.get(first) {
+            let rest = &units[first..];
+            let found = match unit.char {
+                '\\' => escape(rest).map(|(char, length)| (vec![(char, 0..length)], length)),
+                '&' => entity(rest).map(|(char, length)| (vec![(char, 0..length)], length)),
+                '%' => percent(rest),
+                _ => None,
+            };
+            let Some((chars, length)) = found else {
+                decoded.push(*unit);
+                first += 1;
+                continue;
+            };
+            let visible = chars.into_iter().filter_map(|(char, range)| Some((super::shown(char)?, range)));
+            decoded.extend(visible.map(|(char, range)| Unit {
+                char,
+                start: rest[range.start].start,
+                end: rest[range.end - 1].end,
+            }));
+            (first, is_changed) = (first + length, true);
+        }
+        is_changed.then_some(Self(decoded))
+    }
+}
+
+/// Characters, and which units each of them stands for.
+type Decoded = Vec<(char, Range<usize>)>;
+
+/// The number of so many hexadecimal digits.
+fn hex(units: &[Unit], at: Range<usize>) -> Option<u32> {
+    let digits = units.get(at)?;
+    digits.iter().try_fold(0, |number, unit| Some(number << 4 | unit.char.to_digit(16)?))
+}
+
+/// An escape as JSON, JavaScript and many others have it, and its length.
+fn escape(units: &[Unit]) -> Option<(char, usize)> {
+    match units.get(1)?.char {
+        'u' | 'U' if units.get(2)?.char == '{' => {
+            let digits = units.iter().skip(3).take(7).position(|unit| unit.char == '}')?;
+            Some((char::from_u32(hex(units, 3..3 + digits)?)?, 4 + digits))
+        }
+        'u' | 'U' => {
+            let first = hex(units, 2..6)?;
+            let pair = (0xd800..0xdc00).contains(&first)
+                && matches!(units.get(6..8), Some([slash, u]) if slash.char == '\\' && matches!(u.char, 'u' | 'U'));
+            if pair {
+                let second = hex(units, 8..12)?.checked_sub(0xdc00)?;
+                return Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)?, 12));
+            }
+            Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6))
+        }
+        'x' | 'X' => Some((char::from_u32(hex(units, 2..4)?)?, 4)),
+        char @ ('"' | '\'' | '\\' | '/') => Some((char, 2)),
+        'n' | 'r' | 't' | 'f' | 'b' => Some((' ', 2)),
+        _ => None,
+    }
+}
+
+/// The names that HTML has for what secrets and links are made of.
+const ENTITIES: [(&str, char); 35] = [
+    ("amp", '&'),
+    ("lt", '<'),
+    ("gt", '>'),
+    ("quot", '"'),
+    ("apos", '\''),
+    ("nbsp", ' '),
+    ("sol", '/'),
+    ("bsol", '\\'),
+    ("plus", '+'),
+    ("equals", '='),
+    ("period", '.'),
+    ("lowbar", '_'),
+    ("hyphen", '-'),
+    ("dash", '-'),
+    ("colon", ':'),
+    ("semi", ';'),
+    ("comma", ','),
+    ("commat", '@'),
+    ("percnt", '%'),
+    ("num", '#'),
+    ("dollar", '$'),
+    ("excl", '!'),
+    ("quest", '?'),
+    ("ast", '*'),
+    ("lpar", '('),
+    ("rpar", ')'),
+    ("lsqb", '['),
+    ("rsqb", ']'),
+    ("lbrace", '{'),
+    ("rbrace", '}'),
+    ("verbar", '|'),
+    ("grave", '`'),
+    ("tilde", '~'),
+    ("Tab", ' '),
+    ("NewLine", ' '),
+];
+
+/// A character as HTML and XML write it, and its length.
+fn entity(units: &[Unit]) -> Option<(char, usize)> {
+    let length = units.iter().take(12).position(|unit| unit.char == ';')?;
+    let name: String = units[1..length].iter().map(|unit| unit.char).collect();
+    let char = match name.strip_prefix('#') {
+        Some(number) => {
+            let number = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => number.parse(),
+            };
+            char::from_u32(number.ok()?)?
+        }
+        None => ENTITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))?.1,
+    };
+    Some((char, length + 1))
+}
+
+/// What a run of percent-encoded bytes reads as, and its length.
+fn percent(units: &[Unit]) -> Option<(Decoded, usize)> {
+    let byte = |at: usize| {
+        let is_percent = units.get(at)?.char == '%';
+        hex(units, at + 1..at + 3).filter(|_| is_percent).and_then(|byte| u8::try_from(byte).ok())
+    };
+    let bytes: Vec<u8> = (0..).step_by(3).map_while(byte).collect();
+    let mut chars = Vec::new();
+    let mut at = 0;
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            chars.push((char, 3 * at..3 * (at + char.len_utf8())));
+            at += char.len_utf8();
+        }
+        let invalid = chunk.invalid().len();
+        chars.extend((invalid > 0).then(|| (char::REPLACEMENT_CHARACTER, 3 * at..3 * (at + invalid))));
+        at += invalid;
+    }
+    (!bytes.is_empty()).then_some((chars, 3 * bytes.len()))
+}
