@@ -206,8 +206,8 @@ impl Daemon {
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
     async fn follow(&mut self, session: &Session, until_idle: bool) -> Result<Option<Asked>, CommandError> {
-        let Self { runner, ledger, tasks, couriers, changed, .. } = &mut *self;
-        let asked = asked(tasks, couriers, changed, session);
+        let Self { store, runner, ledger, tasks, couriers, changed, .. } = &mut *self;
+        let asked = asked(store, tasks, couriers, changed, session);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked),
@@ -309,6 +309,7 @@ impl Daemon {
 
 /// The next thing that reaches the daemon.
 async fn asked(
+    store: &SqliteStore,
     tasks: &mut JoinSet<CommandError>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
@@ -319,6 +320,7 @@ async fn asked(
             signal = session.signals.ended() => return Asked::End(signal),
             () = session.signals.reload() => return Asked::Reload,
             () = changed.notified() => return Asked::Changed,
+            error = store.failure() => return Asked::Failed(error.into()),
             Some(failed) = tasks.join_next() => return Asked::Failed(or_panic(failed)),
             Some(done) = couriers.join_next() => {
                 // Whoever is retired ends in peace.
