@@ -161,8 +161,9 @@ impl Run<'_> {
             }
             None => {
                 let verdict = job.finish(self.asking.clone(), self.session).await?;
-                if verdict.is_over() {
-                    self.keeper.forget_last()?;
+                match verdict.is_over() {
+                    true => self.keeper.forget_last()?,
+                    false => self.keeper.catch_up(),
                 }
                 Ok(verdict)
             }

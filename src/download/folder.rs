@@ -174,6 +174,10 @@ impl Folder {
         // The lock goes last: as long as it is there, nobody else begins anything here.
         let _ = self.work.remove(LOCK.as_ref());
         let _ = self.dir.remove_subdirectory(&self.name);
+        if self.safety == Safety::PowerCut {
+            // A power cut that brings it back does no harm either, but nobody would remove it then.
+            let _ = self.dir.sync();
+        }
     }
 
     /// Merges the files if that is wanted, gives them their names, and puts the manifest beside them.

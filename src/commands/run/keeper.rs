@@ -123,6 +123,13 @@ impl Keeper {
         Err(RecordError::OtherApi { path, theirs, ours: ours.to_owned() })
     }
 
+    /// Writes down what could not be written when it was to be, which has been told by then.
+    pub(super) fn catch_up(&mut self) {
+        if self.records != self.written {
+            let _ = self.write_all();
+        }
+    }
+
     fn write_all(&mut self) -> io::Result<()> {
         self.write(self.records.clone())
     }

@@ -137,9 +137,14 @@ impl Folder {
             sync(&self.dir)?;
         }
         // What is not in the hidden folder any more was given its name by an earlier call.
-        for name in manifest.files.iter().map(|entry| entry.name.as_ref()).filter(|name| self.work.has(name))
-        {
-            self.give_name((&self.work, name), (&self.dir, name), self.force)?;
+        for entry in manifest.files.iter().filter(|entry| self.work.has(entry.name.as_ref())) {
+            let name = entry.name.as_ref();
+            if is_there(&self.dir, name, &written(entry)) {
+                // A power cut may have left it under both names.
+                self.work.remove(name).map_err(Trouble::because("remove", self.work.path(name)))?;
+            } else {
+                self.give_name((&self.work, name), (&self.dir, name), self.force)?;
+            }
         }
         if let Some(Merging { directory, name, partial, replaces }) = merging {
             self.give_name((directory, partial), (directory, name), self.force || *replaces)?;

@@ -304,6 +304,15 @@ fn naming_goes_on_where_it_was_killed() {
 }
 
 #[test]
+fn a_file_that_a_power_cut_has_left_under_both_names_is_one() {
+    let bed = killed_at(0, false);
+    bed.write("part-0002.csv", "x");
+    let whole = manifest(&["part-0001.csv", "part-0002.csv"]);
+    assert_eq!(bed.settle(None, false).unwrap(), Left::Completed(whole));
+    assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
+}
+
+#[test]
 fn what_a_power_cut_has_taken_is_fetched_again_and_the_rest_is_kept() {
     for renamed in 0..=2 {
         let bed = killed_at(renamed, false);

@@ -138,20 +138,28 @@ fn a_manifest_that_is_there_writes_nothing_elsewhere() {
     let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
     download().run().exits(0);
     let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
+    let part = std::fs::read(dir.join("part-0001.csv")).unwrap();
     let ssh = home.path().join("ssh");
-    for name in ["sub/authorized_keys", "../stolen", "x\\n::error::y\\u001b[2J"] {
+    for name in ["sub/authorized_keys", "../stolen", "x\n::error::y\u{1b}[2J"] {
         std::fs::remove_dir_all(&dir).unwrap();
         let work = dir.join(format!(".snyk-export-{EXPORT_ID}"));
-        std::fs::create_dir_all(&work).unwrap();
+        std::fs::create_dir_all(work.join("sub")).unwrap();
         std::fs::create_dir_all(&ssh).unwrap();
         std::os::unix::fs::symlink(&ssh, dir.join("sub")).unwrap();
-        std::fs::write(work.join("part-0001.csv"), "mine").unwrap();
-        std::fs::write(work.join("manifest.json"), manifest.replace("part-0001.csv", name)).unwrap();
+        std::fs::write(work.join(name), &part).unwrap();
+        let quoted = serde_json::to_string(name).unwrap();
+        let text = manifest.replace("\"part-0001.csv\"", &quoted);
+        assert!(text.contains(&quoted));
+        std::fs::write(work.join("manifest.json"), text).unwrap();
         let run = download().args("--force").run();
         run.exits(0).stderr_lacks("\n::error").stderr_lacks("\u{1b}");
+        assert!(!run.stdout.contains("::error") && !run.stdout.contains("stolen"), "{run}");
         assert_eq!(std::fs::read_dir(&ssh).unwrap().count(), 0, "{name}");
         assert!(!home.path().join("stolen").exists());
         std::fs::remove_file(dir.join("sub")).unwrap();
+        // A directory in the hidden folder is none of ours.
+        std::fs::remove_dir_all(&work).unwrap();
+        let _ = std::fs::remove_file(dir.join("stolen"));
         check_files(&dir, 1);
     }
     std::fs::remove_file(dir.join("manifest.json")).unwrap();
