@@ -139,6 +139,30 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     assert_eq!((store.counts().await.unwrap(), bed.counted().ended), (bed.counted(), 1));
 }
 
+#[tokio::test]
+async fn a_log_that_is_long_is_written_back_whoever_looks_at_the_file() {
+    let bed = Bed::new();
+    let mut store = bed.open().await;
+    for number in [1, 2] {
+        bed.add(&store, "a", number).await;
+    }
+    let claimed = bed.claim(&mut store, "a", NOW).await;
+    let long = "x".repeat(20_000_000);
+    let length = || fs::metadata(&bed.path).unwrap().len();
+    let reader = bed.sql();
+    for (claimed, is_read) in claimed.iter().zip([true, false]) {
+        if is_read {
+            reader.execute_batch("BEGIN; SELECT count(*) FROM watches").unwrap();
+        }
+        let end = ending(claimed, Outcome::Finished, &long, &[]);
+        assert_eq!(store.pass(records([end])).await.unwrap().kept, [true]);
+        assert_eq!(length() < long.len() as u64, is_read, "a reader is no reason to fail");
+        if is_read {
+            reader.execute_batch("COMMIT").unwrap();
+        }
+    }
+}
+
 /// Lets the file have no more pages than these, or those that it has.
 async fn limit_pages(store: &SqliteStore, pages: i64) {
     let limit = move |conn: &Connection, _: &mut _| {
