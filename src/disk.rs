@@ -1,10 +1,41 @@
-//! Files that others must not see half written, and locks beside them.
+//! Everything that the program writes to files, but for standard output and standard error. Each function says in its name
+//! what survives a power cut when it returns: what is not called durable is whole for others to read, and no more.
+//!
+//! Nothing is opened through a link in its last place, and nothing that is no regular file is opened at all; files are created
+//! where there is none, with their mode from the first byte. [`Directory`] is a handle: what is done in it is done there,
+//! whatever becomes of its path meanwhile.
+
+mod directory;
+mod durable;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+pub(crate) use self::directory::Directory;
+pub(crate) use self::durable::{
+    create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
+    rename_durably, replace_durably,
+};
+
+/// What survives once something has been written. All survives the end of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// A power cut may take it back, or leave files without what was written to them.
+    Process,
+    /// A power cut takes nothing of it.
+    PowerCut,
+}
+
+/// Who may read what is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Readers {
+    /// This user only.
+    Owner,
+    /// Whomever the umask leaves, as with any other file.
+    Umask,
+}
 
 /// The path with `ending` after its name.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -19,11 +50,6 @@ pub(crate) fn size_limit() -> Option<String> {
     Some(format!("no file may grow beyond {limit} bytes here (ulimit -f)"))
 }
 
-/// Makes a directory and those above it, for this user only.
-pub(crate) fn make_directories(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// The directory that a file is in.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -34,135 +60,46 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Makes the directory that a file is in, for this user only; the ones above it have to be there.
-pub(crate) fn make_parent(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(parent(path)) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Opens a file that only this user may read, unless it was there before.
-pub(crate) fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// What a file holds that is there already, if it is a regular one of `limit` bytes at most and no link.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (directory, name) = Directory::of(path)?;
+    directory.read(name, limit)
 }
 
 /// Locks a file for as long as the result lives; nothing where somebody else has it.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = open_private(path)?;
-    match file.try_lock() {
-        // Whoever had it before may have removed it: then it is nobody's.
-        Ok(()) if !is_at(&file, path) => lock(path),
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    let (directory, name) = Directory::of(path)?;
+    directory.lock(name)
 }
 
 /// Whether somebody has locked a file. Whoever locks it at this very moment may find it locked by us.
 pub(crate) fn is_locked(path: &Path) -> bool {
-    let locked = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-    File::open(path).is_ok_and(locked)
+    let opened = Directory::of(path).and_then(|(directory, name)| directory.open_file(name));
+    opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Whether this is still the file that the path leads to.
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-    file.metadata().ok().zip(path.metadata().ok()).is_some_and(|(one, other)| same(one, other))
+/// Why a file that is there cannot be written to.
+pub(crate) fn try_to_write(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path).map(drop)
 }
 
-/// Who may read a file that is made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Readers {
-    /// This user only.
-    Owner,
-    /// Whomever the umask leaves, as with any other file.
-    Umask,
+/// Opens a file that others have named and write to as well, such as those of a CI system: wherever its path leads.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).read(true).open(path)
 }
 
-/// Puts `bytes` into the place of a file in one step, and through to the disk: whoever reads it, after a power cut too,
-/// finds the old or the new.
-pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let new = beside(path, ".new");
-    let mode = match readers {
-        Readers::Owner => 0o600,
-        Readers::Umask => 0o666,
-    };
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    sync_directory(path)
+/// Removes a directory if there is nothing in it.
+pub(crate) fn remove_empty_directory(path: &Path) -> io::Result<()> {
+    std::fs::remove_dir(path)
 }
 
-/// Removes a file, through to the disk; that it is not there is as good.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+/// Removes a directory with all that is in it. A link in it is removed, and not what it leads to.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.and_then(|()| sync_directory(path)),
+        removed => removed,
     }
-}
-
-/// Renames a file to a name that nobody has; that somebody has it is an error.
-pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        // Not every file system knows how: there a look before has to do.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match to.symlink_metadata() {
-            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-            Err(_) => std::fs::rename(from, to),
-        },
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(parent(path))?.sync_all()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        for text in ["one", "two, longer", ""] {
-            replace(&path, text.as_bytes(), Readers::Owner).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-            assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-        remove(&path).unwrap();
-        remove(&path).unwrap();
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn nothing_is_renamed_over_what_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
-        std::fs::write(&from, "new").unwrap();
-        std::fs::write(&to, "old").unwrap();
-        assert_eq!(rename_to_free(&from, &to).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read_to_string(&to).unwrap(), "old");
-        std::fs::remove_file(&to).unwrap();
-        rename_to_free(&from, &to).unwrap();
-        assert_eq!(std::fs::read_to_string(&to).unwrap(), "new");
-    }
-
-    #[test]
-    fn a_lock_is_one_persons() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let held = lock(&path).unwrap();
-        assert!(held.is_some());
-        assert!(lock(&path).unwrap().is_none() && is_locked(&path));
-        drop(held);
-        assert!(!is_locked(&path) && !is_locked(&folder.path().join("other")));
-        assert!(lock(&path).unwrap().is_some());
-    }
-}
+mod tests;

@@ -22,13 +22,14 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-pub use self::folder::Folder;
+pub use self::folder::{Folder, Left};
 pub use self::storage::Storage;
-pub use self::target::{FolderError, check_target};
+pub use self::target::{FolderError, Target};
 
 use self::fetch::Fetch;
 use self::links::Links;
 use crate::clock::Clock;
+pub use crate::disk::Safety;
 use crate::export::ExportRef;
 use crate::manifest::{Entry, Manifest};
 use crate::watch::Policy;
@@ -149,7 +150,6 @@ pub async fn bring_home(
     if let Some(defeat) = missing_link(&parts) {
         return Err(defeat.into());
     }
-    let kept = folder.plan(&parts)?;
     let links = Links::new(parts, relist);
     let fetch = |index: usize| {
         let fetch = Fetch {
@@ -162,7 +162,7 @@ pub async fn bring_home(
             means,
             tell: &tell,
         };
-        fetch.run(kept)
+        fetch.run()
     };
     // In whichever order they come: one that is slow holds up no other.
     let fetched = stream::iter((0..count).map(fetch)).buffer_unordered(AT_ONCE);

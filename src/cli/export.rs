@@ -199,6 +199,9 @@ pub(crate) struct DownloadArgs {
     pub(crate) scope: ScopeArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+    /// End only when the files are on the disk for good: without this, a power cut within the next minute may take them away
+    #[arg(long)]
+    pub(crate) sync: bool,
     #[command(flatten)]
     pub(crate) zone: ZoneArgs,
     #[command(flatten)]

@@ -4,14 +4,14 @@ mod bring;
 mod place;
 
 use self::bring::{Endpoint, asked};
-pub(super) use self::bring::{Lost, Prospect, bring, sync, with_links};
+pub(super) use self::bring::{Lost, Prospect, bring, with_links};
 pub(super) use self::place::Place;
 
 use super::start::{now, policy_of_requests};
 use super::{Asking, CommandError, Session, aside};
 use crate::cli::{DownloadArgs, Output};
 use crate::document::{Document, Downloaded};
-use crate::download::{Folder, check_target};
+use crate::download::{Folder, Left, Safety};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
@@ -20,7 +20,8 @@ use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
-    let place = Place::resolve(&args.place, &args.zone.time_zone.date(now(session.clock)))?;
+    let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
+    let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = policy_of_requests(session.settings.policy()?);
     let exports = std::slice::from_ref(&args.export);
     let found = super::asking::resolve(exports, args.scope.scope(), session).await?;
@@ -28,11 +29,11 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         let why = format!("standard input names {} exports: download one at a time", found.exports.len());
         return Err(CommandError::Usage(why));
     };
-    if let Some(manifest) = named(&export, &place, false, session).await? {
+    if let Some(manifest) = left(&export, &place, false, session).await? {
         tell_there(&manifest, &export, &place, args.format.output, session)?;
         return Ok(ExitCode::SUCCESS);
     }
-    check_target(&place.dir, place.merge.as_deref(), place.force)?;
+    place.target().check()?;
     let asking = Asking::connect(found.api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
     let output = args.format.output;
@@ -70,23 +71,26 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     }
 }
 
-/// The manifest of what an earlier call has come to, if it was killed when there was nothing left to do but to give files
-/// their names; or, with `or_done`, to say so.
-pub(super) async fn named(
+/// The manifest of what an earlier call has come to, if there was nothing left to do but to give files their names; or, with
+/// `or_done`, nothing at all.
+pub(super) async fn left(
     export: &ExportRef,
     place: &Place,
     or_done: bool,
     session: &mut Session,
 ) -> Result<Option<Manifest>, CommandError> {
-    let (export, Place { dir, merge, force }) = (*export, place.clone());
-    let look = move || {
-        let merge = merge.as_deref();
-        match Folder::name_unfinished(&dir, merge, &export, force)? {
-            None if or_done => Folder::done(&dir, merge, &export, force),
-            named => Ok(named),
+    let (export, place) = (*export, place.clone());
+    let look = move || Folder::settle(&place.target(), &export);
+    match aside(&session.signals, look).await?? {
+        Left::Completed(manifest) => Ok(Some(manifest)),
+        Left::Done(manifest) => Ok(or_done.then_some(manifest)),
+        Left::Nothing => Ok(None),
+        Left::Damaged(path) => {
+            let path = path.display();
+            tracing::warn!(%path, "a file is not what its manifest says, and so the files are fetched again");
+            Ok(None)
         }
-    };
-    Ok(aside(&session.signals, look).await??)
+    }
 }
 
 /// Says that the files are there, as an earlier call has brought them.

@@ -19,12 +19,15 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, RunArgs};
 use crate::disk;
 use crate::document::Document;
-use crate::download::check_target;
+use crate::download::Safety;
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
 use crate::observe::{Transfer, quoted};
 use crate::request::StartRequest;
 use crate::watch::observation::Problem;
+
+/// The record is forgotten for good once the files are there, and so they have to be there for good.
+const SAFETY: Safety = Safety::PowerCut;
 
 pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
@@ -50,7 +53,8 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
         let why = "--resume goes on with an export that was started: leave out what describes another one";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let place = Place::resolve(&args.place, &args.wanted.zone.time_zone.date(now(session.clock)))?;
+    let date = args.wanted.zone.time_zone.date(now(session.clock));
+    let place = Place::resolve(&args.place, SAFETY, &date)?;
     let scope = args.wanted.scope.scope();
     let found = super::asking::resolve(std::slice::from_ref(export), scope, session).await?;
     let [export] = found.exports[..] else {
@@ -80,7 +84,7 @@ async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Ver
     let now = now(session.clock);
     let request = requested(&args.wanted, now, session).await?;
     let date = args.wanted.zone.time_zone.date(now);
-    let place = Place::resolve(&args.place, &date)?;
+    let place = Place::resolve(&args.place, SAFETY, &date)?;
     let asking = Asking::connect(None, session.settings.policy_of_run()?, true, session).await?;
     let api = asking.surroundings.api.clone();
     let call = Call { api: &api, request: &request, args };
@@ -134,7 +138,7 @@ impl Run<'_> {
         place: Place,
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
-        check_target(&place.dir, place.merge.as_deref(), place.force)?;
+        place.target().check()?;
         self.tell_of_others(&wanted);
         self.keeper.take_on(wanted);
         let asking = self.asking.with_policy(policy_of_start(self.asking.policy.clone()));
@@ -157,8 +161,9 @@ impl Run<'_> {
             }
             None => {
                 let verdict = job.finish(self.asking.clone(), self.session).await?;
-                if verdict.is_over() {
-                    self.keeper.forget_last()?;
+                match verdict.is_over() {
+                    true => self.keeper.forget_last()?,
+                    false => self.keeper.catch_up(),
                 }
                 Ok(verdict)
             }
@@ -190,7 +195,8 @@ impl Run<'_> {
     }
 
     fn place_of(&self, left: &Record) -> Place {
-        Place { dir: left.dir.clone(), merge: left.merge.clone(), force: self.args.place.force }
+        let force = self.args.place.force;
+        Place { dir: left.dir.clone(), merge: left.merge.clone(), force, safety: SAFETY }
     }
 
     /// What to do about a start that may have created an export.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::daemon::Daemon;
 use super::{CommandError, Session, aside};
 use crate::cli::WatchArgs;
-use crate::disk;
+use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 
 pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
@@ -22,7 +22,8 @@ pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitC
     }
     let state = session.settings.state_directory();
     if checked.store.parent() == Some(&state) {
-        disk::make_directories(&state).map_err(|error| CommandError::StateDirectory(state, error))?;
+        let made = disk::create_directories_durably(&state, Readers::Owner);
+        made.map_err(|error| CommandError::StateDirectory(state, error))?;
     }
     let starting = session.signals.unless_interrupted(Daemon::start(checked, until_idle, session)).await;
     match starting {

@@ -52,21 +52,21 @@ enum Setback {
 }
 
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
-    /// Fetches the file. With `kept` it may be there from an earlier call.
-    pub(super) async fn run(self, kept: bool) -> Result<Entry, DownloadError> {
+    /// Fetches the file, unless it is there from an earlier call.
+    pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());
-        let mut kept = kept;
+        let mut may_be_kept = true;
         loop {
             let (link, part) = self.links.of(self.index).await?;
-            if std::mem::take(&mut kept)
-                && let Some(whole) = self.kept().await
+            if std::mem::take(&mut may_be_kept)
+                && let Some(whole) = self.kept(&part).await
             {
                 (self.tell)(Step::Came(whole.written.file_size));
                 return Ok(self.entry(whole, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
                 Ok(whole) => {
-                    self.folder.keep(&self.name, &whole)?;
+                    self.folder.keep(&self.name, &part, &whole)?;
                     return Ok(self.entry(whole, &part));
                 }
                 Err(setback) => self.recover(setback, &link, &mut course).await?,
@@ -75,9 +75,9 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     }
 
     /// The file, if it was whole at the end of an earlier call.
-    async fn kept(&self) -> Option<Whole> {
-        let (folder, name) = (Arc::clone(self.folder), self.name.clone());
-        aside(move || folder.whole(&name)).await
+    async fn kept(&self, part: &Part) -> Option<Whole> {
+        let (folder, name, part) = (Arc::clone(self.folder), self.name.clone(), part.clone());
+        aside(move || folder.whole(&name, &part)).await
     }
 
     fn entry(&self, Whole { written, rows }: Whole, part: &Part) -> Entry {
@@ -201,7 +201,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     async fn recover(&self, setback: Setback, link: &Link, course: &mut Course) -> Result<(), DownloadError> {
         match setback {
             Setback::Disk(error) => {
-                Err(DiskError::because("write", &self.folder.partial(&self.name))(error).into())
+                Err(DiskError::because("write", &self.folder.partial(&self.name).path())(error).into())
             }
             Setback::Passing(failure, hint) => self.pause(&failure, hint, course).await,
             Setback::Misfit(failure) => {

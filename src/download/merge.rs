@@ -1,6 +1,7 @@
 //! Merging parts into one CSV with one header: record by record, since a value may hold line breaks.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,50 +11,73 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Writer};
 
 use super::writer::Sink;
 use super::{DiskError, DownloadError};
-use crate::disk;
+use crate::disk::{Directory, Readers};
 use crate::export::ExportRef;
 use crate::manifest::Merged;
 
 /// The longest record that is taken for one, in bytes.
 const LONGEST_RECORD: usize = 8 * 1024 * 1024;
 
-/// The file that the parts become.
+/// The parts in one file, which has no name of its own yet.
 #[derive(Debug)]
 pub(super) struct Merging {
-    pub(super) path: PathBuf,
-    /// Where it is until it is whole.
-    pub(super) partial: PathBuf,
+    /// Where it gets its name, and is until then.
+    pub(super) directory: Directory,
+    pub(super) name: OsString,
+    /// What it is called until then.
+    pub(super) partial: OsString,
+    /// Whether what has its name is ours to be replaced.
+    pub(super) replaces: bool,
 }
 
 impl Merging {
-    pub(super) fn into(path: &Path, export: &ExportRef) -> Self {
-        Self { path: path.to_owned(), partial: disk::beside(path, &format!(".{}.partial", export.export_id)) }
+    /// Merges parts, of which all have the same header, for a file at `path`; empty ones have none.
+    pub(super) fn of(
+        parts: &[impl AsRef<str>],
+        open: impl Fn(&str) -> io::Result<File>,
+        path: &Path,
+        export: &ExportRef,
+    ) -> Result<(Self, Merged), DownloadError> {
+        let failed = |error| DiskError::because("write", path)(error);
+        let (directory, name) = Directory::of(path).map_err(failed)?;
+        let ending = format!(".{}.partial", export.export_id);
+        directory.remove_temporaries(name, &ending);
+        let (partial, file) = directory.create_temporary(name, &ending, Readers::Umask).map_err(failed)?;
+        let merging = Self { name: name.to_owned(), directory, partial, replaces: false };
+        match merge(parts, open, file, &merging.path()) {
+            Ok(merged) => Ok((merging, Merged { path: path.display().to_string(), ..merged })),
+            Err(error) => {
+                merging.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it is as long as it has no name.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path(&self.partial)
+    }
+
+    /// Removes it, unless it has its name. What cannot be removed is hidden, and the next call tries again.
+    pub(super) fn remove(&self) {
+        let _ = self.directory.remove(&self.partial);
     }
 }
 
-/// Merges `parts`, of which all have the same header; empty ones have none.
-pub(super) fn merge(parts: &[PathBuf], merging: &Merging) -> Result<Merged, DownloadError> {
-    let Merging { path, partial } = merging;
-    let merged = merge_into(parts, partial);
-    if merged.is_err() {
-        // The next call writes it anew.
-        let _ = std::fs::remove_file(partial);
-    }
-    let (sink, row_count) = merged?;
-    let written = sink.done().map_err(DiskError::because("write", partial))?;
-    let path = path.display().to_string();
-    Ok(Merged { path, file_size: written.file_size, row_count, sha256: written.sha256 })
-}
-
-fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), DownloadError> {
+fn merge(
+    parts: &[impl AsRef<str>],
+    open: impl Fn(&str) -> io::Result<File>,
+    file: File,
+    partial: &Path,
+) -> Result<Merged, DownloadError> {
     let since_record = Rc::new(Cell::new(0));
-    let file = File::create(partial).map_err(DiskError::because("write", partial))?;
     let mut writer = Writer::from_writer(Sink::new(file));
     let mut header: Option<ByteRecord> = None;
     let mut row_count = 0;
     let mut record = ByteRecord::new();
     for part in parts {
-        let file = File::open(part).map_err(DiskError::because("read", part))?;
+        let part = part.as_ref();
+        let file = open(part).map_err(DiskError::because("read", Path::new(part)))?;
         let file = Bounded { file, since_record: Rc::clone(&since_record) };
         let mut reader = ReaderBuilder::new().has_headers(false).from_reader(file);
         if !read(&mut reader, &mut record, part)? {
@@ -65,10 +89,7 @@ fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), Do
                 header = Some(record.clone());
             }
             Some(header) if *header != record => {
-                return Err(DownloadError::Merge(format!(
-                    "{} has other columns than the parts before",
-                    name(part)
-                )));
+                return Err(DownloadError::Merge(format!("{part} has other columns than the parts before")));
             }
             Some(_) => {}
         }
@@ -81,7 +102,8 @@ fn merge_into(parts: &[PathBuf], partial: &Path) -> Result<(Sink<File>, u64), Do
     }
     let sink =
         writer.into_inner().map_err(|error| DiskError::because("write", partial)(error.into_error()))?;
-    Ok((sink, row_count))
+    let written = sink.done().map_err(DiskError::because("write", partial))?;
+    Ok(Merged { path: String::new(), file_size: written.file_size, row_count, sha256: written.sha256 })
 }
 
 /// A file that is read up to the end of a record, but not for ever: a quote that never closes makes one record of all the
@@ -103,7 +125,7 @@ impl Read for Bounded {
     }
 }
 
-fn read(reader: &mut Reader<Bounded>, record: &mut ByteRecord, part: &Path) -> Result<bool, DownloadError> {
+fn read(reader: &mut Reader<Bounded>, record: &mut ByteRecord, part: &str) -> Result<bool, DownloadError> {
     reader.read_byte_record(record).map_err(unread(part))
 }
 
@@ -113,37 +135,38 @@ fn write(writer: &mut Writer<Sink<File>>, record: &ByteRecord, partial: &Path) -
 }
 
 /// A part that cannot be read, or is no CSV.
-fn unread(part: &Path) -> impl FnOnce(csv::Error) -> DownloadError {
+fn unread(part: &str) -> impl FnOnce(csv::Error) -> DownloadError {
     move |error| {
         let of_disk = |error: &io::Error| error.raw_os_error().is_some();
         if matches!(error.kind(), csv::ErrorKind::Io(error) if of_disk(error)) {
-            return DiskError::because("read", part)(error.into()).into();
+            return DiskError::because("read", Path::new(part))(error.into()).into();
         }
         let why = error.to_string();
         let why = why.strip_prefix("CSV error: ").unwrap_or(&why);
-        DownloadError::Merge(format!("{} is no CSV: {why}", name(part)))
+        DownloadError::Merge(format!("{part} is no CSV: {why}"))
     }
-}
-
-fn name(part: &Path) -> String {
-    part.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::export::Scope;
 
     fn merged(parts: &[&str]) -> (Result<Merged, DownloadError>, Option<String>) {
         let folder = tempfile::tempdir().unwrap();
-        let parts = parts.iter().enumerate().map(|(number, text)| {
-            let path = folder.path().join(format!("part-{number}.csv"));
-            std::fs::write(&path, text).unwrap();
-            path
-        });
-        let parts: Vec<PathBuf> = parts.collect();
-        let merging = Merging { path: "all.csv".into(), partial: folder.path().join("all") };
-        let merged = merge(&parts, &merging);
-        (merged, std::fs::read_to_string(&merging.partial).ok())
+        let names: Vec<String> = (0..parts.len()).map(|number| format!("part-{number}.csv")).collect();
+        for (name, text) in names.iter().zip(parts) {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id: Uuid::nil() };
+        let open = |name: &str| File::open(folder.path().join(name));
+        let merged = Merging::of(&names, open, &folder.path().join("all.csv"), &export);
+        let text = merged.as_ref().ok().map(|(merging, _)| std::fs::read_to_string(merging.path()).unwrap());
+        let left = std::fs::read_dir(folder.path()).unwrap().count() - parts.len();
+        assert_eq!(left, usize::from(text.is_some()), "nothing else is left");
+        (merged.map(|(_, merged)| merged), text)
     }
 
     #[test]
@@ -165,7 +188,7 @@ mod tests {
             assert_eq!(written.as_deref(), Some(text));
             let merged = merged.unwrap();
             assert_eq!((merged.file_size, merged.row_count), (text.len() as u64, row_count));
-            assert_eq!(merged.path, "all.csv");
+            assert!(merged.path.ends_with("/all.csv"));
         }
     }
 

@@ -5,10 +5,24 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::disk;
+use crate::disk::{self, Readers, Safety};
+use crate::text::Text;
 
 /// The manifest's name.
 pub(super) const MANIFEST: &str = "manifest.json";
+
+/// Where the files of an export go, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The directory.
+    pub dir: &'a Path,
+    /// Where the parts are merged into one file, if anywhere.
+    pub merge: Option<&'a Path>,
+    /// Whether what is there may be overwritten.
+    pub force: bool,
+    /// What is to survive once the files are there.
+    pub safety: Safety,
+}
 
 /// A folder that cannot take files. Each message names it and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +55,9 @@ pub enum FolderError {
     OtherMerge {
         /// The folder.
         dir: PathBuf,
-        /// What they were merged into.
-        merged: Option<String>,
+        /// What they were merged into, as the manifest says.
+        merged: Option<Text>,
     },
-    /// A file is not what the manifest says.
-    #[error("{} is not what its manifest says: download it anew with --force", .0.display())]
-    Changed(PathBuf),
     /// Somebody else is at it.
     #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
     Busy(PathBuf),
@@ -57,49 +68,49 @@ impl FolderError {
     #[must_use]
     pub const fn is_of_what_is_there(&self) -> bool {
         match self {
-            Self::Taken(_)
-            | Self::NoFile(_)
-            | Self::Clash(_)
-            | Self::OtherMerge { .. }
-            | Self::Changed(_) => true,
+            Self::Taken(_) | Self::NoFile(_) | Self::Clash(_) | Self::OtherMerge { .. } => true,
             Self::Unusable { .. } | Self::Busy(_) => false,
         }
     }
 }
 
-/// Looks whether files can be put into a folder, and makes it if it is not there, before anything is asked of anybody.
-///
-/// # Errors
-///
-/// When it cannot be written to, or when something is there that would be overwritten.
-pub fn check_target(dir: &Path, merge: Option<&Path>, force: bool) -> Result<(), FolderError> {
-    let unusable = |option: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source: io::Error| FolderError::Unusable { option, path, source }
-    };
-    std::fs::create_dir_all(dir).map_err(unusable("--dir", dir))?;
-    let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
-    is_writable(dir).map_err(unusable("--dir", dir))?;
-    if let Some(merge) = merge {
-        let parent = disk::parent(merge);
-        is_writable(parent).map_err(unusable("--merge", merge))?;
-        if merge.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            // A directory, or a device such as /dev/stdout, which a rename would put a file in the place of.
-            return Err(FolderError::NoFile(merge.to_owned()));
+impl Target<'_> {
+    /// Looks whether files can be put there, and makes the directory if it is not there, before anything is asked of anybody.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written to, or when something is there that would be overwritten.
+    pub fn check(&self) -> Result<(), FolderError> {
+        let Self { dir, merge, force, .. } = *self;
+        let unusable = |option: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| FolderError::Unusable { option, path, source }
+        };
+        disk::create_directories_durably(dir, Readers::Umask).map_err(unusable("--dir", dir))?;
+        let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
+        is_writable(dir).map_err(unusable("--dir", dir))?;
+        if let Some(merge) = merge {
+            let parent = disk::parent(merge);
+            is_writable(parent).map_err(unusable("--merge", merge))?;
+            if merge.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+                // A directory, or a device such as /dev/stdout, which a rename would put a file in the place of.
+                return Err(FolderError::NoFile(merge.to_owned()));
+            }
+            let name = merge.file_name().unwrap_or_default().to_string_lossy();
+            let is_theirs = name == MANIFEST || is_part_name(&name);
+            if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
+                return Err(FolderError::Clash(merge.to_owned()));
+            }
         }
-        let name = merge.file_name().unwrap_or_default().to_string_lossy();
-        let is_theirs = name == MANIFEST || is_part_name(&name);
-        if is_theirs && parent.canonicalize().ok() == dir.canonicalize().ok() {
-            return Err(FolderError::Clash(merge.to_owned()));
+        let entries = std::fs::read_dir(dir).map_err(unusable("--dir", dir))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let taken =
+            names.filter(|name| name == MANIFEST || is_part_name(name)).min().map(|name| dir.join(name));
+        let merged = merge.filter(|merge| merge.symlink_metadata().is_ok()).map(Path::to_owned);
+        match taken.or(merged).filter(|_| !force) {
+            Some(path) => Err(FolderError::Taken(path)),
+            None => Ok(()),
         }
-    }
-    let entries = std::fs::read_dir(dir).map_err(unusable("--dir", dir))?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let taken = names.filter(|name| name == MANIFEST || is_part_name(name)).min().map(|name| dir.join(name));
-    let merged = merge.filter(|merge| merge.symlink_metadata().is_ok()).map(Path::to_owned);
-    match taken.or(merged).filter(|_| !force) {
-        Some(path) => Err(FolderError::Taken(path)),
-        None => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::checksum::{Check, Checksum};
 use super::inspect::{Expected, Inspected};
 use super::storage::Encoding;
+use crate::disk::{Directory, Readers};
 use crate::manifest::hexadecimal;
 
 /// How many chunks may wait to be written, of some hundred kilobytes each. More make nothing faster (docs/PERFORMANCE.md).
@@ -30,6 +31,24 @@ pub(super) struct Writer {
     pub(super) received: u64,
     /// How many bytes were written of them.
     written: Arc<AtomicU64>,
+}
+
+/// The place of a file in a directory until it is whole.
+#[derive(Debug, Clone)]
+pub(super) struct Partial {
+    pub(super) directory: Arc<Directory>,
+    pub(super) name: String,
+}
+
+impl Partial {
+    /// Creates it in the place of what an earlier try has left.
+    fn create(&self) -> io::Result<File> {
+        self.directory.create_anew(self.name.as_ref(), Readers::Umask)
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path(self.name.as_ref())
+    }
 }
 
 /// A file that was written.
@@ -60,12 +79,12 @@ pub(super) struct Sent {
 
 impl Writer {
     /// Begins a file anew.
-    pub(super) fn start(path: PathBuf, sent: Sent, expected: Expected) -> Self {
+    pub(super) fn start(partial: Partial, sent: Sent, expected: Expected) -> Self {
         let (chunks, waiting) = channel(WAITING);
         let written = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&written);
         let writing = tokio::task::spawn_blocking(move || {
-            let sink = Sink::counting(File::create(path)?, count);
+            let sink = Sink::counting(partial.create()?, count);
             write(Inspected::new(sink, expected), sent, waiting)
         });
         Self { chunks, writing, received: 0, written }
@@ -169,10 +188,15 @@ mod tests {
     use super::super::inspect::{Format, Unfit};
     use super::*;
 
+    fn partial(folder: &std::path::Path) -> Partial {
+        Partial { directory: Arc::new(Directory::open(folder).unwrap()), name: "a".to_owned() }
+    }
+
     async fn written(sent: Sent, expected: Expected, chunks: &[&[u8]]) -> (io::Result<Whole>, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let mut writer = Writer::start(path.clone(), sent, expected);
+        let partial = partial(folder.path());
+        let path = partial.path();
+        let mut writer = Writer::start(partial, sent, expected);
         for chunk in chunks {
             writer.take(Bytes::copy_from_slice(chunk)).await;
         }
@@ -278,7 +302,7 @@ mod tests {
     async fn a_writer_that_has_settled_knows_what_is_wrong_with_what_came() {
         let folder = tempfile::tempdir().unwrap();
         for (text, is_well) in [("a,b\n1,2\n3,4\n5,6\n", true), ("<html><title>Login</title>", false)] {
-            let mut writer = Writer::start(folder.path().join("a"), PLAIN, ANY);
+            let mut writer = Writer::start(partial(folder.path()), PLAIN, ANY);
             writer.take(text.into()).await;
             assert_eq!(writer.settles().await, is_well, "{text}");
             assert_eq!(writer.finish().await.is_ok(), is_well);

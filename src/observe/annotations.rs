@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
 use crate::settings::Environment;
@@ -88,7 +88,7 @@ impl GitHubActions {
 
 /// Adds lines to a file that others write to as well, which gets no longer than `limit` by it.
 fn append(path: &Path, text: &str, limit: usize) -> io::Result<()> {
-    let mut file = File::options().create(true).append(true).read(true).open(path)?;
+    let mut file = disk::open_to_append(path)?;
     let length = file.metadata()?.len();
     // Somebody else may have left the last line unfinished: the next one would be taken for its end.
     let mut last = [b'\n'];

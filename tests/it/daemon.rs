@@ -3,6 +3,7 @@
 mod accounts;
 mod bed;
 mod check;
+mod disk;
 mod idle;
 mod kill;
 mod life;

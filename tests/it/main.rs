@@ -18,6 +18,7 @@ mod lab;
 mod nightly;
 mod notify;
 mod outcomes;
+mod power;
 mod run;
 mod server;
 mod shapes;

@@ -230,7 +230,7 @@ pub(in crate::commands) async fn bring(
     transfer: &Transfer,
     session: &mut Session,
 ) -> Result<Result<Manifest, Lost>, CommandError> {
-    let folder = Folder::open(&place.dir, place.merge.as_deref(), export, place.force)?;
+    let folder = Folder::open(&place.target(), export)?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
     let storage = Storage::new(asking.network.clone(), silence, session.settings.allows_http());
@@ -266,16 +266,6 @@ pub(in crate::commands) async fn bring(
     };
     folder.tidy();
     Ok(Err(lost))
-}
-
-/// Writes files through to the disk, where they are to outlive a power cut.
-pub(in crate::commands) async fn sync(
-    export: &ExportRef,
-    place: &Place,
-    manifest: &Manifest,
-) -> Result<(), Lost> {
-    let synced = Folder::sync(place.dir.clone(), manifest.clone()).await;
-    synced.map_err(|error| of_disk(&error, &format!("downloading {export}")))
 }
 
 fn of_disk(error: &DiskError, head: &str) -> Lost {

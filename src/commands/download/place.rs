@@ -4,21 +4,32 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
+use crate::download::{Safety, Target};
 
-/// Where the files of an export go, as absolute paths.
+/// Where the files of an export go, as absolute paths, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::commands) struct Place {
     pub(in crate::commands) dir: PathBuf,
     pub(in crate::commands) merge: Option<PathBuf>,
     pub(in crate::commands) force: bool,
+    pub(in crate::commands) safety: Safety,
 }
 
 impl Place {
     /// The place that the arguments name, on a day.
-    pub(in crate::commands) fn resolve(args: &PlaceArgs, date: &str) -> Result<Self, CommandError> {
+    pub(in crate::commands) fn resolve(
+        args: &PlaceArgs,
+        safety: Safety,
+        date: &str,
+    ) -> Result<Self, CommandError> {
         let dir = path("--dir", &args.dir, date)?;
         let merge = args.merge.as_ref().map(|merge| path("--merge", merge, date)).transpose()?;
-        Ok(Self { dir, merge, force: args.force })
+        Ok(Self { dir, merge, force: args.force, safety })
+    }
+
+    pub(in crate::commands) fn target(&self) -> Target<'_> {
+        let Self { dir, merge, force, safety } = self;
+        Target { dir, merge: merge.as_deref(), force: *force, safety: *safety }
     }
 
     /// The place without the merged file, where that is not to be had.
@@ -40,6 +51,10 @@ fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> 
     let wrong = |why: &str| CommandError::Usage(format!("{option} {}: {why}", path.display()));
     let text = path.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
     let filled = text.replace("{date}", date);
+    if filled.contains(char::is_control) {
+        // It stands in records and manifests, and nothing else is taken from these.
+        return Err(CommandError::Usage(format!("{option}: a path with control characters is not taken")));
+    }
     if filled.contains(['{', '}']) {
         return Err(wrong("the only word in braces that is filled in is {date}"));
     }
@@ -65,7 +80,8 @@ mod tests {
 
     #[test]
     fn options_are_there_to_be_copied() {
-        let place = Place { dir: "/a b".into(), merge: Some("/c.csv".into()), force: true };
+        let place =
+            Place { dir: "/a b".into(), merge: Some("/c.csv".into()), force: true, safety: Safety::Process };
         let command = GoOn::new("download").with(place.options()).command("E", None);
         assert_eq!(command, "snyk-export download E --dir='/a b' --merge=/c.csv --force");
     }

@@ -171,7 +171,6 @@ mod tests {
             FolderError::NoFile(path.clone()),
             FolderError::Clash(path.clone()),
             FolderError::OtherMerge { dir: path.clone(), merged: None },
-            FolderError::Changed(path.clone()),
         ];
         for error in doubtful.map(CommandError::Folder) {
             assert_eq!(prospect_of(&error), Some(Prospect::Doubtful), "{error:?}");

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::OutputArgs;
 use crate::commands::download::{
-    Lost, Place, Prospect, bring, named, sync, tell_brought, tell_lost, tell_there, with_links,
+    Lost, Place, Prospect, bring, left, tell_brought, tell_lost, tell_there, with_links,
 };
 use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
-use crate::download::check_target;
 use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
@@ -60,11 +59,10 @@ impl Job {
     ) -> Result<Verdict, CommandError> {
         asking.exports = vec![self.export];
         asking.surroundings.go_on = self.go_on(&self.place, session);
-        if let Some(manifest) = named(&self.export, &self.place, true, session).await? {
-            return self.tell_there(manifest, session).await;
+        if let Some(manifest) = left(&self.export, &self.place, true, session).await? {
+            return self.tell_there(&manifest, session);
         }
-        let Place { dir, merge, force } = &self.place;
-        check_target(dir, merge.as_deref(), *force)?;
+        self.place.target().check()?;
         let endings = follow(&asking, false, self.output, Telling::WordsOfFinished, session).await?;
         let Some(ending) = endings.into_iter().next() else {
             unreachable!("each export that is followed comes to an end");
@@ -93,11 +91,6 @@ impl Job {
                 ending.report = Some(report);
                 brought
             }
-            Err(lost) => Err(lost),
-        };
-        let brought = match brought {
-            // The record is forgotten for good after this, and so the files have to be there for good.
-            Ok(manifest) => sync(&self.export, &self.place, &manifest).await.map(|()| manifest),
             Err(lost) => Err(lost),
         };
         session.console.line.clear();
@@ -136,13 +129,8 @@ impl Job {
     }
 
     /// An earlier call had done all but to forget the run.
-    async fn tell_there(&self, manifest: Manifest, session: &Session) -> Result<Verdict, CommandError> {
-        if let Err(lost) = sync(&self.export, &self.place, &manifest).await {
-            let document = Document::of(&self.export).after(session.waited(), 0);
-            let code = tell_lost(&lost, document, &self.export, self.output.output, session)?;
-            return Ok(Verdict::of_failure(code, lost.prospect));
-        }
-        tell_there(&manifest, &self.export, &self.place, self.output.output, session)?;
+    fn tell_there(&self, manifest: &Manifest, session: &Session) -> Result<Verdict, CommandError> {
+        tell_there(manifest, &self.export, &self.place, self.output.output, session)?;
         Ok(Verdict::of_success(Finished { export: self.export, row_count: manifest.row_count }))
     }
 

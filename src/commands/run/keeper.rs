@@ -13,7 +13,7 @@ use super::record::{KEPT_BY_SNYK, Record, RecordError, SCHEMA};
 use crate::clock::Clock;
 use crate::commands::CommandError;
 use crate::commands::start::{Keep, now};
-use crate::disk::{self, Readers};
+use crate::disk::{self, Directory, Readers};
 use crate::export::ExportRef;
 use crate::snyk::Started;
 use crate::watch::observation::Problem;
@@ -21,6 +21,9 @@ use crate::watch::observation::Problem;
 /// How often a lock is tried that somebody has, and how far apart: another run may only look at the file for a moment.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// More than any state file has, in bytes.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// The form of the file. It is one record in the usual case.
 #[derive(Serialize, Deserialize)]
@@ -37,8 +40,10 @@ struct Kept {
 pub(super) struct Keeper {
     path: PathBuf,
     clock: Clock,
-    /// What is written down, oldest first. The last one is of this run, once there is one.
+    /// The runs that are not over, oldest first. The last one is of this run, once there is one.
     records: Vec<Record>,
+    /// What is written down of them.
+    written: Vec<Record>,
     _lock: File,
 }
 
@@ -58,12 +63,15 @@ impl Keeper {
     /// As [`Keeper::open`], where nobody waits for anybody.
     pub(super) fn open_at_once(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
         let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(unwritable(io::Error::other("what is there is no file")));
         }
-        disk::make_directories(disk::parent(&path)).map_err(unwritable)?;
+        disk::create_directories_durably(disk::parent(&path), Readers::Owner).map_err(unwritable)?;
         let lock = disk::lock(&lock_of(&path)).map_err(unwritable)?;
         let lock = lock.ok_or_else(|| RecordError::Busy(path.clone()))?;
+        if let Ok((directory, name)) = Directory::of(&path) {
+            directory.remove_replacements(name);
+        }
         let records = match read(&path) {
             Err(RecordError::Unreadable { why, .. }) if is_outdated(&path, now(clock)) => {
                 put_aside(&path, &why).map_err(unwritable)?;
@@ -71,7 +79,7 @@ impl Keeper {
             }
             read => read?,
         };
-        Ok(Self { path, clock, records, _lock: lock })
+        Ok(Self { path, clock, written: records.clone(), records, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -103,7 +111,7 @@ impl Keeper {
         let mut record = self.records.remove(index);
         record.export = Some(export);
         self.records.push(record);
-        self.write().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
+        self.write_all().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
     }
 
     /// Whether a record can be asked for at this API.
@@ -115,22 +123,32 @@ impl Keeper {
         Err(RecordError::OtherApi { path, theirs, ours: ours.to_owned() })
     }
 
-    fn write(&self) -> io::Result<()> {
-        write(&self.path, &self.records)
+    /// Writes down what could not be written when it was to be, which has been told by then.
+    pub(super) fn catch_up(&mut self) {
+        if self.records != self.written {
+            let _ = self.write_all();
+        }
     }
 
-    /// Forgets a run: it is over. Nothing waits for the disk here: a record that a power cut brings back tells of files
-    /// that are all there, and is forgotten again.
+    fn write_all(&mut self) -> io::Result<()> {
+        self.write(self.records.clone())
+    }
+
+    /// Writes records down for good. If that cannot be done, what was written before is put back: a record that is not there for
+    /// good, or gone for good, must not be what the next call finds.
+    fn write(&mut self, records: Vec<Record>) -> io::Result<()> {
+        let written = write(&self.path, &records);
+        match written {
+            Ok(()) => self.written = records,
+            Err(_) => drop(write(&self.path, &self.written)),
+        }
+        written
+    }
+
+    /// Forgets a run for good: it is over, and what follows it must not follow twice.
     pub(super) fn forget(&mut self, run: &Record) -> Result<(), RecordError> {
         self.records.retain(|record| !record.is_of_the_same_run(run));
-        let forgotten = match &self.records[..] {
-            [] => std::fs::remove_file(&self.path),
-            records => write(&self.path, records),
-        };
-        match forgotten {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.lost(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.write_all().map_err(|source| self.lost(source))
     }
 
     /// Forgets the run that is under way.
@@ -149,7 +167,7 @@ impl Keep for Keeper {
         if let Some(record) = self.records.last_mut() {
             (record.sent_at, record.export, record.problem) = (now, None, None);
         }
-        let written = self.write();
+        let written = self.write_all();
         Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
     }
 
@@ -157,20 +175,20 @@ impl Keep for Keeper {
         if let Some(record) = self.records.last_mut() {
             record.export = Some(started.export);
         }
-        Ok(self.write().map_err(|source| self.lost(source))?)
+        Ok(self.write_all().map_err(|source| self.lost(source))?)
     }
 
     fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError> {
         if let Some(record) = self.records.last_mut() {
             record.problem = Some(problem.to_string());
         }
-        Ok(self.write().map_err(|source| self.lost(source))?)
+        Ok(self.write_all().map_err(|source| self.lost(source))?)
     }
 
     fn refused(&mut self) -> Result<(), CommandError> {
         // It may be sent again, and is known here until then.
         let earlier = self.records.split_last().map_or(&[][..], |(_, earlier)| earlier);
-        Ok(write(&self.path, earlier).map_err(|source| self.lost(source))?)
+        Ok(self.write(earlier.to_vec()).map_err(|source| self.lost(source))?)
     }
 }
 
@@ -180,15 +198,15 @@ pub(super) fn lock_of(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, records: &[Record]) -> io::Result<()> {
-    let Some((last, earlier)) = records.split_last() else { return disk::remove(path) };
+    let Some((last, earlier)) = records.split_last() else { return disk::remove_durably(path) };
     let kept = Kept { last: last.clone(), earlier: earlier.to_vec() };
-    disk::replace(path, &serde_json::to_vec_pretty(&kept)?, Readers::Owner)
+    disk::replace_durably(path, &serde_json::to_vec_pretty(&kept)?, Readers::Owner)
 }
 
 /// The records in a file, oldest first; none where there is no file.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     let unreadable = |why: String| RecordError::Unreadable { path: path.to_owned(), why };
-    let text = match std::fs::read(path) {
+    let text = match disk::read(path, MAX_FILE) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(error.to_string())),
@@ -196,8 +214,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     let Kept { last, mut earlier } = serde_json::from_slice(&text)
         .map_err(|error| unreadable(format!("it is no record of a run ({error})")))?;
     earlier.push(last);
-    match earlier.iter().map(|record| record.schema).find(|schema| *schema != SCHEMA) {
-        Some(schema) => Err(unreadable(format!("its schema is {schema}, and {SCHEMA} is known here"))),
+    if let Some(schema) = earlier.iter().map(|record| record.schema).find(|schema| *schema != SCHEMA) {
+        return Err(unreadable(format!("its schema is {schema}, and {SCHEMA} is known here")));
+    }
+    match earlier.iter().find_map(Record::flaw) {
+        Some(member) => Err(unreadable(format!("its member `{member}` is none that this program writes"))),
         None => Ok(earlier),
     }
 }
@@ -212,7 +233,7 @@ fn is_outdated(path: &Path, now: Timestamp) -> bool {
 /// Renames a file that tells of nothing that can still be had.
 fn put_aside(path: &Path, why: &str) -> io::Result<()> {
     let aside = disk::beside(path, ".unreadable");
-    std::fs::rename(path, &aside)?;
+    disk::rename_durably(path, &aside)?;
     tracing::error!(
         path = %path.display(),
         reason = why,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::job::go_on;
 use super::keeper::{Keeper, lock_of, read};
 use super::record::Record;
-use super::{Place, Run};
+use super::{Place, Run, SAFETY};
 use crate::commands::start::now;
 use crate::disk;
 use crate::observe::quoted;
@@ -66,7 +66,8 @@ impl Run<'_> {
     }
 
     fn tell_of_other(&self, path: &Path, record: &Record, is_the_same: bool) {
-        let place = Place { dir: record.dir.clone(), merge: record.merge.clone(), force: false };
+        let (dir, merge) = (record.dir.clone(), record.merge.clone());
+        let place = Place { dir, merge, force: false, safety: SAFETY };
         let hint = record.export.map_or_else(
             || format!("whether there is one is not known; to forget it: rm {}", quoted(path.display())),
             |export| {

@@ -109,6 +109,24 @@ impl Record {
         }
     }
 
+    /// What is in it that we never write, by its name: somebody else has, and it would be shown, or files would go there.
+    pub(super) fn flaw(&self) -> Option<&'static str> {
+        let is_path = |path: &PathBuf| {
+            path.is_absolute() && path.to_str().is_some_and(|text| !text.contains(char::is_control))
+        };
+        let is_line = |text: &str| !text.contains(char::is_control);
+        let checks = [
+            ("call", is_line(&self.call)),
+            ("date", is_line(&self.date)),
+            ("api", is_line(&self.api)),
+            ("dir", is_path(&self.dir)),
+            ("merge", self.merge.as_ref().is_none_or(is_path)),
+            ("sent_at", is_line(&self.sent_at)),
+            ("problem", self.problem.as_deref().is_none_or(is_line)),
+        ];
+        checks.into_iter().find(|(_, is_right)| !is_right).map(|(member, _)| member)
+    }
+
     /// Whether two runs are the same: the same call on the same day.
     pub(super) fn is_of_the_same_run(&self, other: &Self) -> bool {
         (&self.call, &self.date) == (&other.call, &other.date)
@@ -213,6 +231,25 @@ mod tests {
             assert!(!record().has_what_is_wanted(other) && !other.has_what_is_wanted(&record()), "{number}");
             // Wherever it goes, it is the same export.
             assert_eq!(record().asks_for_the_same(other), number >= 5, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_we_never_write_is_found() {
+        assert_eq!(record().flaw(), None);
+        let line = || "a\n::error::b".to_owned();
+        let rows = [
+            ("call", Record { call: line(), ..record() }),
+            ("date", Record { date: line(), ..record() }),
+            ("api", Record { api: line(), ..record() }),
+            ("dir", Record { dir: "relative".into(), ..record() }),
+            ("dir", Record { dir: "/srv/\u{1b}[2J".into(), ..record() }),
+            ("merge", Record { merge: Some("../all.csv".into()), ..record() }),
+            ("sent_at", Record { sent_at: line(), ..record() }),
+            ("problem", Record { problem: Some(line()), ..record() }),
+        ];
+        for (member, record) in rows {
+            assert_eq!(record.flaw(), Some(member));
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::commands::{CommandError, Session, aside};
-use crate::disk;
+use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 use crate::server::{Server, ServerError};
 use crate::settings::daemon::DaemonSettings;
@@ -39,12 +39,13 @@ pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<E
 
 fn check_store(store: &Path, state: &Path) -> Result<Checked, CommandError> {
     let missing = if store.parent() == Some(state) { missing(state) } else { Vec::new() };
-    let made = if missing.is_empty() { Ok(()) } else { disk::make_directories(state) };
+    let made =
+        if missing.is_empty() { Ok(()) } else { disk::create_directories_durably(state, Readers::Owner) };
     let made = made.map_err(|error| CommandError::StateDirectory(state.to_owned(), error));
     let checked = made.and_then(|()| Ok(SqliteStore::check(store)?));
     for directory in missing {
         // One that somebody else has put something into meanwhile stays.
-        let _ = std::fs::remove_dir(directory);
+        let _ = disk::remove_empty_directory(&directory);
     }
     checked
 }

@@ -196,8 +196,8 @@ impl Daemon {
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
     async fn follow(&mut self, session: &Session, until_idle: bool) -> Result<Option<Asked>, CommandError> {
-        let Self { runner, ledger, tasks, couriers, changed, reading, .. } = &mut *self;
-        let asked = asked(tasks, couriers, changed, reading, session);
+        let Self { store, runner, ledger, tasks, couriers, changed, reading, .. } = &mut *self;
+        let asked = asked(store, tasks, couriers, changed, reading, session);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked?),
@@ -293,6 +293,7 @@ impl Daemon {
 
 /// The next thing that reaches the daemon; a failure where something fails that should never end.
 async fn asked(
+    store: &SqliteStore,
     tasks: &mut JoinSet<Infallible>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
@@ -305,6 +306,7 @@ async fn asked(
             () = session.signals.reload(), if reading.is_none() => return Ok(Asked::Reload),
             read = read(reading) => return Ok(Asked::GoOn(read)),
             () = changed.notified() => return Ok(Asked::Changed),
+            error = store.failure() => return Err(error.into()),
             Some(never) = tasks.join_next() => match or_panic(never) {},
             // Whoever is retired ends in peace.
             Some(done) = couriers.join_next() => or_panic(done)?,

@@ -1,53 +1,82 @@
-//! Whether what is in a folder is what its manifest says.
+//! Whether what is in a folder is what its manifest says. A manifest that is found is foreign text: nobody knows who wrote it.
 
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::merge::Merging;
-use super::super::target::FolderError;
+use super::super::target::{FolderError, Target, part_name};
 use super::super::writer::{Sink, Written};
+use crate::disk::Directory;
 use crate::manifest::{Entry, Manifest, Merged};
+use crate::text::Text;
 
 /// More than any manifest has, in bytes: one of ten thousand files has about two million.
 const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 
-/// The manifest in a file; nothing where there is none, or none of ours.
-pub(super) fn read_manifest(path: &Path) -> Option<Manifest> {
-    let length = path.metadata().ok()?.len();
-    let text = (length <= MAX_MANIFEST).then(|| std::fs::read(path).ok()).flatten()?;
-    serde_json::from_slice(&text).ok()
+/// What of a manifest's files is not what it says. A power cut may have taken something of them away, or a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    Nothing,
+    /// The merged file: it can be made again of the parts.
+    Merged,
+    /// This part.
+    Part(PathBuf),
 }
 
-/// What a file holds.
-pub(super) fn written(path: &Path) -> Option<Written> {
+/// The manifest in a file; nothing where there is none, or none whose files have the names that we give.
+pub(super) fn read_manifest(directory: &Directory, name: &str) -> Option<Manifest> {
+    let text = directory.read(name.as_ref(), MAX_MANIFEST).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+    let mut names = manifest.files.iter().enumerate();
+    names.all(|(index, entry)| entry.name == part_name(index)).then_some(manifest)
+}
+
+/// Whether a directory has this very file.
+pub(super) fn is_there(directory: &Directory, name: &OsStr, expected: &Written) -> bool {
+    let Ok(mut file) = directory.open_file(name) else { return false };
+    // One that is too long is not read to its end.
+    if !file.metadata().is_ok_and(|metadata| metadata.len() == expected.file_size) {
+        return false;
+    }
     let mut sink = Sink::new(io::sink());
-    io::copy(&mut File::open(path).ok()?, &mut sink).ok()?;
-    sink.done().ok()
+    io::copy(&mut file, &mut sink).is_ok() && sink.done().is_ok_and(|written| written == *expected)
 }
 
-/// Checks that the files of a manifest, the merged one among them, are what it says, each in the first of the places that
-/// has it. A power cut may have taken something of them away, or a person.
-pub(super) fn check_files(folders: &[&Path], manifest: &Manifest) -> Result<(), FolderError> {
-    for Entry { name, file_size, sha256, .. } in &manifest.files {
-        let paths = folders.iter().map(|folder| folder.join(name));
-        check_file(paths.collect(), &Written { file_size: *file_size, sha256: sha256.clone() })?;
+/// Compares the files of a manifest with what it says, each in the first of the directories that has it.
+///
+/// # Errors
+///
+/// When they were merged otherwise than it is wanted: only a path that the user names is one to look at.
+pub(super) fn compare(
+    directories: &[&Directory],
+    target: &Target<'_>,
+    manifest: &Manifest,
+) -> Result<Damage, FolderError> {
+    let merged = manifest.merged.as_ref();
+    if merged.map(|merged| Path::new(&merged.path)) != target.merge {
+        let merged = merged.map(|merged| Text::new(&merged.path));
+        return Err(FolderError::OtherMerge { dir: target.dir.to_owned(), merged });
     }
-    let Some(Merged { path, file_size, sha256, .. }) = &manifest.merged else { return Ok(()) };
-    let Merging { path, partial } = Merging::into(Path::new(path), &manifest.export);
-    check_file(vec![partial, path], &Written { file_size: *file_size, sha256: sha256.clone() })
-}
-
-fn check_file(mut paths: Vec<PathBuf>, listed: &Written) -> Result<(), FolderError> {
-    let path = paths.iter().position(|path| path.exists()).map(|index| paths.swap_remove(index));
-    let path = path.or_else(|| paths.pop()).unwrap_or_default();
-    if written(&path).as_ref() == Some(listed) { Ok(()) } else { Err(FolderError::Changed(path)) }
-}
-
-pub(super) fn check_merge(dir: &Path, merge: Option<&Path>, manifest: &Manifest) -> Result<(), FolderError> {
-    let merged = manifest.merged.as_ref().map(|merged| merged.path.clone());
-    if merged.as_deref() == merge.and_then(Path::to_str) {
-        return Ok(());
+    for entry in &manifest.files {
+        let name: &OsStr = entry.name.as_ref();
+        let has = |directory: &&&Directory| directory.has(name);
+        let directory = directories.iter().find(has).or(directories.last());
+        if let Some(directory) = directory.filter(|directory| !is_there(directory, name, &written(entry))) {
+            return Ok(Damage::Part(directory.path(name)));
+        }
     }
-    Err(FolderError::OtherMerge { dir: dir.to_owned(), merged })
+    Ok(match merged.zip(target.merge) {
+        Some((merged, path)) if !is_merged(path, merged) => Damage::Merged,
+        _ => Damage::Nothing,
+    })
+}
+
+fn is_merged(path: &Path, merged: &Merged) -> bool {
+    let expected = Written { file_size: merged.file_size, sha256: merged.sha256.clone() };
+    Directory::of(path).is_ok_and(|(directory, name)| is_there(&directory, name, &expected))
+}
+
+/// What a manifest says of a file.
+pub(super) fn written(entry: &Entry) -> Written {
+    Written { file_size: entry.file_size, sha256: entry.sha256.clone() }
 }

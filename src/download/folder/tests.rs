@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::super::target::MANIFEST;
 use super::super::writer::Written;
 use super::*;
 use crate::export::Scope;
@@ -55,18 +56,40 @@ impl Bed {
         self.0.path().join(name)
     }
 
+    fn target<'a>(&'a self, merge: Option<&'a Path>, force: bool) -> Target<'a> {
+        Target { dir: self.0.path(), merge, force, safety: Safety::PowerCut }
+    }
+
     fn open(&self, force: bool) -> Result<Folder, FolderError> {
-        Folder::open(self.0.path(), None, &export(1), force)
+        Folder::open(&self.target(None, force), &export(1))
+    }
+
+    fn settle(&self, merge: Option<&Path>, force: bool) -> Result<Left, FolderError> {
+        Folder::settle(&self.target(merge, force), &export(1))
     }
 
     /// A folder in which these files are whole.
     fn with(&self, names: &[&str], force: bool) -> Folder {
         let folder = self.open(force).unwrap();
         for name in names {
-            std::fs::write(folder.partial(name), "x").unwrap();
-            folder.keep(name, &whole()).unwrap();
+            let partial = folder.partial(name).name;
+            folder.work.create_anew(partial.as_ref(), Readers::Umask).unwrap().write_all(b"x").unwrap();
+            folder.keep(name, &part(1), &whole()).unwrap();
         }
         folder
+    }
+
+    /// Where files are hidden.
+    fn work(&self) -> PathBuf {
+        self.path(work_name(&export(1)).to_str().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -78,6 +101,10 @@ impl Bed {
     }
 }
 
+fn part(size: u64) -> Part {
+    Part { url: None, file_size: Some(size), row_count: None }
+}
+
 #[test]
 fn files_get_their_names_when_all_are_there() {
     let bed = Bed::new();
@@ -86,34 +113,122 @@ fn files_get_their_names_when_all_are_there() {
     assert_eq!(bed.names().len(), 1, "until then they are hidden: {:?}", bed.names());
     folder.finish(manifest(&names), None).unwrap();
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
-    assert_eq!(Folder::done(bed.0.path(), None, &export(1), false).unwrap(), Some(manifest(&names)));
-    assert_eq!(Folder::done(bed.0.path(), None, &export(2), false).unwrap(), None);
+    drop(folder);
+    assert_eq!(bed.settle(None, false).unwrap(), Left::Done(manifest(&names)));
+    let other = Folder::settle(&bed.target(None, false), &export(2)).unwrap();
+    assert_eq!(other, Left::Nothing, "it is the manifest of another export");
     let merge = bed.path("all.csv");
-    let merged = |force| Folder::done(bed.0.path(), Some(&merge), &export(1), force);
-    let other = merged(false).unwrap_err().to_string();
+    let other = bed.settle(Some(&merge), false).unwrap_err().to_string();
     assert!(other.contains("not merged: leave --merge as it was"), "{other}");
-    assert_eq!(merged(true).unwrap(), None, "they may be fetched anew");
-    std::fs::write(bed.path("part-0002.csv"), "y").unwrap();
-    let changed = Folder::done(bed.0.path(), None, &export(1), false).unwrap_err().to_string();
-    assert!(changed.contains("part-0002.csv is not what its manifest says"), "{changed}");
-    assert_eq!(Folder::done(bed.0.path(), None, &export(1), true).unwrap(), None);
+    assert_eq!(bed.settle(Some(&merge), true).unwrap(), Left::Nothing, "they may be fetched anew");
+    assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
 }
 
 #[test]
-fn a_download_without_its_merged_file_is_not_whole() {
-    let bed = Bed::new();
-    let names = ["part-0001.csv"];
-    let merge = bed.path("all.csv");
-    let done = |force| Folder::done(bed.0.path(), Some(&merge), &export(1), force);
-    let folder = bed.with(&names, false);
-    let manifest = folder.finish(manifest(&names), Some(&merge)).unwrap();
-    assert_eq!(done(false).unwrap(), Some(manifest));
-    for text in [None, Some("y"), Some("")] {
+fn files_that_are_not_what_their_manifest_says_are_fetched_again() {
+    for text in [None, Some("y"), Some(""), Some("xx")] {
+        let bed = Bed::new();
+        let names = ["part-0001.csv", "part-0002.csv"];
+        bed.with(&names, false).finish(manifest(&names), None).unwrap();
+        std::fs::remove_file(bed.path("part-0002.csv")).unwrap();
+        text.into_iter().for_each(|text| bed.write("part-0002.csv", text));
+        assert_eq!(bed.settle(None, true).unwrap(), Left::Nothing, "with force all of it is replaced");
+        let left = bed.settle(None, false).unwrap();
+        assert_eq!(left, Left::Damaged(bed.path("part-0002.csv")), "{text:?}");
+        assert_eq!(bed.names(), [work_name(&export(1)).to_str().unwrap()], "nothing is in the way");
+        bed.with(&names, false).finish(manifest(&names), None).unwrap();
+        assert_eq!(bed.settle(None, false).unwrap(), Left::Done(manifest(&names)));
+    }
+}
+
+#[test]
+fn a_merged_file_that_is_not_as_its_manifest_says_is_made_again() {
+    for (force, text) in
+        [(false, None), (false, Some("y")), (false, Some("")), (true, None), (true, Some(""))]
+    {
+        let bed = Bed::new();
+        let names = ["part-0001.csv"];
+        let merge = bed.path("all.csv");
+        let manifest = bed.with(&names, false).finish(manifest(&names), Some(&merge)).unwrap();
+        assert_eq!(bed.settle(Some(&merge), false).unwrap(), Left::Done(manifest.clone()));
         std::fs::remove_file(&merge).unwrap();
-        text.into_iter().for_each(|text| std::fs::write(&merge, text).unwrap());
-        assert!(matches!(done(false), Err(FolderError::Changed(path)) if path == merge), "{text:?}");
-        assert_eq!(done(true).unwrap(), None, "it may be fetched anew");
-        std::fs::write(&merge, "").unwrap();
+        text.into_iter().for_each(|text| bed.write("all.csv", text));
+        assert_eq!(bed.settle(Some(&merge), force).unwrap(), Left::Completed(manifest), "{text:?}");
+        assert_eq!(bed.read("all.csv"), "x\n");
+        assert_eq!(bed.names(), ["all.csv", "manifest.json", "part-0001.csv"]);
+    }
+}
+
+#[test]
+fn what_a_manifest_names_is_no_way_out_of_the_folder() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let out = format!("{}/x", elsewhere.path().display());
+    for name in
+        ["../x", "sub/authorized_keys", "/etc/x", &out, "", ".", "part-0002.csv", "part-0001.csv\n::error::"]
+    {
+        let bed = Bed::new();
+        std::fs::create_dir(bed.work()).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), bed.path("sub")).unwrap();
+        let text = serde_json::to_string(&manifest(&[name])).unwrap();
+        for place in [bed.work(), bed.0.path().to_owned()] {
+            std::fs::write(place.join(MANIFEST), &text).unwrap();
+            assert_eq!(bed.settle(None, true).unwrap(), Left::Nothing, "{name:?}");
+        }
+        assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0, "{name:?}");
+    }
+    let bed = Bed::new();
+    let merged = Merged {
+        path: format!("{out}\n::error::x\u{1b}[2J"),
+        file_size: 1,
+        row_count: 0,
+        sha256: written().sha256,
+    };
+    let text = serde_json::to_string(&Manifest { merged: Some(merged), ..manifest(&[]) }).unwrap();
+    bed.write(MANIFEST, &text);
+    let error = bed.settle(Some(&bed.path("all.csv")), false).unwrap_err().to_string();
+    assert!(error.contains("/x ::error::x[2J:") && !error.contains(char::is_control), "{error}");
+}
+
+#[test]
+fn a_hidden_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
+    let bed = Bed::new();
+    let victim = tempfile::tempdir().unwrap();
+    std::fs::write(victim.path().join("part-0001.csv"), "mine").unwrap();
+    std::os::unix::fs::symlink(victim.path(), bed.work()).unwrap();
+    for refused in [bed.open(true).err(), bed.settle(None, true).err()] {
+        let error = refused.unwrap();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("symbolic link"), "{error}: {why}");
+    }
+    assert_eq!(std::fs::read_dir(victim.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn nothing_in_the_hidden_folder_is_followed_or_waited_for() {
+    let bed = Bed::new();
+    let victim = tempfile::NamedTempFile::new().unwrap();
+    std::fs::create_dir(bed.work()).unwrap();
+    let names =
+        ["part-0001.csv", "part-0001.csv.partial", "part-0001.csv.json", "manifest.json", "named.json"];
+    for name in names {
+        std::os::unix::fs::symlink(victim.path(), bed.work().join(name)).unwrap();
+    }
+    bed.with(&names[..1], false).finish(manifest(&names[..1]), None).unwrap();
+    assert_eq!(victim.path().metadata().unwrap().len(), 0, "nothing was written through a link");
+    assert_eq!(bed.names(), ["manifest.json", "part-0001.csv"]);
+    assert!(bed.path("part-0001.csv").symlink_metadata().unwrap().is_file());
+    let bed = Bed::new();
+    std::fs::create_dir(bed.work()).unwrap();
+    std::os::unix::fs::symlink(victim.path(), bed.work().join("lock")).unwrap();
+    assert!(matches!(bed.open(false), Err(FolderError::Unusable { .. })));
+    for name in ["part-0001.csv", "part-0001.csv.json", "manifest.json"] {
+        let bed = Bed::new();
+        std::fs::create_dir(bed.work()).unwrap();
+        let fifo = rustix::fs::CWD;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(fifo, bed.work().join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(bed.settle(None, false).unwrap(), Left::Nothing);
+        assert_eq!(bed.open(false).unwrap().whole("part-0001.csv", &part(1)), None);
     }
 }
 
@@ -144,7 +259,10 @@ fn a_file_that_comes_in_between_stays() {
     let folder = bed.with(&["part-0001.csv"], false);
     std::fs::write(bed.path("part-0001.csv"), "mine").unwrap();
     assert!(folder.finish(manifest(&["part-0001.csv"]), None).is_err());
-    assert_eq!(std::fs::read_to_string(bed.path("part-0001.csv")).unwrap(), "mine");
+    drop(folder);
+    assert_eq!(bed.read("part-0001.csv"), "mine");
+    assert_eq!(bed.settle(None, false).unwrap(), Left::Nothing, "nothing is written down that is not so");
+    assert!(matches!(bed.open(false), Err(FolderError::Taken(_))));
 }
 
 #[test]
@@ -161,11 +279,11 @@ fn a_smaller_download_leaves_nothing_of_a_larger_one() {
 fn killed_at(renamed: usize, force: bool) -> Bed {
     let names = ["part-0001.csv", "part-0002.csv"];
     let bed = Bed::new();
-    let folder = bed.with(&names, force);
+    drop(bed.with(&names, force));
     let text = serde_json::to_vec(&manifest(&names)).unwrap();
-    std::fs::write(folder.work.join(MANIFEST), text).unwrap();
+    std::fs::write(bed.work().join(MANIFEST), text).unwrap();
     for name in &names[..renamed] {
-        std::fs::rename(folder.work.join(name), bed.path(name)).unwrap();
+        std::fs::rename(bed.work().join(name), bed.path(name)).unwrap();
     }
     bed
 }
@@ -174,30 +292,38 @@ fn killed_at(renamed: usize, force: bool) -> Bed {
 fn naming_goes_on_where_it_was_killed() {
     for renamed in 0..=2 {
         let bed = killed_at(renamed, false);
-        let named = Folder::name_unfinished(bed.0.path(), None, &export(1), false).unwrap();
-        assert_eq!(named, Some(manifest(&["part-0001.csv", "part-0002.csv"])));
+        let whole = manifest(&["part-0001.csv", "part-0002.csv"]);
+        assert_eq!(bed.settle(None, false).unwrap(), Left::Completed(whole.clone()));
         assert_eq!(
             bed.names(),
             ["manifest.json", "part-0001.csv", "part-0002.csv"],
             "{renamed} were renamed"
         );
-        assert_eq!(Folder::name_unfinished(bed.0.path(), None, &export(1), false).unwrap(), None);
+        assert_eq!(bed.settle(None, false).unwrap(), Left::Done(whole));
     }
 }
 
 #[test]
-fn what_a_power_cut_has_taken_is_not_given_a_name() {
+fn a_file_that_a_power_cut_has_left_under_both_names_is_one() {
+    let bed = killed_at(0, false);
+    bed.write("part-0002.csv", "x");
+    let whole = manifest(&["part-0001.csv", "part-0002.csv"]);
+    assert_eq!(bed.settle(None, false).unwrap(), Left::Completed(whole));
+    assert_eq!(bed.names(), ["manifest.json", "part-0001.csv", "part-0002.csv"]);
+}
+
+#[test]
+fn what_a_power_cut_has_taken_is_fetched_again_and_the_rest_is_kept() {
     for renamed in 0..=2 {
         let bed = killed_at(renamed, false);
-        let work = work(bed.0.path(), &export(1));
-        let place = if renamed == 0 { work.clone() } else { bed.0.path().to_owned() };
+        let place = if renamed == 0 { bed.work() } else { bed.0.path().to_owned() };
         std::fs::write(place.join("part-0001.csv"), "").unwrap();
-        let name = |force| Folder::name_unfinished(bed.0.path(), None, &export(1), force);
-        assert!(
-            matches!(name(false), Err(FolderError::Changed(path)) if path == place.join("part-0001.csv"))
-        );
-        assert_eq!(name(true).unwrap(), None, "they may be fetched anew");
-        assert!(!work.join(MANIFEST).exists());
+        let left = bed.settle(None, false).unwrap();
+        assert_eq!(left, Left::Damaged(place.join("part-0001.csv")), "{renamed}");
+        assert!(!bed.work().join(MANIFEST).exists());
+        let folder = bed.open(false).unwrap();
+        assert_eq!(folder.whole("part-0001.csv", &part(1)), None);
+        assert_eq!(folder.whole("part-0002.csv", &part(1)), Some(whole()));
     }
 }
 
@@ -208,29 +334,24 @@ fn what_was_replaced_goes_away_even_if_it_was_killed_meanwhile() {
     bed.with(&before, false).finish(manifest(&before), None).unwrap();
     let folder = bed.with(&before[..1], true);
     let text = serde_json::to_vec(&manifest(&before[..1])).unwrap();
-    std::fs::write(folder.work.join(MANIFEST), text).unwrap();
-    std::fs::rename(bed.path(MANIFEST), folder.work.join(REPLACED)).unwrap();
+    std::fs::write(bed.work().join(MANIFEST), text).unwrap();
+    std::fs::rename(bed.path(MANIFEST), bed.work().join("replaced.json")).unwrap();
     drop(folder);
-    Folder::name_unfinished(bed.0.path(), None, &export(1), true).unwrap().unwrap();
+    assert!(matches!(bed.settle(None, true).unwrap(), Left::Completed(_)));
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv"]);
 }
 
 #[test]
-fn whole_files_are_kept_for_the_same_parts_only() {
+fn whole_files_are_kept_for_the_same_part_only() {
     let bed = Bed::new();
-    let part = |size| Part { url: None, file_size: Some(size), row_count: None };
     let folder = bed.with(&["part-0001.csv"], false);
-    assert!(!folder.plan(&[part(1)]).unwrap(), "there was no plan before");
-    assert!(folder.whole("part-0001.csv").is_none());
-    std::fs::write(folder.partial("part-0001.csv"), "x").unwrap();
-    folder.keep("part-0001.csv", &whole()).unwrap();
-    assert!(folder.plan(&[part(1)]).unwrap());
-    assert_eq!(folder.whole("part-0001.csv"), Some(whole()));
-    std::fs::write(folder.work.join("part-0001.csv"), "xy").unwrap();
-    assert_eq!(folder.whole("part-0001.csv"), None, "somebody has changed it");
-    std::fs::write(folder.work.join("part-0001.csv"), "x").unwrap();
-    assert!(!folder.plan(&[part(2)]).unwrap());
-    assert!(folder.whole("part-0001.csv").is_none());
+    assert_eq!(folder.whole("part-0001.csv", &part(1)), Some(whole()));
+    assert_eq!(folder.whole("part-0001.csv", &part(2)), None, "the results list another one");
+    std::fs::write(bed.work().join("part-0001.csv"), "xy").unwrap();
+    assert_eq!(folder.whole("part-0001.csv", &part(1)), None, "somebody has changed it");
+    std::fs::write(bed.work().join("part-0001.csv"), "x").unwrap();
+    std::fs::write(bed.work().join("part-0001.csv.json"), "{").unwrap();
+    assert_eq!(folder.whole("part-0001.csv", &part(1)), None, "the note was cut off");
 }
 
 #[test]
@@ -245,7 +366,7 @@ fn one_at_a_time() {
 #[test]
 fn the_merged_file_is_none_of_the_others() {
     let bed = Bed::new();
-    let check = |merge: &PathBuf, force| check_target(bed.0.path(), Some(merge), force);
+    let check = |merge: &PathBuf, force| bed.target(Some(merge), force).check();
     assert!(matches!(check(&bed.path("part-0007.csv"), true), Err(FolderError::Clash(_))));
     assert!(matches!(check(&bed.path("manifest.json"), true), Err(FolderError::Clash(_))));
     assert!(check(&bed.path("all.csv"), false).is_ok());

@@ -5,12 +5,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::OpenError;
 use super::schema::{self, Found};
 use super::trouble::{Fault, unreachable_file};
-use crate::disk;
+use crate::disk::{self, Readers};
 use crate::text::Text;
 
 /// What a page of the file has. A poll rewrites one row, and with it the page that the row is on: the smaller the page,
@@ -23,7 +24,7 @@ const CACHE_KIB: i64 = 1024;
 
 /// How many pages the log has when it is written back, for which all wait: pages that were written several times until
 /// then are written back once.
-const CHECKPOINT_PAGES: i64 = 8000;
+const CHECKPOINT_PAGES: i32 = 8000;
 
 /// What the log may keep of the disk once it was written back.
 const LOG_BYTES: i64 = 32 << 20;
@@ -56,15 +57,17 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     let path = place(path).map_err(|error| unreachable_file(path, &error))?;
     let lock = lock(&path)?;
     // SQLite would create it for everybody to read.
-    disk::open_private(&path).map_err(|error| unreachable_file(&path, &error))?;
+    disk::create_private_durably(&path).map_err(|error| unreachable_file(&path, &error))?;
     let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
     let mut conn = connect(&path).map_err(failed)?;
     judge(&conn, migrations, &path)?;
-    if !set_up(&conn).map_err(failed)? {
+    set_up(&mut conn).map_err(failed)?;
+    if !has_log(&conn).map_err(failed)? {
         let why = Text::new("its file system does not let SQLite keep a write-ahead log");
         return Err(OpenError::Io { path, why, cure: "put it on a local disk" });
     }
     schema::migrate(&mut conn, migrations).map_err(failed)?;
+    write_back(&conn).map_err(failed)?;
     Ok(Opened { path, conn, lock })
 }
 
@@ -92,14 +95,14 @@ fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, O
     let name = path.file_name().ok_or(ErrorKind::IsADirectory).map_err(|kind| unreachable(kind.into()))?;
     let parent = disk::parent(path);
     let is_new = !parent.exists();
-    disk::make_parent(path).map_err(unreachable)?;
+    disk::create_parent_durably(path).map_err(unreachable)?;
     let trial = parent.join(format!(".snyk-export-check-{}", std::process::id()));
-    let tried = disk::make_directories(&trial).map_err(unreachable);
+    let tried = disk::create_directories_durably(&trial, Readers::Owner).map_err(unreachable);
     let tried = tried.and_then(|()| open(&trial.join(name), migrations).map(|_| Checked::Free));
     // What cannot be removed is in nobody's way.
-    let _ = std::fs::remove_dir_all(&trial);
+    let _ = disk::remove_tree(&trial);
     if is_new {
-        let _ = std::fs::remove_dir(parent);
+        let _ = disk::remove_empty_directory(parent);
     }
     tried
 }
@@ -107,7 +110,7 @@ fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, O
 /// The file that `path` leads to, in a directory that is there. Whoever takes another way to it meets the same lock.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
-    disk::make_parent(path)?;
+    disk::create_parent_durably(path)?;
     match path.canonicalize() {
         Ok(file) => is_file(&file).map(|()| file),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -151,26 +154,56 @@ fn judge(conn: &Connection, migrations: &[&str], path: &Path) -> Result<(), Open
 }
 
 fn connect(path: &Path) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(PATIENCE)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }
 
-/// Settings of the connection, and whether the file has a write-ahead log now.
-fn set_up(conn: &Connection) -> Result<bool, Fault> {
+/// Settings of the connection, and a write-ahead log for the file.
+fn set_up(conn: &mut Connection) -> Result<(), Fault> {
     conn.pragma_update(None, "page_size", PAGE_BYTES)?;
-    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    // The mode is written to the file behind the row that names it: an error comes only then.
+    let mut wal = conn.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = wal.query(())?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    drop(wal);
     // Where the root file system is read-only, there is no place for temporary files.
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // SQLite would do that by itself, and not say that it failed.
+    conn.wal_hook(Some(|wal: &mut Wal, pages: i32| match pages < CHECKPOINT_PAGES {
+        true => Ok(()),
+        false => or_busy(wal.checkpoint()),
+    }))?;
     conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "synchronous", "full")?;
+    Ok(())
+}
+
+/// That a program looks at the file, such as one that backs it up, is no failure: the next time will do.
+fn or_busy(done: rusqlite::Result<()>) -> rusqlite::Result<()> {
+    match done {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether the file has a write-ahead log, whatever was asked for.
+fn has_log(conn: &Connection) -> Result<bool, Fault> {
+    let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     Ok(mode == "wal")
+}
+
+/// Writes what an earlier process has left in the log into the file. If its disk has failed, what it had not synced of the log
+/// is marked as written all the same, and all that comes behind it would be lost with it.
+fn write_back(conn: &Connection) -> Result<(), Fault> {
+    Ok(conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?)
 }

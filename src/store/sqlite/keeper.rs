@@ -34,6 +34,9 @@ pub struct Keeper {
     conn: Connection,
     state: State,
     safety: Safety,
+    /// Why nothing is kept any more: what was not synced when a write failed may never be, and all that comes behind it in the
+    /// log would be lost with it. When the file is closed, all of the log is written to the file.
+    failed: Option<StoreError>,
     /// What keeps other daemons away. It goes last, when the file is closed.
     lock: File,
 }
@@ -54,7 +57,7 @@ impl Keeper {
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
         // Whoever has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
         conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
-        Ok(Self { path, conn, state, safety: Safety::PowerCut, lock })
+        Ok(Self { path, conn, state, safety: Safety::PowerCut, failed: None, lock })
     }
 
     /// Writes the log back into the file, and gives the file free.
@@ -85,9 +88,14 @@ impl Keeper {
         safety: Safety,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
+        self.check()?;
         let set = self.set(safety);
         let done = set.and_then(|()| self.transact(TransactionBehavior::Immediate, work));
-        done.map_err(|fault| fault.of_store(&self.path))
+        done.map_err(|fault| {
+            let error = fault.of_store(&self.path);
+            self.failed = Some(error.clone());
+            error
+        })
     }
 
     /// The same, of one that changes nothing in the file.
@@ -95,7 +103,18 @@ impl Keeper {
         &mut self,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
+        self.check()?;
         self.transact(TransactionBehavior::Deferred, work).map_err(|fault| fault.of_store(&self.path))
+    }
+
+    /// Why nothing is kept any more, if a write has failed.
+    pub(super) const fn failure(&self) -> Option<&StoreError> {
+        self.failed.as_ref()
+    }
+
+    /// Whoever asks after a write has failed hears why.
+    fn check(&self) -> Result<(), StoreError> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     fn transact<T>(

@@ -115,18 +115,52 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     let mut store = bed.open().await;
     bed.add(&store, "a", 1).await;
     let claimed = bed.claim(&mut store, "a", NOW).await.remove(0);
-    let end = || records([ending(&claimed, Outcome::Finished, &"x".repeat(100_000), &["a-1"])]);
+    let end = records([ending(&claimed, Outcome::Finished, &"x".repeat(100_000), &["a-1"])]);
     let before = bed.counted();
     limit_pages(&store, 1).await;
-    let error = store.pass(end()).await.unwrap_err();
+    let error = store.pass(end).await.unwrap_err();
     assert!(matches!(error, StoreError::Full(_)), "{error}");
     assert!(error.to_string().contains("the disk is full; make room and start again"), "{error}");
-    assert_eq!((store.counts().await.unwrap(), bed.counted()), (before, before));
-    assert!(store.watch(claimed.watch.id).await.unwrap().unwrap().end.is_none());
+    assert_eq!(bed.counted(), before);
+    // Whoever asks for whatever hears why nothing is kept any more.
+    for again in
+        [store.counts().await.map(drop), store.beat(NOW).await, store.watch(claimed.watch.id).await.map(drop)]
+    {
+        assert_eq!(again.unwrap_err().to_string(), error.to_string());
+    }
+    store.close().await.unwrap();
 
-    limit_pages(&store, 10_000).await;
-    assert_eq!(store.pass(end()).await.unwrap().kept, [true]);
+    let mut store = bed.open().await;
+    assert_eq!(store.counts().await.unwrap(), before);
+    assert!(store.watch(claimed.watch.id).await.unwrap().unwrap().end.is_none());
+    let claimed = bed.claim(&mut store, "a", NOW).await.remove(0);
+    let end = ending(&claimed, Outcome::Finished, &"x".repeat(100_000), &["a-1"]);
+    assert_eq!(store.pass(records([end])).await.unwrap().kept, [true]);
     assert_eq!((store.counts().await.unwrap(), bed.counted().ended), (bed.counted(), 1));
+}
+
+#[tokio::test]
+async fn a_log_that_is_long_is_written_back_whoever_looks_at_the_file() {
+    let bed = Bed::new();
+    let mut store = bed.open().await;
+    for number in [1, 2] {
+        bed.add(&store, "a", number).await;
+    }
+    let claimed = bed.claim(&mut store, "a", NOW).await;
+    let long = "x".repeat(20_000_000);
+    let length = || fs::metadata(&bed.path).unwrap().len();
+    let reader = bed.sql();
+    for (claimed, is_read) in claimed.iter().zip([true, false]) {
+        if is_read {
+            reader.execute_batch("BEGIN; SELECT count(*) FROM watches").unwrap();
+        }
+        let end = ending(claimed, Outcome::Finished, &long, &[]);
+        assert_eq!(store.pass(records([end])).await.unwrap().kept, [true]);
+        assert_eq!(length() < long.len() as u64, is_read, "a reader is no reason to fail");
+        if is_read {
+            reader.execute_batch("COMMIT").unwrap();
+        }
+    }
 }
 
 /// Lets the file have no more pages than these, or those that it has.

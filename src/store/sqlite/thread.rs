@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::OpenError;
 use super::keeper::{Keeper, Keeping};
@@ -26,6 +26,7 @@ enum Job {
 pub struct Thread {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,
+    failed: watch::Receiver<Option<StoreError>>,
 }
 
 impl Thread {
@@ -33,7 +34,8 @@ impl Thread {
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         let (jobs, asked) = mpsc::channel(QUEUE);
         let (answer, opened) = oneshot::channel();
-        let handle = Self { path: path.to_owned(), jobs };
+        let (failing, failed) = watch::channel(None);
+        let handle = Self { path: path.to_owned(), jobs, failed };
         let path = path.to_owned();
         std::thread::Builder::new()
             .name("store".to_owned())
@@ -41,7 +43,7 @@ impl Thread {
                 Ok(keeper) => {
                     // Nobody to hear it is nobody to ask either: the queue is closed then.
                     drop(answer.send(Ok(())));
-                    serve(keeper, asked);
+                    serve(keeper, asked, &failing);
                 }
                 Err(error) => drop(answer.send(Err(error))),
             })
@@ -55,6 +57,15 @@ impl Thread {
         let (answer, closed) = oneshot::channel();
         self.jobs.send(Job::Close(answer)).await.map_err(|_| self.gone())?;
         closed.await.map_err(|_| self.gone())?
+    }
+
+    /// Waits until a write has failed, whoever asked for it, and says why: nothing is kept from then on.
+    pub(super) async fn failure(&self) -> StoreError {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(failed) => failed.clone().unwrap_or_else(|| self.gone()),
+            Err(_) => std::future::pending().await,
+        }
     }
 
     fn gone(&self) -> StoreError {
@@ -75,10 +86,19 @@ impl Keeping for Thread {
     }
 }
 
-fn serve(mut keeper: Keeper, mut asked: mpsc::Receiver<Job>) {
+fn serve(mut keeper: Keeper, mut asked: mpsc::Receiver<Job>, failing: &watch::Sender<Option<StoreError>>) {
     let last = loop {
         match asked.blocking_recv() {
-            Some(Job::Work(work)) => work(&mut keeper),
+            Some(Job::Work(work)) => {
+                work(&mut keeper);
+                failing.send_if_modified(|failed| {
+                    let is_new = failed.is_none() && keeper.failure().is_some();
+                    if is_new {
+                        *failed = keeper.failure().cloned();
+                    }
+                    is_new
+                });
+            }
             Some(Job::Close(answer)) => break Some(answer),
             None => break None,
         }

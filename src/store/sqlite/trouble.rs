@@ -1,6 +1,5 @@
 //! What goes wrong with a file, in words that name the cure.
 
-use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -91,7 +90,7 @@ fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
 /// Why nothing can be written beside the file, where this is so: a file system that is read-only by now, say. Asked of
 /// the lock file, since `SQLite` loses its locks on a file that is closed anywhere in the process.
 fn refused_write(path: &Path) -> Option<Text> {
-    let error = OpenOptions::new().write(true).open(lock_path(path)).err()?;
+    let error = disk::try_to_write(&lock_path(path)).err()?;
     let is_refusal = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind());
     is_refusal.then(|| Text::new(&error.to_string()))
 }

@@ -115,6 +115,72 @@ fn parts_that_cannot_be_merged_can_be_had() {
 }
 
 #[test]
+fn what_a_power_cut_left_of_a_download_is_fetched_again_and_not_refused() {
+    let lab = Lab::start(&format!("{READY}parts = 2"));
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("files");
+    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+    download().args("--sync").run().exits(0);
+    for name in ["part-0001.csv", "part-0002.csv"] {
+        std::fs::write(dir.join(name), "").unwrap();
+        let run = download().run();
+        run.exits(0).stderr_has("a file is not what its manifest says, and so the files are fetched again");
+        check_files(&dir, 2);
+    }
+    download().run().exits(2).stderr_has("manifest.json is there already");
+}
+
+#[test]
+fn a_manifest_that_is_there_writes_nothing_elsewhere() {
+    let lab = Lab::start(READY);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("files");
+    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+    download().run().exits(0);
+    let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
+    let part = std::fs::read(dir.join("part-0001.csv")).unwrap();
+    let ssh = home.path().join("ssh");
+    for name in ["sub/authorized_keys", "../stolen", "x\n::error::y\u{1b}[2J"] {
+        std::fs::remove_dir_all(&dir).unwrap();
+        let work = dir.join(format!(".snyk-export-{EXPORT_ID}"));
+        std::fs::create_dir_all(work.join("sub")).unwrap();
+        std::fs::create_dir_all(&ssh).unwrap();
+        std::os::unix::fs::symlink(&ssh, dir.join("sub")).unwrap();
+        std::fs::write(work.join(name), &part).unwrap();
+        let quoted = serde_json::to_string(name).unwrap();
+        let text = manifest.replace("\"part-0001.csv\"", &quoted);
+        assert!(text.contains(&quoted));
+        std::fs::write(work.join("manifest.json"), text).unwrap();
+        let run = download().args("--force").run();
+        run.exits(0).stderr_lacks("\n::error").stderr_lacks("\u{1b}");
+        assert!(!run.stdout.contains("::error") && !run.stdout.contains("stolen"), "{run}");
+        assert_eq!(std::fs::read_dir(&ssh).unwrap().count(), 0, "{name}");
+        assert!(!home.path().join("stolen").exists());
+        std::fs::remove_file(dir.join("sub")).unwrap();
+        // A directory in the hidden folder is none of ours.
+        std::fs::remove_dir_all(&work).unwrap();
+        let _ = std::fs::remove_file(dir.join("stolen"));
+        check_files(&dir, 1);
+    }
+    std::fs::remove_file(dir.join("manifest.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", dir.join("manifest.json")).unwrap();
+    download().run().exits(2).stderr_has("manifest.json is there already");
+}
+
+#[test]
+fn a_hidden_folder_that_is_a_link_is_refused() {
+    let lab = Lab::start(READY);
+    let program = Program::download(&lab).export(EXPORT_ID).args("--force");
+    program.file("victim/part-0001.csv", "mine");
+    program.file("files/x", "");
+    let link = program.home().join(format!("files/.snyk-export-{EXPORT_ID}"));
+    std::os::unix::fs::symlink(program.home().join("victim"), link).unwrap();
+    let run = program.run();
+    run.exits(2).stderr_has("it is a symbolic link, which is not followed");
+    assert_eq!(std::fs::read_to_string(run.home().join("victim/part-0001.csv")).unwrap(), "mine");
+}
+
+#[test]
 fn one_download_at_a_time() {
     let lab = Lab::start(&format!("{READY}[[faults]]\non = 'storage'\nprobability = 1\nfault = 'hang'"));
     let home = tempfile::tempdir().unwrap();

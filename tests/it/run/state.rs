@@ -513,13 +513,70 @@ fn what_yesterday_left_without_the_merged_file_is_not_what_is_wanted() {
 fn success_is_not_claimed_without_the_merged_file() {
     let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
     let merging = || bed.run().args("--merge all.csv");
-    bed.killed_late_with("--merge all.csv");
-    std::fs::remove_file(bed.path("all.csv")).unwrap();
-    let run = merging().text().args("-- echo it ran").run();
-    assert!(!run.exits(2).stdout.contains("it ran"), "{run}");
-    run.stderr_has("all.csv is not what its manifest says: download it anew with --force");
-    merging().args("--force").run().exits(0);
-    assert!(exists(&bed.path("all.csv")));
+    for text in [None, Some(""), Some("a,b\n")] {
+        let record = bed.killed_late_with("--merge all.csv --force");
+        let merged = std::fs::read(bed.path("all.csv")).unwrap();
+        std::fs::remove_file(bed.path("all.csv")).unwrap();
+        text.into_iter().for_each(|text| std::fs::write(bed.path("all.csv"), text).unwrap());
+        let (starts, asked) = (bed.lab.starts(), bed.lab.asked_for("/storage").len());
+        let run = merging().text().args("-- echo it ran").run();
+        assert!(run.exits(0).stdout.contains("it ran"), "{run}");
+        assert_eq!(std::fs::read(bed.path("all.csv")).unwrap(), merged, "{text:?}");
+        let after = (bed.lab.starts(), bed.lab.asked_for("/storage").len());
+        assert_eq!(after, (starts, asked), "it is made of the parts: {record}");
+    }
+}
+
+#[test]
+fn files_that_a_power_cut_has_taken_are_fetched_again_and_not_refused() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'\nparts = 2");
+    for (number, name) in ["part-0002.csv", "part-0001.csv"].into_iter().enumerate() {
+        bed.killed_late_with("--force");
+        std::fs::write(bed.path("files").join(name), "").unwrap();
+        let run = bed.run().text().args("-- echo it ran").run();
+        assert!(run.exits(0).stdout.contains("it ran"), "{run}");
+        run.stderr_has("a file is not what its manifest says, and so the files are fetched again");
+        check_files(&bed.path("files"), 2);
+        assert_eq!(bed.lab.starts(), number + 1, "nothing is started for that");
+    }
+}
+
+#[test]
+fn a_record_that_leads_elsewhere_is_none_of_ours() {
+    let bed = Bed::new("pending = '300ms'\nstarted = '0s'");
+    bed.killed();
+    for (member, value) in [("dir", "elsewhere"), ("merge", "/a\n::error::b"), ("api", "\u{1b}[2J")] {
+        let whole = bed.record();
+        bed.tamper(member, value.into());
+        let run = bed.run().run();
+        run.exits(2).stderr_has(&format!("its member `{member}` is none that this program writes"));
+        run.stderr_lacks("\n::error").stderr_lacks("\u{1b}");
+        std::fs::write(bed.path("state.json"), whole.to_string()).unwrap();
+    }
+    bed.run().run().exits(0);
+    assert_eq!(bed.lab.starts(), 1);
+}
+
+#[test]
+fn a_state_file_that_is_no_regular_file_is_neither_read_nor_followed() {
+    let bed = Bed::new(READY);
+    std::fs::write(bed.path("victim"), "mine").unwrap();
+    let made =
+        ["ln -s victim state.json", "mkfifo state.json", "ln -s /dev/zero state.json", "mkdir state.json"];
+    for make in made {
+        let made = std::process::Command::new("sh").args(["-c", make]).current_dir(&bed.home).status();
+        assert!(made.unwrap().success(), "{make}");
+        bed.run().run().exits(2).stderr_has("state.json cannot be written");
+        std::process::Command::new("rm").args(["-rf", "state.json"]).current_dir(&bed.home).status().unwrap();
+    }
+    for name in ["state.json.new", "state.json.lock"] {
+        std::os::unix::fs::symlink("victim", bed.path(name)).unwrap();
+    }
+    bed.run().run().exits(2).stderr_has("state.json cannot be written");
+    std::fs::remove_file(bed.path("state.json.lock")).unwrap();
+    bed.run().run().exits(0);
+    assert_eq!(std::fs::read_to_string(bed.path("victim")).unwrap(), "mine");
+    assert_eq!(bed.lab.starts(), 1);
 }
 
 #[test]

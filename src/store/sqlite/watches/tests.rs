@@ -116,6 +116,8 @@ async fn a_reconciliation_that_fails_changes_nothing() {
     let listed = vec![new("a", 2), new("a", 3)];
     let error = store.reconcile(listed, || Uuid::from_u128(5), NOW).await.unwrap_err().to_string();
     assert!(error.contains("UNIQUE constraint failed: watches.id"), "{error}");
+    store.close().await.unwrap();
+    let store = bed.open().await;
     assert_eq!((all(&store).await, store.counts().await.unwrap()), (vec![1], bed.counted()));
 }
 

@@ -1,0 +1,121 @@
+//! What an earlier call has left of an export's files.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::super::target::{FolderError, MANIFEST, Target};
+use super::super::{DiskError, DownloadError};
+use super::check::{Damage, compare, read_manifest};
+use super::{Folder, work_name};
+use crate::disk::{Directory, Safety};
+use crate::export::ExportRef;
+use crate::manifest::Manifest;
+
+/// What an earlier call has left.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing that is whole.
+    Nothing,
+    /// All files with their manifest.
+    Done(Manifest),
+    /// The same, but that something was still to be done, which has been done now.
+    Completed(Manifest),
+    /// A manifest, but this file is not what it says: the files are to be fetched again.
+    Damaged(PathBuf),
+}
+
+impl Folder {
+    /// Looks at what an earlier call has left of an export's files, and completes it where nothing has to be fetched: files
+    /// that have no names yet get them, and the merged file is made again if it is not as the manifest says. If a part is
+    /// not, its manifest and the names are taken back. With `force` other files may take their place.
+    ///
+    /// # Errors
+    ///
+    /// When they were merged otherwise than it is wanted, when somebody else is at it, or when something cannot be written.
+    pub fn settle(target: &Target<'_>, export: &ExportRef) -> Result<Left, FolderError> {
+        let dir = match Directory::open(target.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Left::Nothing),
+            opened => opened.map_err(unusable(target.dir))?,
+        };
+        let manifest = read_manifest(&dir, MANIFEST).filter(|manifest| manifest.export == *export);
+        if !dir.has(&work_name(export)) {
+            let Some(manifest) = manifest else { return Ok(Left::Nothing) };
+            match compare(&[&dir], target, &manifest) {
+                Ok(Damage::Nothing) if target.safety == Safety::Process => return Ok(Left::Done(manifest)),
+                Ok(_) => {}
+                Err(_) if target.force => return Ok(Left::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+        let folder = Self::locked(target, export)?;
+        let left = folder.settle_what_is_there(target, export);
+        folder.tidy();
+        left
+    }
+
+    fn settle_what_is_there(&self, target: &Target<'_>, export: &ExportRef) -> Result<Left, FolderError> {
+        let manifest = |directory, name| {
+            read_manifest(directory, name).filter(|manifest: &Manifest| manifest.export == *export)
+        };
+        if let Some(manifest) = manifest(&self.dir, MANIFEST) {
+            match compare(&[&self.dir], target, &manifest) {
+                Ok(Damage::Nothing) => {
+                    if self.safety == Safety::PowerCut {
+                        self.sync_named(&manifest).map_err(of_disk)?;
+                    }
+                    self.remove_work();
+                    return Ok(Left::Done(manifest));
+                }
+                Ok(Damage::Part(_)) | Err(_) if self.force => return Ok(Left::Nothing),
+                Ok(Damage::Part(_) | Damage::Merged) => {
+                    self.hide_manifest().map_err(unusable(target.dir))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(manifest) = manifest(&self.work, MANIFEST) else { return Ok(Left::Nothing) };
+        match compare(&[&self.work, &self.dir], target, &manifest) {
+            Ok(Damage::Part(_)) | Err(_) if self.force => {
+                self.work.remove_durably(MANIFEST.as_ref()).map_err(unusable(target.dir))?;
+                Ok(Left::Nothing)
+            }
+            Ok(Damage::Nothing) => {
+                self.conclude(&manifest, None).map_err(of_disk)?;
+                Ok(Left::Completed(manifest))
+            }
+            Ok(Damage::Merged) => self.merge_again(target, manifest),
+            Ok(Damage::Part(path)) => {
+                self.take_back(&manifest, true).map_err(unusable(target.dir))?;
+                Ok(Left::Damaged(path))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn merge_again(&self, target: &Target<'_>, mut manifest: Manifest) -> Result<Left, FolderError> {
+        match self.merge(&manifest, target.merge) {
+            Ok(Some((mut merging, merged))) => {
+                manifest.merged = Some(merged);
+                // It is ours, and without what it should hold.
+                merging.replaces = true;
+                self.conclude(&manifest, Some(&merging)).map_err(of_disk)?;
+                Ok(Left::Completed(manifest))
+            }
+            Err(DownloadError::Disk(error)) => Err(of_disk(error)),
+            // What cannot be merged now never was: somebody has changed the manifest, too.
+            Ok(None) | Err(_) => {
+                self.take_back(&manifest, false).map_err(unusable(target.dir))?;
+                Ok(Left::Damaged(target.dir.join(MANIFEST)))
+            }
+        }
+    }
+}
+
+fn unusable(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    move |source| FolderError::Unusable { option: "--dir", path: path.to_owned(), source }
+}
+
+fn of_disk(error: DiskError) -> FolderError {
+    let DiskError { path, source, .. } = error;
+    FolderError::Unusable { option: "--dir", path, source }
+}

@@ -1,0 +1,229 @@
+//! Giving files their names: what they hold is durable before it is written down that they are whole, and that they have their
+//! names before the manifest has its own.
+
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::super::DiskError;
+use super::super::merge::Merging;
+use super::super::target::{MANIFEST, is_part_name};
+use super::check::{is_there, read_manifest, written};
+use super::{Folder, note};
+use crate::disk::{Directory, Readers, Safety};
+use crate::manifest::Manifest;
+
+/// The manifest that is given its name: the other one in the hidden folder stays until all is done.
+const NAMED: &str = "named.json";
+
+/// The manifest of the files that are being replaced.
+const REPLACED: &str = "replaced.json";
+
+/// Why files do not have their names.
+enum Trouble {
+    /// The disk has refused to keep something, and whoever asks it once more may hear that all is well though it is not.
+    Unsynced(DiskError),
+    Other(DiskError),
+}
+
+impl Trouble {
+    fn because(doing: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Other(DiskError { doing, path, source })
+    }
+
+    fn unsynced((path, source): (PathBuf, io::Error)) -> Self {
+        Self::Unsynced(DiskError { doing: "write", path, source })
+    }
+}
+
+impl Folder {
+    /// Writes down that all files are whole, gives them their names, and puts the manifest beside them. `merging` is the merged
+    /// file, if there is one that has no name yet.
+    pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
+        let concluded = self.commit(manifest, merging).and_then(|()| self.give_names(manifest, merging));
+        let is_merged_named = merging.is_none_or(|merging| !merging.directory.has(&merging.partial));
+        if concluded.is_err() {
+            // It can be made again of the parts.
+            merging.into_iter().for_each(Merging::remove);
+        }
+        match concluded {
+            Ok(()) => {
+                self.remove_work();
+                Ok(())
+            }
+            Err(Trouble::Unsynced(error)) => {
+                self.discard(manifest, is_merged_named);
+                Err(error)
+            }
+            Err(Trouble::Other(error)) => {
+                // Somebody else has put something there meanwhile, which stays. That is said, whatever comes of the rest.
+                if error.source.kind() == ErrorKind::AlreadyExists {
+                    let _ = self.take_back(manifest, is_merged_named);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// From then on a call that was killed only has to go on giving names.
+    fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+        if self.safety == Safety::PowerCut {
+            self.sync_files(manifest, merging)?;
+        }
+        let text = serde_json::to_vec_pretty(manifest).map(|mut text| {
+            text.push(b'\n');
+            text
+        });
+        let path = self.work.path(MANIFEST.as_ref());
+        let text = text.map_err(|error| Trouble::because("write", path.clone())(io::Error::other(error)))?;
+        for name in [NAMED, MANIFEST] {
+            let replaced = self.work.replace_durably(name.as_ref(), &text, Readers::Umask);
+            replaced.map_err(|error| {
+                // It may have its name, and yet not for good.
+                let _ = self.work.remove(name.as_ref());
+                Trouble::because("write", path.clone())(error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes all files durable, wherever they are.
+    fn sync_files(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+        for entry in &manifest.files {
+            let (directory, name) = (self.place_of(&entry.name), entry.name.as_ref());
+            let synced = directory.open_file(name).and_then(|file| file.sync_all());
+            synced.map_err(|error| Trouble::unsynced((directory.path(name), error)))?;
+        }
+        for directory in [&*self.work, &self.dir] {
+            directory.sync_files_then_directory([]).map_err(Trouble::unsynced)?;
+        }
+        match (merging, &manifest.merged) {
+            (Some(Merging { directory, partial, .. }), _) => {
+                directory.sync_files_then_directory([partial.as_os_str()]).map_err(Trouble::unsynced)
+            }
+            (None, Some(merged)) => {
+                let path = Path::new(&merged.path);
+                let (directory, name) =
+                    Directory::of(path).map_err(|error| Trouble::unsynced((path.to_owned(), error)))?;
+                directory.sync_files_then_directory([name]).map_err(Trouble::unsynced)
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Makes all files durable that have their names, with these and the manifest. If the disk refuses, they are removed.
+    pub(super) fn sync_named(&self, manifest: &Manifest) -> Result<(), DiskError> {
+        let named = self.dir.sync_files_then_directory([MANIFEST.as_ref()]).map_err(Trouble::unsynced);
+        named.and_then(|()| self.sync_files(manifest, None)).map_err(|trouble| {
+            self.discard(manifest, true);
+            match trouble {
+                Trouble::Unsynced(error) | Trouble::Other(error) => error,
+            }
+        })
+    }
+
+    /// Gives all files their names, the manifest last.
+    fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+        let sync = |directory: &Directory| match self.safety {
+            Safety::PowerCut => directory.sync_files_then_directory([]).map_err(Trouble::unsynced),
+            Safety::Process => Ok(()),
+        };
+        let named = self.dir.path(MANIFEST.as_ref());
+        if self.force && self.dir.has(MANIFEST.as_ref()) {
+            // It is the manifest of none of the new files. What it lists is removed when they are there.
+            let replaced = self.dir.rename(MANIFEST.as_ref(), &self.work, REPLACED.as_ref());
+            replaced.map_err(Trouble::because("rename", named))?;
+            sync(&self.work)?;
+            sync(&self.dir)?;
+        }
+        // What is not in the hidden folder any more was given its name by an earlier call.
+        for entry in manifest.files.iter().filter(|entry| self.work.has(entry.name.as_ref())) {
+            let name = entry.name.as_ref();
+            if is_there(&self.dir, name, &written(entry)) {
+                // A power cut may have left it under both names.
+                self.work.remove(name).map_err(Trouble::because("remove", self.work.path(name)))?;
+            } else {
+                self.give_name((&self.work, name), (&self.dir, name), self.force)?;
+            }
+        }
+        if let Some(Merging { directory, name, partial, replaces }) = merging {
+            self.give_name((directory, partial), (directory, name), self.force || *replaces)?;
+            sync(directory)?;
+        }
+        sync(&self.dir)?;
+        self.remove_obsolete(manifest);
+        self.give_name((&self.work, NAMED.as_ref()), (&self.dir, MANIFEST.as_ref()), self.force)?;
+        sync(&self.dir)
+    }
+
+    fn give_name(
+        &self,
+        (from, hidden): (&Directory, &OsStr),
+        (to, name): (&Directory, &OsStr),
+        replaces: bool,
+    ) -> Result<(), Trouble> {
+        let renamed = match replaces {
+            true => from.rename(hidden, to, name),
+            false => from.rename_to_free(hidden, to, name),
+        };
+        renamed.map_err(Trouble::because("rename a file to", to.path(name)))
+    }
+
+    /// Removes the files of a download that this one takes the place of: the manifest does not know them any more.
+    fn remove_obsolete(&self, manifest: &Manifest) {
+        let known = |name: &str| manifest.files.iter().any(|entry| entry.name == name);
+        let before = read_manifest(&self.work, REPLACED);
+        let before = before.iter().flat_map(|before| &before.files).map(|entry| entry.name.as_str());
+        for name in before.filter(|name| is_part_name(name) && !known(name)) {
+            // Whether or not it can be removed, it is not in the manifest.
+            let _ = self.dir.remove(name.as_ref());
+        }
+    }
+
+    /// Hides the manifest of a download of which something is damaged, until that is there again.
+    pub(super) fn hide_manifest(&self) -> io::Result<()> {
+        self.dir.rename(MANIFEST.as_ref(), &self.work, MANIFEST.as_ref())?;
+        self.work.sync()?;
+        self.dir.sync()
+    }
+
+    /// Hides files again that have their names, and then forgets the hidden manifest: they are not all whole. What is not as it
+    /// says is removed, and so is the merged file if it has its name.
+    pub(super) fn take_back(&self, manifest: &Manifest, is_merged_named: bool) -> io::Result<()> {
+        for entry in manifest.files.iter().filter(|entry| !self.work.has(entry.name.as_ref())) {
+            let name = entry.name.as_ref();
+            match is_there(&self.dir, name, &written(entry)) {
+                true => self.dir.rename(name, &self.work, name)?,
+                false => self.dir.remove(name)?,
+            }
+        }
+        if is_merged_named {
+            remove_merged(manifest)?;
+        }
+        self.work.sync()?;
+        self.dir.sync()?;
+        self.work.remove_durably(MANIFEST.as_ref())
+    }
+
+    /// Removes all files, whether they have their names or not. What cannot be removed is found to be damaged after a power cut.
+    fn discard(&self, manifest: &Manifest, is_merged_named: bool) {
+        if read_manifest(&self.dir, MANIFEST).as_ref() == Some(manifest) {
+            let _ = self.dir.remove(MANIFEST.as_ref());
+        }
+        for entry in &manifest.files {
+            let _ = self.place_of(&entry.name).remove(entry.name.as_ref());
+            let _ = self.work.remove(note(&entry.name).as_ref());
+        }
+        if is_merged_named {
+            let _ = remove_merged(manifest);
+        }
+        let _ = self.work.remove(NAMED.as_ref());
+        let _ = self.work.remove(MANIFEST.as_ref());
+    }
+}
+
+fn remove_merged(manifest: &Manifest) -> io::Result<()> {
+    let Some(merged) = &manifest.merged else { return Ok(()) };
+    let (directory, name) = Directory::of(Path::new(&merged.path))?;
+    directory.remove(name)
+}

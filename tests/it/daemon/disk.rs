@@ -1,0 +1,94 @@
+//! A daemon whose disk fails: what was acknowledged is kept, and nothing is acknowledged that may not be.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::bed::{Bed, asking, watch};
+use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, READY};
+use crate::power::can_trace;
+
+/// The exports that the store's file has, without the log beside it.
+fn kept(bed: &Bed) -> Vec<Uuid> {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("watches.db");
+    std::fs::copy(bed.path("watches.db"), &copy).unwrap();
+    let store = Connection::open(copy).unwrap();
+    let mut rows = store.prepare("SELECT export_id FROM watches").unwrap();
+    let ids = rows.query_map((), |row| row.get(0)).unwrap();
+    ids.map(|id: rusqlite::Result<[u8; 16]>| Uuid::from_bytes(id.unwrap())).collect()
+}
+
+/// The command that lets the syncs of a file fail from the one with this number on, or this one alone.
+fn failing(file: &Path, when: &str, log: &Path) -> String {
+    let inject = format!("-e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO:when={when}");
+    format!("strace -f -o {} -P {} {inject}", log.display(), file.display())
+}
+
+fn was_injected(log: &Path) -> bool {
+    std::fs::read_to_string(log).unwrap().contains("(INJECTED)")
+}
+
+#[test]
+fn a_sync_that_fails_below_a_post_ends_the_daemon_and_loses_nothing_that_was_acknowledged() {
+    if !can_trace() {
+        return;
+    }
+    let lab = Lab::start(NEVER);
+    for (number, then) in [(8, ""), (11, ""), (9, "+")] {
+        let bed = Bed::new(&asking(&lab));
+        let log = bed.path("strace");
+        let strace = failing(&bed.path("watches.db-wal"), &format!("{number}{then}"), &log);
+        let daemon = Bed::begin(bed.program("watch").under(&strace));
+        let mut acknowledged = Vec::new();
+        let refused = loop {
+            let id = Uuid::new_v4();
+            let body = json!({ "group_id": GROUP, "export_id": id, "account": "default" });
+            // Each is polled, and the times of these polls are not synced.
+            let polled = lab.requests();
+            let answer = bed.ask("POST", "/v1/watches", &body.to_string());
+            if answer.status != 201 {
+                break answer;
+            }
+            acknowledged.push(id);
+            lab.until_heard(|exchanges| exchanges.len() > polled + 1);
+        };
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(!acknowledged.is_empty() && was_injected(&log));
+        let run = daemon.end();
+        run.exits(1).stderr_has("watches.db failed: disk I/O error");
+        if then.is_empty() {
+            // The log is in the file by now, and so a hole in it does not matter.
+            let kept = kept(&bed);
+            let lost: Vec<&Uuid> = acknowledged.iter().filter(|id| !kept.contains(id)).collect();
+            assert!(lost.is_empty(), "{} of {} are lost: {run}", lost.len(), acknowledged.len());
+        }
+    }
+}
+
+#[test]
+fn a_daemon_whose_store_has_no_log_does_not_start() {
+    if !can_trace() {
+        return;
+    }
+    let lab = Lab::start(READY);
+    for number in 1.. {
+        let bed = Bed::new(&(asking(&lab) + &watch("default", EXPORT_ID)));
+        let log = bed.path("strace");
+        let strace = failing(&bed.path("watches.db"), &number.to_string(), &log);
+        let run = bed.program("watch").arg("--until-idle").under(&strace).run();
+        if !was_injected(&log) {
+            run.exits(0);
+            assert!(number > 1, "it never syncs its store");
+            break;
+        }
+        // The 19th and 20th byte of the file say whether it has a log.
+        let head = std::fs::read(bed.path("watches.db")).unwrap();
+        let has_log = head.get(18..20) == Some(&[2, 2]);
+        assert!(has_log || run.code == Some(2), "sync {number}: {run}");
+        assert!(run.code != Some(0), "sync {number} has failed: {run}");
+        bed.until_idle().exits(0);
+    }
+}

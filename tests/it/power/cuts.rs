@@ -1,0 +1,151 @@
+//! The power is cut at every event of a run, in two ways, and the program is started on what that leaves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::trace::{Call, Disk, Tree, materialize, strace};
+use super::{COURSE, can_trace, run};
+use crate::download::check_files;
+use crate::lab::{Lab, Run};
+
+/// What a run holds in the end, but for its manifest, which has a time in it.
+const FILES: [&str; 3] = ["files/part-0001.csv", "files/part-0002.csv", "all.csv"];
+
+/// What is known of a cut.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Cut {
+    tree: Tree,
+    /// Whether the start was sent by then.
+    is_sent: bool,
+    /// Whether its answer was on the disk by then.
+    is_answered: bool,
+}
+
+/// A run, and what it left.
+struct Bed {
+    lab: Lab,
+    home: tempfile::TempDir,
+    whole: BTreeMap<&'static str, Vec<u8>>,
+    cuts: Vec<Cut>,
+}
+
+impl Bed {
+    /// Lets a run come to its end, and cuts the power after each of its calls.
+    fn new(left_by: impl Fn(&Disk) -> Tree) -> Bed {
+        let lab = Lab::start(COURSE);
+        let (home, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let log = logs.path().join("log");
+        run(&lab, home.path()).under(&strace(&log)).run().exits(0);
+        let whole = FILES.map(|name| (name, std::fs::read(home.path().join(name)).unwrap())).into();
+        let mut disk = Disk::new(home.path());
+        let (mut is_sent, mut is_answered) = (false, false);
+        let mut cuts = vec![Cut { tree: Tree::new(), is_sent, is_answered }];
+        for call in Call::all(&std::fs::read_to_string(&log).unwrap()) {
+            is_sent |= call.sends("POST ");
+            if disk.apply(&call) {
+                is_answered |= record(&disk.only_synced()).is_some_and(|record| record["export"].is_object());
+                cuts.push(Cut { tree: left_by(&disk), is_sent, is_answered });
+            }
+        }
+        assert!(cuts.len() > 30 && is_sent && is_answered, "{} events are not those of a run", cuts.len());
+        cuts.sort();
+        cuts.dedup();
+        Bed { lab, home, whole, cuts }
+    }
+
+    /// Files are whole or not there, and a manifest says nothing that is not so.
+    #[track_caller]
+    fn check_what_others_see(&self, cut: &Cut) {
+        let at = |name: &str| self.home.path().join(name);
+        let has_manifest = at("files/manifest.json").exists();
+        for (name, whole) in &self.whole {
+            match std::fs::read(at(name)) {
+                Ok(found) => assert!(found == *whole, "{name} is not whole: {cut}"),
+                Err(_) => assert!(!has_manifest, "the manifest lists {name}, which is not there: {cut}"),
+            }
+        }
+        if has_manifest {
+            let text = std::fs::read(at("files/manifest.json")).unwrap();
+            let manifest: Value =
+                serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {cut}"));
+            assert_eq!(manifest["files"].as_array().unwrap().len(), 2, "{cut}");
+        }
+    }
+
+    /// The same command once more: it brings the same files home, with one start in all.
+    fn call_again(&self, cut: &Cut) {
+        materialize(&cut.tree, self.home.path());
+        self.check_what_others_see(cut);
+        let starts = self.lab.starts();
+        let again = run(&self.lab, self.home.path()).run();
+        let started = self.lab.starts() - starts;
+        if is_unsure(&again) {
+            assert!(!cut.is_answered, "the answer was on the disk: {cut}\n{again}");
+            assert_eq!(started, 0, "{cut}\n{again}");
+            return self.check_what_others_see(cut);
+        }
+        let is_there = again.code == Some(2) && again.stderr.contains("manifest.json is there already");
+        assert!(again.code == Some(0) || is_there, "{cut}\n{again}");
+        assert_eq!(started, usize::from(!cut.is_sent), "{cut}\n{again}");
+        self.check_what_others_see(cut);
+        check_files(&self.home.path().join("files"), 2);
+        assert!(!self.home.path().join("state/s.json").exists(), "{cut}\n{again}");
+    }
+
+    /// The next night, with another directory and the same record: it is not kept from its own export.
+    fn call_the_next_night(&self, cut: &Cut) {
+        materialize(&cut.tree, self.home.path());
+        if let Some(mut record) = record(&cut.tree) {
+            record["date"] = "2001-01-01".into();
+            std::fs::write(self.home.path().join("state/s.json"), record.to_string()).unwrap();
+        }
+        let next = run(&self.lab, self.home.path()).no_arg("--dir files").no_arg("--merge all.csv");
+        let next = next.args("--dir next --merge next.csv").run();
+        assert_eq!(next.code, Some(0), "{cut}\n{next}");
+        check_files(&self.home.path().join("next"), 2);
+        self.check_what_others_see(cut);
+        assert!(!self.home.path().join("state/s.json").exists(), "{cut}\n{next}");
+    }
+}
+
+/// Nobody knows whether there is an export, and that is said.
+fn is_unsure(run: &Run) -> bool {
+    run.code == Some(69) && run.stderr.contains("may or may not have created an export")
+}
+
+fn record(tree: &Tree) -> Option<Value> {
+    let text = tree.get(Path::new("state/s.json"))?.as_ref()?;
+    Some(serde_json::from_slice(text).expect("a record is whole or not there"))
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sent: {}, answered: {}; on the disk:", self.is_sent, self.is_answered)?;
+        let length = |text: &Option<Vec<u8>>| text.as_ref().map(Vec::len);
+        self.tree.iter().try_for_each(|(path, text)| write!(f, "\n  {} {:?}", path.display(), length(text)))
+    }
+}
+
+fn cut_everywhere(left_by: impl Fn(&Disk) -> Tree) {
+    if !can_trace() {
+        return;
+    }
+    let bed = Bed::new(left_by);
+    for cut in &bed.cuts {
+        bed.call_again(cut);
+        bed.call_the_next_night(cut);
+    }
+    println!("{} cuts", bed.cuts.len());
+}
+
+#[test]
+fn a_power_cut_that_leaves_only_what_was_synced_loses_nothing() {
+    cut_everywhere(Disk::only_synced);
+}
+
+#[test]
+fn a_power_cut_that_leaves_names_without_data_loses_nothing() {
+    cut_everywhere(Disk::names_without_data);
+}
