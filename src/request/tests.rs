@@ -122,6 +122,13 @@ fn a_type_is_a_word_of_small_letters_digits_and_underscores() {
 }
 
 #[test]
+fn a_range_of_one_moment_is_in_order() {
+    let mut body = valid();
+    body["data"]["attributes"]["filters"]["introduced"]["to"] = json!("2025-01-01T00:00:00Z");
+    assert_eq!(request(Scope::Group, body).check(), Ok(Vec::new()));
+}
+
+#[test]
 fn a_request_is_shown_as_its_dataset_and_its_path() {
     assert_eq!(request(Scope::Org, valid()).to_string(), format!("issues of /orgs/{GROUP}"));
     assert_eq!(request(Scope::Group, json!({})).to_string(), format!("nothing of /groups/{GROUP}"));
@@ -265,6 +272,7 @@ fn dates_are_days_moments_or_ago() {
         let date: Date = text.parse().unwrap();
         let at = date.resolve(now, &zone.parse().unwrap()).unwrap();
         assert_eq!(at.to_string(), expected, "{text} in {zone}");
+        assert_eq!(date.to_string(), text, "it is shown as it was typed");
     }
     for text in ["", "5", "yesterday", "2025-02-30", "2025-1-1", "31.01.2025", "-1", "-1x", "T10:00"] {
         assert_eq!(text.parse::<Date>().unwrap_err(), DateError::Form, "{text}");
@@ -279,6 +287,9 @@ fn a_day_is_where_it_is() {
     let now = "2025-03-31T23:30:00Z".parse().unwrap();
     assert_eq!(Zone::default().date(now), "2025-03-31");
     assert_eq!("Europe/Berlin".parse::<Zone>().unwrap().date(now), "2025-04-01");
+    for name in ["UTC", "Europe/Berlin"] {
+        assert_eq!(name.parse::<Zone>().unwrap().to_string(), name);
+    }
     assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Europe/Berlin"));
 }
 

@@ -135,6 +135,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_document_with_errors_is_snyks() {
+        assert!(has_errors(br#"{"errors":[{"status":"404"}]}"#));
+        for body in [r#"{"errors":[]}"#, r#"{"errors":"no"}"#, r#"{"detail":"no"}"#, "<html>", ""] {
+            assert!(!has_errors(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
     fn cleans_hostile_text() {
         check(
             "{\"errors\":[{\"detail\":\"\\u001b[2J\\n::set-output name=a::b\"}]}",

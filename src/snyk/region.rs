@@ -239,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_is_not_snyks_names_no_region() {
+        let named = |text: &str| Api::of_snyk(text).map(|api| api.to_string());
+        for text in ["api.eu.snyk.io", "https://app.eu.snyk.io/x"] {
+            assert_eq!(named(text).as_deref(), Some("https://api.eu.snyk.io"), "{text}");
+        }
+        for text in ["api.example", "https://api.eu.snyk.io:444", "https://", "api.acme.snyk.io"] {
+            assert_eq!(named(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn refuses_the_rest_without_showing_passwords() {
         let wrong = [
             "",

@@ -155,7 +155,36 @@ mod tests {
         let ended =
             Ended { outcome: Outcome::Finished, at: later, document: String::new(), deliveries: Vec::new() };
         let record = Record { claim, watch, next: Next::Ended(ended) };
-        assert_eq!(pass(&store, later, Some(record)).await.next_due["default"], None);
+        let passed = pass(&store, later, Some(record)).await;
+        assert_eq!((passed.next_due["default"], passed.kept), (None, vec![true]));
         assert_eq!(store.unfinished().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_wished_for_is_claimed_and_no_more() {
+        let (store, now) = (MemoryStore::default(), Moment::from_unix(Duration::from_secs(100)));
+        let exports = [1, 2, 3].map(Uuid::from_u128);
+        for (export_id, started_at) in exports.into_iter().zip([100, 50, 40]) {
+            let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id };
+            assert!(store.add(export, Moment::from_unix(Duration::from_secs(started_at))).is_some());
+        }
+        let ids =
+            |watches: Vec<Watch>| watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>();
+        assert_eq!(ids(store.unfinished()), exports, "in the order in which they were added");
+        let claim = async |room, started_by: Option<u64>| {
+            let started_by = started_by.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)));
+            let wishes = vec![Wish { account: Arc::from("default"), room, started_by }];
+            let records = Vec::new();
+            let pass = Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes };
+            let passed = store.pass(pass).await.unwrap();
+            (ids(passed.claimed.into_iter().map(|claimed| claimed.watch).collect()), passed.next_due.len())
+        };
+        assert_eq!(
+            claim(1, Some(50)).await,
+            (vec![exports[2]], 0),
+            "the longest due of those that are old enough"
+        );
+        assert_eq!(claim(2, Some(50)).await, (vec![exports[1]], 1), "there is no other");
+        assert_eq!(claim(1, None).await, (vec![exports[0]], 0), "whether there is more was not asked");
     }
 }

@@ -77,7 +77,6 @@ pub(super) struct Daemon {
     until_idle: bool,
     /// How many watches had not ended at the start.
     active: u64,
-    reading: Option<Reading>,
     /// What stays as it is until the daemon is started again.
     fixed: (PathBuf, std::net::SocketAddr),
 }
@@ -121,7 +120,6 @@ impl Daemon {
             serving: None,
             until_idle,
             active: 0,
-            reading: None,
             fixed: (settings.store, settings.server.listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
@@ -155,10 +153,11 @@ impl Daemon {
 
     /// Says why it has come to an end, and the code to end with.
     async fn work(&mut self, session: &Session) -> Result<(String, ExitCode), CommandError> {
+        let mut reading = None;
         loop {
             // What is read may name more to do.
-            let until_idle = self.until_idle && self.reading.is_none();
-            let asked = match self.follow(session, until_idle).await? {
+            let until_idle = self.until_idle && reading.is_none();
+            let asked = match self.follow(session, &mut reading, until_idle).await? {
                 Some(asked) => asked,
                 None => match self.last_deliveries(session).await? {
                     Some(asked) => asked,
@@ -171,7 +170,7 @@ impl Daemon {
                     let code = if self.until_idle { ExitCode::of_signal(signal) } else { ExitCode::SUCCESS };
                     return Ok((signal.name().to_owned(), code));
                 }
-                Asked::Reload => self.reading = Some(self.read_again(session)),
+                Asked::Reload => reading = Some(self.read_again(session)),
                 // Where the daemon is to end meanwhile, that is what is asked next.
                 Asked::GoOn(read) => {
                     let _ = session.signals.unless_interrupted(self.reload(read, session)).await;
@@ -195,8 +194,13 @@ impl Daemon {
     }
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
-    async fn follow(&mut self, session: &Session, until_idle: bool) -> Result<Option<Asked>, CommandError> {
-        let Self { store, runner, ledger, tasks, couriers, changed, reading, .. } = &mut *self;
+    async fn follow(
+        &mut self,
+        session: &Session,
+        reading: &mut Option<Reading<'_>>,
+        until_idle: bool,
+    ) -> Result<Option<Asked>, CommandError> {
+        let Self { store, runner, ledger, tasks, couriers, changed, .. } = &mut *self;
         let asked = asked(store, tasks, couriers, changed, reading, session);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
@@ -209,10 +213,12 @@ impl Daemon {
     async fn last_deliveries(&mut self, session: &Session) -> Result<Option<Asked>, CommandError> {
         let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
         let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
+        // Nobody comes here while the settings are read again.
+        let mut reading = None;
         let is_settled = tokio::select! {
             settled = settled => settled.map(|()| true)?,
             () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => false,
-            asked = self.follow(session, false) => return asked,
+            asked = self.follow(session, &mut reading, false) => return asked,
         };
         if !is_settled {
             let pending = store.counts().await?.pending;
@@ -297,7 +303,7 @@ async fn asked(
     tasks: &mut JoinSet<Infallible>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
-    reading: &mut Option<Reading>,
+    reading: &mut Option<Reading<'_>>,
     session: &Session,
 ) -> Result<Asked, CommandError> {
     loop {
@@ -315,7 +321,7 @@ async fn asked(
 }
 
 /// The settings have been read again; never, if nobody reads them.
-async fn read(reading: &mut Option<Reading>) -> Result<Box<Fresh>, CommandError> {
+async fn read(reading: &mut Option<Reading<'_>>) -> Result<Box<Fresh>, CommandError> {
     let Some(reads) = reading else { return std::future::pending().await };
     let read = reads.await;
     *reading = None;

@@ -30,20 +30,21 @@ pub(super) struct Fresh {
 }
 
 /// The settings are being read again.
-pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Box<Fresh>, CommandError>>>>;
+pub(super) type Reading<'a> = Pin<Box<dyn Future<Output = Result<Box<Fresh>, CommandError>> + 'a>>;
 
 impl Daemon {
     /// Reads the settings again, and all that they name. Files may be slow: everything goes on meanwhile. Whatever is
     /// wrong with the settings is found here.
-    pub(super) fn read_again(&self, session: &Session) -> Reading {
-        let (line, environment) = (session.command_line.clone(), session.settings.environment().clone());
+    pub(super) fn read_again<'a>(&self, session: &'a Session) -> Reading<'a> {
         let (store, ledger) = (self.store.clone(), Arc::clone(&self.ledger));
         let (clock, until_idle, mask) = (self.clock, self.until_idle, session.console.mask());
-        let path = session.settings_file.as_ref().map(|path| format!(" {}", path.display()));
         Box::pin(async move {
             tell_systemd(sd_notify::NotifyState::Reloading).await;
+            let path = session.settings_file.as_ref().map(|path| format!(" {}", path.display()));
             let waits_for = Cell::new(format!("the settings file{}", path.unwrap_or_default()));
             let reading = async {
+                let (line, environment) =
+                    (session.command_line.clone(), session.settings.environment().clone());
                 let whole = blocking(move || Settings::load(line, environment)).await?;
                 waits_for.set("a file that the settings name (a secret, a certificate)".to_owned());
                 let (settings, whole) = blocking(move || (whole.daemon(until_idle), whole)).await;
