@@ -5,6 +5,7 @@ mod bed;
 mod check;
 mod idle;
 mod kill;
+mod leaks;
 mod life;
 mod reload;
 mod signals;
