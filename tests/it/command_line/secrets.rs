@@ -155,6 +155,10 @@ fn a_secret_in_a_settings_file_or_in_the_place_of_its_file_is_not_shown() {
             lacks(run.exits(2).stderr_has("failed to read the token file ***"), "hunter2");
         }
     }
+    let uuid = "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1eabcdef";
+    for program in [program().args("--api").arg(uuid), program().env("SNYK_API", uuid)] {
+        lacks(program.run().exits(2).stderr_has("us, us2, eu, au, gov"), "5f1c");
+    }
     let file = "[snyk]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2'";
     program().config(file).run().stderr_has("line 8, column 1, [snyk] token: ").stderr_has("`token-file`");
     assert_eq!(lab.requests(), 0);
