@@ -82,6 +82,14 @@ impl Text {
         if is_token { Self(MASK.to_owned()) } else { Self::new(raw) }
     }
 
+    /// A value that a user typed in the wrong place, to be shown in an error. Ids are taken where they belong, and so a UUID
+    /// that is not may be a token (`SNYK_API` is easily taken for its variable).
+    #[must_use]
+    pub fn of_wrong_value(raw: &str) -> Self {
+        let is_id = raw.trim().len() == 36 && uuid::Uuid::try_parse(raw.trim()).is_ok();
+        if is_id { Self(MASK.to_owned()) } else { Self::of_input(raw) }
+    }
+
     /// The path of a file that is not there, or is of no use. What looks like no path may be the secret that belongs into
     /// the file.
     #[must_use]
@@ -90,6 +98,17 @@ impl Text {
         let is_word = text.len() >= 20
             && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_=+~".contains(char));
         if is_word { Self(MASK.to_owned()) } else { Self::of_input(&text) }
+    }
+
+    /// The last `most` characters of something that says most at its end, and is not long.
+    #[must_use]
+    pub fn end_of(raw: &str, most: usize) -> Self {
+        let chars: Vec<char> = raw.trim().chars().filter_map(shown).take(LOOKED_AT).collect();
+        let clean = held::with_all(|held| without_secrets(&chars, chars.len(), held));
+        let clean = clean.unwrap_or_else(|| MASK.chars().collect());
+        let skipped = clean.len().saturating_sub(most);
+        let cut = if skipped > 0 { "…" } else { "" };
+        Self::new(&format!("{cut}{}", String::from_iter(&clean[skipped..])))
     }
 
     /// Like [`Text::new`], but nothing where nothing is left to show.

@@ -43,7 +43,9 @@ fn style(settings: &Settings) -> [bool; 2] {
 fn without_secrets(error: &clap::Error) -> String {
     let given = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
     given.into_iter().fold(error.to_string(), |text, kind| match error.get(kind) {
-        Some(ContextValue::String(value)) => text.replace(value.as_str(), Text::of_input(value).as_str()),
+        Some(ContextValue::String(value)) => {
+            text.replace(value.as_str(), Text::of_wrong_value(value).as_str())
+        }
         _ => text,
     })
 }

@@ -13,6 +13,7 @@ use tokio::process::Child;
 
 use super::event::Told;
 use super::{Attempt, EndpointError};
+use crate::text::Text;
 
 /// How much of what a command says on its standard error is kept: the end of it.
 const MAX_SAID: usize = 4096;
@@ -185,13 +186,12 @@ async fn keep_end(source: &mut Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8
     }
 }
 
-/// The end of what a command said, to be shown.
-fn tail(said: &[u8]) -> Option<String> {
+/// The end of what a command said, to be shown. Where more was said than was kept, the first word may be half a secret.
+fn tail(said: &[u8]) -> Option<Text> {
     let said = String::from_utf8_lossy(said);
-    let said = said.trim();
-    let skipped = said.chars().count().saturating_sub(SHOWN_CHARS);
-    let tail: String = said.chars().skip(skipped).collect();
-    (!tail.is_empty()).then(|| if skipped > 0 { format!("…{tail}") } else { tail })
+    let whole = if said.len() < MAX_SAID { &said } else { said.split_once(char::is_whitespace)?.1 };
+    let tail = Text::end_of(whole, SHOWN_CHARS);
+    (!tail.as_str().is_empty()).then_some(tail)
 }
 
 #[cfg(test)]
@@ -233,8 +233,11 @@ mod tests {
     #[test]
     fn shows_the_end_of_what_was_said() {
         assert_eq!(tail(b" \n "), None);
-        assert_eq!(tail(b"\nwhy\n").as_deref(), Some("why"));
+        let tail = |said: &str| tail(said.as_bytes()).map(|tail| tail.to_string());
+        assert_eq!(tail("\nwhy\n").as_deref(), Some("why"));
         let long = "x".repeat(SHOWN_CHARS) + "\u{fc}";
-        assert_eq!(tail(long.as_bytes()), Some(format!("\u{2026}{}\u{fc}", "x".repeat(SHOWN_CHARS - 1))));
+        assert_eq!(tail(&long), Some(format!("\u{2026}{}\u{fc}", "x".repeat(SHOWN_CHARS - 1))));
+        let cut = "half".repeat(MAX_SAID / 4 - 2) + " of it\n\n";
+        assert_eq!(tail(&cut).as_deref(), Some("of it"));
     }
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -170,9 +172,24 @@ fn forms(secret: &str) -> Vec<String> {
     };
     let decoded: Vec<String> = forms.iter().map(|form| undone(form)).collect();
     forms.extend(decoded);
+    forms.retain(|form| form.len() >= SHORTEST);
     forms.sort_unstable();
     forms.dedup();
+    let encoded: Vec<String> = forms.iter().flat_map(|form| in_base64(form)).collect();
+    forms.extend(encoded);
     forms
+}
+
+/// What Base64 makes of a text at each place where it can stand, in both alphabets. What else is there would show in the
+/// characters at both ends, which are left out. Texts are searched for Base64 by decoding it, too; but as a part of a host it
+/// comes in small letters, and nobody can decode those.
+fn in_base64(text: &str) -> Vec<String> {
+    let encoded = |skipped: usize| {
+        let encoded = BASE64_STANDARD_NO_PAD.encode([&[0; 2][..skipped], text.as_bytes()].concat());
+        let end = encoded.len() - usize::from(!(8 * (skipped + text.len())).is_multiple_of(6));
+        encoded[(8 * skipped).div_ceil(6)..end].to_owned()
+    };
+    (0..3).map(encoded).flat_map(|form| [form.replace('+', "-").replace('/', "_"), form]).collect()
 }
 
 fn of_text(secret: &str) -> Vec<String> {
@@ -263,6 +280,20 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(masked(&held, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_known_in_small_letters_too() {
+        let (held, _owners) = held(&["5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd", "hunter2", "~~~~???>>>"]);
+        for secret in ["5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd", "hunter2", "~~~~???>>>"] {
+            for before in ["", "x", "me"] {
+                let encoded =
+                    BASE64_STANDARD_NO_PAD.encode(format!("{before}{secret} and more")).to_lowercase();
+                for encoded in [encoded.replace('/', "_").replace('+', "-"), encoded] {
+                    assert!(masked(&held, &encoded).contains("***"), "{secret} after {before:?}: {encoded}");
+                }
+            }
         }
     }
 

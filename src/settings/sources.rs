@@ -51,7 +51,7 @@ pub(super) fn read_environment(
 
 /// The telling part of clap's message, which ends with a call to try `--help`.
 fn why_invalid(error: &clap::Error, value: &str) -> String {
-    let message = error.to_string().replace(value, Text::of_input(value).as_str());
+    let message = error.to_string().replace(value, Text::of_wrong_value(value).as_str());
     let message = message.strip_prefix("error: ").unwrap_or(&message);
     message.split("\n\nFor more information").next().unwrap_or(message).to_owned()
 }

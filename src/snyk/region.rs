@@ -149,7 +149,7 @@ impl FromStr for Api {
     type Err = NotAnApi;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| NotAnApi { given: Text::of_input(text), why };
+        let error = |why| NotAnApi { given: Text::of_wrong_value(text), why };
         let text = text.trim();
         let region = REGIONS
             .iter()
@@ -262,12 +262,18 @@ mod tests {
             "https://:hunter2@api.snyk.io",
             "https://api.snyk.io?x=1",
             "snyk_uat.1a2b3c4d.e30.hunter2",
+            "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1eabcdef",
             "https://eyJhbGciOiJSUzI1NiJ9.e30.hunter2",
             "https://hooks.slack.com/services/T/B/hunter2",
         ];
         for text in wrong {
             let error = text.parse::<Api>().expect_err(text).to_string();
-            assert!(error.contains("us, us2, eu, au, gov") && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.contains("us, us2, eu, au, gov")
+                    && !error.contains("hunter2")
+                    && !error.contains("5f1c"),
+                "{error}"
+            );
         }
     }
 

@@ -13,6 +13,13 @@ pub(super) struct Unit {
     end: usize,
 }
 
+impl Unit {
+    /// Whether it is what an escape reads as.
+    pub(super) const fn is_decoded(&self) -> bool {
+        self.end - self.start > 1
+    }
+}
+
 /// A text, or what one reads as.
 #[derive(Debug, Clone)]
 pub(super) struct Layer(pub(super) Vec<Unit>);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::layer::{Layer, Layers};
+use super::layer::{Layer, Layers, Unit};
 use crate::secret::held::Held;
 
 /// What ends a link, or a value.
@@ -21,22 +21,18 @@ const BASE64_LEVELS: u32 = 2;
 
 /// The characters of a text that are not shown, in ranges that neither overlap nor touch.
 pub(super) fn of(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for layer in &layers.all {
-        let seen =
-            of_held(layer, held).into_iter().chain(of_base64(layer, held, BASE64_LEVELS)).chain(looks(layer));
-        found.extend(seen.map(|range| layer.origin(range)));
-    }
-    united(found)
+    let of_looks =
+        layers.all.iter().flat_map(|layer| looks(layer).into_iter().map(|range| layer.origin(range)));
+    united(of_ours(layers, held).into_iter().chain(of_looks).collect())
 }
 
 /// The same, but only for what this process holds.
 pub(super) fn of_ours(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
-    let of_layer = |layer: &Layer| -> Vec<Range<usize>> {
-        let seen = of_held(layer, held).into_iter().chain(of_base64(layer, held, BASE64_LEVELS));
-        seen.map(|range| layer.origin(range)).collect()
+    let of_layer = |(index, layer): (usize, &Layer)| -> Vec<Range<usize>> {
+        let encoded = of_base64(layer, index == 0, held, BASE64_LEVELS);
+        of_held(layer, held).into_iter().chain(encoded).map(|range| layer.origin(range)).collect()
     };
-    united(layers.all.iter().flat_map(of_layer).collect())
+    united(layers.all.iter().enumerate().flat_map(of_layer).collect())
 }
 
 fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
@@ -67,13 +63,14 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
 }
 
 /// Runs of Base64, in either alphabet, that hold a secret at whichever place.
-fn of_base64(layer: &Layer, held: &Held, levels: u32) -> Vec<Range<usize>> {
+fn of_base64(layer: &Layer, is_first: bool, held: &Held, levels: u32) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
     for run in layer.0.split(|unit| sextet(unit.char).is_none()) {
         let range = start..start + run.len();
         start = range.end + 1;
-        if run.len() < SHORTEST_BASE64 {
+        // What reads as it did in the layer before was looked at there.
+        if run.len() < SHORTEST_BASE64 || !(is_first || run.iter().any(Unit::is_decoded)) {
             continue;
         }
         let sextets: Vec<u8> = run.iter().filter_map(|unit| sextet(unit.char)).collect();
@@ -108,14 +105,14 @@ fn decoded(sextets: &[u8]) -> Vec<u8> {
 fn holds_secret(bytes: &[u8], held: &Held, levels: u32) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let layers = Layers::of(text.chars().filter_map(super::shown));
-    layers.all.iter().any(|layer| {
+    layers.all.iter().enumerate().any(|(index, layer)| {
         let is_token = || {
             let lower = lower(layer);
             (0..lower.len()).any(|at| token(&lower, at).is_some())
         };
         !of_held(layer, held).is_empty()
             || is_token()
-            || (levels > 0 && !of_base64(layer, held, levels).is_empty())
+            || (levels > 0 && !of_base64(layer, index == 0, held, levels).is_empty())
     })
 }
 
@@ -123,22 +120,69 @@ fn lower(layer: &Layer) -> Vec<char> {
     layer.chars().map(|char| char.to_ascii_lowercase()).collect()
 }
 
-/// What looks like a secret.
+/// What looks like a secret. What is hidden already is not looked at again, so that the time that this takes grows with the
+/// text and no faster.
 fn looks(layer: &Layer) -> Vec<Range<usize>> {
     let text = lower(layer);
+    let links = Links::of(&text);
+    let mut hidden = vec![false; text.len()];
     let mut found = Vec::new();
     for (at, char) in text.iter().enumerate() {
-        match char {
-            ':' if text[at..].starts_with(&[':', '/', '/']) => found.extend(link(&text, at + 3)),
-            '=' => found.extend(parameter(&text, at)),
-            '"' | '\'' => found.extend(member(&text, at)),
-            'h' => found.extend(of_slack(&text, at)),
-            'b' | 't' => found.extend(credential(&text, at)),
-            _ => {}
+        if hidden[at] {
+            continue;
         }
-        found.extend(token(&text, at));
+        let here = match char {
+            ':' if text[at..].starts_with(&[':', '/', '/']) => links.secrets(&text, at + 3),
+            '=' => [parameter(&text, at), None],
+            '"' | '\'' => [member(&text, at), None],
+            'h' => [of_slack(&text, at), None],
+            'b' | 't' => [credential(&text, at), None],
+            's' | 'w' | 'e' => [token(&text, at), None],
+            _ => [None, None],
+        };
+        for range in here.into_iter().flatten().filter(|range| !range.is_empty()) {
+            if !hidden[range.start] {
+                hidden[range.clone()].fill(true);
+                found.push(range);
+            }
+        }
     }
     found
+}
+
+/// Where the links of a text have their ends and their queries.
+struct Links {
+    /// The first character from each one on that ends a link.
+    ends: Vec<usize>,
+    /// The first question mark from each one on.
+    queries: Vec<usize>,
+}
+
+impl Links {
+    fn of(text: &[char]) -> Self {
+        let (mut ends, mut queries) = (vec![text.len(); text.len() + 1], vec![text.len(); text.len() + 1]);
+        for (at, char) in text.iter().enumerate().rev() {
+            let is_end = char.is_whitespace() || LINK_ENDS.contains(*char);
+            ends[at] = if is_end { at } else { ends[at + 1] };
+            queries[at] = if *char == '?' { at } else { queries[at + 1] };
+        }
+        Self { ends, queries }
+    }
+
+    /// Of a link, whose authority begins at `start`: the user with the password, and the query.
+    fn secrets(&self, text: &[char], start: usize) -> [Option<Range<usize>>; 2] {
+        let (end, query) = (self.ends[start], self.queries[start]);
+        let authority = run(&text[..end.min(query)], start, |char| char != '/').end;
+        let user = text[start..authority].iter().rposition(|char| *char == '@').unwrap_or_default();
+        // A query that was hidden before, and cut off, stays as it is.
+        let query = (query < end).then_some(query + 1..end).filter(|query| !is_masked(&text[query.clone()]));
+        [(user > 0).then_some(start..start + user), query]
+    }
+}
+
+/// Whether these are the stars of a mask, perhaps cut off.
+fn is_masked(value: &[char]) -> bool {
+    value.iter().all(|char| matches!(char, '*' | '…'))
 }
 
 /// From `start` to the first character that is one of `ends`, or white space.
@@ -156,19 +200,6 @@ fn begins(text: &[char], at: usize, with: &str) -> bool {
 fn run(text: &[char], start: usize, belongs: impl Fn(char) -> bool) -> Range<usize> {
     let rest = text.get(start..).unwrap_or_default();
     start..start + rest.iter().take_while(|char| belongs(**char)).count()
-}
-
-/// Of a link, whose authority begins at `start`: the user with the password, and the query.
-fn link(text: &[char], start: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let Range { end, .. } = until(text, start, LINK_ENDS);
-    let link = &text[start..end];
-    let query = link.iter().position(|char| *char == '?').map(|at| start + at);
-    let authority = link.iter().position(|char| matches!(char, '/' | '?')).unwrap_or(link.len());
-    let user = link[..authority].iter().rposition(|char| *char == '@').unwrap_or_default();
-    // A query that was hidden before, and cut off, stays as it is.
-    let is_hidden = |query: &Range<usize>| text[query.clone()].iter().all(|char| matches!(char, '*' | '…'));
-    let query = query.map(|at| at + 1..end).filter(|query| !is_hidden(query));
-    [(user > 0).then_some(start..start + user), query].into_iter().flatten()
 }
 
 fn is_of_name(char: char) -> bool {
@@ -224,33 +255,34 @@ fn is_of_token(char: char) -> bool {
 
 /// A token of Snyk's, a JWT or the key of a webhook that begins at `at`.
 fn token(text: &[char], at: usize) -> Option<Range<usize>> {
-    let whole = || run(text, at, is_of_token);
-    match text.get(at)? {
+    let is_begun = at > 0 && (is_of_name(text[at - 1]) || text[at - 1] == '.');
+    let is_one = match text.get(at)? {
         's' if begins(text, at, "snyk_") => {
             let word = run(text, at + 5, |char| char.is_ascii_lowercase());
-            let is_one = (2..=4).contains(&word.len()) && text.get(word.end) == Some(&'.');
-            Some(whole()).filter(|whole| is_one && whole.end > word.end + 4)
+            let rest = || run(text, word.end + 1, is_of_token);
+            (2..=4).contains(&word.len()) && text.get(word.end) == Some(&'.') && rest().len() >= 4
         }
-        'w' if begins(text, at, "whsec_") => Some(whole()).filter(|whole| whole.len() >= 14),
-        'e' if begins(text, at, "eyj") => {
+        'w' => begins(text, at, "whsec_") && run(text, at + 6, is_of_token).len() >= 8,
+        'e' if !is_begun && begins(text, at, "eyj") => {
             let head = run(text, at, |char| is_of_name(char) || char == '=');
-            let goes_on = text.get(head.end) == Some(&'.')
-                && text.get(head.end + 1).is_some_and(|char| is_of_token(*char));
-            let is_cut = head.end == text.len();
-            Some(whole()).filter(|_| head.len() >= 12 && (goes_on || is_cut))
+            let is_followed = || text.get(head.end + 1).is_some_and(|char| is_of_token(*char));
+            let goes_on = text.get(head.end) == Some(&'.') && is_followed();
+            head.len() >= 12 && (goes_on || head.end == text.len())
         }
-        _ => None,
-    }
+        _ => false,
+    };
+    is_one.then(|| run(text, at, is_of_token))
 }
 
 /// What follows `Basic`, `Bearer` or `token`, if that is no word.
 fn credential(text: &[char], at: usize) -> Option<Range<usize>> {
     let scheme = ["basic", "bearer", "token"].into_iter().find(|scheme| begins(text, at, scheme))?;
-    let is_begun = at > 0 && is_of_name(text[at - 1]);
-    let after = at + scheme.len();
-    let blanks = run(text, after, char::is_whitespace);
+    let blanks = run(text, at + scheme.len(), char::is_whitespace);
+    if blanks.is_empty() || (at > 0 && is_of_name(text[at - 1])) {
+        return None;
+    }
     let value = run(text, blanks.end, is_of_token);
     let has = |is: fn(&char) -> bool| text[value.clone()].iter().any(is);
     let is_value = value.len() >= 12 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic);
-    (!is_begun && !blanks.is_empty() && is_value).then_some(value)
+    is_value.then_some(value)
 }

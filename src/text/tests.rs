@@ -197,6 +197,18 @@ fn half_a_secret_is_none_wherever_a_text_is_cut() {
 
 type Encoder = fn(&str) -> String;
 
+#[test]
+fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
+    let _held = crate::secret::Secret::new(TOKEN);
+    for after in 0..60 {
+        let said = format!("some words and {TOKEN} {}", "-".repeat(after));
+        let end = Text::end_of(&said, 40);
+        assert!(!end.as_str().contains("zaa0Qd3") && end.as_str().chars().count() <= 41, "{end}");
+    }
+    assert_eq!(Text::end_of(" short\n", 40).as_str(), "short");
+    assert_eq!(Text::end_of("long enough", 6).as_str(), "…enough");
+}
+
 /// All the ways in which ordinary programs write a text, as a function for each.
 fn encoders() -> Vec<(&'static str, Encoder)> {
     fn each(text: &str, write: impl Fn(char) -> String) -> String {

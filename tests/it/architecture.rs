@@ -142,6 +142,41 @@ fn only_disk_changes_files() {
 }
 
 #[test]
+fn only_the_places_that_were_chosen_read_secrets_or_what_others_wrote() {
+    let is_ours = |path: &Path| !path.starts_with("simulator") && !path.iter().any(|part| part == "tests");
+    let places = |word: &str| -> Vec<String> {
+        let sources = sources().into_iter().filter(|(path, code)| code.contains(word) && is_ours(path));
+        sources.map(|(path, _)| path.display().to_string()).collect()
+    };
+    // Each makes a `Text` of it, or compares it; metrics are our own.
+    let readers = [
+        "commands/healthcheck.rs",
+        "download/storage.rs",
+        "http.rs",
+        "notify/command.rs",
+        "observe/metrics.rs",
+        "snyk/decode.rs",
+        "snyk/transport.rs",
+        "text/masks.rs",
+    ];
+    assert_eq!(places("from_utf8_lossy"), readers);
+    // Each sends it, or checks what it looks like. Who shows one uses `show`.
+    let exposers = [
+        "download/inspect.rs",
+        "download/links.rs",
+        "download/storage.rs",
+        "notify/slack.rs",
+        "secret.rs",
+        "server/guard.rs",
+        "settings/daemon/endpoints.rs",
+        "settings/daemon/entry.rs",
+        "settings/daemon/server.rs",
+        "snyk/credentials.rs",
+    ];
+    assert_eq!(places(".expose()"), exposers);
+}
+
+#[test]
 fn what_a_file_names_is_found_in_every_spelling() {
     let code = "use crate::watch::{Policy, outcome::Outcome};\nuse crate::{store, snyk::Client, text};\n\
         fn x() { crate::runner::poll_within(); }\n// crate::comment\n/// [`X`](crate::doc)\n\

@@ -6,6 +6,7 @@ mod check;
 mod disk;
 mod idle;
 mod kill;
+mod leaks;
 mod life;
 mod reload;
 mod signals;

@@ -118,7 +118,10 @@ fn labels_schema() -> Schema {
     let text = |max| ObjectBuilder::new().schema_type(Type::String).max_length(Some(max));
     ObjectBuilder::new()
         .schema_type(Type::Object)
-        .description(Some("What to note on the watch, for whoever hears of its end."))
+        .description(Some(
+            "What to note on the watch, for whoever hears of its end: no control characters, and none that change \
+             the direction of a text.",
+        ))
         .additional_properties(Some(text(limits::LABEL_VALUE)))
         .property_names(Some(text(limits::LABEL_KEY).min_length(Some(1)).build()))
         .max_properties(Some(limits::LABELS))

@@ -133,6 +133,37 @@ fn a_stand_in_for_a_token_spoils_no_answer() {
     }
 }
 
+#[test]
+fn a_secret_in_a_settings_file_or_in_the_place_of_its_file_is_not_shown() {
+    const UUID: &str = "5f1c2a8e-0b1d-4c3e-8a6b-9c0dhunter22";
+    let lab = Lab::start(READY);
+    let program = || Program::wait(&lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true").no_env("SNYK_TOKEN");
+    for token in ["snyk_uat.1a2b3c4d.e30.hunter2", UUID] {
+        let files = [
+            format!("[snyk]\ntoken = \"{token}\""),
+            format!("[snyk]\ntoken = \"{token}"),
+            format!("[snyk]\ntoken-file = \"{token}\""),
+        ];
+        for format in ["text", "json"] {
+            for file in &files {
+                let run = program().config(file).arg(&format!("--log-format={format}")).run();
+                lacks(run.exits(2).stderr_has("::error::"), "hunter2");
+            }
+            let run = program().args("--token-file").arg(token).arg(&format!("--log-format={format}")).run();
+            lacks(run.exits(2).stderr_has("failed to read the token file ***"), "hunter2");
+            let run = program().env("SNYK_TOKEN_FILE", token).arg(&format!("--log-format={format}")).run();
+            lacks(run.exits(2).stderr_has("failed to read the token file ***"), "hunter2");
+        }
+    }
+    let uuid = "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1eabcdef";
+    for program in [program().args("--api").arg(uuid), program().env("SNYK_API", uuid)] {
+        lacks(program.run().exits(2).stderr_has("us, us2, eu, au, gov"), "5f1c");
+    }
+    let file = "[snyk]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2'";
+    program().config(file).run().stderr_has("line 8, column 1, [snyk] token: ").stderr_has("`token-file`");
+    assert_eq!(lab.requests(), 0);
+}
+
 fn with_password(lab: &Lab) -> String {
     lab.url().replace("http://", "http://user:hunter2@")
 }

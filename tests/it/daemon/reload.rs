@@ -82,6 +82,8 @@ fn what_cannot_be_used_changes_nothing() {
         ("[[watch]]\nexport-id = 'x'\n", 2, "UUID"),
         ("[[notify]]\nname = 'x'\nkind = 'pigeon'\n", 3, "`webhook`, `slack` or `command`"),
         ("[snyk.accounts.b]\ntoken-file = '/no/such/file'\n", 2, "/no/such/file"),
+        ("[snyk.accounts.b]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2'\n", 2, "`token-file`"),
+        ("[snyk.accounts.b]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2\n", 2, "`token-file`"),
         ("[[watch]\n", 1, ""),
     ];
     for (number, (addition, line, why)) in rows.iter().enumerate() {
@@ -92,6 +94,7 @@ fn what_cannot_be_used_changes_nothing() {
         let reason = refused["reason"].as_str().unwrap();
         assert_eq!(refused["level"], "ERROR");
         assert!(reason.contains(&format!("line {}", lines + line)) && reason.contains(why), "{reason}");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
     std::fs::remove_file(bed.path("daemon.toml")).unwrap();
     daemon.signal("HUP");
