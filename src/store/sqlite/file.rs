@@ -205,5 +205,5 @@ fn has_log(conn: &Connection) -> Result<bool, Fault> {
 /// Writes what an earlier process has left in the log into the file. If its disk has failed, what it had not synced of the log
 /// is marked as written all the same, and all that comes behind it would be lost with it.
 fn write_back(conn: &Connection) -> Result<(), Fault> {
-    Ok(conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?)
+    Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
 }

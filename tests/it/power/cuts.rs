@@ -137,7 +137,6 @@ fn cut_everywhere(left_by: impl Fn(&Disk) -> Tree) {
         bed.call_again(cut);
         bed.call_the_next_night(cut);
     }
-    println!("{} cuts", bed.cuts.len());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn check_the_end(lab: &Lab, home: &Path, runs: &[&Run]) {
     let all = || runs.iter().map(ToString::to_string).collect::<String>();
     assert!(lab.starts() <= 1, "{} starts:\n{}", lab.starts(), all());
     for run in runs {
-        let is_known = matches!(run.code, Some(0 | 1 | 2)) || is_unsure(run);
+        let is_known = matches!(run.code, Some(0..=2)) || is_unsure(run);
         assert!(is_known, "{}", all());
     }
     if is_unsure(last) {
