@@ -4,6 +4,7 @@
 mod broken;
 mod proxies;
 mod trust;
+mod reach;
 mod tunnel;
 mod validity;
 
@@ -20,6 +21,8 @@ use url::{Host, Url};
 pub(crate) use self::broken::{Broken, broken, broken_off};
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::trust::{Bundle, Store};
+pub use self::reach::Reach;
+pub(crate) use self::reach::Resolver;
 
 use self::trust::Trust;
 
@@ -114,6 +117,11 @@ pub(crate) fn client(
     let builder = if network.proxies.is_empty() {
         builder
     } else {
+    /// Who looks up the names in links that may lead so far.
+    pub(crate) fn resolver(&self, reach: Reach) -> Resolver {
+        Resolver::new(reach, &self.proxies)
+    }
+
         let proxies = Arc::clone(&network.proxies);
         let of = move |url: &Url| proxies.of(url).map(|proxy| proxy.url.clone());
         builder.proxy(reqwest::Proxy::custom(of))

@@ -211,21 +211,24 @@ mod tests {
     }
 
     /// What a command that goes on does not take, though the one before it does.
-    const NOT_TAKEN: [(&str, &str, &[&str]); 1] = [(
-        "run",
-        "download",
-        &[
-            "show-urls",
-            "initial-interval",
-            "multiplier",
-            "max-interval",
-            "jitter",
-            "max-wait",
-            "not-found-grace",
-            "retry-conflict",
-            "max-in-progress",
-        ],
-    )];
+    const NOT_TAKEN: [(&str, &str, &[&str]); 2] = [
+        ("download", "wait", &["max-size"]),
+        (
+            "run",
+            "download",
+            &[
+                "show-urls",
+                "initial-interval",
+                "multiplier",
+                "max-interval",
+                "jitter",
+                "max-wait",
+                "not-found-grace",
+                "retry-conflict",
+                "max-in-progress",
+            ],
+        ),
+    ];
 
     #[test]
     fn every_option_goes_on_or_is_named() {

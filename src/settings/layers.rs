@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::daemon::sections::{AccountSection, NotifySection, WatchSection};
 use super::daemon::values::{Name, StoreUrl};
-use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, StatusLimit, Version};
+use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version};
 use crate::export::Status;
 use crate::snyk::region::Api;
 
@@ -113,6 +113,16 @@ layer! {
         max_in_progress: Vec<StatusLimit>,
         #[arg(skip)]
         concurrency: NonZeroUsize,
+    }
+}
+
+layer! {
+    DownloadLayer {
+        /// How much all files together may be on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
+        #[arg(long, value_name = "SIZE")]
+        max_size: Size,
+        #[arg(skip)]
+        patience: Pause,
     }
 }
 
@@ -218,6 +228,7 @@ pub(crate) struct File {
     pub(crate) log: LogLayer,
     pub(crate) store: StoreLayer,
     pub(crate) server: ServerLayer,
+    pub(crate) download: DownloadLayer,
     pub(crate) watch: Vec<WatchSection>,
     pub(crate) notify: Vec<NotifySection>,
 }
@@ -236,3 +247,5 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) log: LogLayer,
 }
+    pub(crate) download: DownloadLayer,
+    #[command(flatten)]
