@@ -8,6 +8,7 @@ compile_error!(
 mod cli;
 pub mod clock;
 mod commands;
+pub mod coredump;
 mod disk;
 pub mod document;
 pub mod download;

@@ -4,6 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use snyk_export::exit::ExitCode;
+use snyk_export::coredump;
 use snyk_export::output::Output;
 use snyk_export::settings::Environment;
 use snyk_export::signals::Signals;
@@ -15,6 +16,7 @@ fn main() {
 fn start() -> io::Result<ExitCode> {
     let signals = Signals::listen(|second| end(ExitCode::of_signal(second)))?;
     let output = Output::start()?;
+    coredump::forbid()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = || {
         // A future of this size is made where it stays.

@@ -123,6 +123,14 @@ pub enum EntryError {
     #[error("`{0}` cannot be run: it is no executable file here or in PATH")]
     NoCommand(Text),
     /// A label that would not be taken from the API either.
+    /// A name that no variable has.
+    #[error(
+        "`{0}` is no name of a variable: give names alone, such as \"DATABASE_URL\"; their values are taken from the environment"
+    )]
+    NoVariable(Text),
+    /// A variable that a command must not have.
+    #[error("`{0}` may hold a credential for Snyk, which no command gets: leave it out")]
+    CredentialForCommand(String),
     #[error(
         "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters",
         super::watches::MOST_LABELS,
