@@ -37,4 +37,4 @@ pub mod telemetry;
 pub mod text;
 pub mod watch;
 
-pub use commands::run;
+pub use commands::{is_daemon, run};

@@ -31,6 +31,14 @@ impl Broken {
         Self { is_final: true, title, detail, cure: Some(cure) }
     }
 
+    /// Somebody sends and sends, and no answer.
+    pub(super) fn flood() -> Self {
+        let detail =
+            "it has sent far more than the head of an answer, such as interim answers (1xx) without an end";
+        let title = "the server floods us".to_owned();
+        Self { is_final: false, title, detail: detail.to_owned(), cure: None }
+    }
+
     /// A 407 of a proxy.
     pub(super) fn login(proxy: &Proxy) -> Self {
         let variable = &proxy.variable;

@@ -101,7 +101,7 @@ impl Settings {
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
         let surroundings = self.surroundings()?;
-        let network = surroundings.with(self.own_certificates()?);
+        let network = surroundings.with(self.own_certificates()?).with_threads();
         let accounts = accounts::all(self, &watches, &surroundings, &network)?;
         let following = &self.daemon.following;
         let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;

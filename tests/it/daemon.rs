@@ -4,6 +4,7 @@ mod accounts;
 mod bed;
 mod check;
 mod idle;
+mod flood;
 mod kill;
 mod life;
 mod reload;
