@@ -25,6 +25,7 @@ pub mod output;
 pub mod request;
 pub mod runner;
 pub mod secret;
+mod secret_file;
 pub mod server;
 pub mod settings;
 pub mod signals;

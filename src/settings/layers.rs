@@ -159,6 +159,10 @@ layer! {
         url: StoreUrl,
         #[arg(skip)]
         keep_ended: Pause,
+        #[arg(skip)]
+        max_watches: u64,
+        #[arg(skip)]
+        max_labels: Size,
     }
 }
 
@@ -166,6 +170,8 @@ layer! {
     ServerLayer {
         #[arg(skip)]
         listen: SocketAddr,
+        #[arg(skip)]
+        metrics_listen: SocketAddr,
         #[arg(skip)]
         token_file: PathBuf,
     }
@@ -222,13 +228,13 @@ pub(crate) struct File {
     pub(crate) pace: PaceLayer,
     pub(crate) retry: RetryLayer,
     pub(crate) limits: LimitsLayer,
+    pub(crate) download: DownloadLayer,
     pub(crate) wait: CommandSection,
     pub(crate) run: CommandSection,
     pub(crate) statuses: StatusesLayer,
     pub(crate) log: LogLayer,
     pub(crate) store: StoreLayer,
     pub(crate) server: ServerLayer,
-    pub(crate) download: DownloadLayer,
     pub(crate) watch: Vec<WatchSection>,
     pub(crate) notify: Vec<NotifySection>,
 }
@@ -243,9 +249,9 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) limits: LimitsLayer,
     #[command(flatten)]
+    pub(crate) download: DownloadLayer,
+    #[command(flatten)]
     pub(crate) statuses: StatusesLayer,
     #[command(flatten)]
     pub(crate) log: LogLayer,
 }
-    pub(crate) download: DownloadLayer,
-    #[command(flatten)]

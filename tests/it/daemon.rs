@@ -1,10 +1,11 @@
 //! `watch`, as a process: what it remembers, whom it tells, how it begins and ends.
 
 mod accounts;
+mod audit;
 mod bed;
 mod check;
-mod idle;
 mod flood;
+mod idle;
 mod kill;
 mod life;
 mod reload;

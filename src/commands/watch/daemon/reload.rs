@@ -12,11 +12,11 @@ use super::{Daemon, plan};
 use crate::commands::{CommandError, Session, blocking, console};
 use crate::event::Event;
 use crate::runner::Account;
-use crate::server::new_id;
+use crate::server::{Agreed, new_id};
 use crate::settings::Settings;
 use crate::settings::daemon::{DaemonSettings, WatchEntry};
 use crate::snyk::Client;
-use crate::store::{NewWatch, StoreError};
+use crate::store::{NewWatch, Quota, StoreError};
 
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -70,7 +70,8 @@ impl Daemon {
             CommandError::Usage(format!("{} did not answer within {within}", reading.get().name(session)))
         };
         let (whole, settings, accounts) = read.map_err(|_| too_late())??;
-        if (&settings.store, settings.server.listen) != (&self.fixed.0, self.fixed.1) {
+        let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
+        if fixed != self.fixed {
             tracing::warn!("another store or address is taken on when the daemon is started again");
         }
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
@@ -80,7 +81,8 @@ impl Daemon {
         self.ledger.metrics.set_accounts(&names);
         let refused = self.ledger.health.refused();
         refused.iter().filter(|name| !names.contains(*name)).for_each(|name| self.ledger.health.accept(name));
-        self.terms.replace(names, settings.server.token);
+        let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
+        self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
         self.clients.replace(&accounts);
         self.endpoints = Endpoints::new(settings.endpoints, &self.ledger);
         let plan = plan(settings.policy, settings.concurrency, self.until_idle);
