@@ -73,8 +73,8 @@ impl Lanes {
 
 impl Lane {
     fn open() -> std::io::Result<Self> {
-        // A flood is never at its end, and clocks are to be looked at all the same.
-        let runtime = Builder::new_current_thread().enable_all().event_interval(1).build()?;
+        // A flood is never at its end: clocks are to be looked at all the same, and not only after 61 turns.
+        let runtime = Builder::new_current_thread().enable_all().event_interval(8).build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<Infallible>();
         std::thread::Builder::new().name("peer".to_owned()).spawn(move || {

@@ -151,6 +151,28 @@ fn units_leave_no_core_and_pods_talk_to_whom_they_must() {
     assert!(KUBERNETES.contains("containerPort: 8686") && KUBERNETES.contains("listen = \"0.0.0.0:8686\""));
 }
 
+#[test]
+fn the_gate_installs_only_what_it_has_hashes_of() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci");
+    let mut lists = BTreeSet::new();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in text.lines().filter(|line| line.contains("/pip\" install")) {
+            let (_, list) = line.split_once("--require-hashes --only-binary=:all: -r .ci/").expect(line);
+            lists.insert(list.to_owned());
+        }
+    }
+    assert_eq!(lists, BTreeSet::from(["api.txt".to_owned(), "notify.txt".to_owned()]));
+    for list in lists {
+        let text = std::fs::read_to_string(root.join(list)).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.len() > 2 && lines[0].contains("=="), "{text}");
+        for pair in lines.windows(2).filter(|pair| pair[0].contains("==")) {
+            assert!(pair[1].starts_with("    --hash=sha256:"), "{pair:?}");
+        }
+    }
+}
+
 /// Answers one request on loopback with `answer`, and gives its address and then what was asked.
 fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
