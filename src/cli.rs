@@ -198,10 +198,12 @@ impl Cli {
             }
             Command::Start(args) => flags.limits = args.tries.layer(),
             Command::Download(args) => {
+                flags.download = args.place.limits.clone();
                 flags.limits = args.tries.layer();
                 flags.statuses = args.statuses.clone();
             }
             Command::Run(args) => {
+                flags.download = args.place.limits.clone();
                 flags.pace = args.pace.clone();
                 flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();

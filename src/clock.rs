@@ -56,6 +56,13 @@ impl Clock {
         wall()
     }
 
+    /// How long this thread has had a processor.
+    #[must_use]
+    pub fn thread_time() -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).unwrap_or_default()
+    }
+
     /// Waits until `moment` has come.
     pub async fn sleep_until(&self, moment: Moment) {
         // A sleep longer than tokio's timers reach (about two years) ends early; whoever sleeps looks again.

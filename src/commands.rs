@@ -131,6 +131,12 @@ impl Session {
     }
 }
 
+/// Whether arguments call the daemon, as far as that can be told at a glance: they are parsed later.
+#[must_use]
+pub fn is_daemon(args: &[OsString]) -> bool {
+    args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| arg == "watch")
+}
+
 /// Runs the program: `args` in, the exit code out. All that it says is written by then, as far as it is read.
 pub async fn run(
     args: Vec<OsString>,

@@ -10,7 +10,9 @@ mod folder;
 mod inspect;
 mod links;
 mod merge;
+mod rate;
 mod records;
+mod room;
 mod storage;
 mod target;
 mod writer;
@@ -28,6 +30,7 @@ pub use self::target::{FolderError, Target};
 
 use self::fetch::Fetch;
 use self::links::Links;
+use self::room::{Overflow, Room};
 use crate::clock::Clock;
 pub use crate::disk::Safety;
 use crate::export::ExportRef;
@@ -78,6 +81,8 @@ pub enum DownloadError {
     Disk(DiskError),
     /// Parts that cannot be merged.
     Merge(String),
+    /// They are larger than the user allows. The message says so.
+    TooLarge(String),
 }
 
 /// What this machine's disk refuses.
@@ -102,6 +107,12 @@ impl From<DiskError> for DownloadError {
     }
 }
 
+impl From<Overflow> for DownloadError {
+    fn from(overflow: Overflow) -> Self {
+        Self::TooLarge(overflow.to_string())
+    }
+}
+
 impl From<Defeat> for DownloadError {
     fn from(defeat: Defeat) -> Self {
         Self::Defeat(defeat)
@@ -121,6 +132,15 @@ pub struct Wanted {
     pub merge: Option<PathBuf>,
 }
 
+/// How much is fetched, and how slowly.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many bytes all files together may have, as they are written; any number where it is not said.
+    pub max_size: Option<u64>,
+    /// How long a file may come more slowly than a kibibyte a second.
+    pub patience: Duration,
+}
+
 /// Everything that fetching needs.
 #[derive(Debug)]
 pub struct Means<'a> {
@@ -128,6 +148,8 @@ pub struct Means<'a> {
     pub storage: Storage,
     /// By which rules what fails is tried again.
     pub policy: &'a Policy,
+    /// How much may come, and how slowly.
+    pub limits: Limits,
     /// The time.
     pub clock: Clock,
 }
@@ -150,6 +172,10 @@ pub async fn bring_home(
     if let Some(defeat) = missing_link(&parts) {
         return Err(defeat.into());
     }
+    let room = Arc::new(Room::new(means.limits.max_size));
+    // What is announced may be the size before it is unpacked: this refuses early, and writing refuses all the same.
+    let announced = parts.iter().filter_map(|part| part.file_size).fold(0, u64::saturating_add);
+    Room::new(means.limits.max_size).take(announced)?;
     let links = Links::new(parts, relist);
     let fetch = |index: usize| {
         let fetch = Fetch {
@@ -159,6 +185,7 @@ pub async fn bring_home(
             is_only: count == 1,
             folder,
             links: &links,
+            room: &room,
             means,
             tell: &tell,
         };

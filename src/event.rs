@@ -109,6 +109,45 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody has asked the daemon's API for what its owner may want to know of.
+    Api(Box<ApiEvent>),
+}
+
+/// What came to the daemon's API.
+#[derive(Debug, Clone)]
+pub struct ApiEvent {
+    /// What came of it.
+    pub what: ApiWhat,
+    /// From which address.
+    pub peer: String,
+    /// What was asked; nothing where it did not come to that.
+    pub request: Option<ApiRequest>,
+    /// How many events of this kind have not been told of since the last that has.
+    pub omitted: u64,
+}
+
+/// What came of a request to the daemon's API, or of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiWhat {
+    /// A watch was taken on or taken away.
+    Changed,
+    /// Whoever asked may not.
+    Refused,
+    /// There was no room for a connection, or another had to go.
+    Crowded,
+}
+
+/// A request to the daemon's API, without anything secret.
+#[derive(Debug, Clone)]
+pub struct ApiRequest {
+    /// Its method.
+    pub method: Text,
+    /// The route that answered.
+    pub route: String,
+    /// The status code of the answer.
+    pub code: u16,
+    /// The watch that it was about, where it has changed one.
+    pub watch: Option<Uuid>,
 }
 
 /// An attempt to deliver a notification.
@@ -164,7 +203,7 @@ impl Ending {
 
 impl Event {
     /// The stable names of events, as logs carry them in `event`.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 14] = [
         "watch.added",
         "watch.resumed",
         "watch.polled",
@@ -176,6 +215,9 @@ impl Event {
         "delivery.given_up",
         "daemon.started",
         "daemon.stopping",
+        "api.changed",
+        "api.refused",
+        "api.crowded",
     ];
 
     /// The event's stable name. What happens to accounts is told without one.
@@ -193,6 +235,9 @@ impl Event {
             given_up,
             started,
             stopping,
+            changed,
+            refused,
+            crowded,
         ] = Self::NAMES;
         Some(match self {
             Self::Added { .. } => added,
@@ -206,6 +251,11 @@ impl Event {
             Self::DeliveryGivenUp { .. } => given_up,
             Self::DaemonStarted { .. } => started,
             Self::DaemonStopping { .. } => stopping,
+            Self::Api(event) => match event.what {
+                ApiWhat::Changed => changed,
+                ApiWhat::Refused => refused,
+                ApiWhat::Crowded => crowded,
+            },
             Self::AccountPaused { .. } | Self::AccountResumed { .. } => return None,
         })
     }

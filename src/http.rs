@@ -2,7 +2,9 @@
 //! is read of an error, and why a request brought no answer.
 
 mod broken;
+mod lanes;
 mod proxies;
+mod reach;
 mod trust;
 mod tunnel;
 mod validity;
@@ -12,15 +14,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Request, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 pub(crate) use self::broken::{Broken, broken, broken_off};
 pub use self::proxies::{Exempt, Proxies, Proxy};
+pub use self::reach::Reach;
+pub(crate) use self::reach::Resolver;
 pub use self::trust::{Bundle, Store};
 
+use self::lanes::Lanes;
 use self::trust::Trust;
 
 use crate::clock::Clock;
@@ -42,6 +47,8 @@ pub(crate) const EXCERPT_CHARS: usize = 200;
 pub struct Network {
     trust: Arc<Trust>,
     proxies: Arc<Proxies>,
+    /// A thread for each peer, where there are others who must not wait for it.
+    lanes: Option<Arc<Lanes>>,
 }
 
 /// The client could not be made.
@@ -63,7 +70,27 @@ impl Network {
     /// Trusts the certificates in `added` besides those that `store` names, or those of the system.
     #[must_use]
     pub fn new(added: Vec<CertificateDer<'static>>, store: Store, proxies: Proxies) -> Self {
-        Self { trust: Arc::new(Trust::new(added, store)), proxies: Arc::new(proxies) }
+        Self { trust: Arc::new(Trust::new(added, store)), proxies: Arc::new(proxies), lanes: None }
+    }
+
+    /// The same, with a thread for each peer that is asked, so that none can keep busy what is of use to others.
+    #[must_use]
+    pub fn with_threads(self) -> Self {
+        Self { lanes: Some(Arc::default()), ..self }
+    }
+
+    /// Sends a request by `client`, and gives the answer once its head has come, or why it does not come.
+    pub(crate) async fn send(&self, client: &Client, request: Request) -> Result<Response, Broken> {
+        let url = request.url().clone();
+        let sent = client.execute(request);
+        let answered = match &self.lanes {
+            Some(lanes) => lanes.run(&url, sent).await.map_err(|_| Broken::flood())?,
+            None => sent.await,
+        };
+        match answered {
+            Ok(response) => Ok(response),
+            Err(error) => Err(broken(&error, self).await),
+        }
     }
 
     /// Reads the certificates that asking `url` needs, so that what is wrong with them is seen before anything is asked,
@@ -88,6 +115,11 @@ impl Network {
     /// How requests to `url` travel, for a failure to reach it; nothing where there is nothing to say.
     pub(crate) fn route(&self, url: &Url) -> Option<Text> {
         self.proxies.route(url).map(|route| Text::new(&route))
+    }
+
+    /// Who looks up the names in links that may lead so far.
+    pub(crate) fn resolver(&self, reach: Reach) -> Resolver {
+        Resolver::new(reach, &self.proxies)
     }
 
     /// Whether an answer is not the server's, but of a proxy that passes on no request.

@@ -8,6 +8,7 @@ compile_error!(
 mod cli;
 pub mod clock;
 mod commands;
+pub mod coredump;
 mod disk;
 pub mod document;
 pub mod download;
@@ -25,6 +26,7 @@ mod process;
 pub mod request;
 pub mod runner;
 pub mod secret;
+mod secret_file;
 pub mod server;
 pub mod settings;
 pub mod signals;
@@ -37,4 +39,4 @@ pub mod telemetry;
 pub mod text;
 pub mod watch;
 
-pub use commands::run;
+pub use commands::{is_daemon, run};

@@ -1,25 +1,33 @@
 //! The program: builds a runtime, hands everything to the library, ends the process.
 
+use std::ffi::OsString;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use snyk_export::coredump;
 use snyk_export::exit::ExitCode;
 use snyk_export::output::Output;
 use snyk_export::settings::Environment;
 use snyk_export::signals::Signals;
+use tokio::runtime::Builder;
 
 fn main() {
     end(start().unwrap_or_else(|error| fail(&error)))
 }
 
 fn start() -> io::Result<ExitCode> {
+    coredump::forbid()?;
     let signals = Signals::listen(|second| end(ExitCode::of_signal(second)))?;
     let output = Output::start()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let runtime = match snyk_export::is_daemon(&args) {
+        // Whoever asks the daemon is answered whatever it is at.
+        true => Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+        false => Builder::new_current_thread().enable_all().build()?,
+    };
     let run = || {
         // A future of this size is made where it stays.
         runtime.block_on(async {
-            let args = std::env::args_os().collect();
             snyk_export::run(args, Environment::read(), signals.clone(), output.clone()).await
         })
     };

@@ -12,7 +12,7 @@ mod signature;
 mod slack;
 mod webhook;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub enum EndpointKind {
     Command {
         /// The program and its arguments; no shell is asked.
         argv: Vec<String>,
+        /// Its environment, besides what it is told of the end.
+        environment: BTreeMap<String, String>,
         /// How long it may run before it is killed.
         timeout: Duration,
     },
@@ -124,7 +126,9 @@ impl Endpoint {
         let kind = match kind {
             EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, network)?),
             EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, network)?),
-            EndpointKind::Command { argv, timeout } => Kind::Command(Command::new(argv, timeout)?),
+            EndpointKind::Command { argv, environment, timeout } => {
+                Kind::Command(Command::new(argv, environment, timeout)?)
+            }
         };
         Ok(Self { name, on, kind })
     }
@@ -223,7 +227,7 @@ mod tests {
 
     fn command(argv: &[&str]) -> EndpointKind {
         let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-        EndpointKind::Command { argv, timeout: Duration::from_secs(1) }
+        EndpointKind::Command { argv, environment: BTreeMap::new(), timeout: Duration::from_secs(1) }
     }
 
     #[test]

@@ -86,7 +86,8 @@ impl Observer {
             | Event::AccountPaused { .. }
             | Event::AccountResumed { .. }
             | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. } => {}
+            | Event::DaemonStopping { .. }
+            | Event::Api(_) => {}
             // The first poll draws the line: by then all are known.
             Event::Added { watch } => {
                 self.followed += 1;

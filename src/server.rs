@@ -6,11 +6,13 @@
 //! why (see `problem`), and without a token nobody gets in who does not name this very machine (see `guard`).
 
 mod api;
+mod audit;
 mod connection;
 mod guard;
 mod health;
 mod limits;
 mod openapi;
+mod places;
 mod problem;
 
 use std::collections::BTreeSet;
@@ -19,17 +21,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::{NoContext, Timestamp, Uuid};
 
+use self::audit::Audit;
+use self::guard::{Door, Guard};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::health::Health;
 use crate::moment::Moment;
 use crate::observe::Metrics;
 use crate::secret::Secret;
-use crate::store::SqliteStore;
+use crate::store::{Quota, SqliteStore};
 
 /// Tells everybody who listens of an event.
 pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -63,26 +68,35 @@ impl fmt::Debug for Service {
 #[derive(Debug, Default)]
 pub struct Terms(RwLock<Agreed>);
 
+/// Who may ask, for whom, and for how much.
 #[derive(Debug, Clone, Default)]
-struct Agreed {
-    accounts: BTreeSet<Arc<str>>,
-    token: Option<Secret>,
+pub struct Agreed {
+    /// Watches may be added for these accounts.
+    pub accounts: BTreeSet<Arc<str>>,
+    /// Whoever has one of these may ask; where there are none, whoever is on this machine.
+    pub tokens: Vec<Secret>,
+    /// How much is kept.
+    pub quota: Quota,
 }
 
 impl Terms {
-    /// Watches may be added for these accounts, by whoever has the token; without one, by whoever is on this machine.
+    /// These terms.
     #[must_use]
-    pub fn new(accounts: BTreeSet<Arc<str>>, token: Option<Secret>) -> Self {
-        Self(RwLock::new(Agreed { accounts, token }))
+    pub fn new(agreed: Agreed) -> Self {
+        Self(RwLock::new(agreed))
     }
 
-    /// Replaces both, for all requests from now on.
-    pub fn replace(&self, accounts: BTreeSet<Arc<str>>, token: Option<Secret>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Agreed { accounts, token };
+    /// Replaces them, for all requests from now on.
+    pub fn replace(&self, agreed: Agreed) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = agreed;
     }
 
-    fn token(&self) -> Option<Secret> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).token.clone()
+    fn tokens(&self) -> Vec<Secret> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).tokens.clone()
+    }
+
+    fn quota(&self) -> Quota {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).quota
     }
 
     /// The accounts that there are.
@@ -107,8 +121,10 @@ pub enum ServerError {
     )]
     Exposed(SocketAddr),
     /// The address cannot be had.
-    #[error("failed to listen on {address}: {source}; set [server] listen to an address that is free")]
+    #[error("failed to listen on {address}: {source}; set [server] {key} to an address that is free")]
     Listen {
+        /// Which setting names it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system says.
@@ -119,8 +135,25 @@ pub enum ServerError {
 /// A server that has its address. Clients can connect from now on; they are answered by [`Server::serve`].
 #[derive(Debug)]
 pub struct Server {
+    api: Listening,
+    /// Where metrics and health are asked for besides.
+    metrics: Option<Listening>,
+}
+
+/// An address that is listened on.
+#[derive(Debug)]
+struct Listening {
     listener: TcpListener,
     address: SocketAddr,
+}
+
+impl Listening {
+    async fn on(address: SocketAddr, key: &'static str) -> Result<Self, ServerError> {
+        let failed = |source| ServerError::Listen { key, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
 }
 
 impl Server {
@@ -133,23 +166,58 @@ impl Server {
         if !has_token && !is_loopback(address) {
             return Err(ServerError::Exposed(address));
         }
-        let failed = |source| ServerError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { api: Listening::on(address, "listen").await?, metrics: None })
     }
 
-    /// The address, with the port that the system chose if it was asked to choose one.
+    /// Takes another address for metrics and health, which whoever can reach it may have; the API's own asks for a token
+    /// then before it shows them. Without one nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken.
+    pub async fn with_metrics(self, address: Option<SocketAddr>) -> Result<Self, ServerError> {
+        let Some(address) = address else { return Ok(self) };
+        Ok(Self { metrics: Some(Listening::on(address, "metrics-listen").await?), ..self })
+    }
+
+    /// The address of the API, with the port that the system chose if it was asked to choose one.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.api.address
+    }
+
+    /// The other address, of metrics and health, if there is one.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|listening| listening.address)
     }
 
     /// Serves until `stop` is done, then takes no more requests, and returns when those under way are answered. They
     /// are broken off when this is dropped; requests end by themselves within the limits of time.
     pub async fn serve(self, service: Service, stop: impl Future<Output = ()>) {
-        let router = api::router(service, is_loopback(self.address));
-        connection::serve(self.listener, router, stop).await;
+        let audit = Arc::new(Audit::new(Arc::clone(&service.tell), service.clock));
+        let shared = connection::Shared::new(Arc::clone(&audit), Arc::clone(&service.metrics));
+        let (stopping, stopped) = watch::channel(());
+        let stopped_too = async |mut stopped: watch::Receiver<()>| {
+            // The sender is gone: that is the sign.
+            let _ = stopped.changed().await;
+        };
+        let door = Door::Api { has_another: self.metrics.is_some() };
+        let doors = [Some((self.api, door)), self.metrics.map(|listening| (listening, Door::Metrics))];
+        let serving = doors.into_iter().flatten().map(|(Listening { listener, address }, door)| {
+            let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback(address));
+            let router = api::router(service.clone(), guard, door);
+            connection::serve(listener, router, shared.clone(), stopped_too(stopped.clone()))
+        });
+        let serving = join_all(serving.collect::<Vec<_>>());
+        let stop = async {
+            stop.await;
+            drop(stopping);
+        };
+        tokio::select! {
+            _ = async { tokio::join!(stop, serving) } => {}
+            never = audit.run() => match never {},
+        }
     }
 }
 

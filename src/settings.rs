@@ -30,11 +30,14 @@ pub use self::values::{Color, LogFormat};
 
 use self::credentials::TokenFiles;
 use self::daemon::{EntryError, Layers};
-use self::layers::{File, Flags, Following, LimitsLayer, LogLayer, PaceLayer, RetryLayer, SnykLayer};
+use self::layers::{
+    DownloadLayer, File, Flags, Following, LimitsLayer, LogLayer, PaceLayer, RetryLayer, SnykLayer,
+};
 use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file};
 use self::values::{HumanDuration, Multiplier, Pause, StatusLimit};
+use crate::download::Limits;
 use crate::export::{AmbiguousStatus, Phase, Status, Vocabulary};
 use crate::http::TransportError;
 use crate::secret::{Placeholder, Secret};
@@ -165,7 +168,7 @@ impl Settings {
             text.as_ref().map_or_else(|| Ok(File::default()), |(path, text)| parse_file(path, text))?;
         let defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
 
-        let Flags { snyk, pace, limits, statuses, log } = command_line.flags;
+        let Flags { snyk, pace, limits, download, statuses, log } = command_line.flags;
         let token_files = TokenFiles {
             from_flag: snyk.token_file.clone(),
             from_settings_file: file.snyk.token_file.clone(),
@@ -202,6 +205,7 @@ impl Settings {
                 snyk: said.or(defaults.snyk),
                 pace,
                 limits,
+                download: download.or(from_environment.download).or(file.download).or(defaults.download),
                 statuses: statuses.or(from_environment.statuses).or(file.statuses).or(defaults.statuses),
                 log: log.or(from_environment.log).or(file.log).or(defaults.log),
             },
@@ -349,6 +353,16 @@ impl Settings {
             state.or_else(home).map(|state| state.join("snyk-export"))
         };
         of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export"))
+    }
+
+    /// How much is downloaded, and how slowly.
+    #[must_use]
+    pub fn download_limits(&self) -> Limits {
+        let DownloadLayer { max_size, patience } = &self.layers.download;
+        Limits {
+            max_size: max_size.map(|size| size.0).filter(|size| *size > 0),
+            patience: patience.map_or(Duration::MAX, |patience| patience.0),
+        }
     }
 
     /// How many polls may be under way at once.

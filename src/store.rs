@@ -258,6 +258,26 @@ pub enum Added {
     New(Box<Watch>),
     /// The account follows, or followed, that export already.
     Existing(Uuid),
+    /// It was not: there is no room for it.
+    NoRoom(NoRoom),
+}
+
+/// How much is kept for whoever may use the API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// How many watches, ended or not; any number where it is not said.
+    pub watches: Option<u64>,
+    /// How many bytes the labels of all watches may have together.
+    pub labels: Option<u64>,
+}
+
+/// What there is no more room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// As many watches as these may be kept, and are.
+    Watches(u64),
+    /// The labels of all watches would have more bytes than this.
+    Labels(u64),
 }
 
 /// What a new list of watches in the settings came to.

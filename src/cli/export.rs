@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Output, OutputArgs, id};
 use crate::export::{ExportArg, Scope, ScopeRef};
 use crate::request::{Date, FORMAT, Filter, Zone, datasets};
-use crate::settings::layers::{LimitsLayer, PaceLayer, StatusesLayer};
+use crate::settings::layers::{DownloadLayer, LimitsLayer, PaceLayer, StatusesLayer};
 use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
 
 // Whose exports are meant.
@@ -158,6 +158,8 @@ pub(crate) struct PlaceArgs {
     /// Overwrite what is there
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(super) limits: DownloadLayer,
 }
 
 // What is to be exported, of whom.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
-use crate::http::Network;
+use crate::http::{Network, Reach};
 use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::{ChosenApi, ExportsError, SettingsError};
@@ -26,6 +26,8 @@ pub(super) struct Asking {
     pub(super) surroundings: Surroundings,
     /// How Snyk is reached, and storage too.
     pub(super) network: Network,
+    /// Where links to files may lead.
+    pub(super) reach: Reach,
 }
 
 impl Asking {
@@ -71,6 +73,7 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let url = api.url().clone();
+        let reach = Reach::from(&url, settings.allows_http());
         // Certificates are read here, from files that may be pipes.
         let read = move || {
             let network = settings.network()?;
@@ -80,7 +83,7 @@ impl Asking {
         let network = aside(signals, read).await??;
         let client = Client::new(api, version, credentials, &network)?;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
-        Ok(Self { exports: Vec::new(), policy, client, surroundings, network })
+        Ok(Self { exports: Vec::new(), policy, client, surroundings, network, reach })
     }
 
     /// The like, by another policy.

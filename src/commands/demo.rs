@@ -11,6 +11,7 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
+use crate::http::Reach;
 use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
 use crate::settings::SettingsError;
@@ -61,7 +62,9 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         general_version: GA_VERSION,
         go_on: GoOn::new("wait"),
     };
-    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network };
+    let reach = Reach { loopback: true, plain_loopback: true, plain: false };
+    let asking =
+        Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network, reach };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);

@@ -212,7 +212,7 @@ mod tests {
 
     /// What a command that goes on does not take, though the one before it does.
     const NOT_TAKEN: [(&str, &str, &[&str]); 2] = [
-        ("download", "wait", &["sync"]),
+        ("download", "wait", &["max-size", "sync"]),
         (
             "run",
             "download",

@@ -10,6 +10,8 @@ use super::course::Course;
 use super::folder::Folder;
 use super::inspect::{Expected, Format, Unfit};
 use super::links::{Link, Links, object};
+use super::rate::{Rate, SLOWEST, Speed};
+use super::room::{Overflow, Room, Share};
 use super::storage::{Body, Encoding, Trouble, broken};
 use super::writer::{Sent, Whole, Writer, Written};
 use super::{DiskError, DownloadError, Means, Step, aside};
@@ -35,6 +37,7 @@ pub(super) struct Fetch<'a, R, T> {
     pub(super) is_only: bool,
     pub(super) folder: &'a Arc<Folder>,
     pub(super) links: &'a Links<R>,
+    pub(super) room: &'a Arc<Room>,
     pub(super) means: &'a Means<'a>,
     pub(super) tell: &'a T,
 }
@@ -49,6 +52,8 @@ enum Setback {
     Misfit(Failure),
     /// It cannot be written.
     Disk(io::Error),
+    /// It is larger than the user allows.
+    TooLarge(Overflow),
 }
 
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
@@ -61,11 +66,14 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             if std::mem::take(&mut may_be_kept)
                 && let Some(whole) = self.kept(&part).await
             {
+                self.room.take(whole.written.file_size)?;
                 (self.tell)(Step::Came(whole.written.file_size));
                 return Ok(self.entry(whole, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
                 Ok(whole) => {
+                    // Its writer has given it back.
+                    self.room.take(whole.written.file_size)?;
                     self.folder.keep(&self.name, &part, &whole)?;
                     return Ok(self.entry(whole, &part));
                 }
@@ -121,19 +129,32 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         course.etag = etag.or(course.etag.take());
         course.marks.add(marks);
         course.total = total.or(course.total);
+        let total = course.total;
         let (writer, _) =
-            course.writer.get_or_insert_with(|| (self.writer(encoding, checksum, part), encoding));
+            course.writer.get_or_insert_with(|| (self.writer(encoding, checksum, part, total), encoding));
         course.checksum = course.checksum.or(checksum.checksum());
+        let (clock, patience) = (self.means.clock, self.means.limits.patience);
+        let mut rate = Rate::new(patience);
+        let mut asked = clock.now();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
         {
+            let now = clock.now();
+            let speed = rate.came(chunk.len(), now.since(asked));
             (self.tell)(Step::Came(chunk.len() as u64));
             let is_taken = writer.take(chunk).await;
             if writer.received > course.reached {
                 course.reached = writer.received;
                 course.refusals = 0;
-                course.tries.advance(self.means.clock.now());
+                // A trickle is no progress, or it would keep us here for ever.
+                if speed == Speed::Enough {
+                    course.tries.advance(now);
+                }
             }
+            if speed == Speed::TooSlow {
+                return Err(passing(too_slow(patience)));
+            }
+            asked = clock.now();
             // Finishing it says what is wrong.
             if !is_taken || part.file_size.is_some_and(|size| writer.is_beyond(size)) {
                 course.total = None;
@@ -144,7 +165,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     }
 
     /// What writes the file from its beginning on.
-    fn writer(&self, encoding: Encoding, checksum: Announced, part: &Part) -> Writer {
+    fn writer(&self, encoding: Encoding, checksum: Announced, part: &Part, total: Option<u64>) -> Writer {
         if checksum == Announced::OfOtherBytes {
             (self.tell)(Step::Unchecked(&self.name));
         }
@@ -153,7 +174,11 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         let is_of_part = part.row_count.is_some() || self.is_only;
         let expected = Expected { format: Format::of(part), rows, is_of_part };
         let sent = Sent { encoding, checksum: checksum.checksum() };
-        Writer::start(self.folder.partial(&self.name), sent, expected)
+        // Where as many bytes are sent as are announced, nothing is announced of what they unpack to.
+        let is_of_unpacked = encoding == Encoding::Gzip && total.is_some() && total != part.file_size;
+        let most = part.file_size.filter(|_| is_of_unpacked);
+        let share = Share::new(Arc::clone(self.room), most);
+        Writer::start(self.folder.partial(&self.name), sent, expected, share)
     }
 
     /// Ends the file, if it is all there.
@@ -203,6 +228,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             Setback::Disk(error) => {
                 Err(DiskError::because("write", &self.folder.partial(&self.name).path())(error).into())
             }
+            Setback::TooLarge(overflow) => Err(overflow.into()),
             Setback::Passing(failure, hint) => self.pause(&failure, hint, course).await,
             Setback::Misfit(failure) => {
                 self.begin_anew(course).await;
@@ -263,6 +289,11 @@ fn passing(problem: Problem) -> Setback {
     Setback::Passing(Failure { kind: FailureKind::Transient, problem }, None)
 }
 
+fn too_slow(patience: Duration) -> Problem {
+    let patience = humantime::format_duration(patience);
+    Problem::new("storage is too slow", &format!("fewer than {SLOWEST} bytes a second for {patience}"))
+}
+
 fn no_such_range(from: u64) -> Failure {
     let problem = Problem::new("storage has another file than before", &format!("without a byte {from}"));
     Failure { kind: FailureKind::Transient, problem }
@@ -280,9 +311,15 @@ fn unwritten(error: io::Error) -> Setback {
     if error.raw_os_error().is_some() {
         return Setback::Disk(error);
     }
-    let problem = match error.get_ref().and_then(|error| error.downcast_ref::<Unfit>()) {
-        Some(unfit) => unfit.problem(),
-        None => Problem::new("the file cannot be decompressed", &error.to_string()),
+    let cause = error.get_ref();
+    let overflow = cause.and_then(|cause| cause.downcast_ref::<Overflow>());
+    let problem = match (overflow, cause.and_then(|cause| cause.downcast_ref::<Unfit>())) {
+        (Some(overflow @ Overflow::All(_)), _) => return Setback::TooLarge(*overflow),
+        (Some(overflow @ Overflow::File(_)), _) => {
+            Problem::new("the file is not as announced", &overflow.to_string())
+        }
+        (None, Some(unfit)) => unfit.problem(),
+        (None, None) => Problem::new("the file cannot be decompressed", &error.to_string()),
     };
     Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
 }

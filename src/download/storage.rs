@@ -1,6 +1,7 @@
 //! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
@@ -12,7 +13,7 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Origin, Url};
 
 use super::checksum::Announced;
-use crate::http::{self, Broken, Network};
+use crate::http::{self, Broken, Network, Reach};
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
@@ -112,16 +113,16 @@ pub struct Storage {
     network: Network,
     /// How long storage may be silent.
     silence: Duration,
-    allows_http: bool,
+    reach: Reach,
     clients: RefCell<Vec<(Origin, Client)>>,
 }
 
 impl Storage {
-    /// Storage that is reached by `network`, and that may be silent for a while. Plain http stays on this machine unless
-    /// `allows_http` says otherwise, since a link lets anybody read the file.
+    /// Storage that is reached by `network`, and that may be silent for a while. Links lead as far as `reach` says: they come
+    /// from a server, and let anybody read the file.
     #[must_use]
-    pub fn new(network: Network, silence: Duration, allows_http: bool) -> Self {
-        Self { network, silence, allows_http, clients: RefCell::default() }
+    pub fn new(network: Network, silence: Duration, reach: Reach) -> Self {
+        Self { network, silence, reach, clients: RefCell::default() }
     }
 
     /// Asks for a file from byte `from` on.
@@ -132,9 +133,7 @@ impl Storage {
         etag: Option<&HeaderValue>,
     ) -> Result<Body, Trouble> {
         let url = Url::parse(link.expose()).map_err(|_| rejected("the link is no URL", ""))?;
-        if url.scheme() != "https" && !may_be_plain(&url, self.allows_http) {
-            return Err(rejected("the link is plain http", "use --allow-http if nobody else can listen"));
-        }
+        self.reach.check(&url).map_err(|why| rejected("the link is not followed", &why.to_string()))?;
         // Without this, Google's storage unpacks what it keeps packed: it takes no ranges then, and sends another number
         // of bytes than it keeps.
         let mut request = self.client(&url)?.get(url).header(ACCEPT_ENCODING, "gzip");
@@ -175,7 +174,8 @@ impl Storage {
         let mut problem = Problem::new("storage does not give the file", "");
         problem.http_status = Some(status);
         if (300..400).contains(&status) {
-            problem.detail = Text::non_empty("the redirect is not followed: too many, or to plain http");
+            problem.detail =
+                Text::non_empty("the redirect is not followed: too many, or to where no link may lead");
         }
         problem.code = code(&http::read_error_body(response).await);
         let kind = FailureKind::of_http_status(status);
@@ -200,10 +200,12 @@ impl Storage {
         if let Some((_, client)) = self.clients.borrow().iter().find(|(known, _)| *known == origin) {
             return Ok(client.clone());
         }
-        let (silence, allows_http) = (self.silence, self.allows_http);
+        let (silence, reach) = (self.silence, self.reach);
+        let resolver = Arc::new(self.network.resolver(reach));
         let options = |builder: ClientBuilder| {
             builder
-                .redirect(Policy::custom(move |attempt| follow(attempt, allows_http)))
+                .redirect(Policy::custom(move |attempt| follow(attempt, reach)))
+                .dns_resolver(Arc::clone(&resolver))
                 .connect_timeout(CONNECT.min(silence))
                 .read_timeout(silence)
         };
@@ -215,16 +217,11 @@ impl Storage {
 }
 
 /// Follows a redirect to where a link may lead, but never from TLS to plain http.
-fn follow(attempt: Attempt<'_>, allows_http: bool) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>, reach: Reach) -> reqwest::redirect::Action {
     let was_secret = attempt.previous().iter().any(|url| url.scheme() == "https");
-    let is_secret = attempt.url().scheme() == "https";
-    let is_allowed = is_secret || (!was_secret && may_be_plain(attempt.url(), allows_http));
+    let reach = if was_secret { Reach { plain_loopback: false, plain: false, ..reach } } else { reach };
+    let is_allowed = reach.check(attempt.url()).is_ok();
     if is_allowed && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
-}
-
-/// Whether plain http may go there.
-fn may_be_plain(url: &Url, allows_http: bool) -> bool {
-    allows_http || http::is_loopback(url)
 }
 
 /// The code in an error document of storage, as Google and Amazon write it.

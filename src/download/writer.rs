@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -15,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::checksum::{Check, Checksum};
 use super::inspect::{Expected, Inspected};
+use super::room::{Room, Share};
 use super::storage::Encoding;
 use crate::disk::{Directory, Readers};
 use crate::manifest::hexadecimal;
@@ -30,7 +30,7 @@ pub(super) struct Writer {
     /// How many bytes came, as they were sent.
     pub(super) received: u64,
     /// How many bytes were written of them.
-    written: Arc<AtomicU64>,
+    share: Arc<Share>,
 }
 
 /// The place of a file in a directory until it is whole.
@@ -78,16 +78,16 @@ pub(super) struct Sent {
 }
 
 impl Writer {
-    /// Begins a file anew.
-    pub(super) fn start(partial: Partial, sent: Sent, expected: Expected) -> Self {
+    /// Begins a file anew, which has as many bytes as it finds room for.
+    pub(super) fn start(partial: Partial, sent: Sent, expected: Expected, share: Share) -> Self {
         let (chunks, waiting) = channel(WAITING);
-        let written = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&written);
+        let share = Arc::new(share);
+        let own = Arc::clone(&share);
         let writing = tokio::task::spawn_blocking(move || {
-            let sink = Sink::counting(partial.create()?, count);
+            let sink = Sink::within(partial.create()?, own);
             write(Inspected::new(sink, expected), sent, waiting)
         });
-        Self { chunks, writing, received: 0, written }
+        Self { chunks, writing, received: 0, share }
     }
 
     /// Waits until all that came is written, and says whether that went well. If not, [`Writer::finish`] says why.
@@ -103,7 +103,7 @@ impl Writer {
 
     /// Whether more has come than a file of this size can have, however it was counted.
     pub(super) fn is_beyond(&self, file_size: u64) -> bool {
-        self.received > file_size && self.written.load(Ordering::Relaxed) > file_size
+        self.received > file_size && self.share.written() > file_size
     }
 
     /// Takes what came; says whether it can be written. If not, [`Writer::finish`] says why.
@@ -124,17 +124,17 @@ pub(super) struct Sink<W> {
     file: W,
     file_size: u64,
     digest: Context,
-    /// Where others see how much it is.
-    count: Arc<AtomicU64>,
+    /// The room that it takes, where others see how much it is.
+    share: Arc<Share>,
 }
 
 impl<W: Write> Sink<W> {
     pub(super) fn new(file: W) -> Self {
-        Self::counting(file, Arc::default())
+        Self::within(file, Arc::new(Share::new(Arc::new(Room::new(None)), None)))
     }
 
-    fn counting(file: W, count: Arc<AtomicU64>) -> Self {
-        Self { file, file_size: 0, digest: Context::new(&SHA256), count }
+    fn within(file: W, share: Arc<Share>) -> Self {
+        Self { file, file_size: 0, digest: Context::new(&SHA256), share }
     }
 
     pub(super) fn done(mut self) -> io::Result<Written> {
@@ -145,11 +145,11 @@ impl<W: Write> Sink<W> {
 
 impl<W: Write> Write for Sink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        self.file_size += written as u64;
-        self.count.store(self.file_size, Ordering::Relaxed);
-        Ok(written)
+        self.share.grow(bytes.len())?;
+        self.file.write_all(bytes)?;
+        self.digest.update(bytes);
+        self.file_size += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -186,6 +186,7 @@ fn write(file: Inspected<File>, sent: Sent, mut chunks: Receiver<Bytes>) -> io::
 #[cfg(test)]
 mod tests {
     use super::super::inspect::{Format, Unfit};
+    use super::super::room::Overflow;
     use super::*;
 
     fn partial(folder: &std::path::Path) -> Partial {
@@ -196,11 +197,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let partial = partial(folder.path());
         let path = partial.path();
-        let mut writer = Writer::start(partial, sent, expected);
+        let mut writer = Writer::start(partial, sent, expected, any_size());
         for chunk in chunks {
             writer.take(Bytes::copy_from_slice(chunk)).await;
         }
         (writer.finish().await, std::fs::read(path).unwrap())
+    }
+
+    fn any_size() -> Share {
+        Share::new(Arc::new(Room::new(None)), None)
     }
 
     const ANY: Expected = Expected { format: Format::Csv, rows: None, is_of_part: true };
@@ -302,10 +307,25 @@ mod tests {
     async fn a_writer_that_has_settled_knows_what_is_wrong_with_what_came() {
         let folder = tempfile::tempdir().unwrap();
         for (text, is_well) in [("a,b\n1,2\n3,4\n5,6\n", true), ("<html><title>Login</title>", false)] {
-            let mut writer = Writer::start(partial(folder.path()), PLAIN, ANY);
+            let mut writer = Writer::start(partial(folder.path()), PLAIN, ANY, any_size());
             writer.take(text.into()).await;
             assert_eq!(writer.settles().await, is_well, "{text}");
             assert_eq!(writer.finish().await.is_ok(), is_well);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_unpacks_to_more_than_there_is_room_for_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let bomb = gzip(&vec![b'a'; 4_000_000]);
+        assert!(bomb.len() < 40_000);
+        for (room, most) in [(Some(100_000), None), (None, Some(100_000))] {
+            let share = Share::new(Arc::new(Room::new(room)), most);
+            let mut writer = Writer::start(partial(folder.path()), GZIP, ANY, share);
+            writer.take(Bytes::from(bomb.clone())).await;
+            let error = writer.finish().await.unwrap_err();
+            assert!(error.get_ref().unwrap().is::<Overflow>(), "{error:?}");
+            assert!(std::fs::metadata(folder.path().join("a")).unwrap().len() <= 100_000);
         }
     }
 

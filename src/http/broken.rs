@@ -37,6 +37,13 @@ impl Broken {
         Self { is_final: false, title, detail, cure: cure.and_then(Text::non_empty) }
     }
 
+    /// Somebody sends and sends, and no answer.
+    pub(super) fn flood() -> Self {
+        let detail =
+            "it has sent far more than the head of an answer, such as interim answers (1xx) without an end";
+        Self::in_passing("the server floods us", detail, None)
+    }
+
     /// A 407 of a proxy.
     pub(super) fn login(proxy: &Proxy) -> Self {
         let variable = &proxy.variable;

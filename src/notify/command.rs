@@ -3,6 +3,7 @@
 //! It runs in a process group of its own, so that whatever it has started goes with it when its time is over. What puts
 //! itself into another group (`setsid`) escapes that, as it escapes a terminal.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -25,36 +26,22 @@ const SHOWN_CHARS: usize = 400;
 /// it has left running may keep the pipe open for ever.
 const REST_TIME: Duration = Duration::from_millis(100);
 
-/// The variables that may hold a credential for Snyk: those that this program reads, those of Snyk's own CLI, and those
-/// that scripts around exports use. A command has no business with them.
-const CREDENTIALS: [&str; 13] = [
-    "SNYK_TOKEN",
-    "SNYK_TOKEN_FILE",
-    "SNYK_OAUTH_TOKEN",
-    "SNYK_CLIENT_ID",
-    "SNYK_CLIENT_SECRET",
-    "SNYK_API_TOKEN",
-    "SNYK_CFG_API",
-    "SNYK_DOCKER_TOKEN",
-    "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
-    "INTERNAL_OAUTH_TOKEN_STORAGE",
-    // Nor may it speak to systemd in our name.
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-];
-
 pub(super) struct Command {
     program: String,
     args: Vec<String>,
+    environment: BTreeMap<String, String>,
     timeout: Duration,
 }
 
 impl Command {
-    pub(super) fn new(argv: Vec<String>, timeout: Duration) -> Result<Self, EndpointError> {
+    pub(super) fn new(
+        argv: Vec<String>,
+        environment: BTreeMap<String, String>,
+        timeout: Duration,
+    ) -> Result<Self, EndpointError> {
         let mut argv = argv.into_iter();
         let program = argv.next().filter(|program| !program.is_empty()).ok_or(EndpointError::NoProgram)?;
-        Ok(Self { program, args: argv.collect(), timeout })
+        Ok(Self { program, args: argv.collect(), environment, timeout })
     }
 
     pub(super) async fn send(&self, event: &str) -> Attempt {
@@ -103,24 +90,16 @@ impl Command {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        for name in CREDENTIALS {
-            command.env_remove(name);
-        }
-        for (name, value) in results(&Told::of(event)) {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        // What we have inherited may hold secrets: credentials, the password of a proxy.
+        command.env_clear().envs(&self.environment).envs(results(&Told::of(event)));
         command
     }
 }
 
-/// What `wait -- COMMAND` tells a command in its environment. What an event does not say is not set, even where we have
-/// it from whoever started us.
-fn results(told: &Told) -> [(&'static str, Option<String>); 5] {
+/// What `wait -- COMMAND` tells a command in its environment, as far as the event says it.
+fn results(told: &Told) -> impl Iterator<Item = (&'static str, String)> {
     let export = told.data.export.as_ref();
-    [
+    let results = [
         ("SNYK_EXPORT_RESULT_OUTCOME", told.data.outcome.clone()),
         ("SNYK_EXPORT_RESULT_SCOPE", export.map(|export| export.scope.clone())),
         ("SNYK_EXPORT_RESULT_SCOPE_ID", export.map(|export| export.scope_id.clone())),
@@ -129,7 +108,8 @@ fn results(told: &Told) -> [(&'static str, Option<String>); 5] {
             "SNYK_EXPORT_RESULT_ROW_COUNT",
             export.map(|_| told.data.row_count.map(|rows| rows.to_string()).unwrap_or_default()),
         ),
-    ]
+    ];
+    results.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// The process group of a command that may still run: killed when this is dropped, as it is when the daemon stops.
@@ -196,29 +176,23 @@ fn tail(said: &[u8]) -> Option<Text> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::ffi::OsStr;
 
     use super::*;
 
-    /// What a command's environment has other than ours: a value, or nothing where a variable is taken away.
-    fn environment(event: &str) -> BTreeMap<String, Option<String>> {
-        let command = Command::new(vec!["true".to_owned()], Duration::from_secs(1)).unwrap();
+    /// The environment of a command that may have `LANG`.
+    fn environment(event: &str) -> BTreeMap<String, String> {
+        let given = BTreeMap::from([("LANG".to_owned(), "C".to_owned())]);
+        let command = Command::new(vec!["true".to_owned()], given, Duration::from_secs(1)).unwrap();
         let text = |text: &OsStr| text.to_str().unwrap().to_owned();
         let command = command.prepared(event);
-        command.as_std().get_envs().map(|(name, value)| (text(name), value.map(text))).collect()
+        let variables = command.as_std().get_envs();
+        variables.filter_map(|(name, value)| Some((text(name), text(value?)))).collect()
     }
 
     #[test]
-    fn credentials_and_what_others_have_left_are_taken_away() {
-        let environment = environment("{}");
-        for name in
-            ["SNYK_TOKEN", "SNYK_OAUTH_TOKEN", "SNYK_CLIENT_ID", "SNYK_CLIENT_SECRET", "SNYK_TOKEN_FILE"]
-        {
-            assert_eq!(environment.get(name), Some(&None), "{name}");
-        }
-        let results = environment.keys().filter(|name| name.starts_with("SNYK_EXPORT_RESULT_")).count();
-        assert_eq!((results, environment.values().flatten().count()), (5, 0));
+    fn what_an_event_does_not_say_is_not_set() {
+        assert_eq!(environment("{}"), BTreeMap::from([("LANG".to_owned(), "C".to_owned())]));
     }
 
     #[test]
@@ -227,7 +201,7 @@ mod tests {
         let environment = environment(event);
         let value = |name: &str| environment[&format!("SNYK_EXPORT_RESULT_{name}")].clone();
         let values = ["OUTCOME", "SCOPE", "SCOPE_ID", "EXPORT_ID", "ROW_COUNT"].map(value);
-        assert_eq!(values, ["failed", "org", "s", "e", ""].map(|value| Some(value.to_owned())));
+        assert_eq!(values, ["failed", "org", "s", "e", ""]);
     }
 
     #[test]

@@ -42,11 +42,10 @@ impl Receiver {
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Attempt {
         let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
-        let response = match request.send().await {
+        let Ok(request) = request.build() else { return Attempt::failed("the request cannot be built") };
+        let response = match self.network.send(&self.client, request).await {
             Ok(response) => response,
-            Err(error) if error.is_builder() => return Attempt::failed("the request cannot be built"),
-            Err(error) => {
-                let Broken { title, detail, cure, .. } = http::broken(&error, &self.network).await;
+            Err(Broken { title, detail, cure, .. }) => {
                 let cure = cure.map(|cure| format!(" ({cure})")).unwrap_or_default();
                 return Attempt::failed(&format!("{title}: {detail}{cure}"));
             }

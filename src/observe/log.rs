@@ -6,7 +6,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::event::{Attempted, Ending, Event};
+use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
 use crate::text::Text;
@@ -93,6 +93,44 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             );
         }
         Event::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
+        Event::Api(event) => api(name, event),
+    }
+}
+
+/// Who has done what through the API.
+fn api(name: Option<&'static str>, event: &ApiEvent) {
+    let ApiEvent { what, peer, request, omitted } = event;
+    let request = request.as_ref();
+    let method = request.map(|request| request.method.as_str());
+    let route = request.map(|request| request.route.as_str());
+    let code = request.map(|request| request.code);
+    let omitted = Some(*omitted).filter(|omitted| *omitted > 0);
+    match what {
+        ApiWhat::Changed => info!(
+            event = name,
+            client.address = peer,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = code,
+            watch.id = request.and_then(|request| request.watch).map(display),
+            events.omitted = omitted,
+            "a watch was changed by the API"
+        ),
+        ApiWhat::Refused => warn!(
+            event = name,
+            client.address = peer,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = code,
+            events.omitted = omitted,
+            "a request to the API was refused"
+        ),
+        ApiWhat::Crowded => warn!(
+            event = name,
+            client.address = peer,
+            events.omitted = omitted,
+            "too many connections to the API: this one was closed"
+        ),
     }
 }
 

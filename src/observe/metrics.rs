@@ -1,6 +1,8 @@
 //! What happens, as numbers for Prometheus. Every label is one of a small fixed set, accounts aside, which the settings
 //! name; every one of them is there from the start with a zero, so that an alert on its growth sees the first.
 
+mod api;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use self::api::Api;
 use crate::event::{Asked, Attempted, Ending, Event};
 use crate::watch::outcome::Outcome;
 
@@ -57,11 +60,12 @@ pub struct Metrics {
     unauthorized: IntGaugeVec,
     accounts: Mutex<BTreeSet<Arc<str>>>,
     api_deprecated: IntGauge,
+    api: Api,
 }
 
 impl Metrics {
     /// The names of all metrics: an interface, listed in the operations guide.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "snyk_export_polls_total",
         "snyk_export_poll_duration_seconds",
         "snyk_export_watches",
@@ -72,13 +76,15 @@ impl Metrics {
         "snyk_export_account_unauthorized",
         "snyk_export_api_deprecated",
         "snyk_export_build_info",
+        "snyk_export_api_requests_total",
+        "snyk_export_api_connections_total",
     ];
 
     /// Nothing has happened yet.
     #[must_use]
     pub fn new() -> Self {
-        let [polls, poll_duration, watches, finished, sent, kept, lag, unauthorized, deprecated, build] =
-            Self::NAMES;
+        let [polls, poll_duration, watches, finished, sent, rest @ ..] = Self::NAMES;
+        let [kept, lag, unauthorized, deprecated, build, api @ ..] = rest;
         let registry = Registry::new();
         let metrics = Self {
             polls: counters(
@@ -124,6 +130,7 @@ impl Metrics {
                 deprecated,
                 "Whether Snyk has announced the end of the API version in use.",
             )),
+            api: Api::new(&registry, api),
             registry,
         };
         register(&metrics.registry, &metrics.api_deprecated);
@@ -168,7 +175,8 @@ impl Metrics {
             Event::Added { .. }
             | Event::Resumed { .. }
             | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. } => {}
+            | Event::DaemonStopping { .. }
+            | Event::Api(_) => {}
         }
     }
 
@@ -181,6 +189,26 @@ impl Metrics {
     fn attempted(&self, attempted: &Attempted, result: &str) {
         let kind = attempted.kind.unwrap_or(NO_KIND);
         self.deliveries.with_label_values(&[kind, result]).inc();
+    }
+
+    /// A request to the API was answered.
+    pub fn api_request(&self, route: &str, code: u16) {
+        self.api.answered(route, code);
+    }
+
+    /// A connection to the API was accepted.
+    pub fn api_accepted(&self) {
+        self.api.connected("accepted");
+    }
+
+    /// A connection to the API was closed, so that another has room.
+    pub fn api_closed(&self) {
+        self.api.connected("closed");
+    }
+
+    /// A connection to the API was refused, since there was no room for it.
+    pub fn api_refused(&self) {
+        self.api.connected("refused");
     }
 
     /// Sets how many rows the store has: watches that have not ended and that have, deliveries that are owed and that

@@ -10,24 +10,25 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use self::page::{Page, Query};
 use self::request::WatchRequest;
-use self::view::{View, ViewWithDeliveries};
-use super::guard::{self, Guard};
+use self::view::ViewWithDeliveries;
+use super::guard::{self, Changed, Door, Guard};
 use super::problem::{Problem, Problems};
-use super::{Service, health, new_id, openapi};
+use super::{Service, health, limits, new_id, openapi};
 use crate::event::Event;
 use crate::export::parse_id;
-use crate::store::{Added, Filter, Listed, NewWatch};
+use crate::store::{Added, Filter, Listed, NewWatch, NoRoom};
 use crate::text::Text;
 
 /// What the routes share.
@@ -35,11 +36,12 @@ use crate::text::Text;
 pub(super) struct Shared {
     pub(super) service: Service,
     document: openapi::Document,
+    /// How many pages may be made besides those that are.
+    pages: Semaphore,
 }
 
-/// All routes, and what stands before them.
-pub(super) fn router(service: Service, only_this_machine: bool) -> Router {
-    let guard = Guard::new(&service, only_this_machine);
+/// The routes behind a door, and what stands before them.
+pub(super) fn router(service: Service, guard: Guard, door: Door) -> Router {
     let (router, openapi) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(list, add))
         .routes(routes!(look_at, remove))
@@ -47,9 +49,16 @@ pub(super) fn router(service: Service, only_this_machine: bool) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
         .split_for_parts();
-    let shared = Arc::new(Shared { service, document: openapi::Document::new(openapi) });
+    let (document, pages) = (openapi::Document::new(openapi), Semaphore::new(limits::PAGES));
+    let shared = Arc::new(Shared { service, document, pages });
+    let router = match door {
+        Door::Api { .. } => router.route("/openapi.json", get(self::document)),
+        Door::Metrics => Router::new()
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics)),
+    };
     router
-        .route("/openapi.json", get(document))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(shared)
@@ -69,12 +78,13 @@ async fn no_such_method(method: Method) -> Problem {
 }
 
 async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    Json(shared.document.of(shared.service.terms.token().is_some()))
+    Json(shared.document.of(!shared.service.terms.tokens().is_empty()))
 }
 
 /// List watches
 ///
-/// In the order in which they were taken on, page by page, without their deliveries.
+/// In the order in which they were taken on, page by page, without their deliveries. A page may have fewer watches than
+/// `limit` asks for, since it has about 1 MiB at most: `next` says whether there are more.
 #[utoipa::path(
     get,
     path = "/v1/watches",
@@ -85,22 +95,21 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> 
         (status = 404, description = "The watch in `after` is gone: begin anew.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]
-async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problems> {
+async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problems> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let filter = Filter { ended: query.ended(), after: query.after, limit: query.limit + 1 };
-    let mut listed = match (shared.service.store.list(filter).await?, query.after) {
-        (Some(listed), _) => listed,
+    // It is closed by nobody.
+    let _making = shared.pages.acquire().await;
+    let filter = Filter { ended: query.ended(), after: query.after, limit: query.limit };
+    let (listed, has_more) = match (shared.service.store.page(filter, limits::PAGE_BYTES).await?, query.after)
+    {
+        (Some(page), _) => page,
         (None, after) => {
             let id = after.map(|id| id.to_string()).unwrap_or_default();
             return Err(Problem::no_such_watch(&id, "after").into());
         }
     };
-    let has_more = listed.len() > query.limit;
-    listed.truncate(query.limit);
-    let last = listed.last().filter(|_| has_more).map(|listed| listed.watch.id);
-    let now = shared.service.clock.now();
-    let data = listed.iter().map(|listed| View::new(listed, now)).collect();
-    Ok(Json(Page { data, next: last.map(|last| query.next(last)) }))
+    let page = page::written(&listed, has_more, &query, shared.service.clock.now());
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], page).into_response())
 }
 
 /// Follow an export
@@ -116,6 +125,8 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
         (status = 201, description = "The watch was taken on.", body = ViewWithDeliveries,
             headers(("Location" = String, description = "The path of the watch."))),
         (status = 200, description = "There is such a watch already.", body = ViewWithDeliveries),
+        (status = 507, description = "There is no room for another watch, or for its labels: the settings limit both.",
+            body = Problems, content_type = "application/vnd.api+json"),
         (status = 422, description = "A member of the body cannot be used: an account that the settings do not name, \
             or an id that is none.", body = Problems, content_type = "application/vnd.api+json"),
     ),
@@ -134,7 +145,11 @@ async fn add(
             let location = HeaderValue::try_from(format!("/v1/watches/{id}"))
                 .unwrap_or_else(|_| unreachable!("an id has no control characters"));
             let view = Json(ViewWithDeliveries::new(&listed, shared.service.clock.now()));
-            return Ok((status, [(LOCATION, location)], view).into_response());
+            let mut response = (status, [(LOCATION, location)], view).into_response();
+            if status == StatusCode::CREATED {
+                response.extensions_mut().insert(Changed(id));
+            }
+            return Ok(response);
         }
     }
     let detail = "the watch was deleted meanwhile: try again later";
@@ -143,7 +158,7 @@ async fn add(
 
 async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {
     let now = service.clock.now();
-    match service.store.add(new, new_id(now), now).await? {
+    match service.store.add_within(service.terms.quota(), new, new_id(now), now).await? {
         Added::New(watch) => {
             let id = watch.id;
             (service.tell)(&Event::Added { watch: *watch });
@@ -151,7 +166,18 @@ async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid),
             Ok((StatusCode::CREATED, id))
         }
         Added::Existing(id) => Ok((StatusCode::OK, id)),
+        Added::NoRoom(no_room) => Err(full(no_room).into()),
     }
+}
+
+fn full(no_room: NoRoom) -> Problem {
+    let (what, key) = match no_room {
+        NoRoom::Watches(most) => (format!("the daemon keeps {most} watches, ended or not"), "max-watches"),
+        NoRoom::Labels(most) => (format!("the labels of all watches may have {most} bytes"), "max-labels"),
+    };
+    Problem::full(format!(
+        "{what}: delete some, or have the settings say more as [store] {key}, or forget them earlier by keep-ended"
+    ))
 }
 
 /// Look at a watch
@@ -192,11 +218,13 @@ async fn look_at(
 async fn remove(
     State(shared): State<Arc<Shared>>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<StatusCode, Problems> {
+) -> Result<Response, Problems> {
     let (id, text) = read_id(id)?;
     if shared.service.store.remove(id).await? {
         shared.service.changed.notify_one();
-        Ok(StatusCode::NO_CONTENT)
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.extensions_mut().insert(Changed(id));
+        Ok(response)
     } else {
         Err(Problem::no_such_watch(&text, "id").into())
     }

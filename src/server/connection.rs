@@ -1,29 +1,74 @@
-//! Connections: how they are taken, how many, and how long they may keep us waiting.
+//! Connections: how they are taken, and how long they may keep us waiting.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::Request;
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
+use tokio::time::{Sleep, timeout};
+use tower::ServiceExt as _;
 
+use super::audit::Audit;
 use super::limits;
+use super::places::{Answering, Place, Places, Seat};
+use super::problem::Problem;
+use crate::event::{ApiEvent, ApiWhat};
+use crate::observe::Metrics;
 
 /// How long to leave a system alone that has no connection to give, as when it is out of file descriptors.
 const BREATHER: Duration = Duration::from_millis(500);
 
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// Where the request comes from.
+    pub(super) address: IpAddr,
+    /// Whether there is no room but for a health check.
+    pub(super) only_health: bool,
+}
+
+/// What connections have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) audit: Arc<Audit>,
+    pub(super) metrics: Arc<Metrics>,
+    /// How many KiB of answers may be sent besides those that are.
+    outstanding: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(super) fn new(audit: Arc<Audit>, metrics: Arc<Metrics>) -> Self {
+        Self { audit, metrics, outstanding: Arc::new(Semaphore::new(limits::OUTSTANDING / 1024)) }
+    }
+
+    fn crowded(&self, address: IpAddr) {
+        let peer = address.to_canonical().to_string();
+        self.audit.note(ApiEvent { what: ApiWhat::Crowded, peer, request: None, omitted: 0 });
+    }
+}
+
 /// Answers what comes in on `listener` until `stop` is done, and then what has come in before.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shared: Shared,
+    stop: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Places::default());
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -32,8 +77,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            (stream, permit) = accept(&listener, &room) => {
-                connections.spawn(answer(stream, router.clone(), stopped.clone(), permit));
+            (stream, address) = accept(&listener) => {
+                if let Some(place) = seat(&places, address, &shared) {
+                    connections.spawn(answer(stream, router.clone(), stopped.clone(), place, shared.clone()));
+                }
+                // What it asks is looked at before the next one comes, which may be in need of its place.
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -41,15 +90,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection for which there is room. Those for which there is none wait in the system's queue.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .unwrap_or_else(|_| unreachable!("nobody closes the semaphore"));
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, address)) => return (stream, address.ip()),
             // The client was faster than we were.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -60,41 +105,122 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Ow
     }
 }
 
+/// A place for a connection; nothing where it has to go.
+fn seat(places: &Arc<Places>, address: IpAddr, shared: &Shared) -> Option<Place> {
+    let place = match places.take(address) {
+        Seat::Taken(place) => place,
+        Seat::InPlaceOf(place, lost) => {
+            shared.metrics.api_closed();
+            shared.crowded(lost);
+            place
+        }
+        Seat::None => {
+            shared.metrics.api_refused();
+            shared.crowded(address);
+            return None;
+        }
+    };
+    shared.metrics.api_accepted();
+    Some(place)
+}
+
 async fn answer(
     stream: TcpStream,
     router: Router,
     mut stopped: watch::Receiver<()>,
-    permit: OwnedSemaphorePermit,
+    place: Place,
+    shared: Shared,
 ) {
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
+    let gone = Arc::clone(&place.gone);
+    let peer = Peer { address: place.address, only_health: place.only_health };
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let (router, answering, shared) = (router.clone(), place.answer(), shared.clone());
+        request.extensions_mut().insert(peer);
+        async move {
+            let response = router.oneshot(request.map(Body::new)).await;
+            let response = response.unwrap_or_else(|never| match never {});
+            Ok::<_, std::convert::Infallible>(shared.paced(response, answering).await)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ARRIVAL)
         .max_buf_size(limits::HEAD)
-        .serve_connection(TokioIo::new(Taken::new(stream)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Taken::new(stream)), service);
     tokio::pin!(connection);
     // How a connection ends is its client's affair: what broke off is known where it was worked on.
     tokio::select! {
         _ = connection.as_mut() => {}
+        // Another needs its place, and it is idle.
+        () = gone.notified() => {}
         // The sender is gone: that is the sign.
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
     }
-    drop(permit);
 }
 
-/// A connection that breaks when its client takes nothing of what is sent to it for [`limits::STALL`].
+impl Shared {
+    /// The answer, once so little is on its way to others that it may be sent.
+    async fn paced(&self, response: Response, answering: Answering) -> Response {
+        let size = response.body().size_hint().lower();
+        let kib = u32::try_from((size / 1024).clamp(1, limits::OUTSTANDING as u64 / 1024)).unwrap_or(1);
+        let room = Arc::clone(&self.outstanding).acquire_many_owned(kib);
+        match timeout(limits::ANSWER, room).await {
+            Ok(Ok(room)) => {
+                response.map(|body| Body::new(Outgoing { body, _room: room, _answering: answering }))
+            }
+            Ok(Err(_)) | Err(_) => {
+                let detail = "other clients are slow to take their answers: try again later";
+                let busy = Problem::unavailable("busy", "The daemon is busy", detail);
+                busy.into_response()
+            }
+        }
+    }
+}
+
+/// An answer on its way.
+struct Outgoing {
+    body: Body,
+    _room: OwnedSemaphorePermit,
+    _answering: Answering,
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection that breaks when its client takes nothing of what is sent to it for [`limits::STALL`], or not all of an
+/// answer within [`limits::TAKE`].
 struct Taken {
     stream: TcpStream,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs from when a client could not take all at once until it has.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Taken {
     const fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None }
+        Self { stream, stalled: None, late: None }
     }
 
     /// Lets `sent` through, unless nothing could be sent for too long.
@@ -107,8 +233,11 @@ impl Taken {
             self.stalled = None;
             return sent;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STALL)));
-        ready!(stalled.as_mut().poll(context));
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::TAKE)));
+        if late.as_mut().poll(context).is_pending() {
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STALL)));
+            ready!(stalled.as_mut().poll(context));
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -146,7 +275,9 @@ impl AsyncWrite for Taken {
         self.stream.is_write_vectored()
     }
 
+    /// Comes when all that there was to be sent is.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.late = None;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -157,7 +288,7 @@ impl AsyncWrite for Taken {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
     use crate::clock::Clock;
@@ -178,5 +309,29 @@ mod tests {
         let waited = clock.now().since(start);
         assert!((limits::STALL..2 * limits::STALL).contains(&waited), "{waited:?}");
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_little_now_and_then_is_given_up_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut taken = Taken::new(listener.accept().await.unwrap().0);
+        let clock = Clock::start();
+        let start = clock.now();
+        let taking = tokio::spawn(async move {
+            let mut some = vec![0; 1 << 20];
+            while client.read_exact(&mut some).await.is_ok() {
+                tokio::time::sleep(limits::STALL / 3).await;
+            }
+        });
+        let error = loop {
+            if let Err(error) = taken.write_all(&[0; 65536]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let waited = clock.now().since(start);
+        assert!((limits::TAKE..2 * limits::TAKE).contains(&waited), "{waited:?}");
+        taking.abort();
     }
 }

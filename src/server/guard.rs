@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
     X_CONTENT_TYPE_OPTIONS,
@@ -19,33 +19,77 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use ring::digest::{SHA256, digest};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use uuid::Uuid;
 
+use super::audit::Audit;
+use super::connection::Peer;
 use super::limits;
 use super::problem::{Problem, Source};
 use super::{Service, Terms};
+use crate::event::{ApiEvent, ApiRequest, ApiWhat};
+use crate::observe::Metrics;
 use crate::secret::Secret;
+use crate::text::Text;
 
-/// What stands before every route.
-#[derive(Debug, Clone)]
-pub(super) struct Guard {
-    terms: Arc<Terms>,
-    only_this_machine: bool,
-    room: Arc<Semaphore>,
+/// Which door of the daemon a request comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// That of the API. Where metrics have a door of their own, they ask for the token here.
+    Api { has_another: bool },
+    /// That of the metrics and of health, which is open to whoever can reach it.
+    Metrics,
 }
 
+/// What stands before every route.
+#[derive(Clone)]
+pub(super) struct Guard {
+    terms: Arc<Terms>,
+    door: Door,
+    only_this_machine: bool,
+    room: Arc<Semaphore>,
+    audit: Arc<Audit>,
+    metrics: Arc<Metrics>,
+}
+
+/// The watch that a request has changed, as its answer tells the guard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changed(pub(super) Uuid);
+
 impl Guard {
-    pub(super) fn new(service: &Service, only_this_machine: bool) -> Self {
+    pub(super) fn new(service: &Service, audit: Arc<Audit>, door: Door, only_this_machine: bool) -> Self {
         let room = Arc::new(Semaphore::new(limits::REQUESTS));
-        Self { terms: Arc::clone(&service.terms), only_this_machine, room }
+        let (terms, metrics) = (Arc::clone(&service.terms), Arc::clone(&service.metrics));
+        Self { terms, door, only_this_machine, room, audit, metrics }
+    }
+
+    /// Counts a request, and tells of it where somebody may want to know.
+    fn note(&self, peer: Option<Peer>, method: &str, route: &str, response: &Response) {
+        let code = response.status().as_u16();
+        self.metrics.api_request(route, code);
+        let changed = response.extensions().get::<Changed>().map(|changed| changed.0);
+        let what = match (changed, response.status()) {
+            (Some(_), _) => ApiWhat::Changed,
+            (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::INSUFFICIENT_STORAGE) => {
+                ApiWhat::Refused
+            }
+            (None, _) => return,
+        };
+        let peer = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
+        let (method, route) = (Text::new(method), route.to_owned());
+        let request = Some(ApiRequest { method, route, code, watch: changed });
+        self.audit.note(ApiEvent { what, peer, request, omitted: 0 });
     }
 }
 
 /// Lets a request through to its route, or answers it instead.
 pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut response = match guard.admit(request).await {
+    let peer = request.extensions().get::<Peer>().copied();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let mut response = match guard.admit(request, peer).await {
         Ok(request) => guard.answer(request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -56,23 +100,29 @@ pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Ne
     if status == StatusCode::REQUEST_TIMEOUT {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    guard.note(peer, method.as_str(), &route, &response);
     response
 }
 
 impl Guard {
     /// The request with all of its body, if it may be answered.
-    async fn admit(&self, request: Request) -> Result<Request, Problem> {
-        let token = self.terms.token();
-        if token.is_none() {
+    async fn admit(&self, request: Request, peer: Option<Peer>) -> Result<Request, Problem> {
+        let tokens = self.terms.tokens();
+        if self.only_this_machine_asks(&tokens) {
             check_host(&request)?;
         }
         let path = request.uri().path();
-        if path == "/v1" || path.starts_with("/v1/") {
-            match token {
-                Some(token) => check_token(request.headers(), &token)?,
-                None if self.only_this_machine => {}
+        if peer.is_some_and(|peer| peer.only_health) && !["/healthz", "/readyz"].contains(&path) {
+            let detail =
+                "there are so many connections that only health checks are answered: try again later";
+            return Err(Problem::unavailable("busy", "The daemon is busy", detail));
+        }
+        if self.asks_for_token(path) {
+            match tokens.is_empty() {
+                false => check_token(request.headers(), &tokens)?,
+                true if self.only_this_machine => {}
                 // Nobody starts it like that, but settings can change; a `Host` proves nothing where others can ask.
-                None => return Err(unauthorized("the daemon has no token: set [server] token-file")),
+                true => return Err(unauthorized("the daemon has no token: set [server] token-file")),
             }
         }
         if !request.body().is_end_stream() {
@@ -89,6 +139,24 @@ impl Guard {
         }
         let body = timeout(limits::ARRIVAL, read(body)).await.map_err(|_| too_slow())??;
         Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// Whether whoever asks must name this machine.
+    fn only_this_machine_asks(&self, tokens: &[Secret]) -> bool {
+        match self.door {
+            Door::Api { .. } => tokens.is_empty(),
+            Door::Metrics => self.only_this_machine,
+        }
+    }
+
+    fn asks_for_token(&self, path: &str) -> bool {
+        let is_of_api = path == "/v1" || path.starts_with("/v1/");
+        match self.door {
+            Door::Api { has_another } => {
+                is_of_api || (has_another && ["/readyz", "/metrics"].contains(&path))
+            }
+            Door::Metrics => false,
+        }
     }
 
     /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
@@ -156,15 +224,16 @@ fn unauthorized(detail: &str) -> Problem {
         .at(Source::Header("Authorization"))
 }
 
-fn check_token(headers: &HeaderMap, token: &Secret) -> Result<(), Problem> {
+fn check_token(headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
     let refused = || unauthorized("send the token of [server] token-file as `Authorization: Bearer TOKEN`");
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(refused()) };
     let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len()).ok_or_else(refused)?;
-    // Digests have one length, so that the time of a comparison tells not even the token's.
-    let [given, wanted] = [given.trim_ascii(), token.expose().as_bytes()].map(|text| digest(&SHA256, text));
-    let is_right =
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.as_ref().ct_eq(wanted.as_ref()));
+    // Digests have one length, so that the time of a comparison tells not even the token's; nor does it tell which one.
+    let given = digest(&SHA256, given.trim_ascii());
+    let is_it = |token: &Secret| given.as_ref().ct_eq(digest(&SHA256, token.expose().as_bytes()).as_ref());
+    let is_one = tokens.iter().fold(Choice::from(0), |is_one, token| is_one | is_it(token));
+    let is_right = scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(is_one);
     if is_right { Ok(()) } else { Err(refused()) }
 }
 
@@ -248,7 +317,10 @@ mod tests {
     }
 
     fn guard(room: usize) -> Guard {
-        Guard { terms: Arc::default(), only_this_machine: true, room: Arc::new(Semaphore::new(room)) }
+        let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
+        let (terms, metrics) = (Arc::default(), Arc::new(Metrics::new()));
+        let (door, room) = (Door::Api { has_another: false }, Arc::new(Semaphore::new(room)));
+        Guard { terms, door, only_this_machine: true, room, audit, metrics }
     }
 
     async fn ask(guard: &Guard, path: &str) -> StatusCode {

@@ -22,14 +22,32 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a client may take none of an answer that was sent.
 pub(super) const STALL: Duration = Duration::from_secs(10);
 
-/// How many connections there are at most; further ones wait until one has ended.
+/// How long a client may take for a whole answer, however little of it is left.
+pub(super) const TAKE: Duration = Duration::from_secs(60);
+
+/// How many connections there are at most.
 pub(super) const CONNECTIONS: usize = 128;
+
+/// How many of them may come from one address.
+pub(super) const CONNECTIONS_EACH: usize = 64;
+
+/// How many there may be besides from this machine, for health checks alone.
+pub(super) const CONNECTIONS_FOR_HEALTH: usize = 8;
 
 /// How many requests are worked on at once, those included whose clients are gone.
 pub(super) const REQUESTS: usize = 128;
 
 /// How long the store may take to say that it works.
 pub(super) const STORE: Duration = Duration::from_secs(2);
+
+/// How many bytes of watches are read for a page, and how many a page has, before it ends with a watch.
+pub(super) const PAGE_BYTES: usize = 1024 * 1024;
+
+/// How many pages are made at once.
+pub(super) const PAGES: usize = 4;
+
+/// How many bytes of answers may be on their way to clients, all together.
+pub(super) const OUTSTANDING: usize = 8 * 1024 * 1024;
 
 /// How many watches a page has at most, and unless it is said.
 pub(super) const PAGE: usize = 1000;

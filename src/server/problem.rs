@@ -93,6 +93,11 @@ impl Problem {
             .at(Source::Parameter(parameter.to_owned()))
     }
 
+    /// The daemon keeps as much as it may.
+    pub(super) fn full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "quota", "There is no room for another watch", detail)
+    }
+
     pub(super) fn unavailable(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail)
     }

@@ -56,6 +56,10 @@ pub struct DaemonSettings {
     pub store: PathBuf,
     /// How long ended watches are kept.
     pub keep_ended: Duration,
+    /// How many watches the API may have kept; any number where it is not said.
+    pub max_watches: Option<u64>,
+    /// How many bytes the labels of all watches may have together.
+    pub max_labels: Option<u64>,
     /// The server.
     pub server: ServerSettings,
     /// The exports to follow from the start. Each one's account is among the accounts.
@@ -101,7 +105,7 @@ impl Settings {
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
         let surroundings = self.surroundings()?;
-        let network = surroundings.with(self.own_certificates()?);
+        let network = surroundings.with(self.own_certificates()?).with_threads();
         let accounts = accounts::all(self, &watches, &surroundings, &network)?;
         let following = &self.daemon.following;
         let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;
@@ -109,11 +113,14 @@ impl Settings {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
         };
-        let StoreLayer { url, keep_ended } = &self.daemon.store;
+        let StoreLayer { url, keep_ended, max_watches, max_labels } = &self.daemon.store;
+        let unless_zero = |most: u64| Some(most).filter(|most| *most > 0);
         Ok(DaemonSettings {
             accounts,
             store: url.as_ref().map_or_else(|| self.state_directory().join(STORE_FILE), |url| url.0.clone()),
             keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
+            max_watches: max_watches.and_then(unless_zero),
+            max_labels: max_labels.and_then(|size| unless_zero(size.0)),
             server: server::server(self)?,
             watches,
             endpoints: endpoints::all(self, &network)?,

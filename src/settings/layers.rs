@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::daemon::sections::{AccountSection, NotifySection, WatchSection};
 use super::daemon::values::{Name, StoreUrl};
-use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, StatusLimit, Version};
+use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version};
 use crate::export::Status;
 use crate::snyk::region::Api;
 
@@ -117,6 +117,16 @@ layer! {
 }
 
 layer! {
+    DownloadLayer {
+        /// How much all files together may be on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
+        #[arg(long, value_name = "SIZE")]
+        max_size: Size,
+        #[arg(skip)]
+        patience: Pause,
+    }
+}
+
+layer! {
     #[command(next_help_heading = "Status words")]
     StatusesLayer {
         /// Another word for an export that is in progress (repeatable)
@@ -149,6 +159,10 @@ layer! {
         url: StoreUrl,
         #[arg(skip)]
         keep_ended: Pause,
+        #[arg(skip)]
+        max_watches: u64,
+        #[arg(skip)]
+        max_labels: Size,
     }
 }
 
@@ -156,6 +170,8 @@ layer! {
     ServerLayer {
         #[arg(skip)]
         listen: SocketAddr,
+        #[arg(skip)]
+        metrics_listen: SocketAddr,
         #[arg(skip)]
         token_file: PathBuf,
     }
@@ -212,6 +228,7 @@ pub(crate) struct File {
     pub(crate) pace: PaceLayer,
     pub(crate) retry: RetryLayer,
     pub(crate) limits: LimitsLayer,
+    pub(crate) download: DownloadLayer,
     pub(crate) wait: CommandSection,
     pub(crate) run: CommandSection,
     pub(crate) statuses: StatusesLayer,
@@ -231,6 +248,8 @@ pub(crate) struct Flags {
     pub(crate) pace: PaceLayer,
     #[command(flatten)]
     pub(crate) limits: LimitsLayer,
+    #[command(flatten)]
+    pub(crate) download: DownloadLayer,
     #[command(flatten)]
     pub(crate) statuses: StatusesLayer,
     #[command(flatten)]

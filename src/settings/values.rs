@@ -57,6 +57,34 @@ impl FromStr for UrlExpiration {
     }
 }
 
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let unit: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => Some(1),
+            "kb" => Some(1000),
+            "mb" => Some(1_000_000),
+            "gb" => Some(1_000_000_000),
+            "tb" => Some(1_000_000_000_000),
+            "kib" => Some(1 << 10),
+            "mib" => Some(1 << 20),
+            "gib" => Some(1 << 30),
+            "tib" => Some(1 << 40),
+            _ => None,
+        };
+        let size = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+        size.map(Self).ok_or_else(|| "expected a size such as `500MB` or `10GiB`".to_owned())
+    }
+}
+
 /// An id as Snyk writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(pub(crate) Uuid);
@@ -143,6 +171,7 @@ deserialize_from_text! {
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
     LogFormat: "\"auto\", \"text\" or \"json\"",
     Color: "\"auto\", \"always\" or \"never\"",
+    Size: "a size in quotes, such as \"10GiB\"",
     Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
@@ -229,6 +258,26 @@ mod tests {
             assert!(text.parse::<UrlExpiration>().unwrap_err().contains("from 0 to 3600"), "{text}");
         }
         assert!("10M".parse::<UrlExpiration>().unwrap_err().contains("`10m`"));
+    }
+
+    #[test]
+    fn reads_sizes() {
+        let rows = [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("500MB", 500_000_000),
+            ("50 GiB", 50 << 30),
+            (" 1kib ", 1024),
+            ("7 b", 7),
+            ("2TB", 2_000_000_000_000),
+        ];
+        for (text, bytes) in rows {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "GiB", "1.5GiB", "-1", "1G", "1M", "99999999999999999999", "99999999TiB", "1 GiB x"]
+        {
+            assert!(text.parse::<Size>().unwrap_err().contains("`10GiB`"), "{text}");
+        }
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl Ledger {
             | Event::Retrying { .. }
             | Event::DeliveryRetrying { .. }
             | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. } => {}
+            | Event::DaemonStopping { .. }
+            | Event::Api(_) => {}
         }
         ControlFlow::Continue(())
     }

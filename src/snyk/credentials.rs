@@ -19,6 +19,7 @@ use super::{problem, throttle};
 use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::secret::Secret;
+use crate::secret_file;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind};
 
@@ -167,7 +168,11 @@ impl Credentials {
         let credential = match &source {
             Source::Value(credential) => Some(credential.clone()),
             Source::Client { .. } => None,
-            Source::TokenFile(path) | Source::SnykCli(path) => Some(read_file(&source, path, origin).await?),
+            Source::TokenFile(path) | Source::SnykCli(path) => {
+                let credential = read_file(&source, path, origin).await?;
+                secret_file::warn_if_open(path);
+                Some(credential)
+            }
         };
         let region = credential.as_ref().and_then(Credential::region).cloned();
         let grant = credential.map(|credential| Grant::new(credential, None));

@@ -61,9 +61,9 @@ impl Transport {
 
     /// Sends a request and reads the answer, as far as it may be read.
     pub(super) async fn send_over(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
-        let mut response = match client.execute(request).await {
+        let mut response = match self.network.send(client, request).await {
             Ok(response) => response,
-            Err(error) => return Err(failure(http::broken(&error, &self.network).await)),
+            Err(broken) => return Err(failure(broken)),
         };
         if let Some(refused) = self.network.refused(&response) {
             return Err(failure(refused));

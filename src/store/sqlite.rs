@@ -32,7 +32,7 @@ use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
     Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Outbox,
-    Pass, Passed, Reconciled, Store, StoreError,
+    Pass, Passed, Quota, Reconciled, Store, StoreError,
 };
 use crate::moment::Moment;
 use crate::text::Text;
@@ -163,7 +163,22 @@ impl<K: Keeping> SqliteStore<K> {
     ///
     /// When the store cannot keep it.
     pub async fn add(&self, new: NewWatch, id: Uuid, now: Moment) -> Result<Added, StoreError> {
-        self.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, now)).await
+        self.add_within(Quota::default(), new, id, now).await
+    }
+
+    /// The same, if there is room for it within a quota.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it.
+    pub async fn add_within(
+        &self,
+        quota: Quota,
+        new: NewWatch,
+        id: Uuid,
+        now: Moment,
+    ) -> Result<Added, StoreError> {
+        self.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, quota, now)).await
     }
 
     /// Makes the watches of [`Origin::Settings`](super::Origin::Settings) those of this list: takes on what is not
@@ -207,7 +222,20 @@ impl<K: Keeping> SqliteStore<K> {
     ///
     /// When the store cannot be read.
     pub async fn list(&self, filter: Filter) -> Result<Option<Vec<Listed>>, StoreError> {
-        self.read(move |conn, _| watches::list(conn, filter)).await
+        Ok(self.page(filter, usize::MAX).await?.map(|(listed, _)| listed))
+    }
+
+    /// The same, as many as have so many bytes in the store, and at least one if there is one; and whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn page(
+        &self,
+        filter: Filter,
+        bytes: usize,
+    ) -> Result<Option<(Vec<Listed>, bool)>, StoreError> {
+        self.read(move |conn, _| watches::list(conn, filter, bytes)).await
     }
 
     /// Forgets a watch, and says whether there was one. What is owed for it stays owed.

@@ -1,9 +1,11 @@
 //! `watch`, as a process: what it remembers, whom it tells, how it begins and ends.
 
 mod accounts;
+mod audit;
 mod bed;
 mod check;
 mod disk;
+mod flood;
 mod idle;
 mod kill;
 mod leaks;

@@ -117,6 +117,62 @@ fn all_name_the_store_and_the_settings_in_the_same_places() {
     assert!(UNIT.contains("Type=notify") && UNIT.contains("StateDirectory=snyk-export"));
 }
 
+#[test]
+fn units_leave_no_core_and_pods_talk_to_whom_they_must() {
+    for unit in [UNIT, include_str!("../../config/snyk-export-nightly.service")] {
+        assert!(unit.lines().any(|line| line == "LimitCORE=0"));
+    }
+    let cronjob = include_str!("../../config/cronjob.yaml");
+    for (manifest, name, kind, hears) in [
+        (KUBERNETES, "snyk-export", "kind: Deployment", true),
+        (cronjob, "snyk-export-nightly", "kind: CronJob", false),
+    ] {
+        let documents: Vec<&str> = manifest.split("\n---\n").collect();
+        let policies = documents.iter().filter(|document| document.contains("kind: NetworkPolicy"));
+        let [policy] = policies.collect::<Vec<_>>()[..] else { panic!("one policy") };
+        // It is about the very pods that there are.
+        let labels = format!("matchLabels: {{app.kubernetes.io/name: {name}}}\n");
+        assert!(policy.contains(&format!("podSelector:\n    {labels}")), "{policy}");
+        let workload = documents.iter().find(|document| document.contains(kind)).unwrap();
+        assert!(workload.contains(&format!("labels: {{app.kubernetes.io/name: {name}}}\n")), "{workload}");
+        assert!(policy.contains("policyTypes: [Ingress, Egress]"));
+        let (before, egress) = policy.split_once("  egress:\n").unwrap();
+        let ports: Vec<&str> =
+            egress.lines().filter_map(|line| line.trim().strip_prefix("- {protocol: ")).collect();
+        assert_eq!(ports, ["UDP, port: 53}", "TCP, port: 53}", "TCP, port: 443}"]);
+        assert_eq!(egress.matches("169.254.0.0/16").count(), 1);
+        // It hears pods of its namespace where it listens, or nobody.
+        assert_eq!(before.contains("  ingress:\n"), hears);
+        assert_eq!(
+            before.contains("podSelector: {}\n      ports:\n        - {protocol: TCP, port: 8686}"),
+            hears
+        );
+    }
+    assert!(KUBERNETES.contains("containerPort: 8686") && KUBERNETES.contains("listen = \"0.0.0.0:8686\""));
+}
+
+#[test]
+fn the_gate_installs_only_what_it_has_hashes_of() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci");
+    let mut lists = BTreeSet::new();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in text.lines().filter(|line| line.contains("/pip\" install")) {
+            let (_, list) = line.split_once("--require-hashes --only-binary=:all: -r .ci/").expect(line);
+            lists.insert(list.to_owned());
+        }
+    }
+    assert_eq!(lists, BTreeSet::from(["api.txt".to_owned(), "notify.txt".to_owned()]));
+    for list in lists {
+        let text = std::fs::read_to_string(root.join(list)).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.len() > 2 && lines[0].contains("=="), "{text}");
+        for pair in lines.windows(2).filter(|pair| pair[0].contains("==")) {
+            assert!(pair[1].starts_with("    --hash=sha256:"), "{pair:?}");
+        }
+    }
+}
+
 /// Answers one request on loopback with `answer`, and gives its address and then what was asked.
 fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

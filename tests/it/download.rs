@@ -1,5 +1,6 @@
 //! `download`: all files, whole, as announced, and nothing half under a final name.
 
+mod bounds;
 mod folder;
 mod storage;
 

@@ -186,7 +186,10 @@ fn the_cron_job_is_what_it_should_be() {
         Err(error) => panic!("{error}: {}", text(&documents)),
     };
     let kinds: Vec<&str> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["Secret", "PersistentVolumeClaim", "PersistentVolumeClaim", "CronJob"]);
+    assert_eq!(
+        kinds,
+        ["Secret", "PersistentVolumeClaim", "PersistentVolumeClaim", "CronJob", "NetworkPolicy"]
+    );
     assert_eq!(documents[0]["stringData"], json!({ "snyk-token": "change-me" }));
 
     let spec = &documents[3]["spec"];

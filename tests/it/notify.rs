@@ -3,6 +3,7 @@
 mod command;
 mod receivers;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use snyk_export::http::Network;
@@ -28,8 +29,12 @@ fn webhook(url: &str, key: Option<&str>) -> Endpoint {
 }
 
 fn shell(script: &str, timeout: Duration) -> Endpoint {
-    let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
-    endpoint(EndpointKind::Command { argv, timeout })
+    command(&["sh", "-c", script], timeout)
+}
+
+fn command(argv: &[&str], timeout: Duration) -> Endpoint {
+    let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+    endpoint(EndpointKind::Command { argv, environment: BTreeMap::new(), timeout })
 }
 
 async fn send(endpoint: &Endpoint) -> Attempt {

@@ -8,14 +8,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use snyk_export::event::Event;
+use snyk_export::event::{ApiWhat, Event};
 use snyk_export::moment::Moment;
 use snyk_export::observe::Metrics;
 use snyk_export::secret::Secret;
+use snyk_export::server::{Agreed, Server};
 use snyk_export::watch::observation::Problem;
 
-use self::bed::{Answer, Bed, PATIENCE, accounts};
-use crate::lab::{EXPORT_ID, GROUP};
+use self::bed::{Answer, Bed, PATIENCE, accounts, agreed};
+use crate::lab::{EXPORT_ID, GROUP, runtime};
 
 const TOKEN: &str = "a token of some length";
 
@@ -133,15 +134,90 @@ fn with_a_token_the_watches_are_for_those_who_have_it() {
     let body = ["Content-Type: text/plain", &format!("Authorization: Bearer {TOKEN}")];
     bed.ask("POST", "/v1/watches", &body, "{}").problem(415);
 
-    bed.service.terms.replace(accounts(), Some(Secret::new("another")));
+    bed.service.terms.replace(agreed(Some("another")));
     assert_eq!(watches(&["Authorization: Bearer another"]).status, 200);
     assert_eq!(watches(&[&format!("Authorization: Bearer {TOKEN}")]).status, 401);
 }
 
 #[test]
+fn one_token_is_changed_for_another_without_a_gap() {
+    let bed = Bed::start(Some(TOKEN));
+    let ask =
+        |token: &str| bed.ask("GET", "/v1/watches", &[&format!("Authorization: Bearer {token}")], "").status;
+    assert_eq!((ask(TOKEN), ask("another token of some length")), (200, 401));
+    let both = [TOKEN, "another token of some length"].map(Secret::new).to_vec();
+    bed.service.terms.replace(Agreed { tokens: both, ..agreed(None) });
+    assert_eq!((ask(TOKEN), ask("another token of some length"), ask("a third one")), (200, 200, 401));
+    bed.service.terms.replace(agreed(Some("another token of some length")));
+    assert_eq!((ask(TOKEN), ask("another token of some length")), (401, 200));
+}
+
+#[test]
+fn what_was_changed_and_who_was_refused_is_noted_without_the_token() {
+    let bed = Bed::start(Some(TOKEN));
+    let right = format!("Authorization: Bearer {TOKEN}");
+    let added =
+        bed.ask("POST", "/v1/watches", &[&right, "Content-Type: application/json"], &wanted().to_string());
+    let path = added.header("location").unwrap().to_owned();
+    bed.ask("GET", &path, &[&right], "");
+    bed.ask("DELETE", &path, &["Authorization: Bearer 5ec7e7 of somebody"], "").problem(401);
+    bed.ask("DELETE", &path, &[&right], "");
+    bed.ask("DELETE", &path, &[&right], "").problem(404);
+    let noted = bed.noted.until(|noted| noted.len() >= 3);
+    let seen: Vec<_> = noted
+        .iter()
+        .map(|event| {
+            let request = event.request.as_ref().unwrap();
+            let watch = request.watch.map(|id| format!("/v1/watches/{id}") == path);
+            (event.what, request.method.as_str(), request.route.as_str(), request.code, watch)
+        })
+        .collect();
+    let one = "/v1/watches/{id}";
+    let expected = [
+        (ApiWhat::Changed, "POST", "/v1/watches", 201, Some(true)),
+        (ApiWhat::Refused, "DELETE", one, 401, None),
+        (ApiWhat::Changed, "DELETE", one, 204, Some(true)),
+    ];
+    assert_eq!(seen, expected);
+    assert!(noted.iter().all(|event| event.peer == "127.0.0.1"), "{noted:?}");
+    assert!(!format!("{noted:?}").contains("5ec7e7") && !format!("{noted:?}").contains(TOKEN));
+    let metrics = bed.get("/metrics").body;
+    for (route, code, count) in [("/v1/watches", 201, 1), (one, 401, 1), (one, 404, 1), ("other", 404, 0)] {
+        let line = format!("snyk_export_api_requests_total{{code=\"{code}\",route=\"{route}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+}
+
+#[test]
+fn metrics_may_have_an_address_of_their_own() {
+    let runtime = runtime();
+    let (_directory, service) = runtime.block_on(bed::service(Some(TOKEN), |_| {}));
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = runtime.block_on(async {
+        Server::bind(anywhere, true).await.unwrap().with_metrics(Some(anywhere)).await.unwrap()
+    });
+    let (api, metrics) = (server.address(), server.metrics_address().unwrap());
+    runtime.spawn(server.serve(service, std::future::pending()));
+    let ask = |address: SocketAddr, path: &str, header: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Answer::read(stream).status
+    };
+    let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    for path in ["/metrics", "/readyz"] {
+        let codes = [ask(metrics, path, ""), ask(api, path, ""), ask(api, path, &right)];
+        assert_eq!(codes, [200, 401, 200], "{path}");
+    }
+    assert_eq!([ask(metrics, "/healthz", ""), ask(api, "/healthz", "")], [200, 200]);
+    assert_eq!([ask(metrics, "/v1/watches", &right), ask(metrics, "/openapi.json", &right)], [404, 404]);
+}
+
+#[test]
 fn where_others_can_ask_a_token_that_is_gone_opens_nothing() {
     let bed = Bed::telling(Some(TOKEN), SocketAddr::from(([0, 0, 0, 0], 0)), |_| {});
-    bed.service.terms.replace(accounts(), None);
+    bed.service.terms.replace(agreed(None));
     bed.get("/v1/watches").problem(401);
     assert_eq!(bed.get("/healthz").status, 200);
 }
@@ -223,11 +299,11 @@ fn the_openapi_document_describes_every_route() {
     }
     let operation = &document["paths"]["/v1/watches"]["post"];
     assert_eq!(operation["security"], json!([{ "token": [] }]));
-    for status in ["200", "201", "400", "401", "403", "408", "413", "415", "422", "500", "503"] {
+    for status in ["200", "201", "400", "401", "403", "408", "413", "415", "422", "500", "503", "507"] {
         assert!(operation["responses"][status]["description"].is_string(), "{status}");
     }
     assert!(document["paths"]["/healthz"]["get"].get("security").is_none());
-    bed.service.terms.replace(accounts(), None);
+    bed.service.terms.replace(agreed(None));
     let open = Bed::start(None).get("/openapi.json").json();
     assert!(open["paths"]["/v1/watches"]["post"].get("security").is_none());
 }

@@ -83,6 +83,35 @@ fn storage_is_trusted_as_snyk_is() {
 }
 
 #[test]
+fn links_of_a_remote_api_lead_neither_to_this_machine_nor_to_the_network_of_it() {
+    let authority = Authority::new();
+    let here = Server::start(&authority, "localhost");
+    let plain = Lab::start(READY);
+    let links = [
+        (format!("{}/x", plain.url()), "the link is plain http"),
+        ("http://storage.example/x".to_owned(), "the link is plain http"),
+        (format!("{}/x", here.url), "the link leads to this machine, and the API is not here"),
+        (format!("https://127.0.0.1:{}/x", here.port), "the link leads to this machine"),
+        (format!("https://0.0.0.0:{}/x", here.port), "the link leads to this machine"),
+        ("https://169.254.169.254/latest/meta-data".to_owned(), "network's own services"),
+        ("https://[fd00:ec2::254]/latest/meta-data".to_owned(), "network's own services"),
+    ];
+    for (link, why) in links {
+        let part = format!("{{\"url\":\"{link}\",\"file_size\":5}}");
+        let body =
+            format!("{{\"data\":{{\"attributes\":{{\"status\":\"FINISHED\",\"results\":[{part}]}}}}}}");
+        let api = Server::answering(&authority, "api.snyk.test", &body);
+        let proxy = Proxy::start(api.port);
+        let program = Program::asking("download", "https://api.snyk.test").env("HTTPS_PROXY", &proxy.url);
+        let program = program.export(EXPORT_ID).args("--dir files --allow-http");
+        let file = program.file("ca.pem", &authority.pem).display().to_string();
+        program.args("--ca-cert").arg(&file).run().exits(7).stderr_has(why);
+        assert_eq!(proxy.asked.get(), ["CONNECT api.snyk.test:443 HTTP/1.1"], "{link}");
+    }
+    assert_eq!((here.connections.get(), plain.requests()), (0, 0));
+}
+
+#[test]
 fn another_authority_is_none() {
     let server = Server::start(&Authority::new(), "localhost");
     for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "SNYK_EXPORT_CA_CERT"] {

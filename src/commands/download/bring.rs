@@ -233,9 +233,10 @@ pub(in crate::commands) async fn bring(
     let folder = Folder::open(&place.target(), export)?;
     let clock = session.clock;
     let silence = asking.policy.request_timeout;
-    let storage = Storage::new(asking.network.clone(), silence, session.settings.allows_http());
+    let storage = Storage::new(asking.network.clone(), silence, asking.reach);
     let folder = Arc::new(folder);
-    let means = Means { storage, policy: &asking.policy, clock };
+    let limits = session.settings.download_limits();
+    let means = Means { storage, policy: &asking.policy, limits, clock };
     let fetching = async {
         let parts = parts(report)?;
         let sizes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
@@ -281,6 +282,11 @@ fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Sur
         }
         DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),
         DownloadError::Disk(error) => of_disk(&error, head),
+        DownloadError::TooLarge(why) => {
+            let lost = Lost::of_ours("the files are too large", &why, head, Prospect::Doubtful);
+            let advice = "allow more with --max-size, if the disk has room for it".to_owned();
+            Lost { advice: Some(advice), ..lost }
+        }
         DownloadError::Merge(why) => {
             let lost = Lost::of_ours("the parts cannot be merged", &why, head, Prospect::Doubtful);
             let advice = "the parts can be had without --merge".to_owned();

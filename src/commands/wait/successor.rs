@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::commands::{CommandError, Session};
+use crate::coredump;
 use crate::event::Ending;
 use crate::export::ExportRef;
 use crate::settings::Environment;
@@ -48,6 +49,7 @@ pub(in crate::commands) async fn replace_us(
     if let Some(signal) = session.signals.look().await {
         return CommandError::Interrupted(signal);
     }
+    coredump::restore_limit();
     let list = |of: fn(&Finished) -> String| finished.iter().map(of).collect::<Vec<_>>().join(",");
     let error = std::process::Command::new(program)
         .arg0(command.first().map_or(program.as_os_str(), OsString::as_os_str))

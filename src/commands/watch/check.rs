@@ -3,17 +3,18 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::daemon::bind;
 use crate::commands::{CommandError, Session, aside};
 use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
-use crate::server::{Server, ServerError};
+use crate::server::ServerError;
 use crate::settings::daemon::DaemonSettings;
 use crate::store::{Checked, SqliteStore};
 
 pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<ExitCode, CommandError> {
     let (store, state) = (settings.store.clone(), session.settings.state_directory());
     let store = aside(&session.signals, move || check_store(&store, &state)).await??;
-    let bound = Server::bind(settings.server.listen, settings.server.token.is_some()).await;
+    let bound = bind(&settings.server).await;
     let in_use = match (store, bound) {
         (Checked::Free, Ok(_)) => "",
         (Checked::InUse, Ok(_)) => "; the store is in use, as it is while the daemon runs",

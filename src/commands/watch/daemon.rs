@@ -4,6 +4,7 @@ mod reload;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,10 @@ use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::courier::Courier;
 use crate::runner::{Plan, Refusal, Runner, Stopped};
-use crate::server::{Server, Service, Terms};
-use crate::settings::daemon::DaemonSettings;
+use crate::server::{Agreed, Server, ServerError, Service, Terms};
+use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::Client;
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{Quota, SqliteStore, StoreError};
 use crate::watch::Policy;
 use crate::watch::outcome::Signal;
 
@@ -78,7 +79,7 @@ pub(super) struct Daemon {
     /// How many watches had not ended at the start.
     active: u64,
     /// What stays as it is until the daemon is started again.
-    fixed: (PathBuf, std::net::SocketAddr),
+    fixed: (PathBuf, SocketAddr, Option<SocketAddr>),
 }
 
 impl Daemon {
@@ -89,7 +90,7 @@ impl Daemon {
         Session { clock, console, .. }: &Session,
     ) -> Result<Self, CommandError> {
         let clock = *clock;
-        let server = Server::bind(settings.server.listen, settings.server.token.is_some()).await?;
+        let server = bind(&settings.server).await?;
         let store = SqliteStore::open(&settings.store).await?;
         let last = store.last_moment().await?;
         if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
@@ -106,6 +107,8 @@ impl Daemon {
         ledger.asks_with(&accounts);
         let plan = plan(settings.policy, settings.concurrency, until_idle);
         let runner = Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock);
+        let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
+        let agreed = Agreed { accounts: names.clone(), tokens: settings.server.tokens, quota };
         let mut daemon = Self {
             store,
             clock,
@@ -116,11 +119,11 @@ impl Daemon {
             retire: watch::Sender::new(false),
             tasks: JoinSet::new(),
             changed: Arc::default(),
-            terms: Arc::new(Terms::new(names.clone(), settings.server.token)),
+            terms: Arc::new(Terms::new(agreed)),
             serving: None,
             until_idle,
             active: 0,
-            fixed: (settings.store, settings.server.listen),
+            fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
         daemon.active = daemon.store.counts().await?.active;
@@ -318,6 +321,12 @@ async fn asked(
             Some(done) = couriers.join_next() => or_panic(done)?,
         }
     }
+}
+
+/// Takes the addresses that the settings name.
+pub(super) async fn bind(settings: &ServerSettings) -> Result<Server, ServerError> {
+    let server = Server::bind(settings.listen, !settings.tokens.is_empty()).await?;
+    server.with_metrics(settings.metrics_listen).await
 }
 
 /// The settings have been read again; never, if nobody reads them.

@@ -81,7 +81,8 @@ impl Ledger {
             | Event::Retrying { .. }
             | Event::DeliveryRetrying { .. }
             | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. } => {}
+            | Event::DaemonStopping { .. }
+            | Event::Api(_) => {}
         }
     }
 

@@ -1,24 +1,51 @@
 //! A list, page by page.
 
-use serde::Serialize;
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::view::{State, View};
 use crate::export::parse_id;
+use crate::moment::Moment;
 use crate::server::limits;
 use crate::server::problem::{Problem, Problems, Source};
+use crate::store::Listed;
 use crate::text::Text;
 
-/// Some of the watches.
-#[derive(Debug, Serialize, ToSchema)]
+/// Some of the watches, as [`written`] writes them.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes what is written, and is never made")]
 pub(super) struct Page {
     /// The watches.
-    pub(super) data: Vec<View>,
+    data: Vec<View>,
     /// The path of the next page; null on the last one.
     #[schema(required)]
-    pub(super) next: Option<String>,
+    next: Option<String>,
+}
+
+/// The page of these watches, as many as fit, as JSON. It is written watch by watch: what a page of all of them needs in
+/// memory at once would be many times as much.
+pub(super) fn written(listed: &[Listed], has_more: bool, query: &Query, now: Moment) -> Vec<u8> {
+    let mut page = b"{\"data\":[".to_vec();
+    let mut taken = 0;
+    for listed in listed {
+        if page.len() >= limits::PAGE_BYTES {
+            break;
+        }
+        if taken > 0 {
+            page.push(b',');
+        }
+        serde_json::to_writer(&mut page, &View::new(listed, now))
+            .unwrap_or_else(|error| unreachable!("a watch can be written as JSON: {error}"));
+        taken += 1;
+    }
+    let last = listed[..taken].last().filter(|_| has_more || taken < listed.len());
+    let next = last.map(|last| query.next(last.watch.id));
+    page.extend_from_slice(b"],\"next\":");
+    serde_json::to_writer(&mut page, &next)
+        .unwrap_or_else(|error| unreachable!("a path can be written as JSON: {error}"));
+    page.push(b'}');
+    page
 }
 
 /// Which watches are wanted.

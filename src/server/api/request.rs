@@ -136,6 +136,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::server::Agreed;
 
     const GROUP: &str = "11111111-2222-4333-8444-555555555555";
     const EXPORT: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
@@ -219,6 +220,8 @@ mod tests {
 
     fn check(body: &Value) -> Result<NewWatch, Problems> {
         let accounts: BTreeSet<Arc<str>> = ["default", "acme"].map(Arc::from).into();
-        WatchRequest::parse(body.to_string().as_bytes()).unwrap().check(&Terms::new(accounts, None))
+        WatchRequest::parse(body.to_string().as_bytes())
+            .unwrap()
+            .check(&Terms::new(Agreed { accounts, ..Agreed::default() }))
     }
 }

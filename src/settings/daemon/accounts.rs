@@ -64,7 +64,8 @@ impl Networks<'_> {
         if let Some(known) = self.of_files.get(path) {
             return Ok(known.clone());
         }
-        let network = self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?);
+        let network =
+            self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?).with_threads();
         self.of_files.insert(path.to_owned(), network.clone());
         Ok(network)
     }

@@ -1,6 +1,6 @@
 //! `[[notify]]`: who is told how watches ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -18,6 +18,23 @@ use crate::text::Text;
 
 /// How long a command may take unless the settings say otherwise.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What every command gets of our environment.
+const NEEDED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+/// The variables that may hold a credential for Snyk: those that this program reads, those of Snyk's own CLI, and those
+/// that scripts around exports use. No command gets one of them.
+const CREDENTIALS: [&str; 9] = [
+    "SNYK_TOKEN",
+    "SNYK_OAUTH_TOKEN",
+    "SNYK_CLIENT_ID",
+    "SNYK_CLIENT_SECRET",
+    "SNYK_API_TOKEN",
+    "SNYK_CFG_API",
+    "SNYK_DOCKER_TOKEN",
+    "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
+    "INTERNAL_OAUTH_TOKEN_STORAGE",
+];
 
 /// All endpoints, each name once.
 pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<Endpoint>, SettingsError> {
@@ -90,7 +107,28 @@ fn command(
     let argv = section.argv.as_ref().ok_or_else(|| entry.error(EntryError::Missing("argv")))?;
     let argv = found_command(argv, settings.environment()).map_err(entry.at("argv"))?;
     let timeout = section.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
-    Ok(EndpointKind::Command { argv, timeout })
+    let listed = section.env.as_deref().unwrap_or_default();
+    let environment = variables(listed, settings.environment()).map_err(entry.at("env"))?;
+    Ok(EndpointKind::Command { argv, environment, timeout })
+}
+
+/// The environment of a command: what every program needs, and what the settings list. A variable that is not set here is
+/// not set there.
+fn variables(listed: &[String], environment: &Environment) -> Result<BTreeMap<String, String>, EntryError> {
+    if let Some(name) = listed.iter().find(|name| !is_variable(name)) {
+        return Err(EntryError::NoVariable(Text::new(name)));
+    }
+    if let Some(name) = listed.iter().find(|name| CREDENTIALS.contains(&name.as_str())) {
+        return Err(EntryError::CredentialForCommand(name.clone()));
+    }
+    let names = NEEDED.into_iter().chain(listed.iter().map(String::as_str));
+    Ok(names.filter_map(|name| Some((name.to_owned(), environment.get(name)?.to_owned()))).collect())
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|char: char| char.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A key that has no meaning for an endpoint of this kind.
@@ -101,6 +139,7 @@ fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
         ("url-file", section.url_file.is_some(), is_sent),
         ("secret-file", section.secret_file.is_some(), kind == Kind::Webhook),
         ("argv", section.argv.is_some(), !is_sent),
+        ("env", section.env.is_some(), !is_sent),
         ("timeout", section.timeout.is_some(), !is_sent),
     ];
     keys.into_iter().find(|(_, given, fits)| *given && !fits).map(|(key, ..)| key)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::secret::{Placeholder, Secret};
+use crate::secret_file;
 use crate::settings::SettingsError;
 use crate::settings::places::{Places, Step};
 use crate::snyk::credentials::CredentialError;
@@ -122,6 +123,14 @@ pub enum EntryError {
     /// A command that is not there.
     #[error("`{0}` cannot be run: it is no executable file here or in PATH")]
     NoCommand(Text),
+    /// A name that no variable has.
+    #[error(
+        "`{0}` is no name of a variable: give names alone, such as \"DATABASE_URL\"; their values are taken from the environment"
+    )]
+    NoVariable(Text),
+    /// A variable that a command must not have.
+    #[error("`{0}` may hold a credential for Snyk, which no command gets: leave it out")]
+    CredentialForCommand(String),
     /// A label that would not be taken from the API either.
     #[error(
         "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters, none of them a \
@@ -185,6 +194,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, EntryError> {
     let unreadable =
         |error: std::io::Error| EntryError::Unreadable { path: path.to_owned(), why: error.to_string() };
     let text = Secret::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    secret_file::warn_if_open(path);
     let trimmed = text.expose().trim_start_matches('\u{feff}').trim();
     if trimmed.is_empty() {
         return Err(EntryError::Empty(path.to_owned()));

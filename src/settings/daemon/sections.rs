@@ -44,6 +44,7 @@ pub(crate) struct NotifySection {
     pub(super) url_file: Option<PathBuf>,
     pub(super) secret_file: Option<PathBuf>,
     pub(super) argv: Option<Vec<String>>,
+    pub(super) env: Option<Vec<String>>,
     pub(super) timeout: Option<Pause>,
     pub(super) on: Option<Vec<OutcomeWord>>,
 }

@@ -19,28 +19,32 @@ const SHORTEST_TOKEN: usize = 16;
 pub struct ServerSettings {
     /// The address.
     pub listen: SocketAddr,
-    /// The bearer token that `/v1` asks for; none where only this machine can reach it.
-    pub token: Option<Secret>,
+    /// The bearer tokens of which `/v1` asks for one; none where only this machine can reach it.
+    pub tokens: Vec<Secret>,
+    /// Where metrics and health are served besides.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
     let section = &settings.daemon.server;
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
     let listen = section.listen.ok_or_else(|| entry.error(EntryError::Missing("listen")))?;
-    let token = section.token_file.as_deref().map(token).transpose().map_err(entry.at("token-file"))?;
-    if token.is_none() && !listen.ip().to_canonical().is_loopback() {
+    let tokens = section.token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
+    let tokens = tokens.unwrap_or_default();
+    if tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
         return Err(entry.at("listen")(EntryError::OpenToAll(listen)));
     }
-    Ok(ServerSettings { listen, token })
+    Ok(ServerSettings { listen, tokens, metrics_listen: section.metrics_listen })
 }
 
-fn token(path: &Path) -> Result<Secret, EntryError> {
-    let token = read_secret(path)?;
-    let text = token.expose();
-    if text.len() < SHORTEST_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN });
-    }
-    Ok(token)
+/// The tokens in a file, one a line: while one takes the place of another, both are there.
+fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
+    let all = read_secret(path)?;
+    let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_strong =
+        |token: &str| token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let weak = || EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN };
+    lines.map(|token| is_strong(token).then(|| Secret::new(token)).ok_or_else(weak)).collect()
 }
 
 /// Where the daemon of a settings file listens, for those who ask how it is.

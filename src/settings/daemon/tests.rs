@@ -96,7 +96,9 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!((asked(account), account.origin.as_str()), ("https://api.snyk.io".into(), "SNYK_TOKEN"));
     assert_eq!(settings.keep_ended, Duration::from_secs(30 * 86_400));
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8686");
-    assert!(settings.server.token.is_none() && settings.watches.is_empty() && settings.endpoints.is_empty());
+    assert!(
+        settings.server.tokens.is_empty() && settings.watches.is_empty() && settings.endpoints.is_empty()
+    );
     assert_eq!(settings.concurrency.get(), 64);
     let policy = &settings.policy;
     assert_eq!((policy.max_wait, policy.max_outage), (Some(Duration::from_secs(86_400)), None));
@@ -169,9 +171,9 @@ fn the_store_is_in_the_state_directory_unless_it_is_named() {
 #[test]
 fn a_server_that_others_can_reach_needs_a_token() {
     let server = daemon("[server]\nlisten = '0.0.0.0:80'\ntoken-file = '@long'").server;
-    assert_eq!(server.token.unwrap().expose(), "0123456789abcdef");
+    assert_eq!(server.tokens.iter().map(|token| token.expose()).collect::<Vec<_>>(), ["0123456789abcdef"]);
     for here in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.token.is_none(), "{here}");
+        assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.tokens.is_empty(), "{here}");
     }
     let rows = [
         ("\nlisten = '0.0.0.0:80'", "line 3, listen: listen = \"0.0.0.0:80\" can be reached", "token-file"),

@@ -14,6 +14,8 @@ use crate::store::{Claim, Counts};
 pub(super) struct State {
     /// How many rows there are.
     pub(super) counts: Counts,
+    /// How many bytes the labels of all watches have; nothing until somebody wants to know.
+    pub(super) label_bytes: Option<u64>,
     /// The watches that are claimed.
     pub(super) watches: Leases,
     /// The deliveries that are claimed.
@@ -39,7 +41,25 @@ impl State {
         };
         let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
         let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
-        Ok(Self { counts, watches: Leases::default(), deliveries: Leases::default(), last })
+        let (watches, deliveries) = (Leases::default(), Leases::default());
+        Ok(Self { counts, label_bytes: None, watches, deliveries, last })
+    }
+
+    /// How many bytes the labels of all watches have. They are counted once, and then kept up to date.
+    pub(super) fn label_bytes(&mut self, conn: &Connection) -> Result<u64, Fault> {
+        if let Some(known) = self.label_bytes {
+            return Ok(known);
+        }
+        let sql = "SELECT coalesce(sum(octet_length(labels)), 0) FROM watches";
+        let counted: i64 = conn.query_row(sql, (), |row| row.get(0))?;
+        Ok(*self.label_bytes.insert(counted.unsigned_abs()))
+    }
+
+    /// Labels of so many bytes have taken the place of others.
+    pub(super) fn replace_labels(&mut self, before: i64, now: i64) {
+        self.label_bytes = self
+            .label_bytes
+            .map(|known| known.saturating_sub(before.unsigned_abs()).saturating_add(now.unsigned_abs()));
     }
 
     /// Writes `now` into the file, unless something later is there.

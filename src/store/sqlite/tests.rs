@@ -277,7 +277,7 @@ impl Bed {
         SqliteStore::open(&self.path).await.unwrap()
     }
 
-    async fn open_once_free(&self) -> SqliteStore {
+    pub(super) async fn open_once_free(&self) -> SqliteStore {
         let free = async {
             loop {
                 match SqliteStore::open(&self.path).await {
@@ -298,6 +298,7 @@ impl Bed {
         match store.add(new(account, number), Uuid::now_v7(), NOW).await.unwrap() {
             Added::New(watch) => *watch,
             Added::Existing(id) => panic!("{id} is there already"),
+            Added::NoRoom(no_room) => panic!("there is no room: {no_room:?}"),
         }
     }
 

@@ -12,7 +12,7 @@ use super::state::State;
 use super::trouble::Fault;
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Added, Filter, Listed, NewWatch, Origin, Reconciled};
+use crate::store::{Added, Filter, Listed, NewWatch, NoRoom, Origin, Quota, Reconciled};
 use crate::watch::{Progress, Watch};
 
 /// Takes on a watch that is due at once, unless its account has one on the same export.
@@ -21,12 +21,32 @@ pub(super) fn add(
     state: &mut State,
     new: NewWatch,
     id: Uuid,
+    quota: Quota,
     now: Moment,
 ) -> Result<Added, Fault> {
-    match find(conn, &new.account, &new.export)? {
-        Some(existing) => Ok(Added::Existing(existing.id)),
+    if let Some(existing) = find(conn, &new.account, &new.export)? {
+        return Ok(Added::Existing(existing.id));
+    }
+    match no_room(conn, state, &new, quota)? {
+        Some(no_room) => Ok(Added::NoRoom(no_room)),
         None => insert(conn, state, new, Origin::Api, id, now).map(|watch| Added::New(Box::new(watch))),
     }
+}
+
+/// What there is no room for, if a watch cannot be taken on.
+fn no_room(
+    conn: &Connection,
+    state: &mut State,
+    new: &NewWatch,
+    quota: Quota,
+) -> Result<Option<NoRoom>, Fault> {
+    let kept = state.counts.active + state.counts.ended;
+    if let Some(most) = quota.watches.filter(|most| kept >= *most) {
+        return Ok(Some(NoRoom::Watches(most)));
+    }
+    let Some(most) = quota.labels else { return Ok(None) };
+    let all = state.label_bytes(conn)?.saturating_add(rows::labels_text(&new.labels).len() as u64);
+    Ok((all > most).then_some(NoRoom::Labels(most)))
 }
 
 /// How many watches of each account have not ended.
@@ -74,6 +94,7 @@ fn insert(
          progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
     )?;
     let labels = rows::labels_text(&watch.labels);
+    state.replace_labels(0, i64::try_from(labels.len()).unwrap_or(i64::MAX));
     insert.execute((
         id.as_bytes(),
         &*watch.account,
@@ -108,7 +129,10 @@ pub(super) fn reconcile(
                 }
                 let labels = rows::labels_text(&new.labels);
                 let sql = "UPDATE watches SET labels = ?2 WHERE seq = ?1 AND labels <> ?2";
-                conn.prepare_cached(sql)?.execute((seq, labels))?;
+                if conn.prepare_cached(sql)?.execute((seq, labels))? > 0 {
+                    // They are counted anew when somebody wants to know.
+                    state.label_bytes = None;
+                }
                 stay.insert(seq);
             }
             None => {
@@ -151,9 +175,11 @@ fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watc
 /// Forgets a watch and its settled deliveries.
 fn forget(conn: &Connection, state: &mut State, seq: i64) -> Result<(), Fault> {
     outbox::forget_settled(conn, state, seq)?;
-    let sql = "DELETE FROM watches WHERE seq = ?1 RETURNING ended_at_ms IS NULL";
-    let was_active: Option<bool> =
-        conn.prepare_cached(sql)?.query_row((seq,), |row| row.get(0)).optional()?;
+    let sql = "DELETE FROM watches WHERE seq = ?1 RETURNING ended_at_ms IS NULL, octet_length(labels)";
+    let gone: Option<(bool, i64)> =
+        conn.prepare_cached(sql)?.query_row((seq,), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let was_active = gone.map(|(was_active, _)| was_active);
+    state.replace_labels(gone.map_or(0, |(_, labels)| labels), 0);
     let counts = &mut state.counts;
     match was_active {
         Some(true) => counts.active = counts.active.saturating_sub(1),
@@ -195,8 +221,13 @@ pub(super) fn watch(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault
     Ok(show(conn, "watches WHERE seq = ?1", (seq,))?.pop().map(|listed| Listed { deliveries, ..listed }))
 }
 
-/// Watches in the order in which they were taken on; nothing if the one to begin after is not there.
-pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Vec<Listed>>, Fault> {
+/// Watches in the order in which they were taken on, until they have so many bytes in the store, and whether there are
+/// more; nothing if the one to begin after is not there.
+pub(super) fn list(
+    conn: &Connection,
+    filter: Filter,
+    bytes: usize,
+) -> Result<Option<(Vec<Listed>, bool)>, Fault> {
     let after = match filter.after {
         None => 0,
         Some(id) => match seq_of(conn, id)? {
@@ -213,20 +244,41 @@ pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Vec<Liste
             "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND seq > ?1 ORDER BY seq LIMIT ?2"
         }
     };
-    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-    show(conn, wanted, (after, limit)).map(Some)
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX).saturating_add(1);
+    let (mut found, is_cut) = show_some(conn, wanted, (after, limit), bytes)?;
+    let has_more = is_cut || found.len() > filter.limit;
+    found.truncate(filter.limit);
+    Ok(Some((found, has_more)))
 }
 
 /// The watches that are wanted: what follows `FROM`.
 fn show(conn: &Connection, wanted: &str, params: impl rusqlite::Params) -> Result<Vec<Listed>, Fault> {
+    show_some(conn, wanted, params, usize::MAX).map(|(found, _)| found)
+}
+
+/// The same, until they have so many bytes, and whether there are more.
+fn show_some(
+    conn: &Connection,
+    wanted: &str,
+    params: impl rusqlite::Params,
+    bytes: usize,
+) -> Result<(Vec<Listed>, bool), Fault> {
     const COLUMNS: &str = concat!(watch_columns!(), ", account, ended_at_ms, outcome, document");
     let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
     let mut rows = select.query(params)?;
-    let mut found = Vec::new();
+    let (mut found, mut taken) = (Vec::new(), 0_usize);
     while let Some(row) = rows.next()? {
+        if taken >= bytes {
+            return Ok((found, true));
+        }
+        // Labels, progress, document: what else there is of a row is small.
+        for column in [5, 6, 11] {
+            let bytes = row.get_ref(column)?.as_bytes_or_null().unwrap_or_default();
+            taken = taken.saturating_add(bytes.map_or(0, <[u8]>::len));
+        }
         found.push(listed(row)?);
     }
-    Ok(found)
+    Ok((found, false))
 }
 
 fn listed(row: &Row<'_>) -> Result<Listed, Fault> {

@@ -1,5 +1,6 @@
 //! What is around it: systemd, health checks, a container's PID 1; and eyes that must see no secret.
 
+use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -209,4 +210,36 @@ fn no_secret_is_shown_or_kept() {
     for secret in secrets {
         assert_eq!(about(secret), 0, "{secret} in {:?}", seen.iter().find(|seen| seen.contains(secret)));
     }
+}
+
+#[test]
+fn a_command_gets_the_variables_that_it_is_meant_to_have_and_no_others() {
+    let lab = Lab::start(READY);
+    let script = "env > environment.new; mv environment.new environment";
+    let command = format!(
+        "[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['/bin/sh', '-c', '{script}']\n\
+         env = ['DATABASE_URL', 'NOT_SET']\n"
+    );
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID), command].concat());
+    let program = bed.program("watch").arg("--until-idle").living_in(bed.path("").as_path());
+    let given = [
+        ("SNYK_TOKEN", TOKEN),
+        ("HTTPS_PROXY", "http://user:hunter2@proxy.example:3128"),
+        ("SNYK_EXPORT_MAX_WAIT", "1h"),
+        ("PATH", "/usr/bin:/bin"),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "Europe/Berlin"),
+        ("DATABASE_URL", "postgres://db"),
+        ("OTHER", "x"),
+    ];
+    given.iter().fold(program, |program, (name, value)| program.env(name, value)).run().exits(0);
+    let seen = std::fs::read_to_string(bed.path("environment")).unwrap();
+    // A shell sets some of its own.
+    let names = seen.lines().filter_map(|line| Some(line.split_once('=')?.0));
+    let names: BTreeSet<&str> =
+        names.filter(|name| !["PWD", "SHLVL", "OLDPWD", "_"].contains(name)).collect();
+    let results = ["OUTCOME", "SCOPE", "SCOPE_ID", "EXPORT_ID", "ROW_COUNT"];
+    let results = results.map(|name| format!("SNYK_EXPORT_RESULT_{name}"));
+    let expected = ["PATH", "HOME", "LANG", "TZ", "DATABASE_URL"].into_iter();
+    assert_eq!(names, expected.chain(results.iter().map(String::as_str)).collect());
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use snyk_export::notify::{Attempt, EndpointKind};
+use snyk_export::notify::Attempt;
 
-use super::{EVENT, ID, NOW, endpoint, send, shell, why};
+use super::{EVENT, ID, NOW, command, send, shell, why};
 use crate::lab::{PATIENCE, signal};
 
 /// Longer than any command here takes that is not to be killed.
@@ -55,8 +55,7 @@ async fn a_command_that_fails_says_why() {
 #[tokio::test]
 async fn a_command_that_is_not_there_fails() {
     for program in ["/nowhere/to-be-found", "not-in-any-path-7f2c1a9e"] {
-        let argv = vec![program.to_owned()];
-        let problem = why(send(&endpoint(EndpointKind::Command { argv, timeout: LONG })).await);
+        let problem = why(send(&command(&[program], LONG)).await);
         assert!(problem.starts_with(&format!("failed to start `{program}`: No such file")), "{problem}");
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use snyk_export::clock::Clock;
-use snyk_export::event::Event;
+use snyk_export::event::{ApiEvent, Event};
 use snyk_export::health::Health;
 use snyk_export::observe::Metrics;
 use snyk_export::secret::Secret;
-use snyk_export::server::{Server, Service, Terms};
+use snyk_export::server::{Agreed, Server, Service, Terms};
 use snyk_export::store::SqliteStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -24,7 +24,10 @@ use crate::lab::{Watched, runtime};
 pub(super) struct Bed {
     pub(super) address: SocketAddr,
     pub(super) service: Service,
+    /// The events that were told, but for those of the API.
     pub(super) told: Watched<Vec<String>>,
+    /// The events of the API.
+    pub(super) noted: Watched<Vec<ApiEvent>>,
     pub(super) runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -43,9 +46,14 @@ impl Bed {
         tell: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
         let (runtime, told) = (runtime(), Watched::<Vec<String>>::default());
+        let noted = Watched::<Vec<ApiEvent>>::default();
         let (directory, service) = runtime.block_on(service(token, {
-            let told = told.clone();
-            move |name: &str| {
+            let (told, noted) = (told.clone(), noted.clone());
+            move |event: &Event| {
+                if let Event::Api(event) = event {
+                    return noted.change(|noted| noted.push(ApiEvent::clone(event)));
+                }
+                let name = event.name().unwrap_or_default();
                 told.change(|told| told.push(name.to_owned()));
                 tell(name);
             }
@@ -58,7 +66,7 @@ impl Bed {
             let _ = stopped.await;
         });
         let serving = Some(runtime.spawn(serving));
-        Self { address, service, told, runtime, stop: Some(stop), serving, _directory: directory }
+        Self { address, service, told, noted, runtime, stop: Some(stop), serving, _directory: directory }
     }
 
     /// Tells the server to stop.
@@ -110,7 +118,7 @@ impl Bed {
 /// A service of a daemon that has just made a pass, with the accounts `default` and `acme`.
 pub(super) async fn service(
     token: Option<&str>,
-    tell: impl Fn(&str) + Send + Sync + 'static,
+    tell: impl Fn(&Event) + Send + Sync + 'static,
 ) -> (TempDir, Service) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::start();
@@ -120,12 +128,18 @@ pub(super) async fn service(
         store: SqliteStore::open(&directory.path().join("watches.db")).await.unwrap(),
         health: Arc::new(health),
         metrics: Arc::new(Metrics::new()),
-        terms: Arc::new(Terms::new(accounts(), token.map(Secret::new))),
+        terms: Arc::new(Terms::new(agreed(token))),
         clock,
         changed: Arc::default(),
-        tell: Arc::new(move |event: &Event| tell(event.name().unwrap_or_default())),
+        tell: Arc::new(tell),
     };
     (directory, service)
+}
+
+/// What holds with this token, or with none.
+pub(super) fn agreed(token: Option<&str>) -> Agreed {
+    let tokens = token.map(Secret::new).into_iter().collect();
+    Agreed { accounts: accounts(), tokens, ..Agreed::default() }
 }
 
 pub(super) fn accounts() -> BTreeSet<Arc<str>> {

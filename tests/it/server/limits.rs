@@ -4,16 +4,21 @@
 //! everybody waits for that limit.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use snyk_export::clock::Clock;
-use snyk_export::server::Server;
+use snyk_export::export::{ExportRef, Scope};
+use snyk_export::server::{Agreed, Server, new_id};
+use snyk_export::store::{NewWatch, Quota};
+use snyk_export::watch::Labels;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
-use super::bed::{Answer, Bed, service};
+use super::bed::{Answer, Bed, agreed, service};
 use super::wanted;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -106,19 +111,94 @@ async fn an_idle_connection_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_beyond_128_wait_for_their_turn() {
+async fn a_crowd_that_asks_nothing_keeps_nobody_out() {
     let (_directory, address) = start().await;
     let mut idle = Vec::new();
-    for _ in 0..128 {
+    for _ in 0..200 {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     let clock = Clock::start();
     let start = clock.now();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
-    assert_eq!(Answer::parse(&read_to_end(&mut stream).await).status, 200);
-    assert!((LIMIT..2 * LIMIT).contains(&clock.now().since(start)), "{:?}", clock.now().since(start));
+    let answer = Answer::parse(&read_to_end(&mut stream).await);
+    assert_eq!((answer.status, clock.now().since(start)), (200, Duration::ZERO), "it is answered at once");
+    let line = "snyk_export_api_connections_total{result=\"closed\"} 137\n";
+    assert!(answer.body.contains(line), "{answer:?}");
+    // The oldest have made room.
+    assert_eq!(read_to_end(&mut idle[0]).await, "");
+    assert_eq!(clock.now().since(start), Duration::ZERO);
+}
+
+#[test]
+fn a_crowd_that_keeps_us_busy_leaves_room_for_health_checks() {
+    let bed = Bed::start(None);
+    let head = "POST /v1/watches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Expect: 100-continue\r\nContent-Length: 99\r\n\r\n";
+    let busy: Vec<_> = (0..64)
+        .map(|_| {
+            let mut stream = bed.connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut asked = [0; 25];
+            stream.read_exact(&mut asked).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(bed.get("/healthz").status, 200);
+    let problem = bed.get("/v1/watches").problem(503);
+    assert!(problem["detail"].as_str().unwrap().contains("only health checks"), "{problem}");
+    assert_eq!(bed.get("/readyz").status, 200);
+    drop(busy);
+}
+
+#[test]
+fn a_page_has_a_mebibyte_at_most_and_leads_to_the_next() {
+    let bed = Bed::start(None);
+    let labels: Labels = (0..32).map(|n| (format!("{n:0>64}"), "\u{fc}".repeat(256))).collect();
+    let mut ids = Vec::new();
+    for n in 0..150 {
+        let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id: Uuid::from_u128(n) };
+        let new = NewWatch { account: "default".into(), export, labels: labels.clone() };
+        let now = bed.service.clock.now();
+        ids.push(new_id(now).to_string());
+        let id = ids[ids.len() - 1].parse().unwrap();
+        bed.runtime.block_on(bed.service.store.add(new, id, now)).unwrap();
+    }
+    let (mut found, mut pages, mut next) = (Vec::new(), 0, Some("/v1/watches?limit=1000".to_owned()));
+    while let Some(path) = next {
+        let answer = bed.get(&path);
+        assert!(answer.body.len() < 1_100_000, "{path}: {} bytes", answer.body.len());
+        let page = answer.json();
+        let ids =
+            page["data"].as_array().unwrap().iter().map(|watch| watch["id"].as_str().unwrap().to_owned());
+        found.extend(ids);
+        next = page["next"].as_str().map(str::to_owned);
+        pages += 1;
+        assert!(pages < 10);
+    }
+    assert!(pages > 1);
+    assert_eq!(found, ids);
+}
+
+#[test]
+fn there_are_only_so_many_watches_and_labels() {
+    let bed = Bed::start(None);
+    let agree = |quota| bed.service.terms.replace(Agreed { quota, ..agreed(None) });
+    agree(Quota { watches: Some(1), labels: None });
+    assert_eq!(bed.post(&wanted()).status, 201);
+    let mut another = wanted();
+    another["account"] = "acme".into();
+    let problem = bed.post(&another).problem(507);
+    assert_eq!(problem["code"], "quota");
+    assert!(problem["detail"].as_str().unwrap().contains("[store] max-watches"), "{problem}");
+    assert_eq!(bed.post(&wanted()).status, 200, "what is there is there");
+    agree(Quota { watches: None, labels: Some(10) });
+    another["labels"] = serde_json::json!({ "team": "payments" });
+    let problem = bed.post(&another).problem(507);
+    assert!(problem["detail"].as_str().unwrap().contains("[store] max-labels"), "{problem}");
+    agree(Quota::default());
+    assert_eq!(bed.post(&another).status, 201);
 }
 
 /// A server in this test's own runtime, whose time is paused.

@@ -54,19 +54,24 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(authority: &Authority, name: &str) -> Server {
+        Server::answering(authority, name, READY)
+    }
+
+    /// Answers with something else.
+    pub(super) fn answering(authority: &Authority, name: &str, body: &str) -> Server {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(name)));
         let (connections, requests) = (Watched::default(), Watched::default());
         let (counted, heard): (Watched<u32>, Watched<Vec<String>>) = (connections.clone(), requests.clone());
         let (port, runtime) = serve(move |stream| {
-            let (acceptor, heard) = (acceptor.clone(), heard.clone());
+            let (acceptor, heard, answer) = (acceptor.clone(), heard.clone(), answer.clone());
             counted.change(|connections| *connections += 1);
             async move {
                 // A client that does not trust us goes away.
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 while let Some(head) = read_head(&mut stream).await {
                     heard.change(|heard| heard.push(first_line(&head)));
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", READY.len());
-                    let _ = stream.write_all(format!("{head}{READY}").as_bytes()).await;
+                    let _ = stream.write_all(answer.as_bytes()).await;
                 }
             }
         });

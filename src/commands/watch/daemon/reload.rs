@@ -13,11 +13,11 @@ use crate::commands::{CommandError, Session, blocking, console};
 use crate::event::Event;
 use crate::process::tell_systemd;
 use crate::runner::Account;
-use crate::server::new_id;
+use crate::server::{Agreed, new_id};
 use crate::settings::Settings;
 use crate::settings::daemon::{DaemonSettings, WatchEntry};
 use crate::snyk::Client;
-use crate::store::{NewWatch, StoreError};
+use crate::store::{NewWatch, Quota, StoreError};
 
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -81,7 +81,8 @@ impl Daemon {
 
     async fn take_on(&mut self, fresh: Box<Fresh>, session: &Session) -> Result<(), CommandError> {
         let Fresh { whole, settings, accounts } = *fresh;
-        if (&settings.store, settings.server.listen) != (&self.fixed.0, self.fixed.1) {
+        let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
+        if fixed != self.fixed {
             tracing::warn!("another store or address is taken on when the daemon is started again");
         }
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
@@ -90,7 +91,8 @@ impl Daemon {
         self.ledger.metrics.set_accounts(&names);
         let refused = self.ledger.health.refused();
         refused.iter().filter(|name| !names.contains(*name)).for_each(|name| self.ledger.health.accept(name));
-        self.terms.replace(names, settings.server.token);
+        let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
+        self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
         self.ledger.asks_with(&accounts);
         self.endpoints = Endpoints::new(settings.endpoints, &self.ledger);
         let plan = plan(settings.policy, settings.concurrency, self.until_idle);

@@ -51,6 +51,15 @@ fn a_wrong_endpoint_is_named_with_its_line() {
         (&format!("{hook}\nsecret-file = '@token'"), "line 6, secret-file: @token: "),
         (&format!("{hook}\nargv = ['x']"), "line 6, argv: `argv` is not for an endpoint of kind \"webhook\""),
         (&format!("{hook}\ntimeout = '1m'"), "line 6, timeout: `timeout` is not for an endpoint"),
+        (&format!("{hook}\nenv = ['X']"), "line 6, env: `env` is not for an endpoint of kind \"webhook\""),
+        (
+            "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['X=y']",
+            "line 6, env: `X=y` is no name of a variable",
+        ),
+        (
+            "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['SNYK_TOKEN']",
+            "line 6, env: `SNYK_TOKEN` may hold a credential for Snyk",
+        ),
         (&format!("{hook}\non = []"), "line 6, on: `on` is empty"),
         (&format!("{hook}\non = ['done']"), "expected one of finished, failed, unauthorized"),
         (&format!("{hook}\n[[notify]]\n{hook}"), "line 7, name: there is another endpoint called `a`"),

@@ -175,3 +175,53 @@ async fn pages_follow_each_other() {
     let unknown = Filter { after: Some(Uuid::from_u128(1)), limit: 9, ..Filter::default() };
     assert!(store.list(unknown).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_a_quota_has_no_room_for_is_not_taken_on() {
+    let bed = Bed::new();
+    let store = bed.open().await;
+    let labelled = |number: u128, length: usize| {
+        let labels = [("team".to_owned(), "x".repeat(length))].into();
+        NewWatch { labels, ..new("a", number) }
+    };
+    let text = |length: usize| r#"{"team":""}"#.len() + length;
+    let quota = Quota { watches: Some(3), labels: Some(text(100) as u64 + text(50) as u64) };
+    let add = async |new: NewWatch| store.add_within(quota, new, Uuid::now_v7(), NOW).await.unwrap();
+    let Added::New(first) = add(labelled(1, 100)).await else { panic!() };
+    let no_room = Added::NoRoom(NoRoom::Labels(quota.labels.unwrap()));
+    assert_eq!(format!("{:?}", add(labelled(2, 51)).await), format!("{no_room:?}"));
+    assert!(matches!(add(labelled(2, 50)).await, Added::New(_)));
+    // What is there already takes no more room, and what goes makes some.
+    assert!(matches!(add(labelled(1, 500)).await, Added::Existing(_)));
+    store.remove(first.id).await.unwrap();
+    assert!(matches!(add(labelled(3, 90)).await, Added::New(_)));
+    assert!(matches!(store.add(new("a", 4), Uuid::now_v7(), NOW).await.unwrap(), Added::New(_)));
+    assert!(matches!(add(labelled(5, 0)).await, Added::NoRoom(NoRoom::Watches(3))));
+    drop(store);
+    // A new daemon counts what is there.
+    let store = bed.open_once_free().await;
+    let quota = Quota { watches: None, labels: Some(10) };
+    let added = store.add_within(quota, labelled(6, 0), Uuid::now_v7(), NOW).await.unwrap();
+    assert!(matches!(added, Added::NoRoom(NoRoom::Labels(10))));
+}
+
+#[tokio::test]
+async fn a_page_has_so_many_bytes_and_says_whether_there_is_more() {
+    let bed = Bed::new();
+    let store = bed.open().await;
+    for number in 1..=5 {
+        let labels = [("team".to_owned(), "x".repeat(200))].into();
+        let new = NewWatch { labels, ..new("a", number) };
+        store.add(new, Uuid::now_v7(), NOW).await.unwrap();
+    }
+    let page = async |limit, bytes| {
+        let page = store.page(Filter { limit, ..Filter::default() }, bytes).await.unwrap().unwrap();
+        (page.0.len(), page.1)
+    };
+    assert_eq!(page(9, usize::MAX).await, (5, false));
+    assert_eq!(page(5, usize::MAX).await, (5, false));
+    assert_eq!(page(4, usize::MAX).await, (4, true));
+    assert_eq!(page(9, 1).await, (1, true));
+    assert_eq!(page(9, 500).await, (2, true));
+    assert_eq!(page(1, 500).await, (1, true));
+}

@@ -1,0 +1,70 @@
+//! How fast a file comes: a trickle would keep a download alive for ever.
+
+use std::time::Duration;
+
+/// The slowest that a file may come, in bytes a second.
+pub(super) const SLOWEST: u64 = 1024;
+
+/// How fast a file comes.
+#[derive(Debug)]
+pub(super) struct Rate {
+    /// How long it may come too slowly.
+    patience: Duration,
+    bytes: u64,
+    waited: Duration,
+}
+
+/// What to make of the speed so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speed {
+    /// It is too early to tell.
+    Unknown,
+    /// It comes.
+    Enough,
+    /// It has come too slowly for too long.
+    TooSlow,
+}
+
+impl Rate {
+    pub(super) const fn new(patience: Duration) -> Self {
+        Self { patience, bytes: 0, waited: Duration::ZERO }
+    }
+
+    /// So many bytes have come after a wait. Only the time in which storage was waited for counts, not that of our disk.
+    pub(super) fn came(&mut self, bytes: usize, waited: Duration) -> Speed {
+        self.bytes += bytes as u64;
+        self.waited += waited;
+        let wanted = u128::from(SLOWEST) * self.patience.as_millis() / 1000;
+        let speed = if u128::from(self.bytes) >= wanted {
+            Speed::Enough
+        } else if self.waited >= self.patience {
+            Speed::TooSlow
+        } else {
+            return Speed::Unknown;
+        };
+        *self = Self::new(self.patience);
+        speed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kibibyte_a_second_is_enough_and_less_is_not() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let speeds = |bytes: usize, waited: Duration| {
+            let mut rate = Rate::new(30 * SECOND);
+            (0..60).map(|_| rate.came(bytes, waited)).find(|speed| *speed != Speed::Unknown)
+        };
+        assert_eq!(speeds(1024, SECOND), Some(Speed::Enough));
+        assert_eq!(speeds(1023, SECOND), Some(Speed::TooSlow));
+        assert_eq!(speeds(1, SECOND), Some(Speed::TooSlow));
+        assert_eq!(speeds(1_000_000, SECOND), Some(Speed::Enough));
+        assert_eq!(speeds(1, SECOND / 10), None);
+        // What comes after a long wait is looked at together with that wait.
+        assert_eq!(speeds(30 * 1024, 60 * SECOND), Some(Speed::Enough));
+        assert_eq!(speeds(30 * 1024 - 1, 60 * SECOND), Some(Speed::TooSlow));
+    }
+}

@@ -1,0 +1,177 @@
+//! A thread for each peer, in a process that lives long and has others to serve.
+//!
+//! What a peer sends is read by whoever has the connection, as fast as it comes. A peer may send interim answers (1xx)
+//! without an end, which are passed over: nobody who waits for the answer hears of them, and the thread that reads them has
+//! time for nothing else. With a thread of its own a peer keeps busy that thread alone; the system divides the processors
+//! fairly among threads, and so whatever else the process does goes on. And since all that the thread does is for this peer,
+//! its time tells a flood from an answer: who takes more of it than any answer needs is not listened to.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::clock::Clock;
+
+/// The threads of all peers, by their origins. Each ends with this.
+#[derive(Debug, Default)]
+pub(super) struct Lanes(Mutex<BTreeMap<String, Arc<Lane>>>);
+
+/// How much of its thread's time a request may take until the head of its answer is there: a thousand times what TLS and a
+/// head need.
+const TIME: Duration = Duration::from_secs(2);
+
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A peer has sent more than can be an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flooded;
+
+/// The thread of a peer.
+#[derive(Debug)]
+struct Lane {
+    runtime: Handle,
+    /// How many requests wait for an answer.
+    waiting: Arc<AtomicU32>,
+    /// Ends the thread when it is dropped.
+    _stop: oneshot::Sender<Infallible>,
+}
+
+impl Lanes {
+    /// Does `work` that asks the peer at `url`, and waits for the head of its answer. Connections that it opens stay with the
+    /// peer's thread.
+    pub(super) async fn run<F: Future>(&self, url: &Url, work: F) -> Result<F::Output, Flooded> {
+        // Where there is no other thread to be had, it is done all the same.
+        let Some(lane) = self.lane(url) else { return Ok(work.await) };
+        tokio::select! {
+            biased;
+            output = Within { runtime: &lane.runtime, work: pin!(work) } => Ok(output),
+            () = lane.flooded() => Err(Flooded),
+        }
+    }
+
+    fn lane(&self, url: &Url) -> Option<Arc<Lane>> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = url.origin().ascii_serialization();
+        if let Some(lane) = lanes.get(&origin) {
+            return Some(Arc::clone(lane));
+        }
+        let lane = Arc::new(Lane::open().ok()?);
+        lanes.insert(origin, Arc::clone(&lane));
+        Some(lane)
+    }
+}
+
+impl Lane {
+    fn open() -> std::io::Result<Self> {
+        // A flood is never at its end: clocks are to be looked at all the same, and not only after 61 turns.
+        let runtime = Builder::new_current_thread().enable_all().event_interval(8).build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<Infallible>();
+        std::thread::Builder::new().name("peer".to_owned()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+            // Does not wait for what cannot be called back, such as a name that is being looked up.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, waiting: Arc::default(), _stop: stop })
+    }
+
+    /// Waits until the thread has had more time than the requests that wait may take.
+    async fn flooded(&self) {
+        let waiting = Waiting::begin(&self.waiting);
+        let count = Arc::clone(&waiting.0);
+        let looking = async move {
+            let start = Clock::thread_time();
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let all = count.load(Ordering::Relaxed).max(1);
+                if Clock::thread_time().saturating_sub(start) > TIME * all {
+                    return;
+                }
+            }
+        };
+        // Nobody looks any longer once this is dropped.
+        let mut task = JoinSet::new();
+        task.spawn_on(looking, &self.runtime);
+        task.join_next().await;
+    }
+}
+
+/// A request that waits for the head of its answer.
+struct Waiting(Arc<AtomicU32>);
+
+impl Waiting {
+    fn begin(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Work whose tasks and sockets belong to another runtime than the one that waits for it.
+struct Within<'a, F> {
+    runtime: &'a Handle,
+    work: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _within = self.runtime.enter();
+        self.work.as_mut().poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_peer_has_one_thread() {
+        let lanes = Lanes::default();
+        let thread = async |url: &str| {
+            let url = Url::parse(url).unwrap();
+            // What is begun while the work is done is done by the peer's thread.
+            let begin = async { tokio::spawn(async { std::thread::current().id() }).await.unwrap() };
+            lanes.run(&url, begin).await.unwrap()
+        };
+        let one = thread("https://one.example/a").await;
+        assert_eq!(one, thread("https://one.example:443/b").await);
+        assert_ne!(one, thread("https://other.example/a").await);
+        assert_ne!(one, std::thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn who_takes_all_of_its_time_is_not_listened_to() {
+        let lanes = Lanes::default();
+        let url = Url::parse("https://flood.example").unwrap();
+        let flood = async {
+            // As a connection that always has something to read: it lets others go on now and then.
+            let mut reading = JoinSet::new();
+            reading.spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+            reading.join_next().await;
+        };
+        assert_eq!(lanes.run(&url, flood).await, Err(Flooded));
+        let silence = tokio::time::sleep(2 * LOOK_EVERY);
+        assert_eq!(lanes.run(&url, silence).await, Ok(()), "who is only slow is waited for");
+    }
+}

@@ -1,0 +1,223 @@
+//! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
+//! Where there is no room, the connection goes that has been idle for the longest.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::limits;
+
+/// All places for connections.
+#[derive(Debug, Default)]
+pub(super) struct Places(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// By their numbers: the older, the smaller.
+    connections: BTreeMap<u64, Connection>,
+    /// Counts connections and the ends of requests.
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: IpAddr,
+    only_health: bool,
+    /// Since when it has waited for a request; nothing while one is answered.
+    idle_since: Option<u64>,
+    gone: Arc<Notify>,
+}
+
+/// The place of a connection, which is free when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    /// Where the connection has come from.
+    pub(super) address: IpAddr,
+    /// Whether it has a place that is kept for health checks.
+    pub(super) only_health: bool,
+    /// Is told when the connection has to make room.
+    pub(super) gone: Arc<Notify>,
+}
+
+/// What became of a new connection.
+#[derive(Debug)]
+pub(super) enum Seat {
+    /// It has a place.
+    Taken(Place),
+    /// It has a place, and the connection of this address has lost one.
+    InPlaceOf(Place, IpAddr),
+    /// There is no place for it.
+    None,
+}
+
+/// While this lives a request is answered, and the connection is not idle.
+#[derive(Debug)]
+pub(super) struct Answering {
+    places: Arc<Places>,
+    number: u64,
+}
+
+impl Places {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from `address`, if there is one.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
+        let address = address.to_canonical();
+        let mut held = self.held();
+        let count = |of: &dyn Fn(&Connection) -> bool| held.connections.values().filter(|it| of(it)).count();
+        let is_usual = |it: &Connection| !it.only_health;
+        let is_own = |it: &Connection| !it.only_health && it.address == address;
+        let is_health = |it: &Connection| it.only_health;
+        let is_own_full = count(&is_own) >= limits::CONNECTIONS_EACH;
+        let (only_health, makes_room) = if !is_own_full && count(&is_usual) < limits::CONNECTIONS {
+            (false, None)
+        } else {
+            let of_usual = if is_own_full { held.oldest_idle(is_own) } else { held.oldest_idle(is_usual) };
+            match of_usual {
+                Some(oldest) => (false, Some(oldest)),
+                None if !address.is_loopback() => return Seat::None,
+                None if count(&is_health) < limits::CONNECTIONS_FOR_HEALTH => (true, None),
+                None => match held.oldest_idle(is_health) {
+                    Some(oldest) => (true, Some(oldest)),
+                    None => return Seat::None,
+                },
+            }
+        };
+        let lost = makes_room.and_then(|number| held.connections.remove(&number));
+        let place = Place {
+            places: Arc::clone(self),
+            number: held.next(),
+            address,
+            only_health,
+            gone: Arc::default(),
+        };
+        let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
+        held.connections.insert(place.number, Connection { address, only_health, idle_since, gone });
+        match lost {
+            Some(lost) => {
+                lost.gone.notify_one();
+                Seat::InPlaceOf(place, lost.address)
+            }
+            None => Seat::Taken(place),
+        }
+    }
+}
+
+impl Held {
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    /// Of some connections the one that has been idle for the longest.
+    fn oldest_idle(&self, of: impl Fn(&Connection) -> bool) -> Option<u64> {
+        let some = self.connections.iter().filter(|(_, connection)| of(connection));
+        some.filter_map(|(number, connection)| Some((connection.idle_since?, *number)))
+            .min()
+            .map(|(_, it)| it)
+    }
+}
+
+impl Place {
+    /// A request has come in.
+    pub(super) fn answer(&self) -> Answering {
+        if let Some(connection) = self.places.held().connections.get_mut(&self.number) {
+            connection.idle_since = None;
+        }
+        Answering { places: Arc::clone(&self.places), number: self.number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.held().connections.remove(&self.number);
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut held = self.places.held();
+        let now = held.next();
+        if let Some(connection) = held.connections.get_mut(&self.number) {
+            connection.idle_since = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, last).into()
+    }
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[track_caller]
+    fn taken(seat: Seat) -> Place {
+        match seat {
+            Seat::Taken(place) => place,
+            Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn in_place_of(seat: Seat, address: IpAddr) -> Place {
+        match seat {
+            Seat::InPlaceOf(place, lost) if lost == address => place,
+            Seat::Taken(_) | Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
+        }
+    }
+
+    fn is_gone(place: &Place) -> bool {
+        place.gone.notified().now_or_never().is_some()
+    }
+
+    #[test]
+    fn an_address_has_so_many_places_and_its_own_connections_make_room() {
+        let places = Arc::new(Places::default());
+        let mut own: Vec<Place> =
+            (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(address(1)))).collect();
+        let other = taken(places.take(address(2)));
+        // The first has asked since, and the second is asking.
+        drop(own[0].answer());
+        let answering = own[1].answer();
+        let new = in_place_of(places.take(address(1)), address(1));
+        assert!(is_gone(&own[2]) && !is_gone(&own[0]) && !is_gone(&own[1]) && !is_gone(&other));
+        drop(answering);
+        // A place that is given back is free.
+        own.remove(2);
+        drop(new);
+        own.push(taken(places.take(address(1))));
+    }
+
+    #[test]
+    fn there_are_so_many_places_in_all_and_some_more_for_health_checks_from_here() {
+        let places = Arc::new(Places::default());
+        let all: Vec<Place> = (0..limits::CONNECTIONS)
+            .map(|n| taken(places.take(address(u8::try_from(n / limits::CONNECTIONS_EACH).unwrap()))))
+            .collect();
+        let newest = in_place_of(places.take(address(9)), address(0));
+        assert!(is_gone(&all[0]));
+        let busy: Vec<Answering> = all.iter().chain([&newest]).map(Place::answer).collect();
+        assert!(matches!(places.take(address(10)), Seat::None));
+        let health: Vec<Place> =
+            (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE))).collect();
+        assert!(health.iter().all(|place| place.only_health));
+        let place = in_place_of(places.take(HERE), HERE);
+        assert!(place.only_health && is_gone(&health[0]));
+        drop(busy);
+        assert!(!in_place_of(places.take(HERE), address(0)).only_health);
+    }
+}
