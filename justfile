@@ -28,7 +28,7 @@ simulate-year SEEDS="1000" FIRST="0":
 
 # Break the core in small ways and see that a unit test notices each.
 mutants *ARGS:
-    cargo mutants {{ ARGS }}
+    python3 .ci/mutants.py {{ ARGS }}
 
 # Build the documentation, private items too, and open it.
 doc:

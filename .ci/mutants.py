@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Breaks the core in small ways and sees that a unit test notices each: python3 .ci/mutants.py [FILE…]
+"""Breaks the core in small ways and sees that a unit test notices each: python3 .ci/mutants.py [PART OF A NAME, SUCH AS A FILE …]
 
 `cargo mutants` says what to break (.cargo/mutants.toml says where), but it builds and links the whole library once for
 each mutant, which takes twenty seconds. So this builds many at once: a crate that holds the core alone, and beside it one
@@ -101,7 +101,7 @@ def mutants(files, wanted):
     shutil.copy(ROOT / "Cargo.lock", COPY)
     command = ["cargo", "mutants", "--list", "--json", "--diff", "--dir", COPY, "--config", ROOT / ".cargo/mutants.toml"]
     listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return [mutant for mutant in listed if not wanted or any(part in mutant["file"] for part in wanted)]
+    return [mutant for mutant in listed if not wanted or any(part in mutant["name"] for part in wanted)]
 
 
 def broken(text, diff):

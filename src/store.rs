@@ -155,9 +155,11 @@ pub trait Outbox {
 /// A store that no longer works. The message names what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room for what must be kept.
+    /// There is no room for what must be kept: on the disk, or below the limit on the size of files, which `SQLite` does
+    /// not tell apart.
     #[error(
-        "the store {0} cannot grow: the disk is full; make room and start again, nothing that was kept is lost"
+        "the store {0} cannot grow: the disk is full, or no file may get larger (ulimit -f); make room and start again, \
+         nothing that was kept is lost"
     )]
     Full(String),
     /// The file cannot be written to.

@@ -314,3 +314,34 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
     assert_eq!((script.elapsed(), script.polled_at.borrow().len()), (1000, 0));
     assert_eq!(store.unfinished().len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn jitter_is_drawn_from_the_generator_that_is_handed_in() {
+    let jittery = Pace::new(Duration::from_secs(1), 1.0, Duration::from_secs(1), 1.0).unwrap();
+    let policy = Policy { pace: jittery, ..policy() };
+    let polled = async |seed| {
+        let script = Script::new([]);
+        let (runner, _) = runner(&script, &policy, 1, 1);
+        let mut runner = runner.with_rng(fastrand::Rng::with_seed(seed));
+        let over = tokio::time::sleep(Duration::from_secs(60));
+        runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
+        script.polled_at.take()
+    };
+    assert_eq!(polled(1).await, polled(1).await);
+    assert_ne!(polled(1).await, polled(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_add_is_polled_at_once() {
+    let script = Script::new([]);
+    let (mut runner, store) = runner(&script, &policy(), 1, 64);
+    let tell = &mut |_: &Event| ControlFlow::Continue(());
+    // The next poll of the first one is far away.
+    runner.run(tokio::time::sleep(Duration::from_secs(600)), false, tell).await.unwrap();
+    let (before, now) = (script.polled_at.borrow().len(), script.elapsed());
+    assert!(store.add(exports(2)[1], script.clock.now()).is_some());
+    runner.look_again();
+    runner.run(tokio::time::sleep(Duration::from_millis(10)), false, tell).await.unwrap();
+    let polled_at = script.polled_at.borrow();
+    assert!(polled_at.len() > before && polled_at[before].abs_diff(now) <= 5, "{now}: {polled_at:?}");
+}

@@ -346,6 +346,15 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
         (23, http(503), end(Outcome::Unavailable)),
     ];
     check(&impatient, &rows);
+    // Where a refused credential is waited out, other failures are not.
+    let rows = [
+        (0, http(503), after(1)),
+        (1, http(503), after(2)),
+        (3, http(503), after(4)),
+        (7, http(503), after(3)),
+        (10, http(503), end(Outcome::Unavailable)),
+    ];
+    check(&Policy { unauthorized_is_final: false, ..impatient }, &rows);
     check(&policy(), &[(0, http(503), after(1)), (1_000_000, http(503), after(2))]);
 }
 

@@ -491,3 +491,46 @@ impl Store for Counted {
         self.0.pass(pass).await
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_that_go_keep_no_watch() {
+    // Three accounts: one stays and is blocked for ten minutes, one goes, and one comes later.
+    let blocked = Server::new(|_| throttled(600));
+    let (gone, comes) = (Server::new(|_| status("PENDING")), Server::new(|_| status("PENDING")));
+    let clock = blocked.clock;
+    let store = MemoryStore::default();
+    for name in ["gone", "stays", "comes"] {
+        let watch = Watch { account: Arc::from(name), ..Watch::unnamed(exports(1)[0], clock.now()) };
+        assert!(store.take_on(watch, clock.now()).is_some());
+    }
+    let account = |name: &str, server: &Rc<Server>| Account {
+        name: Arc::from(name),
+        poller: Rc::clone(server),
+        requests_per_minute: NonZeroU32::new(600),
+    };
+    let plan = Plan {
+        policy: patient(),
+        concurrency: NonZeroUsize::new(64).unwrap(),
+        refusal: Refusal::PausesAccount,
+        beat: None,
+    };
+    let accounts = vec![account("gone", &gone), account("stays", &blocked)];
+    let mut runner = Runner::new(store, accounts, plan.clone(), (), clock);
+    let tell = &mut |_: &Event| ControlFlow::Continue(());
+    runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
+    assert_eq!((blocked.asked_within(0, 60), comes.asked_within(0, 60)), (1, 0));
+    assert!(gone.asked_within(0, 60) > 10);
+
+    runner.change(vec![account("stays", &blocked), account("comes", &comes)], plan.clone(), ());
+    runner.look_again();
+    runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
+    assert_eq!(blocked.asked_within(60, 120), 0, "the block stays");
+    assert_eq!(gone.asked_within(60, 120), 0, "nobody asks for one that is gone");
+    assert!(comes.asked_within(60, 120) > 10);
+
+    runner.change(vec![account("gone", &gone)], plan, ());
+    runner.look_again();
+    runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
+    assert!(gone.asked_within(120, 180) > 1, "what was claimed for it is free when it is back");
+    assert_eq!(comes.asked_within(121, 180), 0);
+}

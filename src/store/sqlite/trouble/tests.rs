@@ -7,7 +7,10 @@ use super::*;
 #[test]
 fn each_code_of_sqlite_has_its_cure() {
     let rows = [
-        (ffi::SQLITE_FULL, "cannot grow: the disk is full; make room and start again"),
+        (
+            ffi::SQLITE_FULL,
+            "cannot grow: the disk is full, or no file may get larger (ulimit -f); make room and start again",
+        ),
         (ffi::SQLITE_IOERR_SHMSIZE, "cannot grow: the disk is full"),
         (ffi::SQLITE_READONLY, "cannot be written to: "),
         (ffi::SQLITE_READONLY_DIRECTORY, "give this user write access to it and to its directory"),
@@ -45,7 +48,7 @@ fn each_kind_of_refusal_has_its_cure() {
         (ErrorKind::ReadOnlyFilesystem, "put it on a volume that can be written to"),
         (ErrorKind::Unsupported, "put it on a local disk: this file system has no locks"),
         (ErrorKind::Other, "put it in a directory on a local disk that this user can write to"),
-        (ErrorKind::StorageFull, "the disk is full; make room"),
+        (ErrorKind::StorageFull, "the disk is full, or"),
     ];
     for (kind, cure) in rows {
         let error = unreachable_file(path, &kind.into()).to_string();
