@@ -130,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::download::FolderError;
+    use crate::text::Text;
     use crate::watch::outcome::{Outcome, Signal};
 
     /// Every outcome, and what becomes of a record that ends so, before it has expired and after.
@@ -176,7 +177,7 @@ mod tests {
             assert_eq!(prospect_of(&error), Some(Prospect::Doubtful), "{error:?}");
         }
         let other_api =
-            RecordError::OtherApi { path: path.clone(), theirs: String::new(), ours: String::new() };
+            RecordError::OtherApi { path: path.clone(), theirs: Text::new(""), ours: String::new() };
         let later = [
             FolderError::Unusable { option: "--dir", path: path.clone(), source: source() }.into(),
             FolderError::Busy(path.clone()).into(),

@@ -16,6 +16,7 @@ use crate::commands::start::{Keep, now};
 use crate::disk::{self, Directory, Readers};
 use crate::export::ExportRef;
 use crate::snyk::Started;
+use crate::text::Text;
 use crate::watch::observation::Problem;
 
 /// How often a lock is tried that somebody has, and how far apart: another run may only look at the file for a moment.
@@ -119,7 +120,7 @@ impl Keeper {
         if record.api == ours {
             return Ok(());
         }
-        let (path, theirs) = (self.path.clone(), record.api.clone());
+        let (path, theirs) = (self.path.clone(), Text::new(&record.api));
         Err(RecordError::OtherApi { path, theirs, ours: ours.to_owned() })
     }
 

@@ -16,6 +16,7 @@ use crate::disk;
 use crate::export::{ExportRef, ScopeRef};
 use crate::manifest::hexadecimal;
 use crate::request::StartRequest;
+use crate::text::Text;
 
 /// The form of the document.
 pub(super) const SCHEMA: u8 = 1;
@@ -49,7 +50,7 @@ pub(in crate::commands) enum RecordError {
         "{} tells of a run at {theirs}, and this one asks {ours}: end that one first, or name another file with --state",
         path.display()
     )]
-    OtherApi { path: PathBuf, theirs: String, ours: String },
+    OtherApi { path: PathBuf, theirs: Text, ours: String },
     /// It tells of another run of the same day.
     #[error(
         "{} tells of another run of today: call that one again, which ends it, or name another file with --state",
@@ -115,13 +116,14 @@ impl Record {
             path.is_absolute() && path.to_str().is_some_and(|text| !text.contains(char::is_control))
         };
         let is_line = |text: &str| !text.contains(char::is_control);
+        let is_moment = |text: &str| text.is_empty() || text.parse::<Timestamp>().is_ok();
         let checks = [
             ("call", is_line(&self.call)),
-            ("date", is_line(&self.date)),
+            ("date", self.date.parse::<Date>().is_ok()),
             ("api", is_line(&self.api)),
             ("dir", is_path(&self.dir)),
             ("merge", self.merge.as_ref().is_none_or(is_path)),
-            ("sent_at", is_line(&self.sent_at)),
+            ("sent_at", is_moment(&self.sent_at)),
             ("problem", self.problem.as_deref().is_none_or(is_line)),
         ];
         checks.into_iter().find(|(_, is_right)| !is_right).map(|(member, _)| member)

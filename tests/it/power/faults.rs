@@ -1,5 +1,6 @@
 //! Disks that fail: one call after the other is refused, and two more calls of the same command find a disk that works again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -85,6 +86,36 @@ fn a_run_whose_disk_refuses_any_one_call_ends_well_when_it_is_called_again() {
         }
     }
     assert!(faults > 30, "{faults} faults are not those of a run");
+}
+
+#[test]
+fn a_record_or_a_note_that_cannot_be_written_is_no_end() {
+    if !can_trace() {
+        return;
+    }
+    // Which of its writes are to files differs from run to run.
+    let mut missed = BTreeSet::from(["/.s.json.", ".csv.json"]);
+    for number in (1..=12).cycle().take(72) {
+        let lab = Lab::start(COURSE);
+        let (home, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let log = logs.path().join("log");
+        let inject = format!("-e trace=write -e inject=write:error=EIO:when={number}");
+        // The first thread alone, which writes these.
+        let first = run(&lab, home.path()).under(&format!("strace -y -o {} {inject}", log.display())).run();
+        let log = std::fs::read_to_string(log).unwrap();
+        let Some(injected) = log.lines().find(|line| line.contains("(INJECTED)")) else { continue };
+        // What wakes another thread is no file.
+        if injected.contains(home.path().to_str().unwrap()) {
+            let next = run(&lab, home.path()).run();
+            let last = run(&lab, home.path()).run();
+            check_the_end(&lab, home.path(), &[&first, &next, &last]);
+            missed.retain(|name| !injected.contains(name));
+        }
+        if missed.is_empty() {
+            return;
+        }
+    }
+    panic!("none of these was ever refused: {missed:?}");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use crate::lab::{EXPORT_ID, GROUP, Lab, Program};
 
 /// What was called, with what the disk surely had before each call.
 fn followed(home: &Path, log: &Path) -> (Vec<(Call, Tree)>, Tree) {
-    let mut disk = Disk::new(home);
+    // What was there before is not looked at.
+    let before = tempfile::tempdir().unwrap();
+    let mut disk = Disk::of(before.path()).at(home);
     let calls = Call::all(&std::fs::read_to_string(log).unwrap());
     let calls = calls.into_iter().map(|call| {
         let before = disk.only_synced();

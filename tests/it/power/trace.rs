@@ -139,10 +139,46 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// An empty directory that has been there for ever.
-    pub(super) fn new(root: &Path) -> Disk {
+    /// A directory that has been there for ever, with all that is in it.
+    pub(super) fn of(root: &Path) -> Disk {
         let directory = Node::Directory { now: Entries::new(), synced: Entries::new() };
-        Disk { root: root.to_owned(), nodes: vec![directory] }
+        let mut disk = Disk { root: root.to_owned(), nodes: vec![directory.clone()] };
+        let tree = Disk::read(root);
+        for (path, text) in &tree {
+            let node = match text {
+                Some(text) => Node::File { now: text.clone(), synced: text.clone() },
+                None => directory.clone(),
+            };
+            assert!(disk.add(&root.join(path), node));
+        }
+        disk.sync(root);
+        for path in tree.keys() {
+            assert!(disk.sync(&root.join(path)));
+        }
+        disk
+    }
+
+    /// The same, found at another place.
+    pub(super) fn at(self, root: &Path) -> Disk {
+        Disk { root: root.to_owned(), ..self }
+    }
+
+    fn read(root: &Path) -> Tree {
+        let mut tree = Tree::new();
+        let mut waiting = vec![root.to_owned()];
+        while let Some(directory) = waiting.pop() {
+            for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+                let name = path.strip_prefix(root).unwrap().to_owned();
+                match path.is_dir() {
+                    true => {
+                        tree.insert(name, None);
+                        waiting.push(path);
+                    }
+                    false => drop(tree.insert(name, Some(std::fs::read(&path).unwrap()))),
+                }
+            }
+        }
+        tree
     }
 
     /// Does what a call has done; says whether that was anything.
