@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -89,12 +90,13 @@ impl Held {
         }
         let (of, secret) = (self.next, Arc::new(secret));
         self.next += 1;
-        for form in forms(secret.expose_secret()) {
-            let text = fold(&form);
+        for form in forms(secret.expose_secret()).into_iter().map(Zeroizing::new) {
+            let text = Zeroizing::new(fold(&form));
             let Some(key) = text.as_bytes().first_chunk().filter(|_| text.len() >= SHORTEST) else {
                 continue;
             };
-            let pattern = Pattern { of, beginning: beginning(&text), text: SecretString::from(text.clone()) };
+            let pattern =
+                Pattern { of, beginning: beginning(&text), text: SecretString::from(text.as_str()) };
             self.patterns.entry(*key).or_default().push(pattern);
         }
         self.secrets.push((of, Arc::clone(&secret)));
