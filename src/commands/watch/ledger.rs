@@ -47,9 +47,8 @@ impl Ledger {
         }
     }
 
-    /// Tells of an event.
+    /// Tells of an event. What the log says has come true by then, for whoever asks the API at this very moment.
     pub(super) fn tell(&self, event: &Event) {
-        self.journal.event(event);
         self.metrics.event(event);
         match event {
             Event::Finished(ending) => {
@@ -74,6 +73,7 @@ impl Ledger {
             | Event::DaemonStopping { .. }
             | Event::Api(_) => {}
         }
+        self.journal.event(event);
     }
 
     pub(super) fn hear(&self, event: &Event) -> ControlFlow<()> {
