@@ -52,7 +52,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(audit: Arc<Audit>, metrics: Arc<Metrics>) -> Self {
-        Self { audit, metrics, outstanding: Arc::new(Semaphore::new(limits::OUTSTANDING / 1024)) }
+        Self {
+            audit,
+            metrics,
+            outstanding: Arc::new(Semaphore::new(
+                usize::try_from(limits::OUTSTANDING / 1024).unwrap_or(usize::MAX),
+            )),
+        }
     }
 
     fn crowded(&self, address: IpAddr) {
@@ -164,28 +170,30 @@ async fn answer(
 }
 
 impl Shared {
-    /// The answer, once so little is on its way to others that it may be sent.
+    /// The answer, once so little is on its way to others that it may be sent. One that is small is bounded by the number of
+    /// connections, and waits for nobody: a health check must not.
     async fn paced(&self, response: Response, answering: Answering) -> Response {
         let size = response.body().size_hint().lower();
-        let kib = u32::try_from((size / 1024).clamp(1, limits::OUTSTANDING as u64 / 1024)).unwrap_or(1);
-        let room = Arc::clone(&self.outstanding).acquire_many_owned(kib);
-        match timeout(limits::ANSWER, room).await {
-            Ok(Ok(room)) => {
-                response.map(|body| Body::new(Outgoing { body, _room: room, _answering: answering }))
-            }
-            Ok(Err(_)) | Err(_) => {
+        let room = if size <= limits::SMALL {
+            None
+        } else {
+            let kib = size.div_ceil(1024).min(limits::OUTSTANDING / 1024);
+            let room =
+                Arc::clone(&self.outstanding).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+            let Ok(Ok(room)) = timeout(limits::ANSWER, room).await else {
                 let detail = "other clients are slow to take their answers: try again later";
-                let busy = Problem::unavailable("busy", "The daemon is busy", detail);
-                busy.into_response()
-            }
-        }
+                return Problem::unavailable("busy", "The daemon is busy", detail).into_response();
+            };
+            Some(room)
+        };
+        response.map(|body| Body::new(Outgoing { body, _room: room, _answering: answering }))
     }
 }
 
 /// An answer on its way.
 struct Outgoing {
     body: Body,
-    _room: OwnedSemaphorePermit,
+    _room: Option<OwnedSemaphorePermit>,
     _answering: Answering,
 }
 
@@ -333,5 +341,31 @@ mod tests {
         let waited = clock.now().since(start);
         assert!((limits::TAKE..2 * limits::TAKE).contains(&waited), "{waited:?}");
         taking.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_answers_wait_for_each_other_and_small_ones_for_nobody() {
+        let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
+        let shared = Shared::new(audit, Arc::new(Metrics::new()));
+        let places = Arc::new(Places::default());
+        let Seat::Taken(place) = places.take([127, 0, 0, 1].into()) else { unreachable!("it is the first") };
+        let answer = async |bytes: u64| {
+            let body = Body::from(vec![0; usize::try_from(bytes).unwrap()]);
+            shared.paced(Response::new(body), place.answer()).await
+        };
+        let all = answer(limits::OUTSTANDING).await;
+        assert_eq!(all.status(), 200);
+        let clock = Clock::start();
+        let start = clock.now();
+        assert_eq!(answer(limits::SMALL).await.status(), 200);
+        assert_eq!(clock.now().since(start), Duration::ZERO);
+        assert_eq!(answer(limits::SMALL + 1).await.status(), 503);
+        assert!((limits::ANSWER..2 * limits::ANSWER).contains(&clock.now().since(start)));
+        drop(all);
+        assert_eq!(
+            answer(2 * limits::OUTSTANDING).await.status(),
+            200,
+            "one that is larger than all may be sent alone"
+        );
     }
 }

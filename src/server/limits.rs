@@ -46,8 +46,11 @@ pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 /// How many pages are made at once.
 pub(super) const PAGES: usize = 4;
 
-/// How many bytes of answers may be on their way to clients, all together.
-pub(super) const OUTSTANDING: usize = 8 * 1024 * 1024;
+/// How many bytes of answers may be on their way to clients, all together, but for those that are small.
+pub(super) const OUTSTANDING: u64 = 8 * 1024 * 1024;
+
+/// How many bytes a small answer has at most.
+pub(super) const SMALL: u64 = 64 * 1024;
 
 /// How many watches a page has at most, and unless it is said.
 pub(super) const PAGE: usize = 1000;

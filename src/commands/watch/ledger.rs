@@ -57,9 +57,8 @@ impl Ledger {
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
-    /// Tells of an event.
+    /// Tells of an event. What the log says has come true by then, for whoever asks the API at this very moment.
     pub(super) fn tell(&self, event: &Event) {
-        self.journal.event(event);
         self.metrics.event(event);
         match event {
             Event::Finished(ending) => {
@@ -84,6 +83,7 @@ impl Ledger {
             | Event::DaemonStopping { .. }
             | Event::Api(_) => {}
         }
+        self.journal.event(event);
     }
 
     pub(super) fn hear(&self, event: &Event) -> ControlFlow<()> {

@@ -91,7 +91,7 @@ pub enum EntryError {
     OpenToAll(std::net::SocketAddr),
     /// A token that could be guessed, or not be sent.
     #[error(
-        "the token in {} must have {least} characters or more, without blanks: `openssl rand -hex 32` makes one",
+        "the token in {} must have {least} characters or more, without blanks, and so must each where there are several, one a line: `openssl rand -hex 32` makes one",
         Text::of_path(path)
     )]
     WeakToken {

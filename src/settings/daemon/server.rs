@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::entry::{Entry, EntryError, read_secret};
-use crate::secret::Secret;
+use crate::secret::{Placeholder, Secret};
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::{DEFAULTS, Settings, SettingsError};
@@ -41,10 +41,16 @@ pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsErro
 fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
     let all = read_secret(path)?;
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_strong =
-        |token: &str| token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let weak = || EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN };
-    lines.map(|token| is_strong(token).then(|| Secret::new(token)).ok_or_else(weak)).collect()
+    let checked = |token: &str| {
+        if let Some(placeholder) = Placeholder::of(token) {
+            return Err(EntryError::Placeholder(path.display().to_string(), placeholder));
+        }
+        match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Secret::new(token)),
+            false => Err(EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN }),
+        }
+    };
+    lines.map(checked).collect()
 }
 
 /// Where the daemon of a settings file listens, for those who ask how it is.

@@ -1,6 +1,7 @@
 mod accounts;
 mod endpoints;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::{Args as _, FromArgMatches as _};
@@ -29,6 +30,9 @@ impl Bed {
             ("secret", "client-secret\n"),
             ("short", "0123456789abcde\n"),
             ("long", " 0123456789abcdef\n"),
+            ("two", "0123456789abcdef\r\n\n 0123456789abcdeg \n"),
+            ("two-of-which-one-is-short", "0123456789abcdef\n0123456789abcde\n"),
+            ("two-of-which-one-is-unset", "0123456789abcdef\n${SNYK_EXPORT_TOKEN}\n"),
             ("key", KEY),
             ("slack", "https://hooks.slack.com/services/T/B/hunter2\n"),
             ("program", "#!/bin/sh\n"),
@@ -154,6 +158,18 @@ fn the_store_is_an_absolute_path() {
 }
 
 #[test]
+fn what_the_api_may_have_kept_is_limited_unless_the_settings_say_otherwise() {
+    let kept = |text: &str| {
+        let settings = daemon(text);
+        (settings.max_watches, settings.max_labels)
+    };
+    assert_eq!(kept(""), (Some(100_000), Some(64 << 20)));
+    assert_eq!(kept("[store]\nmax-watches = 7\nmax-labels = '1kB'"), (Some(7), Some(1000)));
+    assert_eq!(kept("[store]\nmax-watches = 0\nmax-labels = '0'"), (None, None));
+    assert!(error(&TOKEN, "[store]\nmax-labels = 'much'").contains("expected a size such as"));
+}
+
+#[test]
 fn the_store_is_in_the_state_directory_unless_it_is_named() {
     let rows: [(&[(&str, &str)], &str); 5] = [
         (&[], "/var/lib/snyk-export/watches.db"),
@@ -171,7 +187,13 @@ fn the_store_is_in_the_state_directory_unless_it_is_named() {
 #[test]
 fn a_server_that_others_can_reach_needs_a_token() {
     let server = daemon("[server]\nlisten = '0.0.0.0:80'\ntoken-file = '@long'").server;
-    assert_eq!(server.tokens.iter().map(|token| token.expose()).collect::<Vec<_>>(), ["0123456789abcdef"]);
+    let exposed = |server: &ServerSettings| -> Vec<String> {
+        server.tokens.iter().map(|token| token.expose().to_owned()).collect()
+    };
+    assert_eq!((exposed(&server), server.metrics_listen), (vec!["0123456789abcdef".to_owned()], None));
+    let server = daemon("[server]\ntoken-file = '@two'\nmetrics-listen = '0.0.0.0:9686'").server;
+    assert_eq!(exposed(&server), ["0123456789abcdef", "0123456789abcdeg"]);
+    assert_eq!(server.metrics_listen, Some(SocketAddr::from(([0, 0, 0, 0], 9686))));
     for here in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.tokens.is_empty(), "{here}");
     }
@@ -180,6 +202,9 @@ fn a_server_that_others_can_reach_needs_a_token() {
         ("listen = '192.0.2.1:80'", "line 2, listen: listen = \"192.0.2.1:80\"", "[server]"),
         ("listen = 'localhost'", "line 2", "invalid socket address"),
         ("token-file = '@short'", "line 2, token-file: the token in @short", "openssl rand -hex 32"),
+        ("token-file = '@two-of-which-one-is-short'", "line 2, token-file: the token in @two", "one a line"),
+        ("token-file = '@two-of-which-one-is-unset'", "line 2, token-file: @two", "holds no usable value"),
+        ("metrics-listen = '9686'", "line 2", "invalid socket address"),
         ("token-file = '@none'", "line 2, token-file: failed to read @none", "No such file"),
         ("token-file = '@empty'", "line 2, token-file: @empty is empty", ""),
         ("token-file = '@unset'", "line 2, token-file: @unset holds no usable value", "a variable"),

@@ -4,8 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 
-use super::bed::Bed;
-use crate::lab::{EXPORT_ID, GROUP, TOKEN, Watched, until};
+use super::bed::{Bed, asking, taking_all, watch, webhook, webhook_at};
+use crate::lab::{EXPORT_ID, GROUP, Lab, READY, TOKEN, Watched, until};
 
 /// Answers every request with interim answers, and never with another; counts who was left.
 fn flood(left: &Watched<u32>) -> SocketAddr {
@@ -68,6 +68,22 @@ fn who_floods_us_keeps_busy_a_thread_of_its_own_and_no_other() {
     assert_eq!(bed.get("/healthz").status, 200);
     left.until(|left| *left >= 3);
     daemon.until_stderr_has("the server floods us");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
+fn a_receiver_that_floods_us_holds_up_no_other_and_is_tried_again() {
+    let (lab, left) = (Lab::start(READY), Watched::<u32>::default());
+    let (receiver, flood) = (taking_all(), flood(&left));
+    let endpoints = [webhook_at("flood", &format!("http://{flood}/")), webhook("well", &receiver)].concat();
+    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID), endpoints].concat());
+    let daemon = bed.start();
+    daemon.until_told("delivery.sent", 1);
+    left.until(|left| *left >= 1);
+    let failed = daemon.until_told("delivery.retrying", 1);
+    assert_eq!(failed[0]["delivery.endpoint"], "flood");
+    assert!(failed[0]["error.detail"].as_str().unwrap().starts_with("the server floods us"), "{failed:?}");
     daemon.signal("TERM");
     daemon.end().exits(0);
 }
