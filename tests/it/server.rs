@@ -134,8 +134,8 @@ fn with_a_token_the_watches_are_for_those_who_have_it() {
     let body = ["Content-Type: text/plain", &format!("Authorization: Bearer {TOKEN}")];
     bed.ask("POST", "/v1/watches", &body, "{}").problem(415);
 
-    bed.service.terms.replace(agreed(Some("another")));
-    assert_eq!(watches(&["Authorization: Bearer another"]).status, 200);
+    bed.service.terms.replace(agreed(Some("another token of some length")));
+    assert_eq!(watches(&["Authorization: Bearer another token of some length"]).status, 200);
     assert_eq!(watches(&[&format!("Authorization: Bearer {TOKEN}")]).status, 401);
 }
 

@@ -128,6 +128,8 @@ impl Daemon {
         daemon.reconcile(settings.watches, &names).await?;
         daemon.active = daemon.store.counts().await?.active;
         daemon.hire(settings.keep_ended);
+        // The API answers before the runner has made its first pass.
+        daemon.ledger.health.pass(clock.now());
         daemon.serve(server);
         daemon.tasks.spawn(reap_orphans());
         Ok(daemon)

@@ -1,7 +1,7 @@
 //! A daemon with a directory and an address of its own, which outlive it: it can be started again.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -121,6 +121,18 @@ impl Bed {
 
     #[track_caller]
     pub(super) fn ask_with(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        Answer::read(self.send(token, method, path, body).unwrap())
+    }
+
+    /// Adds a watch to a daemon that may stop at any moment. Nothing if it stops before it answers.
+    pub(super) fn try_to_add(&self, body: &str) -> Option<Answer> {
+        let mut stream = self.send("", "POST", "/v1/watches", body).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        (!text.is_empty()).then(|| Answer::parse(&text))
+    }
+
+    fn send(&self, token: &str, method: &str, path: &str, body: &str) -> io::Result<TcpStream> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         if !token.is_empty() {
             write!(request, "Authorization: Bearer {token}\r\n").unwrap();
@@ -129,10 +141,10 @@ impl Bed {
             let length = body.len();
             write!(request, "Content-Type: application/json\r\nContent-Length: {length}\r\n").unwrap();
         }
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
-        Answer::read(stream)
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{request}\r\n{body}").as_bytes())?;
+        Ok(stream)
     }
 }
 
