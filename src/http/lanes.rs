@@ -1,6 +1,6 @@
 //! A thread for each peer, in a process that lives long and has others to serve.
 //!
-//! What a peer sends is read by whoever has the connection, as fast as it comes. A peer may send interim answers (1xx)
+//! What a peer sends is read by the thread that has the connection, as fast as it comes. A peer may send interim answers (1xx)
 //! without an end, which are passed over: nobody who waits for the answer hears of them, and the thread that reads them has
 //! time for nothing else. With a thread of its own a peer keeps busy that thread alone; the system divides the processors
 //! fairly among threads, and so whatever else the process does goes on. And since all that the thread does is for this peer,
