@@ -131,8 +131,8 @@ def check_command(directory, export):
     assert environment["SNYK_EXPORT_RESULT_OUTCOME"] == "finished"
     assert environment["SNYK_EXPORT_RESULT_EXPORT_ID"] == event.get_data()["export"]["export_id"]
     assert environment["SNYK_EXPORT_RESULT_ROW_COUNT"] == "10"
-    assert environment["NOTIFY_CHECK"] == "inherited"
-    assert "SNYK_TOKEN" not in environment, "a command was given the token"
+    assert environment["NOTIFY_CHECK"] == "listed"
+    assert not {"SNYK_TOKEN", "NOTIFY_SECRET"} & set(environment), "a command was given what its settings do not list"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit of cores that whoever started us has set.
+/// The limit of cores that was set when we were started.
 static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 
 /// From now on this process leaves no core behind, and its memory is its own.

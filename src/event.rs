@@ -131,7 +131,7 @@ pub struct ApiEvent {
 pub enum ApiWhat {
     /// A watch was taken on or taken away.
     Changed,
-    /// Whoever asked may not.
+    /// The client may not do this.
     Refused,
     /// There was no room for a connection, or another had to go.
     Crowded,

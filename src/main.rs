@@ -21,7 +21,7 @@ fn start() -> io::Result<ExitCode> {
     let output = Output::start()?;
     let args: Vec<OsString> = std::env::args_os().collect();
     let runtime = match snyk_export::is_daemon(&args) {
-        // Whoever asks the daemon is answered whatever it is at.
+        // The daemon's API answers whatever the daemon is doing.
         true => Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
         false => Builder::new_current_thread().enable_all().build()?,
     };

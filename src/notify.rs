@@ -50,7 +50,7 @@ pub enum EndpointKind {
     Command {
         /// The program and its arguments; no shell is asked.
         argv: Vec<String>,
-        /// Its environment, besides what it is told of the end.
+        /// Its environment, besides what tells it of the event.
         environment: BTreeMap<String, String>,
         /// How long it may run before it is killed.
         timeout: Duration,

@@ -73,7 +73,7 @@ pub struct Terms(RwLock<Agreed>);
 pub struct Agreed {
     /// Watches may be added for these accounts.
     pub accounts: BTreeSet<Arc<str>>,
-    /// Whoever has one of these may ask; where there are none, whoever is on this machine.
+    /// Clients that have one of these may ask; where there are none, clients on this machine.
     pub tokens: Vec<Secret>,
     /// How much is kept.
     pub quota: Quota,
@@ -169,7 +169,7 @@ impl Server {
         Ok(Self { api: Listening::on(address, "listen").await?, metrics: None })
     }
 
-    /// Takes another address for metrics and health, which whoever can reach it may have; the API's own asks for a token
+    /// Takes another address for metrics and health, which are open to everybody who can reach it; the API's own asks for a token
     /// then before it shows them. Without one nothing changes.
     ///
     /// # Errors

@@ -264,7 +264,7 @@ pub enum Added {
     NoRoom(NoRoom),
 }
 
-/// How much is kept for whoever may use the API.
+/// How much is kept for the clients of the API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
     /// How many watches, ended or not; any number where it is not said.

@@ -1,6 +1,6 @@
 //! A thread for each peer, in a process that lives long and has others to serve.
 //!
-//! What a peer sends is read by whoever has the connection, as fast as it comes. A peer may send interim answers (1xx)
+//! What a peer sends is read by the thread that has the connection, as fast as it comes. A peer may send interim answers (1xx)
 //! without an end, which are passed over: nobody who waits for the answer hears of them, and the thread that reads them has
 //! time for nothing else. With a thread of its own a peer keeps busy that thread alone; the system divides the processors
 //! fairly among threads, and so whatever else the process does goes on. And since all that the thread does is for this peer,
@@ -29,6 +29,9 @@ pub(super) struct Lanes(Mutex<BTreeMap<String, Arc<Lane>>>);
 /// head need.
 const TIME: Duration = Duration::from_secs(2);
 
+/// How much each answer to another request may have taken meanwhile.
+const TIME_OF_OTHERS: Duration = Duration::from_millis(10);
+
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -40,8 +43,7 @@ pub(super) struct Flooded;
 #[derive(Debug)]
 struct Lane {
     runtime: Handle,
-    /// How many requests wait for an answer.
-    waiting: Arc<AtomicU32>,
+    requests: Arc<Requests>,
     /// Ends the thread when it is dropped.
     _stop: oneshot::Sender<Infallible>,
 }
@@ -82,19 +84,21 @@ impl Lane {
             // Does not wait for what cannot be called back, such as a name that is being looked up.
             runtime.shutdown_background();
         })?;
-        Ok(Self { runtime: handle, waiting: Arc::default(), _stop: stop })
+        Ok(Self { runtime: handle, requests: Arc::default(), _stop: stop })
     }
 
-    /// Waits until the thread has had more time than the requests that wait may take.
+    /// Waits until the thread has had more time than the requests that wait may take, and those that are answered meanwhile.
     async fn flooded(&self) {
-        let waiting = Waiting::begin(&self.waiting);
-        let count = Arc::clone(&waiting.0);
+        let _waiting = Waiting::begin(&self.requests);
+        let requests = Arc::clone(&self.requests);
         let looking = async move {
-            let start = Clock::thread_time();
+            let (start, answered) = (Clock::thread_time(), requests.done.load(Ordering::Relaxed));
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
-                let all = count.load(Ordering::Relaxed).max(1);
-                if Clock::thread_time().saturating_sub(start) > TIME * all {
+                let waiting = requests.waiting.load(Ordering::Relaxed);
+                let others = requests.done.load(Ordering::Relaxed).wrapping_sub(answered);
+                let allowed = TIME * waiting.max(1) + TIME_OF_OTHERS.saturating_mul(others);
+                if Clock::thread_time().saturating_sub(start) > allowed {
                     return;
                 }
             }
@@ -106,19 +110,29 @@ impl Lane {
     }
 }
 
-/// A request that waits for the head of its answer.
-struct Waiting(Arc<AtomicU32>);
+/// The requests to a peer.
+#[derive(Debug, Default)]
+struct Requests {
+    /// How many wait for the head of an answer.
+    waiting: AtomicU32,
+    /// How many do not any more.
+    done: AtomicU32,
+}
 
-impl Waiting {
-    fn begin(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+/// A request that waits for the head of its answer.
+struct Waiting<'a>(&'a Requests);
+
+impl<'a> Waiting<'a> {
+    fn begin(requests: &'a Requests) -> Self {
+        requests.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(requests)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.done.fetch_add(1, Ordering::Relaxed);
     }
 }
 

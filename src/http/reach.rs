@@ -1,7 +1,7 @@
 //! Where a link may lead that somebody else has written.
 //!
-//! Whoever writes a link (a server, or who has taken its place) could make us ask in the place of others: services that
-//! listen on this machine only, or a cloud's metadata, which hands out credentials to whoever asks from the machine.
+//! A server that writes a link, or somebody in its place, could make us ask where it cannot ask itself: services that
+//! listen on this machine only, or a cloud's metadata, which hands out credentials to every program on the machine.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -1,5 +1,5 @@
 //! Who has changed what through the API, and who was refused: told to those who mind the daemon, but not more often than a
-//! log can bear. Whoever floods the API must not be able to fill a disk, nor to hide what else was done.
+//! log can bear. A client that floods the API must not be able to fill a disk, nor to hide what else was done.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

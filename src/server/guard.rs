@@ -39,7 +39,7 @@ use crate::text::Text;
 pub(super) enum Door {
     /// That of the API. Where metrics have a door of their own, they ask for the token here.
     Api { has_another: bool },
-    /// That of the metrics and of health, which is open to whoever can reach it.
+    /// That of the metrics and of health, which is open to everybody who can reach it.
     Metrics,
 }
 
@@ -141,7 +141,7 @@ impl Guard {
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 
-    /// Whether whoever asks must name this machine.
+    /// Whether a request must name this machine.
     fn only_this_machine_asks(&self, tokens: &[Secret]) -> bool {
         match self.door {
             Door::Api { .. } => tokens.is_empty(),

@@ -57,7 +57,7 @@ impl Ledger {
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
-    /// Tells of an event. What the log says has come true by then, for whoever asks the API at this very moment.
+    /// Tells of an event. What the log says has come true by then, for a client that asks the API at this very moment.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
         match event {

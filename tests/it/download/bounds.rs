@@ -13,7 +13,7 @@ use crate::lab::{EXPORT_ID, Lab, Program, READY, Run};
 /// How many bytes of `a` the bomb unpacks to.
 const UNPACKED: usize = 40_000_000;
 
-/// Storage that has one file, packed, for whoever asks; gives its address and the number of bytes that it sends.
+/// Storage that has one file, packed, for every client; gives its address and the number of bytes that it sends.
 fn bomb() -> (String, usize) {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&vec![b'a'; UNPACKED]).unwrap();
