@@ -109,7 +109,7 @@ fn a_wrong_settings_file_is_named_with_line_column_and_key() {
         .config("[limits]\nmax-wait = 50\n")
         .run()
         .exits(2)
-        .stderr_has("max-wait = 50")
+        .stderr_has("[limits] max-wait: `50` has no unit")
         .stderr_has("in quotes");
     let program = wait();
     let missing = program.home().join("missing.toml").display().to_string();
