@@ -496,7 +496,7 @@ impl Store for Counted {
 async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_that_go_keep_no_watch() {
     // Three accounts: one stays and is blocked for ten minutes, one goes, and one comes later.
     let blocked = Server::new(|_| throttled(600));
-    let (gone, comes) = (Server::new(|_| status("PENDING")), Server::new(|_| status("PENDING")));
+    let [gone, comes, successor] = [(); 3].map(|()| Server::new(|_| status("PENDING")));
     let clock = blocked.clock;
     let store = MemoryStore::default();
     for name in ["gone", "stays", "comes"] {
@@ -528,9 +528,25 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
     assert_eq!(gone.asked_within(60, 120), 0, "nobody asks for one that is gone");
     assert!(comes.asked_within(60, 120) > 10);
 
-    runner.change(vec![account("gone", &gone)], plan, ());
+    runner.change(vec![account("gone", &gone), account("comes", &successor)], plan, ());
     runner.look_again();
     runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
     assert!(gone.asked_within(120, 180) > 1, "what was claimed for it is free when it is back");
     assert_eq!(comes.asked_within(121, 180), 0);
+    assert!(successor.asked_within(120, 180) > 1, "an account that stays asks with what is new");
+}
+
+#[test]
+fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may_take() {
+    let account = Account { name: Arc::from("default"), poller: (), requests_per_minute: None };
+    let mut state = AccountState::new(account, Moment::default());
+    let rows = [(30_000, 999, true), (30_000, 1000, false), (600, 299, true), (600, 300, false)];
+    for (request_timeout, took, is_prompt) in rows {
+        let [request_timeout, took] = [request_timeout, took].map(Duration::from_millis);
+        let policy = Policy { request_timeout, ..policy() };
+        let plan =
+            Plan { policy, concurrency: NonZeroUsize::MIN, refusal: Refusal::PausesAccount, beat: None };
+        state.end(took, &plan);
+        assert_eq!(state.is_prompt, is_prompt, "{took:?} of {request_timeout:?}");
+    }
 }
