@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::export::ExportRef;
 use crate::moment::Moment;
+use crate::store::{Claim, Claimed};
 use crate::watch::Watch;
 use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
@@ -549,4 +550,45 @@ fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may
         state.end(took, &plan);
         assert_eq!(state.is_prompt, is_prompt, "{took:?} of {request_timeout:?}");
     }
+}
+
+/// Counts passes.
+struct Passes(Rc<std::cell::Cell<usize>>);
+
+impl Obligations for Passes {
+    fn passed(&self, _: Moment) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// A runner over an empty store, with one account.
+fn idle(beat: Option<Duration>) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
+    let server = Server::new(|_| status("PENDING"));
+    let (clock, passes) = (server.clock, Rc::default());
+    let account =
+        Account { name: Arc::from("default"), poller: server, requests_per_minute: Some(NonZeroU32::MIN) };
+    let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
+    let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
+    let obligations = Passes(Rc::clone(&passes));
+    (Runner::new(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_are_made_at_the_beat_though_nothing_is_due() {
+    for (beat, expected) in [(None, 1), (Some(Duration::from_secs(5)), 12)] {
+        let (mut runner, passes) = idle(beat);
+        let over = tokio::time::sleep(Duration::from_secs(58));
+        runner.run(over, false, &mut |_| ControlFlow::Continue(())).await.unwrap();
+        assert_eq!(passes.get(), expected, "{beat:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_request_to_spare_the_store_is_not_asked_for_more() {
+    let (mut runner, _) = idle(None);
+    let now = runner.clock.now();
+    assert_eq!(runner.wishes(now).len(), 1, "the budget begins with one request");
+    let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
+    runner.accounts[0].ready.push_back(Claimed { claim, watch, due_at: now });
+    assert!(runner.wishes(now).is_empty() && runner.wake_at().is_none(), "which has its use");
 }
