@@ -562,11 +562,14 @@ impl Obligations for Passes {
 }
 
 /// A runner over an empty store, with one account.
-fn idle(beat: Option<Duration>) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
+fn idle(
+    rate: u32,
+    beat: Option<Duration>,
+) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
     let server = Server::new(|_| status("PENDING"));
     let (clock, passes) = (server.clock, Rc::default());
     let account =
-        Account { name: Arc::from("default"), poller: server, requests_per_minute: Some(NonZeroU32::MIN) };
+        Account { name: Arc::from("default"), poller: server, requests_per_minute: NonZeroU32::new(rate) };
     let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
     let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
     let obligations = Passes(Rc::clone(&passes));
@@ -576,7 +579,7 @@ fn idle(beat: Option<Duration>) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<
 #[tokio::test(start_paused = true)]
 async fn passes_are_made_at_the_beat_though_nothing_is_due() {
     for (beat, expected) in [(None, 1), (Some(Duration::from_secs(5)), 12)] {
-        let (mut runner, passes) = idle(beat);
+        let (mut runner, passes) = idle(1, beat);
         let over = tokio::time::sleep(Duration::from_secs(58));
         runner.run(over, false, &mut |_| ControlFlow::Continue(())).await.unwrap();
         assert_eq!(passes.get(), expected, "{beat:?}");
@@ -585,10 +588,20 @@ async fn passes_are_made_at_the_beat_though_nothing_is_due() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_request_to_spare_the_store_is_not_asked_for_more() {
-    let (mut runner, _) = idle(None);
-    let now = runner.clock.now();
-    assert_eq!(runner.wishes(now).len(), 1, "the budget begins with one request");
-    let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
-    runner.accounts[0].ready.push_back(Claimed { claim, watch, due_at: now });
-    assert!(runner.wishes(now).is_empty() && runner.wake_at().is_none(), "which has its use");
+    let claimed = |now| {
+        let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
+        Claimed { claim, watch, due_at: now }
+    };
+    let (mut limited, _) = idle(1, None);
+    let now = limited.clock.now();
+    assert_eq!(limited.wishes(now).len(), 1, "the budget begins with one request");
+    limited.accounts[0].ready.push_back(claimed(now));
+    assert!(limited.wishes(now).is_empty() && limited.wake_at().is_none(), "which has its use");
+    // Without a limit, four are claimed ahead.
+    let (mut unlimited, _) = idle(0, None);
+    for left in [4, 3, 2, 1] {
+        assert_eq!(unlimited.wishes(now).iter().map(|wish| wish.room).collect::<Vec<_>>(), [left]);
+        unlimited.accounts[0].ready.push_back(claimed(now));
+    }
+    assert!(unlimited.wishes(now).is_empty());
 }
