@@ -28,7 +28,7 @@ MODULES = ["clock", "event", "exit", "export", "http", "moment", "request", "run
 FOLDERS = ["request", "runner", "store", "text", "secret", "watch"]
 SNYK = ["expiry", "problem", "region", "throttle", "wire"]
 OF_HTTP = ["EXCERPT_CHARS", "is_loopback", "excerpt", "retry_after", "answered_at", "date", "seconds"]
-CRATES = ["backoff", "fastrand", "futures-util", "httpdate", "humantime", "jiff", "memchr", "proptest", "secrecy", "serde",
+CRATES = ["backoff", "base64", "fastrand", "futures-util", "httpdate", "humantime", "jiff", "memchr", "proptest", "secrecy", "serde",
           "serde_json", "thiserror", "tracing", "url", "uuid"]
 SECONDS = 60
 LINES_AT_ONCE = 60_000

@@ -54,7 +54,7 @@ pub(super) struct AccountState<P> {
     /// How many of its watches are being polled.
     under_way: usize,
     /// Whether its server answered the last poll soon.
-    is_prompt: bool,
+    pub(super) is_prompt: bool,
     blocking: Blocking,
     /// When the next look for watches is due whose time is over, while the account is blocked.
     sweep_at: Moment,
@@ -80,8 +80,7 @@ impl<P: Clone> AccountState<P> {
     pub(super) fn after(self, before: Self, now: Moment) -> Self {
         let rate = self.account.requests_per_minute;
         let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate, now)).or(self.budget);
-        let blocking = before.blocking.tried_now();
-        Self { account: self.account, budget, due_at: self.due_at, blocking, ..before }
+        Self { account: self.account, budget, blocking: before.blocking.tried_now(), ..before }
     }
 
     /// A watch is due then.

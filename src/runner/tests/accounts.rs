@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::export::ExportRef;
 use crate::moment::Moment;
+use crate::store::{Claim, Claimed};
 use crate::watch::Watch;
 use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
@@ -496,7 +497,7 @@ impl Store for Counted {
 async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_that_go_keep_no_watch() {
     // Three accounts: one stays and is blocked for ten minutes, one goes, and one comes later.
     let blocked = Server::new(|_| throttled(600));
-    let (gone, comes) = (Server::new(|_| status("PENDING")), Server::new(|_| status("PENDING")));
+    let [gone, comes, successor] = [(); 3].map(|()| Server::new(|_| status("PENDING")));
     let clock = blocked.clock;
     let store = MemoryStore::default();
     for name in ["gone", "stays", "comes"] {
@@ -528,9 +529,79 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
     assert_eq!(gone.asked_within(60, 120), 0, "nobody asks for one that is gone");
     assert!(comes.asked_within(60, 120) > 10);
 
-    runner.change(vec![account("gone", &gone)], plan, ());
+    runner.change(vec![account("gone", &gone), account("comes", &successor)], plan, ());
     runner.look_again();
     runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
     assert!(gone.asked_within(120, 180) > 1, "what was claimed for it is free when it is back");
     assert_eq!(comes.asked_within(121, 180), 0);
+    assert!(successor.asked_within(120, 180) > 1, "an account that stays asks with what is new");
+}
+
+#[test]
+fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may_take() {
+    let account = Account { name: Arc::from("default"), poller: (), requests_per_minute: None };
+    let mut state = AccountState::new(account, Moment::default());
+    let rows = [(30_000, 999, true), (30_000, 1000, false), (600, 299, true), (600, 300, false)];
+    for (request_timeout, took, is_prompt) in rows {
+        let [request_timeout, took] = [request_timeout, took].map(Duration::from_millis);
+        let policy = Policy { request_timeout, ..policy() };
+        let plan =
+            Plan { policy, concurrency: NonZeroUsize::MIN, refusal: Refusal::PausesAccount, beat: None };
+        state.end(took, &plan);
+        assert_eq!(state.is_prompt, is_prompt, "{took:?} of {request_timeout:?}");
+    }
+}
+
+/// Counts passes.
+struct Passes(Rc<std::cell::Cell<usize>>);
+
+impl Obligations for Passes {
+    fn passed(&self, _: Moment) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// A runner over an empty store, with one account.
+fn idle(
+    rate: u32,
+    beat: Option<Duration>,
+) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
+    let server = Server::new(|_| status("PENDING"));
+    let (clock, passes) = (server.clock, Rc::default());
+    let account =
+        Account { name: Arc::from("default"), poller: server, requests_per_minute: NonZeroU32::new(rate) };
+    let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
+    let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
+    let obligations = Passes(Rc::clone(&passes));
+    (Runner::new(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_are_made_at_the_beat_though_nothing_is_due() {
+    for (beat, expected) in [(None, 1), (Some(Duration::from_secs(5)), 12)] {
+        let (mut runner, passes) = idle(1, beat);
+        let over = tokio::time::sleep(Duration::from_secs(58));
+        runner.run(over, false, &mut |_| ControlFlow::Continue(())).await.unwrap();
+        assert_eq!(passes.get(), expected, "{beat:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_request_to_spare_the_store_is_not_asked_for_more() {
+    let claimed = |now| {
+        let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
+        Claimed { claim, watch, due_at: now }
+    };
+    let (mut limited, _) = idle(1, None);
+    let now = limited.clock.now();
+    assert_eq!(limited.wishes(now).len(), 1, "the budget begins with one request");
+    limited.accounts[0].ready.push_back(claimed(now));
+    assert!(limited.wishes(now).is_empty() && limited.wake_at().is_none(), "which has its use");
+    // Without a limit, four are claimed ahead.
+    let (mut unlimited, _) = idle(0, None);
+    for left in [4, 3, 2, 1] {
+        assert_eq!(unlimited.wishes(now).iter().map(|wish| wish.room).collect::<Vec<_>>(), [left]);
+        unlimited.accounts[0].ready.push_back(claimed(now));
+    }
+    assert!(unlimited.wishes(now).is_empty());
 }
