@@ -52,6 +52,8 @@ pub(super) struct Account {
     pub(super) changed: Moment,
     /// When the credential was last believed to be refused.
     pub(super) believed: Moment,
+    /// What nobody has been told of yet: that the credential is refused, or works again, and since when.
+    pub(super) untold: VecDeque<(bool, Moment)>,
 }
 
 impl Account {
@@ -115,12 +117,13 @@ impl Account {
         Ok(())
     }
 
-    /// An answer came. Says whether a credential is now believed to be refused.
+    /// An answer came to a poll of a watch, which had been answered before or not. Says whether the credential is now
+    /// believed to be refused.
     pub(super) fn hear(
         &mut self,
         (began, now): (Moment, Moment),
-        saw: &Saw,
-        hint: Option<Duration>,
+        was_answered: bool,
+        (saw, hint): (&Saw, Option<Duration>),
         limits: &Limits,
     ) -> bool {
         let doubt = schedule(limits, Pace::Retry).0;
@@ -131,7 +134,7 @@ impl Account {
                 }
                 match self.credential {
                     Credential::Doubted(since) if began < since => return false,
-                    Credential::Works if self.good_began.is_some() => {
+                    Credential::Works if self.good_began.is_some() || was_answered => {
                         self.credential = Credential::Doubted(now);
                         self.refused_until = now.plus(doubt);
                     }
@@ -140,6 +143,7 @@ impl Account {
                         self.credential = Credential::Refused(now);
                         self.refused_until = now.plus(REFUSED_FOR);
                         (self.changed, self.believed) = (now, now);
+                        self.untold.push_back((true, now));
                         return true;
                     }
                 }
@@ -156,6 +160,9 @@ impl Account {
                 self.good_began = self.good_began.max(Some(began));
                 match self.credential {
                     Credential::Doubted(since) | Credential::Refused(since) if began >= since => {
+                        if self.credential == Credential::Refused(since) {
+                            self.untold.push_back((false, now));
+                        }
                         (self.credential, self.changed) = (Credential::Works, now);
                     }
                     _ => {}

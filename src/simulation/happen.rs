@@ -9,7 +9,7 @@ use super::account::Credential;
 use super::bounds;
 use super::ledger::Ledger;
 use super::scene::Reload;
-use super::world::{Phase, World, name};
+use super::world::{Phase, World, account_of, name};
 use crate::clock::Clock;
 use crate::exit::ExitCode;
 use crate::health::Health;
@@ -48,6 +48,8 @@ impl World {
         for followed in &mut state.watches {
             (followed.asking, followed.answered) = (None, None);
         }
+        state.under_way = 0;
+        state.accounts.iter_mut().for_each(|account| account.untold.clear());
         self.changed.set(false);
         self.post.borrow_mut().life_ends();
     }
@@ -205,9 +207,33 @@ impl World {
         self.has_told_all();
     }
 
-    /// Each end that was kept in this life is told in this life.
+    /// An account's credential is refused: that is owed to the endpoints at that moment.
+    pub(super) fn owes_refusal(&self, account: usize, at: Moment) {
+        let is = self.state.borrow().accounts[account].credential;
+        if is != Credential::Refused(at) {
+            self.violate(|| format!("account {account} is taken for refused, and yet it is {is:?}"));
+        }
+    }
+
+    /// What others are told of a credential is what became of it, in that order, and once.
+    pub(super) fn account_is(&self, name: &str, is_refused: bool) {
+        let id = account_of(name);
+        let is = if is_refused { "is refused" } else { "works" };
+        self.note([6, id as u64, u64::from(is_refused)], || {
+            format!("all hear that the credential of account {id} {is}")
+        });
+        let untold = self.state.borrow_mut().accounts[id].untold.pop_front();
+        if untold.is_none_or(|(must, _)| must != is_refused) {
+            self.violate(|| format!("all hear that the credential of account {id} {is}, and it is not so"));
+        }
+    }
+
+    /// Each end that was kept in this life is told in this life, and so is what became of credentials.
     pub(super) fn has_told_all(&self) {
         let state = self.state.borrow();
+        if let Some(id) = state.accounts.iter().position(|account| !account.untold.is_empty()) {
+            self.violate(|| format!("nobody is told what became of the credential of account {id}"));
+        }
         for (id, followed) in state.watches.iter().enumerate() {
             let is_ended = matches!(followed.phase, Phase::Ended(_)) && followed.ended_in == state.life;
             if is_ended && followed.told_in != state.life {

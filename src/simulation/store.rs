@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::bounds::PASSES_AT_ONCE;
 use super::checks::Noted;
-use super::scene::{What, rng};
+use super::invent::rng;
+use super::scene::What;
 use super::world::World;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
 use crate::text::Text;
