@@ -1,9 +1,11 @@
-"""Puts all faults of a list into a copy of the program, each behind a switch that only the copy has.
+"""Puts all faults of a list into a copy of the program, each behind a switch that only the copy has, and leaves out what the
+simulation does not need, so that the copy is soon built.
 
 python3 .ci/faults.py LIST COPY [PATTERN] prints the number and the name of each fault that PATTERN is part of.
 """
 
 import pathlib
+import re
 import sys
 import tomllib
 
@@ -30,9 +32,32 @@ def put_in(text, number, fault):
     return text[:start] + switch + text[start + len(old):]
 
 
+def files(src, module):
+    return [path for path in [src / f"{module}.rs", *(src / module).rglob("*.rs")] if path.exists()]
+
+
+def leave_out(src):
+    """Leaves out unit tests, and the modules that the simulation does not reach."""
+    for path in src.rglob("*.rs"):
+        if path.parent.name != "simulation" and path.name != "simulation.rs":
+            path.write_text(re.sub(r"#\[cfg\(test\)\]\nmod tests(;|\s*\{.*)", "", path.read_text(), flags=re.DOTALL))
+    reached, open_ones = set(), ["simulation"]
+    while open_ones:
+        module = open_ones.pop()
+        if module not in reached:
+            reached.add(module)
+            text = "".join(path.read_text() for path in files(src, module))
+            open_ones += re.findall(r"\bcrate::(\w+)", text)
+    lib = src / "lib.rs"
+    is_reached = lambda line: not (found := re.match(r"(?:pub )?mod (\w+);", line)) or found[1] in reached
+    lines = [line for line in lib.read_text().splitlines() if is_reached(line) and not line.startswith("pub use")]
+    lib.write_text("\n".join(lines) + "\n")
+
+
 def main(faults, copy, pattern=""):
     copy = pathlib.Path(copy)
     faults = tomllib.loads(pathlib.Path(faults).read_text())["fault"]
+    leave_out(copy / "src")
     before = {}
     for number, fault in enumerate(faults):
         path = copy / fault["file"]

@@ -24,6 +24,7 @@ mod rules;
 mod scene;
 mod script;
 mod servers;
+mod shown;
 mod store;
 mod trace;
 mod world;
@@ -88,7 +89,7 @@ fn try_seeds(seeds: impl Iterator<Item = u64>) {
             println!("seed {seed}: {violation}");
             found.push((seed, violation));
         }
-        if total.worlds.is_multiple_of(500) {
+        if total.worlds.is_multiple_of(100) {
             println!("{total}");
         }
     }
@@ -177,7 +178,16 @@ fn repeat() {
 #[ignore = "says how many seeds of SIMULATE_SEEDS it takes until something is found"]
 fn finds() {
     let most: u64 = told("SIMULATE_SEEDS").map_or(1000, |most| most.parse().unwrap());
-    let found = (0..most).find_map(|seed| Some((seed, run(Scene::invent(seed), false).violation?)));
+    let mut worlds = Total::start();
+    let mut violation = |seed| {
+        let came = run(Scene::invent(seed), false);
+        worlds.add(&came.figures);
+        if worlds.worlds.is_multiple_of(100) {
+            println!("{worlds}");
+        }
+        Some((seed, came.violation?))
+    };
+    let found = (0..most).find_map(&mut violation);
     let (seed, violation) = found.unwrap();
     println!("found by seed {seed}: {violation}");
 }

@@ -44,6 +44,9 @@ pub(super) struct Account {
     pub(super) throttled: (Moment, Moment),
     /// Since when it is throttled without a break.
     pub(super) throttled_since: Moment,
+    /// How many 429s without a hint have followed each other, each to a poll that began after the one before came.
+    throttles: u32,
+    last_throttle: Moment,
     /// When the last poll began that showed that the credential works.
     good_began: Option<Moment>,
     /// When the first 429 of a run came, and the last.
@@ -67,6 +70,7 @@ impl Account {
         self.credential = Credential::Works;
         (self.refused_until, self.throttled) = Default::default();
         (self.good_began, self.run) = (None, None);
+        (self.throttles, self.last_throttle) = Default::default();
         self.changed = now;
     }
 
@@ -164,6 +168,7 @@ impl Account {
                             self.untold.push_back((false, now));
                         }
                         (self.credential, self.changed) = (Credential::Works, now);
+                        self.last_throttle = Moment::default();
                     }
                     _ => {}
                 }
@@ -183,9 +188,15 @@ impl Account {
         let is_news = self.run.is_none_or(|(_, last)| began >= last);
         match saw {
             Saw::Failed(FailureKind::Throttled, _) => {
-                let (first, _, longest, _) = schedule(limits, Pace::Throttle);
+                let (first, growth, longest, _) = schedule(limits, Pace::Throttle);
+                let follows = began >= self.last_throttle && self.credential == Credential::Works;
+                let paced = first.mul_f64(growth.powi(self.throttles as i32)).min(longest);
+                if follows {
+                    (self.throttles, self.last_throttle) = (self.throttles + u32::from(hint.is_none()), now);
+                }
                 let (least, most) = match hint {
                     Some(hint) => (hint.min(HOUR), hint.min(HOUR).mul_f64(1.1)),
+                    None if is_news && follows => (paced, longest.mul_f64(1.1)),
                     None if is_news => (first, longest.mul_f64(1.1)),
                     // It may have been asked before the others came.
                     None => (Duration::ZERO, longest.mul_f64(1.1)),
@@ -197,8 +208,13 @@ impl Account {
                 self.throttled = (floor.max(now.plus(least)), ceiling.max(now.plus(most)));
                 self.run = Some((self.run.map_or(now, |(first, _)| first), now));
             }
-            Saw::Word(_) if is_news => self.run = None,
-            Saw::Word(_) | Saw::Failed(..) => {}
+            Saw::Word(_) => {
+                if is_news {
+                    self.run = None;
+                }
+                self.throttles = 0;
+            }
+            Saw::Failed(..) => {}
         }
     }
 
@@ -212,8 +228,10 @@ impl Account {
         self.refused_until.max(self.throttled.1)
     }
 
-    /// When what blocked it was over.
+    /// When what blocked it was over. At another rate, the next request comes when it would have come at the rate before.
     pub(super) fn free_since(&self) -> Moment {
-        self.changed.max(self.throttled.1)
+        let (rate, changed) = self.rate_before;
+        let earned = if rate == 0 { Moment::default() } else { changed.plus(MINUTE / rate) };
+        self.changed.max(self.throttled.1).max(earned)
     }
 }

@@ -37,6 +37,17 @@ pub(super) const PASSES_AT_ONCE: u64 = 4000;
 /// How large a watch may grow in the store.
 pub(super) const KEPT_BYTES: usize = 16 << 10;
 
+/// How many attempts to one endpoint are under way at once.
+pub(super) const ATTEMPTS_AT_ONCE: u32 = 8;
+
+/// How many watches and how many deliveries may be claimed: those that are polled or brought, and those that are polled
+/// next, of which each account has four, or its share of the polls at once.
+pub(super) fn claims(accounts: usize, endpoints: usize) -> (usize, usize) {
+    /// No settings that are invented allow more polls at once.
+    const CONCURRENCY: usize = 64;
+    (CONCURRENCY + CONCURRENCY.max(4 * accounts) + accounts, endpoints * ATTEMPTS_AT_ONCE as usize)
+}
+
 /// How the servers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Servers {

@@ -29,7 +29,7 @@ impl Noted {
             Next::Ended(ended) => (None, Some((ended.outcome, ended.at))),
         };
         // It costs as much as all else: now and then is enough.
-        let is_looked_at = end.is_some() || progress.polls() % 16 == 0;
+        let is_looked_at = end.is_some() || progress.polls().is_multiple_of(16);
         let bytes = if is_looked_at { progress.to_kept().len() } else { 0 };
         let watch = record.watch.export.export_id.as_u128() as usize;
         Self { watch, next, end, polls: progress.polls(), changes: progress.timeline().len(), bytes }
@@ -156,7 +156,10 @@ impl World {
         let followed = &mut state.watches[watch];
         let Some(Answered { began, ended, saw, hint, limits, given_up }) = followed.answered.take() else {
             return match (noted.next, noted.end) {
-                (_, Some((outcome, at))) => self.ends_unasked(state, watch, outcome, at),
+                (_, Some((outcome, at))) => {
+                    self.must_count(followed.history.len(), noted);
+                    self.ends_unasked(state, watch, outcome, at);
+                }
                 // It is kept in whole milliseconds.
                 (Some(due), _) if due < followed.due || due.since(followed.due) > bounds::TIMER => {
                     self.violate(|| format!("watch {watch} was not polled, and yet is due at another time"));
@@ -176,11 +179,7 @@ impl World {
         if let Some(seen) = followed.history.last_mut() {
             seen.base = base;
         }
-        if followed.history.len() != noted.polls as usize {
-            self.violate(|| {
-                format!("watch {watch} says {} polls, but had {}", noted.polls, followed.history.len())
-            });
-        }
+        self.must_count(followed.history.len(), noted);
         if noted.changes > 100 {
             self.violate(|| format!("watch {watch} remembers {} changes", noted.changes));
         }
@@ -204,6 +203,13 @@ impl World {
         }
         if noted.bytes > bounds::KEPT_BYTES {
             self.violate(|| format!("watch {watch} takes {} bytes", noted.bytes));
+        }
+    }
+
+    /// A watch counts the polls that it had.
+    fn must_count(&self, had: usize, noted: &Noted) {
+        if had != noted.polls as usize {
+            self.violate(|| format!("watch {} says {} polls, but had {had}", noted.watch, noted.polls));
         }
     }
 

@@ -66,10 +66,9 @@ impl Scene {
             limits.concurrency = one_of(rng, &[2, 4, 8]);
         } else if is_big {
             // Many that are followed for long, and are asked for seldom.
-            limits.pace = one_of(
-                rng,
-                &[(6 * HOUR, 1.0, 6 * HOUR, 0.1), (HOUR, 2.0, 6 * HOUR, 0.1), (HOUR, 1.0, HOUR, 0.0)],
-            );
+            let (hours, day) = (6 * HOUR, 24 * HOUR);
+            limits.pace =
+                one_of(rng, &[(day, 1.0, day, 0.1), (hours, 1.0, hours, 0.1), (HOUR, 2.0, hours, 0.1)]);
             limits.max_wait = one_of(rng, &[None, None, Some(24 * HOUR)]);
         }
         let accounts: Vec<_> =
@@ -88,7 +87,9 @@ impl Scene {
         let troubles = (0..troubles)
             .map(|id| Trouble::invent(seed, id, mode, accounts.len(), endpoints.len(), length))
             .collect();
-        Self { seed, mode, limits, accounts, watches, endpoints, troubles, length }
+        // As the daemon does it, but seldom: it is what most of a quiet day costs.
+        let beat = one_of(&mut self::rng(seed, "beat", 0), &[5 * SECOND, MINUTE, 5 * MINUTE, 5 * MINUTE]);
+        Self { seed, mode, limits, accounts, watches, endpoints, troubles, beat, length }
     }
 }
 
@@ -167,6 +168,8 @@ impl WatchScene {
         let started_at = added_at + span(&mut rng, SECOND, length);
         let ends_at = match rng.u32(0..6) {
             0 => Duration::MAX,
+            // Some end together.
+            1 => added_at.max(length / 4),
             _ if is_long => added_at + Duration::from_secs((length.as_secs_f64() * 2.0 * rng.f64()) as u64),
             _ => added_at + span(&mut rng, SECOND / 10, length + length / 2),
         };
@@ -196,7 +199,7 @@ impl Weather {
             4 => Some(400 * 24 * HOUR),
             _ => Some(Duration::from_secs(rng.u64(0..120))),
         };
-        match rng.u32(0..14) {
+        match rng.u32(0..17) {
             0 | 1 => Self::Hangs,
             2 => Self::Slow(span(rng, SECOND, 40 * SECOND)),
             3 | 4 => Self::Code { code: 429, gateway: false, hint },
@@ -206,10 +209,14 @@ impl Weather {
             9 => Self::Code { code: one_of(rng, &[500, 502, 503]), gateway: false, hint },
             10 => Self::Unreachable,
             11 => Self::Untrusted,
-            12 => Self::Hints(Duration::from_secs(rng.u64(0..200))),
+            12 => {
+                let soon = Duration::from_secs(rng.u64(0..200));
+                Self::Hints(one_of(rng, &[soon, soon, 2 * HOUR, 400 * 24 * HOUR]))
+            }
             _ => Self::Flaky {
                 percent: rng.u8(1..60),
                 code: one_of(rng, &[401, 401, 401, 403, 404, 429, 500, 503, 400]),
+                later: one_of(rng, &[Duration::ZERO, Duration::ZERO, SECOND, 3 * SECOND]),
             },
         }
     }
@@ -225,7 +232,7 @@ impl Trouble {
         let until = at + span(rng, SECOND / 5, (length / 2).min(6 * HOUR));
         let in_file = matches!(mode, Mode::Daemon { in_file: true, .. });
         let kind = match mode {
-            Mode::Wait { .. } => one_of(rng, &[0, 0, 0, 0, 0, 6, 9]),
+            Mode::Wait { .. } => one_of(rng, &[0, 0, 0, 0, 5, 5, 6, 9]),
             Mode::Daemon { in_file: false, .. } => one_of(rng, &[0, 0, 0, 0, 0, 2, 5, 6, 10]),
             Mode::Daemon { .. } => one_of(rng, &[0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 10, 11]),
         };

@@ -60,10 +60,15 @@ impl World {
         let now = self.elapsed();
         let (mut own, mut any, mut has_changed) = (false, false, false);
         for trouble in self.scene.troubles.iter().filter(|trouble| trouble.at <= now) {
-            let What::Server { server: other, weather: Weather::Hangs | Weather::Slow(_) } = trouble.what
-            else {
-                continue;
+            let What::Server { server: other, weather } = trouble.what else { continue };
+            let hangs = match weather {
+                Weather::Hangs | Weather::Slow(_) => true,
+                Weather::Flaky { later, .. } => !later.is_zero(),
+                _ => false,
             };
+            if !hangs {
+                continue;
+            }
             let (is_over, ends) = (trouble.until <= now, self.moment(trouble.until));
             if ends >= lately {
                 (own, any) = (own || other == server, true);

@@ -28,9 +28,6 @@ use crate::store::StoreError;
 const GRACE: Duration = Duration::from_secs(6);
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// How often the runner makes a pass at least.
-const BEAT: Duration = Duration::from_secs(5);
-
 /// How long it takes until a daemon that has failed is started again.
 const RESTART: Duration = Duration::from_secs(5);
 
@@ -213,6 +210,6 @@ fn plan(world: &World) -> Plan {
         policy: limits.policy(world.is_wait()),
         concurrency: std::num::NonZeroUsize::new(limits.concurrency).unwrap_or(std::num::NonZeroUsize::MIN),
         refusal,
-        beat: (!world.is_wait()).then_some(BEAT),
+        beat: (!world.is_wait()).then_some(world.scene.beat),
     }
 }

@@ -19,9 +19,6 @@ use crate::text::Text;
 /// How long an attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// How many attempts to one endpoint are under way at once.
-const AT_ONCE: u32 = 8;
-
 /// All that was ever owed, by the ids of deliveries.
 #[derive(Debug, Default)]
 pub(super) struct Post {
@@ -196,7 +193,8 @@ impl World {
                 What::Endpoint { endpoint, .. } => name(*endpoint) == owed.endpoint,
                 _ => false,
             };
-            let rounds = unsent.get(&*owed.endpoint).copied().unwrap_or_default() / AT_ONCE + 2;
+            let rounds =
+                unsent.get(&*owed.endpoint).copied().unwrap_or_default() / bounds::ATTEMPTS_AT_ONCE + 2;
             let bound = bounds::OWN + ATTEMPT * rounds;
             let excused = self.is_excused(since) || self.is_troubled(since, is_meant);
             if now.since(since) > bound && !owed.is_under_way && !excused {

@@ -17,6 +17,8 @@ pub(super) struct Scene {
     pub(super) watches: Vec<WatchScene>,
     pub(super) endpoints: Vec<EndpointScene>,
     pub(super) troubles: Vec<Trouble>,
+    /// How often the runner makes a pass at least.
+    pub(super) beat: Duration,
     /// How long it is looked at.
     pub(super) length: Duration,
 }
@@ -159,10 +161,11 @@ pub(super) enum Weather {
     Unreachable,
     /// A certificate that nobody trusts.
     Untrusted,
-    /// It answers well, but for some.
+    /// It answers well, but for some, which come later.
     Flaky {
         percent: u8,
         code: u16,
+        later: Duration,
     },
     /// It answers well, and asks to stay away.
     Hints(Duration),

@@ -98,6 +98,7 @@ impl Script {
                     world.check();
                     world.must_be_well(&ledger.health);
                     world.must_be_brought();
+                    disk.must_be_small();
                 }
                 Happening::End => {
                     world.check();

@@ -30,8 +30,8 @@ impl World {
             }
             Some(Weather::Unreachable) => (takes, Some((Saw::Failed(FailureKind::Transient, false), None))),
             Some(Weather::Untrusted) => (takes, Some((Saw::Failed(FailureKind::Unrecoverable, false), None))),
-            Some(Weather::Flaky { percent, code: bad }) if rng.u8(0..100) < percent => {
-                (takes, Some((code(bad), None)))
+            Some(Weather::Flaky { percent, code: bad, later }) if rng.u8(0..100) < percent => {
+                (takes + later, Some((code(bad), None)))
             }
             Some(Weather::Flaky { .. }) => (takes, Some((well(), None))),
             Some(Weather::Hints(pause)) => (takes, Some((well(), Some(pause)))),
