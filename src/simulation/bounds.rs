@@ -74,7 +74,7 @@ pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Durati
 }
 
 /// How much later than it was due a watch may be polled, if `watches` of its account may be due at once, whatever the
-/// other `accounts` do.
+/// other `accounts` do, of which so many have servers that are `well`.
 ///
 /// * The budget gives each of them a request in turn.
 /// * Where all servers answer within `answer`, it waits for its turn among the accounts, an answer long.
@@ -85,12 +85,12 @@ pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Durati
 pub(super) fn late(
     limits: &Limits,
     interval: Duration,
-    (watches, accounts): (usize, usize),
+    (watches, accounts, well): (usize, usize, usize),
     (servers, answer): (Servers, Duration),
 ) -> Duration {
     let (concurrency, kept_free) = (limits.concurrency, limits.concurrency / 4);
     let (own, turns) = (count(watches), count(accounts.div_ceil(concurrency)));
-    let among_the_well = answer * own * count(accounts.div_ceil(kept_free.max(1)));
+    let among_the_well = answer * (own + 1) * count(well.div_ceil(kept_free.max(1)) + 1);
     let room = match servers {
         Servers::Well => answer * (own + 1) * (turns + 2),
         Servers::OthersKnown if kept_free > 0 => among_the_well,

@@ -38,12 +38,12 @@ impl Scene {
         let mut of_scene = rng(seed, "scene", 0);
         let rng = &mut of_scene;
         let mode = match rng.u32(0..10) {
-            0 => Mode::Wait { any: rng.bool() },
-            1 => Mode::Daemon { until_idle: true, in_file: rng.bool() },
-            2 => Mode::Daemon { until_idle: false, in_file: false },
+            0 | 1 => Mode::Wait { any: rng.bool() },
+            2 => Mode::Daemon { until_idle: true, in_file: rng.bool() },
+            3 => Mode::Daemon { until_idle: false, in_file: false },
             _ => Mode::Daemon { until_idle: false, in_file: true },
         };
-        let is_crowd = rng.u32(0..8) == 0 && matches!(mode, Mode::Daemon { .. });
+        let is_crowd = rng.u32(0..10) == 0 && matches!(mode, Mode::Daemon { .. });
         let is_big = rng.u32(0..30) == 0 && !is_crowd && matches!(mode, Mode::Daemon { .. });
         let accounts = match (mode, rng.u32(0..20)) {
             (Mode::Wait { .. }, _) => 1,
@@ -62,7 +62,7 @@ impl Scene {
         if is_crowd {
             // More accounts than polls at once, and all of them always have something to ask.
             limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
-            limits.request_timeout = 2 * SECOND;
+            limits.request_timeout = one_of(rng, &[2 * SECOND, 10 * SECOND]);
             limits.concurrency = one_of(rng, &[2, 4, 8]);
         } else if is_big {
             // Many that are followed for long, and are asked for seldom.
@@ -74,7 +74,8 @@ impl Scene {
         let accounts: Vec<_> =
             (0..accounts).map(|id| AccountScene::invent(seed, id, accounts, is_crowd)).collect();
         let (polls, longest) = if is_big { (20_000, 5 * 24 * HOUR) } else { (800, 12 * HOUR) };
-        let length = length(rng, &limits, &accounts, watches, polls).min(longest);
+        let shortest = if is_crowd { 5 * MINUTE } else { 2 * MINUTE };
+        let length = length(rng, &limits, &accounts, watches, polls).clamp(shortest, longest);
         let watches = (0..watches)
             .map(|id| WatchScene::invent(seed, id, (accounts.len(), is_big), mode, length))
             .collect();
@@ -99,7 +100,7 @@ fn length(rng: &mut Rng, limits: &Limits, accounts: &[AccountScene], watches: us
     let by_pace = watches as f64 / longest.as_secs_f64();
     let by_budget: f64 = accounts.iter().map(|account| f64::from(account.requests_per_minute) / 60.0).sum();
     let seconds = f64::from(rng.u32(polls / 4..=polls)) / by_pace.min(by_budget);
-    Duration::from_millis((seconds * 1000.0) as u64).max(2 * MINUTE)
+    Duration::from_millis((seconds * 1000.0) as u64)
 }
 
 impl Limits {
@@ -166,11 +167,14 @@ impl WatchScene {
             _ => Duration::ZERO,
         };
         let started_at = added_at + span(&mut rng, SECOND, length);
-        let ends_at = match rng.u32(0..6) {
+        let even = added_at + length.mul_f64(2.0 * rng.f64());
+        let ends_at = match rng.u32(0..8) {
             0 => Duration::MAX,
-            // Some end together.
+            // Some end together, and some have ended before anybody asks.
             1 => added_at.max(length / 4),
-            _ if is_long => added_at + Duration::from_secs((length.as_secs_f64() * 2.0 * rng.f64()) as u64),
+            2 if !is_long => Duration::ZERO,
+            3 | 4 => even,
+            _ if is_long => even,
             _ => added_at + span(&mut rng, SECOND / 10, length + length / 2),
         };
         const WORDS: [&str; 8] =

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::account::Credential;
 use super::bounds::{self, Servers, late};
-use super::scene::{Weather, What};
+use super::scene::What;
 use super::world::{Phase, State, World};
 use crate::moment::Moment;
 
@@ -52,7 +52,9 @@ impl World {
             (false, false, _) => Servers::Well,
         };
         let interval = if self.is_wait() { Duration::ZERO } else { state.accounts[account].interval() };
-        late(limits, interval, (watches, accounts), (servers, self.answer))
+        let ill = self.hanging(lately);
+        let well = self.scene.accounts.iter().filter(|other| !ill.contains(&other.server)).count();
+        late(limits, interval, (watches, accounts, well), (servers, self.answer))
     }
 
     /// Whether this server hangs or is slow, or was since `lately`; whether any is; and whether that has changed since.
@@ -60,15 +62,7 @@ impl World {
         let now = self.elapsed();
         let (mut own, mut any, mut has_changed) = (false, false, false);
         for trouble in self.scene.troubles.iter().filter(|trouble| trouble.at <= now) {
-            let What::Server { server: other, weather } = trouble.what else { continue };
-            let hangs = match weather {
-                Weather::Hangs | Weather::Slow(_) => true,
-                Weather::Flaky { later, .. } => !later.is_zero(),
-                _ => false,
-            };
-            if !hangs {
-                continue;
-            }
+            let Some(other) = trouble.what.hangs() else { continue };
             let (is_over, ends) = (trouble.until <= now, self.moment(trouble.until));
             if ends >= lately {
                 (own, any) = (own || other == server, true);
@@ -76,6 +70,14 @@ impl World {
             }
         }
         (own, any, has_changed)
+    }
+
+    /// The servers that hang or are slow, or were since `lately`.
+    fn hanging(&self, lately: Moment) -> Vec<usize> {
+        let now = self.elapsed();
+        let begun = self.scene.troubles.iter().filter(|trouble| trouble.at <= now);
+        let lasting = begun.filter(|trouble| self.moment(trouble.until) >= lately);
+        lasting.filter_map(|trouble| trouble.what.hangs()).collect()
     }
 
     /// How long a watch of a blocked account whose time is over may go on: until it is looked for, and until those that

@@ -171,6 +171,19 @@ pub(super) enum Weather {
     Hints(Duration),
 }
 
+impl What {
+    /// The server that hangs or is slow, if that is what goes wrong.
+    pub(super) const fn hangs(&self) -> Option<usize> {
+        match self {
+            Self::Server { server, weather: Weather::Hangs | Weather::Slow(_) } => Some(*server),
+            Self::Server { server, weather: Weather::Flaky { later, .. } } if !later.is_zero() => {
+                Some(*server)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Scene {
     pub(super) fn account(&self, id: usize) -> Option<&AccountScene> {
         let at = self.accounts.binary_search_by_key(&id, |account| account.id).ok()?;
