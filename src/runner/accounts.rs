@@ -210,7 +210,9 @@ impl<P: Clone> AccountState<P> {
         let room = if self.closed { 0 } else { room };
         let due_at = self.due_at.filter(|_| room > 0);
         let (next, sweep) = if self.blocking.is_blocked(now) {
-            let at = |due_at: Moment| due_at.max(self.blocking.until());
+            // A try takes a request out of the budget as any poll does, and waits for it.
+            let ready_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
+            let at = |due_at: Moment| due_at.max(self.blocking.until()).max(ready_at);
             let over = self.blocking.over(plan, now).filter(|_| room > 0);
             (
                 due_at.map(|due_at| Want { at: at(due_at), room: 1, started_by: None }),
