@@ -60,11 +60,12 @@ def main(faults, copy, pattern=""):
     leave_out(copy / "src")
     before = {}
     for number, fault in enumerate(faults):
-        path = copy / fault["file"]
-        before.setdefault(path, path.read_text())
-        if before[path].count(fault.get("after", "") + fault["old"]) != 1:
+        place, text = copy / fault["file"], fault.get("after", "") + fault["old"]
+        paths = list(place.rglob("*.rs")) if place.is_dir() else [place]
+        found = [path for path in paths for _ in range(before.setdefault(path, path.read_text()).count(text))]
+        if len(found) != 1:
             sys.exit(f"{fault['name']}: its text does not stand in {fault['file']} exactly once")
-        path.write_text(put_in(path.read_text(), number, fault))
+        found[0].write_text(put_in(found[0].read_text(), number, fault))
         if pattern in fault["name"]:
             print(number, fault["name"])
     lib = copy / "src/lib.rs"
