@@ -10,13 +10,21 @@ mod account;
 mod bounds;
 mod case;
 mod checks;
+mod figures;
 mod happen;
+mod invent;
+mod known;
+mod lateness;
 mod ledger;
 mod life;
+mod lives;
 mod post;
+mod requests;
 mod rules;
 mod scene;
 mod script;
+mod servers;
+mod shown;
 mod store;
 mod trace;
 mod world;
@@ -26,9 +34,10 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use self::case::Case;
+use self::figures::{Figures, Total};
 use self::scene::Scene;
 use self::script::Script;
-use self::world::{Figures, World};
+use self::world::World;
 
 /// Seeds that are tried each time.
 const SEEDS: u64 = 100;
@@ -51,7 +60,7 @@ fn run(scene: Scene, is_told: bool) -> Came {
         runtime.block_on(async {
             let world = World::new(scene, is_told);
             *kept.borrow_mut() = Some(Rc::clone(&world));
-            life::lives(&world, Script::of(&world)).await;
+            lives::lives(&world, Script::of(&world)).await;
         });
     };
     let panic = std::panic::catch_unwind(AssertUnwindSafe(living)).err();
@@ -70,8 +79,8 @@ fn run(scene: Scene, is_told: bool) -> Came {
 }
 
 /// Tries these seeds; the first that is not as it must be is made small, told, and fails.
-fn try_seeds(seeds: impl Iterator<Item = u64>) -> Figures {
-    let mut total = Figures::default();
+fn try_seeds(seeds: impl Iterator<Item = u64>) {
+    let mut total = Total::start();
     let mut found = Vec::new();
     for seed in seeds {
         let came = run(Scene::invent(seed), false);
@@ -80,11 +89,14 @@ fn try_seeds(seeds: impl Iterator<Item = u64>) -> Figures {
             println!("seed {seed}: {violation}");
             found.push((seed, violation));
         }
+        if total.worlds.is_multiple_of(100) {
+            println!("{total}");
+        }
     }
+    println!("{total}");
     if let Some((seed, violation)) = found.first() {
         fail(&Case::of(*seed), violation);
     }
-    total
 }
 
 fn fail(case: &Case, violation: &str) -> ! {
@@ -150,7 +162,7 @@ fn seeds() {
     let seeds = told("SIMULATE_SEEDS").unwrap_or_else(|| "0+1000".to_owned());
     let (from, count) = seeds.split_once('+').unwrap();
     let (from, count): (u64, u64) = (from.parse().unwrap(), count.parse().unwrap());
-    println!("{}", try_seeds(from..from + count));
+    try_seeds(from..from + count);
 }
 
 #[test]
@@ -158,7 +170,7 @@ fn seeds() {
 fn repeat() {
     let case: Case = told("SIMULATE").unwrap().parse().unwrap();
     let came = run(case.scene(), true);
-    println!("{}\n{}", came.story, came.figures);
+    println!("{}\n{:?}", came.story, came.figures);
     assert_eq!(came.violation, None);
 }
 
@@ -166,7 +178,16 @@ fn repeat() {
 #[ignore = "says how many seeds of SIMULATE_SEEDS it takes until something is found"]
 fn finds() {
     let most: u64 = told("SIMULATE_SEEDS").map_or(1000, |most| most.parse().unwrap());
-    let found = (0..most).find_map(|seed| Some((seed, run(Scene::invent(seed), false).violation?)));
+    let mut worlds = Total::start();
+    let mut violation = |seed| {
+        let came = run(Scene::invent(seed), false);
+        worlds.add(&came.figures);
+        if worlds.worlds.is_multiple_of(100) {
+            println!("{worlds}");
+        }
+        Some((seed, came.violation?))
+    };
+    let found = (0..most).find_map(&mut violation);
     let (seed, violation) = found.unwrap();
     println!("found by seed {seed}: {violation}");
 }

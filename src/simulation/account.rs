@@ -44,6 +44,9 @@ pub(super) struct Account {
     pub(super) throttled: (Moment, Moment),
     /// Since when it is throttled without a break.
     pub(super) throttled_since: Moment,
+    /// How many 429s without a hint have followed each other, each to a poll that began after the one before came.
+    throttles: u32,
+    last_throttle: Moment,
     /// When the last poll began that showed that the credential works.
     good_began: Option<Moment>,
     /// When the first 429 of a run came, and the last.
@@ -52,6 +55,8 @@ pub(super) struct Account {
     pub(super) changed: Moment,
     /// When the credential was last believed to be refused.
     pub(super) believed: Moment,
+    /// What nobody has been told of yet: that the credential is refused, or works again, and since when.
+    pub(super) untold: VecDeque<(bool, Moment)>,
 }
 
 impl Account {
@@ -65,6 +70,7 @@ impl Account {
         self.credential = Credential::Works;
         (self.refused_until, self.throttled) = Default::default();
         (self.good_began, self.run) = (None, None);
+        (self.throttles, self.last_throttle) = Default::default();
         self.changed = now;
     }
 
@@ -115,12 +121,13 @@ impl Account {
         Ok(())
     }
 
-    /// An answer came. Says whether a credential is now believed to be refused.
+    /// An answer came to a poll of a watch, which had been answered before or not. Says whether the credential is now
+    /// believed to be refused.
     pub(super) fn hear(
         &mut self,
         (began, now): (Moment, Moment),
-        saw: &Saw,
-        hint: Option<Duration>,
+        was_answered: bool,
+        (saw, hint): (&Saw, Option<Duration>),
         limits: &Limits,
     ) -> bool {
         let doubt = schedule(limits, Pace::Retry).0;
@@ -131,7 +138,7 @@ impl Account {
                 }
                 match self.credential {
                     Credential::Doubted(since) if began < since => return false,
-                    Credential::Works if self.good_began.is_some() => {
+                    Credential::Works if self.good_began.is_some() || was_answered => {
                         self.credential = Credential::Doubted(now);
                         self.refused_until = now.plus(doubt);
                     }
@@ -140,6 +147,7 @@ impl Account {
                         self.credential = Credential::Refused(now);
                         self.refused_until = now.plus(REFUSED_FOR);
                         (self.changed, self.believed) = (now, now);
+                        self.untold.push_back((true, now));
                         return true;
                     }
                 }
@@ -156,7 +164,11 @@ impl Account {
                 self.good_began = self.good_began.max(Some(began));
                 match self.credential {
                     Credential::Doubted(since) | Credential::Refused(since) if began >= since => {
+                        if self.credential == Credential::Refused(since) {
+                            self.untold.push_back((false, now));
+                        }
                         (self.credential, self.changed) = (Credential::Works, now);
+                        self.last_throttle = Moment::default();
                     }
                     _ => {}
                 }
@@ -176,9 +188,15 @@ impl Account {
         let is_news = self.run.is_none_or(|(_, last)| began >= last);
         match saw {
             Saw::Failed(FailureKind::Throttled, _) => {
-                let (first, _, longest, _) = schedule(limits, Pace::Throttle);
+                let (first, growth, longest, _) = schedule(limits, Pace::Throttle);
+                let follows = began >= self.last_throttle && self.credential == Credential::Works;
+                let paced = first.mul_f64(growth.powi(self.throttles as i32)).min(longest);
+                if follows {
+                    (self.throttles, self.last_throttle) = (self.throttles + u32::from(hint.is_none()), now);
+                }
                 let (least, most) = match hint {
                     Some(hint) => (hint.min(HOUR), hint.min(HOUR).mul_f64(1.1)),
+                    None if is_news && follows => (paced, longest.mul_f64(1.1)),
                     None if is_news => (first, longest.mul_f64(1.1)),
                     // It may have been asked before the others came.
                     None => (Duration::ZERO, longest.mul_f64(1.1)),
@@ -190,8 +208,13 @@ impl Account {
                 self.throttled = (floor.max(now.plus(least)), ceiling.max(now.plus(most)));
                 self.run = Some((self.run.map_or(now, |(first, _)| first), now));
             }
-            Saw::Word(_) if is_news => self.run = None,
-            Saw::Word(_) | Saw::Failed(..) => {}
+            Saw::Word(_) => {
+                if is_news {
+                    self.run = None;
+                }
+                self.throttles = 0;
+            }
+            Saw::Failed(..) => {}
         }
     }
 
@@ -205,8 +228,10 @@ impl Account {
         self.refused_until.max(self.throttled.1)
     }
 
-    /// When what blocked it was over.
+    /// When what blocked it was over. At another rate, the next request comes when it would have come at the rate before.
     pub(super) fn free_since(&self) -> Moment {
-        self.changed.max(self.throttled.1)
+        let (rate, changed) = self.rate_before;
+        let earned = if rate == 0 { Moment::default() } else { changed.plus(MINUTE / rate) };
+        self.changed.max(self.throttled.1).max(earned)
     }
 }

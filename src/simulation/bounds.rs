@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::scene::Limits;
 
-/// What the runner itself takes: a pass that keeps, a pass that claims, timers that round up. A daemon whose store is
-/// well needs milliseconds; the rest is room for passes that follow each other.
-pub(super) const OWN: Duration = Duration::from_secs(2);
+/// How long a call to the store takes at most where the store is well, with the calls that are before it in the queue.
+pub(super) const CALL: Duration = Duration::from_millis(20);
+
+/// What the runner itself takes: a pass that keeps, a pass that claims, timers that round up.
+pub(super) const OWN: Duration = Duration::from_millis(200);
 
 /// How often a blocked account is looked at for watches whose time is over.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
@@ -35,6 +37,17 @@ pub(super) const PASSES_AT_ONCE: u64 = 4000;
 /// How large a watch may grow in the store.
 pub(super) const KEPT_BYTES: usize = 16 << 10;
 
+/// How many attempts to one endpoint are under way at once.
+pub(super) const ATTEMPTS_AT_ONCE: u32 = 8;
+
+/// How many watches and how many deliveries may be claimed: those that are polled or brought, and those that are polled
+/// next, of which each account has four, or its share of the polls at once.
+pub(super) fn claims(accounts: usize, endpoints: usize) -> (usize, usize) {
+    /// No settings that are invented allow more polls at once.
+    const CONCURRENCY: usize = 64;
+    (CONCURRENCY + CONCURRENCY.max(4 * accounts) + accounts, endpoints * ATTEMPTS_AT_ONCE as usize)
+}
+
 /// How the servers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Servers {
@@ -54,11 +67,17 @@ pub(super) fn until_known(limits: &Limits, accounts: usize) -> Duration {
     limits.request_timeout * (count(accounts.div_ceil(limits.concurrency)) + 2)
 }
 
+/// How long an account waits at most until one of its watches has a turn: each account before it may hold the room for
+/// as long as a poll takes.
+pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Duration {
+    answer * (count(accounts.div_ceil(limits.concurrency)) + 2)
+}
+
 /// How much later than it was due a watch may be polled, if `watches` of its account may be due at once, whatever the
-/// other `accounts` do.
+/// other `accounts` do, of which so many have servers that are `well`.
 ///
 /// * The budget gives each of them a request in turn.
-/// * Where all servers answer soon, it waits for its turn among the accounts, an answer long.
+/// * Where all servers answer within `answer`, it waits for its turn among the accounts, an answer long.
 /// * Polls under way may hang until their time is over. An account whose server answers soon waits for that once, since
 ///   a quarter of the room is kept for such; then only for others like it. Where there is no quarter (fewer than four
 ///   at once), and for an account whose own server hangs, it waits for each of its own polls and for its turn among the
@@ -66,23 +85,21 @@ pub(super) fn until_known(limits: &Limits, accounts: usize) -> Duration {
 pub(super) fn late(
     limits: &Limits,
     interval: Duration,
-    (watches, accounts): (usize, usize),
-    servers: Servers,
+    (watches, accounts, well): (usize, usize, usize),
+    (servers, answer): (Servers, Duration),
 ) -> Duration {
-    /// What a server that is well takes at most.
-    const ANSWER: Duration = Duration::from_millis(1700);
     let (concurrency, kept_free) = (limits.concurrency, limits.concurrency / 4);
     let (own, turns) = (count(watches), count(accounts.div_ceil(concurrency)));
-    let among_the_well = ANSWER * own * count(accounts.div_ceil(kept_free.max(1)));
+    let among_the_well = answer * (own + 1) * count(well.div_ceil(kept_free.max(1)) + 1);
     let room = match servers {
-        Servers::Well => ANSWER * (own + 1) * (turns + 2),
+        Servers::Well => answer * (own + 1) * (turns + 2),
         Servers::OthersKnown if kept_free > 0 => among_the_well,
         Servers::OthersIll if kept_free > 0 => until_known(limits, accounts) + among_the_well,
         Servers::OthersKnown | Servers::OthersIll | Servers::OwnIll => {
             limits.request_timeout * (own + 1) * (turns + 1)
         }
     };
-    OWN + interval * own + room
+    OWN + CALL * own + interval * own + room
 }
 
 fn count(of: usize) -> u32 {

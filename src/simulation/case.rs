@@ -7,9 +7,8 @@ use std::str::FromStr;
 use super::run;
 use super::scene::Scene;
 
-/// What was found before, by its name: leases that ran out while the process stood still, and a budget that each start
-/// filled anew.
-pub(super) const FOUND: [&str; 3] = ["70", "289", "594922638:w7.10.11.12.18.19.20:a0.6.7.10.11.12"];
+/// What was found before, by its name: a credential that was tried again at once, whatever was left of the budget.
+pub(super) const FOUND: [&str; 1] = ["252:t2"];
 
 /// A seed, and what of its world is kept, by ids; all of it where nothing is said.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::account::Credential;
-use super::bounds::{self, Servers, late};
+use super::bounds;
 use super::rules::{Pace, Ruling, Saw, Seen, ruling};
-use super::scene::What;
-use super::world::{Answered, Phase, State, Undo, World, account_of};
+use super::world::{Answered, Phase, State, Undo, World};
 use crate::moment::Moment;
 use crate::store::{Next, Record};
 use crate::watch::outcome::Outcome;
@@ -29,7 +28,9 @@ impl Noted {
             Next::Due(at) => (Some(*at), None),
             Next::Ended(ended) => (None, Some((ended.outcome, ended.at))),
         };
-        let bytes = if end.is_some() { progress.to_kept().len() } else { 0 };
+        // It costs as much as all else: now and then is enough.
+        let is_looked_at = end.is_some() || progress.polls().is_multiple_of(16);
+        let bytes = if is_looked_at { progress.to_kept().len() } else { 0 };
         let watch = record.watch.export.export_id.as_u128() as usize;
         Self { watch, next, end, polls: progress.polls(), changes: progress.timeline().len(), bytes }
     }
@@ -62,6 +63,11 @@ impl World {
             });
         }
         followed.asking = Some(now);
+        state.under_way += 1;
+        if state.under_way > state.limits.concurrency {
+            let (many, most) = (state.under_way, state.limits.concurrency);
+            self.violate(|| format!("{many} polls are under way at once (at most {most})"));
+        }
         let (due, is_followed) = (followed.due, followed.phase == Phase::Followed);
         if is_followed && !state.is_refused(account) {
             self.must_not_be_late(state, watch, due, now);
@@ -93,8 +99,13 @@ impl World {
             let hint = hint.map_or_else(String::new, |hint| format!(", asks to stay away for {hint:?}"));
             format!("watch {watch} sees {saw:?} after {:?}{hint}", now.since(began))
         });
+        state.under_way -= 1;
         let limits = state.limits;
-        if !self.is_wait() && state.accounts[account].hear((began, now), &saw, hint, &limits) {
+        // In the runner's view, an account that has gone from the settings hears nothing.
+        let hears = !self.is_wait() && state.accounts[account].is_there;
+        let was_answered = state.watches[watch].history.iter().any(|seen| matches!(seen.saw, Saw::Word(_)));
+        let heard = (&saw, hint);
+        if hears && state.accounts[account].hear((began, now), was_answered, heard, &limits) {
             self.note([3, account as u64, 0], || format!("account {account}: the credential is refused"));
         }
         state.watches[watch].answered = Some(Answered { began, ended: now, saw, hint, limits, given_up });
@@ -145,7 +156,10 @@ impl World {
         let followed = &mut state.watches[watch];
         let Some(Answered { began, ended, saw, hint, limits, given_up }) = followed.answered.take() else {
             return match (noted.next, noted.end) {
-                (_, Some((outcome, at))) => self.ends_unasked(state, watch, outcome, at),
+                (_, Some((outcome, at))) => {
+                    self.must_count(followed.history.len(), noted);
+                    self.ends_unasked(state, watch, outcome, at);
+                }
                 // It is kept in whole milliseconds.
                 (Some(due), _) if due < followed.due || due.since(followed.due) > bounds::TIMER => {
                     self.violate(|| format!("watch {watch} was not polled, and yet is due at another time"));
@@ -165,11 +179,7 @@ impl World {
         if let Some(seen) = followed.history.last_mut() {
             seen.base = base;
         }
-        if followed.history.len() != noted.polls as usize {
-            self.violate(|| {
-                format!("watch {watch} says {} polls, but had {}", noted.polls, followed.history.len())
-            });
-        }
+        self.must_count(followed.history.len(), noted);
         if noted.changes > 100 {
             self.violate(|| format!("watch {watch} remembers {} changes", noted.changes));
         }
@@ -193,6 +203,13 @@ impl World {
         }
         if noted.bytes > bounds::KEPT_BYTES {
             self.violate(|| format!("watch {watch} takes {} bytes", noted.bytes));
+        }
+    }
+
+    /// A watch counts the polls that it had.
+    fn must_count(&self, had: usize, noted: &Noted) {
+        if had != noted.polls as usize {
+            self.violate(|| format!("watch {} says {} polls, but had {had}", noted.watch, noted.polls));
         }
     }
 
@@ -272,154 +289,5 @@ impl World {
         followed.told_in = life;
         state.told.push(outcome);
         self.note([5, watch as u64, 0], || format!("all hear that watch {watch} has ended: {outcome}"));
-    }
-
-    /// Whether what is late now has its reason: the store, or the process itself.
-    pub(super) fn is_excused(&self, since: Moment) -> bool {
-        let is_meant = |what: &What| {
-            matches!(what, What::StoreIsSlow(_) | What::StoreIsLocked | What::StoreFails { .. } | What::Stall)
-        };
-        self.is_troubled(since, is_meant)
-    }
-
-    /// A watch of an account that may ask is polled at its time, but for the time that its turn takes.
-    fn must_not_be_late(&self, state: &State, watch: usize, due: Moment, now: Moment) {
-        let account = state.watches[watch].account;
-        let since = due.max(state.disturbed).max(state.accounts[account].free_since());
-        let bound = self.bound(state, account, since);
-        if now.since(since) > bound && !self.is_excused(since) {
-            self.violate(|| {
-                format!("watch {watch} is polled {:?} late (at most {bound:?})", now.since(since))
-            });
-        }
-    }
-
-    /// How late a watch of an account may be.
-    pub(super) fn bound(&self, state: &State, account: usize, since: Moment) -> Duration {
-        let Some(scene) = self.scene.accounts.iter().find(|scene| scene.id == account) else {
-            return Duration::MAX;
-        };
-        let (limits, accounts) = (&state.limits, self.scene.accounts.len());
-        let watches = self.scene.watches.iter().filter(|watch| watch.account == account).count();
-        let lately = since.before(bounds::until_known(limits, accounts)).unwrap_or_default();
-        let is_ill = |own: bool| move |what: &What| matches!(what, What::Server { server, .. } if !own || *server == scene.server);
-        let has_changed = self.scene.troubles.iter().any(|trouble| {
-            let begins = self.moment(trouble.at.min(self.elapsed()));
-            let ends = self.moment(trouble.until.min(self.elapsed()));
-            is_ill(false)(&trouble.what)
-                && trouble.at <= self.elapsed()
-                && (begins >= lately || (ends >= lately && trouble.until <= self.elapsed()))
-        });
-        let servers = match (self.is_troubled(lately, is_ill(true)), self.is_troubled(lately, is_ill(false)))
-        {
-            (true, _) => Servers::OwnIll,
-            (false, true) if has_changed || lately < state.life_began => Servers::OthersIll,
-            (false, true) => Servers::OthersKnown,
-            (false, false) => Servers::Well,
-        };
-        let interval = if self.is_wait() { Duration::ZERO } else { state.accounts[account].interval() };
-        late(limits, interval, (watches, accounts), servers)
-    }
-
-    /// All that must be true at any time.
-    pub(super) fn check(&self) {
-        let now = self.now();
-        let state = self.state.borrow();
-        for (id, account) in state.accounts.iter().enumerate().filter(|(_, account)| account.is_there) {
-            let bound = self.bound(&state, id, now);
-            let watches = state.watches.iter().enumerate();
-            let open =
-                watches.filter(|(_, w)| w.account == id && w.phase == Phase::Followed && w.asking.is_none());
-            for (watch, followed) in open {
-                self.must_not_be_forgotten(&state, watch, followed.due, (now, bound));
-            }
-            self.must_be_tried(&state, id, (now, bound));
-            if let Credential::Refused(_) = account.credential
-                && self.until_idle()
-            {
-                let since = account.believed.max(state.disturbed);
-                let is_left = state
-                    .watches
-                    .iter()
-                    .any(|w| w.account == id && w.phase == Phase::Followed && w.asking.is_none());
-                if is_left && now.since(since) > bound + bounds::SWEEP && !self.is_excused(since) {
-                    self.violate(|| {
-                        format!("account {id} is refused, and yet has watches that have not ended")
-                    });
-                }
-            }
-        }
-    }
-
-    /// A credential that is refused is tried again, half a minute later, if a watch is due.
-    fn must_be_tried(&self, state: &State, id: usize, (now, bound): (Moment, Duration)) {
-        let open = state.watches.iter().filter(|w| w.account == id && w.phase == Phase::Followed);
-        let is_asking = state.watches.iter().any(|w| w.account == id && w.asking.is_some());
-        let Some(due) = open.map(|followed| followed.due).min() else { return };
-        let since = state.accounts[id].tried_at().max(due).max(state.disturbed);
-        if state.is_refused(id)
-            && !is_asking
-            && !self.until_idle()
-            && now.since(since) > bound
-            && !self.is_excused(since)
-        {
-            self.violate(|| format!("the credential of account {id} is not tried again"));
-        }
-    }
-
-    /// A watch whose deadline comes while its account is throttled ends then, and not when that is over.
-    fn must_have_been_swept(&self, state: &State, watch: usize, now: Moment) {
-        let followed = &state.watches[watch];
-        let account = &state.accounts[followed.account];
-        let Some(max_wait) = state.limits.max_wait.filter(|_| !state.is_shortened) else { return };
-        let since = followed.started.plus(max_wait).max(account.throttled_since).max(state.disturbed);
-        let ended = account.throttled.0.min(now);
-        let turns = u32::try_from(self.scene.accounts.len() / state.limits.concurrency).unwrap_or(u32::MAX);
-        let bound = bounds::OWN + bounds::SWEEP + state.limits.request_timeout * (turns + 2);
-        if ended.since(since) > bound && !self.is_excused(since) {
-            let late = ended.since(since);
-            self.violate(|| {
-                format!("watch {watch} goes on {late:?} after its deadline, since 429s hold its account")
-            });
-        }
-    }
-
-    /// No watch is left behind: its next poll comes, and its deadline too.
-    fn must_not_be_forgotten(
-        &self,
-        state: &State,
-        watch: usize,
-        due: Moment,
-        (now, bound): (Moment, Duration),
-    ) {
-        let followed = &state.watches[watch];
-        let account = &state.accounts[followed.account];
-        if !account.is_blocked(now) {
-            self.must_not_be_late(state, watch, due, now);
-        }
-        self.must_have_been_swept(state, watch, now);
-        if let Some(max_wait) = state.limits.max_wait {
-            // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
-            let shortened = if state.is_shortened { due } else { Moment::default() };
-            let since = followed.started.plus(max_wait).max(state.disturbed).max(shortened);
-            let bound = bound * 2 + bounds::SWEEP + bounds::LAST_POLL;
-            if now.since(since) > bound && !self.is_excused(since) {
-                let late = now.since(since);
-                self.violate(|| {
-                    format!("watch {watch} goes on {late:?} after its deadline (at most {bound:?})")
-                });
-            }
-        }
-    }
-
-    /// The account of that name is refused, or works again, as others are told.
-    pub(super) fn account_is(&self, name: &str, is_refused: bool) {
-        let id = account_of(name);
-        self.note([6, id as u64, u64::from(is_refused)], || {
-            format!(
-                "all hear that the credential of account {id} {}",
-                if is_refused { "is refused" } else { "works" }
-            )
-        });
     }
 }

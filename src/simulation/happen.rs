@@ -5,18 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::Credential;
 use super::bounds;
 use super::ledger::Ledger;
 use super::scene::Reload;
 use super::world::{Phase, World, name};
 use crate::clock::Clock;
-use crate::exit::ExitCode;
 use crate::health::Health;
 use crate::moment::Moment;
-use crate::store::{Listed, Reconciled};
+use crate::store::Reconciled;
 use crate::watch::Watch;
-use crate::watch::outcome::Outcome;
 
 impl World {
     /// A life begins, over a store whose last moment is this.
@@ -48,6 +45,8 @@ impl World {
         for followed in &mut state.watches {
             (followed.asking, followed.answered) = (None, None);
         }
+        state.under_way = 0;
+        state.accounts.iter_mut().for_each(|account| account.untold.clear());
         self.changed.set(false);
         self.post.borrow_mut().life_ends();
     }
@@ -182,110 +181,6 @@ impl World {
     pub(super) fn has_ended_late(&self) {
         if !self.is_excused(self.now().before(bounds::PASS).unwrap_or_default()) {
             self.violate(|| "the daemon does not end in time when it is asked to".to_owned());
-        }
-    }
-
-    /// The runner says that nothing is left to do: so it must be.
-    pub(super) fn is_idle(&self) {
-        let state = self.state.borrow();
-        self.note([19, 0, 0], || "every watch has ended".to_owned());
-        let mut left =
-            state.watches.iter().filter(|w| w.phase == Phase::Followed && state.accounts[w.account].is_there);
-        if left.next().is_some() {
-            self.violate(|| "the runner has ended, and yet watches have not".to_owned());
-        }
-        drop(state);
-        self.has_told_all();
-        self.must_exit_by_its_ends();
-    }
-
-    /// Somebody has heard enough: what has ended is told all the same.
-    pub(super) fn is_broken_off(&self) {
-        self.note([20, 0, 0], || "one has finished, the others are abandoned".to_owned());
-        self.has_told_all();
-    }
-
-    /// Each end that was kept in this life is told in this life.
-    pub(super) fn has_told_all(&self) {
-        let state = self.state.borrow();
-        for (id, followed) in state.watches.iter().enumerate() {
-            let is_ended = matches!(followed.phase, Phase::Ended(_)) && followed.ended_in == state.life;
-            if is_ended && followed.told_in != state.life {
-                self.violate(|| format!("nobody is told that watch {id} has ended"));
-            }
-        }
-    }
-
-    /// The exit code is that of the gravest end, in the order of the design.
-    fn must_exit_by_its_ends(&self) {
-        use Outcome::{
-            Conflict, Failed, Forbidden, NotFound, Rejected, Stalled, TimedOut, Unauthorized, Unavailable,
-            UnknownStatus,
-        };
-        const GRAVEST: [(Outcome, u8); 10] = [
-            (Unauthorized, 4),
-            (Forbidden, 4),
-            (Rejected, 7),
-            (NotFound, 5),
-            (Conflict, 6),
-            (Failed, 3),
-            (UnknownStatus, 8),
-            (Stalled, 9),
-            (Unavailable, 69),
-            (TimedOut, 124),
-        ];
-        let told = &self.state.borrow().told;
-        let code = ExitCode::deciding(told.iter().copied().filter_map(ExitCode::of)).code();
-        let must = GRAVEST.iter().find(|(outcome, _)| told.contains(outcome)).map_or(0, |(_, code)| *code);
-        if code != must {
-            self.violate(|| format!("the exit code is {code}, by the ends it is {must}"));
-        }
-    }
-
-    /// What is in the file is what is known.
-    pub(super) fn must_be_listed(&self, listed: &[Listed]) {
-        let state = self.state.borrow();
-        for listed in listed {
-            let id = listed.watch.export.export_id.as_u128() as usize;
-            let is_same = match (&listed.end, state.watches[id].phase) {
-                (None, Phase::Followed) => {
-                    listed.watch.progress.polls() as usize == state.watches[id].history.len()
-                }
-                (Some((word, ..)), Phase::Ended(outcome)) => word == outcome.as_str(),
-                _ => false,
-            };
-            if !is_same {
-                let (is, end) = (state.watches[id].phase, &listed.end);
-                self.violate(|| format!("watch {id} is {is:?}, and the file says {end:?}"));
-            }
-        }
-        let there =
-            state.watches.iter().filter(|w| matches!(w.phase, Phase::Followed | Phase::Ended(_))).count();
-        if there != listed.len() {
-            self.violate(|| format!("there are {there} watches, and the file has {}", listed.len()));
-        }
-    }
-
-    /// `/healthz` is true while work goes on, and `/readyz` names the accounts whose credentials are refused.
-    pub(super) fn must_be_well(&self, health: &Health) {
-        let now = self.now();
-        let state = self.state.borrow();
-        if self.is_wait() || self.is_excused(now.before(bounds::PASS * 2).unwrap_or_default()) {
-            return;
-        }
-        if now.since(state.disturbed) > bounds::PASS && !health.is_alive(now) {
-            self.violate(|| "the daemon works, and yet is taken for dead".to_owned());
-        }
-        let refused = health.refused();
-        for (id, account) in state.accounts.iter().enumerate().filter(|(_, account)| account.is_there) {
-            let is_settled = now.since(account.changed.max(state.disturbed)) > bounds::TOLD;
-            let is_told = refused.iter().any(|refused| **refused == *name(id));
-            if is_settled && is_told != matches!(account.credential, Credential::Refused(_)) {
-                let is = account.credential;
-                self.violate(|| {
-                    format!("the credential of account {id} is {is:?}, told as refused: {is_told}")
-                });
-            }
         }
     }
 }

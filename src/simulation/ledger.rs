@@ -44,6 +44,7 @@ impl Obligations for Ledger {
     }
 
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
+        self.world.owes_refusal(account_of(account), now);
         let id = Uuid::from_u128(u128::from(now.unix_ms()) << 64 | account_of(account) as u128);
         let told = event::unauthorized(account, problem, now, id);
         let wanting = self.world.scene.endpoints.iter().filter(|endpoint| !endpoint.finished_only);

@@ -1,34 +1,32 @@
-//! The lives of a daemon: what happens to it, from its start to its end, and again.
+//! A life of the daemon, from the start of the process to its end: what `commands/watch` does, around the same runner and
+//! the same couriers.
 
-use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::invent::rng;
 use super::ledger::Ledger;
 use super::post::Ear;
-use super::scene::{Mode, rng};
+use super::requests::reconcile;
+use super::scene::Mode;
 use super::script::{Asked, Script};
-use super::store::{Disk, InFile, Kept};
-use super::world::{Asker, World, export, name};
+use super::servers::Asker;
+use super::store::{Disk, Kept};
+use super::world::{World, name};
 use crate::event::Event;
 use crate::runner::courier::Courier;
 use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
-use crate::store::{Added, Filter, MemoryStore, NewWatch, StoreError};
-use crate::watch::Watch;
+use crate::store::StoreError;
 
 /// How long polls that are under way may take when the daemon stops, and how long all of stopping may.
 const GRACE: Duration = Duration::from_secs(6);
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
-
-/// How often the runner makes a pass at least.
-const BEAT: Duration = Duration::from_secs(5);
 
 /// How long it takes until a daemon that has failed is started again.
 const RESTART: Duration = Duration::from_secs(5);
@@ -40,111 +38,13 @@ type Running = Runner<Disk, Asker, Ledger>;
 type Couriers = FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), StoreError>>>>>;
 
 /// How a life ends, and how long it takes until the next.
-enum Left {
+pub(super) enum Left {
     Again(Duration),
     Over,
 }
 
-/// All lives, one after the other.
-pub(super) async fn lives(world: &Rc<World>, mut script: Script) {
-    let folder = match world.scene.mode {
-        Mode::Daemon { in_file: true, .. } => Some(folder()),
-        _ => None,
-    };
-    let memory = MemoryStore::default();
-    let path = |file: u32| folder.as_ref().map(|folder| folder.path().join(format!("{file}/watches.db")));
-    let mut number = 0;
-    loop {
-        let kept = match path(number) {
-            None => Kept::Memory(memory.clone()),
-            Some(path) => match InFile::open(&path) {
-                Ok(file) => Kept::File(file),
-                Err(why) => return world.violate(|| format!("the store cannot be opened: {why}")),
-            },
-        };
-        let disk = Disk::new(world, kept.clone());
-        let store = tokio::task::LocalSet::new();
-        let left = stepping(world, store.run_until(live(world, &disk, &mut script))).await;
-        drop(store);
-        world.life_ends();
-        let doom = world.doom.take();
-        let down = match (left, doom) {
-            (Some(Left::Over), _) => break,
-            (Some(Left::Again(down)), _) => down,
-            (None, doom) => {
-                let doom = doom.unwrap_or_default();
-                if let (Kept::File(file), Some(next)) = (&kept, path(number + 1)) {
-                    crash(world, file, &next, doom.is_power_cut);
-                    number += 1;
-                }
-                doom.down_for
-            }
-        };
-        if world.violation().is_some() {
-            break;
-        }
-        drop((disk, kept));
-        tokio::time::sleep(down).await;
-    }
-    world.is_over();
-    if let (Some(path), None) = (path(number), world.violation()) {
-        in_the_file(world, &path).await;
-    }
-}
-
-fn crash(world: &World, file: &InFile, next: &Path, is_power_cut: bool) {
-    world.note([10, u64::from(is_power_cut), 0], || {
-        (if is_power_cut { "the machine loses power" } else { "the daemon is killed" }).to_owned()
-    });
-    let folder = next.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let crashed = std::fs::create_dir(folder).and_then(|()| file.crash(next, is_power_cut));
-    match crashed {
-        Ok(true) => world.is_taken_back(),
-        Ok(false) => {}
-        Err(error) => panic!("the simulation's own files: {error}"),
-    }
-}
-
-/// In memory, where there is such a place.
-fn folder() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    folder.unwrap_or_else(|error| panic!("the simulation's own files: {error}"))
-}
-
-/// What is in the file in the end is what is known.
-async fn in_the_file(world: &Rc<World>, path: &Path) {
-    let opened = InFile::open(path);
-    let Ok(file) = opened else {
-        return world.violate(|| "the store cannot be opened in the end".to_owned());
-    };
-    let listed = file.sqlite.list(Filter { limit: usize::MAX, ..Filter::default() }).await;
-    match listed {
-        Ok(Some(listed)) => world.must_be_listed(&listed),
-        Ok(None) | Err(_) => world.violate(|| "the store cannot be read in the end".to_owned()),
-    }
-}
-
-/// A life, step by step; nothing if the process dies.
-async fn stepping<T>(world: &World, life: impl Future<Output = T>) -> Option<T> {
-    let mut life = pin!(life);
-    std::future::poll_fn(|cx| {
-        if world.violation().is_some() || world.dies() {
-            return Poll::Ready(None);
-        }
-        let step = life.as_mut().poll(cx).map(Some);
-        world.steps();
-        // Whoever is doomed takes the rest of its steps even if nothing is left to do.
-        if world.doom.get().is_some() {
-            cx.waker().wake_by_ref();
-        }
-        step
-    })
-    .await
-}
-
 /// One life, from the start of the process to its end.
-async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
+pub(super) async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
     let last = match &disk.kept {
         Kept::File(file) => file.sqlite.last_moment().await.ok().flatten(),
         Kept::Memory(_) => None,
@@ -287,73 +187,6 @@ fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sen
     couriers
 }
 
-/// Makes the watches of the settings those of this list.
-async fn reconcile(world: &Rc<World>, disk: &Disk, settings: Vec<usize>) -> Result<(), StoreError> {
-    let now = world.now();
-    let Kept::File(file) = disk.kept.clone() else {
-        let known = world.known();
-        for watch in settings.into_iter().filter(|watch| !known.contains(watch)) {
-            add(world, disk, watch).await?;
-        }
-        return Ok(());
-    };
-    let listed: Vec<_> = settings.iter().map(|watch| new_watch(world, *watch)).collect();
-    // Those that are new take an id each, in the order of the list.
-    let known = world.known();
-    let mut new = settings.into_iter().filter(move |watch| !known.contains(watch)).map(watch_id);
-    let id = move || new.next().unwrap_or_else(uuid::Uuid::nil);
-    let world = Rc::clone(world);
-    disk.call(async move {
-        world.is_reconciled(&file.sqlite.reconcile(listed, id, now).await?);
-        Ok(())
-    })
-    .await
-}
-
-/// Takes a watch on, as the API does.
-pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
-    let (new, now) = (new_watch(world, watch), world.now());
-    match disk.kept.clone() {
-        Kept::Memory(memory) => {
-            let watch = Watch { account: new.account, ..Watch::unnamed(new.export, now) };
-            let taken_on = memory.take_on(watch, now);
-            taken_on.iter().for_each(|watch| world.is_added(watch));
-            Ok(())
-        }
-        Kept::File(file) => {
-            let world = Rc::clone(world);
-            disk.call(async move {
-                if let Added::New(watch) = file.sqlite.add(new, watch_id(watch), now).await? {
-                    world.is_added(&watch);
-                }
-                Ok(())
-            })
-            .await
-        }
-    }
-}
-
-/// Gives a watch up, as the API does.
-pub(super) async fn cancel(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
-    let Kept::File(file) = disk.kept.clone() else { return Ok(()) };
-    let world = Rc::clone(world);
-    disk.call(async move {
-        file.sqlite.remove(watch_id(watch)).await?;
-        world.is_cancelled(watch);
-        Ok(())
-    })
-    .await
-}
-
-pub(super) fn watch_id(watch: usize) -> uuid::Uuid {
-    uuid::Uuid::from_u128(0x5eed_0000 + watch as u128)
-}
-
-fn new_watch(world: &World, watch: usize) -> NewWatch {
-    let account = world.state.borrow().watches[watch].account;
-    NewWatch { account: name(account).into(), export: export(watch), labels: Default::default() }
-}
-
 fn accounts(world: &Rc<World>) -> Vec<Account<Asker>> {
     let state = world.state.borrow();
     let there = state.accounts.iter().enumerate().filter(|(_, account)| account.is_there);
@@ -377,6 +210,6 @@ fn plan(world: &World) -> Plan {
         policy: limits.policy(world.is_wait()),
         concurrency: std::num::NonZeroUsize::new(limits.concurrency).unwrap_or(std::num::NonZeroUsize::MIN),
         refusal,
-        beat: (!world.is_wait()).then_some(BEAT),
+        beat: (!world.is_wait()).then_some(world.scene.beat),
     }
 }

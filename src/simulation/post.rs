@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::bounds;
-use super::scene::{Weather, What, rng};
+use super::invent::rng;
+use super::scene::{Weather, What};
 use super::store::{Disk, Kept};
 use super::world::World;
 use crate::moment::Moment;
@@ -17,9 +18,6 @@ use crate::text::Text;
 
 /// How long an attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
-
-/// How many attempts to one endpoint are under way at once.
-const AT_ONCE: u32 = 8;
 
 /// All that was ever owed, by the ids of deliveries.
 #[derive(Debug, Default)]
@@ -184,6 +182,10 @@ impl World {
         let now = self.now();
         let disturbed = self.state.borrow().disturbed;
         let post = self.post.borrow();
+        let mut unsent: BTreeMap<&str, u32> = BTreeMap::new();
+        for owed in post.owed.values().filter(|owed| owed.state != State::Sent) {
+            *unsent.entry(&owed.endpoint).or_default() += 1;
+        }
         for (id, owed) in &post.owed {
             let State::Due(due) = owed.state else { continue };
             let since = due.max(disturbed);
@@ -191,11 +193,8 @@ impl World {
                 What::Endpoint { endpoint, .. } => name(*endpoint) == owed.endpoint,
                 _ => false,
             };
-            let others = post
-                .owed
-                .values()
-                .filter(|other| other.endpoint == owed.endpoint && other.state != State::Sent);
-            let rounds = u32::try_from(others.count()).unwrap_or(u32::MAX) / AT_ONCE + 2;
+            let rounds =
+                unsent.get(&*owed.endpoint).copied().unwrap_or_default() / bounds::ATTEMPTS_AT_ONCE + 2;
             let bound = bounds::OWN + ATTEMPT * rounds;
             let excused = self.is_excused(since) || self.is_troubled(since, is_meant);
             if now.since(since) > bound && !owed.is_under_way && !excused {

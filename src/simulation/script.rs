@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ledger::Ledger;
-use super::life::{add, cancel};
+use super::requests::{add, cancel};
 use super::scene::{Reload, What};
 use super::store::Disk;
 use super::world::{Doom, World};
@@ -98,6 +98,7 @@ impl Script {
                     world.check();
                     world.must_be_well(&ledger.health);
                     world.must_be_brought();
+                    disk.must_be_small();
                 }
                 Happening::End => {
                     world.check();

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::bounds::PASSES_AT_ONCE;
+use super::bounds::{self, PASSES_AT_ONCE};
 use super::checks::Noted;
-use super::scene::{What, rng};
+use super::invent::rng;
+use super::scene::What;
 use super::world::World;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
 use crate::text::Text;
@@ -111,6 +112,11 @@ impl InFile {
         Some(Log { salt: head[32..40].try_into().ok()?, pages })
     }
 
+    /// How many watches and how many deliveries are claimed.
+    fn claims(&self) -> (usize, usize) {
+        self.keeper.0.borrow().as_ref().map(Keeper::claims).unwrap_or_default()
+    }
+
     /// Whether the last transaction was written through; notes how far the log is.
     pub(super) fn is_written_through(&self) -> bool {
         let is_so = self.keeper.0.borrow().as_ref().is_some_and(Keeper::survives_power_cuts);
@@ -193,6 +199,19 @@ impl Disk {
             is_meant && (trouble.at..trouble.until).contains(&now)
         });
         found.map(|trouble| (trouble.what, trouble.until))
+    }
+
+    /// What is claimed is bounded, however many watches there are and however long the daemon lives.
+    pub(super) fn must_be_small(&self) {
+        let Kept::File(file) = &self.kept else { return };
+        let (watches, deliveries) = file.claims();
+        let scene = &self.world.scene;
+        let most = bounds::claims(scene.accounts.len(), scene.endpoints.len());
+        if watches > most.0 || deliveries > most.1 {
+            self.world.violate(|| {
+                format!("{watches} watches and {deliveries} deliveries are claimed (at most {most:?})")
+            });
+        }
     }
 
     /// A runner that spins makes passes without end at one moment.

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::account::{Account, Credential};
+use super::bounds;
+use super::figures::Figures;
 use super::post::Post;
 use super::rules::{Saw, Seen};
-use super::scene::{Limits, Mode, Scene, Weather, What, rng};
+use super::scene::{Limits, Mode, Scene, Weather, What};
 use super::trace::Trace;
 use crate::clock::Clock;
-use crate::export::{ExportRef, Scope, Status};
+use crate::export::{ExportRef, Scope};
 use crate::moment::Moment;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem, Report};
 use crate::watch::outcome::Outcome;
 
 /// When the world begins.
@@ -31,6 +32,10 @@ pub(super) struct World {
     pub(super) slept: Cell<Duration>,
     /// How far the wall's clock is ahead or behind, in milliseconds.
     pub(super) wall_step: Cell<i64>,
+    /// The watches of each account.
+    pub(super) watches_of: Vec<Vec<usize>>,
+    /// What a server that is well takes at most.
+    pub(super) answer: Duration,
     pub(super) state: RefCell<State>,
     pub(super) post: RefCell<Post>,
     pub(super) figures: RefCell<Figures>,
@@ -57,6 +62,8 @@ pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) accounts: Vec<Account>,
     pub(super) watches: Vec<Followed>,
+    /// How many polls are under way.
+    pub(super) under_way: usize,
     pub(super) life: u32,
     pub(super) life_began: Moment,
     /// When the settings were last read again, a stall ended, or the like: what came late then has its reason.
@@ -67,44 +74,6 @@ pub(super) struct State {
     pub(super) undo: Vec<Undo>,
     /// How those ended that were told of in this life.
     pub(super) told: Vec<Outcome>,
-}
-
-/// What a run came to.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Figures {
-    pub(super) polls: u64,
-    pub(super) ends: u64,
-    pub(super) lives: u64,
-    pub(super) deliveries: u64,
-    /// The time that all watches were followed.
-    pub(super) followed: Duration,
-    /// The time that the world lasted.
-    pub(super) lasted: Duration,
-}
-
-impl Figures {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.polls += other.polls;
-        self.ends += other.ends;
-        self.lives += other.lives;
-        self.deliveries += other.deliveries;
-        self.followed += other.followed;
-        self.lasted += other.lasted;
-    }
-}
-
-impl std::fmt::Display for Figures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let years = |time: Duration| time.as_secs_f64() / (365.25 * 24.0 * 3600.0);
-        let Self { polls, ends, lives, deliveries, followed, lasted } = self;
-        write!(
-            f,
-            "{polls} polls, {ends} ends, {lives} lives, {deliveries} attempts to deliver; watches were followed for \
-             {:.2} years, the worlds lasted {:.2} years",
-            years(*followed),
-            years(*lasted)
-        )
-    }
 }
 
 /// What is known of a watch.
@@ -163,6 +132,7 @@ impl World {
             limits: scene.limits,
             accounts: (0..accounts).map(|_| Account::default()).collect(),
             watches: (0..watches).map(|_| Followed::default()).collect(),
+            under_way: 0,
             life: 0,
             life_began: BEGINNING,
             disturbed: BEGINNING,
@@ -173,9 +143,13 @@ impl World {
         for account in &scene.accounts {
             state.accounts[account.id] = Account::of(*account);
         }
+        let mut watches_of = vec![Vec::new(); accounts];
         for watch in &scene.watches {
             state.watches[watch.id].account = watch.account;
+            watches_of[watch.account].push(watch.id);
         }
+        let longest = scene.accounts.iter().map(|account| account.latency.0 + account.latency.1).max();
+        let answer = Duration::from_millis(longest.unwrap_or_default()) + bounds::CALL;
         Rc::new(Self {
             scene,
             trace: Trace::new(is_wanted),
@@ -183,6 +157,8 @@ impl World {
             clock: Cell::new(time),
             slept: Cell::default(),
             wall_step: Cell::default(),
+            watches_of,
+            answer,
             state: RefCell::new(state),
             post: RefCell::default(),
             figures: RefCell::default(),
@@ -253,7 +229,7 @@ impl World {
     }
 
     /// What the weather is at a server.
-    fn weather(&self, server: usize) -> Option<Weather> {
+    pub(super) fn weather(&self, server: usize) -> Option<Weather> {
         let now = self.elapsed();
         self.scene.troubles.iter().find_map(|trouble| match trouble.what {
             What::Server { server: other, weather }
@@ -276,107 +252,6 @@ impl World {
             }
             _ => None,
         })
-    }
-
-    /// What an answer will be, and how long it takes; nothing if there is none.
-    fn answer(&self, account: usize, watch: usize, poll: u64) -> (Duration, Option<(Saw, Option<Duration>)>) {
-        let Some(scene) = self.scene.accounts.iter().find(|scene| scene.id == account) else {
-            return (Duration::ZERO, None);
-        };
-        let mut rng = rng(self.scene.seed, "poll", watch.wrapping_mul(1_000_003) + poll as usize);
-        let takes = Duration::from_millis(scene.latency.0 + rng.u64(0..=scene.latency.1));
-        let code = |code: u16| Saw::Failed(FailureKind::of_http_status(code), true);
-        let well = || self.word(watch).map_or_else(|| code(404), Saw::Word);
-        match self.weather(scene.server) {
-            None => (takes, Some((well(), None))),
-            Some(Weather::Hangs) => (Duration::MAX, None),
-            Some(Weather::Slow(by)) => (takes + by, Some((well(), None))),
-            Some(Weather::Code { code, gateway, hint }) => {
-                let kind = if gateway { FailureKind::Gateway } else { FailureKind::of_http_status(code) };
-                (takes, Some((Saw::Failed(kind, true), hint)))
-            }
-            Some(Weather::Unreachable) => (takes, Some((Saw::Failed(FailureKind::Transient, false), None))),
-            Some(Weather::Untrusted) => (takes, Some((Saw::Failed(FailureKind::Unrecoverable, false), None))),
-            Some(Weather::Flaky { percent, code: bad }) if rng.u8(0..100) < percent => {
-                (takes, Some((code(bad), None)))
-            }
-            Some(Weather::Flaky { .. }) => (takes, Some((well(), None))),
-            Some(Weather::Hints(pause)) => (takes, Some((well(), Some(pause)))),
-        }
-    }
-
-    /// The word that an export's status has.
-    fn word(&self, watch: usize) -> Option<&'static str> {
-        let now = self.elapsed() + self.slept.get();
-        let scene = self.scene.watches.iter().find(|scene| scene.id == watch)?;
-        let stages =
-            [(scene.ends_at, scene.last_word), (scene.started_at, "STARTED"), (scene.born_at, "PENDING")];
-        stages.iter().find(|(at, _)| *at <= now && scene.born_at <= now).map(|(_, word)| *word)
-    }
-}
-
-/// What asks a server for an account.
-#[derive(Debug, Clone)]
-pub(super) struct Asker {
-    pub(super) world: Rc<World>,
-    pub(super) account: usize,
-}
-
-impl Poller for Asker {
-    async fn poll(&self, export: &ExportRef) -> Observation {
-        let watch = export.export_id.as_u128() as usize;
-        let poll = self.world.poll_begins(self.account, watch);
-        // Whoever gives up waiting drops this.
-        let waiting = Waiting { world: &self.world, account: self.account, watch };
-        let (takes, answer) = self.world.answer(self.account, watch, poll);
-        match answer {
-            None => std::future::pending().await,
-            Some((saw, hint)) => {
-                tokio::time::sleep(takes).await;
-                std::mem::forget(waiting);
-                self.world.poll_ends(self.account, watch, saw.clone(), hint, false);
-                Observation { answer: as_answer(&saw), hint }
-            }
-        }
-    }
-}
-
-struct Waiting<'a> {
-    world: &'a World,
-    account: usize,
-    watch: usize,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let saw = Saw::Failed(FailureKind::Transient, false);
-        self.world.poll_ends(self.account, self.watch, saw, None, true);
-    }
-}
-
-fn as_answer(saw: &Saw) -> Answer {
-    match saw {
-        Saw::Word(word) => Answer::Status(Report {
-            status: Status::new(word).unwrap_or_else(|| unreachable!("all words are words")),
-            created: None,
-            row_count: None,
-            results: None,
-            links_expire_at: None,
-            error: None,
-        }),
-        Saw::Failed(kind, is_answer) => {
-            let http_status = is_answer.then_some(match kind {
-                FailureKind::Unauthorized => 401,
-                FailureKind::Forbidden => 403,
-                FailureKind::NotFound => 404,
-                FailureKind::Conflict => 409,
-                FailureKind::Throttled => 429,
-                FailureKind::Rejected | FailureKind::Gateway => 400,
-                FailureKind::Unrecoverable | FailureKind::Transient => 503,
-            });
-            let problem = Problem { http_status, ..Problem::new(kind.as_str(), "") };
-            Answer::Failure(Failure { kind: *kind, problem })
-        }
     }
 }
 

@@ -198,6 +198,21 @@ async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_doubted_credential_is_tried_within_the_budget() {
+    let (refused, from) = (std::cell::Cell::new(false), Duration::from_secs(300));
+    let server = Server::new(move |at| match at >= from {
+        false => status("PENDING"),
+        true if !refused.replace(true) => http(401),
+        true => http(503),
+    });
+    daemon(&[("a", &server, 40)], patient(), Refusal::PausesAccount, 6, 900).await;
+    for minute in 5..15 {
+        let asked = server.asked_within(minute * 60, minute * 60 + 60);
+        assert!((5..=7).contains(&asked), "{asked} in minute {minute}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_429_slows_the_whole_account_and_no_other() {
     let server = Server::new(|at| match at.as_secs() {
         10 => throttled(120),

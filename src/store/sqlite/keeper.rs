@@ -82,6 +82,12 @@ impl Keeper {
         self.safety == Safety::PowerCut
     }
 
+    /// How many watches and how many deliveries are claimed.
+    #[cfg(test)]
+    pub(crate) fn claims(&self) -> (usize, usize) {
+        (self.state.watches.count(), self.state.deliveries.count())
+    }
+
     /// One transaction: all of it is kept when this returns, or none of it is, here and in memory.
     pub(super) fn write<T>(
         &mut self,

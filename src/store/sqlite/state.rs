@@ -115,6 +115,12 @@ impl Leases {
         is_held
     }
 
+    /// How many rows are claimed.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.by_row.len()
+    }
+
     /// The row is gone.
     pub(super) fn forget(&mut self, row: i64) {
         self.by_row.remove(&row);

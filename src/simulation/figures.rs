@@ -1,0 +1,61 @@
+//! What worlds come to, in figures.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+/// What a world came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Figures {
+    pub(super) polls: u64,
+    pub(super) ends: u64,
+    pub(super) lives: u64,
+    pub(super) deliveries: u64,
+    /// The time that all watches were followed.
+    pub(super) followed: Duration,
+    /// The time that the world lasted.
+    pub(super) lasted: Duration,
+}
+
+/// What many worlds came to, and how long that took.
+#[derive(Debug)]
+pub(super) struct Total {
+    pub(super) worlds: u64,
+    of: Figures,
+    clock: Clock,
+}
+
+impl Total {
+    pub(super) fn start() -> Self {
+        Self { worlds: 0, of: Figures::default(), clock: Clock::start() }
+    }
+
+    pub(super) fn add(&mut self, other: &Figures) {
+        let Figures { polls, ends, lives, deliveries, followed, lasted } = &mut self.of;
+        self.worlds += 1;
+        *polls += other.polls;
+        *ends += other.ends;
+        *lives += other.lives;
+        *deliveries += other.deliveries;
+        *followed += other.followed;
+        *lasted += other.lasted;
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let years = |time: Duration| time.as_secs_f64() / (365.25 * 24.0 * 3600.0);
+        let Figures { polls, ends, lives, deliveries, followed, lasted } = self.of;
+        let took = self.clock.elapsed().as_secs_f64();
+        write!(
+            f,
+            "{} worlds in {took:.0} s: {polls} polls, {ends} ends, {lives} lives, {deliveries} attempts to deliver; \
+             watches were followed for {:.2} years, the daemon lived for {:.2} years, {:.0} times as fast as time",
+            self.worlds,
+            years(followed),
+            years(lasted),
+            lasted.as_secs_f64() / took.max(0.001),
+        )
+    }
+}

@@ -1,0 +1,79 @@
+//! What the settings and the API do to the store: watches are added, and cancelled.
+
+use std::rc::Rc;
+
+use super::store::{Disk, Kept};
+use super::world::{World, export, name};
+use crate::store::{Added, NewWatch, StoreError};
+use crate::watch::Watch;
+
+/// Makes the watches of the settings those of this list.
+pub(super) async fn reconcile(
+    world: &Rc<World>,
+    disk: &Disk,
+    settings: Vec<usize>,
+) -> Result<(), StoreError> {
+    let now = world.now();
+    let Kept::File(file) = disk.kept.clone() else {
+        let known = world.known();
+        for watch in settings.into_iter().filter(|watch| !known.contains(watch)) {
+            add(world, disk, watch).await?;
+        }
+        return Ok(());
+    };
+    let listed: Vec<_> = settings.iter().map(|watch| new_watch(world, *watch)).collect();
+    // Those that are new take an id each, in the order of the list.
+    let known = world.known();
+    let mut new = settings.into_iter().filter(move |watch| !known.contains(watch)).map(watch_id);
+    let id = move || new.next().unwrap_or_else(uuid::Uuid::nil);
+    let world = Rc::clone(world);
+    disk.call(async move {
+        world.is_reconciled(&file.sqlite.reconcile(listed, id, now).await?);
+        Ok(())
+    })
+    .await
+}
+
+/// Takes a watch on, as the API does.
+pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+    let (new, now) = (new_watch(world, watch), world.now());
+    match disk.kept.clone() {
+        Kept::Memory(memory) => {
+            let watch = Watch { account: new.account, ..Watch::unnamed(new.export, now) };
+            let taken_on = memory.take_on(watch, now);
+            taken_on.iter().for_each(|watch| world.is_added(watch));
+            Ok(())
+        }
+        Kept::File(file) => {
+            let world = Rc::clone(world);
+            disk.call(async move {
+                if let Added::New(watch) = file.sqlite.add(new, watch_id(watch), now).await? {
+                    world.is_added(&watch);
+                }
+                Ok(())
+            })
+            .await
+        }
+    }
+}
+
+/// Gives a watch up, as the API does.
+pub(super) async fn cancel(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+    let Kept::File(file) = disk.kept.clone() else { return Ok(()) };
+    let world = Rc::clone(world);
+    disk.call(async move {
+        file.sqlite.remove(watch_id(watch)).await?;
+        world.is_cancelled(watch);
+        Ok(())
+    })
+    .await
+}
+
+pub(super) fn watch_id(watch: usize) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x5eed_0000 + watch as u128)
+}
+
+fn new_watch(world: &World, watch: usize) -> NewWatch {
+    let account = world.state.borrow().watches[watch].account;
+    NewWatch { account: name(account).into(), export: export(watch), labels: Default::default() }
+}
