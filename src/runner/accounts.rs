@@ -150,13 +150,13 @@ impl<P: Clone> AccountState<P> {
     /// This is the one place that says so: what lies ahead of `now` is a time to wake at, all else is wished for now.
     fn wants(&self, room: usize, plan: &Plan, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
         let is_blocked = self.blocking.is_blocked(now);
-        let granted_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
+        // A try takes a request out of the budget as any poll does, and waits for it.
+        let ready_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
         let (ready_at, affordable) = match &self.budget {
-            // A try takes a request out of the budget as any poll does, and waits for it.
-            _ if is_blocked => (granted_at.max(self.blocking.until()), 1),
+            _ if is_blocked => (ready_at.max(self.blocking.until()), 1),
             // What is claimed has its request coming.
-            Some(budget) => (granted_at, budget.available(now).saturating_sub(self.ready.len())),
-            None => (now, room),
+            Some(budget) => (ready_at, budget.available(now).saturating_sub(self.ready.len())),
+            None => (ready_at, room),
         };
         let wish = |room, started_by| Wish { account: Arc::clone(&self.account.name), room, started_by };
         // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
