@@ -12,6 +12,10 @@ fuzz_target!(|raw: &str| {
     assert_eq!(text.to_string(), text.as_str());
     assert_eq!(Text::non_empty(raw).is_some(), !text.as_str().is_empty());
     if raw.bytes().all(|byte| byte.is_ascii_alphanumeric()) && raw.len() <= Text::MAX_CHARS {
-        assert_eq!(text.as_str(), raw, "what is harmless stays as it is");
+        // A JWT without its end is of such characters too, and so is Base64.
+        assert!(
+            text.as_str() == raw || text.as_str().contains("***"),
+            "what is harmless stays as it is: {text}"
+        );
     }
 });
