@@ -190,7 +190,7 @@ impl Account {
             Saw::Failed(FailureKind::Throttled, _) => {
                 let (first, growth, longest, _) = schedule(limits, Pace::Throttle);
                 let follows = began >= self.last_throttle && self.credential == Credential::Works;
-                let paced = first.mul_f64(growth.powi(self.throttles as i32)).min(longest);
+                let paced = first.mul_f64(growth.powi(self.throttles.min(16) as i32)).min(longest);
                 if follows {
                     (self.throttles, self.last_throttle) = (self.throttles + u32::from(hint.is_none()), now);
                 }
