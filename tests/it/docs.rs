@@ -14,6 +14,7 @@ use snyk_export::watch::outcome::{Outcome, Signal};
 pub(crate) const README: &str = include_str!("../../README.md");
 const LOGGING: &str = include_str!("../../docs/LOGGING.md");
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
+const SECURITY_MODEL: &str = include_str!("../../docs/SECURITY-MODEL.md");
 const ALERTS: &str = include_str!("../../config/alerts.yaml");
 
 #[test]
@@ -136,11 +137,44 @@ fn every_flag_in_the_readme_exists() {
     }
 }
 
+/// The files at these places in the repository, and below them.
+fn files_in(places: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut places: Vec<PathBuf> =
+        places.iter().map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).collect();
+    while let Some(place) = places.pop() {
+        match std::fs::read_dir(&place) {
+            Ok(entries) => places.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => files.push(place),
+        }
+    }
+    files
+}
+
+#[test]
+fn every_test_that_the_security_model_names_exists() {
+    let sources =
+        files_in(&["src", "tests/it"]).into_iter().filter_map(|file| std::fs::read_to_string(file).ok());
+    let sources: String = sources.collect();
+    let names: Vec<&str> = SECURITY_MODEL
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| {
+            name.matches('_').count() > 1
+                && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        })
+        .collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "{name}");
+    }
+}
+
 #[test]
 fn every_document_that_is_cited_is_in_the_tree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    let mut places: Vec<PathBuf> = [
+    let files = files_in(&[
         "src",
         "tests",
         "benches",
@@ -155,15 +189,7 @@ fn every_document_that_is_cited_is_in_the_tree() {
         "clippy.toml",
         "deny.toml",
         "Dockerfile",
-    ]
-    .map(|place| root.join(place))
-    .into();
-    while let Some(place) = places.pop() {
-        match std::fs::read_dir(&place) {
-            Ok(entries) => places.extend(entries.map(|entry| entry.unwrap().path())),
-            Err(_) => files.push(place),
-        }
-    }
+    ]);
     assert!(files.len() > 100, "the places are there");
     for file in files {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
@@ -188,7 +214,13 @@ const SECTION: char = '\u{a7}';
 #[test]
 fn every_relative_link_leads_somewhere() {
     let contributing = include_str!("../../CONTRIBUTING.md");
-    for (page, folder) in [(README, "."), (LOGGING, "docs"), (OPERATIONS, "docs"), (contributing, ".")] {
+    for (page, folder) in [
+        (README, "."),
+        (LOGGING, "docs"),
+        (OPERATIONS, "docs"),
+        (SECURITY_MODEL, "docs"),
+        (contributing, "."),
+    ] {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             if link.is_empty() || link.contains("://") {
                 continue;
