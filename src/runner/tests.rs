@@ -2,6 +2,7 @@
 //! at once there.
 
 mod accounts;
+mod blocks;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
