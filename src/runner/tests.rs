@@ -3,6 +3,7 @@
 
 mod accounts;
 mod blocks;
+mod places;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

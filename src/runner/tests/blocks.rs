@@ -221,7 +221,8 @@ fn a_pause_that_a_server_asks_for_is_kept_and_never_made_shorter() {
 fn a_run_of_429s_ends_watches_once_it_has_lasted_too_long() {
     let mut bed = Bed::new(Refusal::PausesAccount);
     bed.plan.policy.max_outage = Some(Duration::from_secs(20));
-    for (polled_at, now, over) in [(0, 0, None), (5, 5, None), (4, 14, None), (15, 15, None), (35, 35, Some(15))]
+    for (polled_at, now, over) in
+        [(0, 0, None), (5, 5, None), (4, 14, None), (15, 15, None), (35, 35, Some(15))]
     {
         bed.slows(&http(429), polled_at, now);
         let is_over = bed.blocking.over(&bed.plan, at(now));
