@@ -2,6 +2,8 @@
 //! at once there.
 
 mod accounts;
+mod blocks;
+mod places;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -237,4 +237,40 @@ mod tests {
         assert_eq!(Problem::new("connection refused", "").to_string(), "connection refused");
         assert_eq!(Problem::new("same", "same").to_string(), "same");
     }
+
+    #[test]
+    fn metrics_and_the_store_have_one_word_for_a_kind_of_failure() {
+        let words = [
+            "unauthorized",
+            "forbidden",
+            "not-found",
+            "conflict",
+            "rejected",
+            "gateway",
+            "unrecoverable",
+            "throttled",
+            "transient",
+        ];
+        for word in words {
+            let kind: FailureKind = serde_json::from_value(word.into()).unwrap();
+            assert_eq!(kind.as_str(), word);
+        }
+    }
+
+    #[test]
+    fn a_poller_that_is_shared_tells_the_same_of_its_route() {
+        struct ByProxy;
+
+        impl Poller for ByProxy {
+            async fn poll(&self, _: &ExportRef) -> Observation {
+                unreachable!("nobody asks")
+            }
+
+            fn route(&self) -> Option<Text> {
+                Some(Text::new("by a proxy"))
+            }
+        }
+
+        assert_eq!(Arc::new(ByProxy).route(), Some(Text::new("by a proxy")));
+    }
 }

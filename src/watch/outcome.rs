@@ -144,5 +144,6 @@ mod tests {
         assert_eq!(serde_json::to_value(Outcome::ALL).unwrap(), serde_json::json!(words));
         let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
         assert_eq!(signals.map(Signal::name), ["SIGHUP", "SIGINT", "SIGTERM"]);
+        assert_eq!(signals.map(Signal::number), [1, 2, 15]);
     }
 }
