@@ -28,6 +28,8 @@ impl Scene {
                 3 => self.deadlines_come_while_throttled(rng),
                 _ => self.is_locked_for_long(rng),
             }
+        } else if self.mode == (Mode::Wait { any: true }) && rng.bool() {
+            self.all_end_together();
         }
         self
     }
@@ -133,6 +135,15 @@ impl Scene {
             Trouble { id, at, until: at + span(rng, SECOND, 5 * SECOND), what }
         };
         self.troubles = (0..6).map(trouble).collect();
+    }
+
+    /// Where the first that finishes is enough, others end in the same moment.
+    fn all_end_together(&mut self) {
+        self.limits.concurrency = 16;
+        self.accounts.iter_mut().for_each(|account| account.latency = (1, 0));
+        for watch in &mut self.watches {
+            (watch.born_at, watch.ends_at) = (Duration::ZERO, Duration::ZERO);
+        }
     }
 
     /// Another program has the file locked for longer than anybody would wait.
