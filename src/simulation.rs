@@ -26,6 +26,7 @@ mod script;
 mod servers;
 mod shown;
 mod store;
+mod theme;
 mod trace;
 mod world;
 

@@ -48,6 +48,10 @@ pub(super) fn claims(accounts: usize, endpoints: usize) -> (usize, usize) {
     (CONCURRENCY + CONCURRENCY.max(4 * accounts) + accounts, endpoints * ATTEMPTS_AT_ONCE as usize)
 }
 
+/// An account whose server has just taken so long, or half of what a request may take, has no place of those that are
+/// kept from servers that hang, until it answers sooner.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+
 /// How the servers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Servers {

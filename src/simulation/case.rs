@@ -7,8 +7,21 @@ use std::str::FromStr;
 use super::run;
 use super::scene::Scene;
 
-/// What was found before, by its name: a credential that was tried again at once, whatever was left of the budget.
-pub(super) const FOUND: [&str; 1] = ["252:t2"];
+/// What was found before, by its name. The program no longer does this.
+pub(super) const FOUND: [&str; 6] = [
+    // A credential is tried again at once, whatever is left of the budget.
+    "252:t2",
+    // A claimed watch is claimed once more when its lease runs out: the store was locked for longer.
+    "202:t0:w0.1",
+    // A daemon that is started again has a full budget each time.
+    "45:t0:w0.1.2.3",
+    // A budget that is raised still waits for what was taken at the old rate.
+    "98:t0:w0:e",
+    // An account whose server is slow gets no place while quick ones always have something to ask.
+    "36:w2.3.4.5.6.7.8.9.10.11.12.13.15.16.17.18.19.20.21.23:a0.1.2.3.4.5.6.7",
+    // What is claimed for an account that goes is not given back.
+    "273:t0:w10.11:a2",
+];
 
 /// A seed, and what of its world is kept, by ids; all of it where nothing is said.
 #[derive(Debug, Clone, PartialEq, Eq)]

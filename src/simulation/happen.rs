@@ -171,10 +171,12 @@ impl World {
         state.disturbed = state.disturbed.max(now);
     }
 
-    pub(super) fn has_stood_still(&self) {
-        let now = self.now();
+    /// The process stands still for so long, at whatever time that happens: a process that was not there at the time of
+    /// the trouble stands still later.
+    pub(super) fn stands_still(&self, span: Duration) {
+        let over = self.now().plus(span);
         let mut state = self.state.borrow_mut();
-        state.disturbed = state.disturbed.max(now);
+        state.disturbed = state.disturbed.max(over);
     }
 
     /// The daemon takes all the time that it has to end: only a store that does not answer has that right.

@@ -22,7 +22,7 @@ pub(super) fn rng(seed: u64, part: &str, id: usize) -> Rng {
     Rng::with_seed(hash)
 }
 
-fn one_of<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
+pub(super) fn one_of<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(0..of.len())]
 }
 
@@ -90,7 +90,7 @@ impl Scene {
             .collect();
         // As the daemon does it, but seldom: it is what most of a quiet day costs.
         let beat = one_of(&mut self::rng(seed, "beat", 0), &[5 * SECOND, MINUTE, 5 * MINUTE, 5 * MINUTE]);
-        Self { seed, mode, limits, accounts, watches, endpoints, troubles, beat, length }
+        Self { seed, mode, limits, accounts, watches, endpoints, troubles, beat, length }.with_theme()
     }
 }
 
@@ -133,7 +133,7 @@ impl AccountScene {
         if is_crowd {
             // Most ask one server, which troubles come to first.
             let server = if rng.u32(0..4) == 0 { id } else { 0 };
-            return Self { id, server, requests_per_minute: 6000, latency: (300, 700) };
+            return Self { id, server, requests_per_minute: 6000, latency: (300, 600) };
         }
         let shares = rng.u32(0..5) == 0;
         let server = if shares { rng.usize(0..accounts) } else { id };

@@ -45,8 +45,11 @@ impl World {
         let (limits, accounts) = (&state.limits, self.scene.accounts.len());
         let watches = self.watches_of[account].len();
         let lately = since.before(bounds::until_known(limits, accounts)).unwrap_or_default();
+        let longest = Duration::from_millis(scene.latency.0 + scene.latency.1);
+        let is_soon = longest < bounds::SOON.min(limits.request_timeout / 2);
         let servers = match self.which_hang(lately, scene.server) {
             (true, ..) => Servers::OwnIll,
+            (_, true, _) if !is_soon => Servers::OwnIll,
             (_, true, has_changed) if has_changed || lately < state.life_began => Servers::OthersIll,
             (_, true, _) => Servers::OthersKnown,
             (false, false, _) => Servers::Well,

@@ -122,8 +122,8 @@ async fn trouble(world: &World, id: usize) -> Option<Asked> {
         | What::StoreIsLocked
         | What::StoreFails { .. } => {}
         What::Stall => {
+            world.stands_still(span);
             tokio::time::advance(span).await;
-            world.has_stood_still();
         }
         What::Sleep(by) => world.slept.set(world.slept.get() + by),
         What::WallStep { forward, by } => {

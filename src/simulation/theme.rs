@@ -1,0 +1,165 @@
+//! Worlds with a theme: what seldom comes together by chance, and can only go wrong where it does. Worlds without one are
+//! as they would be if there were no themes.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::invent::{one_of, rng, span};
+use super::scene::{AccountScene, Mode, Reload, Scene, Trouble, WatchScene, Weather, What};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One world in so many has a theme.
+const SELDOM: u32 = 8;
+
+impl Scene {
+    pub(super) fn with_theme(mut self) -> Self {
+        let mut of_theme = rng(self.seed, "theme", 0);
+        let rng = &mut of_theme;
+        if rng.u32(0..SELDOM) == 0 {
+            self.mode = Mode::Daemon { until_idle: false, in_file: true };
+            self.limits.pending_at_most = None;
+            match rng.u32(0..5) {
+                0 => self.most_hang(rng),
+                1 => self.one_is_slow(rng),
+                2 => self.is_reloaded_often(rng),
+                3 => self.deadlines_come_while_throttled(rng),
+                _ => self.is_locked_for_long(rng),
+            }
+        } else if self.mode == (Mode::Wait { any: true }) && rng.bool() {
+            self.all_end_together();
+        }
+        self
+    }
+
+    /// These accounts, with so many watches each that are there from the beginning and end late.
+    fn people(&mut self, accounts: Vec<AccountScene>, each: usize) {
+        let watch = |id: usize| WatchScene {
+            id,
+            account: accounts[id / each].id,
+            of_settings: false,
+            added_at: Duration::ZERO,
+            cancelled_at: None,
+            born_at: Duration::ZERO,
+            started_at: 2 * SECOND,
+            ends_at: self.length * 2,
+            last_word: "FINISHED",
+        };
+        self.watches = (0..accounts.len() * each).map(watch).collect();
+        self.accounts = accounts;
+    }
+
+    /// This, from some time on and until the end.
+    fn troubled(&mut self, rng: &mut Rng, what: What) {
+        let at = span(rng, 10 * SECOND, MINUTE);
+        self.troubles = vec![Trouble { id: 0, at, until: self.length, what }];
+    }
+
+    /// More accounts than places ask a server that hangs; the others must not wait for them.
+    fn most_hang(&mut self, rng: &mut Rng) {
+        self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
+        self.limits.request_timeout = 30 * SECOND;
+        self.limits.concurrency = one_of(rng, &[4, 8]);
+        (self.limits.max_wait, self.limits.max_outage) = (None, None);
+        self.length = 5 * MINUTE;
+        let (hang, well) = (self.limits.concurrency + rng.usize(1..=3), rng.usize(2..=4));
+        let account = |id| AccountScene { server: if id < hang { 0 } else { id }, ..busy(id) };
+        self.people((0..hang + well).map(account).collect(), 3);
+        self.troubled(rng, What::Server { server: 0, weather: Weather::Hangs });
+    }
+
+    /// An account whose server is slow among more quick ones than there are places.
+    fn one_is_slow(&mut self, rng: &mut Rng) {
+        self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
+        self.limits.request_timeout = 2 * SECOND;
+        self.limits.concurrency = 8;
+        (self.limits.max_wait, self.limits.max_outage) = (None, None);
+        self.length = 3 * MINUTE;
+        self.people((0..rng.usize(10..=14)).map(busy).collect(), 3);
+        let weather = one_of(rng, &[Weather::Hangs, Weather::Slow(SECOND)]);
+        self.troubled(rng, What::Server { server: 0, weather });
+    }
+
+    /// Accounts that always have something to ask go and come back, get other rates, and have credentials that fail.
+    fn is_reloaded_often(&mut self, rng: &mut Rng) {
+        self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
+        self.limits.concurrency = one_of(rng, &[1, 2, 4]);
+        self.length = 5 * MINUTE;
+        let accounts = rng.usize(1..=3);
+        let slow = |id| AccountScene {
+            latency: (100, 1500),
+            requests_per_minute: one_of(rng, &[6, 600, 6000]),
+            ..busy(id)
+        };
+        self.people((0..accounts).map(slow).collect(), 4);
+        let trouble = |id| {
+            let account = rng.usize(0..accounts);
+            let at = Duration::from_millis(rng.u64(1000..300_000));
+            let code = one_of(rng, &[401, 401, 429]);
+            let hint = Some(Duration::from_secs(rng.u64(1..100))).filter(|_| code == 429);
+            let what = match rng.u32(0..7) {
+                0 | 1 => What::Reload(Reload::Without { account }),
+                2 => What::Reload(Reload::Same),
+                3 => {
+                    What::Reload(Reload::Rate { account, requests_per_minute: one_of(rng, &[60, 600, 6000]) })
+                }
+                4 => What::Server {
+                    server: account,
+                    weather: Weather::Flaky { percent: rng.u8(20..60), code: 401, later: 2 * SECOND },
+                },
+                _ => What::Server { server: account, weather: Weather::Code { code, gateway: false, hint } },
+            };
+            Trouble { id, at, until: at + span(rng, SECOND, MINUTE), what }
+        };
+        self.troubles = (0..10).map(trouble).collect();
+    }
+
+    /// Watches reach their deadlines while 429s hold their account.
+    fn deadlines_come_while_throttled(&mut self, rng: &mut Rng) {
+        self.limits.max_wait = Some(one_of(rng, &[20 * SECOND, 2 * MINUTE]));
+        self.limits.concurrency = one_of(rng, &[2, 16]);
+        self.length = 8 * MINUTE;
+        let accounts = rng.usize(1..=3);
+        self.people((0..accounts).map(busy).collect(), 8);
+        for watch in &mut self.watches {
+            watch.added_at = Duration::from_millis(rng.u64(1..400_000));
+            (watch.started_at, watch.of_settings) = (watch.added_at + SECOND, false);
+        }
+        let trouble = |id| {
+            let hint = Some(Duration::from_secs(rng.u64(5..200)));
+            let weather = Weather::Code { code: 429, gateway: false, hint };
+            let at = Duration::from_millis(rng.u64(1000..400_000));
+            let what = What::Server { server: rng.usize(0..accounts), weather };
+            Trouble { id, at, until: at + span(rng, SECOND, 5 * SECOND), what }
+        };
+        self.troubles = (0..6).map(trouble).collect();
+    }
+
+    /// Where the first that finishes is enough, others end in the same moment.
+    fn all_end_together(&mut self) {
+        self.limits.concurrency = 16;
+        self.accounts.iter_mut().for_each(|account| account.latency = (1, 0));
+        for watch in &mut self.watches {
+            (watch.born_at, watch.ends_at) = (Duration::ZERO, Duration::ZERO);
+        }
+    }
+
+    /// Another program has the file locked for longer than anybody would wait.
+    fn is_locked_for_long(&mut self, rng: &mut Rng) {
+        self.limits.pace = (SECOND, 1.1, MINUTE, 0.1);
+        self.length = 60 * MINUTE;
+        self.people((0..rng.usize(1..=3)).map(busy).collect(), 6);
+        let trouble = |id| {
+            let at = Duration::from_millis(rng.u64(1000..3_000_000));
+            Trouble { id, at, until: at + span(rng, 100 * SECOND, 10 * MINUTE), what: What::StoreIsLocked }
+        };
+        self.troubles = (0..2).map(trouble).collect();
+    }
+}
+
+/// An account that may ask as often as it likes, of a server of its own.
+const fn busy(id: usize) -> AccountScene {
+    AccountScene { id, server: id, requests_per_minute: 6000, latency: (300, 600) }
+}
