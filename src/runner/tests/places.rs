@@ -48,7 +48,7 @@ fn next(concurrency: usize, places: &[Place]) -> Option<usize> {
 async fn a_quarter_of_the_places_is_kept_for_those_that_have_not_had_their_share() {
     const READY: Option<u64> = Some(0);
     // Of 8 places, 6 are open to all, and each of two accounts has a share of 4.
-    let rows: [(usize, &[Place], Option<usize>, &str); 14] = [
+    let rows: [(usize, &[Place], Option<usize>, &str); 15] = [
         (8, &[(7, false, READY)], Some(0), "one that is alone has all places"),
         (8, &[(5, true, READY), (0, true, None)], Some(0), "open places are anybody's"),
         (8, &[(6, true, READY), (0, true, None)], None, "no open place is left"),
@@ -59,6 +59,7 @@ async fn a_quarter_of_the_places_is_kept_for_those_that_have_not_had_their_share
         (8, &[(2, false, READY), (4, true, None)], Some(0), "prompt ones do not count as slow"),
         (2, &[(1, true, None), (0, true, READY), (0, true, None)], Some(1), "a share is one place at least"),
         (1, &[(0, true, READY), (0, true, None)], Some(0), "one place is open"),
+        (1, &[(0, false, READY), (0, true, None)], Some(0), "to slow ones too"),
         (8, &[(1, true, Some(0)), (0, true, Some(9))], Some(1), "who has the fewest under way is first"),
         (8, &[(1, true, Some(9)), (1, true, Some(8))], Some(1), "then who is due for longest"),
         (8, &[(1, true, Some(9)), (1, true, Some(9))], Some(0), "then who comes first"),
