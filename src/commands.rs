@@ -69,7 +69,7 @@ enum CommandError {
     Usage(String),
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
-    #[error("failed to make the state directory {}", .0.display())]
+    #[error("failed to make the state directory {}", Text::of_path(.0))]
     StateDirectory(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
     OpenStore(#[from] OpenError),
@@ -148,7 +148,7 @@ pub async fn run(
     let early = Console::early(&args, &environment, output.clone());
     let code = match parse(&args, early.is_colored()) {
         Ok(parsed) => load_and_run(parsed, environment, clock, &signals, output).await,
-        Err(error) => Ok(early.refuse(&error, clock)),
+        Err(error) => Ok(early.refuse(&error, &args, clock)),
     };
     let refuse = |error: CommandError| {
         early.start_logging(clock);

@@ -35,6 +35,7 @@ use crate::clock::Clock;
 pub use crate::disk::Safety;
 use crate::export::ExportRef;
 use crate::manifest::{Entry, Manifest};
+use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
@@ -87,7 +88,7 @@ pub enum DownloadError {
 
 /// What this machine's disk refuses.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {doing} {}", path.display())]
+#[error("failed to {doing} {}", Text::of_path(path))]
 pub struct DiskError {
     doing: &'static str,
     path: PathBuf,

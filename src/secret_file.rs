@@ -1,5 +1,6 @@
 //! Files that hold secrets: who else can read them.
 
+use crate::text::Text;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -12,8 +13,8 @@ pub(crate) fn warn_if_open(path: &Path) {
     // What cannot be looked at is an error where it is read.
     if std::fs::metadata(path).is_ok_and(is_open) {
         tracing::warn!(
-            path = %path.display(),
-            hint = format!("chmod o= {}", path.display()),
+            path = %Text::of_path(path),
+            hint = format!("chmod o= {}", Text::of_path(path)),
             "every user of this machine can read a file with a secret"
         );
     }

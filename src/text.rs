@@ -28,6 +28,9 @@ const NOT_SHOWN: usize = 1024;
 /// How often a text is looked at, until there is nothing more to mask.
 const MOST_ROUNDS: usize = 8;
 
+/// How many letters and digits in a row may be a name that somebody has given.
+const LONGEST_NAME: usize = 16;
+
 /// What stands for a secret.
 const MASK: &str = "***";
 
@@ -73,31 +76,46 @@ impl Text {
         Self(String::from_iter(clean).trim().to_owned())
     }
 
-    /// Something that a user typed, to be shown in an error: a token that went astray is not shown again.
+    /// Something that a user typed, to be shown in an error: a token that went astray is not shown again, nor what stands
+    /// before the `@` of an address.
     #[must_use]
     pub fn of_input(raw: &str) -> Self {
-        let lower = raw.trim().to_ascii_lowercase();
+        let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
+        let lower = bare.to_ascii_lowercase();
         let is_token =
             ["snyk_uat", "snyk_sat", "eyj", "token ", "bearer "].iter().any(|start| lower.starts_with(start));
-        if is_token { Self(MASK.to_owned()) } else { Self::new(raw) }
+        let is_word = bare.chars().all(|char| char.is_ascii_alphanumeric() || "-_=+~".contains(char));
+        let is_id = uuid::Uuid::try_parse(bare).is_ok();
+        if is_token || (is_word && !is_id && is_made_up(bare)) {
+            return Self(MASK.to_owned());
+        }
+        match raw.rsplit_once('@') {
+            Some((before, after)) => {
+                let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
+                Self::new(&format!("{scheme}{MASK}@{after}"))
+            }
+            None => Self::new(raw),
+        }
     }
 
     /// A value that a user typed in the wrong place, to be shown in an error. Ids are taken where they belong, and so a UUID
     /// that is not may be a token (`SNYK_API` is easily taken for its variable).
     #[must_use]
     pub fn of_wrong_value(raw: &str) -> Self {
-        let is_id = raw.trim().len() == 36 && uuid::Uuid::try_parse(raw.trim()).is_ok();
-        if is_id { Self(MASK.to_owned()) } else { Self::of_input(raw) }
+        let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
+        if uuid::Uuid::try_parse(bare).is_ok() { Self(MASK.to_owned()) } else { Self::of_input(raw) }
     }
 
-    /// The path of a file that is not there, or is of no use. What looks like no path may be the secret that belongs into
-    /// the file.
+    /// The path of a file, to be shown in an error. What looks like no path, or ends with what looks like a secret, may be the
+    /// secret that belongs into the file.
     #[must_use]
     pub fn of_path(path: &Path) -> Self {
         let text = path.to_string_lossy();
         let is_word = text.len() >= 20
             && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_=+~".contains(char));
-        if is_word { Self(MASK.to_owned()) } else { Self::of_input(&text) }
+        let last = text.trim_end().rsplit('/').next().unwrap_or_default();
+        let is_secret = |part: &str| is_made_up(part) || Self::of_wrong_value(part).0 == MASK;
+        if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&text) }
     }
 
     /// The last `most` characters of something that says most at its end, and is not long.
@@ -123,6 +141,17 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether so much of a text looks made up by a machine that it can be a secret.
+fn is_made_up(text: &str) -> bool {
+    masks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
+}
+
+/// Whether a secret of this process is in a text.
+pub(crate) fn has_our_secret(text: &str) -> bool {
+    let layers = Layers::of(text.chars().filter_map(shown));
+    held::with_all(|held| !masks::of_ours(&layers, held).is_empty())
 }
 
 /// The characters of a text before `end` without secrets; nothing where it is encoded so often, or so oddly, that nobody who
@@ -189,19 +218,35 @@ fn fold_into(folded: &mut String, char: char) {
     }
 }
 
+/// The letters and digits of a text as they are compared with others: lines, quotes and hyphens make no difference. A mask
+/// and what is left out do.
+pub(crate) fn core(text: &str) -> String {
+    let mut core = String::with_capacity(text.len());
+    text.chars().for_each(|char| core_into(&mut core, char));
+    core
+}
+
+fn core_into(core: &mut String, char: char) {
+    if char.is_alphanumeric() || matches!(char, '*' | '…') {
+        fold_into(core, char);
+    }
+}
+
 /// What a text reads as once all encodings are undone, but for Base64.
 pub(crate) fn undone(text: &str) -> String {
     let layers = Layers::of(text.chars());
     layers.all.last().map(|layer| layer.chars().collect()).unwrap_or_default()
 }
 
-/// Whether a character ends a line, moves a cursor or turns around what is beside it.
+/// Whether a character ends a line, moves a cursor, turns around what is beside it or hides.
 fn gives_orders(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(char, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a text is what it looks like: without control characters and without those that change its direction.
+/// Whether a text is what it looks like: without control characters, without those that change its direction, and without
+/// those that nobody sees.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     !text.contains(gives_orders)
@@ -219,7 +264,7 @@ pub fn escaped(text: &str) -> String {
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl fmt::Display for Text {

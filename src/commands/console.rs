@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::settings::{Color, Environment, LogFormat, Settings};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogStyle};
-use crate::text::Text;
+use crate::text::{self, Text};
 use crate::watch::observation::Report;
 
 /// Whether standard error is a terminal on which a line can be redrawn.
@@ -39,15 +39,27 @@ fn style(settings: &Settings) -> [bool; 2] {
     [format == LogFormat::Json, is_colored(color, settings.environment())]
 }
 
-/// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted.
-fn without_secrets(error: &clap::Error) -> String {
+/// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted. What clap
+/// quotes of it may be a part of an argument.
+fn without_secrets(error: &clap::Error, args: &[OsString]) -> String {
     let given = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
-    given.into_iter().fold(error.to_string(), |text, kind| match error.get(kind) {
-        Some(ContextValue::String(value)) => {
-            text.replace(value.as_str(), Text::of_wrong_value(value).as_str())
-        }
-        _ => text,
-    })
+    let quoted = given.into_iter().filter_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(value)) => Some(value.clone()),
+        _ => None,
+    });
+    let typed = args.iter().flat_map(|arg| {
+        let arg = arg.to_string_lossy();
+        let value = arg.split_once('=').map(|(_, value)| value.to_owned());
+        let short = arg.strip_prefix('-').and_then(|rest| Some(rest.get(1..)?.to_owned()));
+        [Some(arg.clone().into_owned()), value, short].into_iter().flatten().collect::<Vec<String>>()
+    });
+    let mut words: Vec<String> = quoted.chain(typed).filter(|word| !word.is_empty()).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let text = words.iter().fold(error.to_string(), |text, word| {
+        let shown = Text::of_wrong_value(word);
+        if shown.as_str() == word.trim() { text } else { text.replace(word.as_str(), shown.as_str()) }
+    });
+    text::without_our_secrets(&text)
 }
 
 /// Where a command speaks.
@@ -122,7 +134,7 @@ impl Console {
     }
 
     /// Writes what clap says: help is data, an error is an error.
-    pub(super) fn refuse(&self, error: &clap::Error, clock: Clock) -> ExitCode {
+    pub(super) fn refuse(&self, error: &clap::Error, args: &[OsString], clock: Clock) -> ExitCode {
         if !error.use_stderr() {
             let help = error.render();
             let is_colored = self.is_colored() && std::io::stdout().is_terminal();
@@ -130,7 +142,7 @@ impl Console {
             self.output.data(help.as_bytes());
             return ExitCode::SUCCESS;
         }
-        let text = without_secrets(error);
+        let text = without_secrets(error, args);
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.is_json() {
             self.start_logging(clock);

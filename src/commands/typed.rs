@@ -99,7 +99,8 @@ impl Argument {
         let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
         let values = values.filter(|_| arg.get_action().takes_values()).map(|value| match is_path {
             // It goes on from anywhere.
-            true => disk::absolute(Path::new(value)).display().to_string(),
+            true => of_path(&disk::absolute(Path::new(value))),
+            false if arg.get_long().is_some() => of_value(&value.to_string_lossy()),
             false => value.to_string_lossy().into_owned(),
         });
         let mut values: Vec<String> = values.collect();
@@ -110,6 +111,17 @@ impl Argument {
         }
         Self { option, values, taken_by: takers(command, arg) }
     }
+}
+
+/// A value for a command line that is shown: as it is, unless it is a secret.
+fn of_value(value: &str) -> String {
+    let shown = Text::of_wrong_value(value);
+    if shown.as_str().contains("***") { shown.to_string() } else { value.to_owned() }
+}
+
+fn of_path(path: &Path) -> String {
+    let shown = Text::of_path(path);
+    if shown.as_str().contains("***") { shown.to_string() } else { path.display().to_string() }
 }
 
 /// Whether something in a text would not be shown.
@@ -181,7 +193,7 @@ mod tests {
         let script = format!("set -e\n./load '{}'", "x".repeat(600));
         assert_eq!(go_on(&script), format!("snyk-export run E -- sh -c {}", crate::observe::quoted(&script)));
         for secret in
-            ["curl -H 'Authorization: snyk_uat.x'", "API_TOKEN=x ./load", "get https://a.example/x?sig=y"]
+            ["curl -H 'Authorization: snyk_uat.x'", "API_TOKEN=x1 ./load", "get https://a.example/x?sig=y1"]
         {
             let quoted = go_on(&secret.replace('\'', ""));
             assert_eq!(quoted, "snyk-export run E", "{secret}");

@@ -28,7 +28,7 @@ pub struct Target<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It cannot be made or written to.
-    #[error("{option} {} cannot be written to; name another place", path.display())]
+    #[error("{option} {} cannot be written to; name another place", Text::of_path(path))]
     Unusable {
         /// The option that names it.
         option: &'static str,
@@ -38,18 +38,18 @@ pub enum FolderError {
         source: io::Error,
     },
     /// There is something that would be overwritten.
-    #[error("{} is there already: name another place, or overwrite it with --force", .0.display())]
+    #[error("{} is there already: name another place, or overwrite it with --force", Text::of_path(.0))]
     Taken(PathBuf),
     /// There is something that is no file.
-    #[error("--merge {}: what is there is no file, and is not replaced by one: name another", .0.display())]
+    #[error("--merge {}: what is there is no file, and is not replaced by one: name another", Text::of_path(.0))]
     NoFile(PathBuf),
     /// The merged file would be one of the others.
-    #[error("--merge {}: that is the name of one of the files that are merged: name another", .0.display())]
+    #[error("--merge {}: that is the name of one of the files that are merged: name another", Text::of_path(.0))]
     Clash(PathBuf),
     /// The files are there, but merged otherwise than it is wanted now.
     #[error(
         "{} holds these files already, {}: leave --merge as it was, or download them anew with --force",
-        dir.display(),
+        Text::of_path(dir),
         merged.as_ref().map_or("not merged".to_owned(), |path| format!("merged into {path}"))
     )]
     OtherMerge {
@@ -59,7 +59,7 @@ pub enum FolderError {
         merged: Option<Text>,
     },
     /// Somebody else is at it.
-    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", .0.display())]
+    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", Text::of_path(.0))]
     Busy(PathBuf),
 }
 

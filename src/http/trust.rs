@@ -18,6 +18,7 @@ use rustls::{
 
 use super::TransportError;
 use super::validity::Validity;
+use crate::text::Text;
 
 /// Which certificates are trusted, and what comes of them, which is made once.
 #[derive(Debug, Default)]
@@ -95,7 +96,7 @@ fn in_words(error: pem::Error) -> String {
 
 fn warn_of_damaged(count: usize, setting: &str, path: &Path) {
     if count > 0 {
-        let path = path.display();
+        let path = Text::of_path(path);
         tracing::warn!(setting, %path, certificates.damaged = count, "damaged certificates were passed over");
     }
 }
@@ -120,7 +121,7 @@ impl Trust {
             match each(path, |der| trusted.add(der)) {
                 Ok(damaged) => warn_of_damaged(damaged, "NODE_EXTRA_CA_CERTS", path),
                 Err(why) => {
-                    let path = path.display();
+                    let path = Text::of_path(path);
                     tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
                 }
             }
@@ -173,7 +174,7 @@ impl Store {
         if let Some(path) = &self.file {
             match each(path, |der| trusted.add(der)) {
                 Ok(damaged) => warn_of_damaged(damaged, "SSL_CERT_FILE", path),
-                Err(why) => reasons.push(format!("SSL_CERT_FILE {}: {why}", path.display())),
+                Err(why) => reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path))),
             }
         }
         for path in &self.directories {
@@ -181,7 +182,7 @@ impl Store {
             if found.certs.is_empty() {
                 let why = found.errors.first().map(ToString::to_string);
                 let why = why.unwrap_or_else(|| "it holds no certificate in PEM form".to_owned());
-                reasons.push(format!("SSL_CERT_DIR {}: {why}", path.display()));
+                reasons.push(format!("SSL_CERT_DIR {}: {why}", Text::of_path(path)));
             }
             for der in found.certs {
                 trusted.add(der);

@@ -15,7 +15,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::text::{fold, undone};
+use crate::text::{core, fold, undone};
 
 /// How many secrets that nobody uses any more are looked for.
 const MOST_FORMER: usize = 256;
@@ -28,6 +28,15 @@ const SHORTEST_ANYWHERE: usize = 8;
 
 /// What is shorter than this is not masked as a part of a secret of several parts.
 const SHORTEST_PART: usize = 16;
+
+/// How long a part of a secret has to be to be masked wherever it stands, in bytes of its letters and digits.
+const SHORTEST_RUN: usize = 16;
+
+/// How long the letters and digits of a secret are at least to be found with others between them, in bytes.
+const SHORTEST_CORE: usize = 12;
+
+/// How many different bytes such a part has at least: what is left of a made-up id may be a part of other ones.
+const FEWEST_DIFFERENT: usize = 6;
 
 /// How much of a secret at the end of a text, which may have been cut there, is masked.
 const SHORTEST_BEGINNING: usize = 8;
@@ -65,8 +74,21 @@ pub(crate) struct Held {
     secrets: Vec<(u64, Arc<SecretString>)>,
     /// By their first bytes.
     patterns: BTreeMap<[u8; KEY], Vec<Pattern>>,
+    /// By a hash of [`PROBE`] bytes that stand at each [`STRIDE`]th place of them.
+    probes: BTreeMap<u32, Vec<(Arc<Core>, usize)>>,
     next: u64,
 }
+
+/// The letters and digits of a secret.
+struct Core {
+    of: u64,
+    text: SecretString,
+}
+
+/// How many bytes are compared at once when parts of secrets are looked for, and how far apart those of a secret are: a part
+/// of [`SHORTEST_RUN`] bytes has one of them whole.
+const PROBE: usize = 8;
+const STRIDE: usize = SHORTEST_RUN - PROBE + 1;
 
 /// By how many bytes patterns are found.
 const KEY: usize = 4;
@@ -80,7 +102,8 @@ struct Pattern {
 }
 
 impl Held {
-    pub(crate) const EMPTY: Self = Self { secrets: Vec::new(), patterns: BTreeMap::new(), next: 0 };
+    pub(crate) const EMPTY: Self =
+        Self { secrets: Vec::new(), patterns: BTreeMap::new(), probes: BTreeMap::new(), next: 0 };
 
     /// Looks for `secret` from now on.
     pub(crate) fn hold(&mut self, secret: SecretString) -> Arc<SecretString> {
@@ -99,6 +122,13 @@ impl Held {
                 Pattern { of, beginning: beginning(&text), text: SecretString::from(text.as_str()) };
             self.patterns.entry(*key).or_default().push(pattern);
         }
+        for text in cores(secret.expose_secret()) {
+            let core = Arc::new(Core { of, text: SecretString::from(text) });
+            for (at, probe) in core.text.expose_secret().as_bytes().windows(PROBE).enumerate().step_by(STRIDE)
+            {
+                self.probes.entry(hash(probe)).or_default().push((Arc::clone(&core), at));
+            }
+        }
         self.secrets.push((of, Arc::clone(&secret)));
         self.forget();
         secret
@@ -116,6 +146,10 @@ impl Held {
         self.patterns.retain(|_, patterns| {
             patterns.retain(|pattern| !gone.contains(&pattern.of));
             !patterns.is_empty()
+        });
+        self.probes.retain(|_, probes| {
+            probes.retain(|(core, _)| !gone.contains(&core.of));
+            !probes.is_empty()
         });
     }
 
@@ -150,6 +184,45 @@ impl Held {
         }
         found
     }
+
+    /// Where in the letters and digits of a text long parts of secrets are.
+    pub(crate) fn find_parts(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        for (start, probe) in text.windows(PROBE).enumerate() {
+            for (core, at) in self.probes.get(&hash(probe)).into_iter().flatten() {
+                let core = core.text.expose_secret().as_bytes();
+                // What was found already is as long as it can be.
+                if found.last().is_some_and(|last| start + PROBE <= last.end)
+                    || !core[*at..].starts_with(probe)
+                {
+                    continue;
+                }
+                let same = |pair: &(&u8, &u8)| pair.0 == pair.1;
+                let before =
+                    core[..*at].iter().rev().zip(text[..start].iter().rev()).take_while(same).count();
+                let after = core[*at..].iter().zip(&text[start..]).take_while(same).count();
+                let part = start - before..start + after;
+                let is_whole = part.len() == core.len();
+                if (is_whole || part.len() >= SHORTEST_RUN) && tells(&text[part.clone()]) {
+                    found.push(part);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Whether a part of a secret is one of this secret, and no filling.
+fn tells(part: &[u8]) -> bool {
+    let mut bytes = part.to_vec();
+    bytes.sort_unstable();
+    bytes.dedup();
+    bytes.len() >= FEWEST_DIFFERENT
+}
+
+/// A number for some bytes that shows none of them. What it finds is compared.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// More than any escape of one character has, in bytes.
@@ -217,16 +290,43 @@ fn of_text(secret: &str) -> Vec<String> {
     forms
 }
 
+/// The letters and digits of what may be known by a part of itself: what looks as if a machine had made it up.
+fn cores(secret: &str) -> Vec<String> {
+    let secret = secret.trim_start_matches('\u{feff}').trim();
+    let whole = match Url::parse(secret).ok().filter(|_| secret.contains("://")) {
+        Some(url) => {
+            of_url(&url).into_iter().filter(|part| !part.contains(['/', '&']) && is_mixed(part)).collect()
+        }
+        None => vec![secret.to_owned(), hex(secret)],
+    };
+    let decoded: Vec<String> = whole.iter().map(|part| undone(part)).collect();
+    let mut cores: Vec<String> = whole.iter().chain(&decoded).map(|part| core(part)).collect();
+    cores.retain(|core| core.len() >= SHORTEST_CORE && (core.len() >= SHORTEST_RUN || is_mixed(core)));
+    cores.sort_unstable();
+    cores.dedup();
+    cores
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_mixed(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+}
+
 /// What of a URL lets others in: a password, the path and the query, and what in these looks as if a machine had made it up.
 fn of_url(url: &Url) -> Vec<String> {
-    let is_random = |part: &&str| {
-        let has = |is: fn(&u8) -> bool| part.as_bytes().iter().any(is);
-        part.len() >= SHORTEST_ANYWHERE
-            && (part.len() >= 24 || (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)))
-    };
+    let is_random = |part: &&str| part.len() >= SHORTEST_ANYWHERE && (part.len() >= 24 || is_mixed(part));
     let mut forms: Vec<String> = url.path().split('/').filter(is_random).map(str::to_owned).collect();
-    if forms.iter().any(|segment| segment.len() >= SHORTEST_ANYWHERE) {
+    if !forms.is_empty() {
         forms.push(url.path().to_owned());
+    }
+    // An id of what the address is for says nothing by itself, and has to stay readable. Alone in a path it is the secret.
+    let is_id = |part: &String| uuid::Uuid::try_parse(part).is_ok();
+    if url.path().trim_matches('/').contains('/') {
+        forms.retain(|part| !is_id(part));
     }
     forms.extend(url.query().filter(is_random).map(str::to_owned));
     let values = url.query_pairs().map(|(_, value)| value.into_owned());

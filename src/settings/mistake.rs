@@ -45,7 +45,8 @@ impl Mistake {
         Self {
             place: format!("{path}{}{key}", position.unwrap_or_default()),
             why: reason(error.message(), value.as_deref()),
-            hint: hint(&keys, value.as_deref()),
+            hint: unquoted(&keys, error.message(), value.as_deref())
+                .or_else(|| hint(&keys, value.as_deref())),
         }
     }
 }
@@ -149,6 +150,16 @@ fn reason(message: &str, value: Option<&str>) -> Text {
     Text::new(&message)
 }
 
+/// How a path is written, if that is what is wrong with it.
+fn unquoted(keys: &[String], message: &str, value: Option<&str>) -> Option<&'static str> {
+    let is_open = ["string values must be quoted", "invalid basic string"]
+        .iter()
+        .any(|start| message.starts_with(start));
+    let is_file = keys.last().is_some_and(|key| key.ends_with("file"));
+    (is_file && (is_open || value.is_none()))
+        .then_some("the path of a file stands in quotes, such as `\"/run/secrets/snyk\"`")
+}
+
 /// Where a secret belongs, if that is what seems to be in the file.
 fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
     let (key, sections) = keys.split_last()?;
@@ -156,6 +167,7 @@ fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
     let section = sections.first().map(String::as_str).unwrap_or_default();
     let sounds = |words: &[&str]| words.iter().any(|word| key.contains(word));
     let is_secret = value.is_some_and(|value| Text::of_input(value).as_str() != value.trim());
+    let is_key = value.is_some_and(|value| value.trim().starts_with("whsec_"));
     let sounds_secret = sounds(&["token", "secret", "password", "credential", "key"])
         || (section == "notify" && sounds(&["url", "hook", "slack"]));
     if key.ends_with("file") || !(sounds_secret || is_secret) {
@@ -170,7 +182,7 @@ fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
              that `client-secret-file` names"
         }
         "snyk" | "server" => "a token has a file of its own, which `token-file` names",
-        "notify" if sounds(&["secret", "token", "password", "key"]) => {
+        "notify" if sounds(&["secret", "token", "password", "key"]) || is_key => {
             "a signing key has a file of its own, which `secret-file` names"
         }
         "notify" => "an address that is a secret has a file of its own, which `url-file` names",

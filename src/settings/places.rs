@@ -10,6 +10,7 @@ use toml::de::{DeArray, DeTable};
 use super::environment::Environment;
 use super::sources::alias;
 use super::variable;
+use crate::text::Text;
 
 /// A step on the way to a value in the file.
 #[derive(Debug, Clone, Copy)]
@@ -49,14 +50,14 @@ impl Places {
     fn line_in_file(&self, sections: &[&str], key: &str) -> Option<String> {
         let line = sections.iter().find_map(|section| self.line(&[Step::Key(section), Step::Key(key)]));
         let ((path, _), line) = self.file.as_ref().zip(line)?;
-        Some(format!("{} line {line}, {key}", path.display()))
+        Some(format!("{} line {line}, {key}", Text::of_path(path)))
     }
 
     /// The place of what stands at the end of `steps`, or else of the last thing on the way to it.
     pub(super) fn of_entry(&self, steps: &[Step<'_>], name: &str) -> String {
         let line = (1..=steps.len()).rev().find_map(|taken| self.line(steps.get(..taken)?));
         match self.file.as_ref().zip(line) {
-            Some(((path, _), line)) => format!("{} line {line}, {name}", path.display()),
+            Some(((path, _), line)) => format!("{} line {line}, {name}", Text::of_path(path)),
             None => name.to_owned(),
         }
     }

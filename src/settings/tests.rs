@@ -350,7 +350,7 @@ fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs(
         ("[limits]\nmax-in-progress = [\"$\"]", "line 2, column 20, [limits] max-in-progress: ", "line 2"),
         ("[snyk]\n$", "line 2, column ", "line 2"),
         ("[snyk]\ntoken: $", "line 2, column ", "line 2"),
-        ("[snyk]\ntoken-file = $", "line 2, column ", "line 2"),
+        ("[snyk]\ntoken-file = $", "line 2, column ", "the path of a file stands in quotes"),
         ("[$]\n", "line 1, column ", "line 1"),
     ];
     let secrets = [

@@ -13,7 +13,7 @@ use super::expiry;
 use crate::export::{Status, parse_id};
 use crate::moment::Moment;
 use crate::secret::Secret;
-use crate::text::Text;
+use crate::text::{Text, has_our_secret};
 use crate::watch::observation::{Part, Report};
 
 /// More parts than any export has: a list that is longer is not kept, so that it cannot fill our memory.
@@ -131,7 +131,8 @@ pub fn created(body: &[u8]) -> Option<(Uuid, Option<String>)> {
     let Answer { data } = serde_json::from_slice(body).ok()?;
     let when: Option<When<'_>> = data.attributes.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let created = when.and_then(|when| when.created).and_then(string).and_then(|created| utc(&created));
-    Some((parse_id(&data.id)?, created))
+    let id = parse_id(&data.id).filter(|id| !has_our_secret(&id.to_string()))?;
+    Some((id, created))
 }
 
 /// A JSON string.
@@ -343,6 +344,8 @@ mod tests {
             assert_eq!(read(odd), parse_id(id).map(|id| (id, None)), "{odd}");
         }
         assert_eq!(created(br#"{"data":{"id":"7f2c1a9e"}}"#), None);
+        let _token = Secret::new(id);
+        assert_eq!(read(""), None, "a token that is sent back is no id");
     }
 
     #[test]

@@ -41,12 +41,12 @@ use crate::text::Text;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it.
-    #[error("the store {} is in use by another daemon: stop that one, or give this one a store of its own", .0.display())]
+    #[error("the store {} is in use by another daemon: stop that one, or give this one a store of its own", Text::of_path(.0))]
     Locked(PathBuf),
     /// A newer release wrote it.
     #[error(
         "the store {} was written by a newer release (schema {found}; this one knows up to {known}): use that release, or a backup",
-        path.display()
+        Text::of_path(path)
     )]
     Newer {
         /// The file.
@@ -57,7 +57,7 @@ pub enum OpenError {
         known: i64,
     },
     /// Its directory is not there or cannot be written to, or the like.
-    #[error("failed to open the store {}: {why}; {cure}", path.display())]
+    #[error("failed to open the store {}: {why}; {cure}", Text::of_path(path))]
     Io {
         /// The file.
         path: PathBuf,

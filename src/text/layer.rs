@@ -5,19 +5,17 @@ use std::ops::Range;
 /// How many encodings, each around the last, are undone.
 const MOST_LAYERS: usize = 8;
 
+/// How many digits the number of a character may have, with zeros before it.
+const MOST_DIGITS: usize = 9;
+
 /// A character, and which characters of the text it stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unit {
     pub(super) char: char,
-    start: usize,
-    end: usize,
-}
-
-impl Unit {
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Whether it is what an escape reads as.
-    pub(super) const fn is_decoded(&self) -> bool {
-        self.end - self.start > 1
-    }
+    pub(super) is_decoded: bool,
 }
 
 /// A text, or what one reads as.
@@ -33,8 +31,12 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn of(chars: impl Iterator<Item = char>) -> Self {
-        let units = chars.enumerate().map(|(start, char)| Unit { char, start, end: start + 1 });
-        let mut all = vec![Layer(units.collect())];
+        let unit = |(start, char)| Unit { char, start, end: start + 1, is_decoded: false };
+        Self::of_units(chars.enumerate().map(unit).collect())
+    }
+
+    pub(super) fn of_units(units: Vec<Unit>) -> Self {
+        let mut all = vec![Layer(units)];
         while let Some(next) = all.last().and_then(Layer::undone) {
             if all.len() == MOST_LAYERS {
                 return Self { all, goes_on: true };
@@ -79,6 +81,7 @@ impl Layer {
                 char,
                 start: rest[range.start].start,
                 end: rest[range.end - 1].end,
+                is_decoded: true,
             }));
             (first, is_changed) = (first + length, true);
         }
@@ -87,7 +90,7 @@ impl Layer {
 }
 
 /// Characters, and which units each of them stands for.
-type Decoded = Vec<(char, Range<usize>)>;
+pub(super) type Decoded = Vec<(char, Range<usize>)>;
 
 /// The number of so many hexadecimal digits.
 fn hex(units: &[Unit], at: Range<usize>) -> Option<u32> {
@@ -160,19 +163,24 @@ const ENTITIES: [(&str, char); 35] = [
 
 /// A character as HTML and XML write it, and its length.
 fn entity(units: &[Unit]) -> Option<(char, usize)> {
+    if units.get(1)?.char == '#' {
+        return number(units);
+    }
     let length = units.iter().take(12).position(|unit| unit.char == ';')?;
     let name: String = units[1..length].iter().map(|unit| unit.char).collect();
-    let char = match name.strip_prefix('#') {
-        Some(number) => {
-            let number = match number.strip_prefix(['x', 'X']) {
-                Some(digits) => u32::from_str_radix(digits, 16),
-                None => number.parse(),
-            };
-            char::from_u32(number.ok()?)?
-        }
-        None => ENTITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))?.1,
-    };
-    Some((char, length + 1))
+    let (_, char) = ENTITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))?;
+    Some((*char, length + 1))
+}
+
+/// The same where it is a number, which browsers read without a semicolon too.
+fn number(units: &[Unit]) -> Option<(char, usize)> {
+    let (start, radix) = if matches!(units.get(2)?.char, 'x' | 'X') { (3, 16) } else { (2, 10) };
+    let digits = units[start..].iter().take(MOST_DIGITS).map_while(|unit| unit.char.to_digit(radix));
+    let (number, length) = digits.fold((0, 0), |(number, length), digit| {
+        (radix.saturating_mul(number).saturating_add(digit), length + 1)
+    });
+    let semicolon = usize::from(units.get(start + length).is_some_and(|unit| unit.char == ';'));
+    char::from_u32(number).filter(|_| length > 0).map(|char| (char, start + length + semicolon))
 }
 
 /// What a run of percent-encoded bytes reads as, and its length.
@@ -182,16 +190,21 @@ fn percent(units: &[Unit]) -> Option<(Decoded, usize)> {
         hex(units, at + 1..at + 3).filter(|_| is_percent).and_then(|byte| u8::try_from(byte).ok())
     };
     let bytes: Vec<u8> = (0..).step_by(3).map_while(byte).collect();
-    let mut chars = Vec::new();
-    let mut at = 0;
+    let chars = read(&bytes).into_iter().map(|(char, bytes)| (char, 3 * bytes.start..3 * bytes.end));
+    (!bytes.is_empty()).then(|| (chars.collect(), 3 * bytes.len()))
+}
+
+/// What bytes read as, and which of them each character is.
+pub(super) fn read(bytes: &[u8]) -> Decoded {
+    let (mut chars, mut at) = (Vec::new(), 0);
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            chars.push((char, 3 * at..3 * (at + char.len_utf8())));
+            chars.push((char, at..at + char.len_utf8()));
             at += char.len_utf8();
         }
         let invalid = chunk.invalid().len();
-        chars.extend((invalid > 0).then(|| (char::REPLACEMENT_CHARACTER, 3 * at..3 * (at + invalid))));
+        chars.extend((invalid > 0).then(|| (char::REPLACEMENT_CHARACTER, at..at + invalid)));
         at += invalid;
     }
-    (!bytes.is_empty()).then_some((chars, 3 * bytes.len()))
+    chars
 }

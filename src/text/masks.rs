@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::layer::{Layer, Layers, Unit};
+use super::layer::{Layer, Layers, Unit, read};
 use crate::secret::held::Held;
 
 /// What ends a link, or a value.
@@ -13,6 +13,19 @@ const VALUE_ENDS: &str = "\"'`<>|&;,)]}";
 const TELLING_BEGINNINGS: [&str; 2] = ["xgoog", "xamz"];
 const TELLING_ENDS: [&str; 6] = ["token", "secret", "password", "signature", "apikey", "api_key"];
 
+/// What may stand where a text is broken over lines, besides white space.
+const BREAKS: &str = "\"'`\\,";
+
+/// The shortest value that may have been made up by a machine, in characters.
+const SHORTEST_MADE_UP: usize = 8;
+
+/// How much of a password after a blank in it is looked for its end, in characters.
+const LONGEST_PASSWORD_REST: usize = 40;
+
+/// How long the name of an HTML tag that counts as a break, and the tag, may be, in characters.
+const LONGEST_TAG_NAME: usize = 6;
+const LONGEST_TAG: usize = 40;
+
 /// The shortest run that is looked at as Base64, in characters.
 const SHORTEST_BASE64: usize = 8;
 
@@ -21,18 +34,12 @@ const BASE64_LEVELS: u32 = 2;
 
 /// The characters of a text that are not shown, in ranges that neither overlap nor touch.
 pub(super) fn of(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
-    let of_looks =
-        layers.all.iter().flat_map(|layer| looks(layer).into_iter().map(|range| layer.origin(range)));
-    united(of_ours(layers, held).into_iter().chain(of_looks).collect())
+    united(Search { held, is_for_looks: true }.within(layers, BASE64_LEVELS))
 }
 
 /// The same, but only for what this process holds.
 pub(super) fn of_ours(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
-    let of_layer = |(index, layer): (usize, &Layer)| -> Vec<Range<usize>> {
-        let encoded = of_base64(layer, index == 0, held, BASE64_LEVELS);
-        of_held(layer, held).into_iter().chain(encoded).map(|range| layer.origin(range)).collect()
-    };
-    united(layers.all.iter().enumerate().flat_map(of_layer).collect())
+    united(Search { held, is_for_looks: false }.within(layers, BASE64_LEVELS))
 }
 
 fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
@@ -48,6 +55,50 @@ fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     united
 }
 
+/// What is looked for.
+struct Search<'a> {
+    held: &'a Held,
+    /// Whether what looks like a secret counts too.
+    is_for_looks: bool,
+}
+
+impl Search<'_> {
+    /// The characters of the text that the layers are of. So many Base64 texts, each within the last, are undone.
+    fn within(&self, layers: &Layers, levels: u32) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        for (index, layer) in layers.all.iter().enumerate() {
+            let looks = if self.is_for_looks { looks(layer) } else { Vec::new() };
+            found.extend(of_held(layer, self.held).into_iter().chain(looks).map(|range| layer.origin(range)));
+            if levels > 0 {
+                found.extend(self.within_base64(layer, index == 0, levels));
+            }
+        }
+        found
+    }
+
+    /// Base64, in either alphabet and perhaps broken over lines, that holds a secret at whichever place: the words of it that
+    /// do.
+    fn within_base64(&self, layer: &Layer, is_first: bool, levels: u32) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        for run in base64_runs(layer) {
+            let (first, last) = (run[0].0, run[run.len() - 1].0);
+            // What reads as it did in the layer before was looked at there.
+            if run.len() < SHORTEST_BASE64
+                || !(is_first || layer.0[first..=last].iter().any(|unit| unit.is_decoded))
+            {
+                continue;
+            }
+            for skipped in 0..4 {
+                let inner = Layers::of_units(decoded(layer, &run[skipped..]));
+                let secrets = self.within(&inner, levels - 1);
+                let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
+                found.extend(secrets.map(|secret| layer.origin(words(layer, &run, &secret))));
+            }
+        }
+        found
+    }
+}
+
 fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
     if held.is_empty() {
         return Vec::new();
@@ -58,27 +109,72 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
         super::fold_into(&mut folded, char);
         owners.resize(folded.len(), at);
     }
-    let found = held.find(folded.as_bytes());
-    found.into_iter().map(|range| owners[range.start]..owners[range.end - 1] + 1).collect()
+    let of_owners = |owners: &[usize], range: Range<usize>| owners[range.start]..owners[range.end - 1] + 1;
+    let mut found: Vec<Range<usize>> =
+        held.find(folded.as_bytes()).into_iter().map(|range| of_owners(&owners, range)).collect();
+    folded.clear();
+    owners.clear();
+    for at in unbroken(layer) {
+        super::core_into(&mut folded, layer.0[at].char);
+        owners.resize(folded.len(), at);
+    }
+    found.extend(held.find_parts(folded.as_bytes()).into_iter().map(|range| of_owners(&owners, range)));
+    found
 }
 
-/// Runs of Base64, in either alphabet, that hold a secret at whichever place.
-fn of_base64(layer: &Layer, is_first: bool, held: &Held, levels: u32) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    for run in layer.0.split(|unit| sextet(unit.char).is_none()) {
-        let range = start..start + run.len();
-        start = range.end + 1;
-        // What reads as it did in the layer before was looked at there.
-        if run.len() < SHORTEST_BASE64 || !(is_first || run.iter().any(Unit::is_decoded)) {
-            continue;
+/// The characters of a layer but for short HTML tags, which may stand between two lines.
+fn unbroken(layer: &Layer) -> impl Iterator<Item = usize> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        while let Some(length) = tag(&layer.0[next..]) {
+            next += length;
         }
-        let sextets: Vec<u8> = run.iter().filter_map(|unit| sextet(unit.char)).collect();
-        if (0..4).any(|skipped| holds_secret(&decoded(&sextets[skipped..]), held, levels - 1)) {
-            found.push(range);
+        next += 1;
+        (next <= layer.0.len()).then(|| next - 1)
+    })
+}
+
+/// How long the HTML tag is that begins here.
+fn tag(units: &[Unit]) -> Option<usize> {
+    let char = |at: usize| units.get(at).map(|unit| unit.char);
+    if char(0) != Some('<') {
+        return None;
+    }
+    let name = if char(1) == Some('/') { 2 } else { 1 };
+    let letters =
+        units[name.min(units.len())..].iter().take_while(|unit| unit.char.is_ascii_alphabetic()).count();
+    let is_tag =
+        (1..=LONGEST_TAG_NAME).contains(&letters) && matches!(char(name + letters), Some(' ' | '/' | '>'));
+    let end = units.iter().take(LONGEST_TAG).position(|unit| unit.char == '>')?;
+    is_tag.then_some(end + 1)
+}
+
+/// The sextets of Base64, with the places where they stand, that follow each other on one line or on several.
+fn base64_runs(layer: &Layer) -> Vec<Vec<(usize, u8)>> {
+    let (mut runs, mut run) = (Vec::new(), Vec::new());
+    for at in unbroken(layer) {
+        let char = layer.0[at].char;
+        match sextet(char) {
+            Some(sextet) => run.push((at, sextet)),
+            None if char.is_whitespace() || BREAKS.contains(char) => {}
+            None => runs.extend((!run.is_empty()).then(|| std::mem::take(&mut run))),
         }
     }
-    found
+    runs.extend((!run.is_empty()).then_some(run));
+    runs
+}
+
+/// The words of a run that have a part in `secret`, a range of the text that the layer is of.
+fn words(layer: &Layer, run: &[(usize, u8)], secret: &Range<usize>) -> Range<usize> {
+    let mut first = run.partition_point(|(at, _)| layer.0[*at].end <= secret.start).min(run.len() - 1);
+    let mut end = run.partition_point(|(at, _)| layer.0[*at].start < secret.end).max(first + 1);
+    while first > 0 && run[first - 1].0 + 1 == run[first].0 {
+        first -= 1;
+    }
+    while end < run.len() && run[end - 1].0 + 1 == run[end].0 {
+        end += 1;
+    }
+    run[first].0..run[end - 1].0 + 1
 }
 
 fn sextet(char: char) -> Option<u8> {
@@ -93,27 +189,21 @@ fn sextet(char: char) -> Option<u8> {
     }
 }
 
-fn decoded(sextets: &[u8]) -> Vec<u8> {
-    let group = |group: &[u8]| {
-        let bits =
-            (0..4).fold(0_u32, |bits, at| bits << 6 | u32::from(group.get(at).copied().unwrap_or_default()));
-        bits.to_be_bytes().into_iter().skip(1).take(group.len().saturating_sub(1))
+/// What a run of Base64 reads as. Each character stands for the same part of the text as the sextets that it is in.
+fn decoded(layer: &Layer, run: &[(usize, u8)]) -> Vec<Unit> {
+    let (mut bytes, mut places) = (Vec::new(), Vec::new());
+    for group in run.chunks(4) {
+        let sextet = |at: usize| group.get(at).map_or(0, |(_, sextet)| u32::from(*sextet));
+        let bits = (0..4).fold(0_u32, |bits, at| bits << 6 | sextet(at));
+        let known = group.len() - 1;
+        bytes.extend(bits.to_be_bytes().into_iter().skip(1).take(known));
+        places.extend((0..known).map(|at| layer.0[group[at].0].start..layer.0[group[at + 1].0].end));
+    }
+    let unit = |(char, bytes): (char, Range<usize>)| {
+        let (start, end) = (places[bytes.start].start, places[bytes.end - 1].end);
+        Some(Unit { char: super::shown(char)?, start, end, is_decoded: false })
     };
-    sextets.chunks(4).flat_map(group).collect()
-}
-
-fn holds_secret(bytes: &[u8], held: &Held, levels: u32) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    let layers = Layers::of(text.chars().filter_map(super::shown));
-    layers.all.iter().enumerate().any(|(index, layer)| {
-        let is_token = || {
-            let lower = lower(layer);
-            (0..lower.len()).any(|at| token(&lower, at).is_some())
-        };
-        !of_held(layer, held).is_empty()
-            || is_token()
-            || (levels > 0 && !of_base64(layer, index == 0, held, levels).is_empty())
-    })
+    read(&bytes).into_iter().filter_map(unit).collect()
 }
 
 fn lower(layer: &Layer) -> Vec<char> {
@@ -133,6 +223,8 @@ fn looks(layer: &Layer) -> Vec<Range<usize>> {
         }
         let here = match char {
             ':' if text[at..].starts_with(&[':', '/', '/']) => links.secrets(&text, at + 3),
+            ':' => [header(&text, at), None],
+            '@' => [user(&text, at), None],
             '=' => [parameter(&text, at), None],
             '"' | '\'' => [member(&text, at), None],
             'h' => [of_slack(&text, at), None],
@@ -173,11 +265,60 @@ impl Links {
     fn secrets(&self, text: &[char], start: usize) -> [Option<Range<usize>>; 2] {
         let (end, query) = (self.ends[start], self.queries[start]);
         let authority = run(&text[..end.min(query)], start, |char| char != '/').end;
-        let user = text[start..authority].iter().rposition(|char| *char == '@').unwrap_or_default();
-        // A query that was hidden before, and cut off, stays as it is.
-        let query = (query < end).then_some(query + 1..end).filter(|query| !is_masked(&text[query.clone()]));
-        [(user > 0).then_some(start..start + user), query]
+        let user =
+            text[start..authority].iter().rposition(|char| *char == '@').map(|user| start..start + user);
+        let user = user.or_else(|| user_with_blank(text, start..authority)).filter(|user| !user.is_empty());
+        let query =
+            (query < end).then_some(query + 1..end).filter(|query| !is_harmless(&text[query.clone()]));
+        [user, query]
     }
+}
+
+/// A user with a password that has a blank in it, unless what follows the colon is a port.
+fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize>> {
+    let colon = authority.start + text[authority.clone()].iter().position(|char| *char == ':')?;
+    let is_port = text[colon + 1..authority.end].iter().all(char::is_ascii_digit);
+    let rest = text.get(authority.end..)?.iter().take(LONGEST_PASSWORD_REST);
+    let is_user = |char: &&char| **char != '/' && !LINK_ENDS.contains(**char);
+    let at = rest.take_while(is_user).position(|char| *char == '@')?;
+    (!is_port).then_some(authority.start..authority.end + at)
+}
+
+/// The user and the password that stand before an `@`, with or without a scheme. An address for mail has no colon.
+fn user(text: &[char], at: usize) -> Option<Range<usize>> {
+    let is_user = |char: &&char| **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char);
+    let length = text[..at].iter().rev().take_while(is_user).count();
+    let user = at - length..at;
+    let is_mail = begins(text, user.start, "mailto:") || begins(text, user.start, "email:");
+    let is_host = text.get(at + 1).is_some_and(|char| char.is_alphanumeric() || matches!(char, '[' | '*'))
+        && !begins(text, at + 1, "sha256:");
+    (text[user.clone()].contains(&':') && is_host && !is_mail).then_some(user)
+}
+
+/// Whether nothing in a query lets others in.
+fn is_harmless(query: &[char]) -> bool {
+    let is_plain = |char: &char| char.is_alphanumeric() || "-_.~:,;&=#/+%*…[]()!@".contains(*char);
+    query.iter().all(is_plain)
+        && query.split(|char| matches!(char, '&' | ';' | '#')).all(|pair| {
+            let equals = pair.iter().position(|char| *char == '=');
+            let (name, value) = equals.map_or((&[][..], pair), |at| (&pair[..at], &pair[at + 1..]));
+            let is_key =
+                || ["key", "code", "auth", "pass", "pwd"].iter().any(|key| name.ends_with(&chars(key)));
+            is_masked(value) || !(lets_in(name, value) || is_key() || is_made_up(value, SHORTEST_MADE_UP))
+        })
+}
+
+fn chars(text: &str) -> Vec<char> {
+    text.chars().collect()
+}
+
+/// Whether some of this looks as if a machine had made it up: so many letters and digits in a row.
+pub(super) fn is_made_up(text: &[char], shortest: usize) -> bool {
+    let is_of_run = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '+' | '=' | '~');
+    text.split(|char| !is_of_run(char)).any(|run| {
+        let has = |is: fn(&char) -> bool| run.iter().any(is);
+        run.len() >= shortest && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic)
+    })
 }
 
 /// Whether these are the stars of a mask, perhaps cut off.
@@ -214,30 +355,54 @@ fn is_telling(name: &[char]) -> bool {
         || TELLING_ENDS.iter().any(|word| name.ends_with(word))
 }
 
+/// Whether a value lets others in, by its name. A short word or number is said of one, and is none: `page_token=3`.
+fn lets_in(name: &[char], value: &[char]) -> bool {
+    let is_word = value.len() < SHORTEST_MADE_UP
+        && (value.iter().all(char::is_ascii_alphabetic) || value.iter().all(char::is_ascii_digit));
+    let may_be_said = ["token", "signature", "sig"].iter().any(|end| name.ends_with(&chars(end)));
+    is_telling(name) && !(is_word && may_be_said && !name.starts_with(&['x', '-']))
+}
+
+/// The name that ends at a place, perhaps before a blank.
+fn name_before(text: &[char], end: usize) -> &[char] {
+    let blanks = text[..end].iter().rev().take_while(|char| **char == ' ').count();
+    let name = text[..end - blanks].iter().rev().take_while(|char| is_of_name(**char)).count();
+    &text[end - blanks - name..end - blanks]
+}
+
 /// The value of a parameter whose name says that it lets others in, with or without a link around it.
 fn parameter(text: &[char], equals: usize) -> Option<Range<usize>> {
-    let name = text[..equals].iter().rev().take_while(|char| is_of_name(**char)).count();
-    let is_telling = is_telling(&text[equals - name..equals]);
-    let value = until(text, equals + 1, VALUE_ENDS);
-    is_telling
-        .then_some(value)
-        .filter(|value| !text[value.clone()].iter().all(|char| matches!(char, '*' | '…')))
+    let has_blank = |at: usize| text.get(at).is_some_and(|char| *char == ' ');
+    let is_apart = (equals > 0 && has_blank(equals - 1)) || has_blank(equals + 1);
+    let value = until(text, run(text, equals + 1, |char| char == ' ').end, VALUE_ENDS);
+    let found = &text[value.clone()];
+    let is_word = is_apart && found.iter().all(|char| char.is_alphabetic() || *char == '=');
+    (lets_in(name_before(text, equals), found) && !is_word && !is_masked(found)).then_some(value)
+}
+
+/// The value of a header whose name says so.
+fn header(text: &[char], colon: usize) -> Option<Range<usize>> {
+    let name = name_before(text, colon);
+    let is_one = ["x-goog-", "x-amz-", "x-api-key", "api-key", "apikey"]
+        .iter()
+        .any(|word| name.starts_with(&chars(word)));
+    let value = until(text, run(text, colon + 1, |char| char == ' ').end, VALUE_ENDS);
+    let found = &text[value.clone()];
+    (is_one && !found.iter().all(|char| char.is_alphabetic()) && !is_masked(found)).then_some(value)
 }
 
 /// The same as a member of a document: the name ends with the quote at `quote`.
 fn member(text: &[char], quote: usize) -> Option<Range<usize>> {
     let mark = text[quote];
     let name = text[..quote].iter().rev().take_while(|char| is_of_name(**char)).count();
-    if !is_telling(&text[quote - name..quote]) {
-        return None;
-    }
+    let name = &text[quote - name..quote];
     let colon = run(text, quote + 1, char::is_whitespace).end;
     let open = run(text, colon + 1, char::is_whitespace).end;
     if text.get(colon) != Some(&':') || text.get(open) != Some(&mark) {
         return None;
     }
     let value = open + 1..open + 1 + text[open + 1..].iter().take_while(|char| **char != mark).count();
-    (!value.is_empty()).then_some(value)
+    (lets_in(name, &text[value.clone()]) && !value.is_empty()).then_some(value)
 }
 
 /// The path of a Slack webhook, which is all that it takes to write there.

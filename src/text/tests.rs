@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::*;
 
-const UUID: &str = "5f1c2a8e-0b1d-4c3e-8a6b-9c0d1e2f3a4b";
+const UUID: &str = "5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6";
 const TOKEN: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLnNueWsuaW8ifQ.x-y_zaa0Qd3fFGh";
 const CLIENT_SECRET: &str = "pa+ss/w\u{f6}rd &<\"'> 100%25 \\n#1";
 const PASSWORD: &str = "hunter22";
@@ -44,8 +44,8 @@ fn removes_what_could_give_orders() {
         ("see https://b.example/x.csv?X-Goog-Signature=s, now", "see https://b.example/x.csv?*** now"),
         ("<https://u:pw@a.example/x> 'http://t@b'", "<https://***@a.example/x> 'http://***@b'"),
         ("a://b ?c", "a://b ?c"),
-        ("a:/\u{200b}/u:pw@b/c\u{1}?s\u{7}=t", "a://***@b/c?***"),
-        ("a://b?** a://b?**s", "a://b?** a://b?***"),
+        ("a:/\u{200b}/u:pw@b/c\u{1}?s\u{7}ig=t1", "a://***@b/c?***"),
+        ("a://b?** a://b?**s", "a://b?** a://b?**s"),
     ];
     for (raw, clean) in rows {
         assert_eq!(Text::new(raw).as_str(), clean, "{raw:?}");
@@ -59,13 +59,13 @@ fn masks_what_looks_like_a_secret_whoever_it_belongs_to() {
         ("/bucket/x?X-Goog-Signature=abc&v=1", "/bucket/x?X-Goog-Signature=***&v=1"),
         ("x-amz-security-token=abc; X-Amz-Credential=AK/1", "x-amz-security-token=***; X-Amz-Credential=***"),
         (
-            "GET /c?sv=2&sig=a%2Fb&token=t1 and access_token=x",
+            "GET /c?sv=2&sig=a%2Fb&token=t1 and access_token=x1",
             "GET /c?sv=2&sig=***&token=*** and access_token=***",
         ),
-        ("/x%3Fsignature%3Dabc%26v%3D1", "/x%3Fsignature%3D***%26v%3D1"),
-        ("&quot;?sig&#x3d;abc&quot;", "&quot;?sig&#x3d;***&quot;"),
-        (r#"{"access_token":"abc","expires_in":3600}"#, r#"{"access_token":"***","expires_in":3600}"#),
-        (r#"{\"refresh_token\": \"abc\"}"#, r#"{\"refresh_token\": \"***\"}"#),
+        ("/x%3Fsignature%3Dabc1%26v%3D1", "/x%3Fsignature%3D***%26v%3D1"),
+        ("&quot;?sig&#x3d;abc1&quot;", "&quot;?sig&#x3d;***&quot;"),
+        (r#"{"access_token":"abc1","expires_in":3600}"#, r#"{"access_token":"***","expires_in":3600}"#),
+        (r#"{\"refresh_token\": \"abc1\"}"#, r#"{\"refresh_token\": \"***\"}"#),
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln is expired", "*** is expired"),
         ("https://eyjhbgcioijsuzi1nij9.eyjz.c2ln.evil.example", "https://***"),
         ("got snyk_sat.1a2b3c4d.x, SNYK_UAT.1A2B3C4D.X", "got ***, ***"),
@@ -76,13 +76,108 @@ fn masks_what_looks_like_a_secret_whoever_it_belongs_to() {
         ("Authorization: Basic dXNlcjpwYXNz1234", "Authorization: Basic ***"),
         ("authorization: bearer 0123456789ab-cd", "authorization: bearer ***"),
         ("c255a191YXQuMWEyYjNjNGQueA==", "***=="),
+        ("to //u:pw@h/x, u:pass1@h.example:80", "to //***@h/x, ***@h.example:80"),
+        ("https:u:pw@h, http://u:secret pw@h/x", "***@h, http://***@h/x"),
+        ("redis://:pw1@h, bob@corp.example", "redis://***@h, bob@corp.example"),
+        (
+            "X-Goog-Signature = 4d6f7a1b, X-Amz-Signature: 4d6f7a1b",
+            "X-Goog-Signature = ***, X-Amz-Signature: ***",
+        ),
+        ("x-api-key: 4d6f7a1b9c", "x-api-key: ***"),
+        ("snyk\u{fe0f}_uat.1a2b3c4d.x &#115&#110yk_uat.1a2b3c4d.x", "*** ***"),
+        ("see https://h/x?id=1&key=abc, https://h/?q=4d6f7a1b9c", "see https://h/x?*** https://h/?***"),
     ];
     let ours = Ours::new(&["nothing-of-this"]);
     for (raw, clean) in rows {
         assert_eq!(ours.clean(raw), clean, "{raw}");
     }
-    let encoded = BASE64_STANDARD.encode("x snyk_uat.1a2b3c4d.x");
-    assert_eq!(ours.clean(&format!("in {encoded}")).trim_end_matches('='), "in ***");
+    for secret in ["x snyk_uat.1a2b3c4d.x", "x https://s.example/x?X-Goog-Signature=4d6f7a1b"] {
+        let encoded = BASE64_STANDARD.encode(secret);
+        assert_eq!(ours.clean(&format!("in {encoded}")).trim_end_matches('='), "in ***");
+    }
+}
+
+/// What programs put between the lines of a text that they break.
+const BREAKS: [&str; 17] = [
+    "\n",
+    "\r\n",
+    "\n  ",
+    "\\n",
+    "\\r\\n",
+    "\\\\n",
+    "<br>",
+    "<br/>\n",
+    "</p><p class=\"x\">",
+    "&#10;",
+    "&#13;&#10;",
+    "%0A",
+    "%0D%0A",
+    "  ",
+    " \\\n",
+    "\"\n\"",
+    "' '",
+];
+
+#[test]
+fn masks_secrets_that_are_broken_over_lines() {
+    for secret in [UUID, TOKEN, CLIENT_SECRET, "Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2"] {
+        let ours = Ours::new(&[secret]);
+        let within = format!("Authorization: token {secret} and some more text here, which is long");
+        for form in [secret.to_owned(), BASE64_STANDARD.encode(secret), BASE64_STANDARD.encode(within)] {
+            if form == CLIENT_SECRET {
+                continue;
+            }
+            for separator in BREAKS {
+                for width in [9, 20, 64] {
+                    let chars: Vec<char> = form.chars().collect();
+                    let lines: Vec<String> = chars.chunks(width).map(|line| line.iter().collect()).collect();
+                    let clean = ours.clean(&format!("it was {} and no more", lines.join(separator)));
+                    let bare = undone(&clean).replace("</p><p class=\"x\">", "");
+                    let bare: String = bare.chars().filter(|char| !" \"'\\,".contains(*char)).collect();
+                    let bare = bare.replace("<br>", "").replace("<br/>", "");
+                    assert!(clean.contains("***") && !shows(&bare, secret), "{separator:?}: {clean}");
+                    assert!(!bare.contains(&form[..form.len() / 2]), "{separator:?}: {clean}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_part_of_a_secret_is_one_wherever_it_stands() {
+    let ours = Ours::new(&[UUID, TOKEN, "Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2"]);
+    let rows = [
+        ("token ****2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6 is invalid", "token ******* is invalid"),
+        ("token 5f1c2a8e-0b1d-4c3e-9d7f-e1a2… is", "token ***… is"),
+        ("5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f is invalid", "*** is invalid"),
+        ("5f1c2a8e 0b1d 4c3e 9d7f e1a2b3c4d5f6", "***"),
+        ("5f1c2a8e\u{2011}0b1d\u{2011}4c3e\u{2011}9d7f\u{2011}e1a2b3c4d5f6", "***"),
+        ("5\u{301}f1c2a8e-0b1d-4c3e-9d\u{301}7f-e1a2b3c4d5f6", "***"),
+        ("q9wXpSsrd7hTuMkE3vB5nQ8yLc2 is wrong", "*** is wrong"),
+        ("Zq9wXpSsrd7hTuMk... is wrong", "***... is wrong"),
+        ("5a71397758705373726437685475 4d6b453376 is", "*** is"),
+        ("Zq9wXpSsrd7hT is short", "Zq9wXpSsrd7hT is short"),
+    ];
+    for (raw, clean) in rows {
+        assert_eq!(ours.clean(raw), clean, "{raw}");
+    }
+}
+
+#[test]
+fn an_id_in_the_path_of_a_webhook_is_no_secret_by_itself() {
+    let ours = Ours::new(&[
+        &format!("https://h.example/hooks/{UUID}/k5LmN6oPqR7sTuV8wX"),
+        "https://h.example/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
+    ]);
+    let rows = [
+        (UUID.to_owned(), UUID),
+        (format!("/hooks/{UUID}/k5LmN6oPqR7sTuV8wX"), "***"),
+        ("k5LmN6oPqR7sTuV8wX".to_owned(), "***"),
+        ("it is 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b".to_owned(), "it is ***"),
+    ];
+    for (raw, clean) in rows {
+        assert_eq!(ours.clean(&raw), clean);
+    }
 }
 
 #[test]
@@ -101,6 +196,9 @@ fn leaves_other_text_alone() {
         "SNYK-OPENAPI-0004 3fb3a7e0 2026-02-12T20:09:42.693Z",
         "eyJ is how a JWT begins",
         "a=b, x == y, monkey=1, next=2, design=3",
+        "https://api.snyk.io/rest/x?version=2024-10-15~beta, https://a.b/?lang=en&page=2#limits",
+        "page_token=3&limit=2, token=expired, sig=none, signature = mismatch, X-Amz-Date is skewed",
+        "write to bob@corp.example or mailto:bob@corp.example, docker.io/x:tag@sha256:abc, http://p:80 of bob@corp",
         "snyk_export_api_requests_total",
         r#"{"errors":[{"code":"SNYK-0099","detail":"gone"}]}"#,
     ];
@@ -129,8 +227,11 @@ fn shows_no_token_that_went_astray() {
         ("snyk_uat.abcdefgh.x.y", "***"),
         ("eyJhbGciOiJSUzI1NiJ9.e.s", "***"),
         ("Bearer x", "***"),
-        ("SNYK_TOKEN=x", "SNYK_TOKEN=***"),
+        ("SNYK_TOKEN=x1", "SNYK_TOKEN=***"),
         ("https://u:pw@api.snyk.io", "https://***@api.snyk.io"),
+        ("u:p/w@h:1", "***@h:1"),
+        ("--Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2", "***"),
+        ("http://u:secret pw@h/groups/x", "http://***@h/groups/x"),
         ("5m", "5m"),
         ("--max-wait=5m", "--max-wait=5m"),
     ];
@@ -142,6 +243,15 @@ fn shows_no_token_that_went_astray() {
         ("token.txt", "token.txt"),
         ("snyk_uat.1a2b3c4d.x", "***"),
         (UUID, "***"),
+        ("/run/5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6\n", "***"),
+        (" 'snyk_uat.1a2b3c4d.x'", "***"),
+        ("<(snyk_uat.1a2b3c4d.x)", "***"),
+        ("./Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2", "***"),
+        ("Zq9/w+XpSsrd7hTuM=kE3vB5nQ8yLc2", "***"),
+        (
+            "/x/.snyk-export-5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6",
+            "/x/.snyk-export-5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6",
+        ),
         ("dGhpcyBpcyBhIHNlY3JldA==", "***"),
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "***"),
         ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack.com/services/***"),
@@ -161,6 +271,7 @@ fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
         ("a\u{202e}b", "a\\u{202e}b"),
         ("\u{2066}x\u{2069}", "\\u{2066}x\\u{2069}"),
         ("\x1b[31m", "\\u{1b}[31m"),
+        ("a\u{200b}\u{feff}\u{e0061}", "a\\u{200b}\\u{feff}\\u{e0061}"),
         ("\u{85}\u{2028}\u{200f}", "\\u{85}\\u{2028}\\u{200f}"),
     ];
     for (text, expected) in rows {

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
 use crate::download::{Safety, Target};
+use crate::text::Text;
 
 /// Where the files of an export go, as absolute paths, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Place {
 
 /// A path with the date filled in.
 fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> {
-    let wrong = |why: &str| CommandError::Usage(format!("{option} {}: {why}", path.display()));
+    let wrong = |why: &str| CommandError::Usage(format!("{option} {}: {why}", Text::of_path(path)));
     let text = path.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
     let filled = text.replace("{date}", date);
     if filled.contains(char::is_control) {

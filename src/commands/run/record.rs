@@ -31,34 +31,40 @@ const SKEW: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, thiserror::Error)]
 pub(in crate::commands) enum RecordError {
     /// It cannot be written, and without it nothing is started.
-    #[error("{} cannot be written, where the start would be recorded; name another file with --state", path.display())]
+    #[error(
+        "{} cannot be written, where the start would be recorded; name another file with --state",
+        Text::of_path(path)
+    )]
     Unwritable { path: PathBuf, source: io::Error },
     /// It cannot be read, and may tell of an export.
     #[error(
         "{}: {why}; it may tell of an export that was started: look at it, and remove it or name another file with --state",
-        path.display()
+        Text::of_path(path)
     )]
     Unreadable { path: PathBuf, why: String },
     /// Somebody else is at it.
-    #[error("another run uses {} at this moment: wait for its end, or name another file with --state", .0.display())]
+    #[error("another run uses {} at this moment: wait for its end, or name another file with --state", Text::of_path(.0))]
     Busy(PathBuf),
     /// It tells of another export than the one to go on with.
-    #[error("{} tells of another export, {export}: leave --resume out to go on with that one, or --state", path.display())]
+    #[error(
+        "{} tells of another export, {export}: leave --resume out to go on with that one, or --state",
+        Text::of_path(path)
+    )]
     Other { path: PathBuf, export: Box<ExportRef> },
     /// It tells of an export at another API, where it cannot be asked for.
     #[error(
         "{} tells of a run at {theirs}, and this one asks {ours}: end that one first, or name another file with --state",
-        path.display()
+        Text::of_path(path)
     )]
     OtherApi { path: PathBuf, theirs: Text, ours: String },
     /// It tells of another run of the same day.
     #[error(
         "{} tells of another run of today: call that one again, which ends it, or name another file with --state",
-        .0.display()
+        Text::of_path(.0)
     )]
     OtherCall(PathBuf),
     /// What has come of a start cannot be written down.
-    #[error("{} could not be written, where the start is recorded", path.display())]
+    #[error("{} could not be written, where the start is recorded", Text::of_path(path))]
     Lost { path: PathBuf, source: io::Error },
 }
 

@@ -77,7 +77,8 @@ fn options(args: &RequestArgs, zone: &Zone, now: Timestamp) -> Result<Options, C
 /// The document in a file, or on standard input.
 async fn read_body(path: &std::path::Path, session: &mut Session) -> Result<serde_json::Value, CommandError> {
     let is_input = path.as_os_str() == "-";
-    let origin = if is_input { "standard input".to_owned() } else { format!("--body {}", path.display()) };
+    let origin =
+        if is_input { "standard input".to_owned() } else { format!("--body {}", Text::of_path(path)) };
     let reading = async {
         match is_input {
             true => read_text(tokio::io::stdin()).await,

@@ -81,7 +81,7 @@ impl WatchRequest {
         let name = self.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
         let account = terms.account(name);
         if account.is_none() {
-            let detail = format!("the settings name no account `{}`", Text::of_input(name));
+            let detail = format!("the settings name no account `{}`", Text::of_wrong_value(name));
             problems.push(Problem::unusable(detail, "/account"));
         }
         problems.extend(check_labels(&self.labels));
@@ -99,8 +99,11 @@ fn check_labels(labels: &Labels) -> Option<Problem> {
     };
     let is_plain = |(key, value): (&String, &String)| text::is_plain(key) && text::is_plain(value);
     if !labels.iter().all(is_plain) {
-        let detail = "a label has a control character, or one that changes the direction of the text";
+        let detail = "a label has a control character, one that changes the direction of the text, or one that nobody sees";
         return Some(Problem::unusable(detail, "/labels"));
+    }
+    if labels.iter().any(|(key, value)| text::has_our_secret(key) || text::has_our_secret(value)) {
+        return Some(Problem::unusable("a label has a secret of this daemon in it", "/labels"));
     }
     if labels.len() <= limits::LABELS && labels.iter().all(lengths) {
         return None;
@@ -151,6 +154,22 @@ mod tests {
         let new = check(&all).unwrap();
         assert_eq!(new.export.to_string(), format!("/orgs/{GROUP}/jobs/export/{EXPORT}"));
         assert_eq!((&*new.account, new.labels.len()), ("acme", 32));
+    }
+
+    #[test]
+    fn a_label_has_no_secret_of_ours_and_nothing_that_nobody_sees() {
+        let _held = crate::secret::Secret::new("Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2");
+        let refused =
+            |label: &str| check_labels(&Labels::from([("x".to_owned(), label.to_owned())])).is_some();
+        for label in [
+            "Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2",
+            "WnE5d1hwU3NyZDdoVHVNa0UzdkI1blE4eUxjMg==",
+            "a\u{200b}b",
+            "\u{e0061}",
+        ] {
+            assert!(refused(label), "{label}");
+        }
+        assert!(!refused("payments"));
     }
 
     #[test]

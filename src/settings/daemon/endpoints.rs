@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use url::Url;
@@ -191,6 +192,6 @@ fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<Strin
     }
     let found = environment.executable(OsStr::new(program));
     let found = found.and_then(|path| path.into_os_string().into_string().ok());
-    let found = found.ok_or_else(|| EntryError::NoCommand(Text::new(program)))?;
+    let found = found.ok_or_else(|| EntryError::NoCommand(Text::of_path(Path::new(program))))?;
     Ok(std::iter::once(found).chain(args.iter().cloned()).collect())
 }

@@ -23,7 +23,7 @@ pub enum EntryError {
     #[error("`{0}` is not for an endpoint of kind \"{1}\"")]
     NotForKind(&'static str, &'static str),
     /// The same name twice.
-    #[error("there is another endpoint called `{0}`: each needs a name of its own")]
+    #[error("there is another endpoint called `{}`: each needs a name of its own", Text::of_wrong_value(.0))]
     SameName(String),
     /// The same watch twice.
     #[error(
@@ -36,7 +36,7 @@ pub enum EntryError {
         first: String,
     },
     /// An account that there is not.
-    #[error("there is no account `{wanted}`: the settings have {known}")]
+    #[error("there is no account `{}`: the settings have {known}", Text::of_wrong_value(wanted))]
     UnknownAccount {
         /// The name.
         wanted: String,
@@ -134,7 +134,7 @@ pub enum EntryError {
     /// A label that would not be taken from the API either.
     #[error(
         "a watch takes {} labels at most, with names of 1 to {} and values of up to {} characters, none of them a \
-         control or a direction character",
+         control or a direction character, one that nobody sees, or a secret",
         super::watches::MOST_LABELS,
         super::watches::LONGEST_LABEL_NAME,
         super::watches::LONGEST_LABEL

@@ -10,6 +10,7 @@ use crate::secret::{Placeholder, Secret};
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::{DEFAULTS, Settings, SettingsError};
+use crate::text::Text;
 
 /// The shortest token that lets others in, in characters: anybody who reaches the server may try as many as they like.
 const SHORTEST_TOKEN: usize = 16;
@@ -43,7 +44,7 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     let checked = |token: &str| {
         if let Some(placeholder) = Placeholder::of(token) {
-            return Err(EntryError::Placeholder(path.display().to_string(), placeholder));
+            return Err(EntryError::Placeholder(Text::of_path(path).to_string(), placeholder));
         }
         match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Secret::new(token)),
@@ -63,16 +64,21 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
 /// When the file cannot be read, or its `listen` is no address.
 pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
-    let said = text.as_ref().and_then(|(_, text)| listen(text));
-    let address = said.or_else(|| listen(DEFAULTS)).unwrap_or_default();
-    let place = || format!("{}, [server] listen", file.unwrap_or(Path::new("config/default.toml")).display());
+    let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
+    // Whoever answers in the daemon's place may say what it was sent before.
+    if let Some(tokens) = of_file("token-file").and_then(|path| std::fs::read_to_string(path).ok()) {
+        tokens.lines().map(str::trim).for_each(|token| drop(Secret::new(token)));
+    }
+    let address = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
+    let place =
+        || format!("{}, [server] listen", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
     let expected = || EntryError::Address("expected an address such as \"127.0.0.1:8686\"".to_owned());
     address.parse().map_err(|_| SettingsError::Entry(place(), expected()))
 }
 
-/// What a file says of `listen`, as far as it can be read.
-fn listen(text: &str) -> Option<String> {
+/// What a file says of a key of `[server]`, as far as it can be read.
+fn said(text: &str, key: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(text);
-    let listen = table.get_ref().get("server")?.get_ref().as_table()?.get("listen")?.get_ref();
-    Some(DeValue::as_str(listen).unwrap_or_default().to_owned())
+    let value = table.get_ref().get("server")?.get_ref().as_table()?.get(key)?.get_ref();
+    Some(DeValue::as_str(value).unwrap_or_default().to_owned())
 }

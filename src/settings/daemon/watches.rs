@@ -9,7 +9,7 @@ use super::sections::WatchSection;
 use crate::export::{ExportRef, Scope};
 use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
-use crate::text::is_plain;
+use crate::text::{has_our_secret, is_plain};
 use crate::watch::Labels;
 
 /// How many labels a watch takes.
@@ -67,7 +67,7 @@ fn watch(section: &WatchSection) -> Result<WatchEntry, EntryError> {
     let fits = |(name, value): (&String, &String)| {
         (1..=LONGEST_LABEL_NAME).contains(&name.chars().count())
             && value.chars().count() <= LONGEST_LABEL
-            && [name, value].into_iter().all(|text| is_plain(text))
+            && [name, value].into_iter().all(|text| is_plain(text) && !has_our_secret(text))
     };
     if section.labels.len() > MOST_LABELS || !section.labels.iter().all(fits) {
         return Err(EntryError::Labels);

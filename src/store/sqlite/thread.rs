@@ -70,7 +70,7 @@ impl Thread {
 
     fn gone(&self) -> StoreError {
         let why = Text::new("it is closed, or its thread has panicked; start the daemon again");
-        StoreError::Failed(self.path.display().to_string(), why)
+        StoreError::Failed(Text::of_path(&self.path).to_string(), why)
     }
 }
 

@@ -36,7 +36,7 @@ impl From<Error> for Fault {
 impl Fault {
     /// As others are told of it.
     pub(super) fn of_store(self, path: &Path) -> StoreError {
-        let name = path.display().to_string();
+        let name = Text::of_path(path).to_string();
         match self {
             Self::Unreadable { table, row, why } => {
                 StoreError::Corrupt(name, Text::new(&format!("row {row} of {table}: {why}")))
@@ -99,7 +99,7 @@ fn refused_write(path: &Path) -> Option<Text> {
 pub(super) fn unreachable_file(path: &Path, error: &io::Error) -> OpenError {
     let path = path.to_owned();
     if error.kind() == ErrorKind::StorageFull {
-        return StoreError::Full(path.display().to_string()).into();
+        return StoreError::Full(Text::of_path(&path).to_string()).into();
     }
     OpenError::Io { path, why: Text::new(&error.to_string()), cure: cure(error.kind()) }
 }

@@ -149,6 +149,12 @@ fn a_wrong_watch_is_named_with_its_line() {
             format!("{ids}\nlabels = {{ \"x\\n\" = \"b\" }}"),
             "none of them a control or a direction character",
         ),
+        (format!("{ids}\nlabels = {{ x = \"a\\u200bb\" }}"), "one that nobody sees, or a secret"),
+        (
+            format!("{ids}\nlabels = {{ x = 'the-token-of-this-test-1' }}"),
+            "one that nobody sees, or a secret",
+        ),
+        (format!("{ids}\naccount = '{E}'"), "there is no account `***`"),
         (format!("{ids}\nlabels = {{ x = 1 }}"), "line 5, column"),
         (
             format!("{ids}\n[[watch]]\n{ids}"),
@@ -156,6 +162,7 @@ fn a_wrong_watch_is_named_with_its_line() {
             the entry at @settings.toml line 2, [[watch]]",
         ),
     ];
+    let _held = crate::secret::Secret::new("the-token-of-this-test-1");
     for (entry, expected) in rows {
         let error = error(&TOKEN, &format!("\n[[watch]]\n{entry}"));
         assert!(error.contains(expected), "{error}");
