@@ -106,6 +106,13 @@ impl Text {
         if uuid::Uuid::try_parse(bare).is_ok() { Self(MASK.to_owned()) } else { Self::of_input(raw) }
     }
 
+    /// A host that is not asked. A part of it that looks like a secret may be one.
+    #[must_use]
+    pub fn of_host(raw: &str) -> Self {
+        let is_secret = |part: &str| Self::of_wrong_value(part).0 == MASK;
+        if raw.split(['.', '/', ':']).any(is_secret) { Self(MASK.to_owned()) } else { Self::new(raw) }
+    }
+
     /// The path of a file, to be shown in an error. What looks like no path, or ends with what looks like a secret, may be the
     /// secret that belongs into the file.
     #[must_use]

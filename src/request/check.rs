@@ -103,7 +103,7 @@ fn check_dataset(
     let name = dataset.as_str().ok_or_else(|| RequestError::Dataset(shown(dataset)))?;
     let known = DATASETS.iter().find(|dataset| dataset.name == name);
     if known.is_none() {
-        unknown.push(Unknown::Word("dataset", Text::of_input(name)));
+        unknown.push(Unknown::Word("dataset", Text::of_wrong_value(name)));
     }
     Ok(known)
 }

@@ -39,8 +39,8 @@ impl ConfiguredApi {
                 "the credential is of another region than the API that is asked");
         }
         if let Some(pasted) = pasted.filter(|pasted| *pasted != api) {
-            let pasted = pasted.to_string();
-            tracing::warn!(url.host = pasted, snyk.api = %api, snyk.api_source = source,
+            let pasted = Text::of_host(&pasted.to_string());
+            tracing::warn!(url.host = %pasted, snyk.api = %api, snyk.api_source = source,
                 "the host of the pasted URL is ignored");
         }
         ChosenApi { api, source }

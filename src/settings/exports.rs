@@ -138,7 +138,8 @@ fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     let is_asked = |asked: &Api| pasted == asked.to_string() || asked.is_origin_of(origin);
     if !configured.is_some_and(is_asked) {
         let asked = configured.map(ToString::to_string);
-        tracing::warn!(url.host = pasted, snyk.api = asked, "the host of the pasted URL is ignored");
+        let pasted = Text::of_host(&pasted);
+        tracing::warn!(url.host = %pasted, snyk.api = asked, "the host of the pasted URL is ignored");
     }
     None
 }
@@ -169,7 +170,7 @@ pub fn scope_of_start(flag: Option<ScopeRef>, environment: &Environment) -> Resu
 fn scope_of_environment(environment: &Environment) -> Result<Option<ScopeRef>, ExportsError> {
     let read = |name, scope| {
         let Some(text) = environment.get(name) else { return Ok(None) };
-        let id = parse_id(text.trim()).ok_or_else(|| ExportsError::NoId(name, Text::new(text)))?;
+        let id = parse_id(text.trim()).ok_or_else(|| ExportsError::NoId(name, Text::of_wrong_value(text)))?;
         Ok(Some(ScopeRef { scope, id }))
     };
     match (read("SNYK_GROUP_ID", Scope::Group)?, read("SNYK_ORG_ID", Scope::Org)?) {

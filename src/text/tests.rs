@@ -238,6 +238,12 @@ fn shows_no_token_that_went_astray() {
     for (raw, shown) in rows {
         assert_eq!(Text::of_input(raw).as_str(), shown, "{raw}");
     }
+    for token in
+        ["5f1c2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6", "snyk_uat.1a2b3c4d.x", "zq9wxpssrd7htumke3vb5nq8ylc2"]
+    {
+        assert_eq!(Text::of_host(&format!("https://{token}.example")).as_str(), "***");
+    }
+    assert_eq!(Text::of_host("https://api.eu.snyk.io:8443").as_str(), "https://api.eu.snyk.io:8443");
     let rows = [
         ("/run/secrets/snyk", "/run/secrets/snyk"),
         ("token.txt", "token.txt"),
