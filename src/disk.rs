@@ -13,7 +13,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::directory::Directory;
+pub(crate) use self::directory::{Directory, Identity};
 pub(crate) use self::durable::{
     create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
     rename_durably, replace_durably,

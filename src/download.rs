@@ -34,7 +34,7 @@ use self::room::{Overflow, Room};
 use crate::clock::Clock;
 pub use crate::disk::Safety;
 use crate::export::ExportRef;
-use crate::manifest::{Entry, Manifest};
+use crate::manifest::{Entry, Manifest, SCHEMA};
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::observation::{Part, Problem};
@@ -80,6 +80,8 @@ pub enum DownloadError {
     Listing(Defeat),
     /// They could not be written.
     Disk(DiskError),
+    /// Somebody else has put something where a file should get its name.
+    Taken(PathBuf),
     /// Parts that cannot be merged.
     Merge(String),
     /// They are larger than the user allows. The message says so.
@@ -198,7 +200,7 @@ pub async fn bring_home(
     files.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
     let downloaded_at = means.clock.now().to_string();
     let rows = files.iter().map(|entry| entry.rows).sum();
-    let manifest = Manifest { schema: 1, export, downloaded_at, row_count, rows, files, merged: None };
+    let manifest = Manifest { schema: SCHEMA, export, downloaded_at, row_count, rows, files, merged: None };
     let folder = Arc::clone(folder);
     aside(move || folder.finish(manifest, merge.as_deref())).await
 }

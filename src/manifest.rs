@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::ExportRef;
 
+/// The form of the document.
+pub const SCHEMA: u8 = 1;
+
 /// What is in a folder of downloads (an interface: the README shows one).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -6,12 +6,14 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, mkdirat, openat, renameat, renameat_with,
     statat, unlinkat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Readers, parent};
@@ -30,6 +32,14 @@ const NEW: &str = ".new";
 pub(crate) struct Directory {
     handle: File,
     path: PathBuf,
+}
+
+/// What tells a file from every other one that has had its name. A number alone is given again once a file is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    inode: u64,
+    /// When it was created, in nanoseconds since 1970, where its file system knows.
+    created: Option<String>,
 }
 
 impl Readers {
@@ -65,12 +75,54 @@ impl Directory {
         }
     }
 
-    /// The same; one that is not there is made, for this user only.
-    pub(crate) fn make_subdirectory(&self, name: &OsStr) -> io::Result<Self> {
+    /// The same; one that is not there is made, for this user only. One that others can write to is refused: what is in it
+    /// would be believed.
+    pub(crate) fn make_private_subdirectory(&self, name: &OsStr) -> io::Result<Self> {
         match mkdirat(&self.handle, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => self.subdirectory(name),
+            // Not every file system keeps owners and modes: it is ours, whatever it says.
+            Ok(()) => self.subdirectory(name),
+            Err(Errno::EXIST) => {
+                let directory = self.subdirectory(name)?;
+                directory.check_private()?;
+                Ok(directory)
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn check_private(&self) -> io::Result<()> {
+        let stat = rustix::fs::fstat(&self.handle)?;
+        let why = match Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
+            _ if !is_ours(&stat) => "it belongs to another user",
+            true => "other users may write to it",
+            false => return Ok(()),
+        };
+        let why = format!("{why}, and what is in it is not trusted: remove it");
+        Err(io::Error::new(ErrorKind::PermissionDenied, why))
+    }
+
+    /// Removes the files that belong to other users.
+    pub(crate) fn remove_foreign(&self) -> io::Result<()> {
+        for name in self.names()? {
+            match self.stat(&name) {
+                Ok(stat) if !is_ours(&stat) => self.remove(&name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Which file has this name, if any has.
+    pub(crate) fn identity(&self, name: &OsStr) -> Option<Identity> {
+        let file = self.open_file(name).ok()?.metadata().ok()?;
+        let since = file.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+        Some(Identity { inode: file.ino(), created: since.map(|since| since.as_nanos().to_string()) })
+    }
+
+    /// Locks the directory itself for as long as this handle lives, and says whether nobody else has it. Where its file system
+    /// has no locks for directories, nobody has.
+    pub(crate) fn try_lock(&self) -> bool {
+        !matches!(self.handle.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     pub(crate) fn path(&self, name: &OsStr) -> PathBuf {
@@ -271,6 +323,10 @@ impl Directory {
 fn beginning(name: &OsStr) -> OsString {
     let name = &name.as_bytes()[..name.len().min(NAMED)];
     OsString::from_vec([b".", name, b"."].concat())
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
 fn check_regular(stat: &Stat) -> io::Result<()> {

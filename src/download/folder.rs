@@ -2,13 +2,14 @@
 //! renamed, the manifest last. Killed at any moment, the next call goes on where this one was.
 
 mod check;
+mod given;
 mod left;
 mod names;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,38 @@ fn note(name: &str) -> String {
     format!("{name}.json")
 }
 
+/// Why files do not have their names.
+#[derive(Debug)]
+pub(super) enum Unnamed {
+    /// Somebody else has put something there.
+    Taken(PathBuf),
+    Disk(DiskError),
+}
+
+impl From<DiskError> for Unnamed {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<Unnamed> for DownloadError {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::Taken(path) => Self::Taken(path),
+            Unnamed::Disk(error) => Self::Disk(error),
+        }
+    }
+}
+
+impl From<Unnamed> for FolderError {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::Taken(path) => Self::Taken(path),
+            Unnamed::Disk(DiskError { path, source, .. }) => Self::Unusable { option: "--dir", path, source },
+        }
+    }
+}
+
 impl Folder {
     /// Opens a folder for the files of an export.
     ///
@@ -101,10 +134,16 @@ impl Folder {
         let unusable = |source| FolderError::Unusable { option: "--dir", path: work_path.clone(), source };
         let dir = Directory::open(path).map_err(unusable)?;
         loop {
-            let work = dir.make_subdirectory(&name).map_err(unusable)?;
+            let work = dir.make_private_subdirectory(&name).map_err(unusable)?;
             match work.lock(LOCK.as_ref()) {
                 Ok(Some(lock)) => {
-                    return Ok(Self { dir, work: Arc::new(work), name, force, safety, _lock: lock });
+                    work.remove_foreign().map_err(unusable)?;
+                    let folder = Self { dir, work: Arc::new(work), name, force, safety, _lock: lock };
+                    if folder.dir.try_lock() {
+                        return Ok(folder);
+                    }
+                    folder.tidy();
+                    return Err(FolderError::Locked(path.to_owned()));
                 }
                 Ok(None) => return Err(FolderError::Busy(path.to_owned())),
                 // Whoever had it has just removed it.

@@ -26,8 +26,6 @@ pub(super) struct Merging {
     pub(super) name: OsString,
     /// What it is called until then.
     pub(super) partial: OsString,
-    /// Whether what has its name is ours to be replaced.
-    pub(super) replaces: bool,
 }
 
 impl Merging {
@@ -43,7 +41,7 @@ impl Merging {
         let ending = format!(".{}.partial", export.export_id);
         directory.remove_temporaries(name, &ending);
         let (partial, file) = directory.create_temporary(name, &ending, Readers::Umask).map_err(failed)?;
-        let merging = Self { name: name.to_owned(), directory, partial, replaces: false };
+        let merging = Self { name: name.to_owned(), directory, partial };
         match merge(parts, open, file, &merging.path()) {
             Ok(merged) => Ok((merging, Merged { path: path.display().to_string(), ..merged })),
             Err(error) => {

@@ -61,6 +61,12 @@ pub enum FolderError {
     /// Somebody else is at it.
     #[error("another snyk-export downloads this export into {} at this moment: wait for its end", Text::of_path(.0))]
     Busy(PathBuf),
+    /// Somebody else puts other files there, or has locked it for another reason.
+    #[error(
+        "another snyk-export, or a program that has locked it, uses {} at this moment: wait for its end, or name another place",
+        .0.display()
+    )]
+    Locked(PathBuf),
 }
 
 impl FolderError {
@@ -69,7 +75,7 @@ impl FolderError {
     pub const fn is_of_what_is_there(&self) -> bool {
         match self {
             Self::Taken(_) | Self::NoFile(_) | Self::Clash(_) | Self::OtherMerge { .. } => true,
-            Self::Unusable { .. } | Self::Busy(_) => false,
+            Self::Unusable { .. } | Self::Busy(_) | Self::Locked(_) => false,
         }
     }
 }

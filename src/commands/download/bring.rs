@@ -6,7 +6,9 @@ use super::Place;
 use crate::clock::Clock;
 use crate::commands::console::chain;
 use crate::commands::{Asking, CommandError, Session};
-use crate::download::{DiskError, DownloadError, Folder, Means, Step, Storage, Wanted, bring_home};
+use crate::download::{
+    DiskError, DownloadError, Folder, FolderError, Means, Step, Storage, Wanted, bring_home,
+};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::{Entry, Manifest};
@@ -263,24 +265,31 @@ pub(in crate::commands) async fn bring(
             return Ok(Ok(manifest));
         }
         Ok(Err(error)) => lost(error, export, &head, &asking.surroundings),
-        Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
+        Err(signal) => Ok(Lost::of_signal(signal, format!("{head}: {} came", signal.name()))),
     };
     folder.tidy();
-    Ok(Err(lost))
+    Ok(Err(lost?))
 }
 
 fn of_disk(error: &DiskError, head: &str) -> Lost {
     Lost::of_ours("the files cannot be written", &chain(error), head, Prospect::Later)
 }
 
-fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Surroundings) -> Lost {
-    match error {
+fn lost(
+    error: DownloadError,
+    export: &ExportRef,
+    head: &str,
+    surroundings: &Surroundings,
+) -> Result<Lost, FolderError> {
+    Ok(match error {
         DownloadError::Defeat(defeat) => {
             let words = format!("{head}: {}", defeat.problem);
             let advice = cure(&defeat.problem);
             Lost::of(defeat, words, advice, Prospect::Doubtful)
         }
         DownloadError::Listing(defeat) => unlisted(defeat, Endpoint::Results, export, surroundings),
+        // What would go on would fail again.
+        DownloadError::Taken(path) => return Err(FolderError::Taken(path)),
         DownloadError::Disk(error) => of_disk(&error, head),
         DownloadError::TooLarge(why) => {
             let lost = Lost::of_ours("the files are too large", &why, head, Prospect::Doubtful);
@@ -292,7 +301,7 @@ fn lost(error: DownloadError, export: &ExportRef, head: &str, surroundings: &Sur
             let advice = "the parts can be had without --merge".to_owned();
             Lost { advice: Some(advice), is_of_merge: true, ..lost }
         }
-    }
+    })
 }
 
 fn tell(transfer: &Transfer, step: Step<'_>) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::target::{FolderError, Target, part_name};
 use super::super::writer::{Sink, Written};
 use crate::disk::Directory;
-use crate::manifest::{Entry, Manifest, Merged};
+use crate::manifest::{Entry, Manifest, Merged, SCHEMA};
 use crate::text::Text;
 
 /// More than any manifest has, in bytes: one of ten thousand files has about two million.
@@ -23,12 +23,19 @@ pub(super) enum Damage {
     Part(PathBuf),
 }
 
-/// The manifest in a file; nothing where there is none, or none whose files have the names that we give.
+/// The manifest in a file; nothing where there is none, or none that we would write.
 pub(super) fn read_manifest(directory: &Directory, name: &str) -> Option<Manifest> {
     let text = directory.read(name.as_ref(), MAX_MANIFEST).ok()?;
     let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+    let rows: Option<u64> =
+        manifest.files.iter().try_fold(0, |sum: u64, entry| entry.rows.map(|rows| sum.saturating_add(rows)));
+    let is_complete = !manifest.files.is_empty() || matches!(manifest.row_count, None | Some(0));
     let mut names = manifest.files.iter().enumerate();
-    names.all(|(index, entry)| entry.name == part_name(index)).then_some(manifest)
+    let is_ours = manifest.schema == SCHEMA
+        && is_complete
+        && manifest.rows == rows
+        && names.all(|(index, entry)| entry.name == part_name(index));
+    is_ours.then_some(manifest)
 }
 
 /// Whether a directory has this very file.
@@ -71,7 +78,7 @@ pub(super) fn compare(
     })
 }
 
-fn is_merged(path: &Path, merged: &Merged) -> bool {
+pub(super) fn is_merged(path: &Path, merged: &Merged) -> bool {
     let expected = Written { file_size: merged.file_size, sha256: merged.sha256.clone() };
     Directory::of(path).is_ok_and(|(directory, name)| is_there(&directory, name, &expected))
 }

@@ -3,10 +3,12 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::super::DownloadError;
 use super::super::target::{FolderError, MANIFEST, Target};
-use super::super::{DiskError, DownloadError};
 use super::check::{Damage, compare, read_manifest};
-use super::{Folder, work_name};
+use super::given::Given;
+use super::names::remove_merged;
+use super::{Folder, Unnamed, work_name};
 use crate::disk::{Directory, Safety};
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
@@ -61,14 +63,14 @@ impl Folder {
             match compare(&[&self.dir], target, &manifest) {
                 Ok(Damage::Nothing) => {
                     if self.safety == Safety::PowerCut {
-                        self.sync_named(&manifest).map_err(of_disk)?;
+                        self.sync_named(&manifest).map_err(Unnamed::Disk)?;
                     }
                     self.remove_work();
                     return Ok(Left::Done(manifest));
                 }
                 Ok(Damage::Part(_)) | Err(_) if self.force => return Ok(Left::Nothing),
                 Ok(Damage::Part(_) | Damage::Merged) => {
-                    self.hide_manifest().map_err(unusable(target.dir))?;
+                    self.hide_manifest(&manifest).map_err(unusable(target.dir))?;
                 }
                 Err(error) => return Err(error),
             }
@@ -80,7 +82,7 @@ impl Folder {
                 Ok(Left::Nothing)
             }
             Ok(Damage::Nothing) => {
-                self.conclude(&manifest, None).map_err(of_disk)?;
+                self.conclude(&manifest, None)?;
                 Ok(Left::Completed(manifest))
             }
             Ok(Damage::Merged) => self.merge_again(target, manifest),
@@ -94,14 +96,17 @@ impl Folder {
 
     fn merge_again(&self, target: &Target<'_>, mut manifest: Manifest) -> Result<Left, FolderError> {
         match self.merge(&manifest, target.merge) {
-            Ok(Some((mut merging, merged))) => {
+            Ok(Some((merging, merged))) => {
+                // One that is ours is without what it should hold.
+                let given = Given::read(&self.work);
+                if let Some(before) = manifest.merged.as_ref().filter(|before| given.has_merged(before)) {
+                    remove_merged(before).map_err(unusable(target.dir))?;
+                }
                 manifest.merged = Some(merged);
-                // It is ours, and without what it should hold.
-                merging.replaces = true;
-                self.conclude(&manifest, Some(&merging)).map_err(of_disk)?;
+                self.conclude(&manifest, Some(&merging))?;
                 Ok(Left::Completed(manifest))
             }
-            Err(DownloadError::Disk(error)) => Err(of_disk(error)),
+            Err(DownloadError::Disk(error)) => Err(Unnamed::Disk(error).into()),
             // What cannot be merged now never was: somebody has changed the manifest, too.
             Ok(None) | Err(_) => {
                 self.take_back(&manifest, false).map_err(unusable(target.dir))?;
@@ -113,9 +118,4 @@ impl Folder {
 
 fn unusable(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     move |source| FolderError::Unusable { option: "--dir", path: path.to_owned(), source }
-}
-
-fn of_disk(error: DiskError) -> FolderError {
-    let DiskError { path, source, .. } = error;
-    FolderError::Unusable { option: "--dir", path, source }
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use super::super::DiskError;
 use super::super::merge::Merging;
 use super::super::target::{MANIFEST, is_part_name};
-use super::check::{is_there, read_manifest, written};
-use super::{Folder, note};
+use super::check::{is_merged, is_there, read_manifest, written};
+use super::given::Given;
+use super::{Folder, Unnamed, note};
 use crate::disk::{Directory, Readers, Safety};
-use crate::manifest::Manifest;
+use crate::manifest::{Entry, Manifest, Merged};
 
 /// The manifest that is given its name: the other one in the hidden folder stays until all is done.
 const NAMED: &str = "named.json";
@@ -20,7 +21,7 @@ const NAMED: &str = "named.json";
 const REPLACED: &str = "replaced.json";
 
 /// Why files do not have their names.
-enum Trouble {
+pub(super) enum Trouble {
     /// The disk has refused to keep something, and whoever asks it once more may hear that all is well though it is not.
     Unsynced(DiskError),
     Other(DiskError),
@@ -39,7 +40,13 @@ impl Trouble {
 impl Folder {
     /// Writes down that all files are whole, gives them their names, and puts the manifest beside them. `merging` is the merged
     /// file, if there is one that has no name yet.
-    pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
+    pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Unnamed> {
+        if let Some(path) = self.foreign(manifest).filter(|_| !self.force) {
+            merging.into_iter().for_each(Merging::remove);
+            // Nothing of this call has its name; what a call that was killed has named is hidden again.
+            let _ = self.take_back(manifest, merging.is_none());
+            return Err(Unnamed::Taken(path));
+        }
         let concluded = self.commit(manifest, merging).and_then(|()| self.give_names(manifest, merging));
         let is_merged_named = merging.is_none_or(|merging| !merging.directory.has(&merging.partial));
         if concluded.is_err() {
@@ -53,20 +60,21 @@ impl Folder {
             }
             Err(Trouble::Unsynced(error)) => {
                 self.discard(manifest, is_merged_named);
-                Err(error)
+                Err(error.into())
             }
             Err(Trouble::Other(error)) => {
                 // Somebody else has put something there meanwhile, which stays. That is said, whatever comes of the rest.
                 if error.source.kind() == ErrorKind::AlreadyExists {
                     let _ = self.take_back(manifest, is_merged_named);
+                    return Err(Unnamed::Taken(error.path));
                 }
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
     /// From then on a call that was killed only has to go on giving names.
-    fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+    pub(super) fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
         if self.safety == Safety::PowerCut {
             self.sync_files(manifest, merging)?;
         }
@@ -75,6 +83,9 @@ impl Folder {
             text
         });
         let path = self.work.path(MANIFEST.as_ref());
+        Given::of(self, manifest, merging)
+            .write(&self.work)
+            .map_err(Trouble::because("write", path.clone()))?;
         let text = text.map_err(|error| Trouble::because("write", path.clone())(io::Error::other(error)))?;
         for name in [NAMED, MANIFEST] {
             let replaced = self.work.replace_durably(name.as_ref(), &text, Readers::Umask);
@@ -85,6 +96,15 @@ impl Folder {
             })?;
         }
         Ok(())
+    }
+
+    /// Something under one of our names that this download has not put there: another one may have, or a person.
+    fn foreign(&self, manifest: &Manifest) -> Option<PathBuf> {
+        let given = Given::read(&self.work);
+        let is_foreign = |entry: &&Entry| self.dir.has(entry.name.as_ref()) && !given.has_named(self, entry);
+        let part = manifest.files.iter().find(is_foreign).map(|entry| entry.name.as_str());
+        let name = part.or_else(|| self.dir.has(MANIFEST.as_ref()).then_some(MANIFEST))?;
+        Some(self.dir.path(name.as_ref()))
     }
 
     /// Makes all files durable, wherever they are.
@@ -146,8 +166,8 @@ impl Folder {
                 self.give_name((&self.work, name), (&self.dir, name), self.force)?;
             }
         }
-        if let Some(Merging { directory, name, partial, replaces }) = merging {
-            self.give_name((directory, partial), (directory, name), self.force || *replaces)?;
+        if let Some(Merging { directory, name, partial }) = merging {
+            self.give_name((directory, partial), (directory, name), self.force)?;
             sync(directory)?;
         }
         sync(&self.dir)?;
@@ -180,25 +200,40 @@ impl Folder {
         }
     }
 
-    /// Hides the manifest of a download of which something is damaged, until that is there again.
-    pub(super) fn hide_manifest(&self) -> io::Result<()> {
+    /// Hides the manifest of a download of which something is damaged, until that is there again. What is damaged goes first:
+    /// as long as the manifest is there, it is known to be of this download.
+    pub(super) fn hide_manifest(&self, manifest: &Manifest) -> io::Result<()> {
+        for entry in &manifest.files {
+            if !is_there(&self.dir, entry.name.as_ref(), &written(entry)) {
+                self.dir.remove(entry.name.as_ref())?;
+            }
+        }
+        if let Some(merged) = &manifest.merged
+            && !is_merged(Path::new(&merged.path), merged)
+        {
+            remove_merged(merged)?;
+        }
         self.dir.rename(MANIFEST.as_ref(), &self.work, MANIFEST.as_ref())?;
         self.work.sync()?;
         self.dir.sync()
     }
 
-    /// Hides files again that have their names, and then forgets the hidden manifest: they are not all whole. What is not as it
-    /// says is removed, and so is the merged file if it has its name.
+    /// Hides files again that this download has given their names, and then forgets the hidden manifest: they are not all
+    /// whole. What is not as it says is removed, and so is the merged file if it has its name. What others have put there stays.
     pub(super) fn take_back(&self, manifest: &Manifest, is_merged_named: bool) -> io::Result<()> {
-        for entry in manifest.files.iter().filter(|entry| !self.work.has(entry.name.as_ref())) {
+        let given = Given::read(&self.work);
+        let has_name = |entry: &&Entry| !self.work.has(entry.name.as_ref()) && given.has_named(self, entry);
+        for entry in manifest.files.iter().filter(has_name) {
             let name = entry.name.as_ref();
             match is_there(&self.dir, name, &written(entry)) {
                 true => self.dir.rename(name, &self.work, name)?,
                 false => self.dir.remove(name)?,
             }
         }
-        if is_merged_named {
-            remove_merged(manifest)?;
+        if let Some(merged) =
+            manifest.merged.as_ref().filter(|merged| is_merged_named && given.has_merged(merged))
+        {
+            remove_merged(merged)?;
         }
         self.work.sync()?;
         self.dir.sync()?;
@@ -207,23 +242,29 @@ impl Folder {
 
     /// Removes all files, whether they have their names or not. What cannot be removed is found to be damaged after a power cut.
     fn discard(&self, manifest: &Manifest, is_merged_named: bool) {
+        let given = Given::read(&self.work);
+        let named: Vec<&Entry> = manifest.files.iter().filter(|entry| given.has_named(self, entry)).collect();
         if read_manifest(&self.dir, MANIFEST).as_ref() == Some(manifest) {
             let _ = self.dir.remove(MANIFEST.as_ref());
         }
+        for entry in named {
+            let _ = self.dir.remove(entry.name.as_ref());
+        }
         for entry in &manifest.files {
-            let _ = self.place_of(&entry.name).remove(entry.name.as_ref());
+            let _ = self.work.remove(entry.name.as_ref());
             let _ = self.work.remove(note(&entry.name).as_ref());
         }
-        if is_merged_named {
-            let _ = remove_merged(manifest);
+        if let Some(merged) =
+            manifest.merged.as_ref().filter(|merged| is_merged_named && given.has_merged(merged))
+        {
+            let _ = remove_merged(merged);
         }
         let _ = self.work.remove(NAMED.as_ref());
         let _ = self.work.remove(MANIFEST.as_ref());
     }
 }
 
-fn remove_merged(manifest: &Manifest) -> io::Result<()> {
-    let Some(merged) = &manifest.merged else { return Ok(()) };
+pub(super) fn remove_merged(merged: &Merged) -> io::Result<()> {
     let (directory, name) = Directory::of(Path::new(&merged.path))?;
     directory.remove(name)
 }

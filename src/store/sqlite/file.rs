@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::OpenError;
 use super::schema::{self, Found};
 use super::trouble::{Fault, unreachable_file};
 use crate::disk::{self, Readers};
+use crate::store::StoreError;
 use crate::text::Text;
 
 /// What a page of the file has. A poll rewrites one row, and with it the page that the row is on: the smaller the page,
@@ -41,6 +43,47 @@ pub(super) struct Opened {
     pub(super) conn: Connection,
     /// What keeps other daemons away for as long as it lives.
     pub(super) lock: File,
+    /// Which files these are.
+    pub(super) files: Files,
+}
+
+/// The files that a daemon has open, to be compared with those that have their names. They are only looked at: `SQLite` loses
+/// its locks on a file that is closed anywhere in the process.
+#[derive(Debug)]
+pub(super) struct Files([(PathBuf, u64, u64); 2]);
+
+impl Files {
+    fn of(path: &Path) -> io::Result<Self> {
+        let seen = |path: PathBuf| path.symlink_metadata().map(|file| (path, file.dev(), file.ino()));
+        Ok(Self([seen(path.to_owned())?, seen(lock_path(path))?]))
+    }
+
+    /// Whether the names still lead to these files, and the store has more than nothing in it. Others write to what is there
+    /// otherwise, and what is kept here nobody would find.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let Self([(store, ..), _]) = self;
+        let failed = |path: &Path, why: &str| {
+            let why = format!(
+                "{} {why} while the daemon ran; put the file back that was there, and start again",
+                path.display()
+            );
+            Err(StoreError::Failed(store.display().to_string(), Text::new(&why)))
+        };
+        for (path, device, inode) in &self.0 {
+            match path.symlink_metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => return failed(path, "was removed"),
+                Err(error) => return failed(path, &format!("came out of reach ({error})")),
+                Ok(file) if (file.dev(), file.ino()) != (*device, *inode) => {
+                    return failed(path, "was replaced");
+                }
+                Ok(file) if path == store && file.len() < PAGE_BYTES.unsigned_abs() => {
+                    return failed(path, "was truncated");
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a look at a file has found.
@@ -68,7 +111,8 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     }
     schema::migrate(&mut conn, migrations).map_err(failed)?;
     write_back(&conn).map_err(failed)?;
-    Ok(Opened { path, conn, lock })
+    let files = Files::of(&path).map_err(|error| unreachable_file(&path, &error))?;
+    Ok(Opened { path, conn, lock, files })
 }
 
 /// Whether a file could be opened, or made, as [`open`] does it; nothing is left of the attempt.
@@ -78,7 +122,7 @@ pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenErr
     is_file(&file).map_err(unreachable)?;
     let lock = lock_path(&file);
     // A lock that is not there nobody has, and one that is made would be left behind.
-    if lock.exists() && disk::lock(&lock).map_err(unreachable)?.is_none() {
+    if lock.exists() && disk::lock(&lock).map_err(|error| unreachable_file(&lock, &error))?.is_none() {
         return Ok(Checked::InUse);
     }
     let failed = |fault: Fault| OpenError::from(fault.of_store(&file));
@@ -135,7 +179,8 @@ pub(super) fn lock_path(path: &Path) -> PathBuf {
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let locked = disk::lock(&lock_path(path)).map_err(|error| unreachable_file(path, &error))?;
+    let lock = lock_path(path);
+    let locked = disk::lock(&lock).map_err(|error| unreachable_file(&lock, &error))?;
     locked.ok_or_else(|| OpenError::Locked(path.to_owned()))
 }
 

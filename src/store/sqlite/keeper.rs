@@ -5,10 +5,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
-use super::file::{self, Opened};
+use super::file::{self, Files, Opened};
 use super::schema::MIGRATIONS;
 use super::state::State;
 use super::trouble::Fault;
@@ -37,6 +38,7 @@ pub struct Keeper {
     /// Why nothing is kept any more: what was not synced when a write failed may never be, and all that comes behind it in the
     /// log would be lost with it. When the file is closed, all of the log is written to the file.
     failed: Option<StoreError>,
+    files: Files,
     /// What keeps other daemons away. It goes last, when the file is closed.
     lock: File,
 }
@@ -53,16 +55,21 @@ pub(super) enum Safety {
 impl Keeper {
     /// Opens the file, and frees all leases.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let Opened { path, conn, lock } = file::open(path, MIGRATIONS)?;
+        let Opened { path, conn, lock, files } = file::open(path, MIGRATIONS)?;
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
         // Whoever has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
         conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
-        Ok(Self { path, conn, state, safety: Safety::PowerCut, failed: None, lock })
+        Ok(Self { path, conn, state, safety: Safety::PowerCut, failed: None, files, lock })
     }
 
     /// Writes the log back into the file, and gives the file free.
     pub(crate) fn close(self) -> Result<(), StoreError> {
-        let Self { path, conn, lock, .. } = self;
+        let Self { path, conn, lock, files, .. } = self;
+        if let Err(error) = files.check() {
+            // The log beside the path may be another file's by now, and SQLite would remove it.
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return Err(error);
+        }
         // What is not written back now is at the next start.
         let _ = conn.busy_timeout(Duration::from_secs(1));
         let written = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
@@ -97,11 +104,12 @@ impl Keeper {
         self.check()?;
         let set = self.set(safety);
         let done = set.and_then(|()| self.transact(TransactionBehavior::Immediate, work));
-        done.map_err(|fault| {
-            let error = fault.of_store(&self.path);
+        // After the write: what was removed before it ended is not acknowledged. An error may come of it, too.
+        let done = self.files.check().and(done.map_err(|fault| fault.of_store(&self.path)));
+        if let Err(error) = &done {
             self.failed = Some(error.clone());
-            error
-        })
+        }
+        done
     }
 
     /// The same, of one that changes nothing in the file.

@@ -363,3 +363,42 @@ pub(super) fn delivery(id: &str, endpoint: &str) -> NewDelivery {
     let event = format!(r#"{{"id":"{id}"}}"#);
     NewDelivery { id: id.to_owned(), endpoint: endpoint.to_owned(), event, at: NOW }
 }
+
+#[tokio::test]
+async fn a_file_that_is_removed_replaced_or_truncated_is_a_failure_and_no_other_file_is_touched() {
+    type Change = fn(&Path);
+    let rows: [(&str, Change); 5] = [
+        ("watches.db was removed", |path| fs::remove_file(path).unwrap()),
+        ("watches.db was replaced", |path| {
+            fs::copy(path, path.with_file_name("copy")).unwrap();
+            fs::rename(path.with_file_name("copy"), path).unwrap();
+            fs::write(path.with_file_name("watches.db-wal"), "of the copy").unwrap();
+        }),
+        ("watches.db was truncated", |path| {
+            fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+        }),
+        ("watches.db.lock was removed", |path| {
+            fs::remove_file(path.with_file_name("watches.db.lock")).unwrap();
+        }),
+        ("watches.db.lock was replaced", |path| {
+            let lock = path.with_file_name("watches.db.lock");
+            fs::write(path.with_file_name("new"), "").unwrap();
+            fs::rename(path.with_file_name("new"), lock).unwrap();
+        }),
+    ];
+    for (why, change) in rows {
+        let bed = Bed::new();
+        let store = bed.open().await;
+        store.beat(NOW).await.unwrap();
+        change(&bed.path);
+        let log = bed.path.with_file_name("watches.db-wal");
+        let before = fs::read(&log).unwrap();
+        let error = store.beat(NOW).await.unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("put the file back"), "{error}");
+        assert_eq!(store.failure().await.to_string(), error);
+        assert!(store.close().await.is_err());
+        if before == b"of the copy" {
+            assert_eq!(fs::read(&log).unwrap(), before, "{why}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What is in the way of files, and what stays of a download that did not end well.
 
 use super::{check_files, names};
-use crate::lab::{EXPORT_ID, Lab, Program, READY, SECOND_ID};
+use crate::lab::{EXPORT_ID, Lab, Program, READY, SECOND_ID, Spawned};
 
 #[test]
 fn nothing_is_overwritten_unless_it_is_forced() {
@@ -190,4 +190,27 @@ fn one_download_at_a_time() {
     download().run().exits(2).stderr_has("another snyk-export downloads this export");
     first.signal("KILL");
     first.end();
+}
+
+#[test]
+fn two_downloads_of_the_same_parts_into_one_folder_leave_one_of_them_whole() {
+    // Both exports have the very same files.
+    let lab = Lab::start(&format!("{READY}parts = 3"));
+    for force in ["", "--force"] {
+        let home = tempfile::tempdir().unwrap();
+        let begin = |id: &str| Program::download(&lab).export(id).living_in(home.path()).args(force).spawn();
+        let both = [begin(EXPORT_ID), begin(SECOND_ID)];
+        let runs = both.map(Spawned::end);
+        let codes = runs.each_ref().map(|run| run.code);
+        // Without --force the second one is refused; with it, it may also begin when the first one is at its end.
+        assert!(
+            codes.contains(&Some(0)) && codes.iter().all(|code| [Some(0), Some(2)].contains(code)),
+            "{codes:?}"
+        );
+        assert!(!force.is_empty() || codes.contains(&Some(2)), "{codes:?}");
+        check_files(&home.path().join("files"), 3);
+        for run in runs.iter().filter(|run| run.code == Some(2)) {
+            assert!(!run.stderr.contains("to go on"), "{run}");
+        }
+    }
 }
