@@ -7,6 +7,7 @@
 
 mod directory;
 mod durable;
+mod input;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -18,6 +19,7 @@ pub(crate) use self::durable::{
     create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
     rename_durably, replace_durably,
 };
+pub(crate) use self::input::{Input, read_text};
 
 /// What survives once something has been written. All survives the end of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

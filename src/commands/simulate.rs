@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CommandError, Session, aside};
 use crate::cli::SimulateArgs;
+use crate::disk;
 use crate::exit::ExitCode;
 use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
@@ -44,7 +45,7 @@ fn load(name: &str) -> Result<Scenario, CommandError> {
         return Ok(scenario);
     }
     let path = Path::new(name);
-    match std::fs::read_to_string(path) {
+    match disk::read_text(path) {
         Ok(text) => Ok(Scenario::from_toml(&text)?),
         Err(error) => {
             let names = Scenario::names().map(|(name, _)| name).collect::<Vec<_>>().join(", ");

@@ -158,3 +158,24 @@ fn nobody_can_guess_a_temporary_name() {
     assert_ne!(name(), name());
     assert!(name().to_str().unwrap().starts_with(".a."));
 }
+
+#[test]
+fn a_pipe_is_read_to_its_end_however_slow_its_writer_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    fifo(&path);
+    let reading = std::thread::spawn({
+        let path = path.clone();
+        move || read_text(&path).unwrap()
+    });
+    // It opens only once the reader has.
+    let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+    for part in ["one", "two"] {
+        std::io::Write::write_all(&mut writer, part.as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    drop(writer);
+    assert_eq!(reading.join().unwrap(), "onetwo");
+    assert!(read_text(folder.path()).is_err(), "a directory");
+    assert!(read_text(Path::new("/dev/zero")).unwrap_err().to_string().contains("64 MiB"));
+}

@@ -63,12 +63,28 @@ impl Reach {
     }
 
     fn check_address(self, address: IpAddr) -> Result<(), OutOfReach> {
-        let address = address.to_canonical();
+        let address = inner(address);
         // What is sent to no address arrives on this machine.
         if (address.is_loopback() || address.is_unspecified()) && !self.loopback {
             return Err(OutOfReach::Loopback);
         }
         if is_link_local(address) { Err(OutOfReach::LinkLocal) } else { Ok(()) }
+    }
+}
+
+/// The address that is reached at this one: IPv6 has several forms that lead to an address of IPv4.
+fn inner(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(outer) = address else { return address };
+    let embedded = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::from([a, b, c, d])
+    };
+    match outer.segments() {
+        _ if outer.is_loopback() || outer.is_unspecified() => address,
+        // IPv4-mapped, IPv4-compatible and NAT64 addresses; then 6to4.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        [0x2002, high, low, ..] => embedded(high, low),
+        _ => address,
     }
 }
 
@@ -163,6 +179,13 @@ mod tests {
             ("http://127.0.0.1:1/x", Err(Plain), Ok(())),
             ("https://169.254.169.254/x", Err(LinkLocal), Err(LinkLocal)),
             ("https://[::ffff:169.254.169.254]/x", Err(LinkLocal), Err(LinkLocal)),
+            ("https://[64:ff9b::169.254.169.254]/x", Err(LinkLocal), Err(LinkLocal)),
+            ("https://[2002:a9fe:a9fe::1]/x", Err(LinkLocal), Err(LinkLocal)),
+            ("https://[::169.254.169.254]/x", Err(LinkLocal), Err(LinkLocal)),
+            ("https://[64:ff9b::7f00:1]/x", Err(Loopback), Ok(())),
+            ("https://[2002:7f00:1::]/x", Err(Loopback), Ok(())),
+            ("https://[::127.0.0.1]/x", Err(Loopback), Ok(())),
+            ("https://[64:ff9b::8.8.8.8]/x", Ok(()), Ok(())),
             ("https://[fe80::1]/x", Err(LinkLocal), Err(LinkLocal)),
             ("https://[fd00:ec2::254]/x", Err(LinkLocal), Err(LinkLocal)),
             ("https://100.100.100.200/x", Err(LinkLocal), Err(LinkLocal)),

@@ -1,6 +1,7 @@
 //! Which certificates are trusted.
 
 use std::collections::HashSet;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +19,7 @@ use rustls::{
 
 use super::TransportError;
 use super::validity::Validity;
+use crate::disk::Input;
 use crate::text::Text;
 
 /// Which certificates are trusted, and what comes of them, which is made once.
@@ -73,8 +75,9 @@ impl Bundle {
 /// Hands each certificate of a PEM file to `take`, one at a time, since a file may hold hundreds of kilobytes. `take` says
 /// whether it can be used; the result is how many cannot.
 fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<usize, String> {
+    let input = Input::open(path).map_err(|error| error.to_string())?;
     let (mut usable, mut unusable) = (0, 0);
-    for der in CertificateDer::pem_file_iter(path).map_err(in_words)? {
+    for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
         let is_usable = match der {
             Ok(der) => take(der),
             Err(error @ pem::Error::Io(_)) => return Err(in_words(error)),

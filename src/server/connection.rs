@@ -32,6 +32,10 @@ use crate::observe::Metrics;
 /// How long to leave a system alone that has no connection to give, as when it is out of file descriptors.
 const BREATHER: Duration = Duration::from_millis(500);
 
+/// How many connections are taken in a row. They are fewer than there are places for health checks, so that one of those is
+/// looked at before it has to make room.
+const TAKEN_AT_ONCE: usize = limits::CONNECTIONS_FOR_HEALTH / 4;
+
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
@@ -78,6 +82,7 @@ pub(super) async fn serve(
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
+    let mut taken = 0;
     loop {
         tokio::select! {
             biased;
@@ -87,8 +92,11 @@ pub(super) async fn serve(
                 if let Some(place) = seat(&places, address, &shared) {
                     connections.spawn(answer(stream, router.clone(), stopped.clone(), place, shared.clone()));
                 }
-                // What it asks is looked at before the next one comes, which may be in need of its place.
-                tokio::task::yield_now().await;
+                // What they ask is looked at before others come, which may be in need of their places.
+                taken = (taken + 1) % TAKEN_AT_ONCE;
+                if taken == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
@@ -145,6 +153,8 @@ async fn answer(
         let (router, answering, shared) = (router.clone(), place.answer(), shared.clone());
         request.extensions_mut().insert(peer);
         async move {
+            // Who sends many requests at once waits for the others in turn.
+            tokio::task::yield_now().await;
             let response = router.oneshot(request.map(Body::new)).await;
             let response = response.unwrap_or_else(|never| match never {});
             Ok::<_, std::convert::Infallible>(shared.paced(response, answering).await)
@@ -153,13 +163,15 @@ async fn answer(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ARRIVAL)
+        // A place that is kept for health checks is for one of them, whatever else its client has sent.
+        .keep_alive(!place.only_health)
         .max_buf_size(limits::HEAD)
-        .serve_connection(TokioIo::new(Taken::new(stream)), service);
+        .serve_connection(TokioIo::new(Taken::new(stream, &place)), service);
     tokio::pin!(connection);
     // How a connection ends is its client's affair: what broke off is known where it was worked on.
     tokio::select! {
         _ = connection.as_mut() => {}
-        // Another needs its place, and it is idle.
+        // Another needs its place, and it waits for its client.
         () = gone.notified() => {}
         // The sender is gone: that is the sign.
         _ = stopped.changed() => {
@@ -219,16 +231,17 @@ impl HttpBody for Outgoing {
 
 /// A connection that breaks when its client takes nothing of what is sent to it for [`limits::STALL`], or not all of an
 /// answer within [`limits::TAKE`].
-struct Taken {
+struct Taken<'a> {
     stream: TcpStream,
+    place: &'a Place,
     stalled: Option<Pin<Box<Sleep>>>,
     /// Runs from when a client could not take all at once until it has.
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl Taken {
-    const fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None, late: None }
+impl<'a> Taken<'a> {
+    const fn new(stream: TcpStream, place: &'a Place) -> Self {
+        Self { stream, place, stalled: None, late: None }
     }
 
     /// Lets `sent` through, unless nothing could be sent for too long.
@@ -238,19 +251,24 @@ impl Taken {
         sent: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if sent.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.place.stalls(false);
+            }
             return sent;
         }
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::TAKE)));
         if late.as_mut().poll(context).is_pending() {
-            let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::STALL)));
+            let stalled = self.stalled.get_or_insert_with(|| {
+                self.place.stalls(true);
+                Box::pin(tokio::time::sleep(limits::STALL))
+            });
             ready!(stalled.as_mut().poll(context));
         }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Taken {
+impl AsyncRead for Taken<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -260,7 +278,7 @@ impl AsyncRead for Taken {
     }
 }
 
-impl AsyncWrite for Taken {
+impl AsyncWrite for Taken<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -301,11 +319,18 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
+    fn place() -> Place {
+        let places = Arc::new(Places::default());
+        let Seat::Taken(place) = places.take([127, 0, 0, 1].into()) else { unreachable!("it is the first") };
+        place
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut taken = Taken::new(listener.accept().await.unwrap().0);
+        let place = place();
+        let mut taken = Taken::new(listener.accept().await.unwrap().0, &place);
         let clock = Clock::start();
         let start = clock.now();
         let error = loop {
@@ -323,7 +348,8 @@ mod tests {
     async fn a_client_that_takes_a_little_now_and_then_is_given_up_too() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut taken = Taken::new(listener.accept().await.unwrap().0);
+        let place = place();
+        let mut taken = Taken::new(listener.accept().await.unwrap().0, &place);
         let clock = Clock::start();
         let start = clock.now();
         let taking = tokio::spawn(async move {
@@ -347,8 +373,7 @@ mod tests {
     async fn large_answers_wait_for_each_other_and_small_ones_for_nobody() {
         let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
         let shared = Shared::new(audit, Arc::new(Metrics::new()));
-        let places = Arc::new(Places::default());
-        let Seat::Taken(place) = places.take([127, 0, 0, 1].into()) else { unreachable!("it is the first") };
+        let place = place();
         let answer = async |bytes: u64| {
             let body = Body::from(vec![0; usize::try_from(bytes).unwrap()]);
             shared.paced(Response::new(body), place.answer()).await

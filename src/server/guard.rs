@@ -112,7 +112,9 @@ impl Guard {
             check_host(&request)?;
         }
         let path = request.uri().path();
-        if peer.is_some_and(|peer| peer.only_health) && !["/healthz", "/readyz"].contains(&path) {
+        let only_health = peer.is_some_and(|peer| peer.only_health);
+        // A body would be waited for.
+        if only_health && !(is_health_check(path) && request.body().is_end_stream()) {
             let detail =
                 "there are so many connections that only health checks are answered: try again later";
             return Err(Problem::unavailable("busy", "The daemon is busy", detail));
@@ -162,6 +164,10 @@ impl Guard {
     /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
     async fn answer(&self, request: Request, next: Next) -> Response {
         let busy = |detail| Problem::unavailable("busy", "The daemon is busy", detail).into_response();
+        // These change nothing, and end with their connections, which are counted.
+        if is_health_check(request.uri().path()) {
+            return next.run(request).await;
+        }
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             return busy("too many requests are under way: try again later");
         };
@@ -179,6 +185,10 @@ impl Guard {
             ),
         }
     }
+}
+
+fn is_health_check(path: &str) -> bool {
+    ["/healthz", "/readyz"].contains(&path)
 }
 
 /// Who listens to this machine only knows it by these names.

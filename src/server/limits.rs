@@ -20,7 +20,7 @@ pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a client may take none of an answer that was sent.
-pub(super) const STALL: Duration = Duration::from_secs(10);
+pub(super) const STALL: Duration = Duration::from_secs(5);
 
 /// How long a client may take for a whole answer, however little of it is left.
 pub(super) const TAKE: Duration = Duration::from_secs(60);
@@ -31,10 +31,10 @@ pub(super) const CONNECTIONS: usize = 128;
 /// How many of them may come from one address.
 pub(super) const CONNECTIONS_EACH: usize = 64;
 
-/// How many there may be besides from this machine, for health checks alone.
-pub(super) const CONNECTIONS_FOR_HEALTH: usize = 8;
+/// How many there may be besides from this machine, for one health check each.
+pub(super) const CONNECTIONS_FOR_HEALTH: usize = 32;
 
-/// How many requests are worked on at once, those included whose clients are gone.
+/// How many requests are worked on at once, those included whose clients are gone. Health checks do not count.
 pub(super) const REQUESTS: usize = 128;
 
 /// How long the store may take to say that it works.

@@ -1,5 +1,5 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
-//! Where there is no room, the connection goes that has been idle for the longest.
+//! Where there is no room, the connection goes that has waited for its client for the longest: for a request, or to take an answer.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,6 +27,8 @@ struct Connection {
     only_health: bool,
     /// Since when it has waited for a request; nothing while one is answered.
     idle_since: Option<u64>,
+    /// Since when its client has taken nothing of what was sent to it.
+    stalled_since: Option<u64>,
     gone: Arc<Notify>,
 }
 
@@ -78,12 +80,13 @@ impl Places {
         let (only_health, makes_room) = if !is_own_full && count(&is_usual) < limits::CONNECTIONS {
             (false, None)
         } else {
-            let of_usual = if is_own_full { held.oldest_idle(is_own) } else { held.oldest_idle(is_usual) };
+            let of_usual =
+                if is_own_full { held.oldest_waiting(is_own) } else { held.oldest_waiting(is_usual) };
             match of_usual {
                 Some(oldest) => (false, Some(oldest)),
                 None if !address.is_loopback() => return Seat::None,
                 None if count(&is_health) < limits::CONNECTIONS_FOR_HEALTH => (true, None),
-                None => match held.oldest_idle(is_health) {
+                None => match held.oldest_waiting(is_health) {
                     Some(oldest) => (true, Some(oldest)),
                     None => return Seat::None,
                 },
@@ -98,7 +101,8 @@ impl Places {
             gone: Arc::default(),
         };
         let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
-        held.connections.insert(place.number, Connection { address, only_health, idle_since, gone });
+        held.connections
+            .insert(place.number, Connection { address, only_health, idle_since, stalled_since: None, gone });
         match lost {
             Some(lost) => {
                 lost.gone.notify_one();
@@ -115,16 +119,31 @@ impl Held {
         self.count
     }
 
-    /// Of some connections the one that has been idle for the longest.
-    fn oldest_idle(&self, of: impl Fn(&Connection) -> bool) -> Option<u64> {
+    /// Of some connections the one that has waited for its client for the longest.
+    fn oldest_waiting(&self, of: impl Fn(&Connection) -> bool) -> Option<u64> {
         let some = self.connections.iter().filter(|(_, connection)| of(connection));
-        some.filter_map(|(number, connection)| Some((connection.idle_since?, *number)))
+        some.filter_map(|(number, connection)| Some((connection.waits_since()?, *number)))
             .min()
             .map(|(_, it)| it)
     }
 }
 
+impl Connection {
+    fn waits_since(&self) -> Option<u64> {
+        self.stalled_since.or(self.idle_since)
+    }
+}
+
 impl Place {
+    /// The client takes nothing of what is sent to it, or takes it again.
+    pub(super) fn stalls(&self, stalls: bool) {
+        let mut held = self.places.held();
+        let now = held.next();
+        if let Some(connection) = held.connections.get_mut(&self.number) {
+            connection.stalled_since = stalls.then_some(now);
+        }
+    }
+
     /// A request has come in.
     pub(super) fn answer(&self) -> Answering {
         if let Some(connection) = self.places.held().connections.get_mut(&self.number) {
@@ -200,6 +219,18 @@ mod tests {
         own.remove(2);
         drop(new);
         own.push(taken(places.take(address(1))));
+    }
+
+    #[test]
+    fn who_takes_nothing_of_an_answer_makes_room() {
+        let places = Arc::new(Places::default());
+        let own: Vec<Place> = (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(address(1)))).collect();
+        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        assert!(matches!(places.take(address(1)), Seat::None));
+        [3, 2, 4].iter().for_each(|n: &usize| own[*n].stalls(true));
+        own[3].stalls(false);
+        let _new = in_place_of(places.take(address(1)), address(1)).answer();
+        assert!(is_gone(&own[2]) && !is_gone(&own[3]) && !is_gone(&own[4]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Args as _, FromArgMatches as _};
 use super::layers::{File, Flags};
 use super::mistake::Mistake;
 use super::{Environment, SettingsError};
+use crate::disk;
 use crate::text::Text;
 
 /// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
@@ -57,7 +58,7 @@ fn why_invalid(error: &clap::Error, value: &str) -> String {
 }
 
 pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {
-    match std::fs::read_to_string(&path) {
+    match disk::read_text(&path) {
         Ok(text) => Ok((path, text)),
         Err(error) => Err(SettingsError::Unreadable(path, error)),
     }

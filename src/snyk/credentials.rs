@@ -1,13 +1,13 @@
 //! Who we are to Snyk: where a credential comes from, how it is sent, and how it is renewed.
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 
 pub use super::token::NotAToken;
@@ -17,6 +17,7 @@ use super::token::{self, is_jwt};
 use super::transport::{Reply, Transport, transient};
 use super::{problem, throttle};
 use crate::clock::Clock;
+use crate::disk::Input;
 use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::secret_file;
@@ -334,7 +335,10 @@ fn access_token(reply: &Reply, now: Moment) -> Result<Grant, Refusal> {
 }
 
 async fn read_file(source: &Source, path: &Path, origin: &str) -> Result<Credential, CredentialError> {
-    let text = read_start(path).await.map_err(|error| CredentialError::File(path.to_owned(), error))?;
+    let unreadable = |error| CredentialError::File(path.to_owned(), error);
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_start(&owned)).await;
+    let text = read.unwrap_or_else(|panic| Err(std::io::Error::other(panic))).map_err(unreadable)?;
     if matches!(source, Source::SnykCli(_)) {
         return cli_credential(&text, origin);
     }
@@ -342,9 +346,9 @@ async fn read_file(source: &Source, path: &Path, origin: &str) -> Result<Credent
 }
 
 /// What a file begins with; one that is longer than any token is the wrong file, and need not be read.
-async fn read_start(path: &Path) -> std::io::Result<String> {
+fn read_start(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    tokio::fs::File::open(path).await?.take(MAX_FILE).read_to_string(&mut text).await?;
+    Input::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -10,6 +10,7 @@ use super::sections::AccountSection;
 use super::values::Name;
 use super::watches::{self, WatchEntry};
 use super::{AccountSettings, DEFAULT_ACCOUNT};
+use crate::disk;
 use crate::http::Network;
 use crate::secret::Placeholder;
 use crate::settings::network::{Surroundings, read_certificates};
@@ -173,6 +174,6 @@ fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Ok(());
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = disk::read_text(path).map_err(unreadable)?;
     Credential::new(&text, Scheme::ByForm, origin).map(drop)
 }

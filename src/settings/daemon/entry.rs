@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::secret::{Placeholder, Secret};
 use crate::secret_file;
 use crate::settings::SettingsError;
@@ -193,7 +194,7 @@ impl<'a> Entry<'a> {
 pub(super) fn read_secret(path: &Path) -> Result<Secret, EntryError> {
     let unreadable =
         |error: std::io::Error| EntryError::Unreadable { path: path.to_owned(), why: error.to_string() };
-    let text = Secret::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let text = Secret::new(disk::read_text(path).map_err(unreadable)?);
     secret_file::warn_if_open(path);
     let trimmed = text.expose().trim_start_matches('\u{feff}').trim();
     if trimmed.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, account, asking, moment, reload, taking_all, watch, webhook};
-use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, Watched};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, Watched, fifo};
 
 #[test]
 fn watches_come_and_go_with_the_settings() {
@@ -107,6 +107,30 @@ fn what_cannot_be_used_changes_nothing() {
     assert_eq!(bed.get("/readyz").status, 200);
     bed.set_all(&valid);
     reload(&daemon);
+    stop(daemon);
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_given_up_and_the_next_reload_works() {
+    let lab = Lab::start(NEVER);
+    let bed = Bed::new("");
+    bed.file("api-token", "the-first-token-of-all\n");
+    bed.set(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let daemon = bed.start();
+    let token = bed.path("api-token");
+    std::fs::remove_file(&token).unwrap();
+    fifo(&token);
+    daemon.signal("HUP");
+    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let reason = refused[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("api-token") && reason.contains("nobody wrote to it"), "{reason}");
+    let check = bed.program("watch").arg("--check").run();
+    check.exits(2).stderr_has("nobody wrote to it");
+    std::fs::remove_file(&token).unwrap();
+    bed.file("api-token", "the-second-token-of-all\n");
+    reload(&daemon);
+    assert_eq!(bed.ask_with("the-first-token-of-all", "GET", "/v1/watches", "").status, 401);
+    assert_eq!(bed.get("/v1/watches").status, 200);
     stop(daemon);
 }
 

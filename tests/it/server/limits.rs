@@ -16,7 +16,7 @@ use snyk_export::store::{NewWatch, Quota};
 use snyk_export::watch::Labels;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use uuid::Uuid;
 
 use super::bed::{Answer, Bed, agreed, service};
@@ -145,7 +145,38 @@ fn a_crowd_that_keeps_us_busy_leaves_room_for_health_checks() {
     let problem = bed.get("/v1/watches").problem(503);
     assert!(problem["detail"].as_str().unwrap().contains("only health checks"), "{problem}");
     assert_eq!(bed.get("/readyz").status, 200);
+
+    // Such a place is for one answer, and waits for no body.
+    let check = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = bed.connect();
+    stream.write_all(check.repeat(3).as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!((text.matches("HTTP/1.1 200").count(), text.matches("HTTP/1.1").count()), (1, 1), "{text}");
+    let begun = check.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\n");
+    bed.send(&begun).problem(503);
     drop(busy);
+}
+
+#[test]
+fn answers_that_nobody_reads_keep_no_health_check_out() {
+    let bed = Bed::start(None);
+    let checks = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
+    let mut unread = Vec::new();
+    for _ in 0..150 {
+        let stream = bed.runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(1024).unwrap();
+            socket.connect(bed.address).await.unwrap().into_std().unwrap()
+        });
+        // It need not take all of them, and one that had to make room takes none.
+        let _ = (&stream).write(checks.as_bytes());
+        unread.push(stream);
+        if unread.len() % 10 == 0 {
+            assert_eq!(bed.get("/healthz").status, 200, "beside {}", unread.len());
+        }
+    }
+    assert_eq!(bed.get("/readyz").status, 200);
 }
 
 #[test]

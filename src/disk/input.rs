@@ -1,0 +1,78 @@
+//! Files that the user names and others write. One may be a pipe: reading it ends all the same.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, open};
+
+/// How often to look whether a pipe holds more.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How many pauses to wait for somebody to open a pipe and write to it.
+const FOR_A_WRITER: u32 = 5 * 50;
+
+/// How many pauses to wait for what a writer has to write, which may be a command that asks its user something.
+const FOR_ALL: u32 = 60 * 50;
+
+/// The most that is read, in bytes. A device can go on for ever.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A file that is open for reading. It is closed after a minute, whoever holds its other end.
+pub(crate) struct Input {
+    file: File,
+    is_regular: bool,
+    has_begun: bool,
+    pauses: u32,
+    left: u64,
+}
+
+impl Input {
+    /// Opens a file without waiting for anybody to open the other end of it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(open(path, flags, Mode::empty())?);
+        let is_regular = file.metadata()?.is_file();
+        Ok(Self { file, is_regular, has_begun: false, pauses: 0, left: LIMIT })
+    }
+
+    fn pause(&mut self, at_most: u32, trouble: &'static str) -> io::Result<()> {
+        if self.pauses >= at_most {
+            return Err(io::Error::new(ErrorKind::TimedOut, trouble));
+        }
+        self.pauses += 1;
+        std::thread::sleep(PAUSE);
+        Ok(())
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(buffer) {
+                // A pipe that nobody has opened for writing yet looks as if it had ended.
+                Ok(0) if !self.is_regular && !self.has_begun && !buffer.is_empty() => {
+                    self.pause(FOR_A_WRITER, "it is a pipe, and nobody wrote to it within 5s")?;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.pause(FOR_ALL, "it is a pipe, and its writer did not finish within 1m")?;
+                }
+                Ok(length) => {
+                    self.has_begun = true;
+                    let left = self.left.checked_sub(length as u64);
+                    self.left = left.ok_or_else(|| io::Error::other("it has more than 64 MiB"))?;
+                    return Ok(length);
+                }
+                error @ Err(_) => return error,
+            }
+        }
+    }
+}
+
+/// The text in a file.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    Input::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
