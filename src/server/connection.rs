@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,6 +37,12 @@ const BREATHER: Duration = Duration::from_millis(500);
 /// looked at before it has to make room.
 const TAKEN_AT_ONCE: usize = limits::CONNECTIONS_FOR_HEALTH / 4;
 
+/// How long a connection that has to make room may take for its first request, which may be on its way.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
+
+/// How many of them have that chance at once.
+const LAST_CHANCES: usize = 64;
+
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
@@ -52,6 +59,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     /// How many KiB of answers may be sent besides those that are.
     outstanding: Arc<Semaphore>,
+    last_chances: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -59,6 +67,7 @@ impl Shared {
         Self {
             audit,
             metrics,
+            last_chances: Arc::new(Semaphore::new(LAST_CHANCES)),
             outstanding: Arc::new(Semaphore::new(
                 usize::try_from(limits::OUTSTANDING / 1024).unwrap_or(usize::MAX),
             )),
@@ -149,7 +158,9 @@ async fn answer(
     let _ = stream.set_nodelay(true);
     let gone = Arc::clone(&place.gone);
     let peer = Peer { address: place.address, only_health: place.only_health };
+    let asked = AtomicU32::new(0);
     let service = service_fn(|mut request: Request<Incoming>| {
+        asked.fetch_add(1, Ordering::Relaxed);
         let (router, answering, shared) = (router.clone(), place.answer(), shared.clone());
         request.extensions_mut().insert(peer);
         async move {
@@ -171,8 +182,13 @@ async fn answer(
     // How a connection ends is its client's affair: what broke off is known where it was worked on.
     tokio::select! {
         _ = connection.as_mut() => {}
-        // Another needs its place, and it waits for its client.
-        () = gone.notified() => {}
+        // Another needs its place, and it waits for its client. The first request may be on its way at this moment.
+        () = gone.notified() => {
+            let chance = (asked.load(Ordering::Relaxed) <= 1).then(|| shared.last_chances.try_acquire());
+            if let Some(Ok(_chance)) = chance {
+                let _ = timeout(LAST_CHANCE, connection).await;
+            }
+        }
         // The sender is gone: that is the sign.
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
