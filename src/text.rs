@@ -103,7 +103,9 @@ impl Text {
     #[must_use]
     pub fn of_wrong_value(raw: &str) -> Self {
         let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
-        if uuid::Uuid::try_parse(bare).is_ok() { Self(MASK.to_owned()) } else { Self::of_input(raw) }
+        // Without hyphens it is a slip of whoever copied an id: tokens have them.
+        let is_like_a_token = bare.contains('-') && uuid::Uuid::try_parse(bare).is_ok();
+        if is_like_a_token { Self(MASK.to_owned()) } else { Self::of_input(raw) }
     }
 
     /// A host that is not asked. A part of it that looks like a secret may be one.
