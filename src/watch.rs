@@ -123,7 +123,7 @@ impl Progress {
 
     /// Takes in what a poll saw, `now`, and decides what follows.
     ///
-    /// Every rule of following is here or below. The only randomness is `rng`'s (but see [`Pace::next`]).
+    /// Every rule of following is here or below. The only randomness is `rng`'s (but see [`pace::Pace::next`]).
     pub fn record(
         &mut self,
         observation: &Observation,
