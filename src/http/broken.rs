@@ -55,7 +55,7 @@ impl Broken {
                 ),
             ),
             false => {
-                ("the proxy wants a login", format!("write it into {variable}, as USER:PASSWORD@HOST:PORT"))
+                ("the proxy wants a login", format!("write USER:PASSWORD@ into {variable}, before HOST:PORT"))
             }
         };
         let detail = format!("{proxy} ({variable}) answered 407");
