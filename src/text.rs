@@ -10,7 +10,7 @@ mod masks;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
@@ -249,9 +249,32 @@ pub(crate) fn undone(text: &str) -> String {
 
 /// Whether a character ends a line, moves a cursor, turns around what is beside it or hides.
 fn gives_orders(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(char, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    ORDERS.iter().any(|range| range.contains(&char))
+}
+
+/// What no plain text has: control characters, those that change its direction, and those that nobody sees.
+const ORDERS: [RangeInclusive<char>; 11] = [
+    '\0'..='\u{1f}',
+    '\u{7f}'..='\u{9f}',
+    '\u{ad}'..='\u{ad}',
+    '\u{61c}'..='\u{61c}',
+    '\u{200b}'..='\u{200b}',
+    '\u{200e}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{2060}',
+    '\u{2066}'..='\u{2069}',
+    '\u{feff}'..='\u{feff}',
+    '\u{e0000}'..='\u{e007f}',
+];
+
+/// The regular expression of plain texts, as JSON Schema wants it.
+pub(crate) fn plain_pattern() -> String {
+    let place = |char: char| match u32::from(char) {
+        code @ ..=0xffff => format!("\\u{code:04x}"),
+        _ => char.to_string(),
+    };
+    let ranges = ORDERS.map(|range| format!("{}-{}", place(*range.start()), place(*range.end())));
+    format!("^[^{}]*$", ranges.concat())
 }
 
 /// Whether a text is what it looks like: without control characters, without those that change its direction, and without

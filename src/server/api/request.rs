@@ -118,12 +118,14 @@ fn check_labels(labels: &Labels) -> Option<Problem> {
 }
 
 fn labels_schema() -> Schema {
-    let text = |max| ObjectBuilder::new().schema_type(Type::String).max_length(Some(max));
+    let pattern = Some(text::plain_pattern());
+    let text =
+        |max| ObjectBuilder::new().schema_type(Type::String).max_length(Some(max)).pattern(pattern.clone());
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(
-            "What to note on the watch, for whoever hears of its end: no control characters, and none that change \
-             the direction of a text.",
+            "What to note on the watch, for whoever hears of its end: no control characters, none that change the \
+             direction of a text or that nobody sees, and no secret of the daemon.",
         ))
         .additional_properties(Some(text(limits::LABEL_VALUE)))
         .property_names(Some(text(limits::LABEL_KEY).min_length(Some(1)).build()))
