@@ -126,7 +126,7 @@ pub struct ApiEvent {
     pub omitted: u64,
 }
 
-/// What came of a request to the daemon's API, or of a connection.
+/// How a request to the daemon's API, or a connection, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiWhat {
     /// A watch was taken on or taken away.

@@ -21,7 +21,7 @@ pub(crate) async fn reap_orphans() -> Infallible {
         let dead = tokio::task::spawn_blocking(dead_children).await.unwrap_or_default();
         for id in dead.intersection(&dead_before) {
             if let Some(id) = rustix::process::Pid::from_raw(*id) {
-                // Whoever took it away first is welcome to it.
+                // Another task may have taken it away first.
                 let _ = rustix::process::waitpid(Some(id), rustix::process::WaitOptions::NOHANG);
             }
         }

@@ -61,7 +61,7 @@ pub trait Obligations {
     fn passed(&self, _now: Moment) {}
 }
 
-/// Nothing is owed to anybody: whoever runs it is told.
+/// Nothing is owed to anybody.
 impl Obligations for () {}
 
 /// How a runner works.

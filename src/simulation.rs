@@ -43,7 +43,7 @@ use self::world::World;
 /// Seeds that are tried each time.
 const SEEDS: u64 = 100;
 
-/// What came of a world.
+/// How a world ended.
 #[derive(Debug)]
 struct Came {
     violation: Option<String>,

@@ -103,7 +103,7 @@ impl Text {
     #[must_use]
     pub fn of_wrong_value(raw: &str) -> Self {
         let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
-        // Without hyphens it is a slip of whoever copied an id: tokens have them.
+        // Without hyphens it is more likely an id that was copied badly: tokens have them.
         let is_like_a_token = bare.contains('-') && uuid::Uuid::try_parse(bare).is_ok();
         if is_like_a_token { Self(MASK.to_owned()) } else { Self::of_input(raw) }
     }

@@ -266,7 +266,7 @@ impl Directory {
         }
     }
 
-    /// Puts `bytes` into the place of a file in one step: whoever reads it, after a power cut too, finds the old or the new, and
+    /// Puts `bytes` into the place of a file in one step: a reader, after a power cut too, finds the old or the new, and
     /// the new once this returns. After an error it may be either.
     pub(crate) fn replace_durably(&self, name: &OsStr, bytes: &[u8], readers: Readers) -> io::Result<()> {
         let (temporary, mut file) = self.create_temporary(name, NEW, readers)?;
@@ -305,7 +305,7 @@ impl Directory {
             let file = self.open_checked(name, OFlags::RDWR | OFlags::CREATE)?;
             match file.try_lock() {
                 Ok(()) if self.leads_to(&file.metadata()?, name) => return Ok(Some(file)),
-                // Whoever had it before has removed it: then it is nobody's.
+                // The process that had it before has removed it: then it is nobody's.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),

@@ -19,7 +19,7 @@ const FOR_ALL: u32 = 60 * 50;
 /// The most that is read, in bytes. A device can go on for ever.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A file that is open for reading. It is closed after a minute, whoever holds its other end.
+/// A file that is open for reading. It is closed after a minute, whatever holds its other end.
 pub(crate) struct Input {
     file: File,
     is_regular: bool,

@@ -146,7 +146,7 @@ impl Folder {
                     return Err(FolderError::Locked(path.to_owned()));
                 }
                 Ok(None) => return Err(FolderError::Busy(path.to_owned())),
-                // Whoever had it has just removed it.
+                // The process that had it has just removed it.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(unusable(error)),
             }

@@ -1,4 +1,4 @@
-//! The secrets that this process holds, so that no text shows one, whoever sends it back to us.
+//! The secrets that this process holds, so that no text shows one when a peer sends it back to us.
 //!
 //! This is state of the whole process, and the only such state: which secrets there are does not depend on who asks, and a
 //! text must not show one because the place where it is made was not told of it. [`Secret::new`](super::Secret::new) adds,

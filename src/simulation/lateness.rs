@@ -83,7 +83,7 @@ impl World {
         lasting.filter_map(|trouble| trouble.what.hangs()).collect()
     }
 
-    /// How long a watch of a blocked account whose time is over may go on: until it is looked for, and until those that
+    /// How long a watch of a blocked account whose time is over may go on: until the next look, and until those that
     /// are claimed have had their turn, and have been given back.
     fn until_swept(&self, state: &State, since: Moment) -> Duration {
         let lately = since.before(bounds::until_known(&state.limits, self.scene.accounts.len()));

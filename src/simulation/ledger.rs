@@ -1,4 +1,4 @@
-//! What the runner is told of, and what it owes: in the place of the daemon's ledger.
+//! The events of the runner, and the notifications it owes: in the place of the daemon's ledger.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// What the runner is told of, and what it owes.
+/// The events of the runner, and the notifications it owes.
 #[derive(Clone)]
 pub(super) struct Ledger {
     pub(super) world: Rc<World>,

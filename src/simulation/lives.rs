@@ -101,7 +101,7 @@ async fn stepping<T>(world: &World, life: impl Future<Output = T>) -> Option<T> 
         }
         let step = life.as_mut().poll(cx).map(Some);
         world.steps();
-        // Whoever is doomed takes the rest of its steps even if nothing is left to do.
+        // A task that is doomed takes the rest of its steps even if nothing is left to do.
         if world.doom.get().is_some() {
             cx.waker().wake_by_ref();
         }

@@ -59,7 +59,7 @@ impl Poller for Asker {
     async fn poll(&self, export: &ExportRef) -> Observation {
         let watch = export.export_id.as_u128() as usize;
         let poll = self.world.poll_begins(self.account, watch);
-        // Whoever gives up waiting drops this.
+        // A caller that gives up waiting drops this.
         let waiting = Waiting { world: &self.world, account: self.account, watch };
         let (takes, answer) = self.world.answer(self.account, watch, poll);
         match answer {

@@ -132,7 +132,7 @@ impl Disk {
         Self { world: Rc::clone(world), kept, turn: Rc::default(), at_once: Rc::default() }
     }
 
-    /// A call, and the time that it takes. Whoever no longer waits does not stop the work, as in a thread of its own.
+    /// A call, and the time that it takes. A caller that no longer waits does not stop the work, as in a thread of its own.
     pub(super) async fn call<T: 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + 'static,

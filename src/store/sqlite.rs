@@ -100,13 +100,13 @@ impl SqliteStore {
         file::check(path, schema::MIGRATIONS)
     }
 
-    /// Waits until a write has failed, whoever asked for it, and says why. Nothing can be asked of the store from then on; to
+    /// Waits until any caller's write has failed, and says why. Nothing can be asked of the store from then on; to
     /// close it is to write to the file what was kept before, and has to follow.
     pub async fn failure(&self) -> StoreError {
         self.keeper.failure().await
     }
 
-    /// Writes everything out and gives the file free. Whoever has another handle hears that the store is closed.
+    /// Writes everything out and gives the file free. Calls on other handles fail then: the store is closed.
     ///
     /// # Errors
     ///

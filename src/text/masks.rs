@@ -1,4 +1,4 @@
-//! Where secrets are in a text: those that this process holds, and what looks like one whoever it belongs to.
+//! Where secrets are in a text: those that this process holds, and what looks like one, also if this process does not hold it.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ const BREAKS: &str = "\"'`\\,";
 /// The shortest value that may have been made up by a machine, in characters.
 const SHORTEST_MADE_UP: usize = 8;
 
-/// How much of a password after a blank in it is looked for its end, in characters.
+/// How far after a blank in it a password is searched for its end, in characters.
 const LONGEST_PASSWORD_REST: usize = 40;
 
 /// How long the name of an HTML tag that counts as a break, and the tag, may be, in characters.
@@ -55,7 +55,7 @@ fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     united
 }
 
-/// What is looked for.
+/// A search for secrets.
 struct Search<'a> {
     held: &'a Held,
     /// Whether what looks like a secret counts too.

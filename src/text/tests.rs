@@ -53,7 +53,7 @@ fn removes_what_could_give_orders() {
 }
 
 #[test]
-fn masks_what_looks_like_a_secret_whoever_it_belongs_to() {
+fn masks_what_looks_like_a_secret_of_anybody() {
     let rows = [
         (r#"{"u":"https:\/\/s.example\/x?X-Goog-Signature=a"}"#, r#"{"u":"https:\/\/s.example\/x?***"}"#),
         ("/bucket/x?X-Goog-Signature=abc&v=1", "/bucket/x?X-Goog-Signature=***&v=1"),

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_starts_again_and_again_asks_no_more_often() {
+    fn starting_again_and_again_asks_no_more_often() {
         let mut asked = 0;
         for start in 0..12 {
             let now = at(start * 5000);

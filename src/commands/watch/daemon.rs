@@ -319,7 +319,7 @@ async fn asked(
             () = changed.notified() => return Ok(Asked::Changed),
             error = store.failure() => return Err(error.into()),
             Some(never) = tasks.join_next() => match or_panic(never) {},
-            // Whoever is retired ends in peace.
+            // A courier or a task that was retired ends in peace.
             Some(done) = couriers.join_next() => or_panic(done)?,
         }
     }

@@ -22,7 +22,7 @@ const REPLACED: &str = "replaced.json";
 
 /// Why files do not have their names.
 pub(super) enum Trouble {
-    /// The disk has refused to keep something, and whoever asks it once more may hear that all is well though it is not.
+    /// The disk has refused to keep something, and a caller that asks it once more may hear that all is well though it is not.
     Unsynced(DiskError),
     Other(DiskError),
 }

@@ -65,7 +65,7 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
 pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
     let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
-    // Whoever answers in the daemon's place may say what it was sent before.
+    // A program that answers in the daemon's place may repeat what it was sent.
     if let Some(tokens) = of_file("token-file").and_then(|path| std::fs::read_to_string(path).ok()) {
         tokens.lines().map(str::trim).for_each(|token| drop(Secret::new(token)));
     }

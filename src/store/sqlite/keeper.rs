@@ -21,7 +21,7 @@ const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How a keeper is reached, wherever it works.
 pub trait Keeping {
-    /// Lets the keeper do `work`, and waits for what comes of it. Whoever no longer waits does not stop the work.
+    /// Lets the keeper do `work`, and waits for the result. A caller that no longer waits does not stop the work.
     fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
@@ -57,7 +57,7 @@ impl Keeper {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let Opened { path, conn, lock, files } = file::open(path, MIGRATIONS)?;
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
-        // Whoever has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
+        // The program that has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
         conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
         Ok(Self { path, conn, state, safety: Safety::PowerCut, failed: None, files, lock })
     }
@@ -126,7 +126,7 @@ impl Keeper {
         self.failed.as_ref()
     }
 
-    /// Whoever asks after a write has failed hears why.
+    /// Calls after a failed write fail with its reason.
     fn check(&self) -> Result<(), StoreError> {
         self.failed.clone().map_or(Ok(()), Err)
     }

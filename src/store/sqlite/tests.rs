@@ -122,7 +122,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     assert!(matches!(error, StoreError::Full(_)), "{error}");
     assert!(error.to_string().contains("make room and start again"), "{error}");
     assert_eq!(bed.counted(), before);
-    // Whoever asks for whatever hears why nothing is kept any more.
+    // Every later call says why nothing is kept any more.
     for again in
         [store.counts().await.map(drop), store.beat(NOW).await, store.watch(claimed.watch.id).await.map(drop)]
     {
@@ -140,7 +140,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_long_is_written_back_whoever_looks_at_the_file() {
+async fn a_long_log_is_written_back_while_others_read_the_file() {
     let bed = Bed::new();
     let mut store = bed.open().await;
     for number in [1, 2] {
