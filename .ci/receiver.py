@@ -6,10 +6,12 @@ the SDK of CloudEvents. .ci/notify runs it.
 """
 
 import base64
+import itertools
 import json
 import pathlib
 import secrets
 import sys
+import threading
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,16 +26,22 @@ class Receiver(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     directory = pathlib.Path()
+    # Requests are handled by a thread each: a number that is counted from the files would be given twice.
+    numbers = itertools.count()
+    lock = threading.Lock()
     seen = set()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         kept = {"path": self.path, "headers": headers, "body": base64.b64encode(body).decode()}
-        (self.directory / f"{len(list(self.directory.iterdir())):03}.json").write_text(json.dumps(kept))
         delivery = headers.get("webhook-id", "none")
-        answer = 204 if self.path != "/webhook" or delivery in self.seen else 500
-        self.seen.add(delivery)
+        with self.lock:
+            number = next(self.numbers)
+            first = delivery not in self.seen
+            self.seen.add(delivery)
+        (self.directory / f"{number:03}.json").write_text(json.dumps(kept))
+        answer = 500 if self.path == "/webhook" and first else 204
         self.send_response(answer)
         self.send_header("content-length", "0")
         self.end_headers()
