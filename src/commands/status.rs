@@ -1,5 +1,7 @@
 //! `status`: asks once.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -8,7 +10,7 @@ use super::wait::{Allowance, lacks_results, list_results, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs, StatusArgs};
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, What};
 use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::observe::Observer;
@@ -20,7 +22,7 @@ use crate::watch::{Decision, Policy, Watch};
 
 /// What one poll found.
 enum Found {
-    InProgress(Watch),
+    InProgress(Arc<Watch>),
     Ended(Ending),
 }
 
@@ -70,12 +72,12 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
     let mut rng = fastrand::Rng::new();
     let decision = watch.progress.record(&observation, policy, now, &mut rng);
     let (outcome, report) = match (decision, observation.answer) {
-        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(watch),
+        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(Arc::new(watch)),
         (Decision::PollAfter(_), Answer::Failure(_)) => (Outcome::Unavailable, None),
         (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
         (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
     };
-    Found::Ended(Ending { watch, outcome, report, at: now, asked: None })
+    Found::Ended(Ending { watch: Arc::new(watch), outcome, report, at: now, timing: None })
 }
 
 /// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.
@@ -87,14 +89,14 @@ fn tell(
     now: Moment,
 ) -> Result<ExitCode, CommandError> {
     let (code, document, watch) = match found {
-        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
+        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), &**watch),
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
             let (_, hint) = observer.closing(ending);
             if show_urls {
                 console.mask_links(ending.report.as_ref());
             }
-            (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
+            (code, Document::of_ending(ending, show_urls).with_hint(hint), &*ending.watch)
         }
     };
     let line = match (output, found, watch.progress.status()) {
@@ -117,7 +119,7 @@ fn tell(
 
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    observer.event(&Event::Finished(Box::new(ending.clone())));
+    observer.event(&What::Finished(Arc::new(ending.clone())).at(ending.at));
     let (sentence, advice) = observer.closing(ending);
     if !console.is_json() {
         console.failure(&sentence, advice.as_deref());
