@@ -4,6 +4,7 @@ mod asking;
 mod console;
 mod demo;
 mod download;
+mod files;
 mod healthcheck;
 mod run;
 mod simulate;

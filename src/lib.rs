@@ -35,6 +35,7 @@ mod simulation;
 pub mod simulator;
 pub mod snyk;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod text;
 pub mod watch;

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
+use crate::clock::Clock;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
 use crate::http::{Network, Reach};
 use crate::observe::Surroundings;
@@ -14,6 +15,7 @@ use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
+use crate::tasks::Task;
 use crate::text::Text;
 use crate::watch::Policy;
 
@@ -86,9 +88,14 @@ impl Asking {
         Ok(Self { exports: Vec::new(), policy, client, surroundings, network, reach })
     }
 
-    /// The like, by another policy.
+    /// The same, by another policy.
     pub(super) fn with_policy(&self, policy: Policy) -> Self {
         Self { policy, ..self.clone() }
+    }
+
+    /// What tasks need of it.
+    pub(super) fn task(&self, clock: Clock) -> Task<'_> {
+        Task { client: &self.client, policy: &self.policy, clock }
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::stream;
 use super::console::Console;
 use super::wait::{Allowance, lacks_results, list_results, text_line};
 use super::{Asking, CommandError, Session};
-use crate::cli::{Output, OutputArgs, StatusArgs};
+use crate::cli::{OutputArgs, StatusArgs};
 use crate::document::Document;
 use crate::event::{Ending, Event};
 use crate::exit::ExitCode;
@@ -97,16 +97,14 @@ fn tell(
             (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
         }
     };
-    let line = match (output, found, watch.progress.status()) {
-        (Output::Json, ..) => document.to_line(),
-        (Output::Text, Found::Ended(ending), _) if show_urls => text_line(ending, show_urls),
-        (Output::Text, Found::Ended(ending), None) => text_line(ending, show_urls),
-        (Output::Text, _, status) => {
+    let text = match (found, watch.progress.status()) {
+        (Found::Ended(ending), status) if show_urls || status.is_none() => text_line(ending, show_urls),
+        (_, status) => {
             let status = status.map(ToString::to_string).unwrap_or_default();
             format!("{} {status}", watch.export.export_id)
         }
     };
-    console.data_line(&line)?;
+    console.result(output, &document, &text)?;
     if let Found::Ended(ending) = found
         && ending.outcome != Outcome::Finished
     {
@@ -119,8 +117,6 @@ fn tell(
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
     observer.event(&Event::Finished(Box::new(ending.clone())));
     let (sentence, advice) = observer.closing(ending);
-    if !console.is_json() {
-        console.failure(&sentence, advice.as_deref());
-    }
+    console.failure(&sentence, advice.as_deref());
     console.annotate(&sentence);
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use futures_util::StreamExt as _;
 
 use super::links::{Allowance, lacks_results, list_results};
-use crate::cli::{Output, OutputArgs};
+use crate::cli::OutputArgs;
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
@@ -48,8 +48,11 @@ impl<'a> Teller<'a> {
         Self { console, observer, output, telling, endings: Vec::new(), untold: Vec::new(), failure: None }
     }
 
-    /// Takes an event; breaks off when nothing more is wanted.
+    /// Takes an event; breaks off when nothing more is wanted, and takes nothing once standard output has failed.
     pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
+        if self.failure.is_some() {
+            return ControlFlow::Break(());
+        }
         let Event::Finished(ending) = event else {
             self.observer.borrow_mut().event(event);
             return ControlFlow::Continue(());
@@ -60,7 +63,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Takes an end, and tells of it unless links are still to be asked for.
-    pub(super) fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: Ending) {
         self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
@@ -78,28 +81,23 @@ impl<'a> Teller<'a> {
         if self.output.show_urls {
             self.console.mask_links(ending.report.as_ref());
         }
-        let line = match self.output.output {
-            Output::Json => {
-                let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
-                match self.telling {
-                    Telling::All => document,
-                    Telling::WordsOfFinished => document.with_download(None),
-                }
-                .to_line()
-            }
-            Output::Text => text_line(ending, self.output.show_urls),
+        let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
+        let document = match self.telling {
+            Telling::All => document,
+            Telling::WordsOfFinished => document.with_download(None),
         };
-        self.failure = self.console.data_line(&line).err().or(self.failure.take());
+        let text = text_line(ending, self.output.show_urls);
+        let written = self.console.result(self.output.output, &document, &text);
+        self.failure = written.err().or(self.failure.take());
         self.say(ending, &sentence, hint.as_deref());
     }
 
     fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         // The observer has logged it where machines read.
-        match (self.console.is_json(), is_well) {
-            (true, _) => {}
-            (false, true) => self.console.success(sentence, || {}),
-            (false, false) => self.console.failure(sentence, hint),
+        match is_well {
+            true => self.console.success(sentence, || {}),
+            false => self.console.failure(sentence, hint),
         }
     }
 
@@ -118,11 +116,6 @@ impl<'a> Teller<'a> {
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Moment> {
         let untold = self.untold.iter().map(|index| &self.endings[*index].watch.progress);
         untold.filter_map(|progress| progress.deadline(policy)).min()
-    }
-
-    /// Whether an end could not be told.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.failure.is_some()
     }
 
     /// Tells of what was left untold, and gives back all ends.

@@ -1,0 +1,156 @@
+//! Downloads the files of an export into a directory and says so, for `download` and `run`.
+
+mod lost;
+mod place;
+
+pub(super) use self::lost::{Lost, Prospect};
+pub(super) use self::place::Place;
+
+use super::{Asking, CommandError, Session, aside};
+use crate::cli::Output;
+use crate::document::{Document, Downloaded};
+use crate::download::{Folder, Left, Storage};
+use crate::exit::ExitCode;
+use crate::export::ExportRef;
+use crate::manifest::Manifest;
+use crate::observe::{Failed, Transfer, log_downloaded_before, rounded};
+use crate::watch::observation::Report;
+use crate::watch::outcome::Outcome;
+
+/// How a download ended.
+pub(super) enum Fetched {
+    /// The files are there.
+    Whole(Manifest),
+    /// They are not.
+    Lost(Lost),
+}
+
+/// The manifest of what an earlier call has come to, if there was nothing left to do but to give files their names; or, with
+/// `or_done`, nothing at all.
+pub(super) async fn left(
+    export: &ExportRef,
+    place: &Place,
+    or_done: bool,
+    session: &Session,
+) -> Result<Option<Manifest>, CommandError> {
+    let (export, place) = (*export, place.clone());
+    let look = move || Folder::settle(&place.target(), &export);
+    match aside(&session.signals, look).await?? {
+        Left::Completed(manifest) => Ok(Some(manifest)),
+        Left::Done(manifest) => Ok(or_done.then_some(manifest)),
+        Left::Nothing => Ok(None),
+        Left::Damaged(path) => {
+            let path = path.display();
+            tracing::warn!(%path, "a file is not what its manifest says, and so the files are fetched again");
+            Ok(None)
+        }
+    }
+}
+
+/// Says that the files are there, as an earlier call has brought them.
+pub(super) fn tell_there(
+    manifest: &Manifest,
+    export: &ExportRef,
+    place: &Place,
+    output: Output,
+    session: &Session,
+) -> Result<(), CommandError> {
+    session.console.actions.hand_on_values(&[
+        ("outcome", Outcome::Finished.to_string()),
+        ("export-id", export.export_id.to_string()),
+        ("row-count", manifest.row_count.map(|count| count.to_string()).unwrap_or_default()),
+    ]);
+    let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
+    print_files(manifest, document, place, output, session)?;
+    let dir = place.dir.display().to_string();
+    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
+        log_downloaded_before(manifest, &dir);
+    });
+    Ok(())
+}
+
+/// Fetches the files of an export that has finished. `report` is what is known of it, and then what its list of files says.
+pub(super) async fn fetch(
+    export: &ExportRef,
+    report: &mut Option<Report>,
+    place: &Place,
+    asking: &Asking,
+    transfer: &Transfer,
+    session: &Session,
+) -> Result<Fetched, CommandError> {
+    let storage = Storage::new(asking.network.clone(), asking.policy.request_timeout, asking.reach);
+    let (target, limits) = (place.target(), session.settings.download_limits());
+    let (task, tell) = (asking.task(session.clock), |step| transfer.tell(step));
+    let fetching = transfer.ticking(task.fetch(export, report, &target, limits, storage, &tell));
+    let fetched = session.signals.unless_interrupted(fetching).await;
+    let (whole, files) = (transfer.files_whole(), transfer.files());
+    let head = format!("downloading {export}, after {whole} of {files} files");
+    let lost = match fetched {
+        Ok(Ok(manifest)) => return Ok(Fetched::Whole(manifest)),
+        Ok(Err(error)) => Lost::of_download(error, export, &head, &asking.surroundings)?,
+        Err(signal) if files == 0 => {
+            let words = format!("{} came before the files of {export} were listed", signal.name());
+            Lost::of_signal(signal, words)
+        }
+        Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
+    };
+    Ok(Fetched::Lost(lost))
+}
+
+/// Says that the files are there: on standard output, and in words.
+pub(super) fn tell_brought(
+    manifest: &Manifest,
+    document: Document<'_>,
+    place: &Place,
+    transfer: &Transfer,
+    output: Output,
+    session: &Session,
+) -> Result<(), CommandError> {
+    print_files(manifest, document, place, output, session)?;
+    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
+    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
+        transfer.done(manifest, &dir);
+    });
+    Ok(())
+}
+
+/// How much it is, in words.
+fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
+    let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
+    let rows = rows.or(*row_count).map(|rows| format!(", {rows} rows")).unwrap_or_default();
+    let noun = if count == 1 { "file" } else { "files" };
+    format!("{count} {noun}, {}{rows}", indicatif::BinaryBytes(bytes))
+}
+
+fn print_files(
+    manifest: &Manifest,
+    document: Document<'_>,
+    place: &Place,
+    output: Output,
+    session: &Session,
+) -> Result<(), CommandError> {
+    let Manifest { files, merged, .. } = manifest;
+    let downloaded =
+        Downloaded { dir: place.dir.display().to_string(), files: files.clone(), merged: merged.clone() };
+    let paths = files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
+    let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
+    session.console.result(output, &document.with_download(Some(&downloaded)), &paths.join("\n"))
+}
+
+/// Says why the files are not there, with a document of what is known of the export besides. Gives the exit code of it.
+pub(super) fn tell_lost(
+    lost: &Lost,
+    document: Document<'_>,
+    export: &ExportRef,
+    output: Output,
+    session: &Session,
+) -> Result<ExitCode, CommandError> {
+    let Lost { outcome, code, problem, word, words, advice, .. } = lost;
+    let document = document.failed(*outcome, *code, problem, advice.clone()).with_download(None);
+    session.console.result(output, &document, &format!("{} {word}", export.export_id))?;
+    let hint = advice.as_deref();
+    let failed =
+        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
+    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
+    Ok(*code)
+}
