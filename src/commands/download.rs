@@ -3,6 +3,9 @@
 mod bring;
 mod place;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use self::bring::{Endpoint, asked};
 pub(super) use self::bring::{Lost, Prospect, bring, with_links};
 pub(super) use self::place::Place;
@@ -12,10 +15,11 @@ use super::{Asking, CommandError, Session, aside};
 use crate::cli::{DownloadArgs, Output};
 use crate::document::{Document, Downloaded};
 use crate::download::{Folder, Left, Safety};
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before, rounded};
+use crate::observe::{GoOn, Transfer, log_event, rounded};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
@@ -109,9 +113,8 @@ pub(super) fn tell_there(
     let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
     print_files(manifest, document, place, output, session)?;
     let dir = place.dir.display().to_string();
-    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
-        log_downloaded_before(manifest, &dir);
-    });
+    let words = format!("already there: {} in {dir}", size(manifest));
+    tell_downloaded(&words, manifest, dir, None, session);
     Ok(())
 }
 
@@ -143,11 +146,15 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
-    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
-        transfer.done(manifest, &dir);
-    });
+    let (took, dir) = (transfer.took(), place.dir.display().to_string());
+    let words = format!("downloaded: {} in {} to {dir}", size(manifest), rounded(took));
+    tell_downloaded(&words, manifest, dir, Some(took), session);
     Ok(())
+}
+
+fn tell_downloaded(words: &str, manifest: &Manifest, dir: String, took: Option<Duration>, session: &Session) {
+    let downloaded = TaskEvent::Downloaded { manifest: Arc::new(manifest.clone()), dir, took };
+    session.console.success(words, || log_event(&downloaded.at(session.clock.now())));
 }
 
 /// How much it is, in words.
@@ -191,11 +198,15 @@ pub(super) fn tell_lost(
         }
         Output::Text => format!("{} {word}", export.export_id),
     })?;
-    let hint = advice.as_deref();
-    let failed =
-        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
-    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
-    Ok(*code)
+    let failure = TaskFailure {
+        export: Some(*export),
+        word,
+        exit_code: *code,
+        problem: problem.clone(),
+        reason: words.clone(),
+        hint: advice.clone(),
+    };
+    Ok(session.console.failed_task(failure, TaskEvent::NotDownloaded, session.clock.now()))
 }
 
 /// There are no files yet, or never will be.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
-use crate::observe::{Failed, Transfer, words_on_request};
+use crate::observe::{Transfer, log_event, words_on_request};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::watch::Policy;
@@ -65,15 +66,8 @@ pub(super) fn policy_of_requests(policy: Policy) -> Policy {
 pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
     let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    session.console.success(&format!("started: {request} as {export}{and_now}"), || {
-        tracing::info!(
-            export.id = %export.export_id,
-            export.scope = export.scope.as_str(),
-            export.scope_id = %export.scope_id,
-            hint,
-            "export started"
-        );
-    });
+    let started = TaskEvent::Started { export, hint: hint.map(str::to_owned) }.at(session.clock.now());
+    session.console.success(&format!("started: {request} as {export}{and_now}"), || log_event(&started));
 }
 
 /// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
@@ -105,8 +99,13 @@ pub(super) fn tell_no_start(
         let document = document.after(session.waited(), 0).with_hint(advice.clone());
         session.console.data_line(&document.to_line())?;
     }
-    let (word, exit_code, hint) = (outcome.as_str(), ExitCode::of_end(*outcome), advice.as_deref());
-    let failed = Failed { export: None, outcome: word, exit_code, problem, reason: &words, hint };
-    session.console.failed(&format!("{outcome}: {words}"), hint, || failed.log_start());
-    Ok(exit_code)
+    let failure = TaskFailure {
+        export: None,
+        word: outcome.as_str(),
+        exit_code: ExitCode::of_end(*outcome),
+        problem: problem.clone(),
+        reason: words,
+        hint: advice,
+    };
+    Ok(session.console.failed_task(failure, TaskEvent::NotStarted, session.clock.now()))
 }

@@ -13,7 +13,7 @@ use self::teller::Teller;
 pub(super) use self::teller::{Telling, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::moment::Moment;
@@ -88,7 +88,7 @@ pub(super) async fn follow(
     let outcome = signal.map_or(Outcome::Abandoned, Outcome::Interrupted);
     let teller_failed = teller.has_failed();
     for watch in store.unfinished().into_iter().filter(|_| !teller_failed) {
-        teller.end(Ending { watch, outcome, report: None, at: clock.now(), asked: None });
+        teller.end(Ending { watch, outcome, report: None, at: clock.now(), timing: None });
     }
     let deadline = teller.deadline(&asking.policy);
     let allowance = Allowance::of(&asking.policy, deadline, settings.concurrency(), *clock);
@@ -118,7 +118,7 @@ fn take_on(
     for export in exports {
         if let Some(watch) = store.add(*export, now) {
             observer.set_deadline(watch.progress.deadline(policy));
-            observer.event(&Event::Added { watch });
+            observer.event(&What::Added { watch }.at(now));
         }
     }
 }

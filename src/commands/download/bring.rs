@@ -6,13 +6,12 @@ use super::Place;
 use crate::clock::Clock;
 use crate::commands::console::chain;
 use crate::commands::{Asking, CommandError, Session};
-use crate::download::{
-    DiskError, DownloadError, Folder, FolderError, Means, Step, Storage, Wanted, bring_home,
-};
+use crate::download::{DiskError, DownloadError, Folder, FolderError, Means, Storage, Wanted, bring_home};
+use crate::event::{Task, TaskEvent};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::{Entry, Manifest};
-use crate::observe::{GoOn, Surroundings, Transfer, Trying, cure, words_on_request};
+use crate::observe::{GoOn, Surroundings, Transfer, cure, words_on_request};
 use crate::runner::{poll_within, within};
 use crate::snyk::Client;
 use crate::watch::Policy;
@@ -167,7 +166,7 @@ async fn ask(
     };
     loop {
         if endpoint == Endpoint::Status {
-            transfer.polls();
+            transfer.event(&TaskEvent::StatusRequested.at(clock.now()));
         }
         let observation = match endpoint {
             Endpoint::Status => poll_within(client, export, policy.request_timeout).await,
@@ -183,8 +182,9 @@ async fn ask(
         };
         let now = clock.now();
         let delay = tries.failed(&failure, observation.hint, policy, now, &mut fastrand::Rng::new())?;
-        let trying = if endpoint == Endpoint::Status { Trying::Poll } else { Trying::Listing };
-        transfer.retrying(trying, None, &failure.problem, delay);
+        let task = if endpoint == Endpoint::Status { Task::Status } else { Task::Listing };
+        let problem = failure.problem;
+        transfer.event(&TaskEvent::Retrying { task, file: None, problem, delay }.at(now));
         clock.sleep_until(now.plus(delay)).await;
     }
 }
@@ -242,7 +242,8 @@ pub(in crate::commands) async fn bring(
     let fetching = async {
         let parts = parts(report)?;
         let sizes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
-        transfer.expect(parts.len(), sizes);
+        let started = TaskEvent::DownloadStarted { files: parts.len(), bytes: sizes };
+        transfer.event(&started.at(clock.now()));
         let wanted =
             Wanted { export: *export, parts, row_count: report.row_count, merge: place.merge.clone() };
         let relist = async || {
@@ -250,7 +251,7 @@ pub(in crate::commands) async fn bring(
                 ask(Endpoint::Results, export, &asking.client, &asking.policy, clock, transfer).await?;
             self::parts(&report)
         };
-        bring_home(wanted, &folder, &means, relist, |step| tell(transfer, step)).await
+        bring_home(wanted, &folder, &means, relist, |event| transfer.event(&event.at(clock.now()))).await
     };
     let fetched = session.signals.unless_interrupted(transfer.ticking(fetching)).await;
     let (whole, files) = (transfer.files_whole(), transfer.files());
@@ -259,8 +260,11 @@ pub(in crate::commands) async fn bring(
         Ok(Ok(manifest)) => {
             let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
             // What was said of a file is not said of all of them, too.
-            if !manifest.files.iter().any(differs) {
-                transfer.counted(None, manifest.rows, manifest.row_count);
+            if let Some(row_count) = manifest.row_count.filter(|_| manifest.rows != manifest.row_count)
+                && !manifest.files.iter().any(differs)
+            {
+                let miscounted = TaskEvent::Miscounted { rows: manifest.rows, row_count };
+                transfer.event(&miscounted.at(clock.now()));
             }
             return Ok(Ok(manifest));
         }
@@ -302,20 +306,4 @@ fn lost(
             Lost { advice: Some(advice), is_of_merge: true, ..lost }
         }
     })
-}
-
-fn tell(transfer: &Transfer, step: Step<'_>) {
-    match step {
-        Step::Came(bytes) => transfer.came(bytes),
-        Step::Lost(bytes) => transfer.lost(bytes),
-        Step::Whole(entry) => {
-            transfer.whole(&entry.name, entry.file_size);
-            transfer.counted(Some(&entry.name), entry.rows, entry.row_count);
-        }
-        Step::Unchecked(name) => transfer.unchecked(name),
-        Step::Setback { name, problem, delay } => {
-            transfer.retrying(Trying::Download, Some(name), problem, delay);
-        }
-        Step::Renewing { problem } => transfer.renewing(problem),
-    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::commands::{Asking, CommandError, Session};
-use crate::observe::{Transfer, Trying, rounded};
+use crate::event::{Task, TaskEvent};
+use crate::observe::{Transfer, rounded};
 use crate::request::StartRequest;
 use crate::snyk::{InFlight, NotStarted, Started};
 use crate::text::Text;
@@ -133,7 +134,8 @@ async fn pause(
         problem: with_hint(problem, hint),
         unsure: None,
     })?;
-    transfer.retrying(Trying::Start, None, &failure.problem, delay);
+    let problem = failure.problem;
+    transfer.event(&TaskEvent::Retrying { task: Task::Start, file: None, problem, delay }.at(now));
     let pause = transfer.ticking(clock.sleep_until(now.plus(delay)));
     session.signals.unless_interrupted(pause).await.map_err(given_up)
 }

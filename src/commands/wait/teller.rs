@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
@@ -10,7 +11,7 @@ use crate::cli::{Output, OutputArgs};
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::moment::Moment;
 use crate::observe::Observer;
 use crate::snyk::Client;
@@ -50,7 +51,7 @@ impl<'a> Teller<'a> {
 
     /// Takes an event; breaks off when nothing more is wanted.
     pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
-        let Event::Finished(ending) = event else {
+        let What::Finished(ending) = &event.what else {
             self.observer.borrow_mut().event(event);
             return ControlFlow::Continue(());
         };
@@ -61,7 +62,8 @@ impl<'a> Teller<'a> {
 
     /// Takes an end, and tells of it unless links are still to be asked for.
     pub(super) fn end(&mut self, ending: Ending) {
-        self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
+        let ended = What::Finished(Arc::new(ending.clone())).at(ending.at);
+        self.observer.borrow_mut().event(&ended);
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());
