@@ -9,20 +9,28 @@ pub mod follow;
 pub mod start;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::snyk::Client;
 use crate::watch::Policy;
 
-/// What a task asks Snyk with.
-#[derive(Debug, Clone, Copy)]
-pub struct Task<'a> {
-    /// The client.
-    pub client: &'a Client,
-    /// The rules by which a failure is retried.
-    pub policy: &'a Policy,
-    /// The time.
-    pub clock: Clock,
+/// The tasks about one export, with what they need.
+#[derive(Debug)]
+pub struct Tasks<'a> {
+    client: &'a Client,
+    policy: Policy,
+    clock: Clock,
+}
+
+impl<'a> Tasks<'a> {
+    /// Tasks that ask by `client`. Of the limits of `policy` only `max_outage` and `request_timeout` count here: nothing is
+    /// waited for.
+    #[must_use]
+    pub fn new(client: &'a Client, policy: &Policy, clock: Clock) -> Self {
+        let policy = Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy.clone() };
+        Self { client, policy, clock }
+    }
 }
 
 /// Does `work` unless `stop` is ready first, and then gives what that says.

@@ -15,7 +15,7 @@ use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
-use crate::tasks::Task;
+use crate::tasks::Tasks;
 use crate::text::Text;
 use crate::watch::Policy;
 
@@ -88,14 +88,9 @@ impl Asking {
         Ok(Self { exports: Vec::new(), policy, client, surroundings, network, reach })
     }
 
-    /// The same, by another policy.
-    pub(super) fn with_policy(&self, policy: Policy) -> Self {
-        Self { policy, ..self.clone() }
-    }
-
     /// What tasks need of it.
-    pub(super) fn task(&self, clock: Clock) -> Task<'_> {
-        Task { client: &self.client, policy: &self.policy, clock }
+    pub(super) fn tasks(&self, clock: Clock) -> Tasks<'_> {
+        Tasks::new(&self.client, &self.policy, clock)
     }
 }
 

@@ -11,8 +11,11 @@ use crate::cli::Output as Format;
 use crate::clock::Clock;
 use crate::disk;
 use crate::document::Document;
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
+use crate::moment::Moment;
 use crate::observe::annotations::GitHubActions;
+use crate::observe::log_event;
 use crate::output::{Output, ProgressLine, Unwritten};
 use crate::secret::Secret;
 use crate::settings::{Color, Environment, LogFormat, Settings};
@@ -186,6 +189,19 @@ impl Console {
         }
         self.failure(words, hint);
         self.annotate(words.split("\n\n").next().unwrap_or(words));
+    }
+
+    /// A start or a download that failed, and the exit code that follows.
+    pub(super) fn failed_task(
+        &self,
+        failure: TaskFailure,
+        what: fn(Box<TaskFailure>) -> TaskEvent,
+        now: Moment,
+    ) -> ExitCode {
+        let (exit_code, hint) = (failure.exit_code, failure.hint.clone());
+        let words = format!("{}: {}", failure.word, failure.reason);
+        self.failed(&words, hint.as_deref(), || log_event(&what(Box::new(failure)).at(now)));
+        exit_code
     }
 
     /// A failure for the CI system.

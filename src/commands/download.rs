@@ -1,11 +1,12 @@
 //! `download`: fetches the files of an export that has finished.
 
 use super::files::{Fetched, Lost, Place, fetch, left, tell_brought, tell_lost, tell_there};
-use super::start::{now, policy_of_requests};
+use super::start::now;
 use super::{Asking, CommandError, Session};
 use crate::cli::DownloadArgs;
 use crate::document::Document;
 use crate::download::Safety;
+use crate::event::TaskEvent;
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::observe::Transfer;
@@ -15,7 +16,7 @@ use crate::watch::outcome::Outcome;
 pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
     let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
-    let policy = policy_of_requests(session.settings.policy()?);
+    let policy = session.settings.policy()?;
     let exports = std::slice::from_ref(&args.export);
     let found = super::asking::resolve(exports, args.scope.scope(), session).await?;
     let [export] = found.exports[..] else {
@@ -73,8 +74,9 @@ async fn status(
     transfer: &Transfer,
     session: &Session,
 ) -> Result<Report, Lost> {
-    let (task, tell) = (asking.task(session.clock), |step| transfer.tell(step));
-    let polling = transfer.ticking(task.status(export, &tell));
+    let clock = session.clock;
+    let tell = |event: TaskEvent| transfer.event(&event.at(clock.now()));
+    let polling = transfer.ticking(asking.tasks(clock).status(export, &tell));
     match session.signals.unless_interrupted(polling).await {
         Ok(answered) => {
             answered.map_err(|defeat| Lost::of_request(defeat, "status", export, &asking.surroundings))

@@ -6,14 +6,18 @@ mod place;
 pub(super) use self::lost::{Lost, Prospect};
 pub(super) use self::place::Place;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::{Asking, CommandError, Session, aside};
 use crate::cli::Output;
 use crate::document::{Document, Downloaded};
 use crate::download::{Folder, Left, Storage};
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
-use crate::observe::{Failed, Transfer, log_downloaded_before, rounded};
+use crate::observe::{Transfer, log_event, rounded};
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
 
@@ -63,9 +67,8 @@ pub(super) fn tell_there(
     let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
     print_files(manifest, document, place, output, session)?;
     let dir = place.dir.display().to_string();
-    session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
-        log_downloaded_before(manifest, &dir);
-    });
+    let words = format!("already there: {} in {dir}", size(manifest));
+    tell_downloaded(&words, manifest, dir, None, session);
     Ok(())
 }
 
@@ -80,8 +83,9 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, CommandError> {
     let storage = Storage::new(asking.network.clone(), asking.policy.request_timeout, asking.reach);
     let (target, limits) = (place.target(), session.settings.download_limits());
-    let (task, tell) = (asking.task(session.clock), |step| transfer.tell(step));
-    let fetching = transfer.ticking(task.fetch(export, report, &target, limits, storage, &tell));
+    let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
+    let tasks = asking.tasks(session.clock);
+    let fetching = transfer.ticking(tasks.fetch(export, report, &target, limits, storage, &tell));
     let fetched = session.signals.unless_interrupted(fetching).await;
     let (whole, files) = (transfer.files_whole(), transfer.files());
     let head = format!("downloading {export}, after {whole} of {files} files");
@@ -107,11 +111,15 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
-    session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
-        transfer.done(manifest, &dir);
-    });
+    let (took, dir) = (transfer.took(), place.dir.display().to_string());
+    let words = format!("downloaded: {} in {} to {dir}", size(manifest), rounded(took));
+    tell_downloaded(&words, manifest, dir, Some(took), session);
     Ok(())
+}
+
+fn tell_downloaded(words: &str, manifest: &Manifest, dir: String, took: Option<Duration>, session: &Session) {
+    let downloaded = TaskEvent::Downloaded { manifest: Arc::new(manifest.clone()), dir, took };
+    session.console.success(words, || log_event(&downloaded.at(session.clock.now())));
 }
 
 /// How much it is, in words.
@@ -148,9 +156,13 @@ pub(super) fn tell_lost(
     let Lost { outcome, code, problem, word, words, advice, .. } = lost;
     let document = document.failed(*outcome, *code, problem, advice.clone()).with_download(None);
     session.console.result(output, &document, &format!("{} {word}", export.export_id))?;
-    let hint = advice.as_deref();
-    let failed =
-        Failed { export: Some(export), outcome: word, exit_code: *code, problem, reason: words, hint };
-    session.console.failed(&format!("{word}: {words}"), hint, || failed.log_download());
-    Ok(*code)
+    let failure = TaskFailure {
+        export: Some(*export),
+        word,
+        exit_code: *code,
+        problem: problem.clone(),
+        reason: words.clone(),
+        hint: advice.clone(),
+    };
+    Ok(session.console.failed_task(failure, TaskEvent::NotDownloaded, session.clock.now()))
 }

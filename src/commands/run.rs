@@ -13,7 +13,7 @@ use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
 use super::files::{Place, Prospect};
-use super::start::{begin, now, policy_of_start, requested, tell_no_start, tell_start};
+use super::start::{begin, now, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
 use crate::cli::RunArgs;
@@ -142,7 +142,6 @@ impl Run<'_> {
         place.target().check()?;
         self.tell_of_others(&wanted);
         self.keeper.take_on(wanted);
-        let asking = self.asking.with_policy(policy_of_start(self.asking.policy.clone()));
         let (keeper, console) = (&mut *self.keeper, &self.session.console);
         let keep = |sent: Sent<'_>| {
             keeper.keep(sent).map_err(CommandError::from).or_else(|error| match sent {
@@ -159,7 +158,7 @@ impl Run<'_> {
                 Sent::Sending | Sent::Refused => Err(error),
             })
         };
-        let (started, signal) = match begin(request, &asking, keep, self.session).await? {
+        let (started, signal) = match begin(request, &self.asking, keep, self.session).await? {
             Begun::Started { started, signal } => (started, signal),
             Begun::NotStarted(unstarted) => {
                 return self.tell_no_start(&unstarted, &self.advice(&place), request);

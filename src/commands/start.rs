@@ -4,23 +4,20 @@ mod request;
 
 pub(super) use self::request::{now, requested};
 
-use std::time::Duration;
-
 use super::{Asking, CommandError, Session};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
-use crate::observe::{Failed, Transfer, words_on_request};
+use crate::observe::{Transfer, log_event, words_on_request};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::tasks::start::{Begun, Sent, Unstarted};
-use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let request = requested(&args.wanted, now(session.clock), session).await?;
-    let policy = policy_of_start(session.settings.policy()?);
-    let asking = Asking::connect(None, policy, false, session).await?;
+    let asking = Asking::connect(None, session.settings.policy()?, false, session).await?;
     match begin(&request, &asking, |_| Ok(()), session).await? {
         Begun::Started { started, signal } => {
             let wait = asking.surroundings.go_on.command(started.export, None);
@@ -50,35 +47,19 @@ pub(super) async fn begin(
 ) -> Result<Begun, CommandError> {
     let line = session.console.line.clone();
     let transfer = Transfer::new(session.clock, line.clone());
-    let (task, stop) = (asking.task(session.clock), session.signals.ended());
-    let begun = transfer.ticking(task.start(request, keep, stop, |step| transfer.tell(step))).await;
+    let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
+    let (tasks, stop) = (asking.tasks(session.clock), session.signals.ended());
+    let begun = transfer.ticking(tasks.start(request, keep, stop, tell)).await;
     line.clear();
     begun
-}
-
-/// The policy for a start: an outage is its only limit, and what is refused is refused.
-pub(super) fn policy_of_start(policy: Policy) -> Policy {
-    Policy { retry_conflict: false, ..policy_of_requests(policy) }
-}
-
-/// The policy for requests that are no polls: an outage is their only limit.
-pub(super) fn policy_of_requests(policy: Policy) -> Policy {
-    Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy }
 }
 
 /// Says that an export was started, and what to do now: to people in words, to machines in a line of the log.
 pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
     let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    session.console.success(&format!("started: {request} as {export}{and_now}"), || {
-        tracing::info!(
-            export.id = %export.export_id,
-            export.scope = export.scope.as_str(),
-            export.scope_id = %export.scope_id,
-            hint,
-            "export started"
-        );
-    });
+    let started = TaskEvent::Started { export, hint: hint.map(str::to_owned) }.at(session.clock.now());
+    session.console.success(&format!("started: {request} as {export}{and_now}"), || log_event(&started));
 }
 
 /// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
@@ -108,8 +89,13 @@ pub(super) fn tell_no_start(
     // In text there is nothing to print: a script that reads an id must not get a word.
     let document = document.after(session.waited(), 0).with_hint(advice.clone());
     session.console.result(output, &document, "")?;
-    let (word, exit_code, hint) = (outcome.as_str(), ExitCode::of_end(*outcome), advice.as_deref());
-    let failed = Failed { export: None, outcome: word, exit_code, problem, reason: &words, hint };
-    session.console.failed(&format!("{outcome}: {words}"), hint, || failed.log_start());
-    Ok(exit_code)
+    let failure = TaskFailure {
+        export: None,
+        word: outcome.as_str(),
+        exit_code: ExitCode::of_end(*outcome),
+        problem: problem.clone(),
+        reason: words,
+        hint: advice,
+    };
+    Ok(session.console.failed_task(failure, TaskEvent::NotStarted, session.clock.now()))
 }

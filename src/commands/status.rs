@@ -1,5 +1,7 @@
 //! `status`: asks once.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -8,7 +10,7 @@ use super::wait::{Allowance, lacks_results, list_results, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, StatusArgs};
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, What};
 use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::observe::Observer;
@@ -75,7 +77,7 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
         (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
         (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
     };
-    Found::Ended(Ending { watch, outcome, report, at: now, asked: None })
+    Found::Ended(Ending { watch: Arc::new(watch), outcome, report, at: now, timing: None })
 }
 
 /// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.
@@ -94,7 +96,7 @@ fn tell(
             if show_urls {
                 console.mask_links(ending.report.as_ref());
             }
-            (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
+            (code, Document::of_ending(ending, show_urls).with_hint(hint), &*ending.watch)
         }
     };
     let text = match (found, watch.progress.status()) {
@@ -115,7 +117,7 @@ fn tell(
 
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    observer.event(&Event::Finished(Box::new(ending.clone())));
+    observer.event(&What::Finished(Arc::new(ending.clone())).at(ending.at));
     let (sentence, advice) = observer.closing(ending);
     console.failure(&sentence, advice.as_deref());
     console.annotate(&sentence);

@@ -135,8 +135,8 @@ async fn run(
     let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
     let mut tell = |event: &Event| {
-        names.extend(event.name());
-        if let Event::Finished(ending) = event {
+        names.push(event.name());
+        if let What::Finished(ending) = &event.what {
             endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Task;
+use super::Tasks;
 use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Wanted, bring_home};
-use crate::event::{Step, Trying};
+use crate::event::{Task, TaskEvent};
 use crate::export::{ExportRef, Phase};
-use crate::manifest::Manifest;
+use crate::manifest::{Entry, Manifest};
 use crate::runner::{poll_within, within};
 use crate::watch::Policy;
 use crate::watch::observation::{Answer, Failure, FailureKind, Part, Problem, Report};
@@ -23,22 +23,22 @@ enum Listing {
     NotYet(Failure),
 }
 
-impl Task<'_> {
+impl Tasks<'_> {
     /// Requests the status of an export until Snyk answers. The answer lists the files of a finished export too, as Snyk's
     /// servers do.
     ///
     /// # Errors
     ///
     /// When the request is refused, or fails for longer than `max-outage`.
-    pub async fn status(&self, export: &ExportRef, tell: &impl Fn(Step<'_>)) -> Result<Report, Defeat> {
+    pub async fn status(&self, export: &ExportRef, tell: &impl Fn(TaskEvent)) -> Result<Report, Defeat> {
         let mut tries = Tries::new(self.clock.now());
         loop {
-            tell(Step::Polling);
+            tell(TaskEvent::StatusRequested);
             let seen = poll_within(self.client, export, self.policy.request_timeout).await;
             match seen.answer {
                 Answer::Status(report) => return Ok(report),
                 Answer::Failure(failure) => {
-                    self.pause(&mut tries, &failure, seen.hint, Trying::Poll, tell).await?;
+                    self.pause(&mut tries, failure, seen.hint, Task::Status, tell).await?;
                 }
             }
         }
@@ -49,18 +49,18 @@ impl Task<'_> {
     /// # Errors
     ///
     /// When the request is refused, or fails for longer than `max-outage`, and when the export has failed after all.
-    pub async fn results(&self, export: &ExportRef, tell: &impl Fn(Step<'_>)) -> Result<Report, Defeat> {
+    pub async fn results(&self, export: &ExportRef, tell: &impl Fn(TaskEvent)) -> Result<Report, Defeat> {
         let mut tries = Tries::of_what_is_there(self.clock.now());
         loop {
             let seen = within(self.policy.request_timeout, self.client.results(export)).await;
             let failure = match seen.answer {
-                Answer::Status(report) => match listing(report, self.policy)? {
+                Answer::Status(report) => match listing(report, &self.policy)? {
                     Listing::Ready(report) => return Ok(report),
                     Listing::NotYet(failure) => failure,
                 },
                 Answer::Failure(failure) => failure,
             };
-            self.pause(&mut tries, &failure, seen.hint, Trying::Listing, tell).await?;
+            self.pause(&mut tries, failure, seen.hint, Task::Listing, tell).await?;
         }
     }
 
@@ -68,14 +68,14 @@ impl Task<'_> {
     async fn pause(
         &self,
         tries: &mut Tries,
-        failure: &Failure,
+        failure: Failure,
         hint: Option<Duration>,
-        trying: Trying,
-        tell: &impl Fn(Step<'_>),
+        task: Task,
+        tell: &impl Fn(TaskEvent),
     ) -> Result<(), Defeat> {
         let now = self.clock.now();
-        let delay = tries.failed(failure, hint, self.policy, now, &mut fastrand::Rng::new())?;
-        tell(Step::Retrying { trying, file: None, problem: &failure.problem, delay });
+        let delay = tries.failed(&failure, hint, &self.policy, now, &mut fastrand::Rng::new())?;
+        tell(TaskEvent::Retrying { task, file: None, problem: failure.problem, delay });
         self.clock.sleep_until(now.plus(delay)).await;
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Task<'_> {
         target: &Target<'_>,
         limits: Limits,
         storage: Storage,
-        tell: &impl Fn(Step<'_>),
+        tell: &impl Fn(TaskEvent),
     ) -> Result<Manifest, DownloadError> {
         let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.url.is_some());
         let is_enough =
@@ -107,14 +107,20 @@ impl Task<'_> {
         let mut folder = Tidied { folder: Arc::new(Folder::open(target, export)?), is_done: false };
         let parts = parts?;
         let bytes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
-        tell(Step::Listed { files: parts.len(), bytes });
+        tell(TaskEvent::DownloadStarted { files: parts.len(), bytes });
         let wanted =
             Wanted { export: *export, parts, row_count, merge: target.merge.map(Path::to_owned) };
-        let means = Means { storage, policy: self.policy, limits, clock: self.clock };
+        let means = Means { storage, policy: &self.policy, limits, clock: self.clock };
         let relist = async || self::parts(&self.results(export, tell).await?);
         let manifest = bring_home(wanted, &folder.folder, &means, relist, tell).await?;
         folder.is_done = true;
-        tell(Step::Downloaded(&manifest));
+        let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
+        // What was said of one file is not said again of all of them.
+        if let Some(row_count) = manifest.row_count.filter(|_| manifest.rows != manifest.row_count)
+            && !manifest.files.iter().any(differs)
+        {
+            tell(TaskEvent::Miscounted { rows: manifest.rows, row_count });
+        }
         Ok(manifest)
     }
 }

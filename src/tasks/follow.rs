@@ -8,7 +8,7 @@ use futures_util::{FutureExt as _, Stream, stream};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::export::ExportRef;
 use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
 use crate::snyk::Client;
@@ -35,9 +35,10 @@ pub async fn run<P>(
     P: Poller + Clone + 'static,
 {
     let store = MemoryStore::default();
-    for watch in exports.iter().filter_map(|export| store.add(*export, clock.now())) {
+    let now = clock.now();
+    for watch in exports.iter().filter_map(|export| store.add(*export, now)) {
         // To break off here changes nothing: no poll was made, and the first event breaks off as well.
-        let _ = tell(&Event::Added { watch });
+        let _ = tell(&What::Added { watch }.at(now));
     }
     let account = Account { name: Arc::from("default"), poller, requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
@@ -47,8 +48,9 @@ pub async fn run<P>(
         Ok(Stopped::Idle | Stopped::BrokenOff) | Err(_) => Outcome::Abandoned,
     };
     for watch in store.unfinished() {
-        let ending = Ending { watch, outcome, report: None, at: clock.now(), asked: None };
-        let _ = tell(&Event::Finished(Box::new(ending)));
+        let at = clock.now();
+        let ending = Ending { watch, outcome, report: None, at, timing: None };
+        let _ = tell(&What::Finished(Arc::new(ending)).at(at));
     }
 }
 
@@ -59,7 +61,7 @@ pub fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
 }
 
 /// Follows exports until each has ended, and gives each event as it happens; the last one of an export is
-/// [`Event::Finished`].
+/// [`What::Finished`].
 ///
 /// Nothing happens unless the stream is polled, and nothing happens any more once it is dropped. It needs a Tokio runtime
 /// with time and I/O.

@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::{Task, unless};
-use crate::event::{Step, Trying};
+use super::{Tasks, unless};
+use crate::event::{Task, TaskEvent};
 use crate::request::StartRequest;
 use crate::snyk::{InFlight, NotStarted, Started};
 use crate::text::Text;
+use crate::watch::Policy;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::{Defeat, Tries};
@@ -71,7 +72,7 @@ impl Unstarted {
     }
 }
 
-impl Task<'_> {
+impl Tasks<'_> {
     /// Starts an export. A failure that cannot have created one is retried within `max-outage`; no other is.
     ///
     /// `keep` is called before each request and with what becomes of it; its error ends the task. It should return none once
@@ -86,8 +87,10 @@ impl Task<'_> {
         request: &StartRequest,
         mut keep: impl FnMut(Sent<'_>) -> Result<(), E>,
         stop: impl Future<Output = Signal>,
-        tell: impl Fn(Step<'_>),
+        tell: impl Fn(TaskEvent),
     ) -> Result<Begun, E> {
+        // What is refused is refused.
+        let policy = Policy { retry_conflict: false, ..self.policy.clone() };
         let mut stop = std::pin::pin!(stop);
         let mut tries = Tries::new(self.clock.now());
         loop {
@@ -111,14 +114,15 @@ impl Task<'_> {
                 return Ok(Begun::NotStarted(Unstarted::stopped(signal)));
             }
             let now = self.clock.now();
-            let delay = match tries.failed(&failure, hint, self.policy, now, &mut fastrand::Rng::new()) {
+            let delay = match tries.failed(&failure, hint, &policy, now, &mut fastrand::Rng::new()) {
                 Ok(delay) => delay,
                 Err(Defeat { outcome, problem }) => {
                     let problem = with_hint(problem, hint);
                     return Ok(Begun::NotStarted(Unstarted { outcome, problem, unsure: None }));
                 }
             };
-            tell(Step::Retrying { trying: Trying::Start, file: None, problem: &failure.problem, delay });
+            let problem = failure.problem;
+            tell(TaskEvent::Retrying { task: Task::Start, file: None, problem, delay });
             let pause = self.clock.sleep_until(now.plus(delay));
             if let Err(signal) = unless(stop.as_mut(), pause).await {
                 return Ok(Begun::NotStarted(Unstarted::stopped(signal)));

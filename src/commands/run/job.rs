@@ -6,7 +6,6 @@ use crate::cli::OutputArgs;
 use crate::commands::files::{
     Fetched, Lost, Place, Prospect, fetch, left, tell_brought, tell_lost, tell_there,
 };
-use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
@@ -82,7 +81,6 @@ impl Job {
         asking: Asking,
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
-        let asking = asking.with_policy(policy_of_requests(asking.policy.clone()));
         let transfer = Transfer::new(session.clock, session.console.line.clone());
         let report = &mut ending.report;
         let fetched = fetch(&self.export, report, &self.place, &asking, &transfer, session).await?;

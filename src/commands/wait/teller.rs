@@ -10,7 +10,7 @@ use crate::cli::OutputArgs;
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::moment::Moment;
 use crate::observe::Observer;
 use crate::snyk::Client;
@@ -53,10 +53,8 @@ impl<'a> Teller<'a> {
         if self.failure.is_some() {
             return ControlFlow::Break(());
         }
-        let Event::Finished(ending) = event else {
-            self.observer.borrow_mut().event(event);
-            return ControlFlow::Continue(());
-        };
+        self.observer.borrow_mut().event(event);
+        let What::Finished(ending) = &event.what else { return ControlFlow::Continue(()) };
         self.end(Ending::clone(ending));
         let enough = any && ending.outcome == Outcome::Finished;
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -64,7 +62,6 @@ impl<'a> Teller<'a> {
 
     /// Takes an end, and tells of it unless links are still to be asked for.
     fn end(&mut self, ending: Ending) {
-        self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());
