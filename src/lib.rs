@@ -41,3 +41,8 @@ pub mod text;
 pub mod watch;
 
 pub use commands::{is_daemon, run};
+pub use event::What;
+pub use snyk::Client;
+pub use tasks::follow::follow;
+pub use watch::Policy;
+pub use watch::outcome::Outcome;

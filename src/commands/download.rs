@@ -34,7 +34,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     let report = match status(&export, &asking, &transfer, session).await {
         Ok(report) => report,
         Err(lost) => {
-            session.console.actions.hand_on_values(&[("outcome", lost.word.to_owned())]);
+            session.console.actions.hand_on_values(&[("outcome", lost.failure.word.to_owned())]);
             let document = Document::of(&export).after(session.waited(), transfer.polled());
             return tell_lost(&lost, document, &export, output, session);
         }
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         Fetched::Lost(mut lost) => {
-            hand_on(lost.word);
+            hand_on(lost.failure.word);
             // If there is nothing to download, it says itself what to do.
             if phase == Some(Phase::Finished) {
                 let place = place.unless(lost.is_of_merge);
@@ -74,16 +74,16 @@ async fn status(
     transfer: &Transfer,
     session: &Session,
 ) -> Result<Report, Lost> {
-    let clock = session.clock;
-    let tell = |event: TaskEvent| transfer.event(&event.at(clock.now()));
-    let polling = transfer.ticking(asking.tasks(clock).status(export, &tell));
+    let tasks = asking.tasks(session.clock);
+    let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
+    let polling = transfer.ticking(tasks.status(export, &tell));
     match session.signals.unless_interrupted(polling).await {
         Ok(answered) => {
             answered.map_err(|defeat| Lost::of_request(defeat, "status", export, &asking.surroundings))
         }
         Err(signal) => {
             let words = format!("{} came before the files of {export} were listed", signal.name());
-            Err(Lost::of_signal(signal, words))
+            Err(Lost::of_signal(signal, export, words))
         }
     }
 }

@@ -12,10 +12,11 @@ use std::time::Duration;
 use super::{Asking, CommandError, Session, aside};
 use crate::cli::Output;
 use crate::document::{Document, Downloaded};
-use crate::download::{Folder, Left, Storage};
+use crate::download::{Folder, Left};
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
+use crate::http::Reach;
 use crate::manifest::Manifest;
 use crate::observe::{Transfer, log_event, rounded};
 use crate::watch::observation::Report;
@@ -81,11 +82,11 @@ pub(super) async fn fetch(
     transfer: &Transfer,
     session: &Session,
 ) -> Result<Fetched, CommandError> {
-    let storage = Storage::new(asking.network.clone(), asking.policy.request_timeout, asking.reach);
     let (target, limits) = (place.target(), session.settings.download_limits());
+    let reach = Reach::from(asking.client.api().url(), session.settings.allows_http());
     let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
     let tasks = asking.tasks(session.clock);
-    let fetching = transfer.ticking(tasks.fetch(export, report, &target, limits, storage, &tell));
+    let fetching = transfer.ticking(tasks.fetch(export, report, &target, limits, reach, &tell));
     let fetched = session.signals.unless_interrupted(fetching).await;
     let (whole, files) = (transfer.files_whole(), transfer.files());
     let head = format!("downloading {export}, after {whole} of {files} files");
@@ -94,9 +95,9 @@ pub(super) async fn fetch(
         Ok(Err(error)) => Lost::of_download(error, export, &head, &asking.surroundings)?,
         Err(signal) if files == 0 => {
             let words = format!("{} came before the files of {export} were listed", signal.name());
-            Lost::of_signal(signal, words)
+            Lost::of_signal(signal, export, words)
         }
-        Err(signal) => Lost::of_signal(signal, format!("{head}: {} came", signal.name())),
+        Err(signal) => Lost::of_signal(signal, export, format!("{head}: {} came", signal.name())),
     };
     Ok(Fetched::Lost(lost))
 }
@@ -145,24 +146,16 @@ fn print_files(
     session.console.result(output, &document.with_download(Some(&downloaded)), &paths.join("\n"))
 }
 
-/// Says why the files are not there, with a document of what is known of the export besides. Gives the exit code of it.
+/// Says why the files are not there, with a document of what is known of the export besides. Returns the exit code.
 pub(super) fn tell_lost(
-    lost: &Lost,
+    Lost { outcome, failure, .. }: &Lost,
     document: Document<'_>,
     export: &ExportRef,
     output: Output,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
-    let Lost { outcome, code, problem, word, words, advice, .. } = lost;
-    let document = document.failed(*outcome, *code, problem, advice.clone()).with_download(None);
+    let TaskFailure { word, exit_code, problem, hint, .. } = failure;
+    let document = document.failed(*outcome, *exit_code, problem, hint.clone()).with_download(None);
     session.console.result(output, &document, &format!("{} {word}", export.export_id))?;
-    let failure = TaskFailure {
-        export: Some(*export),
-        word,
-        exit_code: *code,
-        problem: problem.clone(),
-        reason: words.clone(),
-        hint: advice.clone(),
-    };
-    Ok(session.console.failed_task(failure, TaskEvent::NotDownloaded, session.clock.now()))
+    Ok(session.console.failed_task(failure.clone(), TaskEvent::NotDownloaded, session.clock.now()))
 }

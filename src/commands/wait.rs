@@ -7,7 +7,7 @@ mod teller;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-pub(super) use self::links::{Allowance, lacks_results, list_results};
+pub(super) use self::links::{Allowance, add_results};
 pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
 pub(super) use self::teller::{Telling, text_line};
@@ -62,7 +62,8 @@ pub(super) async fn follow(
     let Session { settings, clock, console, signals, .. } = session;
     let (line, is_json) = (console.line.clone(), console.is_json());
     let mut observer = Observer::new(*clock, asking.surroundings.clone(), line, is_json);
-    observer.set_deadline(asking.policy.max_wait.map(|max_wait| clock.now().plus(max_wait)));
+    let deadline = asking.policy.max_wait.map(|max_wait| clock.now().plus(max_wait));
+    observer.set_deadline(deadline);
     let observer = RefCell::new(observer);
     let mut teller = Teller::new(console, &observer, output, telling);
     let plan = plan(asking.policy.clone(), settings.concurrency());
@@ -72,10 +73,9 @@ pub(super) async fn follow(
         () = tasks::follow::run(&asking.exports, client, plan, *clock, signals.ended(), tell) => {}
         never = keep_ticking(|| observer.borrow_mut().tick()) => match never {},
     }
-    let deadline = teller.deadline(&asking.policy);
     let allowance = Allowance::of(&asking.policy, deadline, settings.concurrency(), *clock);
-    let links = teller.tell_with_links(&asking.client, allowance);
-    let interrupted = signals.unless_interrupted(links).await;
+    let adding = add_results(teller.untold(), &asking.client, allowance);
+    let interrupted = signals.unless_interrupted(adding).await;
     let told = teller.tell_the_rest();
     console.line.clear();
     let mut endings = told?;

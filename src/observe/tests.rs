@@ -45,7 +45,9 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
         |page: Page| tracing_subscriber::fmt().with_ansi(false).with_writer(move || page.clone()).finish();
     let advance = |seconds| tokio::time::advance(Duration::from_secs(seconds));
 
-    with_default(subscriber(page.clone()), || observer.event(&What::Added { watch: Arc::clone(&watch) }.at(clock.now())));
+    with_default(subscriber(page.clone()), || {
+        observer.event(&What::Added { watch: Arc::clone(&watch) }.at(clock.now()))
+    });
     assert!(page.take().contains("following export"));
     assert_eq!(observer.tick(), HEARTBEAT);
     advance(45).await;

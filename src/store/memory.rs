@@ -170,8 +170,9 @@ mod tests {
             let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id };
             assert!(store.add(export, Moment::from_unix(Duration::from_secs(started_at))).is_some());
         }
-        let ids =
-            |watches: Vec<Arc<Watch>>| watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>();
+        let ids = |watches: Vec<Arc<Watch>>| {
+            watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>()
+        };
         assert_eq!(ids(store.unfinished()), exports, "in the order in which they were added");
         let claim = async |room, started_by: Option<u64>| {
             let started_by = started_by.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)));
@@ -179,7 +180,10 @@ mod tests {
             let records = Vec::new();
             let pass = Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes };
             let passed = store.pass(pass).await.unwrap();
-            (ids(passed.claimed.into_iter().map(|claimed| Arc::new(claimed.watch)).collect()), passed.next_due.len())
+            (
+                ids(passed.claimed.into_iter().map(|claimed| Arc::new(claimed.watch)).collect()),
+                passed.next_due.len(),
+            )
         };
         assert_eq!(
             claim(1, Some(50)).await,

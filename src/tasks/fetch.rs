@@ -8,6 +8,7 @@ use super::Tasks;
 use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Wanted, bring_home};
 use crate::event::{Task, TaskEvent};
 use crate::export::{ExportRef, Phase};
+use crate::http::Reach;
 use crate::manifest::{Entry, Manifest};
 use crate::runner::{poll_within, within};
 use crate::watch::Policy;
@@ -81,7 +82,7 @@ impl Tasks<'_> {
     }
 
     /// Fetches the files of an export that has finished. `report` is what is known of it; if it does not list all files with
-    /// their links, it becomes what the results endpoint says.
+    /// their links, it becomes what the results endpoint says. `reach` says where links may lead.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Tasks<'_> {
         report: &mut Option<Report>,
         target: &Target<'_>,
         limits: Limits,
-        storage: Storage,
+        reach: Reach,
         tell: &impl Fn(TaskEvent),
     ) -> Result<Manifest, DownloadError> {
         let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.url.is_some());
@@ -108,8 +109,8 @@ impl Tasks<'_> {
         let parts = parts?;
         let bytes = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.file_size?));
         tell(TaskEvent::DownloadStarted { files: parts.len(), bytes });
-        let wanted =
-            Wanted { export: *export, parts, row_count, merge: target.merge.map(Path::to_owned) };
+        let wanted = Wanted { export: *export, parts, row_count, merge: target.merge.map(Path::to_owned) };
+        let storage = Storage::new(self.client.network().clone(), self.policy.request_timeout, reach);
         let means = Means { storage, policy: &self.policy, limits, clock: self.clock };
         let relist = async || self::parts(&self.results(export, tell).await?);
         let manifest = bring_home(wanted, &folder.folder, &means, relist, tell).await?;

@@ -65,7 +65,7 @@ pub fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
 ///
 /// Nothing happens unless the stream is polled, and nothing happens any more once it is dropped. It needs a Tokio runtime
 /// with time and I/O.
-pub fn follow(client: Client, exports: Vec<ExportRef>, policy: Policy) -> impl Stream<Item = Event> + Send {
+pub fn follow(client: Client, exports: Vec<ExportRef>, policy: Policy) -> impl Stream<Item = Event> {
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut following = Box::pin(
         async move {

@@ -32,7 +32,8 @@ pub enum Begun {
 }
 
 /// Why no export was started, as far as is known.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{outcome}: {problem}")]
 pub struct Unstarted {
     /// What the failure counts as.
     pub outcome: Outcome,
@@ -137,8 +138,7 @@ impl Tasks<'_> {
         stop: Pin<&mut impl Future<Output = Signal>>,
     ) -> (Option<Result<Started, NotStarted>>, Option<Signal>) {
         let in_flight = InFlight::default();
-        let mut asked =
-            std::pin::pin!(self.client.start(request, self.policy.request_timeout, &in_flight));
+        let mut asked = std::pin::pin!(self.client.start(request, self.policy.request_timeout, &in_flight));
         match unless(stop, &mut asked).await {
             Ok(answer) => (Some(answer), None),
             // Nothing was sent, and nothing will be.

@@ -112,9 +112,9 @@ impl Job {
             Fetched::Lost(lost) => {
                 let place = self.place.unless(lost.is_of_merge);
                 let lost = lost.with_go_on(&self.go_on(&place, session), &self.export);
-                tell_lost(&lost, document, &self.export, output, session)?;
+                let code = tell_lost(&lost, document, &self.export, output, session)?;
                 let outcome = lost.outcome.unwrap_or(ending.outcome);
-                Ok((Verdict::of_failure(lost.code, lost.prospect), Ending { outcome, ..ending }))
+                Ok((Verdict::of_failure(code, lost.prospect), Ending { outcome, ..ending }))
             }
         }
     }
@@ -133,7 +133,7 @@ impl Job {
     ) -> Result<Verdict, CommandError> {
         let words = format!("{} came when {} had been started", signal.name(), self.export);
         let go_on = self.go_on(&self.place, session);
-        let lost = Lost::of_signal(signal, words).with_go_on(&go_on, &self.export);
+        let lost = Lost::of_signal(signal, &self.export, words).with_go_on(&go_on, &self.export);
         let code = tell_lost(
             &lost,
             Document::of(&self.export).after(session.waited(), 0),

@@ -3,18 +3,13 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use futures_util::StreamExt as _;
-
-use super::links::{Allowance, lacks_results, list_results};
+use super::links::lacks_results;
 use crate::cli::OutputArgs;
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
-use crate::moment::Moment;
 use crate::observe::Observer;
-use crate::snyk::Client;
-use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
 /// Of which ends there is something to be told.
@@ -33,8 +28,8 @@ pub(super) struct Teller<'a> {
     output: OutputArgs,
     telling: Telling,
     endings: Vec<Ending>,
-    /// Which of the endings were not told yet.
-    untold: Vec<usize>,
+    /// Those that were not told yet, since their results are still to be requested.
+    untold: Vec<Ending>,
     failure: Option<CommandError>,
 }
 
@@ -60,13 +55,13 @@ impl<'a> Teller<'a> {
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Takes an end, and tells of it unless links are still to be asked for.
+    /// Takes an end, and tells of it unless links are still to be requested.
     fn end(&mut self, ending: Ending) {
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());
         } else if self.output.show_urls && lacks_results(&ending) {
-            self.untold.push(self.endings.len());
+            return self.untold.push(ending);
         } else {
             self.tell(&ending);
         }
@@ -98,32 +93,18 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Tells of the ends whose documents listed no results, with what the results endpoint lists.
-    pub(super) async fn tell_with_links(&mut self, client: &Client, allowance: Allowance) {
-        let of_untold = |index: &usize| (*index, self.endings[*index].watch.export);
-        let mut listed = list_results(self.untold.iter().map(of_untold).collect(), client, allowance);
-        while let Some((index, report)) = listed.next().await {
-            self.untold.retain(|untold| *untold != index);
-            self.endings[index].report = report.or(self.endings[index].report.take());
-            self.tell(&self.endings[index].clone());
-        }
+    /// The ends that were not told yet.
+    pub(super) fn untold(&mut self) -> &mut [Ending] {
+        &mut self.untold
     }
 
-    /// When the wait ends for those that are not told yet.
-    pub(super) fn deadline(&self, policy: &Policy) -> Option<Moment> {
-        let untold = self.untold.iter().map(|index| &self.endings[*index].watch.progress);
-        untold.filter_map(|progress| progress.deadline(policy)).min()
-    }
-
-    /// Tells of what was left untold, and gives back all ends.
+    /// Tells of what was left untold, and returns all ends.
     pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
-        for index in std::mem::take(&mut self.untold) {
-            self.tell(&self.endings[index].clone());
+        for ending in std::mem::take(&mut self.untold) {
+            self.tell(&ending);
+            self.endings.push(ending);
         }
-        match self.failure {
-            Some(error) => Err(error),
-            None => Ok(self.endings),
-        }
+        self.failure.map_or(Ok(self.endings), Err)
     }
 }
 
