@@ -21,7 +21,7 @@ use crate::watch::{Decision, Policy, Watch};
 
 /// What one poll found.
 enum Found {
-    InProgress(Watch),
+    InProgress(Arc<Watch>),
     Ended(Ending),
 }
 
@@ -61,7 +61,7 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
     let mut rng = fastrand::Rng::new();
     let decision = watch.progress.record(&observation, policy, now, &mut rng);
     let (outcome, report) = match (decision, observation.answer) {
-        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(watch),
+        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(Arc::new(watch)),
         (Decision::PollAfter(_), Answer::Failure(_)) => (Outcome::Unavailable, None),
         (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
         (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
@@ -78,7 +78,7 @@ fn tell(
     now: Moment,
 ) -> Result<ExitCode, CommandError> {
     let (code, document, watch) = match found {
-        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
+        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), &**watch),
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
             let (_, hint) = observer.closing(ending);

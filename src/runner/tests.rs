@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
+use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};

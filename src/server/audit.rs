@@ -96,6 +96,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::event::Event;
 
     #[tokio::test(start_paused = true)]
     async fn so_many_are_told_in_a_minute_and_the_rest_is_counted() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
 use super::{failure, ms, text};

@@ -53,7 +53,7 @@ impl Bed {
                 if let What::Api(event) = &event.what {
                     return noted.change(|noted| noted.push(ApiEvent::clone(event)));
                 }
-                let name = event.name().unwrap_or_default();
+                let name = event.name();
                 told.change(|told| told.push(name.to_owned()));
                 tell(name);
             }
