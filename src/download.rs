@@ -54,8 +54,8 @@ pub enum DownloadError {
     Listing(Defeat),
     /// They could not be written.
     Disk(DiskError),
-    /// Somebody else has put something where a file should get its name.
-    Taken(PathBuf),
+    /// They cannot be put into the folder.
+    Folder(FolderError),
     /// Parts that cannot be merged.
     Merge(String),
     /// They are larger than the user allows. The message says so.
@@ -81,6 +81,12 @@ impl DiskError {
 impl From<DiskError> for DownloadError {
     fn from(error: DiskError) -> Self {
         Self::Disk(error)
+    }
+}
+
+impl From<FolderError> for DownloadError {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
     }
 }
 

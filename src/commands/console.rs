@@ -7,8 +7,10 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue};
 
 use super::CommandError;
+use crate::cli::Output as Format;
 use crate::clock::Clock;
 use crate::disk;
+use crate::document::Document;
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::moment::Moment;
@@ -160,8 +162,11 @@ impl Console {
         self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
     }
 
-    /// A failure in text, with what to do.
+    /// A failure in words, with what to do; nothing where machines read.
     pub(super) fn failure(&self, message: &str, hint: Option<&str>) {
+        if self.is_json() {
+            return;
+        }
         let [red, bold, off] =
             if self.is_colored() { ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"] } else { ["", "", ""] };
         let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
@@ -181,9 +186,8 @@ impl Console {
     pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
         if self.is_json() {
             log();
-        } else {
-            self.failure(words, hint);
         }
+        self.failure(words, hint);
         self.annotate(words.split("\n\n").next().unwrap_or(words));
     }
 
@@ -227,9 +231,19 @@ impl Console {
         }
     }
 
-    /// A line of data on standard output. The error may be of one before.
-    pub(super) fn data_line(&self, line: &str) -> Result<(), CommandError> {
-        self.data(format!("{line}\n").as_bytes())
+    /// A result on standard output, in the form that was asked for; without text there is nothing to write as text. The error
+    /// may be of one before.
+    pub(super) fn result(
+        &self,
+        output: Format,
+        document: &Document<'_>,
+        text: &str,
+    ) -> Result<(), CommandError> {
+        match output {
+            Format::Json => self.data(format!("{}\n", document.to_line()).as_bytes()),
+            Format::Text if text.is_empty() => Ok(()),
+            Format::Text => self.data(format!("{text}\n").as_bytes()),
+        }
     }
 
     /// Data on standard output, which is all that some commands do. The error may be of what was written before.
