@@ -12,7 +12,7 @@ pub(super) use self::record::RecordError;
 use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
-use super::files::{Place, Prospect};
+use super::files::{Download, Place, Prospect};
 use super::start::{begin, now, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
@@ -70,7 +70,8 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     if let Some(keeper) = &mut keeper {
         keeper.resume(export, &asking.surroundings.api)?;
     }
-    let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
+    let download = Download { export, place, output: args.output.output, session };
+    let verdict = Job { download, state, output: args.output }.finish(asking).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
         session.console.flush(&session.signals).await?;
         keeper.forget_last()?;
@@ -128,10 +129,10 @@ struct Run<'a> {
     args: &'a RunArgs,
     asking: Asking,
     keeper: &'a mut Keeper,
-    session: &'a mut Session,
+    session: &'a Session,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Begins a run.
     async fn begin(
         &mut self,
@@ -167,9 +168,9 @@ impl Run<'_> {
         tell_start(&started, request, None, self.session);
         let job = self.job(started.export, place);
         match signal {
-            Some(signal) => job.tell_interruption(signal, self.session),
+            Some(signal) => job.tell_interruption(signal),
             None => {
-                let verdict = job.finish(self.asking.clone(), self.session).await?;
+                let verdict = job.finish(self.asking.clone()).await?;
                 match verdict.is_over() {
                     true => self.keeper.forget_last()?,
                     false => self.keeper.catch_up(),
@@ -190,7 +191,7 @@ impl Run<'_> {
             started_at = left.sent_at,
             "going on with an export that was started before"
         );
-        let verdict = self.job(export, place).finish(self.asking.clone(), self.session).await?;
+        let verdict = self.job(export, place).finish(self.asking.clone()).await?;
         if verdict.is_over() {
             self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget(left)?;
@@ -198,9 +199,10 @@ impl Run<'_> {
         Ok(verdict)
     }
 
-    fn job(&self, export: ExportRef, place: Place) -> Job {
-        let state = Some(self.keeper.path().to_owned());
-        Job { export, place, state, output: self.args.output }
+    fn job(&self, export: ExportRef, place: Place) -> Job<'a> {
+        let (state, output) = (Some(self.keeper.path().to_owned()), self.args.output);
+        let download = Download { export, place, output: output.output, session: self.session };
+        Job { download, state, output }
     }
 
     fn place_of(&self, left: &Record) -> Place {

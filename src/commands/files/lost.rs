@@ -74,6 +74,12 @@ impl Lost {
         Self::of(defeat, export, reason, None, Prospect::Stopped)
     }
 
+    /// A signal came before the files were listed.
+    pub(in crate::commands) fn unlisted(signal: Signal, export: &ExportRef) -> Self {
+        let words = format!("{} came before the files of {export} were listed", signal.name());
+        Self::of_signal(signal, export, words)
+    }
+
     /// A failure of ours.
     fn of_ours(
         export: &ExportRef,
