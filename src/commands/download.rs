@@ -13,7 +13,7 @@ use crate::observe::Transfer;
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
 
-pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
     let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = session.settings.policy()?;
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
             // If there is nothing to download, it says itself what to do.
             if phase == Some(Phase::Finished) {
                 let place = download.place.unless(lost.is_of_merge);
-                lost = lost.with_go_on(&session.typed.go_on("download").with(place.options()), &export);
+                lost = lost.with_go_on(&session.go_on("download").with(place.options()), &export);
             }
             download.tell_lost(lost, document)
         }

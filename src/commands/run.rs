@@ -30,7 +30,7 @@ use crate::watch::observation::Problem;
 /// The record is forgotten for good once the files are there, and so they have to be there for good.
 const SAFETY: Safety = Safety::PowerCut;
 
-pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
     let verdicts = match &args.resume {
@@ -49,7 +49,7 @@ pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode
 }
 
 /// Goes on with the export that is named.
-async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Result<Verdict, CommandError> {
+async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result<Verdict, CommandError> {
     if args.wanted.request.asks_for_one() {
         let why = "--resume goes on with an export that was started: leave out what describes another one";
         return Err(CommandError::Usage(why.to_owned()));
@@ -81,7 +81,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
 
 /// Goes on with what an earlier call of this very run has begun, or begins it; what another run has left in the same record
 /// is brought to its end first.
-async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Verdict>, CommandError> {
+async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict>, CommandError> {
     // Taken once: a night that passes midnight here is still one night.
     let now = now(session.clock);
     let request = requested(&args.wanted, now, session).await?;

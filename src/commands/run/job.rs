@@ -85,7 +85,8 @@ impl Job<'_> {
                 (Verdict::of_success(*export, ending.row_count()), ending.outcome)
             }
             Fetched::Lost(lost) => {
-                let lost = lost.with_go_on(&self.go_on(&place.unless(lost.is_of_merge)), export);
+                let go_on = self.go_on(&place.unless(lost.is_of_merge));
+                let lost = lost.with_go_on(&go_on, export);
                 let (outcome, prospect) = (lost.outcome.unwrap_or(ending.outcome), lost.prospect);
                 let code = self.download.tell_lost(lost, document)?;
                 (Verdict::of_failure(code, prospect), outcome)
@@ -114,6 +115,6 @@ impl Job<'_> {
 /// The command that goes on with an export of a run.
 pub(super) fn go_on(place: &Place, state: Option<&Path>, session: &Session) -> GoOn {
     let state = state.map(|path| ("state".to_owned(), Some(path.display().to_string())));
-    let go_on = session.typed.go_on("run").naming_export_by("resume");
+    let go_on = session.go_on("run").naming_export_by("resume");
     go_on.with(place.options().into_iter().chain(state))
 }
