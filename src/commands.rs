@@ -32,7 +32,6 @@ use crate::cli::{Cli, Command};
 use crate::clock::Clock;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
-use crate::observe::GoOn;
 use crate::output::Output;
 use crate::request::RequestError;
 use crate::server::ServerError;
@@ -44,6 +43,7 @@ use crate::snyk::TransportError;
 use crate::store::{OpenError, StoreError};
 use crate::text::Text;
 use crate::watch::outcome::Signal;
+use crate::words::GoOn;
 
 /// Why a command came to no result.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::layer::Layers;
 use crate::secret::held::{self, Held};
@@ -302,6 +302,12 @@ pub(crate) fn is_invisible(char: char) -> bool {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|raw| Self::new(&raw))
     }
 }
 

@@ -16,7 +16,8 @@ pub mod tries;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::limit::Overlong;
 pub use self::policy::Policy;
@@ -50,17 +51,14 @@ pub enum Decision {
 }
 
 /// A status and when it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
-    /// The status word.
+    /// The status.
+    #[schema(value_type = String)]
     pub status: Status,
     /// When it was first seen.
-    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Moment,
-}
-
-fn as_text<S: serde::Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(moment)
 }
 
 /// How far a watch has come: all that the rules remember between two polls.

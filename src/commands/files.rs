@@ -18,9 +18,10 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::http::Reach;
 use crate::manifest::Manifest;
-use crate::observe::{Transfer, log_event, rounded};
+use crate::observe::{Transfer, log_event};
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
+use crate::words::rounded;
 
 /// How a download ended.
 pub(super) enum Fetched {
@@ -96,7 +97,7 @@ impl Download<'_> {
     pub(super) fn tell_files(
         &self,
         manifest: &Manifest,
-        document: Document<'_>,
+        document: Document,
         took: Option<Duration>,
     ) -> Result<(), CommandError> {
         let Self { place, session, .. } = self;
@@ -105,7 +106,7 @@ impl Download<'_> {
         let downloaded = Downloaded { dir: dir.clone(), files: files.clone(), merged: merged.clone() };
         let paths = files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
-        let document = document.with_download(Some(&downloaded));
+        let document = document.with_download(Some(downloaded));
         session.console.result(self.output, &document, &paths.join("\n"))?;
         let words = match took {
             Some(took) => format!("downloaded: {} in {} to {dir}", size(manifest), rounded(took)),
@@ -120,11 +121,12 @@ impl Download<'_> {
     pub(super) fn tell_lost(
         &self,
         Lost { outcome, failure, .. }: Lost,
-        document: Document<'_>,
+        document: Document,
     ) -> Result<ExitCode, CommandError> {
         let (console, now) = (&self.session.console, self.session.clock.now());
         let TaskFailure { word, exit_code, problem, hint, .. } = &failure;
-        let document = document.failed(outcome, *exit_code, problem, hint.clone()).with_download(None);
+        let document =
+            document.failed(outcome, *exit_code, problem.clone(), hint.clone()).with_download(None);
         console.result(self.output, &document, &format!("{} {word}", self.export.export_id))?;
         Ok(console.failed_task(failure, TaskEvent::NotDownloaded, now))
     }

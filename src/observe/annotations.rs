@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::disk;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
-use crate::settings::Environment;
 use crate::watch::observation::Report;
+use crate::words;
 
 /// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
@@ -23,13 +23,13 @@ pub struct GitHubActions {
 }
 
 impl GitHubActions {
-    /// What the environment says of it.
+    /// What the variables of the environment say, which `variable` looks up.
     #[must_use]
-    pub fn detect(environment: &Environment) -> Self {
-        if environment.get("GITHUB_ACTIONS") != Some("true") {
+    pub fn detect<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        if variable("GITHUB_ACTIONS") != Some("true") {
             return Self::default();
         }
-        let path = |name| environment.get(name).map(PathBuf::from);
+        let path = |name| variable(name).map(PathBuf::from);
         Self { active: true, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY") }
     }
 
@@ -144,14 +144,10 @@ fn outputs(values: &[(&str, String)], random: u128) -> String {
 fn summary(ending: &Ending) -> String {
     let progress = &ending.watch.progress;
     let mut text = format!(
-        "### Snyk export {}\n\n`{}`, {} after {}\n\n| at | status |\n|---|---|\n",
+        "### Snyk export {}\n\n`{}` {}\n\n| at | status |\n|---|---|\n",
         ending.outcome,
         ending.watch.export,
-        match progress.polls() {
-            1 => "1 poll".to_owned(),
-            polls => format!("{polls} polls"),
-        },
-        super::closing::rounded(ending.waited()),
+        words::after(ending),
     );
     for change in progress.timeline() {
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
@@ -202,8 +198,10 @@ mod tests {
         };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Answer::Status(report), hint: None };
-        let policy =
-            crate::settings::Settings::load(crate::settings::CommandLine::default(), Environment::default());
+        let policy = crate::settings::Settings::load(
+            crate::settings::CommandLine::default(),
+            crate::settings::Environment::default(),
+        );
         let policy = policy.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
         let watch = Watch { progress, ..Watch::unnamed(export, now) };

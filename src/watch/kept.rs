@@ -30,7 +30,9 @@ struct Kept {
     timeline: Vec<(String, u64)>,
     created: Option<String>,
     row_count: Option<u64>,
-    problem: Option<KeptProblem>,
+    problem: Option<Problem>,
+    /// That of the problem, which a document does not show.
+    cure: Option<Text>,
     failure: Option<FailureKind>,
     refusal: Option<FailureKind>,
     #[serde(default)]
@@ -41,16 +43,6 @@ struct Kept {
     pace: Option<u64>,
     retry: Option<u64>,
     throttle: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptProblem {
-    http_status: Option<u16>,
-    code: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-    request_id: Option<String>,
-    cure: Option<String>,
 }
 
 impl Progress {
@@ -69,7 +61,8 @@ impl Progress {
                 .collect(),
             created: self.created.clone(),
             row_count: self.row_count,
-            problem: self.problem.as_ref().map(KeptProblem::of),
+            problem: self.problem.clone(),
+            cure: self.problem.as_ref().and_then(|problem| problem.cure.clone()),
             failure: self.failure,
             refusal: self.refusal,
             in_a_row: self.in_a_row,
@@ -102,7 +95,8 @@ impl Progress {
             timeline: kept.timeline.into_iter().filter_map(change).collect(),
             created: kept.created,
             row_count: kept.row_count,
-            problem: kept.problem.map(KeptProblem::into_problem),
+            // Earlier versions have kept the cure in the problem.
+            problem: kept.problem.map(|problem| Problem { cure: kept.cure.or(problem.cure), ..problem }),
             failure: kept.failure,
             refusal: kept.refusal,
             in_a_row: kept.in_a_row,
@@ -116,22 +110,6 @@ impl Progress {
             retry: kept.retry.map(Duration::from_nanos),
             throttle: kept.throttle.map(Duration::from_nanos),
         })
-    }
-}
-
-impl KeptProblem {
-    fn of(problem: &Problem) -> Self {
-        let text = |text: &Option<Text>| text.as_ref().map(Text::to_string);
-        let Problem { http_status, code, title, detail, request_id, cure } = problem;
-        let [code, title, detail, request_id, cure] = [code, title, detail, request_id, cure].map(text);
-        Self { http_status: *http_status, code, title, detail, request_id, cure }
-    }
-
-    fn into_problem(self) -> Problem {
-        let text = |text: Option<String>| text.as_deref().and_then(Text::non_empty);
-        let [code, title, detail, request_id, cure] =
-            [self.code, self.title, self.detail, self.request_id, self.cure].map(text);
-        Problem { http_status: self.http_status, code, title, detail, request_id, cure }
     }
 }
 

@@ -105,6 +105,12 @@ impl Outcome {
             Self::Abandoned => "abandoned",
         }
     }
+
+    /// The outcome with this word; the signal of an interruption is not known.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -9,7 +9,7 @@ use super::record::Record;
 use super::{Place, Run, SAFETY};
 use crate::commands::start::now;
 use crate::disk;
-use crate::observe::quoted;
+use crate::words::quoted;
 
 /// What the state file of a call is called.
 const PREFIX: &str = "run-";
