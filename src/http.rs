@@ -3,13 +3,13 @@
 
 mod broken;
 mod lanes;
+mod loopback;
 mod proxies;
 mod reach;
 mod trust;
 mod tunnel;
 mod validity;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,9 +17,10 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Request, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use url::{Host, Url};
+use url::Url;
 
 pub(crate) use self::broken::{Broken, broken, broken_off};
+pub(crate) use self::loopback::{is_loopback, is_loopback_address, is_loopback_name};
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
@@ -151,16 +152,6 @@ pub(crate) fn client(
         builder.proxy(reqwest::Proxy::custom(of))
     };
     options(builder).build().map_err(|error| TransportError::new(&innermost(&error)))
-}
-
-/// Whether requests to `url` stay on this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
-        None => false,
-    }
 }
 
 /// An error is an error whether or not its body arrives, and it need not be waited for long.

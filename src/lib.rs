@@ -12,6 +12,7 @@ pub mod coredump;
 mod disk;
 pub mod document;
 pub mod download;
+pub mod duration;
 pub mod event;
 pub mod exit;
 pub mod export;

@@ -12,10 +12,12 @@ use super::{Asking, CommandError, Session, aside};
 use crate::cli::{DownloadArgs, Output};
 use crate::document::{Document, Downloaded};
 use crate::download::{Folder, Left, Safety};
+use crate::duration::rounded;
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::manifest::Manifest;
-use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before, rounded};
+use crate::observe::{Failed, GoOn, Transfer, log_downloaded_before};
+use crate::text::{Text, path_as_data};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
@@ -86,7 +88,7 @@ pub(super) async fn left(
         Left::Done(manifest) => Ok(or_done.then_some(manifest)),
         Left::Nothing => Ok(None),
         Left::Damaged(path) => {
-            let path = path.display();
+            let path = Text::of_file(&path);
             tracing::warn!(%path, "a file is not what its manifest says, and so the files are fetched again");
             Ok(None)
         }
@@ -108,9 +110,9 @@ pub(super) fn tell_there(
     ]);
     let document = Document::of_rows(export, manifest.row_count).after(session.waited(), 0).finished();
     print_files(manifest, document, place, output, session)?;
-    let dir = place.dir.display().to_string();
+    let dir = Text::of_file(&place.dir);
     session.console.success(&format!("already there: {} in {dir}", size(manifest)), || {
-        log_downloaded_before(manifest, &dir);
+        log_downloaded_before(manifest, dir.as_str());
     });
     Ok(())
 }
@@ -143,9 +145,9 @@ pub(super) fn tell_brought(
     session: &Session,
 ) -> Result<(), CommandError> {
     print_files(manifest, document, place, output, session)?;
-    let (took, dir) = (rounded(transfer.took()), place.dir.display().to_string());
+    let (took, dir) = (rounded(transfer.took()), Text::of_file(&place.dir));
     session.console.success(&format!("downloaded: {} in {took} to {dir}", size(manifest)), || {
-        transfer.done(manifest, &dir);
+        transfer.done(manifest, dir.as_str());
     });
     Ok(())
 }
@@ -167,11 +169,11 @@ fn print_files(
 ) -> Result<(), CommandError> {
     let Manifest { files, merged, .. } = manifest;
     if output == Output::Json {
-        let dir = place.dir.display().to_string();
+        let dir = path_as_data(&place.dir);
         let downloaded = Downloaded { dir, files: files.clone(), merged: merged.clone() };
         return session.console.data_line(&document.with_download(Some(&downloaded)).to_line());
     }
-    let paths = files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
+    let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
     let merged = merged.iter().map(|merged| merged.path.clone());
     paths.chain(merged).try_for_each(|path| session.console.data_line(&path))
 }

@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches};
 use crate::disk;
 use crate::observe::GoOn;
 use crate::snyk::region::Api;
-use crate::text::Text;
+use crate::text::{Text, path_as_data};
 
 /// Options that are not handed on as they were typed: they say what to start, or name an export or its place, and the
 /// command that goes on names these itself.
@@ -121,7 +121,7 @@ fn of_value(value: &str) -> String {
 
 fn of_path(path: &Path) -> String {
     let shown = Text::of_path(path);
-    if shown.as_str().contains("***") { shown.to_string() } else { path.display().to_string() }
+    if shown.as_str().contains("***") { shown.to_string() } else { path_as_data(path) }
 }
 
 /// Whether something in a text would not be shown.

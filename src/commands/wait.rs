@@ -20,8 +20,8 @@ use crate::moment::Moment;
 use crate::observe::{Observer, keep_ticking, sentence};
 use crate::runner::{Account, Plan, Refusal, Runner};
 use crate::store::MemoryStore;
-use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
+use crate::watch::{DEFAULT_ACCOUNT, Policy};
 
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
     let program =
@@ -75,8 +75,11 @@ pub(super) async fn follow(
         refusal: Refusal::EachForItself,
         beat: None,
     };
-    let account =
-        Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
+    let account = Account {
+        name: Arc::from(DEFAULT_ACCOUNT),
+        poller: Arc::clone(&asking.client),
+        requests_per_minute: None,
+    };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
     let mut tell = |event: &Event| teller.event(event, any);
     let signal = tokio::select! {

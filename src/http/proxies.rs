@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::is_loopback;
@@ -118,8 +119,8 @@ enum Hosts {
         name: String,
         itself: bool,
     },
-    /// The addresses that begin with so many bits of this one.
-    Network(IpAddr, u32),
+    /// The addresses of a network.
+    Network(IpNet),
 }
 
 impl Exempt {
@@ -167,14 +168,9 @@ impl Entry {
 impl Hosts {
     /// An address, in brackets or not, or a network.
     fn network(text: &str) -> Option<Self> {
-        if let Some((address, bits)) = text.split_once('/') {
-            let address: IpAddr = address.parse().ok()?;
-            let bits: u32 = bits.parse().ok()?;
-            return (bits <= length(address)).then_some(Self::Network(address, bits));
-        }
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        let address: IpAddr = inner.unwrap_or(text).parse().ok()?;
-        Some(Self::Network(address, length(address)))
+        let address = || inner.unwrap_or(text).parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).ok().map(Self::Network)
     }
 
     fn domain(text: &str) -> Option<Self> {
@@ -197,9 +193,7 @@ impl Hosts {
         };
         match self {
             Self::All => true,
-            Self::Network(network, bits) => {
-                address.is_some_and(|address| is_within(address, *network, *bits))
-            }
+            Self::Network(network) => address.is_some_and(|address| network.contains(&address)),
             Self::Domain { name, itself } => {
                 let host = url.host_str().unwrap_or_default();
                 let host = host.strip_suffix('.').unwrap_or(host);
@@ -211,26 +205,6 @@ impl Hosts {
             }
         }
     }
-}
-
-/// How many bits an address has.
-const fn length(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// Whether two addresses of one kind begin with the same bits.
-fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
-    let first = |address: IpAddr| {
-        let all = match address {
-            IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
-            IpAddr::V6(address) => u128::from(address),
-        };
-        all.checked_shr(128 - bits).unwrap_or_default()
-    };
-    length(address) == length(network) && first(address) == first(network)
 }
 
 #[cfg(test)]

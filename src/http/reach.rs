@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::Proxies;
+use super::{Proxies, is_loopback, is_loopback_address, is_loopback_name};
 
 /// Where links may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +43,18 @@ impl Reach {
     /// http only from plain http, where `allows_plain` says that this may leave the machine.
     #[must_use]
     pub fn from(url: &Url, allows_plain: bool) -> Self {
-        let (loopback, is_plain) = (super::is_loopback(url), url.scheme() == "http");
+        let (loopback, is_plain) = (is_loopback(url), url.scheme() == "http");
         Self { loopback, plain_loopback: loopback && is_plain, plain: is_plain && allows_plain }
     }
 
     /// Whether a link may be followed, as far as it can be seen from itself.
     pub(crate) fn check(self, url: &Url) -> Result<(), OutOfReach> {
-        let may_be_plain = self.plain || (self.plain_loopback && super::is_loopback(url));
+        let may_be_plain = self.plain || (self.plain_loopback && is_loopback(url));
         if url.scheme() != "https" && !may_be_plain {
             return Err(OutOfReach::Plain);
         }
         match url.host() {
-            Some(Host::Domain(name)) if is_this_machine(name) && !self.loopback => Err(OutOfReach::Loopback),
+            Some(Host::Domain(name)) if is_loopback_name(name) && !self.loopback => Err(OutOfReach::Loopback),
             Some(Host::Domain(_)) => Ok(()),
             Some(Host::Ipv4(address)) => self.check_address(address.into()),
             Some(Host::Ipv6(address)) => self.check_address(address.into()),
@@ -65,7 +65,7 @@ impl Reach {
     fn check_address(self, address: IpAddr) -> Result<(), OutOfReach> {
         let address = inner(address);
         // What is sent to no address arrives on this machine.
-        if (address.is_loopback() || address.is_unspecified()) && !self.loopback {
+        if (is_loopback_address(address) || address.is_unspecified()) && !self.loopback {
             return Err(OutOfReach::Loopback);
         }
         if is_link_local(address) { Err(OutOfReach::LinkLocal) } else { Ok(()) }
@@ -86,12 +86,6 @@ fn inner(address: IpAddr) -> IpAddr {
         [0x2002, high, low, ..] => embedded(high, low),
         _ => address,
     }
-}
-
-/// Whether a name is loopback's by definition (RFC 6761).
-fn is_this_machine(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Addresses of a link, among them those of a cloud's metadata; two clouds have metadata at addresses of their own.

@@ -6,6 +6,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use crate::duration::in_ms;
 use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
@@ -82,7 +83,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             "the credential is refused, the account's polls pause"
         ),
         Event::AccountResumed { account, paused } => {
-            info!(account = &**account, paused_ms = ms(*paused), "the credential works again");
+            info!(account = &**account, paused_ms = in_ms(*paused), "the credential works again");
         }
         Event::DaemonStarted { watches } => {
             info!(
@@ -157,7 +158,7 @@ fn polled(name: Option<&'static str>, watch: &Watch, named: Named, delay: Durati
         export.id = subject.export_id(),
         status = watch.progress.status().map(Status::as_str),
         poll.number = watch.progress.polls(),
-        delay_ms = ms(delay),
+        delay_ms = in_ms(delay),
         "polled"
     );
 }
@@ -178,7 +179,7 @@ fn status_changed(
         status = watch.progress.status().map(Status::as_str),
         status.before = from.map(Status::as_str),
         poll.number = watch.progress.polls(),
-        delay_ms = ms(delay),
+        delay_ms = in_ms(delay),
         "status changed"
     );
 }
@@ -197,7 +198,7 @@ fn retrying(name: Option<&'static str>, watch: &Watch, named: Named, problem: &P
         error.title = text(title),
         error.detail = text(detail),
         snyk.request_id = text(request_id),
-        delay_ms = ms(delay),
+        delay_ms = in_ms(delay),
         "poll failed, retrying"
     );
 }
@@ -215,7 +216,7 @@ macro_rules! delivery {
             delivery.attempts = attempts,
             watch.id = watch.map(display),
             error.detail = problem.map(Text::as_str),
-            delay_ms = delay.map(ms),
+            delay_ms = delay.map(in_ms),
             $message
         );
     }};
@@ -248,9 +249,9 @@ fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advic
                 outcome = ending.outcome.as_str(),
                 exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),
                 status = progress.status().map(|status| status.as_str()),
-                waited_ms = ms(ending.waited()),
+                waited_ms = in_ms(ending.waited()),
                 polls = progress.polls(),
-                late_ms = ending.late_at_most().map(ms),
+                late_ms = ending.late_at_most().map(in_ms),
                 row_count = progress.row_count(),
                 http.response.status_code = problem.http_status,
                 error.code = text(&problem.code),
@@ -280,9 +281,4 @@ fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advic
 
 pub(super) fn text(text: &Option<Text>) -> Option<&str> {
     text.as_ref().map(Text::as_str)
-}
-
-/// Whole milliseconds.
-pub(super) fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

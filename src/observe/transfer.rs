@@ -6,9 +6,10 @@ use std::time::Duration;
 use indicatif::BinaryBytes;
 use tracing::{debug, error, info, warn};
 
-use super::log::{self, text};
-use super::{HEARTBEAT, keep_ticking, seconds};
+use super::log::text;
+use super::{HEARTBEAT, keep_ticking};
 use crate::clock::Clock;
+use crate::duration::{in_ms, to_the_second};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
@@ -215,7 +216,7 @@ impl Transfer {
             error.title = text(title),
             error.detail = text(detail),
             snyk.request_id = text(request_id),
-            delay_ms = log::ms(delay),
+            delay_ms = in_ms(delay),
             "{}",
             trying.sentence()
         );
@@ -236,7 +237,7 @@ impl Transfer {
 
     /// All files are in their directory.
     pub fn done(&self, manifest: &Manifest, dir: &str) {
-        log_files!(manifest, dir, Some(log::ms(self.took())), "downloaded");
+        log_files!(manifest, dir, Some(in_ms(self.took())), "downloaded");
     }
 
     /// How many files are whole.
@@ -291,7 +292,7 @@ impl Transfer {
             download.bytes_received = self.came.get(),
             download.bytes = self.total.get(),
             error.title = self.trouble.borrow().as_deref(),
-            waited_ms = log::ms(now.since(self.since)),
+            waited_ms = in_ms(now.since(self.since)),
             "still at it"
         );
         HEARTBEAT
@@ -325,8 +326,9 @@ impl Transfer {
             let rate = came as f64 / took.as_secs_f64();
             parts.push(format!("{}/s", BinaryBytes(rate as u64)));
             let left = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate);
-            parts
-                .extend(left.map(|left| format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6))))));
+            parts.extend(
+                left.map(|left| format!("{} left", to_the_second(Duration::from_secs_f64(left.min(1e6))))),
+            );
         }
         parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
         self.line.draw_bar(came, self.total.get(), parts.join(" · "));

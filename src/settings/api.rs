@@ -58,7 +58,7 @@ impl Settings {
         let place = self.places.of(&["snyk"], "api");
         match self.allowed(api.clone()) {
             Ok(api) => Ok(ConfiguredApi(Some((api, place)))),
-            Err(api) => Err(SettingsError::PlainHttp(api, place)),
+            Err(api) => Err(SettingsError::plain_http(&api, place)),
         }
     }
 
@@ -76,14 +76,14 @@ impl Settings {
 
     /// Whether plain http may leave this machine.
     #[must_use]
-    pub fn allows_http(&self) -> bool {
-        self.layers.snyk.allow_http.unwrap_or_default()
+    pub const fn allows_http(&self) -> bool {
+        self.snyk.allow_http
     }
 
     /// The API that the user has configured, if one has been.
     #[must_use]
     pub const fn configured_api(&self) -> Option<&Api> {
-        self.layers.snyk.api.as_ref()
+        self.snyk.api.as_ref()
     }
 }
 
@@ -92,8 +92,7 @@ pub(super) fn of_snyk_cli(environment: &Environment) -> Result<Option<Api>, Sett
     let Some((name, text)) = alias("api").and_then(|name| Some((name, environment.get(name)?))) else {
         return Ok(None);
     };
-    let wrong = |error: NotAnApi| SettingsError::Variable(name.to_owned(), Text::new(&error.to_string()));
-    text.parse().map(Some).map_err(wrong)
+    text.parse().map(Some).map_err(|error: NotAnApi| SettingsError::wrong(name, error))
 }
 
 #[cfg(test)]

@@ -13,20 +13,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::entry::EntryError;
 pub use self::server::{ServerSettings, listen_address};
 pub use self::watches::WatchEntry;
 
-use self::sections::{NotifySection, WatchSection};
-use super::layers::{Following, ServerLayer, StoreLayer};
+use super::layers::{StoreValues, WATCH};
 use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
+use crate::text::Text;
 use crate::watch::Policy;
-
-/// The name of the account of `[snyk]` itself.
-pub const DEFAULT_ACCOUNT: &str = "default";
 
 /// How long an outage may last where the daemon is to end when all is done, unless the user set a limit: then nothing
 /// is waited out for a day.
@@ -34,18 +30,6 @@ const MAX_OUTAGE_UNTIL_IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// The name of the store's file in the state directory.
 const STORE_FILE: &str = "watches.db";
-
-/// What the layers say to the daemon alone.
-#[derive(Debug)]
-pub(super) struct Layers {
-    pub(super) following: Following,
-    /// Whether the user has set `max-outage`, even to what it is anyway.
-    pub(super) max_outage_is_set: bool,
-    pub(super) store: StoreLayer,
-    pub(super) server: ServerLayer,
-    pub(super) watches: Vec<WatchSection>,
-    pub(super) endpoints: Vec<NotifySection>,
-}
 
 /// All that the daemon needs to know, checked.
 #[derive(Debug)]
@@ -107,20 +91,22 @@ impl Settings {
         let surroundings = self.surroundings()?;
         let network = surroundings.with(self.own_certificates()?).with_threads();
         let accounts = accounts::all(self, &watches, &surroundings, &network)?;
-        let following = &self.daemon.following;
-        let policy = self.policy_of(&following.pace, &following.limits, &["limits", "pace"])?;
-        let max_outage = match until_idle && !self.daemon.max_outage_is_set {
+        let (_, limits) = self.following(WATCH);
+        let policy = self.policy_of(WATCH)?;
+        let [said @ .., _defaults] = &self.layers;
+        let is_said = said.iter().any(|layer| layer.limits.max_outage.is_some());
+        let max_outage = match until_idle && !is_said {
             true => Some(MAX_OUTAGE_UNTIL_IDLE),
             false => policy.max_outage,
         };
-        let StoreLayer { url, keep_ended, max_watches, max_labels } = &self.daemon.store;
+        let StoreValues { url, keep_ended, max_watches, max_labels } = &self.store;
         let unless_zero = |most: u64| Some(most).filter(|most| *most > 0);
         Ok(DaemonSettings {
             accounts,
             store: url.as_ref().map_or_else(|| self.state_directory().join(STORE_FILE), |url| url.0.clone()),
-            keep_ended: keep_ended.map_or(Duration::MAX, |kept| kept.0),
-            max_watches: max_watches.and_then(unless_zero),
-            max_labels: max_labels.and_then(|size| unless_zero(size.0)),
+            keep_ended: keep_ended.0,
+            max_watches: unless_zero(*max_watches),
+            max_labels: unless_zero(max_labels.0),
             server: server::server(self)?,
             watches,
             endpoints: endpoints::all(self, &network)?,
@@ -130,7 +116,7 @@ impl Settings {
                 unauthorized_is_final: false,
                 ..policy
             },
-            concurrency: following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),
+            concurrency: limits.concurrency,
         })
     }
 }
@@ -148,7 +134,7 @@ impl DaemonSettings {
             count(self.accounts.len(), "account", "accounts"),
             count(self.watches.len(), "watch", "watches"),
             count(self.endpoints.len(), "endpoint", "endpoints"),
-            self.store.display()
+            Text::of_file(&self.store)
         )
     }
 }

@@ -1,7 +1,6 @@
 //! Which exports are meant: ids with a scope from elsewhere, URLs and paths, documents on standard input.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Environment, Settings};
@@ -179,37 +178,6 @@ fn scope_of_environment(environment: &Environment) -> Result<Option<ScopeRef>, E
     }
 }
 
-/// Snyk's answer, or one of our own documents.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
-    #[serde(borrow)]
-    links: Option<Links<'a>>,
-    export: Option<Own>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    id: String,
-    #[serde(borrow)]
-    links: Option<Links<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Links<'a> {
-    /// A text, or by JSON:API an object with an `href`.
-    #[serde(rename = "self", borrow)]
-    this: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Own {
-    scope: Scope,
-    scope_id: String,
-    export_id: String,
-}
-
 /// The exports that standard input names: ids, URLs and paths, one a line, and JSON documents.
 fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
     let mut found = Vec::new();
@@ -218,7 +186,7 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
         let line = 1 + input[..input.len() - rest.len()].matches('\n').count();
         let error = |line: usize, why: &str| ExportsError::Input(Text::new(&format!("line {line}: {why}")));
         if rest.starts_with('{') {
-            let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Document<'_>>();
+            let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
             let Some(document) = documents.next() else { break };
             let document = document.map_err(|parse| {
                 let why = parse.to_string();
@@ -226,7 +194,7 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
                 let why = format!("it is not a JSON document that names an export ({why})");
                 error(line + parse.line().saturating_sub(1), &why)
             })?;
-            found.push(named_by(document).map_err(|why| error(line, &why))?);
+            found.push(named_by(&document).map_err(|why| error(line, &why))?);
             rest = rest[documents.byte_offset()..].trim_start();
             continue;
         }
@@ -247,26 +215,26 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
     Ok(found)
 }
 
-/// The export that a document names; the error says why it names none.
-fn named_by(document: Document<'_>) -> Result<Named, String> {
-    if let Some(own) = document.export {
-        let ids = parse_id(&own.export_id).zip(parse_id(&own.scope_id));
-        let (export_id, id) = ids.ok_or("the ids of the export are not UUIDs")?;
-        return Ok(Named::Id(export_id, Some(ScopeRef { scope: own.scope, id })));
+/// The export that a document names, which is Snyk's answer or one of our own. The error says why it names none.
+fn named_by(document: &Value) -> Result<Named, String> {
+    if let Some(own) = document.get("export").filter(|own| !own.is_null()) {
+        let member = |name: &str| own.get(name).and_then(Value::as_str);
+        let scope = member("scope")
+            .and_then(Scope::from_word)
+            .ok_or("the scope of the export is neither group nor org")?;
+        let ids = [member("export_id"), member("scope_id")].map(|id| id.and_then(parse_id));
+        let [Some(export_id), Some(id)] = ids else {
+            return Err("the ids of the export are not UUIDs".to_owned());
+        };
+        return Ok(Named::Id(export_id, Some(ScopeRef { scope, id })));
     }
-    let data = document.data.ok_or("the document names no export, in `data` or `export`")?;
-    let id = parse_id(&data.id).ok_or_else(|| format!("the id `{}` is not a UUID", data.id))?;
-    let links = [data.links, document.links].into_iter().flatten();
-    Ok(Named::Id(id, links.filter_map(|links| href(links.this?)).find_map(|link| scope_of_link(&link))))
-}
-
-fn href(raw: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Link {
-        href: String,
-    }
-    let text = serde_json::from_str::<String>(raw.get());
-    text.or_else(|_| serde_json::from_str::<Link>(raw.get()).map(|link| link.href)).ok()
+    let id = document.pointer("/data/id").and_then(Value::as_str);
+    let id = id.ok_or("the document names no export, in `data` or `export`")?;
+    let export_id = parse_id(id).ok_or_else(|| format!("the id `{id}` is not a UUID"))?;
+    let links = ["/data/links/self", "/links/self"].into_iter().filter_map(|at| document.pointer(at));
+    // A link is a text, or by JSON:API an object with an `href`.
+    let mut links = links.filter_map(|link| link.as_str().or_else(|| link.get("href")?.as_str()));
+    Ok(Named::Id(export_id, links.find_map(scope_of_link)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::places::position;
 use crate::text::Text;
 
 /// The longest key that is named, in characters: what is longer is none of ours, and may be a secret.
@@ -36,10 +37,7 @@ impl Mistake {
             None => before.map(|before| keys_of_line(text, before.len())).unwrap_or_default(),
         };
         let value = found.and_then(|found| found.value);
-        let position = before.map(|before| {
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            format!(" line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
-        });
+        let position = before.map(|before| format!(" {}", position(before)));
         let key = name(&keys).map(|name| format!(", {name}")).unwrap_or_default();
         let path = Text::of_path(path);
         Self {

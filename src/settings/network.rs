@@ -35,7 +35,7 @@ impl Settings {
 
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-        let Some(path) = &self.layers.snyk.ca_cert else { return Ok(Vec::new()) };
+        let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
         read_certificates(path, || self.places.of(&["snyk"], "ca-cert"))
     }
 
@@ -57,8 +57,8 @@ pub(super) fn read_certificates(
     place: impl Fn() -> String,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let bundle = Bundle::read(path);
-    let bundle =
-        bundle.map_err(|why| SettingsError::CaCert { place: place(), path: path.to_owned(), why })?;
+    let failed = |why| format!("failed to read CA certificates from {}: {why}", Text::of_path(path));
+    let bundle = bundle.map_err(|why| SettingsError::wrong(place(), failed(why)))?;
     bundle.warn(&place(), path);
     Ok(bundle.certificates)
 }
@@ -93,7 +93,7 @@ fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, Settings
     Some(proxy.map_err(|why| {
         let why =
             format!("it names no proxy that can be used: {why} (the form is http://HOST:PORT, with USER:PASSWORD@ before the host where it wants a login)");
-        SettingsError::Variable(name.to_owned(), Text::new(&why))
+        SettingsError::wrong(name, why)
     }))
 }
 
@@ -210,6 +210,6 @@ mod tests {
     fn settings_with_an_unusable_proxy_are_refused() {
         let command_line = crate::settings::CommandLine::default();
         let settings = Settings::load(command_line, environment(&[("HTTPS_PROXY", "htp://p")])).unwrap();
-        assert!(matches!(settings.network(), Err(SettingsError::Variable(name, _)) if name == "HTTPS_PROXY"));
+        assert!(matches!(settings.network(), Err(SettingsError::Wrong(name, _)) if name == "HTTPS_PROXY"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as _, FromArgMatches as _};
 
-use super::layers::{File, Flags};
+use super::layers::Layer;
 use super::mistake::Mistake;
 use super::{Environment, SettingsError};
 use crate::disk;
@@ -31,8 +31,8 @@ pub(super) fn alias(flag: &str) -> Option<&'static str> {
 pub(super) fn read_environment(
     environment: &Environment,
     given: &BTreeSet<String>,
-) -> Result<Flags, SettingsError> {
-    let command = Flags::augment_args(clap::Command::new("environment").no_binary_name(true));
+) -> Result<Layer, SettingsError> {
+    let command = Layer::augment_args(clap::Command::new("environment").no_binary_name(true));
     let mut arguments = Vec::new();
     for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
     {
@@ -40,14 +40,14 @@ pub(super) fn read_environment(
         let Some(value) = environment.get(&name) else { continue };
         let argument = format!("--{flag}={value}");
         if let Err(error) = command.clone().try_get_matches_from([&argument]) {
-            return Err(SettingsError::Variable(name, Text::new(&why_invalid(&error, value))));
+            return Err(SettingsError::wrong(name, why_invalid(&error, value)));
         }
         arguments.push(argument);
     }
     let matches = command.try_get_matches_from(arguments);
     matches
-        .and_then(|matches| Flags::from_arg_matches(&matches))
-        .map_err(|error| SettingsError::Variable("the environment".to_owned(), Text::new(&error.to_string())))
+        .and_then(|matches| Layer::from_arg_matches(&matches))
+        .map_err(|error| SettingsError::wrong("the environment", error))
 }
 
 /// The telling part of clap's message, which ends with a call to try `--help`.
@@ -64,6 +64,6 @@ pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsErro
     }
 }
 
-pub(super) fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
+pub(super) fn parse_file(path: &Path, text: &str) -> Result<Layer, SettingsError> {
     toml::from_str(text).map_err(|error| SettingsError::File(Mistake::new(path, text, &error)))
 }

@@ -3,9 +3,9 @@ use clap::{Args as _, FromArgMatches as _};
 use super::*;
 
 fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, SettingsError> {
-    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let command = Layer::augment_args(clap::Command::new("test").no_binary_name(true));
     let matches = command.get_matches_from(flags);
-    let (flags, given) = (Flags::from_arg_matches(&matches).unwrap(), places::given(&matches));
+    let (flags, given) = (Layer::from_arg_matches(&matches).unwrap(), places::given(&matches));
     let directory = tempfile::tempdir().unwrap();
     let config = file.map(|text| {
         let path = directory.path().join("settings.toml");
@@ -176,18 +176,21 @@ fn contradictions_name_both_sides_and_their_places() {
     let mixed =
         error(&[], &[("SNYK_EXPORT_INITIAL_INTERVAL", "1m")], Some("\n[pace]\nmax-interval = \"2s\""));
     assert!(mixed.contains("(1m, from SNYK_EXPORT_INITIAL_INTERVAL)"), "{mixed}");
-    assert!(mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, max-interval)"), "{mixed}");
+    assert!(
+        mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, column 1, max-interval)"),
+        "{mixed}"
+    );
     let of_wait = error(&["--initial-interval=1m"], &[], Some("[wait]\nmax-interval = \"2s\""));
-    assert!(of_wait.contains("settings.toml line 2, max-interval)"), "{of_wait}");
+    assert!(of_wait.contains("settings.toml line 2, column 1, max-interval)"), "{of_wait}");
     let retry = error(&["--initial-interval=5s"], &[], Some("[retry]\ninitial-interval = \"1m\""));
     assert!(
-        retry.contains("settings.toml line 2, initial-interval)") && retry.contains("[retry]"),
+        retry.contains("settings.toml line 2, column 1, initial-interval)") && retry.contains("[retry]"),
         "{retry}"
     );
     let taught = error(&["--failed-status=STARTED"], &[], None);
     assert!(taught.starts_with("--failed-status: ") && taught.contains("--in-progress-status"), "{taught}");
     let limit = error(&[], &[], Some("[limits]\nmax-in-progress = [\"FINISHED=1m\"]"));
-    assert!(limit.contains("settings.toml line 2, max-in-progress: `FINISHED`"), "{limit}");
+    assert!(limit.contains("settings.toml line 2, column 1, max-in-progress: `FINISHED`"), "{limit}");
 }
 
 #[test]
@@ -302,7 +305,7 @@ fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
     assert_eq!(chosen(&[], &variables, file), "https://api.us.snyk.io from SNYK_API");
     let of_file = chosen(&[], &variables[1..], file);
     assert!(
-        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, api"),
+        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, column 1, api"),
         "{of_file}"
     );
     assert_eq!(chosen(&[], &variables[1..], ""), "https://api.au.snyk.io from SNYK_CFG_ENDPOINT");

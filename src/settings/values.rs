@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::Deserializer;
 use uuid::Uuid;
 
 pub(crate) use super::duration::{HumanDuration, Pause};
@@ -99,11 +99,13 @@ impl FromStr for Id {
 }
 
 /// A factor of at least 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
 pub(crate) struct Multiplier(pub(crate) f64);
 
 /// A share, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
 pub(crate) struct Share(pub(crate) f64);
 
 impl TryFrom<f64> for Multiplier {
@@ -174,18 +176,6 @@ deserialize_from_text! {
     Size: "a size in quotes, such as \"10GiB\"",
     Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
     Version: "a version in quotes, such as \"2024-10-15\"",
-}
-
-impl<'de> Deserialize<'de> for Multiplier {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
 }
 
 /// How log lines are written.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::commands::{Asking, CommandError, Session};
-use crate::observe::{Transfer, Trying, rounded};
+use crate::duration::rounded;
+use crate::observe::{Transfer, Trying};
 use crate::request::StartRequest;
 use crate::snyk::{InFlight, NotStarted, Started};
 use crate::text::Text;

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entry::{Entry, EntryError, read_secret};
+use super::entry::{Entry, read_secret, unusable};
+use crate::http::is_loopback_address;
 use crate::secret::{Placeholder, Secret};
+use crate::settings::layers::ServerValues;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::{DEFAULTS, Settings, SettingsError};
@@ -27,28 +29,34 @@ pub struct ServerSettings {
 }
 
 pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
-    let section = &settings.daemon.server;
+    let ServerValues { listen, metrics_listen, token_file } = &settings.server;
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
-    let listen = section.listen.ok_or_else(|| entry.error(EntryError::Missing("listen")))?;
-    let tokens = section.token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
+    let tokens = token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
     let tokens = tokens.unwrap_or_default();
-    if tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
-        return Err(entry.at("listen")(EntryError::OpenToAll(listen)));
+    if tokens.is_empty() && !is_loopback_address(listen.ip()) {
+        return Err(entry.at("listen")(format!(
+            "listen = \"{listen}\" can be reached from other machines: [server] needs a `token-file` then, or listen on \
+             loopback, such as 127.0.0.1:8686"
+        )));
     }
-    Ok(ServerSettings { listen, tokens, metrics_listen: section.metrics_listen })
+    Ok(ServerSettings { listen: *listen, tokens, metrics_listen: *metrics_listen })
 }
 
 /// The tokens in a file, one a line: while one takes the place of another, both are there.
-fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
+fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
     let all = read_secret(path)?;
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     let checked = |token: &str| {
         if let Some(placeholder) = Placeholder::of(token) {
-            return Err(EntryError::Placeholder(Text::of_path(path).to_string(), placeholder));
+            return Err(unusable(Text::of_path(path), placeholder));
         }
         match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Secret::new(token)),
-            false => Err(EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN }),
+            false => Err(format!(
+                "the token in {} must have {SHORTEST_TOKEN} characters or more, without blanks, and so must each where \
+                 there are several, one a line: `openssl rand -hex 32` makes one",
+                Text::of_path(path)
+            )),
         }
     };
     lines.map(checked).collect()
@@ -72,8 +80,8 @@ pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> 
     let address = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
     let place =
         || format!("{}, [server] listen", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
-    let expected = || EntryError::Address("expected an address such as \"127.0.0.1:8686\"".to_owned());
-    address.parse().map_err(|_| SettingsError::Entry(place(), expected()))
+    let expected = "expected an address such as \"127.0.0.1:8686\"";
+    address.parse().map_err(|_| SettingsError::wrong(place(), expected))
 }
 
 /// What a file says of a key of `[server]`, as far as it can be read.

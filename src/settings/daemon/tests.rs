@@ -8,7 +8,7 @@ use clap::{Args as _, FromArgMatches as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::settings::layers::Flags;
+use crate::settings::layers::Layer;
 use crate::settings::{CommandLine, places};
 use crate::snyk::region::Api;
 
@@ -58,9 +58,9 @@ impl Bed {
     ) -> Result<Settings, SettingsError> {
         let config = self.path("settings.toml");
         std::fs::write(&config, text.replace("'@", &format!("'{}/", self.0.path().display()))).unwrap();
-        let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+        let command = Layer::augment_args(clap::Command::new("test").no_binary_name(true));
         let matches = command.get_matches_from(flags);
-        let (flags, given) = (Flags::from_arg_matches(&matches).unwrap(), places::given(&matches));
+        let (flags, given) = (Layer::from_arg_matches(&matches).unwrap(), places::given(&matches));
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Settings::load(CommandLine { config: Some(config), flags, given }, variables.collect())
     }
@@ -198,16 +198,32 @@ fn a_server_that_others_can_reach_needs_a_token() {
         assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.tokens.is_empty(), "{here}");
     }
     let rows = [
-        ("\nlisten = '0.0.0.0:80'", "line 3, listen: listen = \"0.0.0.0:80\" can be reached", "token-file"),
-        ("listen = '192.0.2.1:80'", "line 2, listen: listen = \"192.0.2.1:80\"", "[server]"),
+        (
+            "\nlisten = '0.0.0.0:80'",
+            "line 3, column 1, listen: listen = \"0.0.0.0:80\" can be reached",
+            "token-file",
+        ),
+        ("listen = '192.0.2.1:80'", "line 2, column 1, listen: listen = \"192.0.2.1:80\"", "[server]"),
         ("listen = 'localhost'", "line 2", "invalid socket address"),
-        ("token-file = '@short'", "line 2, token-file: the token in @short", "openssl rand -hex 32"),
-        ("token-file = '@two-of-which-one-is-short'", "line 2, token-file: the token in @two", "one a line"),
-        ("token-file = '@two-of-which-one-is-unset'", "line 2, token-file: @two", "holds no usable value"),
+        (
+            "token-file = '@short'",
+            "line 2, column 1, token-file: the token in @short",
+            "openssl rand -hex 32",
+        ),
+        (
+            "token-file = '@two-of-which-one-is-short'",
+            "line 2, column 1, token-file: the token in @two",
+            "one a line",
+        ),
+        (
+            "token-file = '@two-of-which-one-is-unset'",
+            "line 2, column 1, token-file: @two",
+            "holds no usable value",
+        ),
         ("metrics-listen = '9686'", "line 2", "invalid socket address"),
-        ("token-file = '@none'", "line 2, token-file: failed to read @none", "No such file"),
-        ("token-file = '@empty'", "line 2, token-file: @empty is empty", ""),
-        ("token-file = '@unset'", "line 2, token-file: @unset holds no usable value", "a variable"),
+        ("token-file = '@none'", "line 2, column 1, token-file: failed to read @none", "No such file"),
+        ("token-file = '@empty'", "line 2, column 1, token-file: @empty is empty", ""),
+        ("token-file = '@unset'", "line 2, column 1, token-file: @unset holds no usable value", "a variable"),
     ];
     for (server, expected, and) in rows {
         let error = error(&TOKEN, &format!("[server]\n{server}"));

@@ -38,7 +38,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         ),
         (format!("{snyk}[[watch]]\nexport = 'x'"), "line 4", "[watch] export: there is no such key"),
         (format!("{snyk}{}", watch("beta", EXPORT_ID)), "line 3", "there is no account `beta`"),
-        (format!("{snyk}{one}{one}"), "line 7", "line 3, [[watch]]: remove one of them"),
+        (format!("{snyk}{one}{one}"), "line 7", "line 3, column 1, [[watch]]: remove one of them"),
         (format!("{snyk}[[watch]]\nexport-id = '{EXPORT_ID}'"), "line 3", "either `group-id` or `org-id`"),
         ("\n[snyk]\ntoken-file = '@no-such'".to_owned(), "line 3", "no-such"),
         (format!("{snyk}[snyk.accounts.b]\ntoken-file = '@no-such'"), "line 4", "no-such"),

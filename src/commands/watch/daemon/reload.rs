@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::settings::daemon::{DaemonSettings, WatchEntry};
 use crate::snyk::Client;
 use crate::store::{NewWatch, Quota, StoreError};
+use crate::text::Text;
 
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -40,7 +41,7 @@ impl Daemon {
         let (clock, until_idle, mask) = (self.clock, self.until_idle, session.console.mask());
         Box::pin(async move {
             tell_systemd(sd_notify::NotifyState::Reloading).await;
-            let path = session.settings_file.as_ref().map(|path| format!(" {}", path.display()));
+            let path = session.settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path)));
             let waits_for = Cell::new(format!("the settings file{}", path.unwrap_or_default()));
             let reading = async {
                 let (line, environment) =
