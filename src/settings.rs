@@ -100,14 +100,6 @@ impl SettingsError {
     fn wrong(place: impl Into<String>, why: impl fmt::Display) -> Self {
         Self::Wrong(place.into(), Text::new(&why.to_string()))
     }
-
-    /// A credential would go over the wire for all to read.
-    fn plain_http(api: &Api, place: String) -> Self {
-        let why = format!(
-            "{api} is plain http and not on this machine: use https, or allow-http if nobody else can listen"
-        );
-        Self::wrong(place, why)
-    }
 }
 
 /// What the flags of one call say.

@@ -26,13 +26,17 @@ impl ConfiguredApi {
     }
 
     /// What the settings say; else the region that the credential names, which works nowhere else; else the host of a
-    /// `pasted` URL; else the default region. Contradictions are logged as warnings.
+    /// `pasted` URL; else the default region. Contradictions, and a credential that goes over plain http, are logged as
+    /// warnings.
     #[must_use]
     pub fn chosen(self, credential: Option<&Api>, pasted: Option<Api>) -> ChosenApi {
         let of_credential = || credential.map(|api| (api.clone(), "the token's region".to_owned()));
         let of_url = || pasted.clone().map(|api| (api, "the pasted URL".to_owned()));
         let by_default = || (Api::default(), "the default".to_owned());
         let (api, source) = self.0.or_else(of_credential).or_else(of_url).unwrap_or_else(by_default);
+        if !(api.is_https() || api.is_loopback()) {
+            tracing::warn!(snyk.api = %api, "the credential goes over plain http");
+        }
         if let Some(region) = api.contradicted_by(credential) {
             let region = region.to_string();
             tracing::warn!(snyk.api = %api, snyk.api_source = source, credential.region = region,
@@ -55,23 +59,25 @@ impl Settings {
     /// When it would be asked over plain http from elsewhere.
     pub fn api(&self) -> Result<ConfiguredApi, SettingsError> {
         let Some(api) = self.configured_api() else { return Ok(ConfiguredApi(None)) };
-        let place = self.places.of(&["snyk"], "api");
-        match self.allowed(api.clone()) {
-            Ok(api) => Ok(ConfiguredApi(Some((api, place)))),
-            Err(api) => Err(SettingsError::plain_http(&api, place)),
-        }
+        self.configured(api, self.places.of(&["snyk"], "api"), "--allow-http")
     }
 
-    /// Lets an API through to which a credential may go; others come back as the error.
-    pub(super) fn allowed(&self, api: Api) -> Result<Api, Api> {
-        if api.is_https() || api.is_loopback() {
-            return Ok(api);
+    /// An API that a credential may be sent to, with the place that names it. `option` lets plain http leave this machine.
+    pub(super) fn configured(
+        &self,
+        api: &Api,
+        place: String,
+        option: &str,
+    ) -> Result<ConfiguredApi, SettingsError> {
+        if !(api.is_https() || api.is_loopback() || self.allows_http()) {
+            return Err(SettingsError::wrong(
+                place,
+                format!(
+                    "{api} is plain http and not on this machine: use https, or {option} if nobody else can listen"
+                ),
+            ));
         }
-        if !self.allows_http() {
-            return Err(api);
-        }
-        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
-        Ok(api)
+        Ok(ConfiguredApi(Some((api.clone(), place))))
     }
 
     /// Whether plain http may leave this machine.

@@ -117,11 +117,7 @@ fn account(
         );
     }
     let api = match &section.api {
-        Some(api) => {
-            let allowed = settings.allowed(api.clone());
-            let api = allowed.map_err(|api| SettingsError::plain_http(&api, entry.place_of("api")))?;
-            ConfiguredApi(Some((api, entry.place_of("api"))))
-        }
+        Some(api) => settings.configured(api, entry.place_of("api"), "`allow-http` in [snyk]")?,
         None => settings.api()?,
     };
     let (source, origin) = source(section, entry)?;

@@ -73,13 +73,13 @@ fn the_default_account_may_be_missing_where_nothing_needs_it() {
 #[test]
 fn a_wrong_account_is_named_with_its_line() {
     let rows = [
-        ("", "line 2, column 1, [snyk.accounts.acme]: it has no credential: give `token-file`"),
+        ("", "line 2, column 16, [snyk.accounts.acme]: it has no credential: give `token-file`"),
         (
             "token-file = '@token'\nclient-id = 'i'",
-            "line 2, column 1, [snyk.accounts.acme]: it has two credentials",
+            "line 2, column 16, [snyk.accounts.acme]: it has two credentials",
         ),
-        ("client-id = 'i'", "line 2, column 1, [snyk.accounts.acme]: `client-secret-file` is missing"),
-        ("client-secret-file = '@secret'", "line 2, column 1, [snyk.accounts.acme]: `client-id` is missing"),
+        ("client-id = 'i'", "line 2, column 16, [snyk.accounts.acme]: `client-secret-file` is missing"),
+        ("client-secret-file = '@secret'", "line 2, column 16, [snyk.accounts.acme]: `client-id` is missing"),
         (
             "client-id = ' '\nclient-secret-file = '@secret'",
             "line 3, column 1, client-id: `client-id` is missing",
@@ -121,7 +121,7 @@ fn a_wrong_account_is_named_with_its_line() {
         assert!(error.contains(expected), "{error}");
     }
     let taken = error(&TOKEN, "[snyk.accounts.default]\ntoken-file = '@token'");
-    assert!(taken.contains("line 1, column 1, [snyk.accounts.default]: `default` is the name"), "{taken}");
+    assert!(taken.contains("line 1, column 16, [snyk.accounts.default]: `default` is the name"), "{taken}");
     let name = error(&TOKEN, "[snyk.accounts.'a b']\ntoken-file = '@token'");
     assert!(name.contains("line 1") && name.contains("expected a name of letters"), "{name}");
 }
