@@ -48,12 +48,17 @@ fn the_help_lists_the_same_exit_codes() {
 
 #[test]
 fn the_logging_page_lists_every_event() {
-    assert_eq!(first_cells(LOGGING, "## Events"), Event::NAMES.map(str::to_owned).into());
+    let names: BTreeSet<String> = Event::NAMES.iter().map(ToString::to_string).collect();
+    assert_eq!(first_cells(LOGGING, "## Events"), names);
 }
 
 #[test]
 fn the_operations_guide_lists_every_event_and_every_metric() {
-    assert_eq!(first_cells(OPERATIONS, "## Events"), Event::NAMES.map(str::to_owned).into());
+    let of_a_daemon = |name: &&&str| {
+        ["watch.", "delivery.", "account.", "daemon.", "api."].iter().any(|start| name.starts_with(start))
+    };
+    let names: BTreeSet<String> = Event::NAMES.iter().filter(of_a_daemon).map(ToString::to_string).collect();
+    assert_eq!(first_cells(OPERATIONS, "## Events"), names);
     assert_eq!(first_cells(OPERATIONS, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
 }
 
@@ -138,7 +143,7 @@ fn every_flag_in_the_readme_exists() {
 }
 
 /// The files at these places in the repository, and below them.
-fn files_in(places: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files_in(places: &[&str]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut places: Vec<PathBuf> =
         places.iter().map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).collect();
@@ -237,7 +242,7 @@ fn output(args: &[&str]) -> String {
 }
 
 /// What stands in the first column of the first table below a heading.
-fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
+pub(crate) fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
     rows(page, heading).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
 }
 

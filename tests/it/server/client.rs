@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use serde_json::Value;
 use snyk_export::clock::Clock;
-use snyk_export::event::{ApiEvent, Event};
+use snyk_export::event::{ApiEvent, Event, What};
 use snyk_export::health::Health;
 use snyk_export::observe::Metrics;
 use snyk_export::secret::Secret;
@@ -19,9 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(super) use crate::lab::{Answer, PATIENCE};
-use crate::lab::{Watched, runtime};
+use crate::lab::{Watched, own_ip, runtime};
 
-pub(super) struct Bed {
+pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) service: Service,
     /// The events that were told, but for those of the API.
@@ -34,9 +34,9 @@ pub(super) struct Bed {
     _directory: TempDir,
 }
 
-impl Bed {
+impl TestServer {
     pub(super) fn start(token: Option<&str>) -> Self {
-        Self::telling(token, SocketAddr::from(([127, 0, 0, 1], 0)), |_| {})
+        Self::telling(token, SocketAddr::from((own_ip(), 0)), |_| {})
     }
 
     /// Calls `tell` with the name of each event.
@@ -50,17 +50,18 @@ impl Bed {
         let (directory, service) = runtime.block_on(service(token, {
             let (told, noted) = (told.clone(), noted.clone());
             move |event: &Event| {
-                if let Event::Api(event) = event {
+                if let What::Api(event) = &event.what {
                     return noted.change(|noted| noted.push(ApiEvent::clone(event)));
                 }
-                let name = event.name().unwrap_or_default();
+                let name = event.name();
                 told.change(|told| told.push(name.to_owned()));
                 tell(name);
             }
         }));
         let server = runtime.block_on(Server::bind(address, true)).unwrap();
         let (address, (stop, stopped)) = (server.address(), oneshot::channel());
-        let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        let here = if address.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
+        let address = SocketAddr::from((here, address.port()));
         let serving = server.serve(service.clone(), async {
             // A sender that is gone has nothing to say.
             let _ = stopped.await;
