@@ -43,7 +43,6 @@ use crate::export::{Phase, Status, Vocabulary};
 use crate::http::TransportError;
 use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{CredentialError, Source};
-use crate::snyk::region::Api;
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::pace::{Pace, PaceError};

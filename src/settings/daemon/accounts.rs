@@ -14,7 +14,7 @@ use crate::http::Network;
 use crate::secret::Placeholder;
 use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
-use crate::settings::{ConfiguredApi, Settings, SettingsError};
+use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 use crate::text::Text;
 use crate::watch::DEFAULT_ACCOUNT;
