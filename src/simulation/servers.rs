@@ -94,7 +94,6 @@ fn as_answer(saw: &Saw) -> Answer {
             created: None,
             row_count: None,
             results: None,
-            links_expire_at: None,
             error: None,
         }),
         Saw::Failed(kind, is_answer) => {

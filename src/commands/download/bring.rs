@@ -144,7 +144,7 @@ pub(in crate::commands) async fn with_links(
     transfer: &Transfer,
     session: &mut Session,
 ) -> Result<Report, Lost> {
-    let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.url.is_some());
+    let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.link.is_some());
     let is_enough =
         |report: &Report| report.results.as_ref().is_some_and(is_linked) || report.row_count == Some(0);
     if let Some(report) = report.filter(is_enough) {
