@@ -27,11 +27,13 @@ pub use self::start::{InFlight, NotStarted, Started};
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};
 pub use crate::http::{Network, TransportError};
 
+pub(crate) use self::transport::Reply;
+pub(crate) use self::version::Version;
+
 use self::credentials::{Credential, Credentials};
 use self::region::Api;
 use self::start::Posting;
-use self::transport::{Reply, Transport, Unanswered};
-use self::version::Version;
+use self::transport::{Transport, Unanswered};
 use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
@@ -130,26 +132,14 @@ impl Client {
 
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
-            Ok(reply) => self.observation(&reply),
+            Ok(reply) => observation(&reply, self.keeps_links),
             Err(Unanswered { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
         }
     }
 
-    /// Sends a request in the version in use. If the answer to the default version is 404 or 410, the request is sent once
-    /// more in the GA version. If that also returns 404 or 410, the first answer stands. Otherwise the second one counts, and
-    /// the client keeps the GA version.
+    /// Sends a request in the version in use, and perhaps in the GA version too.
     async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Unanswered> {
-        let (version, is_default) = self.version.current();
-        let first = self.authorized(posting, url(&version)).await?;
-        if !is_default || !is_missing(&first) {
-            return Ok(first);
-        }
-        let second = self.authorized(posting, url(GA_VERSION)).await?;
-        if is_missing(&second) {
-            return Ok(first);
-        }
-        self.version.keep_ga(&first);
-        Ok(second)
+        self.version.ask(|version| self.authorized(posting, url(&version))).await
     }
 
     /// Sends a request with the current credential. If that is refused and another one can be had, sends it once more.
@@ -230,14 +220,6 @@ impl Client {
         self.version.note_deprecation(&reply);
         Ok(reply)
     }
-
-    fn observation(&self, reply: &Reply) -> Observation {
-        let hint = throttle::hint(reply.http_status, &reply.headers);
-        let report =
-            (reply.http_status == 200).then(|| wire::report(&reply.body, self.keeps_links)).flatten();
-        let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
-        Observation { answer, hint }
-    }
 }
 
 impl Poller for Client {
@@ -250,8 +232,12 @@ impl Poller for Client {
     }
 }
 
-fn is_missing(reply: &Reply) -> bool {
-    FailureKind::of_http_status(reply.http_status) == FailureKind::NotFound
+/// What an answer to a poll says.
+pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
+    let hint = throttle::hint(reply.http_status, &reply.headers);
+    let report = (reply.http_status == 200).then(|| wire::report(&reply.body, keeps_links)).flatten();
+    let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
+    Observation { answer, hint }
 }
 
 /// What an answer to a poll means if it holds no status. A refusal that Snyk did not write may come from a gateway, which
