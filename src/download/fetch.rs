@@ -15,7 +15,8 @@ use super::room::{Room, Share};
 use super::setback::{Setback, misfit, no_such_range, too_slow, unwritten};
 use super::storage::Body;
 use super::writer::{Sent, Whole, Writer, Written};
-use super::{DiskError, DownloadError, Means, Step, aside};
+use super::{DiskError, DownloadError, Means, aside};
+use crate::event::{Task, TaskEvent};
 use crate::http::{self, Encoding};
 use crate::manifest::Entry;
 use crate::secret::Link;
@@ -45,7 +46,7 @@ pub(super) struct Fetch<'a, R, T> {
     pub(super) tell: &'a T,
 }
 
-impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
+impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T> {
     /// Fetches the file, unless it is there from an earlier call.
     pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());
@@ -56,7 +57,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                 && let Some(whole) = self.kept(&part).await
             {
                 self.room.take(whole.written.file_size)?;
-                (self.tell)(Step::Came(whole.written.file_size));
+                (self.tell)(TaskEvent::Received(whole.written.file_size));
                 return Ok(self.entry(whole, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
@@ -80,7 +81,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     fn entry(&self, Whole { written, rows }: Whole, part: &Part) -> Entry {
         let Written { file_size, sha256 } = written;
         let entry = Entry { name: self.name.clone(), file_size, row_count: part.row_count, rows, sha256 };
-        (self.tell)(Step::Whole(&entry));
+        (self.tell)(TaskEvent::FileDownloaded(Box::new(entry.clone())));
         entry
     }
 
@@ -120,7 +121,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         while let Some(chunk) = response.chunk().await.map_err(|error| http::cut_off(&error))? {
             let now = clock.now();
             let speed = rate.came(chunk.len(), now.since(asked));
-            (self.tell)(Step::Came(chunk.len() as u64));
+            (self.tell)(TaskEvent::Received(chunk.len() as u64));
             let is_taken = writer.take(chunk).await;
             if writer.received > course.reached {
                 course.reached = writer.received;
@@ -146,7 +147,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     /// A writer for the file, from its first byte.
     fn writer(&self, encoding: Encoding, object: &Object, part: &Part) -> Writer {
         if object.checksum == Announced::OfOtherBytes {
-            (self.tell)(Step::Unchecked(&self.name));
+            (self.tell)(TaskEvent::Unchecked { file: self.name.clone() });
         }
         // An empty file that was announced as one may be one of several.
         let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
@@ -188,7 +189,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             Err(Setback::Misfit(_)) if is_beyond => misfit(received, part),
             Err(setback) => setback,
         };
-        (self.tell)(Step::Lost(received));
+        (self.tell)(TaskEvent::Discarded(received));
         Err(misfit)
     }
 
@@ -196,7 +197,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     async fn begin_anew(&self, course: &mut Course) {
         course.object = Object::default();
         if let Some((writer, _)) = course.writer.take() {
-            (self.tell)(Step::Lost(writer.received));
+            (self.tell)(TaskEvent::Discarded(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.
             let _ = writer.finish().await;
         }
@@ -235,7 +236,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                     let passing = Failure { kind: FailureKind::Transient, problem: failure.problem.clone() };
                     self.pause(&passing, None, course).await?;
                 }
-                let tell = || (self.tell)(Step::Renewing { problem: &failure.problem });
+                let tell = || (self.tell)(TaskEvent::LinksExpired { problem: failure.problem.clone() });
                 self.links.renew(generation, tell).await
             }
         }
@@ -250,7 +251,8 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         let Means { policy, clock, .. } = self.means;
         let now = clock.now();
         let delay = course.tries.failed(failure, hint, policy, now, &mut fastrand::Rng::new())?;
-        (self.tell)(Step::Setback { name: &self.name, problem: &failure.problem, delay });
+        let (file, problem) = (Some(self.name.clone()), failure.problem.clone());
+        (self.tell)(TaskEvent::Retrying { task: Task::Download, file, problem, delay });
         clock.sleep_until(now.plus(delay)).await;
         Ok(())
     }
