@@ -6,6 +6,7 @@
 //! annotations) is escaped there.
 
 mod layer;
+mod looks;
 mod masks;
 
 use std::borrow::Cow;
@@ -167,7 +168,7 @@ pub(crate) fn path_as_data(path: &Path) -> String {
 
 /// Whether so much of a text looks made up by a machine that it can be a secret.
 fn is_made_up(text: &str) -> bool {
-    masks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
+    looks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
 }
 
 /// Whether a secret of this process is in a text.

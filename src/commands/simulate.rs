@@ -10,7 +10,7 @@ use crate::http::is_loopback_address;
 use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
 
-pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
     if !is_loopback_address(args.listen.ip()) && !session.settings.allows_http() {
