@@ -1,7 +1,7 @@
-//! Settings: what flags, variables, a file and `config/default.toml` say, in this order, checked once.
+//! Settings from flags, variables, a file and `config/default.toml`, in this order of precedence, checked once.
 //!
-//! There is no search for a file: only `--config` and `SNYK_EXPORT_CONFIG` name one, so that nothing that lies
-//! about in a checkout can send a token elsewhere. Only this module reads the environment.
+//! The program never searches for a file. Only `--config` and `SNYK_EXPORT_CONFIG` name one, so that no file of a checkout
+//! can send a token elsewhere. Only this module reads the environment.
 
 mod api;
 mod credentials;
@@ -50,7 +50,7 @@ use crate::watch::pace::{Pace, PaceError};
 /// The lowest layer, and the reference for users.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
-/// The pauses after a 429 that says nothing of how long to stay away: Snyk's limit lasts until a minute is over.
+/// The pauses after a 429 without a hint: Snyk's limit lasts until a minute has passed.
 const THROTTLE: PaceValues = PaceValues {
     initial_interval: Pause(Duration::from_secs(5)),
     multiplier: Multiplier(2.0),
@@ -82,7 +82,7 @@ pub enum SettingsError {
              SNYK_CLIENT_SECRET, or log in with the Snyk CLI"
     )]
     NoCredential,
-    /// A variable holds something that nobody replaced by a secret.
+    /// A variable has a placeholder instead of a secret.
     #[error("{0} holds no usable value: {1}")]
     Placeholder(&'static str, Placeholder),
     /// One half of a credential is missing.
@@ -102,7 +102,7 @@ impl SettingsError {
     }
 }
 
-/// What the flags of one call say.
+/// The flags of one call.
 #[derive(Debug, Clone, Default)]
 pub struct CommandLine {
     /// `--config`.
@@ -113,7 +113,7 @@ pub struct CommandLine {
     pub(crate) given: BTreeSet<String>,
 }
 
-/// All settings, checked, except those of one export.
+/// All settings, checked, except which exports are meant.
 #[derive(Debug)]
 pub struct Settings {
     snyk: SnykValues,
@@ -123,15 +123,15 @@ pub struct Settings {
     log: LogValues,
     store: StoreValues,
     server: ServerValues,
-    /// What each source says, the strongest first: flags, variables, the user's file, and the defaults.
+    /// The layers, the strongest first: flags, variables, the user's file, and the defaults.
     layers: [Layer; 4],
     places: Places,
-    /// The secrets of the environment, also those that are not used: no text shows them.
+    /// The secrets of the environment, including unused ones, so that texts mask them.
     _held: Vec<Secret>,
 }
 
 impl Settings {
-    /// Reads the layers and puts them together.
+    /// Reads the layers and merges them.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl Settings {
         self.snyk.api_version.clone().map(|version| version.0)
     }
 
-    /// The first credential that is found, and where it was.
+    /// The first credential that is found, and its place.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl Settings {
         credentials::source(flag, self.snyk.token_file.as_deref(), &self.places.environment)
     }
 
-    /// What the user wants of a watch.
+    /// How `wait`, `start`, `download` and `status` follow an export.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Settings {
         self.policy_of(WAIT)
     }
 
-    /// What the user wants of an export that this very command has started, which may not be visible yet.
+    /// How `run` follows the export that it has just started, which may not be visible yet.
     ///
     /// # Errors
     ///
@@ -199,14 +199,14 @@ impl Settings {
         self.policy_of(RUN)
     }
 
-    /// The pace and the limits with these `sections` of each layer.
+    /// The pace and the limits from these `sections` of all layers.
     fn following(&self, sections: Sections) -> (PaceValues, LimitsValues) {
         let of = |layer: &Layer| sections.iter().map(|section| layer.following(section)).collect::<Vec<_>>();
         let (paces, limits): (Vec<_>, Vec<_>) = self.layers.iter().flat_map(of).unzip();
         (resolve(paces), resolve(limits))
     }
 
-    /// The policy with these `sections`.
+    /// The policy from these `sections`.
     fn policy_of(&self, sections: Sections) -> Result<Policy, SettingsError> {
         let (pace, limits) = self.following(sections);
         let RetryValues { initial_interval, multiplier, max_interval } = self.retry;
@@ -229,7 +229,7 @@ impl Settings {
         })
     }
 
-    /// A pace that `sections` of the file have said, the last of which it is named after.
+    /// A pace from these `sections`; errors name it by the last one.
     fn pace(&self, values: &PaceValues, sections: Sections) -> Result<Pace, SettingsError> {
         let PaceValues { initial_interval, multiplier, max_interval, jitter } = values;
         let section = sections.last().copied().unwrap_or_default();
@@ -282,7 +282,7 @@ impl Settings {
             Some(Phase::InProgress) => Ok((limit.status.clone(), limit.limit)),
             _ => {
                 let why = format!(
-                    "`{}` is no status in progress; it takes PENDING, STARTED and what --in-progress-status teaches",
+                    "`{}` is not a status in progress; allowed are PENDING, STARTED and the words of --in-progress-status",
                     limit.status
                 );
                 Err(SettingsError::wrong(place(), why))
@@ -291,8 +291,7 @@ impl Settings {
         limits.max_in_progress.iter().map(check).collect()
     }
 
-    /// Where state is kept: in the directory that systemd made, in the user's, or in the one that the container has as
-    /// its volume.
+    /// The directory for state: the one that systemd made, else the user's, else the volume of the container.
     #[must_use]
     pub fn state_directory(&self) -> PathBuf {
         let environment = self.environment();
@@ -306,14 +305,14 @@ impl Settings {
         of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export"))
     }
 
-    /// How much is downloaded, and how slowly.
+    /// How large a download may be, and how slow.
     #[must_use]
     pub fn download_limits(&self) -> Limits {
         let DownloadValues { max_size, patience } = &self.download;
         Limits { max_size: Some(max_size.0).filter(|size| *size > 0), patience: patience.0 }
     }
 
-    /// How many polls may be under way at once.
+    /// How many polls may be in flight at once.
     #[must_use]
     pub fn concurrency(&self) -> NonZeroUsize {
         let (_, limits) = self.following(WAIT);
@@ -326,7 +325,7 @@ impl Settings {
         (self.log.log_format, self.log.color)
     }
 
-    /// The variables that CI systems set.
+    /// The environment.
     #[must_use]
     pub const fn environment(&self) -> &Environment {
         &self.places.environment

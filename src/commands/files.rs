@@ -103,7 +103,8 @@ impl Download<'_> {
     ) -> Result<(), CommandError> {
         let Self { place, session, .. } = self;
         let Manifest { files, merged, .. } = manifest;
-        let downloaded = Downloaded { dir: path_as_data(&place.dir), files: files.clone(), merged: merged.clone() };
+        let downloaded =
+            Downloaded { dir: path_as_data(&place.dir), files: files.clone(), merged: merged.clone() };
         let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
         let document = document.with_download(Some(&downloaded));

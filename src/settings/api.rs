@@ -1,33 +1,32 @@
-//! Which API is asked: what the settings say, else the region of the credential, else that of a pasted URL.
+//! Which API to use: that of the settings, else the region of the credential, else that of a pasted URL.
 
 use super::sources::alias;
 use super::{Environment, Settings, SettingsError};
 use crate::snyk::region::{Api, NotAnApi};
 use crate::text::Text;
 
-/// The API as far as the settings say it, with the place that says it.
+/// The API of the settings, if they name one, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredApi(pub(super) Option<(Api, String)>);
 
-/// The API that is asked, and who named it.
+/// The API to use, and where it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenApi {
     /// The API.
     pub api: Api,
-    /// Who named it, to be logged.
+    /// Where it was named, for the log.
     pub source: String,
 }
 
 impl ConfiguredApi {
-    /// The API that is asked unless the credential or a pasted URL names another region.
+    /// The API to use unless the credential or a pasted URL names another region.
     #[must_use]
     pub fn likely(&self) -> Api {
         self.0.as_ref().map_or_else(Api::default, |(api, _)| api.clone())
     }
 
-    /// What the settings say; else the region that the credential names, which works nowhere else; else the host of a
-    /// `pasted` URL; else the default region. Contradictions, and a credential that goes over plain http, are logged as
-    /// warnings.
+    /// The API of the settings; else the region that the credential names, the only one where it works; else the host of a
+    /// `pasted` URL; else the default region. Logs a warning about contradictions and about plain http.
     #[must_use]
     pub fn chosen(self, credential: Option<&Api>, pasted: Option<Api>) -> ChosenApi {
         let of_credential = || credential.map(|api| (api.clone(), "the token's region".to_owned()));
@@ -52,17 +51,17 @@ impl ConfiguredApi {
 }
 
 impl Settings {
-    /// The API that flags, variables and the file name, if one of them does.
+    /// The API of flags, variables and the file, if one of them names it.
     ///
     /// # Errors
     ///
-    /// When it would be asked over plain http from elsewhere.
+    /// When it uses plain http and is not on this machine.
     pub fn api(&self) -> Result<ConfiguredApi, SettingsError> {
         let Some(api) = self.configured_api() else { return Ok(ConfiguredApi(None)) };
         self.configured(api, self.places.of(&["snyk"], "api"), "--allow-http")
     }
 
-    /// An API that a credential may be sent to, with the place that names it. `option` lets plain http leave this machine.
+    /// An API with its place, if the credential may be sent there. The error names `option`, which allows plain http.
     pub(super) fn configured(
         &self,
         api: &Api,
@@ -93,7 +92,7 @@ impl Settings {
     }
 }
 
-/// The API in the configuration of the Snyk CLI, as a variable gives it. Only what is needed has to be right.
+/// The API in the variable of the Snyk CLI. It is parsed only if it is needed.
 pub(super) fn of_snyk_cli(environment: &Environment) -> Result<Option<Api>, SettingsError> {
     let Some((name, text)) = alias("api").and_then(|name| Some((name, environment.get(name)?))) else {
         return Ok(None);
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_beat_the_credential_which_beats_the_pasted_url() {
+    fn settings_take_precedence_over_the_credential_and_that_over_the_pasted_url() {
         let rows = [
             (Some("au"), Some("eu"), Some("us2"), "https://api.au.snyk.io from --api"),
             (Some("https://gateway.example"), Some("eu"), None, "https://gateway.example from --api"),

@@ -1,4 +1,4 @@
-//! Which credential is meant: the first that is found.
+//! The credential: the first one that is found.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{Credential, Scheme, Source};
 use crate::text::Text;
 
-/// The first credential that is found, and where. A token file of a flag beats the environment, which beats a settings
-/// file, which beats what the Snyk CLI has stored.
+/// The first credential that is found, and its place. A token file of a flag takes precedence over the environment, that over a
+/// settings file, and that over the Snyk CLI.
 pub(super) fn source(
     flag: Option<&Path>,
     flag_or_file: Option<&Path>,

@@ -1,4 +1,4 @@
-//! The daemon's settings: what a settings file says of accounts, watches, endpoints, the store and the server.
+//! The daemon's settings: accounts, watches, endpoints, the store and the server.
 
 mod accounts;
 mod endpoints;
@@ -24,44 +24,43 @@ use crate::snyk::credentials::Source;
 use crate::text::Text;
 use crate::watch::Policy;
 
-/// How long an outage may last where the daemon is to end when all is done, unless the user set a limit: then nothing
-/// is waited out for a day.
+/// How long an outage may last with `--until-idle`, unless the user sets a limit.
 const MAX_OUTAGE_UNTIL_IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// The name of the store's file in the state directory.
 const STORE_FILE: &str = "watches.db";
 
-/// All that the daemon needs to know, checked.
+/// All settings of the daemon, checked.
 #[derive(Debug)]
 pub struct DaemonSettings {
-    /// The accounts, the default one first if it is there; at least one.
+    /// The accounts, at least one. The default account comes first if there is one.
     pub accounts: Vec<AccountSettings>,
     /// The file of the store.
     pub store: PathBuf,
     /// How long ended watches are kept.
     pub keep_ended: Duration,
-    /// How many watches the API may have kept; any number where it is not said.
+    /// How many watches the API accepts; `None` for any number.
     pub max_watches: Option<u64>,
-    /// How many bytes the labels of all watches may have together.
+    /// How many bytes the labels of all watches may have together; `None` for any number.
     pub max_labels: Option<u64>,
     /// The server.
     pub server: ServerSettings,
-    /// The exports to follow from the start. Each one's account is among the accounts.
+    /// The exports to follow from the start. Their accounts are among `accounts`.
     pub watches: Vec<WatchEntry>,
-    /// Who is told how watches ended.
+    /// The receivers of notifications.
     pub endpoints: Vec<Endpoint>,
-    /// What is wanted of each watch.
+    /// How each watch is followed.
     pub policy: Policy,
-    /// How many polls may be under way at once.
+    /// How many polls may be in flight at once.
     pub concurrency: NonZeroUsize,
 }
 
-/// An account: whose credential asks, where, and how often.
+/// An account: its credential, its API and its request budget.
 #[derive(Debug)]
 pub struct AccountSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// The API that it asks, if the settings say.
+    /// The API, as far as the settings name it.
     pub api: ConfiguredApi,
     /// The version of the API that the user has set, if any.
     pub api_version: Option<String>,
@@ -71,21 +70,20 @@ pub struct AccountSettings {
     pub origin: String,
     /// How it reaches the API.
     pub network: Network,
-    /// The file that some of the certificates are from that it trusts. Accounts that have it in common trust the same ones.
+    /// The file of additional certificates. Accounts with the same file trust the same ones.
     pub ca_cert: Option<PathBuf>,
     /// How many requests it may send in a minute.
     pub requests_per_minute: NonZeroU32,
 }
 
 impl Settings {
-    /// The daemon's settings. Reads the files that they name, so that everything that can be wrong is found at once.
+    /// The daemon's settings. It reads the files that they name, so that all mistakes are found at the start.
     ///
-    /// With `until_idle` the daemon is to end when all is done, and so a refused credential or a long outage ends its
-    /// watches.
+    /// With `until_idle` the daemon ends when all work is done, and so a refused credential or a long outage ends its watches.
     ///
     /// # Errors
     ///
-    /// When anything is wrong. The message names the place in the file.
+    /// When a setting is wrong. The message names its place.
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         let watches = watches::all(self)?;
         let surroundings = self.surroundings()?;
@@ -122,7 +120,7 @@ impl Settings {
 }
 
 impl DaemonSettings {
-    /// What there is, in one line for people.
+    /// A summary in one line for people.
     #[must_use]
     pub fn summary(&self) -> String {
         let count = |number: usize, one: &str, many: &str| match number {

@@ -1,6 +1,6 @@
-//! One struct a section: the list of its flags, of its variables, and of its keys in a file.
+//! One struct for each section: its flags, its variables, and its keys in a file.
 //!
-//! Plain comments, not documentation, stand on the structs: clap would take them for the program's description.
+//! The structs have plain comments because clap would use documentation as the description of the program.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,26 +16,25 @@ use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, S
 use crate::export::Status;
 use crate::snyk::region::Api;
 
-/// A section as one layer has it: every member may be missing.
+/// A section in one layer: every member may be missing.
 pub(super) trait Section: Sized {
-    /// The members with the values that all layers give them.
+    /// The section with the values from all layers.
     type Values;
 
     /// Fills what is missing from a weaker layer.
     fn or(self, weaker: Self) -> Self;
 
-    /// The values, if nothing is missing that has to be there.
+    /// The values, or `None` if a required member is missing.
     fn complete(self) -> Option<Self::Values>;
 }
 
-/// The values of a section that several layers have, the strongest first. The last one is of `config/default.toml`, which
-/// lacks nothing.
+/// Merges a section of several layers, the strongest first. The last layer is `config/default.toml`, which has every key.
 pub(super) fn resolve<S: Section>(layers: impl IntoIterator<Item = S>) -> S::Values {
     let complete = layers.into_iter().reduce(S::or).and_then(S::complete);
     complete.unwrap_or_else(|| unreachable!("config/default.toml has every key: the tests read it"))
 }
 
-/// Defines a section and its values. Members in brackets have no default, and may be missing among the values too.
+/// Defines a section and its values. Members in brackets have no default, and are optional in the values too.
 macro_rules! section {
     ($(#[$meta:meta])* $section:ident => $values:ident {
         $([$(#[$maybe_meta:meta])* $maybe:ident: $maybe_type:ty])*
@@ -106,13 +105,13 @@ section! {
         /// The pause after the first poll
         #[arg(long, value_name = "DURATION")]
         initial_interval: Pause,
-        /// What each pause is multiplied by for the next one
+        /// The factor from each pause to the next one
         #[arg(long, value_name = "NUMBER")]
         multiplier: Multiplier,
         /// The longest pause
         #[arg(long, value_name = "DURATION")]
         max_interval: Pause,
-        /// By which share of itself a pause is lengthened at random, at most (0 to 1)
+        /// The largest random share by which a pause is lengthened (0 to 1)
         #[arg(long, value_name = "SHARE")]
         jitter: Share,
     }
@@ -130,10 +129,10 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Limits")]
     LimitsSection => LimitsValues {
-        /// How long to wait in all; the last poll is made when this time is over. 0 for no limit
+        /// How long to wait in total; the last poll starts at the end of this time. 0 for no limit
         #[arg(long, value_name = "DURATION")]
         max_wait: HumanDuration,
-        /// How long to go on without any answer. 0 for no limit
+        /// How long to keep retrying without an answer. 0 for no limit
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
         /// How long one poll may take
@@ -142,7 +141,7 @@ section! {
         /// How long after the start an export that is not found may still appear
         #[arg(long, value_name = "DURATION")]
         not_found_grace: HumanDuration,
-        /// Wait a 409 out instead of ending with it
+        /// Keep retrying on 409
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         retry_conflict: bool,
@@ -157,7 +156,7 @@ section! {
 section! {
     #[derive(clap::Args)]
     DownloadSection => DownloadValues {
-        /// How much all files together may be on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
+        /// The largest total size of all files on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
         #[arg(long, value_name = "SIZE")]
         max_size: Size,
         #[arg(skip)]
@@ -185,10 +184,10 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Output")]
     LogSection => LogValues {
-        /// How log lines are written, on standard error
+        /// The format of log lines on standard error
         #[arg(long, global = true, value_name = "FORMAT", value_enum)]
         log_format: LogFormat,
-        /// When text is colored
+        /// When to color text
         #[arg(long, global = true, value_name = "WHEN", value_enum)]
         color: Color,
     }
@@ -211,7 +210,7 @@ section! {
     }
 }
 
-// `[wait]` and `[run]`: the limits and the longest pause, which differ from command to command.
+// `[wait]` and `[run]`: the limits and the longest pause, which differ between commands.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct CommandSection {
@@ -240,20 +239,20 @@ impl From<CommandSection> for (PaceSection, LimitsSection) {
     }
 }
 
-/// The sections that say how exports are followed, the strongest first: of these the values are taken, and of these an
-/// error names the one that has to change.
+/// The sections that say how a command follows exports, the strongest first. Values are taken from them, and an error names
+/// the one that has to change.
 pub(super) type Sections = &'static [&'static str];
 
-/// Those of `wait`, and of the commands that ask but do not run.
+/// The sections of `wait`, `start`, `download` and `status`.
 pub(super) const WAIT: Sections = &["wait", "limits", "pace"];
 
-/// Those of `run`.
+/// The sections of `run`.
 pub(super) const RUN: Sections = &["run", "wait", "limits", "pace"];
 
-/// Those of `watch`.
+/// The sections of `watch`.
 pub(super) const WATCH: Sections = &["limits", "pace"];
 
-// What one source says: the flags, the variables, or a file. Commands that wait pass over what is the daemon's.
+// All sections in one layer: flags, variables, or a file. Only the daemon uses its own sections.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Layer {
@@ -286,7 +285,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// What one of [`Sections`] says.
+    /// The pace and the limits in one of [`Sections`].
     pub(super) fn following(&self, section: &str) -> (PaceSection, LimitsSection) {
         match section {
             "run" => self.run.clone().into(),

@@ -1,4 +1,4 @@
-//! Where values come from, so that an error can name the place that has to change.
+//! Where values come from, so that an error names the place that has to change.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::sources::alias;
 use super::variable;
 use crate::text::Text;
 
-/// A step on the way to a value in the file.
+/// A step on the path to a value in the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step<'a> {
     /// Into a table.
@@ -30,7 +30,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The place that gives `key` its value; in a file the first of `sections` that has it.
+    /// The place of the value of `key`; in a file the first of `sections` that has it.
     pub(super) fn of(&self, sections: &[&str], key: &str) -> String {
         if self.flags.contains(key) {
             return format!("--{key}");
@@ -42,7 +42,7 @@ impl Places {
         self.of_file(sections, key).or_else(alias).unwrap_or_else(|| "the defaults".to_owned())
     }
 
-    /// The place in the file, or the defaults, for a key that has neither flag nor variable.
+    /// The place in the file, or the defaults, for a key without a flag and a variable.
     pub(super) fn in_file(&self, sections: &[&str], key: &str) -> String {
         self.of_file(sections, key).unwrap_or_else(|| "the defaults".to_owned())
     }
@@ -52,13 +52,13 @@ impl Places {
         Some(format!("{at}, {key}"))
     }
 
-    /// The place of what stands at the end of `steps`, or else of the last thing on the way to it.
+    /// The place of the value at the end of `steps`, or of the last existing value on the path to it.
     pub(super) fn of_entry(&self, steps: &[Step<'_>], name: &str) -> String {
         let at = (1..=steps.len()).rev().find_map(|taken| self.at(steps.get(..taken)?));
         at.map_or_else(|| name.to_owned(), |at| format!("{at}, {name}"))
     }
 
-    /// The file, the line and the column of what stands at the end of `steps`.
+    /// The file, the line and the column of the value at the end of `steps`.
     fn at(&self, steps: &[Step<'_>]) -> Option<String> {
         let (path, text) = self.file.as_ref()?;
         let root = DeTable::parse(text).ok()?;
@@ -82,13 +82,13 @@ impl Places {
     }
 }
 
-/// The line and the column that follow a text.
+/// The line and the column at the end of a text.
 pub(super) fn position(before: &str) -> String {
     let line = before.rsplit('\n').next().unwrap_or_default();
     format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
-/// The flags that were given on the command line, by their long names.
+/// The long names of the flags on the command line.
 pub(crate) fn given(matches: &ArgMatches) -> BTreeSet<String> {
     let typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let mut flags: BTreeSet<String> =

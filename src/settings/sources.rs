@@ -1,4 +1,4 @@
-//! The layers as they are read: variables by the rules of their flags, a file, certificates.
+//! Reading the layers: variables with the parsers of their flags, and files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,7 @@ use super::{Environment, SettingsError};
 use crate::disk;
 use crate::text::Text;
 
-/// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
-/// credentials.
+/// The variable of a flag. That of `--api` has the name that the Snyk CLI uses; a token file is one of the credentials.
 pub(crate) fn variable(flag: &str) -> Option<String> {
     match flag {
         "token-file" => None,
@@ -21,13 +20,12 @@ pub(crate) fn variable(flag: &str) -> Option<String> {
     }
 }
 
-/// The variable of the Snyk CLI that overrides what its own file says under the same key. Such a variable counts as that
-/// file does: after all that was said to us.
+/// The variable of the Snyk CLI for the same key. Like the CLI's own file, it is weaker than all settings of ours.
 pub(super) fn alias(flag: &str) -> Option<&'static str> {
     (flag == "api").then_some("SNYK_CFG_ENDPOINT")
 }
 
-/// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
+/// Reads the variables of flags with the parsers of the flags. Variables of given flags are ignored.
 pub(super) fn read_environment(
     environment: &Environment,
     given: &BTreeSet<String>,
@@ -50,7 +48,7 @@ pub(super) fn read_environment(
         .map_err(|error| SettingsError::wrong("the environment", error))
 }
 
-/// The telling part of clap's message, which ends with a call to try `--help`.
+/// The useful part of clap's message, without the hint about `--help`.
 fn why_invalid(error: &clap::Error, value: &str) -> String {
     let message = error.to_string().replace(value, Text::of_wrong_value(value).as_str());
     let message = message.strip_prefix("error: ").unwrap_or(&message);

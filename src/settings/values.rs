@@ -1,4 +1,4 @@
-//! Values as people write them, in flags, variables and files alike.
+//! Values as people write them in flags, variables and files.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl FromStr for StatusLimit {
     }
 }
 
-/// How long signed links work: whole seconds, from none to an hour.
+/// How long signed links work: whole seconds, up to an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UrlExpiration(pub(crate) u64);
 
@@ -85,7 +85,7 @@ impl FromStr for Size {
     }
 }
 
-/// An id as Snyk writes them.
+/// A UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(pub(crate) Uuid);
 
@@ -144,7 +144,7 @@ impl FromStr for Share {
     }
 }
 
-/// Reads a TOML text by the same rule as a flag.
+/// Deserializes a TOML string with the parser of the flag.
 macro_rules! deserialize_from_text {
     ($($type:ty: $expected:literal),* $(,)?) => {$(
         impl<'de> Deserialize<'de> for $type {
@@ -178,14 +178,14 @@ deserialize_from_text! {
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text.
     Auto,
     /// A line of text for people.
     Text,
-    /// A JSON object a line, for machines.
+    /// One JSON object a line, for machines.
     Json,
 }
 
@@ -216,7 +216,7 @@ impl FromStr for Color {
     }
 }
 
-/// A version of Snyk's API: a date, perhaps with a stability.
+/// A version of Snyk's API: a date, optionally with a stability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! Accounts: whose credentials ask, where, and how often.
+//! Accounts: their credentials, APIs and request budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 use crate::text::Text;
 use crate::watch::DEFAULT_ACCOUNT;
 
-/// All accounts, the default one first. That one may be missing where there are others and no watch is its.
+/// All accounts, the default one first. It may be missing if there are others and no watch uses it.
 pub(super) fn all(
     settings: &Settings,
     watches: &[WatchEntry],
@@ -33,8 +33,7 @@ pub(super) fn all(
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
-            const NO_DEFAULT: &str = "it is of the account `default`, which has no credential: name another one as its \
-                `account`, or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
+            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
             return Err(watches::error(settings, index, NO_DEFAULT));
         }
         (Err(error), _) => return Err(error),
@@ -53,7 +52,7 @@ pub(super) fn all(
     Ok(accounts)
 }
 
-/// The networks of accounts. Those that trust the same certificates share one, which reads them once.
+/// The networks of accounts. Accounts that trust the same certificates share one, which reads them once.
 struct Networks<'a> {
     surroundings: &'a Surroundings,
     of_all: &'a Network,
@@ -61,7 +60,7 @@ struct Networks<'a> {
 }
 
 impl Networks<'_> {
-    /// The network of an account that may name a file of its own.
+    /// The network of an account, which may have its own certificates.
     fn of(&mut self, ca_cert: Option<&Path>, entry: Entry<'_>) -> Result<Network, SettingsError> {
         let Some(path) = ca_cert else { return Ok(self.of_all.clone()) };
         if let Some(known) = self.of_files.get(path) {
@@ -74,7 +73,7 @@ impl Networks<'_> {
     }
 }
 
-/// The account of `[snyk]`, whose credential is found as a command that waits finds it.
+/// The account of `[snyk]`, with the same credential as `wait`.
 fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, SettingsError> {
     let (source, origin) = settings.credential_source()?;
     if let Source::TokenFile(path) = &source {
@@ -101,7 +100,7 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
     })
 }
 
-/// A named account: what it does not say is as in `[snyk]`, but for the credential.
+/// A named account: it inherits everything from `[snyk]` except the credential.
 fn account(
     settings: &Settings,
     name: &Name,
@@ -136,7 +135,7 @@ fn account(
     })
 }
 
-/// A named account's own credential, and where it is from.
+/// The credential of a named account, and its origin.
 fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String), SettingsError> {
     let AccountSection { token_file, client_id, client_secret_file, .. } = section;
     match (token_file, client_id, client_secret_file) {
@@ -169,7 +168,7 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
     }
 }
 
-/// What is wrong with a credential, with what the system says of it.
+/// An error about a credential, with its cause.
 fn with_cause(error: &CredentialError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
@@ -177,7 +176,7 @@ fn with_cause(error: &CredentialError) -> String {
     }
 }
 
-/// Looks whether a file holds a token now. A pipe is left alone, since it can be read only once.
+/// Checks that a file contains a token now. A pipe is not checked, because it can be read only once.
 fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     let unreadable = |error| CredentialError::File(path.to_owned(), error);
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {

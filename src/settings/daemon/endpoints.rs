@@ -1,4 +1,4 @@
-//! `[[notify]]`: who is told how watches ended.
+//! `[[notify]]`: the receivers of notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -20,11 +20,11 @@ use crate::text::Text;
 /// How long a command may take unless the settings say otherwise.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every command gets of our environment.
+/// The variables that every command gets.
 const NEEDED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// The variables that may hold a credential for Snyk: those that this program reads, those of Snyk's own CLI, and those
-/// that scripts around exports use. No command gets one of them.
+/// The variables that may contain a credential for Snyk: those of this program, of Snyk's own CLI, and of scripts around
+/// exports. No command gets them.
 const CREDENTIALS: [&str; 9] = [
     "SNYK_TOKEN",
     "SNYK_OAUTH_TOKEN",
@@ -77,7 +77,7 @@ fn endpoint(
     };
     let on = section.on.as_ref().map(words);
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
-        return Err(entry.at("on")("`on` is empty: leave it out to be told of every outcome"));
+        return Err(entry.at("on")("`on` is empty: leave it out to be notified of every outcome"));
     }
     Endpoint::new(name, on, kind, network).map_err(|error| entry.error(error))
 }
@@ -98,7 +98,7 @@ fn slack(
     let (url, text) = address(section, entry)?;
     if !is_safe(&url) && !settings.allows_http() {
         return Err(entry.error(
-            "the address of a Slack webhook is a secret, which plain http would show to all on the way: use https, or \
+            "the address of a Slack webhook is a secret, which others could read over plain http: use https, or \
              `allow-http` in [snyk] if nobody else can listen",
         ));
     }
@@ -118,18 +118,19 @@ fn command(
     Ok(EndpointKind::Command { argv, environment, timeout })
 }
 
-/// The environment of a command: what every program needs, and what the settings list. A variable that is not set here is
-/// not set there.
+/// The environment of a command: what every program needs, and what the settings list. Unset variables stay unset.
 fn variables(listed: &[String], environment: &Environment) -> Result<BTreeMap<String, String>, String> {
     if let Some(name) = listed.iter().find(|name| !is_variable(name)) {
         return Err(format!(
-            "`{}` is no name of a variable: give names alone, such as \"DATABASE_URL\"; their values are taken from the \
+            "`{}` is not the name of a variable: list names only, such as \"DATABASE_URL\"; the values come from the \
              environment",
             Text::new(name)
         ));
     }
     if let Some(name) = listed.iter().find(|name| CREDENTIALS.contains(&name.as_str())) {
-        return Err(format!("`{name}` may hold a credential for Snyk, which no command gets: leave it out"));
+        return Err(format!(
+            "`{name}` may contain a credential for Snyk, which commands never get: leave it out"
+        ));
     }
     let names = NEEDED.into_iter().chain(listed.iter().map(String::as_str));
     Ok(names.filter_map(|name| Some((name.to_owned(), environment.get(name)?.to_owned()))).collect())
@@ -141,7 +142,7 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A key that has no meaning for an endpoint of this kind.
+/// A key that does not apply to endpoints of this kind.
 fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
     let is_sent = kind != Kind::Command;
     let keys = [
@@ -155,7 +156,7 @@ fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
     keys.into_iter().find(|(_, given, fits)| *given && !fits).map(|(key, ..)| key)
 }
 
-/// The address to send to, as a URL and as the secret that it may be.
+/// The URL to send to, also as the secret that it may be.
 fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), SettingsError> {
     let (text, key) = match (&section.url, &section.url_file) {
         (Some(text), None) => (text.0.clone(), "url"),
@@ -164,23 +165,23 @@ fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), S
             return Err(entry.error("it needs either `url` or `url-file`"));
         }
     };
-    // What is wrong is told without the text, which may be a secret.
+    // The error does not show the text, which may be a secret.
     let wrong = |why: &str| entry.at(key)(why);
-    let url =
-        Url::parse(text.expose().trim()).map_err(|error| wrong(&format!("it is no valid URL ({error})")))?;
+    let url = Url::parse(text.expose().trim())
+        .map_err(|error| wrong(&format!("it is not a valid URL ({error})")))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(wrong("its scheme is neither https nor http"));
     }
     let has_password = !url.username().is_empty() || url.password().is_some();
     if has_password && key == "url" {
         return Err(wrong(
-            "it carries credentials: put it into a file of its own, and name that as `url-file`",
+            "it contains credentials: put it into a separate file, and name that as `url-file`",
         ));
     }
     Ok((url, Secret::new(text.expose().trim())))
 }
 
-/// Whether nobody on the way can read what is sent.
+/// Whether others on the way cannot read what is sent.
 fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || is_loopback(url)
 }
@@ -194,14 +195,15 @@ fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<Signi
     read().map(Some).map_err(entry.at("secret-file"))
 }
 
-/// The command with the file that it names in the place of its name: what is found is what is run.
+/// The command with the path of its program: the file that is found now is the one that runs later.
 fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<String>, String> {
     let (program, args) =
         argv.split_first().filter(|(program, _)| !program.is_empty()).ok_or("`argv` is missing")?;
     let found = environment.executable(OsStr::new(program));
     let found = found.and_then(|path| path.into_os_string().into_string().ok());
     let shown = Text::of_path(Path::new(program));
-    let found =
-        found.ok_or_else(|| format!("`{shown}` cannot be run: it is no executable file here or in PATH"))?;
+    let found = found.ok_or_else(|| {
+        format!("`{shown}` cannot be run: there is no such executable file here or in PATH")
+    })?;
     Ok(std::iter::once(found).chain(args.iter().cloned()).collect())
 }

@@ -1,4 +1,4 @@
-//! One entry of the settings file: where it stands, for what is wrong with it.
+//! One entry of the settings file and its place, for errors about it.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -24,28 +24,28 @@ impl<'a> Entry<'a> {
         Self { places, steps, title }
     }
 
-    /// Where it is.
+    /// Its place.
     pub(super) fn place(&self) -> String {
         self.places.of_entry(self.steps, self.title)
     }
 
-    /// Where one of its keys is.
+    /// The place of one of its keys.
     pub(super) fn place_of(&self, key: &str) -> String {
         let steps: Vec<Step<'_>> = self.steps.iter().copied().chain([Step::Key(key)]).collect();
         self.places.of_entry(&steps, key)
     }
 
-    /// The entry as a whole is wrong. The message says what is allowed, or how to put it right.
+    /// An error about the whole entry. The message says what is allowed, or how to fix it.
     pub(super) fn error(&self, why: impl Display) -> SettingsError {
         SettingsError::wrong(self.place(), why)
     }
 
-    /// The entry lacks a key.
+    /// An error about a missing key.
     pub(super) fn lacks(&self, key: &str) -> SettingsError {
         self.error(format!("`{key}` is missing"))
     }
 
-    /// One of its keys is wrong. The place is looked for only then.
+    /// An error about one of its keys.
     pub(super) fn at<E: Display>(self, key: &str) -> impl FnOnce(E) -> SettingsError + use<'a, '_, E> {
         move |why| SettingsError::wrong(self.place_of(key), why)
     }
@@ -67,7 +67,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// Something that nobody replaced by a secret, in a file or under a key.
+/// Describes a placeholder instead of a secret, in a file or a key.
 pub(super) fn unusable(place: impl Display, placeholder: Placeholder) -> String {
     format!("{place} holds no usable value: {placeholder}")
 }

@@ -114,7 +114,7 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn limits_are_those_of_all_commands_and_never_those_of_wait() {
+fn the_daemon_uses_limits_and_ignores_wait() {
     let bed = Bed::new();
     let limits = |variables: &[(&str, &str)], text: &str, until_idle| {
         let variables: Vec<_> = TOKEN.iter().chain(variables).copied().collect();
@@ -147,7 +147,7 @@ fn the_store_is_an_absolute_path() {
         ("sqlite:///srv/", "absolute path"),
         ("sqlite::memory:", "absolute path"),
         ("sqlite:///srv/x.db?mode=ro", "takes no options"),
-        ("postgres://u:hunter2@db/x", "this release keeps its watches in SQLite only"),
+        ("postgres://u:hunter2@db/x", "this release supports SQLite only"),
     ];
     for (url, expected) in rows {
         let error = error(&TOKEN, &format!("[store]\nurl = '{url}'"));
@@ -158,7 +158,7 @@ fn the_store_is_an_absolute_path() {
 }
 
 #[test]
-fn what_the_api_may_have_kept_is_limited_unless_the_settings_say_otherwise() {
+fn what_the_api_accepts_is_limited_unless_the_settings_say_otherwise() {
     let kept = |text: &str| {
         let settings = daemon(text);
         (settings.max_watches, settings.max_labels)
@@ -232,7 +232,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
 }
 
 #[test]
-fn commands_that_wait_pass_over_what_is_the_daemons() {
+fn wait_ignores_the_settings_of_the_daemon() {
     let text = "[snyk.accounts.acme]\ntoken-file = '/nowhere'\n[server]\nlisten = '0.0.0.0:80'\n\
         [store]\nkeep-ended = '1d'\n[[notify]]\n[[watch]]\naccount = 'nobody'";
     let settings = Bed::new().load(&TOKEN, &[], text).unwrap();
@@ -240,7 +240,7 @@ fn commands_that_wait_pass_over_what_is_the_daemons() {
 }
 
 #[test]
-fn whoever_asks_how_the_daemon_is_needs_nothing_but_its_address() {
+fn a_healthcheck_needs_only_the_address() {
     let bed = Bed::new();
     let listen = |text: &str| {
         std::fs::write(bed.path("settings.toml"), text).unwrap();

@@ -21,7 +21,7 @@ pub struct WatchEntry {
     pub labels: Labels,
 }
 
-/// All watches, each once, in the order of the file. Whether their accounts exist is another question.
+/// All watches, each once, in the order of the file. Their accounts are not checked here.
 pub(super) fn all(settings: &Settings) -> Result<Vec<WatchEntry>, SettingsError> {
     let mut watches = Vec::new();
     let mut seen: BTreeMap<(Arc<str>, ExportRef), usize> = BTreeMap::new();

@@ -45,7 +45,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         (format!("{snyk}[snyk.accounts.b]\ntoken-file = '@no-such'"), "line 4", "no-such"),
         (format!("{snyk}[snyk.accounts.b]\napi = 'eu'"), "line 3", "it has no credential: give `token-file`"),
         (format!("{snyk}[snyk.accounts.b]\napi = 'http://b.example'"), "line 4", "use https"),
-        (format!("{hook}url = 'hooks.example'\n{snyk}"), "line 4", "it is no valid URL"),
+        (format!("{hook}url = 'hooks.example'\n{snyk}"), "line 4", "it is not a valid URL"),
         (format!("{hook}url = 'ftp://hooks.example'\n{snyk}"), "line 4", "neither https nor http"),
         (format!("{hook}argv = ['x']\n{snyk}"), "line 4", "`argv` is not for an endpoint of kind"),
         (format!("{hook}url = 'https://x.example'\non = ['done']\n{snyk}"), "line 5", "expected one of"),

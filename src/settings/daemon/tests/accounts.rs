@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_account_inherits_all_but_the_credential() {
+fn an_account_inherits_everything_except_the_credential() {
     let bed = Bed::new();
     let text = "[snyk]\napi = 'eu'\napi-version = '2024-10-15'\nrequests-per-minute = 100\n\
         [snyk.accounts.acme]\ntoken-file = '@token'\n\
@@ -31,7 +31,7 @@ fn an_account_inherits_all_but_the_credential() {
 }
 
 #[test]
-fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own() {
+fn a_flag_or_variable_changes_the_default_account_but_not_a_named_one() {
     let text = "[snyk]\napi = 'eu'\n[snyk.accounts.acme]\napi = 'us2'\ntoken-file = '@token'\n";
     let settings = Bed::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
     let apis: Vec<_> = settings.accounts.iter().map(asked).collect();
@@ -39,7 +39,7 @@ fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own()
 }
 
 #[test]
-fn an_account_without_an_api_asks_the_region_of_its_credential() {
+fn an_account_without_an_api_uses_the_region_of_its_credential() {
     let chosen = |variables: &[(&str, &str)], text: &str| {
         let settings = Bed::new().daemon(variables, text).unwrap();
         let of_token: Api = "eu".parse().unwrap();
@@ -56,7 +56,7 @@ fn an_account_without_an_api_asks_the_region_of_its_credential() {
 }
 
 #[test]
-fn the_default_account_may_be_missing_where_nothing_needs_it() {
+fn the_default_account_may_be_missing_if_nothing_needs_it() {
     let acme = "[snyk.accounts.acme]\ntoken-file = '@token'\n";
     let settings = Bed::new().daemon(&[], &format!("{acme}{}", watch("account = 'acme'"))).unwrap();
     assert_eq!((settings.accounts.len(), &*settings.watches[0].account), (1, "acme"));
@@ -71,7 +71,7 @@ fn the_default_account_may_be_missing_where_nothing_needs_it() {
 }
 
 #[test]
-fn a_wrong_account_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_account() {
     let rows = [
         ("", "line 2, column 16, [snyk.accounts.acme]: it has no credential: give `token-file`"),
         (
@@ -127,7 +127,7 @@ fn a_wrong_account_is_named_with_its_line() {
 }
 
 #[test]
-fn plain_http_to_an_account_is_let_through_where_it_may_leave_the_machine() {
+fn plain_http_to_an_account_is_allowed_by_allow_http() {
     let text =
         "[snyk]\nallow-http = true\n[snyk.accounts.acme]\napi = 'http://snyk:1'\ntoken-file = '@token'";
     assert_eq!(asked(&daemon(text).accounts[1]), "http://snyk:1");
@@ -144,7 +144,7 @@ fn watches_are_read_with_their_labels() {
 }
 
 #[test]
-fn a_wrong_watch_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_watch() {
     let ids = format!("group-id = '{G}'\nexport-id = '{E}'");
     let rows = [
         (format!("export-id = '{E}'"), "line 2, column 1, [[watch]]: it needs either `group-id` or `org-id`"),

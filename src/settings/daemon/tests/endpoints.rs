@@ -19,7 +19,7 @@ fn endpoints_of_every_kind_are_read() {
 }
 
 #[test]
-fn a_wrong_endpoint_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_endpoint() {
     let hook = "name = 'a'\nkind = 'webhook'\nurl = 'https://x.example'";
     let rows = [
         ("kind = 'webhook'", "line 2, column 1, [[notify]]: `name` is missing"),
@@ -34,7 +34,7 @@ fn a_wrong_endpoint_is_named_with_its_line() {
             "name = 'a'\nkind = 'command'\nargv = ['no-such-program']",
             "line 5, column 1, argv: `no-such-program` cannot be run",
         ),
-        ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, column 1, url: it is no valid URL"),
+        ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, column 1, url: it is not a valid URL"),
         ("name = 'a'\nkind = 'slack'\nurl = 'http://x.example/hunter2'", "is a secret, which"),
         (
             "name = 'a'\nkind = 'webhook'\nurl = 'ftp://hunter2'",
@@ -42,7 +42,7 @@ fn a_wrong_endpoint_is_named_with_its_line() {
         ),
         (
             "name = 'a'\nkind = 'webhook'\nurl = 'https://u:hunter2@x.example'",
-            "line 5, column 1, url: it carries credentials",
+            "line 5, column 1, url: it contains credentials",
         ),
         (
             "name = 'a'\nkind = 'webhook'\nurl-file = '@none'",
@@ -60,11 +60,11 @@ fn a_wrong_endpoint_is_named_with_its_line() {
         ),
         (
             "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['X=y']",
-            "line 6, column 1, env: `X=y` is no name of a variable",
+            "line 6, column 1, env: `X=y` is not the name of a variable",
         ),
         (
             "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['SNYK_TOKEN']",
-            "line 6, column 1, env: `SNYK_TOKEN` may hold a credential for Snyk",
+            "line 6, column 1, env: `SNYK_TOKEN` may contain a credential for Snyk",
         ),
         (&format!("{hook}\non = []"), "line 6, column 1, on: `on` is empty"),
         (&format!("{hook}\non = ['done']"), "expected one of finished, failed, unauthorized"),
