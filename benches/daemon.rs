@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use bars::Bars;
 use snyk_export::export::{ExportRef, Scope};
 use snyk_export::moment::Moment;
-use snyk_export::store::{self, Catalogue as _, Store as _};
+use snyk_export::store;
 use snyk_export::watch::{Labels, NewWatch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
