@@ -18,7 +18,7 @@ pub struct MemoryStore(Arc<Mutex<Rows>>);
 #[derive(Debug, Default)]
 struct Rows {
     /// The watches that have not ended, claimed or not.
-    watches: BTreeMap<i64, Watch>,
+    watches: BTreeMap<i64, Arc<Watch>>,
     /// Those that are not claimed, by account and by when they are due.
     due: BTreeSet<(Arc<str>, Moment, i64)>,
     added: i64,
@@ -27,22 +27,23 @@ struct Rows {
 impl MemoryStore {
     /// Adds a watch on `export` that is due at once. An export that is already watched is not watched twice.
     #[must_use]
-    pub fn add(&self, export: ExportRef, now: Moment) -> Option<Watch> {
+    pub fn add(&self, export: ExportRef, now: Moment) -> Option<Arc<Watch>> {
         self.take_on(Watch::unnamed(export, now), now)
     }
 
     /// Adds a watch that is due at once, unless its account has one on the same export.
     #[must_use]
-    pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Watch> {
+    pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Arc<Watch>> {
         let mut rows = self.rows();
-        let is_same = |other: &Watch| (&other.account, other.export) == (&watch.account, watch.export);
+        let is_same = |other: &Arc<Watch>| (&other.account, other.export) == (&watch.account, watch.export);
         if rows.watches.values().any(is_same) {
             return None;
         }
         let row = rows.added;
         rows.added += 1;
         rows.due.insert((Arc::clone(&watch.account), now, row));
-        rows.watches.insert(row, watch.clone());
+        let watch = Arc::new(watch);
+        rows.watches.insert(row, Arc::clone(&watch));
         Some(watch)
     }
 
@@ -52,7 +53,7 @@ impl MemoryStore {
 
     /// The watches that have not ended, in the order in which they were added.
     #[must_use]
-    pub fn unfinished(&self) -> Vec<Watch> {
+    pub fn unfinished(&self) -> Vec<Arc<Watch>> {
         self.rows().watches.values().cloned().collect()
     }
 }
@@ -89,7 +90,7 @@ impl Rows {
         for key in keys {
             self.due.remove(&key);
             let (_, due_at, row) = key;
-            let watch = self.watches.get(&row).cloned();
+            let watch = self.watches.get(&row).map(|watch| Watch::clone(watch));
             claimed.extend(watch.map(|watch| Claimed { claim: Claim { row, fence: 0 }, watch, due_at }));
         }
         claimed

@@ -143,7 +143,10 @@ impl Subject for MemoryStore {
 
     async fn add_at(&self, NewWatch { account, export, labels }: NewWatch, now: Moment) -> Watch {
         let id = Uuid::now_v7();
-        self.take_on(Watch { id, account, labels, ..Watch::unnamed(export, now) }, now).unwrap()
+        self.take_on(Watch { id, account, labels, ..Watch::unnamed(export, now) }, now)
+            .unwrap()
+            .as_ref()
+            .clone()
     }
 
     fn lasting(&mut self) -> Option<&mut impl Lasting> {
@@ -191,7 +194,7 @@ pub(super) fn owes(deliveries: impl IntoIterator<Item = NewDelivery>) -> Pass {
 }
 
 pub(super) fn due(claimed: &Claimed, at: Moment) -> Record {
-    Record { claim: claimed.claim, watch: claimed.watch.clone(), next: Next::Due(at) }
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Due(at) }
 }
 
 pub(super) fn ending<T: AsRef<str>>(
@@ -202,7 +205,7 @@ pub(super) fn ending<T: AsRef<str>>(
     let deliveries =
         owed.into_iter().map(|id| NewDelivery { at, ..delivery(id.as_ref(), "platform") }).collect();
     let ended = Ended { outcome: Outcome::Finished, at, document: "{}".to_owned(), deliveries };
-    Record { claim: claimed.claim, watch: claimed.watch.clone(), next: Next::Ended(ended) }
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Ended(ended) }
 }
 
 pub(super) fn delivery(id: &str, endpoint: &str) -> NewDelivery {
