@@ -14,6 +14,7 @@ mod temporary;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::directory::{Directory, Identity};
@@ -87,9 +88,13 @@ pub(crate) fn try_to_write(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).map(drop)
 }
 
-/// Opens a file that others write to as well, such as those of a CI system. Links in its path are followed.
+/// Opens a file that others write to as well, such as those of a CI system. Links in its path are followed. A pipe without
+/// a reader is an error: what is written to it would be lost.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).read(true).open(path)
+    // Opened for reading too, a pipe would have a reader, and opening it would never fail.
+    let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().create(true).append(true).read(!is_pipe).custom_flags(nonblocking).open(path)
 }
 
 /// Removes a directory if it is empty.
