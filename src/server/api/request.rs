@@ -8,9 +8,8 @@ use uuid::Uuid;
 use crate::export::{ExportRef, Scope, parse_id};
 use crate::server::Terms;
 use crate::server::problem::{Problem, Problems};
-use crate::store::NewWatch;
 use crate::text::{self, Text};
-use crate::watch::{DEFAULT_ACCOUNT, Labels, labels};
+use crate::watch::{DEFAULT_ACCOUNT, Labels, NewWatch, labels};
 
 /// An export to follow. Give the group's id or the organization's, not both.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
