@@ -28,17 +28,17 @@ use self::run::RecordError;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
+use crate::daemon::DaemonError;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::output::Output;
 use crate::request::RequestError;
-use crate::server::ServerError;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
 use crate::snyk::TransportError;
-use crate::store::{OpenError, StoreError};
+use crate::store::StoreError;
 use crate::text::Text;
 use crate::watch::outcome::Signal;
 
@@ -72,11 +72,9 @@ enum CommandError {
     #[error("failed to make the state directory {}", Text::of_path(.0))]
     StateDirectory(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
-    OpenStore(#[from] OpenError),
-    #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Daemon(#[from] DaemonError),
     #[error("the demonstration failed: {0}")]
     Simulation(String),
     #[error("the daemon is not well: {0}")]
@@ -97,10 +95,13 @@ impl CommandError {
             | Self::Scenario(_)
             | Self::Usage(_)
             | Self::Simulator(_)
-            | Self::StateDirectory(..)
-            | Self::OpenStore(_)
-            | Self::Server(_) => ExitCode::USAGE,
-            Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,
+            | Self::StateDirectory(..) => ExitCode::USAGE,
+            Self::Exec(..)
+            | Self::Output(_)
+            | Self::Simulation(_)
+            | Self::Store(_)
+            | Self::Daemon(DaemonError::Store(_)) => ExitCode::UNFORESEEN,
+            Self::Daemon(_) => ExitCode::USAGE,
             // What was started is there; that we cannot write it down is our trouble.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,

@@ -100,10 +100,7 @@ pub enum Event {
         paused: Duration,
     },
     /// The daemon follows its watches from now on.
-    DaemonStarted {
-        /// How many watches have not ended.
-        watches: u64,
-    },
+    DaemonStarted(Box<Startup>),
     /// The daemon takes on nothing any more.
     DaemonStopping {
         /// Why.
@@ -111,6 +108,23 @@ pub enum Event {
     },
     /// Somebody has asked the daemon's API for what its owner may want to know of.
     Api(Box<ApiEvent>),
+}
+
+/// What a daemon has started with. Nothing of it is secret.
+#[derive(Debug, Clone)]
+pub struct Startup {
+    /// The address of its API.
+    pub address: String,
+    /// The address of metrics and health, if they have another.
+    pub metrics_address: Option<String>,
+    /// Where its store is.
+    pub store: Text,
+    /// The names of its accounts.
+    pub accounts: Vec<Arc<str>>,
+    /// The names of the endpoints of notifications.
+    pub endpoints: Vec<String>,
+    /// How many watches have not ended.
+    pub watches: u64,
 }
 
 /// What came to the daemon's API.
@@ -249,7 +263,7 @@ impl Event {
             Self::DeliverySent(_) => sent,
             Self::DeliveryRetrying { .. } => delivery_retrying,
             Self::DeliveryGivenUp { .. } => given_up,
-            Self::DaemonStarted { .. } => started,
+            Self::DaemonStarted(_) => started,
             Self::DaemonStopping { .. } => stopping,
             Self::Api(event) => match event.what {
                 ApiWhat::Changed => changed,

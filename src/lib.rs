@@ -9,6 +9,7 @@ mod cli;
 pub mod clock;
 mod commands;
 pub mod coredump;
+mod daemon;
 mod disk;
 pub mod document;
 pub mod download;

@@ -85,7 +85,7 @@ impl Observer {
             | Event::DeliveryGivenUp { .. }
             | Event::AccountPaused { .. }
             | Event::AccountResumed { .. }
-            | Event::DaemonStarted { .. }
+            | Event::DaemonStarted(_)
             | Event::DaemonStopping { .. }
             | Event::Api(_) => {}
             // The first poll draws the line: by then all are known.

@@ -84,14 +84,17 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
         Event::AccountResumed { account, paused } => {
             info!(account = &**account, paused_ms = ms(*paused), "the credential works again");
         }
-        Event::DaemonStarted { watches } => {
-            info!(
-                event = name,
-                watches.active = watches,
-                version = env!("CARGO_PKG_VERSION"),
-                "daemon started"
-            );
-        }
+        Event::DaemonStarted(started) => info!(
+            event = name,
+            server.address = started.address,
+            server.metrics_address = started.metrics_address,
+            store = started.store.as_str(),
+            accounts = started.accounts.join(", "),
+            endpoints = (!started.endpoints.is_empty()).then(|| started.endpoints.join(", ")),
+            watches.active = started.watches,
+            version = env!("CARGO_PKG_VERSION"),
+            "daemon started"
+        ),
         Event::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
         Event::Api(event) => api(name, event),
     }

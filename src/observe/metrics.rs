@@ -174,7 +174,7 @@ impl Metrics {
             // How many watches there are is read off the store.
             Event::Added { .. }
             | Event::Resumed { .. }
-            | Event::DaemonStarted { .. }
+            | Event::DaemonStarted(_)
             | Event::DaemonStopping { .. }
             | Event::Api(_) => {}
         }

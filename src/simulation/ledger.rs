@@ -88,7 +88,7 @@ impl Ledger {
             | Event::StatusChanged { .. }
             | Event::Retrying { .. }
             | Event::DeliveryRetrying { .. }
-            | Event::DaemonStarted { .. }
+            | Event::DaemonStarted(_)
             | Event::DaemonStopping { .. }
             | Event::Api(_) => {}
         }
