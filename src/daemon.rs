@@ -26,7 +26,7 @@ use self::ledger::{Endpoints, Ledger};
 pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
 use crate::clock::Clock;
-use crate::event::{Event, Startup};
+use crate::event::{Event, Startup, What};
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Refusal, Runner, Stopped};
@@ -202,12 +202,12 @@ impl Daemon {
         tell_systemd(sd_notify::NotifyState::Ready).await;
         let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
         self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
-        self.ledger.tell(&Event::DaemonStarted(Box::new(self.started.clone())));
+        self.ledger.tell(&What::DaemonStarted(Box::new(self.started.clone())).at(clock.now()));
         let worked = self.work(control).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
-        self.ledger.tell(&Event::DaemonStopping { reason });
+        self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not kept in time is done again at the next start.
         let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
         let (_, ended) = worked?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::clients::Opener;
 use super::ledger::Endpoints;
 use super::{Control, Daemon, DaemonError, plan};
-use crate::event::Event;
+use crate::event::What;
 use crate::process::tell_systemd;
 use crate::runner::Account;
 use crate::server::{Agreed, new_id};
@@ -96,7 +96,7 @@ impl Daemon {
         let now = self.clock.now();
         let reconciled = self.store.reconcile(listed.collect(), move || new_id(now), now).await?;
         for watch in reconciled.added {
-            self.ledger.tell(&Event::Added { watch });
+            self.ledger.tell(&What::Added { watch: Arc::new(watch) }.at(now));
         }
         for (account, count) in self.orphaned(names).await? {
             tracing::error!(

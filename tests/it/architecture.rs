@@ -60,7 +60,7 @@ fn client_store_notifications_and_observers_never_know_each_other() {
 #[test]
 fn store_and_client_meet_in_the_runner_and_the_daemon() {
     for (module, named) in modules() {
-        if !["runner", "daemon", "commands", "server", "store"].contains(&module.as_str()) {
+        if !["runner", "tasks", "daemon", "commands", "server", "store"].contains(&module.as_str()) {
             assert_none(&module, &named, ["store"]);
         }
     }
