@@ -14,11 +14,10 @@ mod typed;
 mod wait;
 mod watch;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -117,7 +116,7 @@ impl CommandError {
 /// All that a command needs of the world.
 struct Session {
     /// What was typed, and the API that is asked once that is known.
-    typed: RefCell<Typed>,
+    typed: Mutex<Typed>,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -136,7 +135,7 @@ impl Session {
 
     /// The command that goes on by the subcommand `target`.
     fn go_on(&self, target: &'static str) -> GoOn {
-        self.typed.borrow().go_on(target)
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).go_on(target)
     }
 }
 
@@ -202,7 +201,7 @@ async fn load_and_run(
     };
     let console = Console::start(&settings, level, quiet, clock, output);
     let (settings, signals) = (Arc::new(settings), signals.clone());
-    let typed = RefCell::new(typed);
+    let typed = Mutex::new(typed);
     let session = Session { typed, settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
