@@ -34,7 +34,7 @@ use crate::server::{Agreed, Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::{Client, TransportError};
-use crate::store::{OpenError, Quota, SqliteStore, StoreError};
+use crate::store::{self, OpenError, Quota, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
@@ -114,11 +114,11 @@ enum Asked {
 
 /// The daemon.
 pub(crate) struct Daemon {
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     clock: Clock,
     mask: Mask,
     ledger: Arc<Ledger>,
-    runner: Runner<SqliteStore, Arc<Client>, Endpoints>,
+    runner: Runner<Arc<dyn Store>, Arc<Client>, Endpoints>,
     endpoints: Endpoints,
     /// Who works by the settings as they are, and is replaced with them.
     couriers: JoinSet<Result<(), StoreError>>,
@@ -144,7 +144,7 @@ impl Daemon {
         mask: Mask,
     ) -> Result<Self, DaemonError> {
         let server = bind(&settings.server).await?;
-        let store = SqliteStore::open(&settings.store).await?;
+        let store = store::open(&settings.store).await?;
         let last = store.last_moment().await?;
         if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
             tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
@@ -188,7 +188,7 @@ impl Daemon {
             fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
-        daemon.started.watches = daemon.store.counts().await?.active;
+        daemon.started.watches = daemon.store.count().await?.active;
         daemon.hire(settings.keep_ended);
         // The API answers before the runner has made its first pass.
         daemon.ledger.health.pass(clock.now());
@@ -266,7 +266,7 @@ impl Daemon {
         until_idle: bool,
     ) -> Result<Option<Asked>, DaemonError> {
         let Self { store, runner, ledger, tasks, couriers, changed, .. } = &mut *self;
-        let asked = asked(store, tasks, couriers, changed, reading, control);
+        let asked = asked(&**store, tasks, couriers, changed, reading, control);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked?),
@@ -286,7 +286,7 @@ impl Daemon {
             asked = self.follow(control, &mut reading, false) => return asked,
         };
         if !is_settled {
-            let pending = store.counts().await?.pending;
+            let pending = store.count().await?.pending;
             tracing::warn!(
                 deliveries.pending = pending,
                 "notifications stay in the outbox for the next start"
@@ -364,7 +364,7 @@ impl Daemon {
 
 /// The next thing that reaches the daemon; a failure where something fails that should never end.
 async fn asked(
-    store: &SqliteStore,
+    store: &dyn Store,
     tasks: &mut JoinSet<Infallible>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
@@ -408,7 +408,7 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
 }
 
 /// Nothing is owed any more to endpoints that there are.
-async fn settled(store: SqliteStore, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
+async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
     loop {
         let settled = ledger.settled.notified();
         if !store.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
