@@ -13,7 +13,7 @@ use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
 use crate::manifest::{Entry, Merged};
 use crate::moment::Moment;
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Change, Watch};
@@ -88,7 +88,7 @@ pub struct Part {
     /// Its signed link, null if that must not be shown; missing in what was read back.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     #[schema(ignore)]
-    pub url: Option<Option<Secret>>,
+    pub url: Option<Option<Link>>,
 }
 
 /// What is printed and kept.
@@ -224,13 +224,13 @@ fn parts(report: &Report, show_urls: bool) -> Option<Vec<Part>> {
     let parts = report.results.as_ref()?.iter().map(|part| Part {
         file_size: part.file_size,
         row_count: part.row_count,
-        url: Some(part.url.clone().filter(|_| show_urls)),
+        url: Some(part.link.clone().filter(|_| show_urls)),
     });
     Some(parts.collect())
 }
 
-fn shown<S: Serializer>(url: &Option<Option<Secret>>, serializer: S) -> Result<S::Ok, S::Error> {
-    url.as_ref().and_then(Option::as_ref).map(Secret::show).serialize(serializer)
+fn shown<S: Serializer>(url: &Option<Option<Link>>, serializer: S) -> Result<S::Ok, S::Error> {
+    url.as_ref().and_then(Option::as_ref).map(Link::show).serialize(serializer)
 }
 
 fn outcome_schema() -> Schema {

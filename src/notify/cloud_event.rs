@@ -14,7 +14,7 @@ use crate::event::Ending;
 use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::Labels;
-use crate::watch::observation::Problem;
+use crate::watch::observation::{Problem, Report};
 
 /// The media type of these documents.
 pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
@@ -67,7 +67,7 @@ pub fn ended(ending: &Ending, document: Document) -> String {
         watch_id: watch.id,
         account: watch.account.to_string(),
         labels: watch.labels.clone(),
-        links_expire_at: report.as_ref().and_then(|report| report.links_expire_at),
+        links_expire_at: report.as_ref().and_then(Report::links_expire_at),
     };
     let of = format!("{WATCH}{outcome}");
     written(watch.id, &watch.account, &of, Some(watch.export.to_string()), *at, data)
@@ -160,8 +160,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::export::{ExportRef, Scope, Status};
-    use crate::secret::Secret;
-    use crate::watch::observation::{Part, Report};
+    use crate::secret::Link;
+    use crate::watch::observation::Part;
     use crate::watch::outcome::Outcome;
     use crate::watch::{Progress, Watch};
 
@@ -175,11 +175,11 @@ pub(super) mod tests {
             created: None,
             row_count: Some(1061),
             results: Some(vec![Part {
-                url: Some(Secret::link("https://b.example/x?X-Goog-Signature=hunter2")),
+                link: Link::parse("https://b.example/x?X-Goog-Signature=hunter2"),
+                expires_at: Some(AT.plus(Duration::from_secs(3600))),
                 file_size: Some(1328),
                 row_count: Some(1061),
             }]),
-            links_expire_at: Some(AT.plus(Duration::from_secs(3600))),
             error: None,
         };
         let export =

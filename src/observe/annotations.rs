@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::disk;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
+use crate::text::Text;
 use crate::watch::observation::Report;
 use crate::words;
 
@@ -23,7 +24,7 @@ pub struct GitHubActions {
 }
 
 impl GitHubActions {
-    /// What the variables of the environment say, which `variable` looks up.
+    /// GitHub Actions as the variables describe it, which `variable` looks up.
     #[must_use]
     pub fn detect<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
         if variable("GITHUB_ACTIONS") != Some("true") {
@@ -79,7 +80,7 @@ impl GitHubActions {
         for (path, text, name, limit) in written.into_iter().filter(|(_, text, ..)| !text.is_empty()) {
             let Some(path) = path else { continue };
             if let Err(error) = append(path, text, limit) {
-                let path = path.display();
+                let path = Text::of_file(path);
                 tracing::warn!(variable = name, %path, reason = %error, "what the CI system reads could not be written");
             }
         }
@@ -188,21 +189,11 @@ mod tests {
         let ExportArg::Located { export, .. } = path.parse().unwrap() else { panic!() };
         let now = Moment::from_unix(std::time::Duration::from_secs(1_732_529_622));
         let status = Status::new(status).unwrap();
-        let report = Report {
-            status,
-            created: None,
-            row_count: Some(7),
-            results: None,
-            links_expire_at: None,
-            error: None,
-        };
+        let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Answer::Status(report), hint: None };
-        let policy = crate::settings::Settings::load(
-            crate::settings::CommandLine::default(),
-            crate::settings::Environment::default(),
-        );
-        let policy = policy.unwrap().policy().unwrap();
+        let settings = crate::settings::Settings::load(Default::default(), Default::default());
+        let policy = settings.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
         let watch = Watch { progress, ..Watch::unnamed(export, now) };
         let watch = std::sync::Arc::new(watch);
