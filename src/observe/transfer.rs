@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use indicatif::BinaryBytes;
 
-use super::log::ms;
-use super::{HEARTBEAT, keep_ticking, log_event, seconds};
+use super::{HEARTBEAT, keep_ticking, log_event};
 use crate::clock::Clock;
+use crate::duration::{in_ms, to_the_second};
 use crate::event::{Event, TaskEvent, What};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
@@ -121,7 +121,7 @@ impl Transfer {
             download.bytes_received = state.came,
             download.bytes = state.total,
             error.title = state.trouble.as_deref(),
-            waited_ms = ms(now.since(self.since)),
+            waited_ms = in_ms(now.since(self.since)),
             "still at it"
         );
         HEARTBEAT
@@ -155,8 +155,9 @@ impl Transfer {
             let rate = came as f64 / took.as_secs_f64();
             parts.push(format!("{}/s", BinaryBytes(rate as u64)));
             let left = state.total.map(|total| total.saturating_sub(came) as f64 / rate);
-            parts
-                .extend(left.map(|left| format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6))))));
+            parts.extend(
+                left.map(|left| format!("{} left", to_the_second(Duration::from_secs_f64(left.min(1e6))))),
+            );
         }
         parts.push(format!("{} of {} files", state.whole, state.files));
         self.line.draw_bar(came, state.total, parts.join(" · "));
