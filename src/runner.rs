@@ -32,10 +32,6 @@ use crate::store::{NewDelivery, Passed, Record, Store, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
-/// How long a claimed watch is hidden: until it is given back, or the store is opened again. A runner is the only one
-/// that has its store, and it may stand still for any time while it holds claims.
-const LEASE: Duration = Duration::MAX;
-
 /// What an end comes with in a store that keeps it.
 #[derive(Debug, Default)]
 pub struct Closing {

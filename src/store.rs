@@ -1,8 +1,8 @@
 //! Where watches are kept: the row is the machine, the table is the queue.
 //!
-//! A watch is a row that says when it is due. Whoever claims a due row hides it under a lease, polls once, and saves it
-//! with its new due time, or ends it; the end and the deliveries that it owes are one transaction (an outbox). A crash
-//! needs no recovery: when the store is opened again, the row is due again.
+//! A watch is a row that says when it is due. The runner claims a due row, polls once, and saves the row with its new due
+//! time, or ends it. The end and the deliveries that it owes are one transaction (an outbox). The process alone knows what
+//! is claimed, so that a crash needs no recovery: when the store is opened again, the row is due again.
 //!
 //! [`MemoryStore`] serves one command for as long as it waits, [`SqliteStore`] a daemon for months.
 
@@ -11,7 +11,6 @@ mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -35,7 +34,7 @@ pub struct Claim {
     pub fence: i64,
 }
 
-/// A due watch, hidden from everybody else for the time of its lease.
+/// A due watch. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The key to give it back.
@@ -95,8 +94,6 @@ pub struct Wish {
 pub struct Pass {
     /// The time.
     pub now: Moment,
-    /// How long claimed rows stay hidden.
-    pub lease: Duration,
     /// What became of rows that were claimed before.
     pub records: Vec<Record>,
     /// Deliveries that are owed and tell of no watch.
@@ -112,8 +109,7 @@ pub struct Passed {
     pub kept: Vec<bool>,
     /// What was claimed, by account in the order of the wishes, the longest due first.
     pub claimed: Vec<Claimed>,
-    /// For each account that got less than it wished for, when its next watch is due, or is no longer
-    /// hidden; nothing if it has none.
+    /// For each account that got fewer than it wished for: when its next watch is due that is not claimed, if there is one.
     pub next_due: BTreeMap<Arc<str>, Option<Moment>>,
 }
 
@@ -129,8 +125,7 @@ pub trait Store {
 
 /// What a courier asks of a store: what is owed to an endpoint, and what becomes of it.
 pub trait Outbox {
-    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that was not claimed, or
-    /// free again if it was claimed before.
+    /// Claims up to `room` due deliveries to `endpoint`, and says when the next one is due that is not claimed.
     ///
     /// # Errors
     ///
@@ -139,7 +134,6 @@ pub trait Outbox {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> impl Future<Output = Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError>>;
 
@@ -328,7 +322,7 @@ pub struct NewDelivery {
     pub at: Moment,
 }
 
-/// A delivery that is due, hidden under a lease.
+/// A due delivery. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct ClaimedDelivery {
     /// The key to give it back.

@@ -3,7 +3,7 @@
 use std::mem::take;
 use std::ops::ControlFlow;
 
-use super::{LEASE, Obligations, Runner, Told, named};
+use super::{Obligations, Runner, Told, named};
 use crate::event::Event;
 use crate::moment::Moment;
 use crate::store::{Claimed, Pass, Passed, Store};
@@ -34,7 +34,7 @@ where
             }
         }
         let (records, owed, told) = (take(&mut self.records), take(&mut self.owed), take(&mut self.told));
-        let (store, pass) = (self.store.clone(), Pass { now, lease: LEASE, records, owed, wishes });
+        let (store, pass) = (self.store.clone(), Pass { now, records, owed, wishes });
         self.passing = Some(Box::pin(async move { Ok((store.pass(pass).await?, told)) }));
     }
 

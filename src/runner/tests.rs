@@ -271,7 +271,6 @@ async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
-    // Both answers take longer than any lease would: they are still those of the polls that were begun.
     let patient = Policy { request_timeout: Duration::from_secs(7200), ..policy() };
     let script = Script::new([(3_600_000, status("FINISHED")), (3_600_001, status("FINISHED"))]);
     let (_, endings) = run(&script, &patient, 2, 64).await;

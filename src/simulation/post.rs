@@ -262,13 +262,12 @@ impl Outbox for Disk {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
         let Kept::File(file) = self.kept.clone() else { return Ok((Vec::new(), None)) };
         let world = Rc::clone(&self.world);
         self.call(async move {
-            let (claimed, next) = file.sqlite.claim_deliveries(endpoint, room, lease, now).await?;
+            let (claimed, next) = file.sqlite.claim_deliveries(endpoint, room, now).await?;
             let mut post = world.post.borrow_mut();
             for ClaimedDelivery { claim, delivery, .. } in &claimed {
                 post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));

@@ -1,7 +1,6 @@
 //! Watches in memory, for as long as one command waits.
 //!
-//! The store has one owner: nobody else can claim what is claimed, so that a claimed row is out of the queue until it
-//! is given back, however long that takes, and no lease is needed.
+//! A claimed row is not in the queue until it is given back.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,8 +103,6 @@ impl Store for MemoryStore {
             let claimed = rows.claim(&wish, pass.now);
             if claimed.len() < wish.room {
                 let next_due = rows.queue(&wish.account).next().map(|(_, due_at, _)| *due_at);
-                let is_claimed = || rows.watches.values().any(|watch| watch.account == wish.account);
-                let next_due = next_due.or_else(|| is_claimed().then_some(Moment::NEVER));
                 passed.next_due.insert(wish.account, next_due);
             }
             passed.claimed.extend(claimed);
@@ -129,7 +126,7 @@ mod tests {
         let wish = Wish { account: Arc::from("default"), room: 10, started_by: None };
         let records = record.into_iter().collect();
         store
-            .pass(Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes: vec![wish] })
+            .pass(Pass { now, records, owed: Vec::new(), wishes: vec![wish] })
             .await
             .unwrap()
     }
@@ -144,7 +141,7 @@ mod tests {
         let Claimed { claim, watch, .. } = pass(&store, now, None).await.claimed.remove(0);
         let nothing = pass(&store, now.plus(Duration::from_secs(3600)), None).await;
         assert!(nothing.claimed.is_empty(), "a claimed watch is nobody else's");
-        assert_eq!(nothing.next_due["default"], Some(Moment::NEVER), "but it is there");
+        assert_eq!(nothing.next_due["default"], None, "and due to nobody");
 
         let later = now.plus(Duration::from_secs(5));
         let record = Record { claim, watch: watch.clone(), next: Next::Due(later) };
@@ -175,7 +172,7 @@ mod tests {
             let started_by = started_by.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)));
             let wishes = vec![Wish { account: Arc::from("default"), room, started_by }];
             let records = Vec::new();
-            let pass = Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes };
+            let pass = Pass { now, records, owed: Vec::new(), wishes };
             let passed = store.pass(pass).await.unwrap();
             (ids(passed.claimed.into_iter().map(|claimed| claimed.watch).collect()), passed.next_due.len())
         };

@@ -16,7 +16,6 @@ mod trouble;
 mod watches;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -81,8 +80,8 @@ pub struct SqliteStore<K = Thread> {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, creates it if it is not there, migrates it if an older release wrote it, and frees all
-    /// leases, since nobody else can hold one. Its directory is created too, but not the one above that.
+    /// Opens the file at `path`, creates it if it is not there, and migrates it if an older release wrote it. Nothing is
+    /// claimed then. Its directory is created too, but not the one above that.
     ///
     /// # Errors
     ///
@@ -324,10 +323,9 @@ impl<K: Keeping> Outbox for SqliteStore<K> {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now)).await
     }
 
     async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {

@@ -258,7 +258,6 @@ async fn the_thread_ends_with_the_last_handle() {
 }
 
 pub(super) const NOW: Moment = Moment::from_unix_ms(1_700_000_000_123);
-pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// A directory with a store in it.
 pub(super) struct Bed {
@@ -336,13 +335,12 @@ pub(super) fn wish(account: &str, room: usize) -> Wish {
 }
 
 pub(super) fn wishes(now: Moment, wishes: impl IntoIterator<Item = Wish>) -> Pass {
-    Pass { now, lease: LEASE, records: Vec::new(), owed: Vec::new(), wishes: wishes.into_iter().collect() }
+    Pass { now, records: Vec::new(), owed: Vec::new(), wishes: wishes.into_iter().collect() }
 }
 
 pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {
     Pass {
         now: NOW,
-        lease: LEASE,
         records: records.into_iter().collect(),
         owed: Vec::new(),
         wishes: Vec::new(),

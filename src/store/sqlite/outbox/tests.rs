@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::tests::{Bed, LEASE, NOW, delivery, ending, records};
+use super::super::tests::{Bed, NOW, delivery, ending, records};
 use super::*;
 use crate::store::{Claim, Outbox as _, SqliteStore, Store as _};
 use crate::watch::outcome::Outcome;
@@ -8,7 +8,7 @@ use crate::watch::outcome::Outcome;
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn claim(store: &SqliteStore, now: Moment) -> (Vec<ClaimedDelivery>, Option<Moment>) {
-    store.claim_deliveries("platform".to_owned(), 9, LEASE, now).await.unwrap()
+    store.claim_deliveries("platform".to_owned(), 9, now).await.unwrap()
 }
 
 fn ids(claimed: &[ClaimedDelivery]) -> Vec<&str> {
@@ -47,7 +47,7 @@ async fn a_delivery_is_tried_until_its_endpoint_has_it() {
     let second = claim(&store, NOW.plus(SECOND * 5)).await.0.remove(0);
     assert_eq!((second.attempts, second.pace), (1, Some(Duration::from_nanos(1_500_000_001))));
     store.record_deliveries(came(second.claim, NextDelivery::Sent)).await.unwrap();
-    assert_eq!(claim(&store, NOW.plus(LEASE * 9)).await.1, None);
+    assert_eq!(claim(&store, NOW.plus(SECOND * 999)).await.1, None);
     let listed = store.watch(watch.id).await.unwrap().unwrap().deliveries.remove(0);
     assert_eq!((listed.state, listed.attempts), (DeliveryState::Sent, 2));
     assert_eq!((listed.problem, listed.due_at), (None, None));
@@ -63,7 +63,7 @@ async fn one_that_is_given_up_stays_to_be_seen() {
     assert_eq!(claimed.watch, None);
     let problem = Text::new("HTTP 410");
     store.record_deliveries(came(claimed.claim, NextDelivery::Undeliverable { problem })).await.unwrap();
-    assert_eq!(claim(&store, NOW.plus(LEASE * 9)).await.1, None);
+    assert_eq!(claim(&store, NOW.plus(SECOND * 999)).await.1, None);
     assert_eq!(store.counts().await.unwrap(), bed.counted());
     assert_eq!((bed.counted().pending, bed.counted().undeliverable), (0, 1));
     let problem: String =
@@ -72,14 +72,16 @@ async fn one_that_is_given_up_stays_to_be_seen() {
 }
 
 #[tokio::test]
-async fn a_lease_hides_a_delivery_and_a_fence_keeps_off_who_had_it_before() {
+async fn a_claimed_delivery_cannot_be_claimed_again_until_it_is_given_back() {
     let bed = Bed::new();
     let store = bed.open().await;
     store.owe(delivery("x", "platform")).await.unwrap();
     let first = claim(&store, NOW).await.0.remove(0);
-    let (none, next) = claim(&store, NOW.plus(SECOND)).await;
-    assert_eq!((none.len(), next), (0, Some(NOW.plus(LEASE))));
-    let second = claim(&store, NOW.plus(LEASE)).await.0.remove(0);
+    let (none, next) = claim(&store, NOW.plus(SECOND * 999)).await;
+    assert_eq!((none.len(), next), (0, None));
+    store.record_deliveries(came(first.claim, again(SECOND))).await.unwrap();
+    let second = claim(&store, NOW.plus(SECOND)).await.0.remove(0);
+    // A claim that was given back counts no more.
     store.record_deliveries(came(first.claim, NextDelivery::Sent)).await.unwrap();
     assert_eq!(bed.counted().pending, 1);
     store.record_deliveries(came(second.claim, NextDelivery::Sent)).await.unwrap();
@@ -101,12 +103,12 @@ async fn the_longest_due_come_first_endpoint_by_endpoint() {
     let (claimed, next) = claim(&store, NOW.plus(SECOND * 2)).await;
     assert_eq!((ids(&claimed), next), (vec!["c"], Some(NOW.plus(SECOND * 3))));
     let (claimed, next) =
-        store.claim_deliveries("other".to_owned(), 1, LEASE, NOW.plus(SECOND * 2)).await.unwrap();
+        store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
     assert_eq!((ids(&claimed), next), (vec!["d"], Some(NOW.plus(SECOND))));
     store.record_deliveries(came(claimed[0].claim, NextDelivery::Sent)).await.unwrap();
     assert_eq!(store.owed_endpoints().await.unwrap(), ["other", "platform"]);
     let (claimed, _) =
-        store.claim_deliveries("other".to_owned(), 1, LEASE, NOW.plus(SECOND * 2)).await.unwrap();
+        store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
     store.record_deliveries(came(claimed[0].claim, NextDelivery::Sent)).await.unwrap();
     assert_eq!(store.owed_endpoints().await.unwrap(), ["platform"]);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::tests::{Bed, LEASE, NOW, delivery, due, ending, export, new, records, wish, wishes};
+use super::super::tests::{Bed, NOW, delivery, due, ending, export, new, records, wish, wishes};
 use super::*;
 use crate::store::{NewWatch, Store as _, StoreError};
 use crate::watch::Progress;
@@ -45,35 +45,23 @@ async fn every_field_comes_back() {
 }
 
 #[tokio::test]
-async fn a_claimed_row_is_hidden_until_its_lease_runs_out() {
+async fn a_claimed_row_cannot_be_claimed_again_until_it_is_given_back() {
     let bed = Bed::new();
     let mut store = bed.open().await;
     bed.add(&store, "a", 1).await;
     let first = bed.claim(&mut store, "a", NOW).await.remove(0);
-    let just_before = NOW.plus(LEASE - Duration::from_millis(1));
-    let passed = store.pass(wishes(just_before, [wish("a", 1)])).await.unwrap();
-    assert!(passed.claimed.is_empty());
-    assert_eq!(passed.next_due["a"], Some(NOW.plus(LEASE)));
+    let passed = store.pass(wishes(NOW.plus(SECOND * 999_999), [wish("a", 1)])).await.unwrap();
+    assert_eq!((passed.claimed.len(), passed.next_due["a"]), (0, None));
 
-    let second = bed.claim(&mut store, "a", NOW.plus(LEASE)).await.remove(0);
+    assert_eq!(store.pass(records([due(&first, NOW)])).await.unwrap().kept, [true]);
+    let second = bed.claim(&mut store, "a", NOW).await.remove(0);
     assert_eq!((second.claim.row, second.due_at), (first.claim.row, NOW));
-    // Only who claimed it last may give it back, and only once.
+    // Only the last claim counts, and only once.
     let later = NOW.plus(SECOND * 99);
     let back = [due(&first, NOW), due(&second, later), due(&second, NOW)];
     assert_eq!(store.pass(records(back)).await.unwrap().kept, [false, true, false]);
-    let passed = store.pass(wishes(NOW.plus(LEASE), [wish("a", 1)])).await.unwrap();
+    let passed = store.pass(wishes(NOW.plus(SECOND * 60), [wish("a", 1)])).await.unwrap();
     assert_eq!((passed.claimed.len(), passed.next_due["a"]), (0, Some(later)));
-}
-
-#[tokio::test]
-async fn what_comes_late_is_kept_unless_somebody_else_has_the_row() {
-    let bed = Bed::new();
-    let mut store = bed.open().await;
-    bed.add(&store, "a", 1).await;
-    let claimed = bed.claim(&mut store, "a", NOW).await.remove(0);
-    let mut late = records([due(&claimed, NOW.plus(LEASE * 3))]);
-    late.now = NOW.plus(LEASE * 2);
-    assert_eq!(store.pass(late).await.unwrap().kept, [true]);
 }
 
 #[tokio::test]
@@ -86,8 +74,8 @@ async fn what_came_of_a_row_that_is_gone_or_ended_is_not_kept() {
     let claimed = bed.claim(&mut store, "a", NOW).await;
     assert!(store.remove(claimed[0].watch.id).await.unwrap());
     let row = claimed[0].claim.row;
-    let is_hidden = store.read(move |_, state| Ok(state.watches.hidden_until(row, NOW).is_some()));
-    assert!(!is_hidden.await.unwrap());
+    let is_claimed = store.read(move |_, state| Ok(state.watches.is_claimed(row)));
+    assert!(!is_claimed.await.unwrap());
     store.pass(records([ending(&claimed[1], Outcome::Failed, "{}", &[])])).await.unwrap();
     let late = [
         ending(&claimed[0], Outcome::Finished, "{}", &["never"]),
@@ -146,20 +134,20 @@ async fn those_that_have_no_time_left_are_claimed_whenever_they_are_due() {
     }
     let now = NOW.plus(SECOND * 9);
     let claimed = bed.claim(&mut store, "a", now).await;
-    let back = claimed.iter().map(|claimed| due(claimed, now.plus(LEASE)));
+    let back = claimed.iter().map(|claimed| due(claimed, now.plus(SECOND * 60)));
     store.pass(records(back)).await.unwrap();
 
     let started_by =
         |later: u32, room| Wish { started_by: Some(NOW.plus(SECOND * later)), ..wish("a", room) };
     let passed = store.pass(wishes(now, [started_by(2, 2)])).await.unwrap();
     assert_eq!((numbers(&passed.claimed), passed.next_due.len()), (vec![2, 3], 0));
-    // Not those whose lease runs, nor those that have time.
+    // Neither those that are claimed, nor those that have time.
+    let later = now.plus(SECOND * 60);
     let passed = store.pass(wishes(now, [started_by(2, 9)])).await.unwrap();
-    assert_eq!((numbers(&passed.claimed), passed.next_due["a"]), (vec![1], Some(now.plus(LEASE))));
-    // Those that have time are not claimed, due as they may be; the others are again when their lease runs out.
-    let passed = store.pass(wishes(now.plus(LEASE), [started_by(0, 9)])).await.unwrap();
-    assert_eq!((numbers(&passed.claimed), passed.next_due["a"]), (vec![2], Some(now.plus(LEASE))));
-    assert_eq!(numbers(&bed.claim(&mut store, "a", now.plus(LEASE)).await), [1, 3, 4]);
+    assert_eq!((numbers(&passed.claimed), passed.next_due["a"]), (vec![1], Some(later)));
+    let passed = store.pass(wishes(later, [started_by(2, 9)])).await.unwrap();
+    assert_eq!((numbers(&passed.claimed), passed.next_due["a"]), (vec![], Some(later)));
+    assert_eq!(numbers(&bed.claim(&mut store, "a", later).await), [4]);
 }
 
 #[tokio::test]

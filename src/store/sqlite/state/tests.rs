@@ -102,7 +102,7 @@ async fn poll(bed: &Bed, store: &mut SqliteStore, bits: u32, owed: usize, now: M
 
 async fn deliver(store: &SqliteStore, count: usize, now: Moment) {
     let room = count;
-    let claimed = store.claim_deliveries("platform".to_owned(), room, Duration::ZERO, now).await.unwrap().0;
+    let claimed = store.claim_deliveries("platform".to_owned(), room, now).await.unwrap().0;
     let nexts = [
         NextDelivery::Sent,
         NextDelivery::Due { at: now, pace: None, problem: Text::new("later") },

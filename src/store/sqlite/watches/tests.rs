@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::tests::{Bed, LEASE, NOW, due, ending, export, new, records};
+use super::super::tests::{Bed, NOW, due, ending, export, new, records};
 use super::*;
 use crate::store::{DeliveryRecord, NextDelivery, Outbox as _, SqliteStore, Store as _};
 use crate::text::Text;
@@ -139,7 +139,7 @@ async fn what_ended_long_ago_is_forgotten_with_what_was_settled_of_it() {
 
     // What was still owed goes when it is settled, and that was long ago. There are several steps of these too.
     let later = NOW.plus(DAY);
-    let (claimed, _) = store.claim_deliveries("platform".to_owned(), 600, LEASE, later).await.unwrap();
+    let (claimed, _) = store.claim_deliveries("platform".to_owned(), 600, later).await.unwrap();
     let next = NextDelivery::Undeliverable { problem: Text::new("gone") };
     let settled =
         claimed.iter().map(|claimed| DeliveryRecord { claim: claimed.claim, at: later, next: next.clone() });
