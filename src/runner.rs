@@ -87,7 +87,7 @@ pub enum Stopped<R> {
 /// What is told of a pass once it is kept: each event with the number of the record that it tells of, if it tells of one.
 type Told = Vec<(Option<usize>, Event)>;
 
-type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>>>>;
+type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>> + Send>>;
 
 /// Follows the watches of a store.
 pub struct Runner<S, P, W> {
@@ -113,8 +113,8 @@ pub struct Runner<S, P, W> {
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
-    P: Poller + Clone + 'static,
+    S: Store,
+    P: Poller + Clone,
     W: Obligations,
 {
     /// A runner over `store` that asks with `accounts`.

@@ -113,14 +113,14 @@ pub struct Passed {
     pub next_due: BTreeMap<Arc<str>, Option<Moment>>,
 }
 
-/// What the runner asks of a store.
-pub trait Store {
+/// What the runner asks of a store. Clones share it.
+pub trait Store: Clone + Send + Sync + 'static {
     /// Takes in what polls have come to, and claims due watches: one transaction, kept when this returns.
     ///
     /// # Errors
     ///
     /// When the store cannot keep it; then nothing of it is kept.
-    fn pass(&self, pass: Pass) -> impl Future<Output = Result<Passed, StoreError>>;
+    fn pass(&self, pass: Pass) -> impl Future<Output = Result<Passed, StoreError>> + Send;
 }
 
 /// What a courier asks of a store: what is owed to an endpoint, and what becomes of it.

@@ -11,8 +11,8 @@ use crate::watch::observation::Poller;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
-    P: Poller + Clone + 'static,
+    S: Store,
+    P: Poller + Clone,
     W: Obligations,
 {
     /// Hands the store what there is to keep and what is wanted, unless it is still at the pass before, or there is

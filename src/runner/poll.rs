@@ -21,12 +21,12 @@ use crate::watch::{Decision, Watch};
 pub(super) type Polled = (Claimed, Asked, Observation);
 
 /// A poll that is under way.
-pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
+pub(super) type Asking = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
-    P: Poller + Clone + 'static,
+    S: Store,
+    P: Poller + Clone,
     W: Obligations,
 {
     /// Polls what is ready, as far as there is room.
@@ -144,7 +144,7 @@ where
 }
 
 /// Polls a watch.
-fn poll<P: Poller + 'static>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -> Asking {
+fn poll<P: Poller>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -> Asking {
     let start = clock.now();
     Box::pin(async move {
         let observation = poll_within(&poller, &claimed.watch.export, limit).await;

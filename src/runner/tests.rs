@@ -5,13 +5,12 @@ mod accounts;
 mod blocks;
 mod places;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
+use crate::cells::{Cell, RefCell};
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
@@ -30,10 +29,10 @@ struct Script {
 }
 
 impl Script {
-    fn new(answers: impl IntoIterator<Item = Scripted>) -> Rc<Self> {
+    fn new(answers: impl IntoIterator<Item = Scripted>) -> Arc<Self> {
         let clock = Clock::start();
         let answers = RefCell::new(answers.into_iter().collect());
-        Rc::new(Self { clock, start: clock.now(), answers, polled_at: RefCell::default() })
+        Arc::new(Self { clock, start: clock.now(), answers, polled_at: RefCell::default() })
     }
 
     fn elapsed(&self) -> u64 {
@@ -41,7 +40,7 @@ impl Script {
     }
 }
 
-impl Poller for Rc<Script> {
+impl Poller for Script {
     async fn poll(&self, _: &ExportRef) -> Observation {
         self.polled_at.borrow_mut().push(self.elapsed());
         let next = self.answers.borrow_mut().pop_front();
@@ -104,11 +103,11 @@ impl Store for Slow {
 
 /// A runner over a store of `count` exports, as `wait` has it.
 fn runner(
-    script: &Rc<Script>,
+    script: &Arc<Script>,
     policy: &Policy,
     count: u128,
     concurrency: usize,
-) -> (Runner<MemoryStore, Rc<Script>, ()>, MemoryStore) {
+) -> (Runner<MemoryStore, Arc<Script>, ()>, MemoryStore) {
     let store = MemoryStore::default();
     for export in exports(count) {
         assert!(store.add(export, script.clock.now()).is_some());
@@ -119,7 +118,7 @@ fn runner(
         refusal: Refusal::EachForItself,
         beat: None,
     };
-    let (name, poller) = ("default".into(), Rc::clone(script));
+    let (name, poller) = ("default".into(), Arc::clone(script));
     let account = Account { name, poller, requests_per_minute: None };
     let runner = Runner::new(store.clone(), vec![account], plan, (), script.clock);
     (runner.with_rng(fastrand::Rng::with_seed(1)), store)
@@ -127,7 +126,7 @@ fn runner(
 
 /// Follows `count` exports and returns the names of the events and the endings.
 async fn run(
-    script: &Rc<Script>,
+    script: &Arc<Script>,
     policy: &Policy,
     count: u128,
     concurrency: usize,
@@ -144,6 +143,15 @@ async fn run(
     let stopped = runner.run(std::future::pending::<()>(), true, &mut tell).await.unwrap();
     assert_eq!((stopped, store.unfinished().len()), (Stopped::Idle, 0));
     (names, endings)
+}
+
+#[tokio::test]
+async fn a_run_may_be_moved_to_another_thread() {
+    fn assert_send<T: Send>(_: T) {}
+    let (mut runner, _) = runner(&Script::new([]), &policy(), 1, 1);
+    let tell = &mut |_: &Event| ControlFlow::Continue(());
+    assert_send(runner.run(std::future::pending::<()>(), true, tell));
+    assert_send(runner.wind_up(Duration::ZERO, tell));
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +297,7 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
         refusal: Refusal::EachForItself,
         beat: None,
     };
-    let (name, poller) = ("default".into(), Rc::clone(&script));
+    let (name, poller) = ("default".into(), Arc::clone(&script));
     let account = Account { name, poller, requests_per_minute: None };
     let slow = Slow(store, Duration::from_millis(7));
     let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
@@ -305,7 +313,7 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
     let (script, policy) = (Script::new([]), policy());
     let (fast, store) = runner(&script, &policy, 3, 1);
     let plan = fast.plan.clone();
-    let account = Account { name: "default".into(), poller: Rc::clone(&script), requests_per_minute: None };
+    let account = Account { name: "default".into(), poller: Arc::clone(&script), requests_per_minute: None };
     let slow = Slow(store.clone(), Duration::from_secs(1));
     let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
     let mut tell = |_: &Event| ControlFlow::Continue(());

@@ -2,7 +2,6 @@
 //! the same couriers.
 
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ pub(super) enum Left {
 }
 
 /// One life, from the start of the process to its end.
-pub(super) async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
+pub(super) async fn live(world: &Arc<World>, disk: &Disk, script: &mut Script) -> Left {
     let last = match &disk.kept {
         Kept::File(file) => file.sqlite.last_moment().await.ok().flatten(),
         Kept::Memory(_) => None,
@@ -90,7 +89,7 @@ fn failed(world: &World, error: &StoreError) -> Left {
 
 /// Works until it is asked to stop, or has nothing left to do.
 async fn work(
-    world: &Rc<World>,
+    world: &Arc<World>,
     disk: &Disk,
     script: &mut Script,
     (runner, couriers): (&mut Running, &mut Couriers),
@@ -166,14 +165,13 @@ async fn last_deliveries(world: &World, couriers: &mut Couriers, ledger: &Ledger
 }
 
 /// A courier for each endpoint.
-#[expect(clippy::arc_with_non_send_sync, reason = "couriers share their endpoints as the daemon's do")]
-fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sender<bool>) -> Couriers {
+fn couriers(world: &Arc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sender<bool>) -> Couriers {
     let couriers = FuturesUnordered::new();
     for endpoint in world.scene.endpoints.iter().filter(|_| matches!(disk.kept, Kept::File(_))) {
         let (id, name, heard) = (endpoint.id, super::post::name(endpoint.id), ledger.clone());
         let courier = Courier {
             store: disk.clone(),
-            endpoint: Arc::new(Ear { world: Rc::clone(world), id, name, takes: endpoint.takes }),
+            endpoint: Arc::new(Ear { world: Arc::clone(world), id, name, takes: endpoint.takes }),
             clock: world.clock.get(),
             bell: Arc::clone(&ledger.owing),
             retired: retire.subscribe(),
@@ -187,13 +185,13 @@ fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sen
     couriers
 }
 
-fn accounts(world: &Rc<World>) -> Vec<Account<Asker>> {
+fn accounts(world: &Arc<World>) -> Vec<Account<Asker>> {
     let state = world.state.borrow();
     let there = state.accounts.iter().enumerate().filter(|(_, account)| account.is_there);
     there
         .map(|(id, account)| Account {
             name: name(id).into(),
-            poller: Asker { world: Rc::clone(world), account: id },
+            poller: Asker { world: Arc::clone(world), account: id },
             requests_per_minute: std::num::NonZeroU32::new(account.rate).filter(|_| !world.is_wait()),
         })
         .collect()

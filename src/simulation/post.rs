@@ -1,7 +1,7 @@
 //! Notifications: what is owed, and what becomes of it.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds;
@@ -212,7 +212,7 @@ pub(super) fn name(endpoint: usize) -> String {
 /// Where notifications go.
 #[derive(Debug)]
 pub(super) struct Ear {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) id: usize,
     pub(super) name: String,
     pub(super) takes: Duration,
@@ -265,7 +265,7 @@ impl Outbox for Disk {
         now: Moment,
     ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
         let Kept::File(file) = self.kept.clone() else { return Ok((Vec::new(), None)) };
-        let world = Rc::clone(&self.world);
+        let world = Arc::clone(&self.world);
         self.call(async move {
             let (claimed, next) = file.sqlite.claim_deliveries(endpoint, room, now).await?;
             let mut post = world.post.borrow_mut();
@@ -279,7 +279,7 @@ impl Outbox for Disk {
 
     async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
         let Kept::File(file) = self.kept.clone() else { return Ok(()) };
-        let world = Rc::clone(&self.world);
+        let world = Arc::clone(&self.world);
         self.call(async move {
             file.sqlite.record_deliveries(records.clone()).await?;
             world.is_recorded(&records);

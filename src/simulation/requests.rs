@@ -1,6 +1,6 @@
 //! What the settings and the API do to the store: watches are added, and cancelled.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::store::{Disk, Kept};
 use super::world::{World, export, name};
@@ -9,7 +9,7 @@ use crate::watch::Watch;
 
 /// Makes the watches of the settings those of this list.
 pub(super) async fn reconcile(
-    world: &Rc<World>,
+    world: &Arc<World>,
     disk: &Disk,
     settings: Vec<usize>,
 ) -> Result<(), StoreError> {
@@ -26,7 +26,7 @@ pub(super) async fn reconcile(
     let known = world.known();
     let mut new = settings.into_iter().filter(move |watch| !known.contains(watch)).map(watch_id);
     let id = move || new.next().unwrap_or_else(uuid::Uuid::nil);
-    let world = Rc::clone(world);
+    let world = Arc::clone(world);
     disk.call(async move {
         world.is_reconciled(&file.sqlite.reconcile(listed, id, now).await?);
         Ok(())
@@ -35,7 +35,7 @@ pub(super) async fn reconcile(
 }
 
 /// Takes a watch on, as the API does.
-pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+pub(super) async fn add(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let (new, now) = (new_watch(world, watch), world.now());
     match disk.kept.clone() {
         Kept::Memory(memory) => {
@@ -45,7 +45,7 @@ pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<
             Ok(())
         }
         Kept::File(file) => {
-            let world = Rc::clone(world);
+            let world = Arc::clone(world);
             disk.call(async move {
                 if let Added::New(watch) = file.sqlite.add(new, watch_id(watch), now).await? {
                     world.is_added(&watch);
@@ -58,9 +58,9 @@ pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<
 }
 
 /// Gives a watch up, as the API does.
-pub(super) async fn cancel(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+pub(super) async fn cancel(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let Kept::File(file) = disk.kept.clone() else { return Ok(()) };
-    let world = Rc::clone(world);
+    let world = Arc::clone(world);
     disk.call(async move {
         file.sqlite.remove(watch_id(watch)).await?;
         world.is_cancelled(watch);

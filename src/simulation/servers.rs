@@ -1,6 +1,6 @@
 //! The servers: what they answer, and how soon.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::invent::rng;
@@ -51,7 +51,7 @@ impl World {
 /// What asks a server for an account.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) account: usize,
 }
 

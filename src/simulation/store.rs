@@ -1,9 +1,8 @@
 //! Where watches are kept: the stores of the program, reached without a thread, over a disk that is slow, locked, full,
 //! or loses its power.
 
-use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::bounds::{self, PASSES_AT_ONCE};
@@ -11,19 +10,26 @@ use super::checks::Noted;
 use super::invent::rng;
 use super::scene::What;
 use super::world::World;
+use crate::cells::Cell;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
 use crate::text::Text;
 
 /// A keeper that works where it is asked, at once.
 #[derive(Debug, Clone)]
-pub(super) struct Inline(Rc<RefCell<Option<Keeper>>>);
+pub(super) struct Inline(Arc<Mutex<Option<Keeper>>>);
+
+impl Inline {
+    fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Keeping for Inline {
     async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match &mut *self.0.borrow_mut() {
+        match &mut *self.keeper() {
             Some(keeper) => work(keeper),
             None => Err(failure("it is closed")),
         }
@@ -34,7 +40,7 @@ impl Keeping for Inline {
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Memory(MemoryStore),
-    File(Rc<InFile>),
+    File(Arc<InFile>),
 }
 
 #[derive(Debug)]
@@ -56,12 +62,12 @@ struct Log {
 /// A store as the runner and the couriers reach it.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) kept: Kept,
     /// One call after the other.
-    turn: Rc<tokio::sync::Mutex<u64>>,
+    turn: Arc<tokio::sync::Mutex<u64>>,
     /// How many passes began at one moment.
-    at_once: Rc<Cell<(Duration, u64)>>,
+    at_once: Arc<Cell<(Duration, u64)>>,
 }
 
 fn failure(why: &str) -> StoreError {
@@ -69,18 +75,18 @@ fn failure(why: &str) -> StoreError {
 }
 
 impl InFile {
-    pub(super) fn open(path: &Path) -> Result<Rc<Self>, String> {
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, String> {
         let keeper = Keeper::open(path).map_err(|error| error.to_string())?;
-        let keeper = Inline(Rc::new(RefCell::new(Some(keeper))));
+        let keeper = Inline(Arc::new(Mutex::new(Some(keeper))));
         let sqlite = SqliteStore::over(keeper.clone());
         let file = Self { sqlite, keeper, path: path.to_owned(), written: Cell::default() };
         file.written.set(file.log());
-        Ok(Rc::new(file))
+        Ok(Arc::new(file))
     }
 
     /// Gives the file free in peace.
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        let keeper = self.keeper.0.borrow_mut().take();
+        let keeper = self.keeper.keeper().take();
         keeper.map_or(Ok(()), Keeper::close)
     }
 
@@ -99,7 +105,7 @@ impl InFile {
             let length = file.metadata()?.len();
             file.set_len(length.min(HEADER + u64::from(written.pages) * PAGE))?;
         }
-        *self.keeper.0.borrow_mut() = None;
+        *self.keeper.keeper() = None;
         Ok(is_power_cut && is_same)
     }
 
@@ -114,12 +120,12 @@ impl InFile {
 
     /// How many watches and how many deliveries are claimed.
     fn claims(&self) -> (usize, usize) {
-        self.keeper.0.borrow().as_ref().map(Keeper::claims).unwrap_or_default()
+        self.keeper.keeper().as_ref().map(Keeper::claims).unwrap_or_default()
     }
 
     /// Whether the last transaction was written through; notes how far the log is.
     pub(super) fn is_written_through(&self) -> bool {
-        let is_so = self.keeper.0.borrow().as_ref().is_some_and(Keeper::survives_power_cuts);
+        let is_so = self.keeper.keeper().as_ref().is_some_and(Keeper::survives_power_cuts);
         if is_so {
             self.written.set(self.log());
         }
@@ -128,14 +134,14 @@ impl InFile {
 }
 
 impl Disk {
-    pub(super) fn new(world: &Rc<World>, kept: Kept) -> Self {
-        Self { world: Rc::clone(world), kept, turn: Rc::default(), at_once: Rc::default() }
+    pub(super) fn new(world: &Arc<World>, kept: Kept) -> Self {
+        Self { world: Arc::clone(world), kept, turn: Arc::default(), at_once: Arc::default() }
     }
 
     /// A call, and the time that it takes. A caller that no longer waits does not stop the work, as in a thread of its own.
-    pub(super) async fn call<T: 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, StoreError>> + 'static,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         if matches!(self.kept, Kept::Memory(_)) {
             return self.slow(work).await;

@@ -2,10 +2,8 @@
 //!
 //! A claimed row is not in the queue until it is given back.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Claim, Claimed, Next, Pass, Passed, Record, Store, StoreError, Wish};
 use crate::export::ExportRef;
@@ -14,7 +12,7 @@ use crate::watch::Watch;
 
 /// Watches in memory. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Rc<RefCell<Rows>>);
+pub struct MemoryStore(Arc<Mutex<Rows>>);
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -35,7 +33,7 @@ impl MemoryStore {
     /// Adds a watch that is due at once, unless its account has one on the same export.
     #[must_use]
     pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Watch> {
-        let mut rows = self.0.borrow_mut();
+        let mut rows = self.rows();
         let is_same = |other: &Watch| (&other.account, other.export) == (&watch.account, watch.export);
         if rows.watches.values().any(is_same) {
             return None;
@@ -50,7 +48,11 @@ impl MemoryStore {
     /// The watches that have not ended, in the order in which they were added.
     #[must_use]
     pub fn unfinished(&self) -> Vec<Watch> {
-        self.0.borrow().watches.values().cloned().collect()
+        self.rows().watches.values().cloned().collect()
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +98,7 @@ impl Rows {
 impl Store for MemoryStore {
     /// Never fails. What is owed is not kept: whoever waits is told.
     async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
-        let mut rows = self.0.borrow_mut();
+        let mut rows = self.rows();
         let mut passed = Passed { kept: vec![true; pass.records.len()], ..Passed::default() };
         pass.records.into_iter().for_each(|record| rows.keep(record));
         for wish in pass.wishes {

@@ -15,9 +15,9 @@ use crate::text::Text;
 pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 
 /// What asks for the status of an export: one request, answered or failed, never retried by itself.
-pub trait Poller {
+pub trait Poller: Send + Sync + 'static {
     /// Asks once.
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send;
 
     /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
     fn route(&self) -> Option<Text> {
@@ -26,7 +26,7 @@ pub trait Poller {
 }
 
 impl<P: Poller> Poller for Arc<P> {
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send {
         P::poll(self, export)
     }
 

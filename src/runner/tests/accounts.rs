@@ -11,7 +11,7 @@ use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
 
 /// What a server answers, as a rule of when it is asked.
-type Rule = Box<dyn Fn(Duration) -> Observation>;
+type Rule = Box<dyn Fn(Duration) -> Observation + Send + Sync>;
 
 /// A server that follows a rule, and notes when it is asked for which export.
 struct Server {
@@ -23,16 +23,16 @@ struct Server {
 }
 
 impl Server {
-    fn new(rule: impl Fn(Duration) -> Observation + 'static) -> Rc<Self> {
+    fn new(rule: impl Fn(Duration) -> Observation + Send + Sync + 'static) -> Arc<Self> {
         let clock = Clock::start();
         let takes = Duration::from_millis(20);
-        Rc::new(Self { clock, start: clock.now(), rule: Box::new(rule), takes, asked: RefCell::default() })
+        Arc::new(Self { clock, start: clock.now(), rule: Box::new(rule), takes, asked: RefCell::default() })
     }
 
     /// One that never answers.
-    fn hanging() -> Rc<Self> {
-        let server = Rc::into_inner(Self::new(|_| http(500))).unwrap();
-        Rc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
+    fn hanging() -> Arc<Self> {
+        let server = Arc::into_inner(Self::new(|_| http(500))).unwrap();
+        Arc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
     }
 
     /// How often it was asked within a span of seconds.
@@ -42,7 +42,7 @@ impl Server {
     }
 }
 
-impl Poller for Rc<Server> {
+impl Poller for Server {
     async fn poll(&self, export: &ExportRef) -> Observation {
         let at = self.clock.now().since(self.start);
         self.asked.borrow_mut().push((at, *export));
@@ -60,7 +60,7 @@ struct Heard {
 }
 
 /// Counts what is owed for refused accounts.
-struct Owing(Rc<std::cell::Cell<usize>>);
+struct Owing(Arc<Cell<usize>>);
 
 impl Obligations for Owing {
     fn close(&self, _: &Ending) -> Closing {
@@ -77,7 +77,7 @@ impl Obligations for Owing {
 
 /// Follows so many watches for each server for so many seconds, or until all have ended.
 async fn daemon(
-    servers: &[(&str, &Rc<Server>, usize)],
+    servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
     refusal: Refusal,
     rate: u32,
@@ -88,7 +88,7 @@ async fn daemon(
 
 /// The same, with so many requests a minute and so many polls at once.
 async fn crowded_daemon(
-    servers: &[(&str, &Rc<Server>, usize)],
+    servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
     refusal: Refusal,
     (rate, concurrency): (u32, usize),
@@ -104,11 +104,11 @@ async fn crowded_daemon(
             assert!(store.take_on(watch, clock.now()).is_some());
         }
         let requests_per_minute = NonZeroU32::new(rate);
-        accounts.push(Account { name, poller: Rc::clone(server), requests_per_minute });
+        accounts.push(Account { name, poller: Arc::clone(server), requests_per_minute });
     }
     let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), refusal, beat: None };
-    let owed = Rc::default();
-    let mut runner = Runner::new(store, accounts, plan, Owing(Rc::clone(&owed)), clock)
+    let owed = Arc::default();
+    let mut runner = Runner::new(store, accounts, plan, Owing(Arc::clone(&owed)), clock)
         .with_rng(fastrand::Rng::with_seed(3));
     let mut heard = Heard::default();
     let mut tell = |event: &Event| {
@@ -199,7 +199,7 @@ async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
 
 #[tokio::test(start_paused = true)]
 async fn a_doubted_credential_is_tried_within_the_budget() {
-    let (refused, from) = (std::cell::Cell::new(false), Duration::from_secs(300));
+    let (refused, from) = (Cell::new(false), Duration::from_secs(300));
     let server = Server::new(move |at| match at >= from {
         false => status("PENDING"),
         true if !refused.replace(true) => http(401),
@@ -254,7 +254,7 @@ async fn servers_that_hang_leave_other_accounts_room() {
 async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
     // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
     let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
-    let server = Rc::new(Server { takes: Duration::from_millis(1500), ..Rc::into_inner(server).unwrap() });
+    let server = Arc::new(Server { takes: Duration::from_millis(1500), ..Arc::into_inner(server).unwrap() });
     let heard = daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 600).await;
     assert_eq!(heard.names["account.paused"], 1);
     assert!(!heard.names.contains_key("account.resumed"));
@@ -307,7 +307,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
 #[tokio::test(start_paused = true)]
 async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
     for refusal in [Refusal::PausesAccount, Refusal::EndsAccount] {
-        let count = std::cell::Cell::new(0);
+        let count = Cell::new(0);
         let server = Server::new(move |at| {
             count.set(count.get() + 1);
             match count.get() {
@@ -333,7 +333,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
         watch.progress.record(&status("PENDING"), &policy(), clock.now(), &mut fastrand::Rng::with_seed(1));
         assert!(store.take_on(watch, clock.now()).is_some());
     }
-    let (name, poller) = ("default".into(), Rc::clone(&server));
+    let (name, poller) = ("default".into(), Arc::clone(&server));
     let account = Account { name, poller, requests_per_minute: NonZeroU32::new(600) };
     let plan = Plan {
         policy: patient(),
@@ -366,8 +366,8 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
     for (takes, timeout) in [(4500, 30_000), (1_000_000, 1500)] {
         let slow: Vec<_> = (0..20)
             .map(|_| {
-                let server = Rc::into_inner(Server::new(|_| http(503))).unwrap();
-                Rc::new(Server { takes: Duration::from_millis(takes), ..server })
+                let server = Arc::into_inner(Server::new(|_| http(503))).unwrap();
+                Arc::new(Server { takes: Duration::from_millis(takes), ..server })
             })
             .collect();
         let quick = Server::new(|_| status("PENDING"));
@@ -396,9 +396,9 @@ async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() 
 #[tokio::test(start_paused = true)]
 async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
     // The first poll is refused after 10 s; by then others have been answered well, with a renewed credential.
-    let first = std::cell::Cell::new(true);
+    let first = Cell::new(true);
     let clock = Clock::start();
-    let slow = Rc::new(SlowRefusal { first, clock });
+    let slow = Arc::new(SlowRefusal { first, clock });
     let store = MemoryStore::default();
     for export in exports(5) {
         assert!(store.add(export, clock.now()).is_some());
@@ -422,11 +422,11 @@ async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
 
 /// Refuses the first poll, late; answers all others at once.
 struct SlowRefusal {
-    first: std::cell::Cell<bool>,
+    first: Cell<bool>,
     clock: Clock,
 }
 
-impl Poller for Rc<SlowRefusal> {
+impl Poller for SlowRefusal {
     async fn poll(&self, _: &ExportRef) -> Observation {
         if !self.first.replace(false) {
             return status("PENDING");
@@ -478,11 +478,11 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(80 * 365 * 24 * 3600)), ..patient() };
     let clock = server.clock;
-    let store = Counted(MemoryStore::default(), Rc::default());
+    let store = Counted(MemoryStore::default(), Arc::default());
     assert!(store.0.add(exports(1)[0], clock.now()).is_some());
     let account = Account {
         name: "default".into(),
-        poller: Rc::clone(&server),
+        poller: Arc::clone(&server),
         requests_per_minute: NonZeroU32::new(600),
     };
     let plan = Plan {
@@ -499,7 +499,7 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
 
 /// A store that counts its passes.
 #[derive(Clone)]
-struct Counted(MemoryStore, Rc<std::cell::Cell<usize>>);
+struct Counted(MemoryStore, Arc<Cell<usize>>);
 
 impl Store for Counted {
     async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
@@ -519,9 +519,9 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
         let watch = Watch { account: Arc::from(name), ..Watch::unnamed(exports(1)[0], clock.now()) };
         assert!(store.take_on(watch, clock.now()).is_some());
     }
-    let account = |name: &str, server: &Rc<Server>| Account {
+    let account = |name: &str, server: &Arc<Server>| Account {
         name: Arc::from(name),
-        poller: Rc::clone(server),
+        poller: Arc::clone(server),
         requests_per_minute: NonZeroU32::new(600),
     };
     let plan = Plan {
@@ -568,7 +568,7 @@ fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may
 }
 
 /// Counts passes.
-struct Passes(Rc<std::cell::Cell<usize>>);
+struct Passes(Arc<Cell<usize>>);
 
 impl Obligations for Passes {
     fn passed(&self, _: Moment) {
@@ -580,14 +580,14 @@ impl Obligations for Passes {
 fn idle(
     rate: u32,
     beat: Option<Duration>,
-) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
+) -> (Runner<MemoryStore, Arc<Server>, Passes>, Arc<Cell<usize>>) {
     let server = Server::new(|_| status("PENDING"));
-    let (clock, passes) = (server.clock, Rc::default());
+    let (clock, passes) = (server.clock, Arc::default());
     let account =
         Account { name: Arc::from("default"), poller: server, requests_per_minute: NonZeroU32::new(rate) };
     let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
     let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
-    let obligations = Passes(Rc::clone(&passes));
+    let obligations = Passes(Arc::clone(&passes));
     (Runner::new(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
 }
 

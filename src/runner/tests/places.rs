@@ -15,7 +15,7 @@ fn at(seconds: u64) -> Moment {
     Moment::from_unix_ms(1_732_529_622_000).plus(Duration::from_secs(seconds))
 }
 
-fn account(name: &str) -> Account<Rc<Script>> {
+fn account(name: &str) -> Account<Arc<Script>> {
     Account { name: Arc::from(name), poller: Script::new([]), requests_per_minute: None }
 }
 

@@ -20,12 +20,12 @@ use crate::store::StoreError;
 const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How a keeper is reached, wherever it works.
-pub trait Keeping {
+pub trait Keeping: Clone + Send + Sync + 'static {
     /// Lets the keeper do `work`, and waits for the result. A caller that no longer waits does not stop the work.
     fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
-    ) -> impl Future<Output = Result<T, StoreError>>;
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
 }
 
 /// What has the file.
