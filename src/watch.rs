@@ -16,7 +16,7 @@ pub mod tries;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::limit::Overlong;
 pub use self::policy::Policy;
@@ -50,17 +50,12 @@ pub enum Decision {
 }
 
 /// A status and when it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The status word.
     pub status: Status,
     /// When it was first seen.
-    #[serde(serialize_with = "as_text")]
     pub at: Moment,
-}
-
-fn as_text<S: serde::Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(moment)
 }
 
 /// How far a watch has come: all that the rules remember between two polls.

@@ -170,7 +170,7 @@ impl FailureKind {
 }
 
 /// What is known of a failure, as documents show it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
@@ -182,8 +182,8 @@ pub struct Problem {
     pub detail: Option<Text>,
     /// The `snyk-request-id` of the answer, by which Snyk's support can find it.
     pub request_id: Option<Text>,
-    /// What to do about it, where whoever met it knows better than the outcome tells.
-    #[serde(skip)]
+    /// What to do about it, if that is known better here than the outcome tells. Documents have it as their hint.
+    #[serde(skip_serializing)]
     pub cure: Option<Text>,
 }
 

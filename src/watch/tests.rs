@@ -154,6 +154,10 @@ fn the_time_in_which_nobody_could_ask_makes_no_outage() {
 fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
     let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
     assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
+    let older = r#"{"started_at":1732529622000,"problem":{"title":"t","cure":"c"},"timeline":[["PENDING",5]]}"#;
+    let problem = Problem { title: Some(Text::new("t")), cure: Some(Text::new("c")), ..Problem::default() };
+    let progress = Progress::from_kept(older).unwrap();
+    assert_eq!((progress.problem(), progress.timeline()[0].at), (Some(&problem), Moment::from_unix_ms(5)));
     assert!(Progress::from_kept("").is_err() && Progress::from_kept("{}").is_err());
 }
 

@@ -102,9 +102,8 @@ impl FromStr for OutcomeWord {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == text);
         let words = || Outcome::ALL.map(Outcome::as_str).join(", ");
-        outcome.map(Self).ok_or_else(|| format!("expected one of {}", words()))
+        Outcome::from_word(text).map(Self).ok_or_else(|| format!("expected one of {}", words()))
     }
 }
 
