@@ -7,7 +7,6 @@
 //! is kept in one transaction. What happened is told once it is kept, and not before.
 
 mod accounts;
-mod block;
 pub mod courier;
 mod pass;
 mod poll;
@@ -20,7 +19,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-pub use self::accounts::{Account, Refusal};
+pub use self::accounts::Account;
 pub use self::poll::{poll_within, within};
 
 use self::accounts::AccountState;
@@ -67,8 +66,6 @@ pub struct Plan {
     pub policy: Policy,
     /// How many polls may be under way at once.
     pub concurrency: NonZeroUsize,
-    /// What a refused credential does to the watches of its account.
-    pub refusal: Refusal,
     /// How long the store may hear nothing: a pass is made then even if nothing is due, which shows that both work.
     pub beat: Option<Duration>,
 }
@@ -117,9 +114,16 @@ where
     P: Poller + Clone,
     W: Obligations,
 {
-    /// A runner over `store` that asks with `accounts`.
+    /// A runner over `store` that asks with `accounts` and draws jitter from `rng`.
     #[must_use]
-    pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
+    pub fn new(
+        store: S,
+        accounts: Vec<Account<P>>,
+        plan: Plan,
+        obligations: W,
+        clock: Clock,
+        rng: fastrand::Rng,
+    ) -> Self {
         let started_at = clock.now();
         let accounts = accounts.into_iter().map(|account| AccountState::new(account, started_at)).collect();
         Self {
@@ -128,7 +132,7 @@ where
             obligations,
             plan,
             clock,
-            rng: fastrand::Rng::new(),
+            rng,
             started_at,
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
@@ -138,12 +142,6 @@ where
             passed_at: Moment::default(),
             closing: false,
         }
-    }
-
-    /// Draws jitter from this.
-    #[must_use]
-    pub fn with_rng(self, rng: fastrand::Rng) -> Self {
-        Self { rng, ..self }
     }
 
     /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are

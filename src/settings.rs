@@ -44,8 +44,8 @@ use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
-use crate::watch::Policy;
 use crate::watch::pace::{Pace, PaceError};
+use crate::watch::{Policy, Refusal};
 
 /// The lowest layer, and the reference for users.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -263,7 +263,7 @@ impl Settings {
             not_found_grace: unless_zero(limits.not_found_grace).unwrap_or_default(),
             retry_conflict: limits.retry_conflict.unwrap_or_default(),
             unrecoverable_is_final: true,
-            unauthorized_is_final: true,
+            refusal: Refusal::EndsWatch,
             max_in_progress: self.max_in_progress(limits, sections, &vocabulary)?,
             vocabulary,
         })

@@ -3,6 +3,7 @@
 //! Everything here is pure. Time and randomness are arguments, nothing waits and nothing is sent: the
 //! [`runner`](crate::runner) does that. The rules are written down in `docs/ARCHITECTURE.md`.
 
+pub(crate) mod block;
 pub mod budget;
 pub mod kept;
 mod limit;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::limit::Overlong;
-pub use self::policy::Policy;
+pub use self::policy::{Policy, Refusal};
 pub use self::row::{Labels, Watch};
 
 use crate::export::{Phase, Status};
@@ -212,7 +213,7 @@ impl Progress {
 
     /// Counts a failure as part of an outage, and says when that has lasted too long.
     fn limit_of_outage(&mut self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Limit> {
-        if kind == FailureKind::Unauthorized && !policy.unauthorized_is_final {
+        if kind == FailureKind::Unauthorized && policy.refusal != Refusal::EndsWatch {
             // A credential that is waited for makes no outage: Snyk answers.
             self.outage = Outage::default();
             return None;
@@ -233,7 +234,9 @@ impl Progress {
             return None;
         }
         match kind {
-            FailureKind::Unauthorized => policy.unauthorized_is_final.then_some(Outcome::Unauthorized),
+            FailureKind::Unauthorized => {
+                (policy.refusal == Refusal::EndsWatch).then_some(Outcome::Unauthorized)
+            }
             FailureKind::Forbidden => Some(Outcome::Forbidden),
             FailureKind::Rejected | FailureKind::Gateway => Some(Outcome::Rejected),
             FailureKind::Conflict => (!policy.retry_conflict).then_some(Outcome::Conflict),

@@ -18,7 +18,7 @@ use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::observe::{Observer, keep_ticking, sentence};
-use crate::runner::{Account, Plan, Refusal, Runner};
+use crate::runner::{Account, Plan, Runner};
 use crate::store::MemoryStore;
 use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
@@ -72,12 +72,11 @@ pub(super) async fn follow(
     let plan = Plan {
         policy: asking.policy.clone(),
         concurrency: settings.concurrency(),
-        refusal: Refusal::EachForItself,
         beat: None,
     };
     let account =
         Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock, fastrand::Rng::new());
     let mut tell = |event: &Event| teller.event(event, any);
     let signal = tokio::select! {
         biased;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::block::News;
 use super::{Closing, Obligations, Runner, named};
 use crate::clock::Clock;
 use crate::event::{Asked, Ending, Event};
@@ -15,6 +14,7 @@ use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
 use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::block::News;
 use crate::watch::{Decision, Watch};
 
 /// What a poll came to: the watch, how the poll went, and what it saw.
@@ -36,7 +36,8 @@ where
             && let Some(state) = self.next_account().map(|n| &mut self.accounts[n])
             && let Some(mut claimed) = state.ready.pop_front()
         {
-            if let Some(poller) = state.ask(now) {
+            if state.blocking.may_ask(now) {
+                let poller = state.account.poller.clone();
                 let limit = claimed.watch.progress.begin_poll(&self.plan.policy, now);
                 state.begin(now);
                 self.under_way.push(poll(poller, self.clock, claimed, limit));
@@ -59,7 +60,7 @@ where
             // An account that has gone from the settings meanwhile claims its watches again when it is back.
             return self.give_back(claimed);
         };
-        let Some((failure, outcome)) = state.end_of(&claimed.watch.progress, &self.plan, now) else {
+        let Some((failure, outcome)) = state.blocking.end_of(&claimed.watch.progress, &self.plan.policy, now) else {
             return state.ready.push_back(claimed);
         };
         // After an end the store is asked whether there is any other.
@@ -81,7 +82,7 @@ where
     fn take_in(&mut self, polled: Polled) {
         let (Claimed { claim, mut watch, .. }, asked, observation) = polled;
         let now = self.clock.now();
-        self.heed(&watch, asked, &observation, now);
+        self.record_for_account(&watch, asked, &observation, now);
         let from = watch.progress.status().cloned();
         let decision = watch.progress.record(&observation, &self.plan.policy, now, &mut self.rng);
         let due_at = match decision {
@@ -125,12 +126,12 @@ where
         self.keep(Record { claim, watch, next }, Event::Finished(Box::new(ending)));
     }
 
-    /// What an answer means for its whole account.
-    fn heed(&mut self, watch: &Watch, asked: Asked, observation: &Observation, now: Moment) {
+    /// Records what an answer means for its whole account.
+    fn record_for_account(&mut self, watch: &Watch, asked: Asked, observation: &Observation, now: Moment) {
         let Some(state) = named(&mut self.accounts, &watch.account) else { return };
-        state.end(asked.took, &self.plan);
+        state.end(asked.took, &self.plan.policy);
         let account = Arc::clone(&watch.account);
-        let news = state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng);
+        let news = state.record(observation, &watch.progress, &self.plan.policy, now, &mut self.rng);
         let event = match news {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));

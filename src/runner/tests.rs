@@ -2,7 +2,6 @@
 //! at once there.
 
 mod accounts;
-mod blocks;
 mod places;
 
 use std::collections::VecDeque;
@@ -15,6 +14,7 @@ use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
+use crate::watch::Refusal;
 use crate::watch::pace::Pace;
 
 /// An answer, and how long it takes to come.
@@ -78,7 +78,7 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         unrecoverable_is_final: true,
-        unauthorized_is_final: true,
+        refusal: Refusal::EndsWatch,
         vocabulary: crate::export::Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -115,13 +115,11 @@ fn runner(
     let plan = Plan {
         policy: policy.clone(),
         concurrency: NonZeroUsize::new(concurrency).unwrap(),
-        refusal: Refusal::EachForItself,
         beat: None,
     };
     let (name, poller) = ("default".into(), Arc::clone(script));
     let account = Account { name, poller, requests_per_minute: None };
-    let runner = Runner::new(store.clone(), vec![account], plan, (), script.clock);
-    (runner.with_rng(fastrand::Rng::with_seed(1)), store)
+    (Runner::new(store.clone(), vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1)), store)
 }
 
 /// Follows `count` exports and returns the names of the events and the endings.
@@ -294,13 +292,12 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let plan = Plan {
         policy,
         concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::EachForItself,
         beat: None,
     };
     let (name, poller) = ("default".into(), Arc::clone(&script));
     let account = Account { name, poller, requests_per_minute: None };
     let slow = Slow(store, Duration::from_millis(7));
-    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1));
     let over = tokio::time::sleep(Duration::from_secs(60));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
     // 500 ms, and two passes: that which keeps a poll, and that which claims the next.
@@ -315,7 +312,7 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
     let plan = fast.plan.clone();
     let account = Account { name: "default".into(), poller: Arc::clone(&script), requests_per_minute: None };
     let slow = Slow(store.clone(), Duration::from_secs(1));
-    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1));
     let mut tell = |_: &Event| ControlFlow::Continue(());
     let stop = tokio::time::sleep(Duration::from_millis(500));
     assert_eq!(runner.run(stop, false, &mut tell).await.unwrap(), Stopped::Asked(()));
@@ -330,8 +327,8 @@ async fn jitter_is_drawn_from_the_generator_that_is_handed_in() {
     let policy = Policy { pace: jittery, ..policy() };
     let polled = async |seed| {
         let script = Script::new([]);
-        let (runner, _) = runner(&script, &policy, 1, 1);
-        let mut runner = runner.with_rng(fastrand::Rng::with_seed(seed));
+        let (mut runner, _) = runner(&script, &policy, 1, 1);
+        runner.rng = fastrand::Rng::with_seed(seed);
         let over = tokio::time::sleep(Duration::from_secs(60));
         runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
         script.polled_at.take()

@@ -23,7 +23,7 @@ use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
-use crate::watch::Policy;
+use crate::watch::{Policy, Refusal};
 
 /// The name of the account of `[snyk]` itself.
 pub const DEFAULT_ACCOUNT: &str = "default";
@@ -127,7 +127,7 @@ impl Settings {
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,
-                unauthorized_is_final: false,
+                refusal: if until_idle { Refusal::EndsAccount } else { Refusal::PausesAccount },
                 ..policy
             },
             concurrency: following.limits.concurrency.unwrap_or(NonZeroUsize::MIN),

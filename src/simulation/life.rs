@@ -20,8 +20,9 @@ use super::store::{Disk, Kept};
 use super::world::{World, name};
 use crate::event::Event;
 use crate::runner::courier::Courier;
-use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
+use crate::runner::{Account, Plan, Runner, Stopped};
 use crate::store::StoreError;
+use crate::watch::Refusal;
 
 /// How long polls that are under way may take when the daemon stops, and how long all of stopping may.
 const GRACE: Duration = Duration::from_secs(6);
@@ -57,8 +58,8 @@ pub(super) async fn live(world: &Arc<World>, disk: &Disk, script: &mut Script) -
     let number = world.state.borrow().life as usize;
     let retire = watch::Sender::new(false);
     let mut couriers = couriers(world, disk, &ledger, &retire);
-    let mut runner = Runner::new(disk.clone(), accounts(world), plan(world), ledger.clone(), clock)
-        .with_rng(rng(world.scene.seed, "runner", number));
+    let rng = rng(world.scene.seed, "runner", number);
+    let mut runner = Runner::new(disk.clone(), accounts(world), plan(world), ledger.clone(), clock, rng);
     let left = work(world, disk, script, (&mut runner, &mut couriers), &ledger).await;
     let any = matches!(world.scene.mode, Mode::Wait { any: true });
     if !world.is_wait() {
@@ -199,15 +200,13 @@ fn accounts(world: &Arc<World>) -> Vec<Account<Asker>> {
 
 fn plan(world: &World) -> Plan {
     let limits = world.state.borrow().limits;
-    let refusal = match world.scene.mode {
-        Mode::Wait { .. } => Refusal::EachForItself,
-        Mode::Daemon { until_idle: true, .. } => Refusal::EndsAccount,
-        Mode::Daemon { .. } => Refusal::PausesAccount,
-    };
+    let mut policy = limits.policy(world.is_wait());
+    if matches!(world.scene.mode, Mode::Daemon { until_idle: true, .. }) {
+        policy.refusal = Refusal::EndsAccount;
+    }
     Plan {
-        policy: limits.policy(world.is_wait()),
+        policy,
         concurrency: std::num::NonZeroUsize::new(limits.concurrency).unwrap_or(std::num::NonZeroUsize::MIN),
-        refusal,
         beat: (!world.is_wait()).then_some(world.scene.beat),
     }
 }

@@ -10,7 +10,7 @@ use crate::text::Text;
 const START: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
 
 /// Delays of exactly 10 s while in progress; 1, 2, 4, 8 s while failing; 5, 10, 20 s while throttled.
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let seconds = Duration::from_secs;
     Policy {
         pace: Pace::new(seconds(10), 1.0, seconds(10), 0.0).unwrap(),
@@ -22,7 +22,7 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         unrecoverable_is_final: true,
-        unauthorized_is_final: true,
+        refusal: Refusal::EndsWatch,
         vocabulary: Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -32,7 +32,7 @@ fn saw(answer: Answer) -> Observation {
     Observation { answer, hint: None }
 }
 
-fn status(word: &str) -> Observation {
+pub(super) fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
     saw(Answer::Status(Report {
         status,
@@ -45,7 +45,7 @@ fn status(word: &str) -> Observation {
 }
 
 /// An answer with an HTTP status and no status word.
-fn http(code: u16) -> Observation {
+pub(super) fn http(code: u16) -> Observation {
     let problem = Problem { http_status: Some(code), ..Problem::default() };
     saw(Answer::Failure(Failure { kind: FailureKind::of_http_status(code), problem }))
 }
@@ -60,7 +60,7 @@ fn gateway() -> Observation {
     saw(Answer::Failure(Failure { kind: FailureKind::Gateway, problem }))
 }
 
-fn hinted(observation: Observation, seconds: u64) -> Observation {
+pub(super) fn hinted(observation: Observation, seconds: u64) -> Observation {
     Observation { hint: Some(Duration::from_secs(seconds)), ..observation }
 }
 
@@ -118,7 +118,7 @@ fn follows_an_export_to_its_end() {
 fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
     let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
     let policy =
-        Policy { unauthorized_is_final: false, max_wait: limits.0, max_outage: limits.1, ..policy() };
+        Policy { refusal: Refusal::PausesAccount, max_wait: limits.0, max_outage: limits.1, ..policy() };
     let rows = [
         (0, http(401), after(1)),
         (1, http(401), after(2)),
@@ -358,7 +358,7 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
         (7, http(503), after(3)),
         (10, http(503), end(Outcome::Unavailable)),
     ];
-    check(&Policy { unauthorized_is_final: false, ..impatient }, &rows);
+    check(&Policy { refusal: Refusal::PausesAccount, ..impatient }, &rows);
     check(&policy(), &[(0, http(503), after(1)), (1_000_000, http(503), after(2))]);
 }
 

@@ -75,22 +75,30 @@ impl Obligations for Owing {
     fn passed(&self, _: Moment) {}
 }
 
+fn runner_over<S: Store, P: Poller + Clone, W: Obligations>(
+    store: S,
+    accounts: Vec<Account<P>>,
+    plan: Plan,
+    obligations: W,
+    clock: Clock,
+) -> Runner<S, P, W> {
+    Runner::new(store, accounts, plan, obligations, clock, fastrand::Rng::with_seed(3))
+}
+
 /// Follows so many watches for each server for so many seconds, or until all have ended.
 async fn daemon(
     servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
-    refusal: Refusal,
     rate: u32,
     seconds: u64,
 ) -> Heard {
-    crowded_daemon(servers, policy, refusal, (rate, 64), seconds).await
+    crowded_daemon(servers, policy, (rate, 64), seconds).await
 }
 
 /// The same, with so many requests a minute and so many polls at once.
 async fn crowded_daemon(
     servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
-    refusal: Refusal,
     (rate, concurrency): (u32, usize),
     seconds: u64,
 ) -> Heard {
@@ -106,10 +114,9 @@ async fn crowded_daemon(
         let requests_per_minute = NonZeroU32::new(rate);
         accounts.push(Account { name, poller: Arc::clone(server), requests_per_minute });
     }
-    let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), refusal, beat: None };
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), beat: None };
     let owed = Arc::default();
-    let mut runner = Runner::new(store, accounts, plan, Owing(Arc::clone(&owed)), clock)
-        .with_rng(fastrand::Rng::with_seed(3));
+    let mut runner = runner_over(store, accounts, plan, Owing(Arc::clone(&owed)), clock);
     let mut heard = Heard::default();
     let mut tell = |event: &Event| {
         let is_paused = matches!(event, Event::AccountPaused { .. });
@@ -126,9 +133,14 @@ async fn crowded_daemon(
     heard
 }
 
+/// The policy of `--until-idle`: a refused credential ends its watches.
+fn ending_accounts() -> Policy {
+    Policy { refusal: Refusal::EndsAccount, ..patient() }
+}
+
 /// The daemon's own policy: a refused credential is waited out.
 fn patient() -> Policy {
-    Policy { unauthorized_is_final: false, max_wait: None, max_outage: None, ..policy() }
+    Policy { refusal: Refusal::PausesAccount, max_wait: None, max_outage: None, ..policy() }
 }
 
 fn throttled(seconds: u64) -> Observation {
@@ -146,7 +158,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
     let other = Server::new(|_| status("PENDING"));
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..patient() };
     let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 5)], policy, Refusal::PausesAccount, 600, 6000).await;
+        daemon(&[("a", &server, 500), ("b", &other, 5)], policy, 600, 6000).await;
     assert_eq!(heard.endings.len(), 500);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
     assert_eq!((heard.names["account.paused"], heard.names["account.resumed"], heard.owed), (1, 1, 1));
@@ -162,7 +174,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
 async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(3600)), ..patient() };
-    let heard = daemon(&[("a", &server, 200)], policy, Refusal::PausesAccount, 600, 10_000).await;
+    let heard = daemon(&[("a", &server, 200)], policy, 600, 10_000).await;
     assert_eq!(heard.endings.len(), 200);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
@@ -177,7 +189,7 @@ async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_f
     let server = Server::new(|_| http(401));
     let other = Server::new(|_| status("FINISHED"));
     let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 3)], policy(), Refusal::EndsAccount, 600, 100).await;
+        daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
     let refused = heard.endings.iter().filter(|ending| ending.outcome == Outcome::Unauthorized).count();
     assert_eq!((refused, heard.endings.len()), (500, 503));
     assert!(server.asked.borrow().len() <= 20, "{}", server.asked.borrow().len());
@@ -186,7 +198,7 @@ async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_f
 #[tokio::test(start_paused = true)]
 async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
     let server = Server::new(|_| status("PENDING"));
-    daemon(&[("a", &server, 500)], patient(), Refusal::PausesAccount, 600, 1000).await;
+    daemon(&[("a", &server, 500)], patient(), 600, 1000).await;
     for minute in 0..16 {
         let asked = server.asked_within(minute * 60, minute * 60 + 60);
         assert!((590..=622).contains(&asked), "{asked} in minute {minute}");
@@ -205,7 +217,7 @@ async fn a_doubted_credential_is_tried_within_the_budget() {
         true if !refused.replace(true) => http(401),
         true => http(503),
     });
-    daemon(&[("a", &server, 40)], patient(), Refusal::PausesAccount, 6, 900).await;
+    daemon(&[("a", &server, 40)], patient(), 6, 900).await;
     for minute in 5..15 {
         let asked = server.asked_within(minute * 60, minute * 60 + 60);
         assert!((5..=7).contains(&asked), "{asked} in minute {minute}");
@@ -219,7 +231,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
         _ => status("PENDING"),
     });
     let other = Server::new(|_| status("PENDING"));
-    daemon(&[("a", &server, 50), ("b", &other, 50)], patient(), Refusal::PausesAccount, 600, 300).await;
+    daemon(&[("a", &server, 50), ("b", &other, 50)], patient(), 600, 300).await;
     assert_eq!(server.asked_within(12, 130), 0);
     assert!(server.asked_within(130, 150) > 20);
     assert!(other.asked_within(12, 130) > 500);
@@ -228,7 +240,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() {
     let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });
-    daemon(&[("a", &server, 50)], patient(), Refusal::PausesAccount, 600, 400).await;
+    daemon(&[("a", &server, 50)], patient(), 600, 400).await;
     // 5, 10, 20, 40, 60 seconds, each with what was under way.
     assert!(server.asked_within(1, 200) <= 30, "{}", server.asked_within(1, 200));
     assert!(server.asked_within(260, 400) > 300);
@@ -240,7 +252,7 @@ async fn servers_that_hang_leave_other_accounts_room() {
     let other = Server::new(|_| status("PENDING"));
     let [a, b, c] = &stuck;
     let servers = [("a", a, 500), ("b", b, 500), ("c", c, 500), ("d", &other, 50)];
-    daemon(&servers, patient(), Refusal::PausesAccount, 600, 300).await;
+    daemon(&servers, patient(), 600, 300).await;
     let polls = stuck.each_ref().map(|server| server.asked.borrow().len());
     let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
     assert!(*least > 100 && most - least <= 30, "{polls:?}");
@@ -255,7 +267,7 @@ async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
     // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
     let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
     let server = Arc::new(Server { takes: Duration::from_millis(1500), ..Arc::into_inner(server).unwrap() });
-    let heard = daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 600).await;
+    let heard = daemon(&[("a", &server, 60)], patient(), 600, 600).await;
     assert_eq!(heard.names["account.paused"], 1);
     assert!(!heard.names.contains_key("account.resumed"));
 }
@@ -267,7 +279,7 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
         _ => status("PENDING"),
     });
     let policy = Policy { max_wait: Some(Duration::from_secs(7200)), ..patient() };
-    let heard = daemon(&[("a", &server, 50)], policy, Refusal::PausesAccount, 600, 8000).await;
+    let heard = daemon(&[("a", &server, 50)], policy, 600, 8000).await;
     assert!(server.asked_within(10, 3600) == 0 && server.asked_within(3600, 4200) > 500);
     assert_eq!(heard.endings.len(), 50);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::TimedOut));
@@ -277,7 +289,7 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
 async fn a_429_without_end_keeps_no_watch_beyond_its_deadline() {
     let server = Server::new(|_| throttled(5));
     let policy = Policy { max_wait: Some(Duration::from_secs(20)), ..patient() };
-    let heard = daemon(&[("a", &server, 60)], policy, Refusal::PausesAccount, 600, 150).await;
+    let heard = daemon(&[("a", &server, 60)], policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
@@ -296,7 +308,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
     let other = Server::new(|_| status("PENDING"));
     let policy = Policy { max_outage: Some(Duration::from_secs(60)), ..patient() };
     let servers = [("a", &server, 60), ("b", &other, 3)];
-    let heard = daemon(&servers, policy, Refusal::PausesAccount, 600, 150).await;
+    let heard = daemon(&servers, policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!((&*ending.watch.account, ending.outcome), ("a", Outcome::Unavailable));
@@ -316,7 +328,7 @@ async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
                 _ => status("PENDING"),
             }
         });
-        let heard = daemon(&[("a", &server, 50)], patient(), refusal, 6000, 200).await;
+        let heard = daemon(&[("a", &server, 50)], Policy { refusal, ..patient() }, 6000, 200).await;
         assert_eq!(heard.endings.len(), 50);
         assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
         assert!(!heard.names.contains_key("account.paused"), "{refusal:?}");
@@ -335,13 +347,8 @@ async fn a_single_401_after_a_restart_ends_nothing() {
     }
     let (name, poller) = ("default".into(), Arc::clone(&server));
     let account = Account { name, poller, requests_per_minute: NonZeroU32::new(600) };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(1).unwrap(),
-        refusal: Refusal::EndsAccount,
-        beat: None,
-    };
-    let mut runner = Runner::new(store, vec![account], plan, (), clock);
+    let plan = Plan { policy: ending_accounts(), concurrency: NonZeroUsize::new(1).unwrap(), beat: None };
+    let mut runner = runner_over(store, vec![account], plan, (), clock);
     let mut outcomes = Vec::new();
     let mut tell = |event: &Event| {
         if let Event::Finished(ending) = event {
@@ -356,7 +363,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_429_that_asks_for_no_pause_gets_one() {
     let server = Server::new(|_| throttled(0));
-    daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 60).await;
+    daemon(&[("a", &server, 60)], patient(), 600, 60).await;
     let asked = server.asked_within(1, 60);
     assert!((40..=70).contains(&asked), "about one a second: {asked}");
 }
@@ -377,7 +384,7 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
         let steady = Pace::new(Duration::from_secs(2), 1.0, Duration::from_secs(2), 0.0).unwrap();
         let request_timeout = Duration::from_millis(timeout);
         let policy = Policy { pace: steady.clone(), retry: steady, request_timeout, ..patient() };
-        crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 4), 1000).await;
+        crowded_daemon(&all, policy, (600, 4), 1000).await;
         // From when all are known: both watches every 2 s.
         let asked = quick.asked_within(400, 1000);
         assert!(asked > 570, "{asked} where servers take {takes} ms");
@@ -387,7 +394,7 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
 #[tokio::test(start_paused = true)]
 async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
     let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
-    let heard = daemon(&[("a", &server, 50)], patient(), Refusal::EndsAccount, 600, 60).await;
+    let heard = daemon(&[("a", &server, 50)], ending_accounts(), 600, 60).await;
     assert_eq!(heard.endings.len(), 50);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Unauthorized));
     assert_eq!((heard.names["account.paused"], heard.owed), (1, 1));
@@ -404,13 +411,8 @@ async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
         assert!(store.add(export, clock.now()).is_some());
     }
     let account = Account { name: "default".into(), poller: slow, requests_per_minute: NonZeroU32::new(600) };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::EndsAccount,
-        beat: None,
-    };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let plan = Plan { policy: ending_accounts(), concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
+    let mut runner = runner_over(store.clone(), vec![account], plan, (), clock);
     let mut paused = 0;
     let mut tell = |event: &Event| {
         paused += usize::from(matches!(event, Event::AccountPaused { .. }));
@@ -441,7 +443,7 @@ async fn with_more_accounts_than_room_each_has_its_turn() {
     let servers: Vec<_> = (0..6).map(|_| Server::new(|_| status("PENDING"))).collect();
     let names = ["a", "b", "c", "d", "e", "f"];
     let all: Vec<_> = names.iter().zip(&servers).map(|(name, server)| (*name, server, 3)).collect();
-    crowded_daemon(&all, patient(), Refusal::PausesAccount, (6000, 4), 26).await;
+    crowded_daemon(&all, patient(), (6000, 4), 26).await;
     let polls: Vec<_> = servers.iter().map(|server| server.asked.borrow().len()).collect();
     let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
     assert!(*least > 50 && most - least <= 3, "{polls:?}");
@@ -458,7 +460,7 @@ async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
     let all: Vec<_> = names.iter().zip(servers).map(|(name, server)| (&**name, server, 3)).collect();
     let steady = Pace::new(Duration::from_secs(10), 1.0, Duration::from_secs(10), 0.0).unwrap();
     let policy = Policy { pace: steady, ..patient() };
-    crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 64), 1000).await;
+    crowded_daemon(&all, policy, (600, 64), 1000).await;
     for server in &healthy {
         let mut each: BTreeMap<ExportRef, Vec<Duration>> = BTreeMap::new();
         server.asked.borrow().iter().for_each(|(at, export)| each.entry(*export).or_default().push(*at));
@@ -488,10 +490,9 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
     let plan = Plan {
         policy,
         concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::PausesAccount,
         beat: None,
     };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let mut runner = runner_over(store.clone(), vec![account], plan, (), clock);
     let over = tokio::time::sleep(Duration::from_secs(600));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
     assert!(store.1.get() < 100, "{} passes in ten minutes", store.1.get());
@@ -527,11 +528,10 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
     let plan = Plan {
         policy: patient(),
         concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::PausesAccount,
         beat: None,
     };
     let accounts = vec![account("gone", &gone), account("stays", &blocked)];
-    let mut runner = Runner::new(store, accounts, plan.clone(), (), clock);
+    let mut runner = runner_over(store, accounts, plan.clone(), (), clock);
     let tell = &mut |_: &Event| ControlFlow::Continue(());
     runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
     assert_eq!((blocked.asked_within(0, 60), comes.asked_within(0, 60)), (1, 0));
@@ -560,9 +560,7 @@ fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may
     for (request_timeout, took, is_prompt) in rows {
         let [request_timeout, took] = [request_timeout, took].map(Duration::from_millis);
         let policy = Policy { request_timeout, ..policy() };
-        let plan =
-            Plan { policy, concurrency: NonZeroUsize::MIN, refusal: Refusal::PausesAccount, beat: None };
-        state.end(took, &plan);
+        state.end(took, &policy);
         assert_eq!(state.is_prompt, is_prompt, "{took:?} of {request_timeout:?}");
     }
 }
@@ -586,9 +584,9 @@ fn idle(
     let account =
         Account { name: Arc::from("default"), poller: server, requests_per_minute: NonZeroU32::new(rate) };
     let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
-    let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
+    let plan = Plan { policy, concurrency, beat };
     let obligations = Passes(Arc::clone(&passes));
-    (Runner::new(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
+    (runner_over(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
 }
 
 #[tokio::test(start_paused = true)]
