@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::observation::{Answer, Failure, FailureKind, Observation, Problem};
 use super::outage::Outage;
 use super::outcome::Outcome;
-use super::pace::Position;
-use super::{Policy, Progress, Refusal, lengthen_hint};
+use super::pace::{Position, lengthen_hint};
+use super::{Policy, Progress, Refusal};
 use crate::moment::Moment;
 
 /// How often a refused credential is tried again. The client reads its file again then.

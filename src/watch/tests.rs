@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::observation::{Answer, Failure, Observation, Report};
+use super::outcome::Outcome;
 use super::pace::Pace;
 use super::*;
 use crate::export::{ExportRef, Scope, Vocabulary, parse_id};
