@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutants"
-MODULES = ["cells", "clock", "event", "exit", "export", "http", "moment", "request", "runner", "secret", "snyk", "store", "text",
+MODULES = ["clock", "event", "exit", "export", "http", "moment", "request", "runner", "secret", "snyk", "store", "text",
            "watch"]
 FOLDERS = ["request", "runner", "store", "text", "secret", "watch"]
 SNYK = ["expiry", "problem", "region", "throttle", "wire"]

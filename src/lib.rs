@@ -5,8 +5,6 @@ compile_error!(
     "snyk-export runs on Unix: it listens to signals and replaces itself by the command that follows it"
 );
 
-#[cfg(test)]
-mod cells;
 mod cli;
 pub mod clock;
 mod commands;

@@ -251,4 +251,4 @@ async fn passed(passing: &mut Option<Passing>) -> Result<(Passed, Told), StoreEr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,14 +2,15 @@
 //! at once there.
 
 mod accounts;
+pub(crate) mod cells;
 mod places;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use self::cells::{Cell, RefCell};
 use super::*;
-use crate::cells::{Cell, RefCell};
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};

@@ -10,7 +10,7 @@ use super::checks::Noted;
 use super::invent::rng;
 use super::scene::What;
 use super::world::World;
-use crate::cells::Cell;
+use crate::runner::tests::cells::Cell;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
 use crate::text::Text;
 

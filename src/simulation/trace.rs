@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::time::Duration;
-use crate::cells::{Cell, RefCell};
+use crate::runner::tests::cells::{Cell, RefCell};
 
 /// The story, if somebody wants to read it; always its digest, by which two runs are compared.
 #[derive(Debug, Default)]
