@@ -90,7 +90,10 @@ mod tests {
         let moment = Moment::from_unix(Duration::from_millis(1_732_529_622_470));
         assert_eq!(moment.to_string(), "2024-11-25T10:13:42.470Z");
         let written = serde_json::to_value(moment).unwrap();
-        assert_eq!((&written, serde_json::from_value(written.clone()).unwrap()), (&"2024-11-25T10:13:42.470Z".into(), moment));
+        assert_eq!(
+            (&written, serde_json::from_value(written.clone()).unwrap()),
+            (&"2024-11-25T10:13:42.470Z".into(), moment)
+        );
         assert_eq!(Moment::from_unix(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
         assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.0);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);

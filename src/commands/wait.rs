@@ -69,11 +69,7 @@ pub(super) async fn follow(
     let store = MemoryStore::default();
     take_on(&asking.exports, &asking.policy, &store, &mut observer.borrow_mut(), clock.now());
     let mut teller = Teller::new(console, &observer, output, telling);
-    let plan = Plan {
-        policy: asking.policy.clone(),
-        concurrency: settings.concurrency(),
-        beat: None,
-    };
+    let plan = Plan { policy: asking.policy.clone(), concurrency: settings.concurrency(), beat: None };
     let account =
         Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock, fastrand::Rng::new());

@@ -111,7 +111,8 @@ impl<P: Clone> AccountState<P> {
         let was_blocked = self.blocking.is_blocked(now);
         let news = self.blocking.record_credential(observation, progress, policy, now);
         if let Some(budget) = &mut self.budget
-            && let Some(until) = self.blocking.record_pace(observation, progress.polled_at(), policy, now, rng)
+            && let Some(until) =
+                self.blocking.record_pace(observation, progress.polled_at(), policy, now, rng)
         {
             budget.drain_until(until);
         }
@@ -138,7 +139,8 @@ impl<P: Clone> AccountState<P> {
         // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
         let due_at = self.due_at.filter(|_| affordable > 0 || self.ready.is_empty());
         let next = due_at.map(|due_at| (due_at.max(ready_at), wish(room.min(affordable), None)));
-        let sweep = self.blocking.over(policy, now).map(|started_by| (self.sweep_at, wish(room, Some(started_by))));
+        let sweep =
+            self.blocking.over(policy, now).map(|started_by| (self.sweep_at, wish(room, Some(started_by))));
         next.into_iter().chain(sweep).filter(move |_| room > 0)
     }
 }
@@ -167,7 +169,9 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         // server that hangs can take another's part.
         let ahead = if self.closing { 0 } else { self.share().max(AHEAD_AT_LEAST) };
         let accounts = self.accounts.iter();
-        accounts.flat_map(move |state| state.wants(ahead.saturating_sub(state.ready.len()), &self.plan.policy, now))
+        accounts.flat_map(move |state| {
+            state.wants(ahead.saturating_sub(state.ready.len()), &self.plan.policy, now)
+        })
     }
 
     /// How many polls of each account may be under way, whatever the others do.

@@ -13,8 +13,8 @@ use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
 use crate::text::Text;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::block::News;
+use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::{Decision, Watch};
 
 /// What a poll came to: the watch, how the poll went, and what it saw.
@@ -60,7 +60,8 @@ where
             // An account that has gone from the settings meanwhile claims its watches again when it is back.
             return self.give_back(claimed);
         };
-        let Some((failure, outcome)) = state.blocking.end_of(&claimed.watch.progress, &self.plan.policy, now) else {
+        let Some((failure, outcome)) = state.blocking.end_of(&claimed.watch.progress, &self.plan.policy, now)
+        else {
             return state.ready.push_back(claimed);
         };
         // After an end the store is asked whether there is any other.

@@ -13,9 +13,9 @@ use self::cells::{Cell, RefCell};
 use super::*;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
+use crate::watch::Refusal;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
-use crate::watch::Refusal;
 use crate::watch::pace::Pace;
 
 /// An answer, and how long it takes to come.
@@ -113,11 +113,8 @@ fn runner(
     for export in exports(count) {
         assert!(store.add(export, script.clock.now()).is_some());
     }
-    let plan = Plan {
-        policy: policy.clone(),
-        concurrency: NonZeroUsize::new(concurrency).unwrap(),
-        beat: None,
-    };
+    let plan =
+        Plan { policy: policy.clone(), concurrency: NonZeroUsize::new(concurrency).unwrap(), beat: None };
     let (name, poller) = ("default".into(), Arc::clone(script));
     let account = Account { name, poller, requests_per_minute: None };
     (Runner::new(store.clone(), vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1)), store)
@@ -290,11 +287,7 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let policy = Policy { pace: steady, ..policy() };
     let script = Script::new([]);
     let (_, store) = runner(&script, &policy, 3, 64);
-    let plan = Plan {
-        policy,
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        beat: None,
-    };
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
     let (name, poller) = ("default".into(), Arc::clone(&script));
     let account = Account { name, poller, requests_per_minute: None };
     let slow = Slow(store, Duration::from_millis(7));

@@ -1,8 +1,8 @@
 //! What happens in a world, as a story: when, who, what.
 
+use crate::runner::tests::cells::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::time::Duration;
-use crate::runner::tests::cells::{Cell, RefCell};
 
 /// The story, if somebody wants to read it; always its digest, by which two runs are compared.
 #[derive(Debug, Default)]

@@ -10,10 +10,10 @@ use super::post::Post;
 use super::rules::{Saw, Seen};
 use super::scene::{Limits, Mode, Scene, Weather, What};
 use super::trace::Trace;
-use crate::runner::tests::cells::{Cell, RefCell};
 use crate::clock::Clock;
 use crate::export::{ExportRef, Scope};
 use crate::moment::Moment;
+use crate::runner::tests::cells::{Cell, RefCell};
 use crate::watch::outcome::Outcome;
 
 /// When the world begins.

@@ -127,10 +127,7 @@ mod tests {
     async fn pass(store: &MemoryStore, now: Moment, record: Option<Record>) -> Passed {
         let wish = Wish { account: Arc::from("default"), room: 10, started_by: None };
         let records = record.into_iter().collect();
-        store
-            .pass(Pass { now, records, owed: Vec::new(), wishes: vec![wish] })
-            .await
-            .unwrap()
+        store.pass(Pass { now, records, owed: Vec::new(), wishes: vec![wish] }).await.unwrap()
     }
 
     #[tokio::test]

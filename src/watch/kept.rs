@@ -54,7 +54,11 @@ impl Progress {
             polls: self.polls,
             polled_at: Some(self.polled_at.unix_ms()),
             in_progress_at: self.in_progress_at.map(Moment::unix_ms),
-            timeline: self.timeline.iter().map(|change| (change.status.clone(), change.at.unix_ms())).collect(),
+            timeline: self
+                .timeline
+                .iter()
+                .map(|change| (change.status.clone(), change.at.unix_ms()))
+                .collect(),
             created: self.created.clone(),
             row_count: self.row_count,
             cure: self.problem.as_ref().and_then(|problem| problem.cure.clone()),

@@ -23,7 +23,7 @@ pub struct Pace {
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a hint is lengthened by at most, so that all who were sent away do not come back at once.
-const HINT_JITTER: f64 = 0.1;
+pub(super) const HINT_JITTER: f64 = 0.1;
 
 /// Where a pace stands: the next delay before jitter. This is all that must be kept to go on with it later.
 pub type Position = Option<Duration>;

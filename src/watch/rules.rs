@@ -19,7 +19,7 @@ use crate::text::Text;
 pub const LAST_POLL: Duration = Duration::from_secs(1);
 
 /// How many status changes a timeline keeps: a server that flaps must not fill our memory.
-const TIMELINE_LIMIT: usize = 100;
+pub(super) const TIMELINE_LIMIT: usize = 100;
 
 /// What follows from an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 
 use super::observation::{Answer, Failure, Observation, Report};
 use super::outcome::Outcome;
-use super::pace::Pace;
+use super::pace::{HINT_JITTER, Pace};
+use super::rules::TIMELINE_LIMIT;
 use super::*;
-use crate::export::{ExportRef, Scope, Vocabulary, parse_id};
+use crate::export::{ExportRef, Phase, Scope, Vocabulary, parse_id};
 use crate::text::Text;
 
 const START: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
@@ -156,7 +157,8 @@ fn the_time_in_which_nobody_could_ask_makes_no_outage() {
 fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
     let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
     assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
-    let older = r#"{"started_at":1732529622000,"problem":{"title":"t","cure":"c"},"timeline":[["PENDING",5]]}"#;
+    let older =
+        r#"{"started_at":1732529622000,"problem":{"title":"t","cure":"c"},"timeline":[["PENDING",5]]}"#;
     let problem = Problem { title: Some(Text::new("t")), cure: Some(Text::new("c")), ..Problem::default() };
     let progress = Progress::from_kept(older).unwrap();
     assert_eq!((progress.problem(), progress.timeline()[0].at), (Some(&problem), Moment::from_unix_ms(5)));

@@ -106,7 +106,8 @@ impl Daemon {
         ledger.metrics.set_accounts(&names);
         ledger.asks_with(&accounts);
         let plan = plan(settings.policy, settings.concurrency);
-        let runner = Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock, fastrand::Rng::new());
+        let runner =
+            Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock, fastrand::Rng::new());
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
         let agreed = Agreed { accounts: names.clone(), tokens: settings.server.tokens, quota };
         let mut daemon = Self {

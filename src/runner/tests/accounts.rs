@@ -86,12 +86,7 @@ fn runner_over<S: Store, P: Poller + Clone, W: Obligations>(
 }
 
 /// Follows so many watches for each server for so many seconds, or until all have ended.
-async fn daemon(
-    servers: &[(&str, &Arc<Server>, usize)],
-    policy: Policy,
-    rate: u32,
-    seconds: u64,
-) -> Heard {
+async fn daemon(servers: &[(&str, &Arc<Server>, usize)], policy: Policy, rate: u32, seconds: u64) -> Heard {
     crowded_daemon(servers, policy, (rate, 64), seconds).await
 }
 
@@ -157,8 +152,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
     });
     let other = Server::new(|_| status("PENDING"));
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..patient() };
-    let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 5)], policy, 600, 6000).await;
+    let heard = daemon(&[("a", &server, 500), ("b", &other, 5)], policy, 600, 6000).await;
     assert_eq!(heard.endings.len(), 500);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
     assert_eq!((heard.names["account.paused"], heard.names["account.resumed"], heard.owed), (1, 1, 1));
@@ -188,8 +182,7 @@ async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
 async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_for_each_watch() {
     let server = Server::new(|_| http(401));
     let other = Server::new(|_| status("FINISHED"));
-    let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
+    let heard = daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
     let refused = heard.endings.iter().filter(|ending| ending.outcome == Outcome::Unauthorized).count();
     assert_eq!((refused, heard.endings.len()), (500, 503));
     assert!(server.asked.borrow().len() <= 20, "{}", server.asked.borrow().len());
@@ -487,11 +480,7 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
         poller: Arc::clone(&server),
         requests_per_minute: NonZeroU32::new(600),
     };
-    let plan = Plan {
-        policy,
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        beat: None,
-    };
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
     let mut runner = runner_over(store.clone(), vec![account], plan, (), clock);
     let over = tokio::time::sleep(Duration::from_secs(600));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
@@ -525,11 +514,7 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
         poller: Arc::clone(server),
         requests_per_minute: NonZeroU32::new(600),
     };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        beat: None,
-    };
+    let plan = Plan { policy: patient(), concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
     let accounts = vec![account("gone", &gone), account("stays", &blocked)];
     let mut runner = runner_over(store, accounts, plan.clone(), (), clock);
     let tell = &mut |_: &Event| ControlFlow::Continue(());
@@ -575,10 +560,7 @@ impl Obligations for Passes {
 }
 
 /// A runner over an empty store, with one account.
-fn idle(
-    rate: u32,
-    beat: Option<Duration>,
-) -> (Runner<MemoryStore, Arc<Server>, Passes>, Arc<Cell<usize>>) {
+fn idle(rate: u32, beat: Option<Duration>) -> (Runner<MemoryStore, Arc<Server>, Passes>, Arc<Cell<usize>>) {
     let server = Server::new(|_| status("PENDING"));
     let (clock, passes) = (server.clock, Arc::default());
     let account =

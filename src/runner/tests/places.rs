@@ -28,7 +28,14 @@ fn plan(concurrency: usize) -> Plan {
 /// Which of these accounts polls next, with so many places for all of them.
 fn next(concurrency: usize, places: &[Place]) -> Option<usize> {
     let accounts = (0..places.len()).map(|n| account(&n.to_string())).collect();
-    let mut runner = Runner::new(MemoryStore::default(), accounts, plan(concurrency), (), Clock::start(), fastrand::Rng::new());
+    let mut runner = Runner::new(
+        MemoryStore::default(),
+        accounts,
+        plan(concurrency),
+        (),
+        Clock::start(),
+        fastrand::Rng::new(),
+    );
     for (state, (under_way, is_prompt, due_at)) in runner.accounts.iter_mut().zip(places) {
         for _ in 0..*under_way {
             state.begin(at(0));

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -339,12 +340,7 @@ pub(super) fn wishes(now: Moment, wishes: impl IntoIterator<Item = Wish>) -> Pas
 }
 
 pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {
-    Pass {
-        now: NOW,
-        records: records.into_iter().collect(),
-        owed: Vec::new(),
-        wishes: Vec::new(),
-    }
+    Pass { now: NOW, records: records.into_iter().collect(), owed: Vec::new(), wishes: Vec::new() }
 }
 
 pub(super) fn due(claimed: &Claimed, at: Moment) -> Record {

@@ -102,13 +102,11 @@ async fn the_longest_due_come_first_endpoint_by_endpoint() {
     assert_eq!(store.owed_endpoints().await.unwrap(), ["other", "platform"]);
     let (claimed, next) = claim(&store, NOW.plus(SECOND * 2)).await;
     assert_eq!((ids(&claimed), next), (vec!["c"], Some(NOW.plus(SECOND * 3))));
-    let (claimed, next) =
-        store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
+    let (claimed, next) = store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
     assert_eq!((ids(&claimed), next), (vec!["d"], Some(NOW.plus(SECOND))));
     store.record_deliveries(came(claimed[0].claim, NextDelivery::Sent)).await.unwrap();
     assert_eq!(store.owed_endpoints().await.unwrap(), ["other", "platform"]);
-    let (claimed, _) =
-        store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
+    let (claimed, _) = store.claim_deliveries("other".to_owned(), 1, NOW.plus(SECOND * 2)).await.unwrap();
     store.record_deliveries(came(claimed[0].claim, NextDelivery::Sent)).await.unwrap();
     assert_eq!(store.owed_endpoints().await.unwrap(), ["platform"]);
 }

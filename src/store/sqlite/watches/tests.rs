@@ -39,10 +39,16 @@ async fn end(bed: &Bed, store: &mut SqliteStore, numbers: &[u128]) {
 
 /// Gives up the delivery with this id.
 async fn give_up_delivery(store: &SqliteStore, id: &str, at: Moment) {
-    let (claimed, _) = store.claim_deliveries("platform".to_owned(), 2000, Duration::ZERO, at).await.unwrap();
-    let claim = claimed.iter().find(|claimed| claimed.delivery.id == id).unwrap().claim;
-    let next = NextDelivery::Undeliverable { problem: Text::new("gone") };
-    store.record_deliveries(vec![DeliveryRecord { claim, at, next }]).await.unwrap();
+    let (claimed, _) = store.claim_deliveries("platform".to_owned(), 2000, at).await.unwrap();
+    let records = claimed.iter().map(|claimed| {
+        let problem = Text::new("gone");
+        let next = match claimed.delivery.id == id {
+            true => NextDelivery::Undeliverable { problem },
+            false => NextDelivery::Due { at: NOW, pace: None, problem },
+        };
+        DeliveryRecord { claim: claimed.claim, at, next }
+    });
+    store.record_deliveries(records.collect()).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,7 +85,7 @@ async fn a_watch_that_is_removed_leaves_what_it_owes() {
     assert!(!store.remove(watch.id).await.unwrap());
     assert!(store.watch(watch.id).await.unwrap().is_none());
     assert_eq!((store.counts().await.unwrap(), bed.counted().undeliverable), (bed.counted(), 0));
-    let (owed, _) = store.claim_deliveries("platform".to_owned(), 9, Duration::ZERO, NOW).await.unwrap();
+    let (owed, _) = store.claim_deliveries("platform".to_owned(), 9, NOW).await.unwrap();
     assert_eq!((owed.len(), &*owed[0].delivery.id, owed[0].watch), (1, "1-2", Some(watch.id)));
 }
 
