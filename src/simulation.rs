@@ -7,6 +7,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "of all that can happen, most places mean one thing")]
 
 mod account;
+mod asker;
 mod bounds;
 mod case;
 mod checks;

@@ -27,11 +27,13 @@ pub use self::start::{InFlight, NotStarted, Started};
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};
 pub use crate::http::{Network, TransportError};
 
+pub(crate) use self::transport::Reply;
+pub(crate) use self::version::Version;
+
 use self::credentials::{Credential, Credentials, Refusal};
 use self::region::Api;
 use self::start::Posting;
-use self::transport::{Reply, Transport};
-use self::version::Version;
+use self::transport::Transport;
 use self::wire::Links;
 use crate::export::ExportRef;
 use crate::http;
@@ -130,25 +132,14 @@ impl Client {
 
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
-            Ok(reply) => self.observation(&reply),
+            Ok(reply) => observation(&reply, self.links),
             Err(Refusal { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
         }
     }
 
-    /// Asks in the version in use. Where the default one is answered with 404 or 410, the GA version is asked once: 404
-    /// or 410 again, and the first answer stands; anything else is the answer, and the GA version is kept from then on.
+    /// Asks in the version in use, and maybe in the other.
     async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
-        let (version, is_default) = self.version.current();
-        let first = self.authorized(posting, url(&version)).await?;
-        if !is_default || !is_missing(&first) {
-            return Ok(first);
-        }
-        let second = self.authorized(posting, url(GA_VERSION)).await?;
-        if is_missing(&second) {
-            return Ok(first);
-        }
-        self.version.keep_ga(&first);
-        Ok(second)
+        self.version.ask(|version| self.authorized(posting, url(&version))).await
     }
 
     /// Asks with the current credential, and once more with another if this one is refused.
@@ -231,13 +222,6 @@ impl Client {
         self.version.note_deprecation(&reply);
         Ok(reply)
     }
-
-    fn observation(&self, reply: &Reply) -> Observation {
-        let hint = throttle::hint(reply.http_status, &reply.headers);
-        let report = (reply.http_status == 200).then(|| wire::report(&reply.body, self.links)).flatten();
-        let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
-        Observation { answer, hint }
-    }
 }
 
 impl Poller for Client {
@@ -250,8 +234,12 @@ impl Poller for Client {
     }
 }
 
-fn is_missing(reply: &Reply) -> bool {
-    FailureKind::of_http_status(reply.http_status) == FailureKind::NotFound
+/// What an answer to a poll says.
+pub(crate) fn observation(reply: &Reply, links: Links) -> Observation {
+    let hint = throttle::hint(reply.http_status, &reply.headers);
+    let report = (reply.http_status == 200).then(|| wire::report(&reply.body, links)).flatten();
+    let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
+    Observation { answer, hint }
 }
 
 fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {

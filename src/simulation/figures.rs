@@ -23,12 +23,13 @@ pub(super) struct Figures {
 pub(super) struct Total {
     pub(super) worlds: u64,
     of: Figures,
-    clock: Clock,
+    /// How long this thread had had a processor when they began.
+    began: Duration,
 }
 
 impl Total {
     pub(super) fn start() -> Self {
-        Self { worlds: 0, of: Figures::default(), clock: Clock::start() }
+        Self { worlds: 0, of: Figures::default(), began: Clock::thread_time() }
     }
 
     pub(super) fn add(&mut self, other: &Figures) {
@@ -47,10 +48,10 @@ impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let years = |time: Duration| time.as_secs_f64() / (365.25 * 24.0 * 3600.0);
         let Figures { polls, ends, lives, deliveries, followed, lasted } = self.of;
-        let took = self.clock.elapsed().as_secs_f64();
+        let took = (Clock::thread_time() - self.began).as_secs_f64();
         write!(
             f,
-            "{} worlds in {took:.0} s: {polls} polls, {ends} ends, {lives} lives, {deliveries} attempts to deliver; \
+            "{} worlds in {took:.0} s of a processor: {polls} polls, {ends} ends, {lives} lives, {deliveries} attempts to deliver; \
              watches were followed for {:.2} years, the daemon lived for {:.2} years, {:.0} times as fast as time",
             self.worlds,
             years(followed),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::scene::{
-    AccountScene, EndpointScene, Limits, Mode, Reload, Scene, Trouble, WatchScene, Weather, What,
+    AccountScene, EndpointScene, HintForm, Limits, Mode, Reload, Scene, Trouble, WatchScene, Weather, What,
 };
+use crate::snyk::{DEFAULT_VERSION, GA_VERSION};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -85,9 +86,12 @@ impl Scene {
         };
         let endpoints: Vec<_> = (0..endpoints).map(|id| EndpointScene::invent(seed, id)).collect();
         let troubles = rng.usize(0..=9);
-        let troubles = (0..troubles)
+        let mut troubles: Vec<_> = (0..troubles)
             .map(|id| Trouble::invent(seed, id, mode, accounts.len(), endpoints.len(), length))
             .collect();
+        if self::rng(seed, "retired", 0).u32(0..6) == 0 {
+            troubles.push(Trouble::retires(seed, troubles.len(), accounts.len(), length));
+        }
         // As the daemon does it, but seldom: it is what most of a quiet day costs.
         let beat = one_of(&mut self::rng(seed, "beat", 0), &[5 * SECOND, MINUTE, 5 * MINUTE, 5 * MINUTE]);
         Self { seed, mode, limits, accounts, watches, endpoints, troubles, beat, length }.with_theme()
@@ -133,16 +137,26 @@ impl AccountScene {
         if is_crowd {
             // Most ask one server, which troubles come to first.
             let server = if rng.u32(0..4) == 0 { id } else { 0 };
-            return Self { id, server, requests_per_minute: 6000, latency: (300, 600) };
+            return Self::busy(seed, id, server);
         }
         let shares = rng.u32(0..5) == 0;
         let server = if shares { rng.usize(0..accounts) } else { id };
         let requests_per_minute = one_of(&mut rng, &[6, 60, 600, 600, 6000]);
+        let latency = one_of(&mut rng, &[(1, 0), (5, 40), (20, 200), (100, 1500)]);
+        Self { requests_per_minute, latency, ..Self::busy(seed, id, server) }
+    }
+
+    /// An account that may ask as often as it likes.
+    pub(super) fn busy(seed: u64, id: usize, server: usize) -> Self {
+        let (mut rng, mut of_server) = (rng(seed, "version", id), rng(seed, "clock", server));
         Self {
             id,
             server,
-            requests_per_minute,
-            latency: one_of(&mut rng, &[(1, 0), (5, 40), (20, 200), (100, 1500)]),
+            requests_per_minute: 6000,
+            latency: (300, 600),
+            version: one_of(&mut rng, &[None, None, None, None, Some(DEFAULT_VERSION), Some(GA_VERSION)]),
+            clock: (span(&mut of_server, SECOND, 48 * HOUR), of_server.bool()),
+            hints: one_of(&mut of_server, &[HintForm::Seconds, HintForm::Date, HintForm::Reset]),
         }
     }
 }
@@ -227,6 +241,15 @@ impl Weather {
 }
 
 impl Trouble {
+    /// The default version goes, for a while or for ever; seldom the one that took its place.
+    pub(super) fn retires(seed: u64, id: usize, accounts: usize, length: Duration) -> Self {
+        let mut rng = rng(seed, "retired", id + 1);
+        let at = Duration::from_millis((length.mul_f64(rng.f64())).as_millis() as u64);
+        let lasts = span(&mut rng, SECOND, length);
+        let weather = Weather::Retired { code: one_of(&mut rng, &[404, 410]), is_default: rng.u32(0..4) > 0 };
+        Self { id, at, until: at + lasts, what: What::Server { server: rng.usize(0..accounts), weather } }
+    }
+
     fn invent(seed: u64, id: usize, mode: Mode, accounts: usize, endpoints: usize, length: Duration) -> Self {
         let mut of_trouble = rng(seed, "trouble", id);
         let rng = &mut of_trouble;

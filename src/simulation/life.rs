@@ -9,13 +9,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::asker::Asker;
 use super::invent::rng;
 use super::ledger::Ledger;
 use super::post::Ear;
 use super::requests::reconcile;
 use super::scene::Mode;
 use super::script::{Asked, Script};
-use super::servers::Asker;
 use super::store::{Disk, Kept};
 use super::world::{World, name};
 use crate::event::Event;
@@ -192,7 +192,7 @@ fn accounts(world: &Arc<World>) -> Vec<Account<Asker>> {
     there
         .map(|(id, account)| Account {
             name: name(id).into(),
-            poller: Asker { world: Arc::clone(world), account: id },
+            poller: Asker::new(world, id),
             requests_per_minute: std::num::NonZeroU32::new(account.rate).filter(|_| !world.is_wait()),
         })
         .collect()

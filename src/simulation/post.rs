@@ -242,7 +242,7 @@ impl Ear {
         let failed = |hint| Attempt::Failed { problem: Text::new("it failed"), hint };
         let mut rng = rng(self.world.scene.seed, &self.name, tried as usize);
         match self.world.weather_at(self.id) {
-            None | Some(Weather::Hints(_)) => (self.takes, Attempt::Sent),
+            None | Some(Weather::Hints(_) | Weather::Retired { .. }) => (self.takes, Attempt::Sent),
             Some(Weather::Hangs) => (ATTEMPT, failed(None)),
             Some(Weather::Slow(by)) if self.takes + by < ATTEMPT => (self.takes + by, Attempt::Sent),
             Some(Weather::Slow(_)) => (ATTEMPT, failed(None)),

@@ -53,6 +53,20 @@ pub(super) struct AccountScene {
     pub(super) requests_per_minute: u32,
     /// How long its server takes at least, and how much longer at most.
     pub(super) latency: (u64, u64),
+    /// The API version that the user has set.
+    pub(super) version: Option<&'static str>,
+    /// How far its server's clock is from the true time, and whether it is ahead.
+    pub(super) clock: (Duration, bool),
+    pub(super) hints: HintForm,
+}
+
+/// How a server says how long it asks to stay away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HintForm {
+    Seconds,
+    Date,
+    /// By `X-RateLimit-Reset`, in seconds since the epoch.
+    Reset,
 }
 
 /// A watch, and the export that it follows.
@@ -169,6 +183,11 @@ pub(super) enum Weather {
     },
     /// It answers well, and asks to stay away.
     Hints(Duration),
+    /// The default version is gone, or all others are.
+    Retired {
+        code: u16,
+        is_default: bool,
+    },
 }
 
 impl What {

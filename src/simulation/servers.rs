@@ -1,41 +1,106 @@
 //! The servers: what they answer, and how soon.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::invent::rng;
 use super::rules::Saw;
-use super::scene::Weather;
-use super::world::World;
-use crate::export::{ExportRef, Status};
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem, Report};
+use super::scene::{AccountScene, HintForm, Weather};
+use super::world::{BEGINNING, World};
+use crate::moment::Moment;
+use crate::snyk::{DEFAULT_VERSION, Reply};
+use crate::watch::observation::FailureKind;
+
+/// What comes of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sent {
+    /// Nothing, for ever.
+    Nothing,
+    /// No connection, or none that can be trusted.
+    Broken(FailureKind),
+    Answer(Answer),
+}
+
+/// An answer, before it is written as HTTP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    code: u16,
+    word: Option<&'static str>,
+    /// Whether Snyk wrote it, and not a gateway on the way.
+    is_snyks: bool,
+    hint: Option<Duration>,
+}
+
+impl Answer {
+    const fn of(code: u16) -> Self {
+        Self { code, word: None, is_snyks: true, hint: None }
+    }
+
+    /// The class of an answer, as the design's table has it.
+    pub(super) const fn class(self) -> Saw {
+        if let (200, Some(word)) = (self.code, self.word) {
+            return Saw::Word(word);
+        }
+        let kind = match self.code {
+            401 => FailureKind::Unauthorized,
+            403 => FailureKind::Forbidden,
+            404 | 410 => FailureKind::NotFound,
+            409 => FailureKind::Conflict,
+            429 => FailureKind::Throttled,
+            400..=499 if !self.is_snyks => FailureKind::Gateway,
+            300..=499 => FailureKind::Rejected,
+            _ => FailureKind::Transient,
+        };
+        Saw::Failed(kind, true)
+    }
+}
+
+impl Sent {
+    /// What a poll sees of it, and how long the server asks to stay away.
+    pub(super) fn seen(self) -> (Saw, Option<Duration>) {
+        match self {
+            Self::Nothing => (Saw::Failed(FailureKind::Transient, false), None),
+            Self::Broken(kind) => (Saw::Failed(kind, false), None),
+            Self::Answer(answer) => (answer.class(), answer.hint),
+        }
+    }
+}
 
 impl World {
-    /// What an answer will be, and how long it takes; nothing if there is none.
-    fn answer(&self, account: usize, watch: usize, poll: u64) -> (Duration, Option<(Saw, Option<Duration>)>) {
-        let Some(scene) = self.scene.account(account) else {
-            return (Duration::ZERO, None);
-        };
-        let mut rng = rng(self.scene.seed, "poll", watch.wrapping_mul(1_000_003) + poll as usize);
+    /// What comes of a request, and how long that takes. `nth` counts the requests of a poll.
+    pub(super) fn request(
+        &self,
+        scene: &AccountScene,
+        (watch, poll, nth): (usize, u64, usize),
+        version: &str,
+    ) -> (Duration, Sent) {
+        let part = if nth == 0 { "poll" } else { "poll, second request" };
+        let mut rng = rng(self.scene.seed, part, watch.wrapping_mul(1_000_003) + poll as usize);
         let takes = Duration::from_millis(scene.latency.0 + rng.u64(0..=scene.latency.1));
-        let code = |code: u16| Saw::Failed(FailureKind::of_http_status(code), true);
-        let well = || self.word(watch).map_or_else(|| code(404), Saw::Word);
-        match self.weather(scene.server) {
-            None => (takes, Some((well(), None))),
-            Some(Weather::Hangs) => (Duration::MAX, None),
-            Some(Weather::Slow(by)) => (takes + by, Some((well(), None))),
+        // What is asked for in another version is answered at once: one poll takes as long as one request.
+        let takes = if nth == 0 { takes } else { Duration::ZERO };
+        let well = || {
+            self.word(watch).map_or(Answer::of(404), |word| Answer { word: Some(word), ..Answer::of(200) })
+        };
+        let answer = match self.weather(scene.server) {
+            None => well(),
+            Some(Weather::Hangs) => return (Duration::MAX, Sent::Nothing),
+            Some(Weather::Slow(by)) => return (takes + by, Sent::Answer(well())),
             Some(Weather::Code { code, gateway, hint }) => {
-                let kind = if gateway { FailureKind::Gateway } else { FailureKind::of_http_status(code) };
-                (takes, Some((Saw::Failed(kind, true), hint)))
+                Answer { is_snyks: !gateway, hint, ..Answer::of(code) }
             }
-            Some(Weather::Unreachable) => (takes, Some((Saw::Failed(FailureKind::Transient, false), None))),
-            Some(Weather::Untrusted) => (takes, Some((Saw::Failed(FailureKind::Unrecoverable, false), None))),
-            Some(Weather::Flaky { percent, code: bad, later }) if rng.u8(0..100) < percent => {
-                (takes + later, Some((code(bad), None)))
+            Some(Weather::Unreachable) => return (takes, Sent::Broken(FailureKind::Transient)),
+            Some(Weather::Untrusted) => return (takes, Sent::Broken(FailureKind::Unrecoverable)),
+            Some(Weather::Flaky { percent, code, later }) if rng.u8(0..100) < percent => {
+                return (takes + later, Sent::Answer(Answer::of(code)));
             }
-            Some(Weather::Flaky { .. }) => (takes, Some((well(), None))),
-            Some(Weather::Hints(pause)) => (takes, Some((well(), Some(pause)))),
-        }
+            Some(Weather::Flaky { .. }) => well(),
+            Some(Weather::Hints(pause)) => Answer { hint: Some(pause), ..well() },
+            Some(Weather::Retired { code, is_default }) if (version == DEFAULT_VERSION) == is_default => {
+                Answer::of(code)
+            }
+            Some(Weather::Retired { .. }) => well(),
+        };
+        (takes, Sent::Answer(answer))
     }
 
     /// The word that an export's status has.
@@ -46,69 +111,49 @@ impl World {
             [(scene.ends_at, scene.last_word), (scene.started_at, "STARTED"), (scene.born_at, "PENDING")];
         stages.iter().find(|(at, _)| *at <= now && scene.born_at <= now).map(|(_, word)| *word)
     }
-}
 
-/// What asks a server for an account.
-#[derive(Debug, Clone)]
-pub(super) struct Asker {
-    pub(super) world: Arc<World>,
-    pub(super) account: usize,
-}
-
-impl Poller for Asker {
-    async fn poll(&self, export: &ExportRef) -> Observation {
-        let watch = export.export_id.as_u128() as usize;
-        let poll = self.world.poll_begins(self.account, watch);
-        // A caller that gives up waiting drops this.
-        let waiting = Waiting { world: &self.world, account: self.account, watch };
-        let (takes, answer) = self.world.answer(self.account, watch, poll);
-        match answer {
-            None => std::future::pending().await,
-            Some((saw, hint)) => {
-                tokio::time::sleep(takes).await;
-                std::mem::forget(waiting);
-                self.world.poll_ends(self.account, watch, saw.clone(), hint, false);
-                Observation { answer: as_answer(&saw), hint }
-            }
+    /// An answer as the server of an account writes it: by its own clock, and in its own way.
+    pub(super) fn written(&self, scene: &AccountScene, answer: &Answer) -> Reply {
+        let now = BEGINNING.plus(self.elapsed() + self.slept.get());
+        let now = if scene.clock.1 {
+            now.plus(scene.clock.0)
+        } else {
+            now.before(scene.clock.0).unwrap_or_default()
+        };
+        let mut headers = vec![("date", date(now))];
+        match (answer.hint, scene.hints) {
+            // Snyk sends this with good answers: a limit that is not reached is not a hint.
+            (None, _) if answer.code == 200 => headers
+                .extend([("x-ratelimit-remaining", "12".to_owned()), ("x-ratelimit-reset", "59".to_owned())]),
+            (None, _) => {}
+            (Some(hint), HintForm::Seconds) => headers.push(("retry-after", hint.as_secs().to_string())),
+            (Some(hint), HintForm::Date) => headers.push(("retry-after", date(now.plus(hint)))),
+            // The longest counts.
+            (Some(hint), HintForm::Reset) => headers.extend([
+                ("retry-after", (hint.as_secs() / 2).to_string()),
+                ("x-ratelimit-remaining", "0".to_owned()),
+                ("x-ratelimit-reset", (now.plus(hint).unix_ms() / 1000).to_string()),
+            ]),
+        }
+        if answer.is_snyks {
+            headers.push(("snyk-request-id", "5eed".to_owned()));
+        }
+        let body = match answer.word {
+            Some(word) => format!(r#"{{"data":{{"attributes":{{"status":"{word}"}}}}}}"#),
+            None => "<html>no status</html>".to_owned(),
+        };
+        let header = |(name, value): (&'static str, String)| {
+            Some((reqwest::header::HeaderName::from_static(name), value.parse().ok()?))
+        };
+        Reply {
+            http_status: answer.code,
+            headers: headers.into_iter().filter_map(header).collect(),
+            body: body.into(),
         }
     }
 }
 
-struct Waiting<'a> {
-    world: &'a World,
-    account: usize,
-    watch: usize,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let saw = Saw::Failed(FailureKind::Transient, false);
-        self.world.poll_ends(self.account, self.watch, saw, None, true);
-    }
-}
-
-fn as_answer(saw: &Saw) -> Answer {
-    match saw {
-        Saw::Word(word) => Answer::Status(Report {
-            status: Status::new(word).unwrap_or_else(|| unreachable!("all words are words")),
-            created: None,
-            row_count: None,
-            results: None,
-            links_expire_at: None,
-            error: None,
-        }),
-        Saw::Failed(kind, is_answer) => {
-            let http_status = is_answer.then_some(match kind {
-                FailureKind::Unauthorized => 401,
-                FailureKind::Forbidden => 403,
-                FailureKind::NotFound => 404,
-                FailureKind::Conflict => 409,
-                FailureKind::Throttled => 429,
-                FailureKind::Rejected | FailureKind::Gateway => 400,
-                FailureKind::Unrecoverable | FailureKind::Transient => 503,
-            });
-            let problem = Problem { http_status, ..Problem::new(kind.as_str(), "") };
-            Answer::Failure(Failure { kind: *kind, problem })
-        }
-    }
+/// An HTTP date, which has whole seconds.
+fn date(moment: Moment) -> String {
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(moment.unix_ms() / 1000))
 }

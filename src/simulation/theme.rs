@@ -17,7 +17,8 @@ const SELDOM: u32 = 8;
 impl Scene {
     pub(super) fn with_theme(mut self) -> Self {
         let mut of_theme = rng(self.seed, "theme", 0);
-        let rng = &mut of_theme;
+        let mut of_second = rng(self.seed, "second theme", 0);
+        let (rng, second) = (&mut of_theme, &mut of_second);
         if rng.u32(0..SELDOM) == 0 {
             self.mode = Mode::Daemon { until_idle: false, in_file: true };
             self.limits.pending_at_most = None;
@@ -30,8 +31,19 @@ impl Scene {
             }
         } else if self.mode == (Mode::Wait { any: true }) && rng.bool() {
             self.all_end_together();
+        } else if self.is_daemon_in_file() && second.u32(0..SELDOM) == 0 {
+            if second.bool() { self.is_sent_away_for_years(second) } else { self.version_goes(second) }
         }
         self
+    }
+
+    fn is_daemon_in_file(&self) -> bool {
+        matches!(self.mode, Mode::Daemon { until_idle: false, in_file: true })
+    }
+
+    /// So many accounts, each with a server of its own.
+    fn own_servers(&self, accounts: usize) -> Vec<AccountScene> {
+        (0..accounts).map(|id| AccountScene::busy(self.seed, id, id)).collect()
     }
 
     /// These accounts, with so many watches each that are there from the beginning and end late.
@@ -65,7 +77,8 @@ impl Scene {
         (self.limits.max_wait, self.limits.max_outage) = (None, None);
         self.length = 5 * MINUTE;
         let (hang, well) = (self.limits.concurrency + rng.usize(1..=3), rng.usize(2..=4));
-        let account = |id| AccountScene { server: if id < hang { 0 } else { id }, ..busy(id) };
+        let seed = self.seed;
+        let account = |id| AccountScene::busy(seed, id, if id < hang { 0 } else { id });
         self.people((0..hang + well).map(account).collect(), 3);
         self.troubled(rng, What::Server { server: 0, weather: Weather::Hangs });
     }
@@ -77,7 +90,7 @@ impl Scene {
         self.limits.concurrency = 8;
         (self.limits.max_wait, self.limits.max_outage) = (None, None);
         self.length = 3 * MINUTE;
-        self.people((0..rng.usize(10..=14)).map(busy).collect(), 3);
+        self.people(self.own_servers(rng.usize(10..=14)), 3);
         let weather = one_of(rng, &[Weather::Hangs, Weather::Slow(SECOND)]);
         self.troubled(rng, What::Server { server: 0, weather });
     }
@@ -88,10 +101,11 @@ impl Scene {
         self.limits.concurrency = one_of(rng, &[1, 2, 4]);
         self.length = 5 * MINUTE;
         let accounts = rng.usize(1..=3);
+        let seed = self.seed;
         let slow = |id| AccountScene {
             latency: (100, 1500),
             requests_per_minute: one_of(rng, &[6, 600, 6000]),
-            ..busy(id)
+            ..AccountScene::busy(seed, id, id)
         };
         self.people((0..accounts).map(slow).collect(), 4);
         let trouble = |id| {
@@ -122,7 +136,7 @@ impl Scene {
         self.limits.concurrency = one_of(rng, &[2, 16]);
         self.length = 8 * MINUTE;
         let accounts = rng.usize(1..=3);
-        self.people((0..accounts).map(busy).collect(), 8);
+        self.people(self.own_servers(accounts), 8);
         for watch in &mut self.watches {
             watch.added_at = Duration::from_millis(rng.u64(1..400_000));
             (watch.started_at, watch.of_settings) = (watch.added_at + SECOND, false);
@@ -135,6 +149,34 @@ impl Scene {
             Trouble { id, at, until: at + span(rng, SECOND, 5 * SECOND), what }
         };
         self.troubles = (0..6).map(trouble).collect();
+    }
+
+    /// A server asks to stay away for more than a year, and nothing else ends its watches.
+    fn is_sent_away_for_years(&mut self, rng: &mut Rng) {
+        (self.limits.max_wait, self.limits.max_outage, self.limits.pending_at_most) = (None, None, None);
+        self.length = 4 * 60 * MINUTE;
+        self.people(self.own_servers(rng.usize(1..=2)), 3);
+        let hint = 400 * 24 * 60 * MINUTE;
+        let weather = one_of(
+            rng,
+            &[
+                Weather::Hints(hint),
+                Weather::Code { code: 429, gateway: false, hint: Some(hint) },
+                Weather::Code { code: 503, gateway: false, hint: Some(hint) },
+            ],
+        );
+        self.troubled(rng, What::Server { server: 0, weather });
+    }
+
+    /// The default version goes while watches are followed, and comes back.
+    fn version_goes(&mut self, rng: &mut Rng) {
+        self.limits.pace = (SECOND, 1.1, 30 * SECOND, 0.1);
+        self.length = 30 * MINUTE;
+        self.people(self.own_servers(rng.usize(1..=3)), 3);
+        for account in &mut self.accounts {
+            (account.server, account.version) = (0, None);
+        }
+        self.troubles = (0..3).map(|id| Trouble::retires(self.seed, id, 1, self.length)).collect();
     }
 
     /// Where the first that finishes is enough, others end in the same moment.
@@ -150,16 +192,11 @@ impl Scene {
     fn is_locked_for_long(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND, 1.1, MINUTE, 0.1);
         self.length = 60 * MINUTE;
-        self.people((0..rng.usize(1..=3)).map(busy).collect(), 6);
+        self.people(self.own_servers(rng.usize(1..=3)), 6);
         let trouble = |id| {
             let at = Duration::from_millis(rng.u64(1000..3_000_000));
             Trouble { id, at, until: at + span(rng, 100 * SECOND, 10 * MINUTE), what: What::StoreIsLocked }
         };
         self.troubles = (0..2).map(trouble).collect();
     }
-}
-
-/// An account that may ask as often as it likes, of a server of its own.
-const fn busy(id: usize) -> AccountScene {
-    AccountScene { id, server: id, requests_per_minute: 6000, latency: (300, 600) }
 }

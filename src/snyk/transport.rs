@@ -23,10 +23,10 @@ pub(super) struct Transport {
 
 /// A complete answer, or one whose error body was cut short.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) http_status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) http_status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Transport {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::transport::Reply;
 use crate::text::Text;
+use crate::watch::observation::FailureKind;
 
 /// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
 pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
@@ -17,7 +18,7 @@ static WARNED_OF: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The version in use, which all requests of a client share.
 #[derive(Debug)]
-pub(super) struct Version(Mutex<InUse>);
+pub(crate) struct Version(Mutex<InUse>);
 
 #[derive(Debug)]
 struct InUse {
@@ -36,10 +37,29 @@ impl InUse {
 
 impl Version {
     /// The version that the user has set, or the default one.
-    pub(super) fn new(set: Option<String>) -> Self {
+    pub(crate) fn new(set: Option<String>) -> Self {
         let is_default = set.is_none();
         let text = set.unwrap_or_else(|| DEFAULT_VERSION.to_owned());
         Self(Mutex::new(InUse::new(text, is_default)))
+    }
+
+    /// Asks in the version in use. If the default version returns 404 or 410, asks once in the GA version. If that also
+    /// returns 404 or 410, the first answer stands; any other answer counts, and the GA version is used from then on.
+    pub(crate) async fn ask<E, F>(&self, send: impl Fn(String) -> F) -> Result<Reply, E>
+    where
+        F: Future<Output = Result<Reply, E>>,
+    {
+        let (version, is_default) = self.current();
+        let first = send(version).await?;
+        if !is_default || !is_missing(&first) {
+            return Ok(first);
+        }
+        let second = send(GA_VERSION.to_owned()).await?;
+        if is_missing(&second) {
+            return Ok(first);
+        }
+        self.keep_ga(&first);
+        Ok(second)
     }
 
     fn in_use(&self) -> MutexGuard<'_, InUse> {
@@ -47,7 +67,7 @@ impl Version {
     }
 
     /// The version, and whether the GA version may take its place.
-    pub(super) fn current(&self) -> (String, bool) {
+    fn current(&self) -> (String, bool) {
         let in_use = self.in_use();
         (in_use.text.clone(), in_use.is_default)
     }
@@ -58,7 +78,7 @@ impl Version {
     }
 
     /// Keeps to the GA version from now on, and says so once. `first` is the answer in the default version.
-    pub(super) fn keep_ga(&self, first: &Reply) {
+    fn keep_ga(&self, first: &Reply) {
         let mut in_use = self.in_use();
         if !in_use.is_default {
             return;
@@ -95,4 +115,8 @@ impl Version {
             "the API version is deprecated",
         );
     }
+}
+
+fn is_missing(reply: &Reply) -> bool {
+    FailureKind::of_http_status(reply.http_status) == FailureKind::NotFound
 }

@@ -1,18 +1,17 @@
 //! The client by itself: one question, one observation.
 
+mod starts;
+
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::json;
 use snyk_export::clock::Clock;
-use snyk_export::export::{ExportRef, Scope, ScopeRef, parse_id};
-use snyk_export::request::StartRequest;
+use snyk_export::export::{ExportRef, Scope, parse_id};
 use snyk_export::simulator::{Scenario, Simulator};
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
-use snyk_export::snyk::{Client, DEFAULT_VERSION, InFlight, Network};
+use snyk_export::snyk::{Client, Network};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
 use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::lab::{EXPORT_ID, GROUP, PATIENCE, READY, TOKEN};
+use crate::lab::{EXPORT_ID, GROUP, READY, TOKEN};
 
 const GA: &str = "2024-10-15";
 
@@ -89,24 +88,12 @@ async fn a_body_over_a_mebibyte_is_transient() {
     }
 }
 
+/// The rules are in `src/snyk/throttle.rs`: this shows that headers reach them.
 #[tokio::test]
 async fn headers_hint_at_the_next_poll() {
     let rows = [
-        (200, "Retry-After: 7", Some(7)),
-        (401, "Retry-After: 7", Some(7)),
-        (503, "Retry-After: 0", Some(0)),
-        (503, "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", Some(0)),
-        (503, "Retry-After: soon", None),
-        (429, "Retry-After: 2 | X-RateLimit-Reset: 9", Some(9)),
-        (429, "Retry-After: 9 | X-RateLimit-Reset: 2", Some(9)),
-        (429, "X-RateLimit-Reset: 9", Some(9)),
-        (429, "X-RateLimit-Reset: 9.5", None),
-        (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 0", Some(9)),
-        (200, "X-RateLimit-Reset: 9 | X-RateLimit-Remaining: 1", None),
-        (503, "X-RateLimit-Reset: 9", None),
-        (200, "Server: x", None),
+        (503, "Retry-After: 7", Some(7)),
         (503, "Date: Thu, 31 Dec 2099 23:59:50 GMT | Retry-After: Thu, 31 Dec 2099 23:59:59 GMT", Some(9)),
-        (429, "Date: Fri, 31 Dec 1999 23:59:50 GMT | Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", Some(9)),
         (429, "Date: Sun, 09 Sep 2001 01:46:40 GMT | X-RateLimit-Reset: 1000000009", Some(9)),
     ];
     for (code, headers, seconds) in rows {
@@ -228,109 +215,6 @@ async fn all_polls_share_one_connection_also_after_errors() {
     }
     let connections: Vec<u64> = simulator.exchanges().iter().map(|exchange| exchange.connection).collect();
     assert_eq!(connections, [1; 6]);
-}
-
-#[tokio::test]
-async fn an_export_is_started_and_its_results_are_listed() {
-    let scenario = Scenario::from_toml(&format!("{READY}parts = 3")).unwrap();
-    let simulator = Simulator::start("127.0.0.1:0".parse().unwrap(), scenario, |_| {}).await.unwrap();
-    let client = client(&simulator.base_url(), None).await;
-    let filters = json!({ "introduced": { "from": "2026-01-01T00:00:00Z" } });
-    let attributes = json!({ "formats": ["csv"], "dataset": "issues", "filters": filters });
-    let body = json!({ "data": { "type": "resource", "attributes": attributes } });
-    let started = client.start(&start_request(body), PATIENCE, &InFlight::default()).await.unwrap();
-    assert!(started.created.is_some_and(|created| created.ends_with('Z')));
-    let Answer::Status(report) = client.results(&started.export).await.answer else { panic!("no results") };
-    assert_eq!((report.status.as_str(), report.row_count), ("FINISHED", Some(1061)));
-    let parts = report.results.unwrap();
-    assert_eq!(parts.iter().map(|part| part.row_count.unwrap()).sum::<u64>(), 1061);
-    assert!(!format!("{parts:?}").contains("Signature"));
-}
-
-/// Has every export, until the default version is gone.
-struct UntilDefaultGoes(AtomicBool);
-
-impl Respond for &'static UntilDefaultGoes {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let is_default = request.url.query().is_some_and(|query| query.contains(DEFAULT_VERSION));
-        if is_default && self.0.load(Ordering::Relaxed) {
-            return ResponseTemplate::new(410).insert_header("sunset", "2026-07-01");
-        }
-        let body = format!(r#"{{"data":{{"id":"{EXPORT_ID}","attributes":{{"status":"PENDING"}}}}}}"#);
-        let template = ResponseTemplate::new(200).set_body_string(body);
-        if is_default { template.insert_header("deprecation", "2026-01-01T00:00:00Z") } else { template }
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_has_asked_for_months_goes_on_when_the_default_version_goes() {
-    static SERVER: UntilDefaultGoes = UntilDefaultGoes(AtomicBool::new(false));
-    let server = serving(&SERVER).await;
-    let client = client(&server.uri(), None).await;
-    let start = start_request(json!({}));
-    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
-    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
-    assert!(client.is_deprecated());
-    SERVER.0.store(true, Ordering::Relaxed);
-    assert!(matches!(client.poll(&export()).await.answer, Answer::Status(_)));
-    assert!(!client.is_deprecated(), "the version in use now is not");
-    client.start(&start, PATIENCE, &InFlight::default()).await.unwrap();
-    let asked = server.received_requests().await.unwrap();
-    let with_ga = asked.iter().filter(|request| request.url.query().unwrap().contains(GA)).count();
-    assert_eq!((asked.len(), with_ga), (5, 2));
-}
-
-#[tokio::test]
-async fn a_start_is_sent_once_whatever_comes_of_it() {
-    for (code, may_exist) in [
-        (202, true),
-        (302, false),
-        (400, false),
-        (401, false),
-        (404, false),
-        (409, false),
-        (429, false),
-        (500, true),
-        (502, true),
-        (503, false),
-        (504, true),
-    ] {
-        let server = serving(ResponseTemplate::new(code)).await;
-        let request = start_request(json!({}));
-        let not_started = client(&server.uri(), Some(GA))
-            .await
-            .start(&request, PATIENCE, &InFlight::default())
-            .await
-            .unwrap_err();
-        assert_eq!(not_started.failure.problem.http_status, Some(code));
-        assert_eq!(not_started.may_exist, may_exist, "{code}");
-        let requests = server.received_requests().await.unwrap();
-        assert_eq!(requests.len(), 1, "{code}");
-        let header = |name: &str| requests[0].headers.get(name).map(|value| value.to_str().unwrap());
-        assert_eq!((header("content-length"), header("transfer-encoding")), (Some("2"), None));
-        assert_eq!(requests[0].url.query(), Some("version=2024-10-15&include_deleted=true"));
-    }
-}
-
-#[tokio::test]
-async fn what_was_not_sent_started_nothing() {
-    // Nobody listens there, or accepts what the system has taken.
-    let nobody = crate::lab::free_address();
-    let refused = client(&format!("http://{nobody}"), None).await;
-    let refused = refused.start(&start_request(json!({})), PATIENCE, &InFlight::default()).await.unwrap_err();
-    assert!(!refused.may_exist, "{refused:?}");
-    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = client(&format!("http://{}", deaf.local_addr().unwrap()), None).await;
-    let silent = silent
-        .start(&start_request(json!({})), Duration::from_millis(50), &InFlight::default())
-        .await
-        .unwrap_err();
-    assert!(silent.may_exist, "{silent:?}");
-}
-
-fn start_request(body: serde_json::Value) -> StartRequest {
-    let scope = ScopeRef { scope: Scope::Group, id: parse_id(GROUP).unwrap() };
-    StartRequest { scope, body, include_deleted: true, include_deactivated: false }
 }
 
 /// What a poll sees that is answered with `template`.

@@ -2,10 +2,10 @@
 
 mod accounts;
 mod audit;
-mod bed;
 mod check;
 mod disk;
 mod flood;
+mod home;
 mod idle;
 mod kill;
 mod leaks;

@@ -223,10 +223,7 @@ fn the_health_check_says_what_is_wrong() {
         "error: the daemon is not well: http://{address}/healthz: it answered 503: the runner has made no pass lately"
     ));
     asked.join().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let free = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    healthcheck(&free).run().exits(69).stderr_has("connection failed");
+    healthcheck(&crate::lab::free_address().to_string()).run().exits(69).stderr_has("connection failed");
     // Nobody accepts: the system takes the connection, and that is all.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     healthcheck(&deaf.local_addr().unwrap().to_string()).run().exits(69).stderr_has("no answer within 5s");

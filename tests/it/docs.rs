@@ -138,7 +138,7 @@ fn every_flag_in_the_readme_exists() {
 }
 
 /// The files at these places in the repository, and below them.
-fn files_in(places: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files_in(places: &[&str]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut places: Vec<PathBuf> =
         places.iter().map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).collect();
@@ -237,7 +237,7 @@ fn output(args: &[&str]) -> String {
 }
 
 /// What stands in the first column of the first table below a heading.
-fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
+pub(crate) fn first_cells(page: &str, heading: &str) -> BTreeSet<String> {
     rows(page, heading).into_iter().map(|row| row[0].trim_matches('`').to_owned()).collect()
 }
 

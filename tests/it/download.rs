@@ -2,6 +2,7 @@
 
 mod bounds;
 mod folder;
+mod pieces;
 mod storage;
 
 use std::os::unix::fs::PermissionsExt as _;

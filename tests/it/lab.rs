@@ -11,8 +11,8 @@ mod run;
 mod watched;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use snyk_export::simulator::{Exchange, Scenario, Simulator};
 use tokio::net::TcpSocket;
@@ -24,7 +24,7 @@ pub(crate) use pipe::{fifo, full_pipe};
 pub(crate) use program::{ISSUES, Program};
 pub(crate) use receiver::{Notice, Receiver};
 pub(crate) use run::{Run, Spawned, signal};
-pub(crate) use watched::{PATIENCE, Watched, until};
+pub(crate) use watched::{Gate, PATIENCE, Watched, until};
 
 pub(crate) const GROUP: &str = "11111111-2222-4333-8444-555555555555";
 pub(crate) const EXPORT_ID: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
@@ -73,8 +73,8 @@ impl Lab {
         hear: impl Fn(&Exchange) + Send + Sync + 'static,
     ) -> Lab {
         let scenario = Scenario::from_toml(scenario).unwrap_or_else(|error| panic!("{error}"));
-        // Whoever was there before may live on for a moment in a program that is being started.
-        until(|| is_free(address).is_ok());
+        // An earlier listener may live on for a moment in a program that is being started.
+        until(|| is_free(address));
         let runtime = runtime();
         let exchanges: Watched<Vec<Exchange>> = Watched::default();
         let log = {
@@ -148,23 +148,27 @@ impl Lab {
     }
 }
 
-/// An address that nobody listens on: tests listen elsewhere, and no client calls from there.
+/// A loopback address that no other test and no other run of the tests uses. Clients connect from elsewhere, and so each
+/// port of it is free until this test listens there, and free again afterwards.
+pub(crate) fn own_ip() -> Ipv4Addr {
+    static TAKEN: AtomicU32 = AtomicU32::new(1);
+    const RUNS: u32 = 1 << 13;
+    const TESTS: u32 = 1 << 9;
+    let (run, test) = (std::process::id() % RUNS, TAKEN.fetch_add(1, Ordering::Relaxed));
+    assert!(test < TESTS, "every address of this run is taken");
+    let [_, high, mid, low] = (run * TESTS + test).to_be_bytes();
+    Ipv4Addr::new(127, 64 + high, mid, low)
+}
+
+/// An address with a port that nobody listens on. Below the ports that the system gives away.
 pub(crate) fn free_address() -> SocketAddr {
-    free_port(Ipv4Addr::new(127, 88, 0, 1)).unwrap()
+    SocketAddr::from((own_ip(), 18686))
 }
 
-/// An address with a port that nobody listens on. It is never listened on here either: a program that is started at this
-/// moment by another test would keep it.
-pub(crate) fn free_port(ip: Ipv4Addr) -> io::Result<SocketAddr> {
-    is_free((ip, 0).into())
-}
-
-/// The address, with a port, if nobody listens there.
-fn is_free(address: SocketAddr) -> io::Result<SocketAddr> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.local_addr()
+fn is_free(address: SocketAddr) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).is_ok()
 }
 
 /// A runtime that works in the background.

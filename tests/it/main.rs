@@ -25,4 +25,5 @@ mod server;
 mod shapes;
 mod simulator;
 mod start;
+mod table;
 mod tls;

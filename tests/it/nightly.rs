@@ -1,24 +1,24 @@
 //! The files that run an export every night, and the README's commands that start one: each is taken out of its file and
 //! run against the simulator.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod files;
+mod machine;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use self::files::{
+    CRON_JOB, CRONTAB, Crontab, DAEMON, SERVICE, TIMER, arguments_of_the_cron_job, blocks_that_start_exports,
+    command_of_the_unit, environment_of_the_cron_job, environment_of_the_unit, key,
+};
+use self::machine::{Machine, Night, code, is_a_download, posts, text};
 use crate::docs::{README, rows};
-use crate::lab::{GROUP, Lab, TOKEN, until};
-
-const CRONTAB: &str = include_str!("../../config/crontab");
-const SERVICE: &str = include_str!("../../config/snyk-export-nightly.service");
-const TIMER: &str = include_str!("../../config/snyk-export-nightly.timer");
-const CRON_JOB: &str = include_str!("../../config/cronjob.yaml");
-const DAEMON: &str = include_str!("../../config/snyk-export.service");
+use crate::lab::{GROUP, Lab, TOKEN};
 
 /// An export that is ready as soon as it is started.
 const AT_ONCE: &str = "pending = '0s'\nstarted = '0s'\nstart-retry-after = '0s'\nrows = 3\nparts = 2\n";
@@ -275,277 +275,6 @@ fn the_readmes_crontab_line_writes_mail_only_when_something_is_wrong() {
     let again = night(&lab);
     assert_eq!(code(&again), Some(2));
     assert!(text(&again).contains("manifest.json is there already"), "{}", text(&again));
-}
-
-/// What stands for a machine that a file is installed on: the places that the file names are in a directory of its own.
-struct Machine(TempDir);
-
-impl Machine {
-    fn new() -> Machine {
-        let machine = Machine(tempfile::tempdir().unwrap());
-        for directory in ["lib/snyk-export", "srv/snyk-export", "log/snyk-export", "home"] {
-            fs::create_dir_all(machine.0.path().join(directory)).unwrap();
-        }
-        fs::write(machine.0.path().join("token"), format!("{TOKEN}\n")).unwrap();
-        machine
-    }
-
-    /// A path in the home directory.
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join("home").join(name)
-    }
-
-    /// Puts a file into the home directory.
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        fs::write(self.path(name), text).unwrap();
-        self.path(name)
-    }
-
-    /// The same text, with places of this machine.
-    fn place(&self, text: &str) -> String {
-        let here = self.0.path().display();
-        let program = Path::new(env!("CARGO_BIN_EXE_snyk-export")).parent().unwrap().display();
-        text.replace("/usr/local/bin", &program.to_string())
-            .replace("/var/lib/", &format!("{here}/lib/"))
-            .replace("/srv/", &format!("{here}/srv/"))
-            .replace("/var/log/", &format!("{here}/log/"))
-            .replace("/etc/snyk-export/token", &format!("{here}/token"))
-            .replace("/run/secrets/snyk-export/snyk-token", &format!("{here}/token"))
-    }
-
-    /// A command as cron starts one, but that the program is found and asks `lab`.
-    fn command(&self, lab: &Lab, program: &str, args: &[&str]) -> Command {
-        let home = self.0.path().join("home");
-        let mut command = Command::new(program);
-        command.args(args).current_dir(&home).stdin(Stdio::null()).env_clear();
-        command.env("HOME", home).env("LOGNAME", "snyk-export").env("SHELL", "/bin/sh");
-        command.env("PATH", self.place("/usr/local/bin:/usr/bin:/bin")).env("SNYK_API", lab.url());
-        command
-    }
-
-    /// The line of the crontab, as cron runs it.
-    fn cron(&self, lab: &Lab) -> Command {
-        let Crontab { variables, command, .. } = Crontab::read(&self.place(CRONTAB));
-        let mut line = self.command(lab, &variables["SHELL"], &["-c", &command]);
-        self.with(&mut line, lab, variables);
-        line
-    }
-
-    /// The command of the unit, as systemd runs it.
-    fn systemd(&self, lab: &Lab) -> Command {
-        let (source, credential) = key(SERVICE, "LoadCredential").split_once(':').unwrap();
-        let credentials = self.0.path().join("credentials");
-        fs::create_dir(&credentials).unwrap();
-        fs::copy(self.place(credential), credentials.join(source)).unwrap();
-        let line = self.place(&command_of_the_unit());
-        let line = line.replace("${CREDENTIALS_DIRECTORY}", &credentials.display().to_string());
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let mut command = self.command(lab, words[0], &words[1..]);
-        self.with(&mut command, lab, environment_of_the_unit());
-        let state = self.place(&format!("/var/lib/{}", key(SERVICE, "StateDirectory")));
-        command.env("STATE_DIRECTORY", state);
-        command
-    }
-
-    /// The container of the `CronJob`.
-    fn kubernetes(&self, lab: &Lab) -> Command {
-        assert!(include_str!("../../Dockerfile").contains("\nENV XDG_STATE_HOME=/var/lib\n"));
-        let args: Vec<String> =
-            arguments_of_the_cron_job().into_iter().map(|word| self.place(word)).collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut command = self.command(lab, env!("CARGO_BIN_EXE_snyk-export"), &args);
-        // All that an image from scratch has.
-        command.env_clear().env("XDG_STATE_HOME", self.0.path().join("lib"));
-        self.with(&mut command, lab, environment_of_the_cron_job());
-        command
-    }
-
-    /// Gives a command the variables of its file, which must name a region and the group.
-    fn with(&self, command: &mut Command, lab: &Lab, mut variables: BTreeMap<String, String>) {
-        assert_eq!(variables.insert("SNYK_API".to_owned(), lab.url()).as_deref(), Some("eu"));
-        assert_eq!(variables["SNYK_GROUP_ID"], GROUP);
-        command.envs(variables.into_iter().map(|(name, value)| (name, self.place(&value))));
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.place("/var/log/snyk-export/nightly.log")).unwrap()
-    }
-
-    /// The directories of exported days, oldest first, each of which has a date as its name.
-    #[track_caller]
-    fn nights(&self) -> Vec<PathBuf> {
-        let nights = fs::read_dir(self.place("/srv/snyk-export")).unwrap();
-        let mut nights: Vec<PathBuf> = nights.map(|entry| entry.unwrap().path()).collect();
-        for night in &nights {
-            let name = night.file_name().unwrap().to_str().unwrap();
-            assert!(name.parse::<jiff::civil::Date>().is_ok(), "{name}");
-        }
-        nights.sort();
-        nights
-    }
-
-    /// The only one of them.
-    #[track_caller]
-    fn night(&self) -> PathBuf {
-        let nights = self.nights();
-        assert_eq!(nights.len(), 1, "{nights:?}");
-        nights[0].clone()
-    }
-
-    /// What is written down of runs that are not over.
-    fn records(&self) -> Vec<PathBuf> {
-        let state = fs::read_dir(self.place("/var/lib/snyk-export")).unwrap();
-        let paths = state.map(|entry| entry.unwrap().path());
-        paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
-    }
-
-    #[track_caller]
-    fn has_nothing_written_down(&self) {
-        assert_eq!(self.records(), [""; 0].map(PathBuf::from));
-    }
-
-    /// Makes the only record a day older, and with it the directory that it names: so the next night finds them.
-    #[track_caller]
-    fn a_night_passes(&self) {
-        let [path] = &self.records()[..] else { panic!("not one record") };
-        let text = fs::read_to_string(path).unwrap();
-        let record: Value = serde_json::from_str(&text).unwrap();
-        let date = record["date"].as_str().unwrap();
-        let before = date.parse::<jiff::civil::Date>().unwrap().yesterday().unwrap().to_string();
-        fs::write(path, text.replace(date, &before)).unwrap();
-        let directory = |date: &str| self.place(&format!("/srv/snyk-export/{date}"));
-        fs::rename(directory(date), directory(&before)).unwrap();
-    }
-
-    /// There is one whole download, of one export, and nothing is left of how it came to be.
-    #[track_caller]
-    fn has_one_night(&self, lab: &Lab) {
-        is_a_download(&self.night());
-        assert_eq!(posts(lab), 1);
-        self.has_nothing_written_down();
-    }
-}
-
-/// A run that is under way, with all the processes that it consists of.
-struct Night(std::process::Child);
-
-impl Night {
-    fn begin(mut command: Command) -> Night {
-        Night(command.process_group(0).spawn().unwrap())
-    }
-
-    /// SIGKILL for each of them, as when the machine loses its power.
-    #[track_caller]
-    fn kill(mut self) {
-        self.send_kill();
-        self.0.wait().unwrap();
-        // Whoever has its lock is gone a moment later.
-        let group = format!("-{}", self.0.id());
-        until(|| !Command::new("kill").args(["-0", "--", &group]).output().unwrap().status.success());
-    }
-
-    fn send_kill(&self) {
-        let group = format!("-{}", self.0.id());
-        // It may have ended at this very moment.
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
-    }
-}
-
-impl Drop for Night {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            self.send_kill();
-        }
-    }
-}
-
-/// A crontab with one line, as cron reads it.
-struct Crontab {
-    variables: BTreeMap<String, String>,
-    schedule: String,
-    command: String,
-}
-
-impl Crontab {
-    fn read(text: &str) -> Crontab {
-        let lines: Vec<&str> =
-            text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        let (line, settings) = lines.split_last().unwrap();
-        let setting =
-            |line: &&str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let variables = settings.iter().map(|line| setting(line).unwrap()).collect();
-        let (schedule, command) = line.split_once("  ").unwrap();
-        Crontab { variables, schedule: schedule.to_owned(), command: command.to_owned() }
-    }
-}
-
-/// What a unit sets a key to.
-#[track_caller]
-fn key<'a>(unit: &'a str, name: &str) -> &'a str {
-    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
-    unit.lines().find_map(value).unwrap_or_else(|| panic!("no {name}="))
-}
-
-fn command_of_the_unit() -> String {
-    let joined = SERVICE.replace("\\\n", "");
-    key(&joined, "ExecStart").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn environment_of_the_unit() -> BTreeMap<String, String> {
-    let settings = SERVICE.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
-    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-fn environment_of_the_cron_job() -> BTreeMap<String, String> {
-    let lines: Vec<&str> = CRON_JOB.lines().map(str::trim).collect();
-    let pairs = lines.windows(2).filter_map(|pair| {
-        Some((pair[0].strip_prefix("- name: ")?.to_owned(), pair[1].strip_prefix("value: ")?.to_owned()))
-    });
-    pairs.collect()
-}
-
-fn arguments_of_the_cron_job() -> Vec<&'static str> {
-    let (_, rest) = CRON_JOB.split_once(" args:\n").unwrap();
-    rest.lines().map_while(|line| line.trim_start().strip_prefix("- ")).collect()
-}
-
-/// The blocks of a page in which exports are started: of each, the commands that do so or go on with them.
-fn blocks_that_start_exports(page: &str) -> Vec<String> {
-    const CALLS: [&str; 3] = ["snyk-export start ", "snyk-export run ", "snyk-export download "];
-    let command = |line: &str| {
-        let line = line.trim();
-        let line = ["$ ", "run: ", "- ", "15 2 * * *  "].iter().find_map(|mark| line.strip_prefix(mark))?;
-        CALLS.iter().any(|call| line.contains(call)).then(|| format!("{line}\n"))
-    };
-    let blocks = page.split("```").skip(1).step_by(2);
-    blocks
-        .map(|block| block.lines().filter_map(command).collect())
-        .filter(|it: &String| !it.is_empty())
-        .collect()
-}
-
-#[track_caller]
-fn is_a_download(directory: &Path) {
-    let mut names: Vec<String> = fs::read_dir(directory)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["manifest.json", "part-0001.csv", "part-0002.csv"], "{}", directory.display());
-}
-
-/// How many exports were started.
-fn posts(lab: &Lab) -> usize {
-    lab.exchanges().iter().filter(|exchange| exchange.method == "POST").count()
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-/// Both outputs, one after the other.
-fn text(output: &Output) -> String {
-    String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap()
 }
 
 /// What a tool says that not every machine has.

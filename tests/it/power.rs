@@ -2,6 +2,7 @@
 //! directories are rebuilt that a cut may leave, and the program is started on each. Faults are injected by `strace`, too.
 
 mod cuts;
+mod disk;
 mod faults;
 mod order;
 mod trace;

@@ -1,10 +1,14 @@
 //! `run`: start, wait and download in one command, which goes on where it was killed.
 
+mod earlier;
+mod home;
 mod kill;
+mod records;
 mod state;
 
 use serde_json::{Value, json};
 
+use self::home::HANGS_ONCE;
 use crate::download::{check_files, rows};
 use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, Program, READY};
 
@@ -71,10 +75,10 @@ fn an_export_that_is_not_visible_yet_is_waited_for() {
 
 #[test]
 fn an_interruption_prints_the_command_that_goes_on() {
-    let lab = Lab::start("pending = '400ms'\nstarted = '0s'\nparts = 2");
+    let lab = Lab::start(&format!("parts = 2\n{HANGS_ONCE}"));
     let home = tempfile::tempdir().unwrap();
     let running = Program::whole_run(&lab).text().living_in(home.path()).args("--merge all.csv").spawn();
-    running.until_stderr_has("status changed");
+    lab.until_asked(2);
     running.signal("TERM");
     let run = running.end();
     run.exits(143);

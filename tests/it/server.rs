@@ -1,6 +1,7 @@
 //! The daemon's HTTP API, from outside.
 
-mod bed;
+mod access;
+mod client;
 mod limits;
 mod watches;
 
@@ -8,14 +9,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use snyk_export::event::{ApiWhat, Event};
+use snyk_export::event::Event;
 use snyk_export::moment::Moment;
 use snyk_export::observe::Metrics;
-use snyk_export::secret::Secret;
-use snyk_export::server::{Agreed, Server};
+use snyk_export::server::Server;
 use snyk_export::watch::observation::Problem;
 
-use self::bed::{Answer, Bed, PATIENCE, accounts, agreed};
+use self::client::{Answer, PATIENCE, TestServer, accounts, agreed};
 use crate::lab::{EXPORT_ID, GROUP, runtime};
 
 const TOKEN: &str = "a token of some length";
@@ -28,7 +28,7 @@ fn wanted() -> Value {
 #[test]
 fn what_is_refused_says_so() {
     const JSON: &str = "Content-Type: application/json";
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let missing = "/v1/watches/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
     let after = format!("/v1/watches?after={}", &missing["/v1/watches/".len()..]);
     let rows: [(u16, &str, &str, &[&str], &str); 21] = [
@@ -68,130 +68,9 @@ fn what_is_refused_says_so() {
 }
 
 #[test]
-fn without_a_token_only_this_machine_is_answered() {
-    let bed = Bed::start(None);
-    let rows = [
-        ("Host: localhost", 200),
-        ("Host: LOCALHOST:8686", 200),
-        ("Host: snyk.localhost", 200),
-        ("Host: 127.0.0.1:8686", 200),
-        ("Host: 127.255.0.3", 200),
-        ("Host: [::1]:8686", 200),
-        ("Host: evil.example", 403),
-        ("Host: localhost.evil.example", 403),
-        ("Host: notlocalhost", 403),
-        ("Host: 192.168.0.1:8686", 403),
-        ("Host: 0.0.0.0", 403),
-        ("Host: [fe80::1]", 403),
-        ("Host: x@localhost", 403),
-        ("Host: localhost\r\nHost: localhost", 403),
-        ("Host: ", 403),
-        ("Host: a b", 403),
-    ];
-    for (host, status) in rows {
-        for path in ["/v1/watches", "/metrics", "/healthz", "/openapi.json", "/none"] {
-            let answer = bed.ask("GET", path, &[host], "");
-            match status {
-                403 => assert_eq!(answer.problem(403)["source"]["header"], "Host", "{host}"),
-                _ => assert!([200, 404].contains(&answer.status), "{host} {path}: {answer:?}"),
-            }
-        }
-    }
-    bed.send("GET /healthz HTTP/1.0\r\n\r\n").problem(403);
-    let target = "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    bed.send(target).problem(403);
-}
-
-#[test]
-fn with_a_token_the_watches_are_for_those_who_have_it() {
-    let bed = Bed::start(Some(TOKEN));
-    let watches = |headers: &[&str]| bed.ask("GET", "/v1/watches", headers, "");
-    let rows: [(String, u16); 8] = [
-        (format!("Authorization: Bearer {TOKEN}"), 200),
-        (format!("authorization: bearer  {TOKEN} "), 200),
-        (format!("Authorization: Bearer {TOKEN}x"), 401),
-        ("Authorization: Bearer ".to_owned(), 401),
-        (format!("Authorization: Basic {TOKEN}"), 401),
-        (format!("Authorization: {TOKEN}"), 401),
-        (format!("Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}"), 401),
-        ("X-Nothing: x".to_owned(), 401),
-    ];
-    for (header, status) in rows {
-        let answer = watches(&[&header, "Host: exports.internal"]);
-        assert_eq!(answer.status, status, "{header}");
-        if status == 401 {
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{header}");
-            assert!(!answer.problem(401).to_string().contains(TOKEN), "{header}");
-        }
-    }
-    for path in ["/v1", "/v1/", "/v1/watches/x", "/v1/none"] {
-        bed.get(path).problem(401);
-    }
-    bed.ask("POST", "/v1/watches", &["Content-Type: text/plain"], "x").problem(401);
-    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
-        assert_eq!(bed.ask("GET", path, &["Host: exports.internal"], "").status, 200, "{path}");
-    }
-    let body = ["Content-Type: text/plain", &format!("Authorization: Bearer {TOKEN}")];
-    bed.ask("POST", "/v1/watches", &body, "{}").problem(415);
-
-    bed.service.terms.replace(agreed(Some("another token of some length")));
-    assert_eq!(watches(&["Authorization: Bearer another token of some length"]).status, 200);
-    assert_eq!(watches(&[&format!("Authorization: Bearer {TOKEN}")]).status, 401);
-}
-
-#[test]
-fn one_token_is_changed_for_another_without_a_gap() {
-    let bed = Bed::start(Some(TOKEN));
-    let ask =
-        |token: &str| bed.ask("GET", "/v1/watches", &[&format!("Authorization: Bearer {token}")], "").status;
-    assert_eq!((ask(TOKEN), ask("another token of some length")), (200, 401));
-    let both = [TOKEN, "another token of some length"].map(Secret::new).to_vec();
-    bed.service.terms.replace(Agreed { tokens: both, ..agreed(None) });
-    assert_eq!((ask(TOKEN), ask("another token of some length"), ask("a third one")), (200, 200, 401));
-    bed.service.terms.replace(agreed(Some("another token of some length")));
-    assert_eq!((ask(TOKEN), ask("another token of some length")), (401, 200));
-}
-
-#[test]
-fn what_was_changed_and_who_was_refused_is_noted_without_the_token() {
-    let bed = Bed::start(Some(TOKEN));
-    let right = format!("Authorization: Bearer {TOKEN}");
-    let added =
-        bed.ask("POST", "/v1/watches", &[&right, "Content-Type: application/json"], &wanted().to_string());
-    let path = added.header("location").unwrap().to_owned();
-    bed.ask("GET", &path, &[&right], "");
-    bed.ask("DELETE", &path, &["Authorization: Bearer 5ec7e7 of somebody"], "").problem(401);
-    bed.ask("DELETE", &path, &[&right], "");
-    bed.ask("DELETE", &path, &[&right], "").problem(404);
-    let noted = bed.noted.until(|noted| noted.len() >= 3);
-    let seen: Vec<_> = noted
-        .iter()
-        .map(|event| {
-            let request = event.request.as_ref().unwrap();
-            let watch = request.watch.map(|id| format!("/v1/watches/{id}") == path);
-            (event.what, request.method.as_str(), request.route.as_str(), request.code, watch)
-        })
-        .collect();
-    let one = "/v1/watches/{id}";
-    let expected = [
-        (ApiWhat::Changed, "POST", "/v1/watches", 201, Some(true)),
-        (ApiWhat::Refused, "DELETE", one, 401, None),
-        (ApiWhat::Changed, "DELETE", one, 204, Some(true)),
-    ];
-    assert_eq!(seen, expected);
-    assert!(noted.iter().all(|event| event.peer == "127.0.0.1"), "{noted:?}");
-    assert!(!format!("{noted:?}").contains("5ec7e7") && !format!("{noted:?}").contains(TOKEN));
-    let metrics = bed.get("/metrics").body;
-    for (route, code, count) in [("/v1/watches", 201, 1), (one, 401, 1), (one, 404, 1), ("other", 404, 0)] {
-        let line = format!("snyk_export_api_requests_total{{code=\"{code}\",route=\"{route}\"}} {count}\n");
-        assert!(metrics.contains(&line), "{line} is not in {metrics}");
-    }
-}
-
-#[test]
 fn metrics_may_have_an_address_of_their_own() {
     let runtime = runtime();
-    let (_directory, service) = runtime.block_on(bed::service(Some(TOKEN), |_| {}));
+    let (_directory, service) = runtime.block_on(client::service(Some(TOKEN), |_| {}));
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = runtime.block_on(async {
         Server::bind(anywhere, true).await.unwrap().with_metrics(Some(anywhere)).await.unwrap()
@@ -215,16 +94,8 @@ fn metrics_may_have_an_address_of_their_own() {
 }
 
 #[test]
-fn where_others_can_ask_a_token_that_is_gone_opens_nothing() {
-    let bed = Bed::telling(Some(TOKEN), SocketAddr::from(([0, 0, 0, 0], 0)), |_| {});
-    bed.service.terms.replace(agreed(None));
-    bed.get("/v1/watches").problem(401);
-    assert_eq!(bed.get("/healthz").status, 200);
-}
-
-#[test]
 fn health_says_what_is_wrong() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     assert_eq!(bed.get("/healthz").json(), json!({ "status": "alive" }));
     assert_eq!(bed.get("/readyz").json(), json!({ "status": "ready" }));
 
@@ -240,7 +111,7 @@ fn health_says_what_is_wrong() {
 
 #[test]
 fn a_runner_that_makes_no_pass_is_no_health() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     bed.service.health.pass(Moment::from_unix_ms(0));
     bed.get("/healthz").problem(503);
     assert!(bed.get("/readyz").problem(503)["detail"].as_str().unwrap().contains("pass"));
@@ -248,7 +119,7 @@ fn a_runner_that_makes_no_pass_is_no_health() {
 
 #[test]
 fn a_store_that_fails_is_told_and_survived() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     bed.runtime.block_on(bed.service.store.clone().close()).unwrap();
     bed.get("/v1/watches").problem(503);
     bed.post(&wanted()).problem(503);
@@ -259,14 +130,15 @@ fn a_store_that_fails_is_told_and_survived() {
 
 #[test]
 fn a_bug_is_an_answer_and_not_the_end() {
-    let bed = Bed::telling(None, SocketAddr::from(([127, 0, 0, 1], 0)), |_| panic!("as the test wants it"));
+    let bed =
+        TestServer::telling(None, SocketAddr::from(([127, 0, 0, 1], 0)), |_| panic!("as the test wants it"));
     bed.post(&wanted()).problem(500);
     assert_eq!(bed.post(&wanted()).status, 200, "it was taken on before");
 }
 
 #[test]
 fn metrics_are_as_prometheus_wants_them() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     bed.service.metrics.set_accounts(&accounts());
     let problem = Problem::new("x", "");
     bed.service.metrics.event(&Event::AccountPaused { account: "acme".into(), problem });
@@ -278,7 +150,7 @@ fn metrics_are_as_prometheus_wants_them() {
 
 #[test]
 fn head_is_get_without_the_body() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     for path in ["/healthz", "/readyz", "/metrics", "/v1/watches", "/openapi.json", "/none"] {
         let [get, head] = ["GET", "HEAD"].map(|method| bed.ask(method, path, &[], ""));
         assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{path}");
@@ -288,7 +160,7 @@ fn head_is_get_without_the_body() {
 
 #[test]
 fn the_openapi_document_describes_every_route() {
-    let bed = Bed::start(Some(TOKEN));
+    let bed = TestServer::start(Some(TOKEN));
     let document = bed.get("/openapi.json").json();
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     assert_eq!(paths, ["/healthz", "/metrics", "/readyz", "/v1/watches", "/v1/watches/{id}"]);
@@ -304,7 +176,7 @@ fn the_openapi_document_describes_every_route() {
     }
     assert!(document["paths"]["/healthz"]["get"].get("security").is_none());
     bed.service.terms.replace(agreed(None));
-    let open = Bed::start(None).get("/openapi.json").json();
+    let open = TestServer::start(None).get("/openapi.json").json();
     assert!(open["paths"]["/v1/watches"]["post"].get("security").is_none());
 }
 
@@ -325,7 +197,7 @@ fn references(value: &Value) -> Vec<&str> {
 
 #[test]
 fn a_request_under_way_is_answered_before_the_server_stops() {
-    let mut bed = Bed::start(None);
+    let mut bed = TestServer::start(None);
     let body = wanted().to_string();
     let mut stream = bed.connect();
     let head = "POST /v1/watches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue";

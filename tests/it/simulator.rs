@@ -8,6 +8,7 @@
 mod breakage;
 mod client;
 mod course;
+mod downloads;
 mod gates;
 mod starts;
 mod storage;
@@ -19,13 +20,15 @@ use snyk_export::simulator::{Scenario, Simulator};
 use client::{Answer, Client};
 use serde_json::{Value, json};
 
+use crate::lab::own_ip;
+
 const GROUP: &str = "11111111-2222-4333-8444-555555555555";
 const EXPORT: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
 
-/// A simulator on a free port that plays a scenario given as TOML.
+/// A simulator on an address of its own that plays a scenario given as TOML.
 async fn simulator(scenario: &str) -> Simulator {
     let scenario = Scenario::from_toml(scenario).unwrap();
-    Simulator::start("127.0.0.1:0".parse().unwrap(), scenario, |_| {}).await.unwrap()
+    Simulator::start((own_ip(), 0).into(), scenario, |_| {}).await.unwrap()
 }
 
 /// The status path of [`EXPORT`], at the released version.

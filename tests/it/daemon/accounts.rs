@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, account, asking, reload, taking_all, watch, webhook};
+use super::home::{DaemonHome, account, asking, reload, taking_all, watch, webhook};
 use super::{PAUSED, RESUMED};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, free_address};
 
@@ -16,7 +16,7 @@ const OF_AU: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLmF1LnNueWsuaW8ifQ.c2lnbmF0dX
 
 /// A daemon with two accounts, after the token of `acme` has been revoked under its three watches.
 struct Revoked {
-    bed: Bed,
+    bed: DaemonHome,
     daemon: Spawned,
     acme: Lab,
     other: Lab,
@@ -27,7 +27,7 @@ struct Revoked {
 
 #[test]
 fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("acme-token", OF_EU);
     // Nobody is followed, so that nobody is asked.
     bed.set("[snyk]\ntoken-file = '@token'\n[snyk.accounts.acme]\ntoken-file = '@acme-token'\n");
@@ -56,7 +56,7 @@ fn a_deprecated_version_is_said_once_however_many_accounts_ask_in_it() {
     let deprecated = format!("{NEVER}deprecation = '2026-01-01T00:00:00Z'\n");
     let labs = [Lab::start(&deprecated), Lab::start(&deprecated)];
     let accounts = [asking(&labs[0]), account("acme", &labs[1])].concat();
-    let bed = Bed::new(&[accounts, watch("default", EXPORT_ID), watch("acme", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[accounts, watch("default", EXPORT_ID), watch("acme", EXPORT_ID)].concat());
     let daemon = bed.start();
     for _ in 0..2 {
         labs.iter().for_each(|lab| drop(lab.until_asked(lab.requests() + 3)));
@@ -79,7 +79,7 @@ impl Revoked {
             "[limits]\nmax-wait = '1h'\nrequest-timeout = '5s'\n".to_owned(),
         ];
         let watches = [EXPORT_ID, SECOND_ID, THIRD_ID].map(|export_id| watch("acme", export_id));
-        let bed = Bed::new("");
+        let bed = DaemonHome::new("");
         bed.file("acme-token", "first\n");
         bed.file("other-token", "of-the-other\n");
         bed.set(&[sections.concat(), watches.concat(), watch("other", EXPORT_ID)].concat());
@@ -159,7 +159,7 @@ fn a_credential_that_works_again_lets_all_go_on() {
 fn an_account_that_is_taken_away_troubles_nobody_any_more() {
     let (lab, refusing) = (Lab::start(NEVER), Lab::start("token = 'another'"));
     let kept = [account("well", &lab), watch("well", EXPORT_ID)].concat();
-    let bed = Bed::new(&[&*kept, &account("ill", &refusing)].concat());
+    let bed = DaemonHome::new(&[&*kept, &account("ill", &refusing)].concat());
     let daemon = bed.start();
     bed.add("ill", SECOND_ID);
     daemon.until_said(PAUSED, 1);
@@ -178,13 +178,13 @@ fn an_account_that_is_taken_away_troubles_nobody_any_more() {
     daemon.end().exits(0);
 }
 
-fn active(bed: &Bed) -> usize {
+fn active(bed: &DaemonHome) -> usize {
     let page: Value = bed.seen("/v1/watches?state=active");
     page["data"].as_array().unwrap().len()
 }
 
 /// What the metrics say of an account's credential.
-fn gauge(bed: &Bed, account: &str) -> u8 {
+fn gauge(bed: &DaemonHome, account: &str) -> u8 {
     let metrics = bed.get("/metrics").body;
     let name = format!("snyk_export_account_unauthorized{{account=\"{account}\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&name));

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 
-use super::bed::{Bed, asking};
+use super::home::{DaemonHome, asking};
 use crate::lab::{EXPORT_ID, Lab, NEVER};
 
 #[test]
 fn refusals_and_changes_are_in_the_log_and_a_flood_of_them_is_not() {
     const API_TOKEN: &str = "0123456789abcdef";
     let lab = Lab::start(NEVER);
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("api-token", &format!("another-token-of-before\n{API_TOKEN}\n"));
     bed.set(&asking(&lab));
     let daemon = bed.start();
@@ -46,7 +46,7 @@ fn refusals_and_changes_are_in_the_log_and_a_flood_of_them_is_not() {
 fn a_secret_that_every_user_can_read_is_worth_a_warning() {
     const WARNING: &str = "every user of this machine can read a file with a secret";
     let lab = Lab::start(NEVER);
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("api-token", "0123456789abcdef");
     bed.set(&asking(&lab));
     for (mode, warnings) in [(0o644, 2), (0o640, 0)] {

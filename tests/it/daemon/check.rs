@@ -5,15 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::bed::{Bed, account, asking, watch, webhook};
+use super::home::{DaemonHome, account, asking, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, SECOND_ID};
 
 #[test]
 fn valid_settings_are_counted_and_nothing_is_begun() {
-    let (lab, receiver) = (Lab::start(NEVER), super::bed::taking_all());
+    let (lab, receiver) = (Lab::start(NEVER), super::home::taking_all());
     let watches = [watch("default", EXPORT_ID), watch("acme", EXPORT_ID), watch("acme", SECOND_ID)].concat();
-    let bed =
-        Bed::new(&[asking(&lab), account("acme", &lab), watches, webhook("platform", &receiver)].concat());
+    let bed = DaemonHome::new(
+        &[asking(&lab), account("acme", &lab), watches, webhook("platform", &receiver)].concat(),
+    );
     let run = bed.program("watch").arg("--check").run();
     let store = bed.path("watches.db");
     let told = run.exits(0).stdout_is("").logs();
@@ -54,7 +55,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
         (format!("{snyk}[[watch"), "line 3, column 8", "unclosed array table"),
     ];
     for (settings, line, cure) in rows {
-        let bed = Bed::new("");
+        let bed = DaemonHome::new("");
         bed.set_all(&settings);
         let run = bed.program("watch").arg("--check").run();
         let told = run.exits(2).logs();
@@ -72,7 +73,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
 #[test]
 fn a_fresh_home_is_all_that_it_takes() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     let listen = bed.address;
     bed.set_all(&format!("[server]\nlisten = '{listen}'\n{}", asking(&lab)));
     let home = bed.path("home");
@@ -80,7 +81,7 @@ fn a_fresh_home_is_all_that_it_takes() {
     let check = bed.program("watch").arg("--check").living_in(&home).run();
     check.exits(0).stderr_has("the settings are valid").stderr_lacks("in use");
     assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0, "nothing is left");
-    let daemon = Bed::begin(bed.program("watch").living_in(&home));
+    let daemon = DaemonHome::begin(bed.program("watch").living_in(&home));
     bed.program("healthcheck").run().exits(0);
     bed.program("watch")
         .arg("--check")
@@ -100,7 +101,7 @@ fn a_fresh_home_is_all_that_it_takes() {
 #[test]
 fn what_a_start_could_not_have_is_found() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&asking(&lab));
+    let bed = DaemonHome::new(&asking(&lab));
     let valid = bed.settings();
     let names = || {
         let entries = std::fs::read_dir(bed.path("")).unwrap();
@@ -132,12 +133,12 @@ fn a_command_is_found_by_the_rule_that_runs_it() {
     let lab = Lab::start(READY);
     let command = |argv: &str| format!("[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['{argv}']\n");
     let settings = |argv: &str| [asking(&lab), command(argv), watch("default", EXPORT_ID)].concat();
-    let bed = Bed::new(&settings("true"));
+    let bed = DaemonHome::new(&settings("true"));
     // There is no PATH.
     bed.program("watch").arg("--check").run().exits(0);
     bed.until_idle().exits(0).stderr_has("delivery.sent");
 
-    let bed = Bed::new(&settings("tell"));
+    let bed = DaemonHome::new(&settings("tell"));
     std::fs::create_dir(bed.path("bin")).unwrap();
     bed.file("bin/tell", "#!/bin/sh\n");
     std::fs::set_permissions(bed.path("bin/tell"), PermissionsExt::from_mode(0o700)).unwrap();

@@ -6,12 +6,12 @@ use rusqlite::Connection;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::bed::{Bed, asking, watch};
+use super::home::{DaemonHome, asking, watch};
 use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, READY};
 use crate::power::can_trace;
 
 /// The exports that the store's file has, without the log beside it.
-fn kept(bed: &Bed) -> Vec<Uuid> {
+fn kept(bed: &DaemonHome) -> Vec<Uuid> {
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("watches.db");
     std::fs::copy(bed.path("watches.db"), &copy).unwrap();
@@ -38,10 +38,10 @@ fn a_sync_that_fails_below_a_post_ends_the_daemon_and_loses_nothing_that_was_ack
     }
     let lab = Lab::start(NEVER);
     for (number, then) in [(8, ""), (11, ""), (9, "+")] {
-        let bed = Bed::new(&asking(&lab));
+        let bed = DaemonHome::new(&asking(&lab));
         let log = bed.path("strace");
         let strace = failing(&bed.path("watches.db-wal"), &format!("{number}{then}"), &log);
-        let daemon = Bed::begin(bed.program("watch").under(&strace));
+        let daemon = DaemonHome::begin(bed.program("watch").under(&strace));
         let mut acknowledged = Vec::new();
         let refused = loop {
             let id = Uuid::new_v4();
@@ -76,7 +76,7 @@ fn a_daemon_whose_store_has_no_log_does_not_start() {
     }
     let lab = Lab::start(READY);
     for number in 1.. {
-        let bed = Bed::new(&(asking(&lab) + &watch("default", EXPORT_ID)));
+        let bed = DaemonHome::new(&(asking(&lab) + &watch("default", EXPORT_ID)));
         let log = bed.path("strace");
         let strace = failing(&bed.path("watches.db"), &number.to_string(), &log);
         let run = bed.program("watch").arg("--until-idle").under(&strace).run();
@@ -97,7 +97,7 @@ fn a_daemon_whose_store_has_no_log_does_not_start() {
 #[test]
 fn a_store_that_is_removed_ends_the_daemon_and_acknowledges_nothing() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&asking(&lab));
+    let bed = DaemonHome::new(&asking(&lab));
     let daemon = bed.start();
     bed.add("default", EXPORT_ID);
     for name in ["watches.db", "watches.db-wal", "watches.db-shm", "watches.db.lock"] {

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 
-use super::bed::{Bed, asking, taking_all, watch, webhook, webhook_at};
+use super::home::{DaemonHome, asking, taking_all, watch, webhook, webhook_at};
 use crate::lab::{EXPORT_ID, GROUP, Lab, READY, TOKEN, Watched, until};
 
 /// Answers every request with interim answers, and never with another; counts who was left.
@@ -44,7 +44,7 @@ fn ticks(id: u32) -> (u64, u64) {
 
 #[test]
 fn who_floods_us_keeps_busy_a_thread_of_its_own_and_no_other() {
-    let (bed, left) = (Bed::new(""), Watched::<u32>::default());
+    let (bed, left) = (DaemonHome::new(""), Watched::<u32>::default());
     let accounts = (0..3).map(|n| {
         format!(
             "[snyk.accounts.a{n}]\napi = 'http://{}'\ntoken-file = '@token'\n[[watch]]\naccount = 'a{n}'\n\
@@ -77,7 +77,7 @@ fn a_receiver_that_floods_us_holds_up_no_other_and_is_tried_again() {
     let (lab, left) = (Lab::start(READY), Watched::<u32>::default());
     let (receiver, flood) = (taking_all(), flood(&left));
     let endpoints = [webhook_at("flood", &format!("http://{flood}/")), webhook("well", &receiver)].concat();
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID), endpoints].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID), endpoints].concat());
     let daemon = bed.start();
     daemon.until_told("delivery.sent", 1);
     left.until(|left| *left >= 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::bed::{Bed, account, asking, taking_all, watch, webhook};
+use super::home::{DaemonHome, account, asking, taking_all, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Watched};
 
 /// A server that answers with this code, always.
@@ -36,7 +36,7 @@ fn its_exit_code_says_how_the_watches_ended() {
         let names = ["a", "b", "c"].into_iter().zip(&labs);
         let sections: String = names.clone().map(|(name, lab)| account(name, lab)).collect();
         let watches: String = names.map(|(name, _)| watch(name, EXPORT_ID)).collect();
-        let bed = Bed::new(&format!("{sections}{watches}"));
+        let bed = DaemonHome::new(&format!("{sections}{watches}"));
         let run = bed.until_idle();
         let logs = run.exits(code).logs();
         let mut told: Vec<_> = logs.iter().filter_map(|line| line["outcome"].as_str()).collect();
@@ -52,7 +52,7 @@ fn watches_that_nobody_can_poll_are_named_and_exit_with_75() {
     let failing = Lab::start(&format!("{READY}ends-as = 'ERROR'"));
     let left = "the settings have no account for the watches that are left: gone";
     for (lab, code) in [(&ready, 75), (&failing, 3)] {
-        let bed = Bed::new(&account("gone", &never));
+        let bed = DaemonHome::new(&account("gone", &never));
         let daemon = bed.start();
         bed.add("gone", EXPORT_ID);
         daemon.signal("KILL");
@@ -73,7 +73,7 @@ fn a_limit_ends_what_would_never_end() {
         (asking(&never), "max-in-progress = ['PENDING=300ms']", 9, "stalled"),
     ];
     for (section, limit, code, outcome) in rows {
-        let bed = Bed::new(&format!("[limits]\n{limit}\n{section}{}", watch("default", EXPORT_ID)));
+        let bed = DaemonHome::new(&format!("[limits]\n{limit}\n{section}{}", watch("default", EXPORT_ID)));
         let run = bed.until_idle();
         let logs = run.exits(code).logs();
         assert!(logs.iter().any(|line| line["outcome"] == outcome), "{run}");
@@ -89,7 +89,7 @@ fn a_refused_credential_is_not_tried_for_each_watch() {
     for n in 0..EXPORTS {
         settings.push_str(&watch("default", &Uuid::from_u128(n).to_string()));
     }
-    let bed = Bed::new(&format!("{settings}{}", watch("well", EXPORT_ID)));
+    let bed = DaemonHome::new(&format!("{settings}{}", watch("well", EXPORT_ID)));
     let run = bed.until_idle();
     let logs = run.exits(4).logs();
     let ends = |outcome: &str| logs.iter().filter(|line| line["outcome"] == outcome).count() as u128;
@@ -109,7 +109,7 @@ fn what_is_owed_is_delivered_first_and_nothing_is_done_twice() {
     let receivers = [Receiver::start(|n| (n > 0).then_some(204)), taking_all()];
     let file = "[[notify]]\nname = 'command'\nkind = 'command'\nargv = ['/bin/sh', '-c', 'cat >> told']\n";
     let settings = [asking(&lab), webhook("flaky", &receivers[0]), webhook("well", &receivers[1])].concat();
-    let bed = Bed::new(&format!("{settings}{file}{}", watch("default", EXPORT_ID)));
+    let bed = DaemonHome::new(&format!("{settings}{file}{}", watch("default", EXPORT_ID)));
     let told = bed.path("told");
     let settings = bed.settings().replace("told", &told.display().to_string());
     bed.set_all(&settings);
@@ -143,8 +143,8 @@ fn what_is_added_meanwhile_is_followed_too() {
     let failing = Lab::start(&format!("{READY}ends-as = 'ERROR'"));
     let receiver = taking_all();
     let settings = [asking(&slow), account("acme", &failing), webhook("platform", &receiver)].concat();
-    let bed = Bed::new(&format!("{settings}{}", watch("default", EXPORT_ID)));
-    let daemon = Bed::begin(bed.program("watch").arg("--until-idle"));
+    let bed = DaemonHome::new(&format!("{settings}{}", watch("default", EXPORT_ID)));
+    let daemon = DaemonHome::begin(bed.program("watch").arg("--until-idle"));
     bed.add("acme", SECOND_ID);
     daemon.until_told("watch.finished", 1);
     gate.change(|is_open| *is_open = true);
@@ -158,7 +158,7 @@ fn what_is_added_meanwhile_is_followed_too() {
 #[test]
 fn with_nothing_to_do_it_ends_at_once() {
     let lab = Lab::start(READY);
-    let run = Bed::new(&asking(&lab)).until_idle();
+    let run = DaemonHome::new(&asking(&lab)).until_idle();
     assert_eq!(run.exits(0).events(), ["daemon.started", "daemon.stopping"]);
     assert_eq!(
         (run.logs().last().unwrap()["reason"].as_str(), lab.requests()),
@@ -174,8 +174,8 @@ fn asked_to_stop_it_does_not_say_that_all_is_well() {
         for name in ["default", "well"] {
             write!(settings, "{}", watch(name, EXPORT_ID)).unwrap();
         }
-        let bed = Bed::new(&settings);
-        let daemon = Bed::begin(bed.program("watch").arg("--until-idle"));
+        let bed = DaemonHome::new(&settings);
+        let daemon = DaemonHome::begin(bed.program("watch").arg("--until-idle"));
         daemon.until_told("watch.finished", 1);
         daemon.signal(signal);
         daemon.end().exits(code);
@@ -195,7 +195,7 @@ fn it_is_well_for_as_long_as_it_delivers() {
     });
     let ids = (0..EXPORTS).map(|n| Uuid::from_u128(n as u128).to_string());
     let watches: String = ids.map(|id| watch("default", &id)).collect();
-    let bed = Bed::new(&[asking(&lab), webhook("platform", &receiver), watches].concat());
+    let bed = DaemonHome::new(&[asking(&lab), webhook("platform", &receiver), watches].concat());
     let daemon = bed.program("watch").arg("--until-idle").spawn();
     for count in (AT_ONCE..=EXPORTS).step_by(AT_ONCE) {
         receiver.until(|notices| notices.len() >= count);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use self::echo::{Echo, PLACES, export_id};
 use self::encodings::{ENCODINGS, lacks};
-use super::bed::{self, Bed};
+use super::home::{self, DaemonHome};
 use crate::lab::{EXPORT_ID, Program, path};
 
 /// A token of other letters than a UUID has, with all other characters that tokens have.
@@ -43,7 +43,7 @@ fn exports() -> impl Iterator<Item = String> {
 #[test]
 fn a_daemon_that_gets_its_secrets_back_shows_stores_and_sends_none() {
     let echo = Echo::start();
-    let bed = Bed::new(&settings(&echo));
+    let bed = DaemonHome::new(&settings(&echo));
     for (name, secret) in [("odd", ODD_TOKEN), ("uuid", UUID_TOKEN), ("secret", CLIENT_SECRET)] {
         bed.file(name, secret);
     }
@@ -84,7 +84,7 @@ fn settings(echo: &Echo) -> String {
     let account = |name: &str, credential: &str| {
         format!("[snyk.accounts.{name}]\napi = '{url}/{name}'\nrequests-per-minute = 100000\n{credential}\n")
     };
-    let watch = |account: &str, id: &str| bed::watch(account, id);
+    let watch = |account: &str, id: &str| home::watch(account, id);
     let client = "client-id = 'me'\nclient-secret-file = '@secret'";
     settings += &account("odd", "token-file = '@odd'");
     settings += &account("uuid", "token-file = '@uuid'");

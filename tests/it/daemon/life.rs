@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, account, asking, moment, taking_all, watch, webhook, webhook_at};
+use super::home::{DaemonHome, account, asking, moment, taking_all, watch, webhook, webhook_at};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Run, SECOND_ID, THIRD_ID, until};
 
 /// What is done to a store before the daemon opens it.
-type Spoil<'a> = &'a dyn Fn(&Bed);
+type Spoil<'a> = &'a dyn Fn(&DaemonHome);
 
 /// A server that never answers, whatever it is asked.
 const HANGING: &str = "[[faults]]\nprobability = 1\nfault = 'hang'\n";
@@ -18,7 +18,7 @@ const HANGING: &str = "[[faults]]\nprobability = 1\nfault = 'hang'\n";
 #[test]
 fn it_says_when_it_begins_and_why_it_ends() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     for (signal, first) in [("TERM", "watch.added"), ("INT", "daemon.started")] {
         let daemon = bed.start();
         lab.until_asked(1);
@@ -42,13 +42,13 @@ fn what_hangs_does_not_keep_it_and_is_taken_up_again() {
     let watches = [watch("default", EXPORT_ID), watch("stuck", SECOND_ID)].concat();
     let hook = webhook_at("platform", &format!("{}/hook", hanging.url()));
     let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n";
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     let pid = bed.path("pid");
     let script = format!("#!/bin/sh\necho $$ > {0}.new; mv {0}.new {0}; sleep 1000", pid.display());
     bed.file("program", &script);
     std::fs::set_permissions(bed.path("program"), PermissionsExt::from_mode(0o700)).unwrap();
     bed.set(&[&*accounts, &watches, &hook, command].concat());
-    let daemon = Bed::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
+    let daemon = DaemonHome::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
     hanging.until_asked(2);
     until(|| pid.exists());
     daemon.signal("TERM");
@@ -76,7 +76,7 @@ fn a_second_signal_ends_it_at_once() {
     // Two of a kind could arrive as one; which of these comes first is not for us to say.
     for (first, second) in [("TERM", "INT"), ("INT", "TERM")] {
         let lab = Lab::start(HANGING);
-        let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+        let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
         let daemon = bed.start();
         lab.until_asked(1);
         daemon.signal(first);
@@ -90,7 +90,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn a_second_daemon_is_turned_away_and_leaves_the_first_alone() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let first = bed.start();
     let store = bed.path("watches.db");
     let here = bed.settings();
@@ -115,7 +115,7 @@ fn a_second_daemon_is_turned_away_and_leaves_the_first_alone() {
 fn a_store_that_cannot_be_used_is_named_with_the_cure_and_left_as_it_is() {
     let lab = Lab::start(READY);
     let settings = [asking(&lab), watch("default", EXPORT_ID)].concat();
-    let database = |bed: &Bed, pragmas: &str| {
+    let database = |bed: &DaemonHome, pragmas: &str| {
         let conn = rusqlite::Connection::open(bed.path("watches.db")).unwrap();
         conn.execute_batch(pragmas).unwrap();
     };
@@ -128,7 +128,7 @@ fn a_store_that_cannot_be_used_is_named_with_the_cure_and_left_as_it_is() {
         ("no directory", &|bed| bed.set_all(&bed.settings().replace("watches.db", "a/b/x.db")), "create the"),
     ];
     for (name, spoil, cure) in rows {
-        let bed = Bed::new(&settings);
+        let bed = DaemonHome::new(&settings);
         bed.until_idle().exits(0);
         spoil(&bed);
         let asked = lab.requests();
@@ -147,12 +147,12 @@ fn a_store_that_cannot_be_used_is_named_with_the_cure_and_left_as_it_is() {
 }
 
 /// Leaves the head of the file and the first of its pages.
-fn cut(bed: &Bed) {
+fn cut(bed: &DaemonHome) {
     let file = std::fs::OpenOptions::new().write(true).open(bed.path("watches.db")).unwrap();
     file.set_len(5000).unwrap();
 }
 
-fn in_its_place(bed: &Bed) {
+fn in_its_place(bed: &DaemonHome) {
     std::fs::remove_file(bed.path("watches.db")).unwrap();
     std::fs::create_dir(bed.path("watches.db")).unwrap();
 }
@@ -169,7 +169,7 @@ fn killed_it_goes_on_where_it_was() {
         watch("default", EXPORT_ID),
     ]
     .concat();
-    let bed = Bed::pacing(PACE, &[&*settings, &watch("slow", SECOND_ID)].concat());
+    let bed = DaemonHome::pacing(PACE, &[&*settings, &watch("slow", SECOND_ID)].concat());
     let daemon = bed.start();
     let polled = daemon.until_logged(1, |line| line["event"] == "delivery.sent");
     // The third pause is of 2 s, the next ones of 20 s and more.
@@ -182,7 +182,7 @@ fn killed_it_goes_on_where_it_was() {
     assert_eq!(daemon.end().signal, Some(9));
 
     bed.set(&[&*settings, &watch("slow", SECOND_ID), &watch("slow", THIRD_ID)].concat());
-    let daemon = Bed::begin(bed.program("watch").arg("-v"));
+    let daemon = DaemonHome::begin(bed.program("watch").arg("-v"));
     assert_eq!(bed.seen(&format!("/v1/watches/{}", ended["id"].as_str().unwrap())), ended);
     let after = active();
     let same = ["id", "account", "export", "started_at", "status", "timeline", "created"];

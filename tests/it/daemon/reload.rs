@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, account, asking, moment, reload, taking_all, watch, webhook};
+use super::home::{DaemonHome, account, asking, moment, reload, taking_all, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, Watched, fifo};
 
 #[test]
 fn watches_come_and_go_with_the_settings() {
     let (lab, receiver) = (Lab::start(NEVER), taking_all());
     let settings = [asking(&lab), webhook("platform", &receiver)].concat();
-    let bed = Bed::new(&[&*settings, &watch("default", EXPORT_ID), &watch("default", SECOND_ID)].concat());
+    let bed =
+        DaemonHome::new(&[&*settings, &watch("default", EXPORT_ID), &watch("default", SECOND_ID)].concat());
     let daemon = bed.start();
     let posted = "11111111-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
     bed.add("default", posted);
@@ -46,7 +47,7 @@ fn watches_come_and_go_with_the_settings() {
 fn endpoints_accounts_and_the_token_are_taken_on() {
     let (ready, other) = (Lab::start(READY), Lab::start(READY));
     let (first, second) = (taking_all(), taking_all());
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("api-token", "the-first-token-of-all\n");
     bed.set(&[asking(&ready), webhook("platform", &first), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
@@ -72,7 +73,7 @@ fn endpoints_accounts_and_the_token_are_taken_on() {
 fn what_cannot_be_used_changes_nothing() {
     let (lab, receiver) = (Lab::start(NEVER), taking_all());
     let settings = [asking(&lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat();
-    let bed = Bed::new(&settings);
+    let bed = DaemonHome::new(&settings);
     let daemon = bed.start();
     let valid = bed.settings();
     let lines = valid.lines().count();
@@ -113,7 +114,7 @@ fn what_cannot_be_used_changes_nothing() {
 #[test]
 fn a_pipe_that_nobody_writes_to_is_given_up_and_the_next_reload_works() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("api-token", "the-first-token-of-all\n");
     bed.set(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
@@ -137,7 +138,7 @@ fn a_pipe_that_nobody_writes_to_is_given_up_and_the_next_reload_works() {
 #[test]
 fn another_store_or_address_waits_for_the_next_start() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
     let before = bed.settings();
     const WARNING: &str = "another store or address is taken on when the daemon is started again";
@@ -164,7 +165,7 @@ fn a_hail_of_hangups_loses_nothing() {
     let ids: Vec<String> = (1..=EXPORTS).map(|n| uuid::Uuid::from_u128(n).to_string()).collect();
     let watched: String = ids.iter().map(|id| watch("default", id)).collect();
     let fixed = [asking(&lab), "requests-per-minute = 1000000\n".to_owned(), webhook("platform", &receiver)];
-    let bed = Bed::new(&[fixed.concat(), watched].concat());
+    let bed = DaemonHome::new(&[fixed.concat(), watched].concat());
     let daemon = bed.start();
     let ended = |daemon: &Spawned| daemon.until_told("watch.finished", 0).len();
     let mut reloads = 0;
@@ -202,7 +203,9 @@ fn a_notification_that_is_under_way_is_not_broken_off() {
             _ => Some(204),
         })
     };
-    let bed = Bed::new(&[asking(&lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(
+        &[asking(&lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat(),
+    );
     let daemon = bed.start();
     receiver.until(|notices| notices.len() == 1);
     reload(&daemon);
@@ -218,7 +221,7 @@ fn a_notification_that_is_under_way_is_not_broken_off() {
     assert!(sent_at.duration_since(*failed_at).as_secs() < 40, "{run}");
 }
 
-fn watches(bed: &Bed) -> BTreeMap<String, Value> {
+fn watches(bed: &DaemonHome) -> BTreeMap<String, Value> {
     let page = bed.seen("/v1/watches");
     let each = page["data"].as_array().unwrap().iter();
     each.map(|watch| (watch["export"]["export_id"].as_str().unwrap().to_owned(), watch.clone())).collect()

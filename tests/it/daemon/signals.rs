@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
-use super::bed::{Bed, asking, reload, watch, webhook};
+use super::home::{DaemonHome, asking, reload, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, TOKEN, Watched, fifo, full_pipe, until};
 
 const RELOADED: &str = "the settings were read again";
@@ -12,7 +12,7 @@ const RELOADED: &str = "the settings were read again";
 #[test]
 fn a_hangup_while_it_starts_is_not_lost() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let token = bed.path("token");
     std::fs::remove_file(&token).unwrap();
     fifo(&token);
@@ -32,7 +32,7 @@ fn a_hangup_while_it_starts_is_not_lost() {
 #[test]
 fn a_reload_that_hangs_does_not_keep_it_from_ending() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
     let settings = bed.path("daemon.toml");
     std::fs::remove_file(&settings).unwrap();
@@ -48,7 +48,7 @@ fn a_reload_that_hangs_does_not_keep_it_from_ending() {
 #[test]
 fn polls_go_on_while_a_reload_waits_for_a_slow_file() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
     let (path, settings) = (bed.path("daemon.toml"), bed.settings());
     std::fs::remove_file(&path).unwrap();
@@ -71,7 +71,7 @@ fn polls_go_on_while_a_reload_waits_for_a_slow_file() {
 #[test]
 fn a_reload_names_what_it_waited_for() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
     let other = rusqlite::Connection::open(bed.path("watches.db")).unwrap();
     other.busy_timeout(crate::lab::PATIENCE).unwrap();
@@ -93,7 +93,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
         let gate = gate.clone();
         Receiver::start(move |_| gate.try_until(|is_open| *is_open).map(|_| 204))
     };
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     let (begun, go_on) = (bed.path("begun"), bed.path("go-on"));
     let script = format!(
         "#!/bin/sh\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
@@ -105,7 +105,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
     let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n".to_owned();
     bed.set(&[asking(&lab), webhook("platform", &receiver), command, watch("default", EXPORT_ID)].concat());
     let with_path = |program: crate::lab::Program| program.env("PATH", "/usr/bin:/bin");
-    let daemon = Bed::begin(with_path(bed.program("watch")));
+    let daemon = DaemonHome::begin(with_path(bed.program("watch")));
     receiver.until(|notices| notices.len() == 1);
     until(|| begun.exists());
     daemon.signal("TERM");
@@ -124,7 +124,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
 #[test]
 fn it_works_though_nobody_reads_its_log() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let (_reader, writer) = full_pipe();
     let daemon = bed.program("watch").arg("-v").stderr(writer).spawn();
     lab.until_asked(5);
@@ -137,7 +137,7 @@ fn it_works_though_nobody_reads_its_log() {
 fn a_reload_takes_on_how_the_log_is_written() {
     let lab = Lab::start(NEVER);
     let settings = [asking(&lab), watch("default", EXPORT_ID)].concat();
-    let bed = Bed::new(&settings);
+    let bed = DaemonHome::new(&settings);
     let file = bed.path("daemon.toml").display().to_string();
     let daemon = crate::lab::Program::bare("watch").arg("--config").arg(&file).spawn();
     daemon.until_stderr_has("INFO asking Snyk");

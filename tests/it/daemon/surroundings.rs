@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::PAUSED;
-use super::bed::{Bed, account, asking, reload, taking_all, watch, webhook};
+use super::home::{DaemonHome, account, asking, reload, taking_all, watch, webhook};
 use crate::lab::{
     EXPORT_ID, Lab, NEVER, PATIENCE, Program, READY, Receiver, SECOND_ID, TOKEN, as_pid_one, can_be_pid_one,
     pid_one, signal, until,
@@ -16,7 +16,7 @@ use crate::lab::{
 #[test]
 fn systemd_hears_how_it_is() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let systemd = Systemd::listen(&bed.path("notify"));
     let daemon = systemd.of(bed.program("watch")).env("WATCHDOG_USEC", "300000").spawn();
     let before = systemd.until("READY=1");
@@ -47,7 +47,7 @@ fn systemd_hears_how_it_is() {
     let program = systemd.of(bed.program("watch"));
     drop(systemd);
     std::fs::remove_file(bed.path("notify")).unwrap();
-    let daemon = Bed::begin(program);
+    let daemon = DaemonHome::begin(program);
     daemon.signal("TERM");
     daemon.end().exits(0).stderr_has("systemd cannot be told");
 }
@@ -55,7 +55,7 @@ fn systemd_hears_how_it_is() {
 #[test]
 fn a_systemd_that_does_not_read_holds_up_nothing() {
     let lab = Lab::start(NEVER);
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let systemd = Systemd::listen(&bed.path("notify"));
     let full = UnixDatagram::unbound().unwrap();
     full.set_nonblocking(true).unwrap();
@@ -110,7 +110,7 @@ impl Systemd {
 #[test]
 fn the_health_check_finds_the_daemon_by_its_settings() {
     let lab = Lab::start("token = 'another'");
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let check = || bed.program("healthcheck").run();
     let url = format!("http://{}/healthz", bed.address);
     check().exits(69).stderr_has("the daemon is not well").stderr_has(&url);
@@ -135,8 +135,8 @@ fn as_pid_1_it_buries_orphans_and_ends_when_asked() {
     let script = "setsid sh -c true & setsid sleep 1000 & exit 0";
     let command = format!("[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['/bin/sh', '-c', '{script}']\n");
     let sections = [asking(&ready), account("slow", &never), command].concat();
-    let bed = Bed::new(&[sections, watch("default", EXPORT_ID), watch("slow", SECOND_ID)].concat());
-    let daemon = Bed::begin(as_pid_one(bed.program("watch").env("PATH", "/usr/bin:/bin")));
+    let bed = DaemonHome::new(&[sections, watch("default", EXPORT_ID), watch("slow", SECOND_ID)].concat());
+    let daemon = DaemonHome::begin(as_pid_one(bed.program("watch").env("PATH", "/usr/bin:/bin")));
     daemon.until_told("delivery.sent", 1);
     let id = pid_one(&daemon);
     // Who lives is left alone.
@@ -169,7 +169,7 @@ fn no_secret_is_shown_or_kept() {
     let signature = link.rsplit("X-Goog-Signature=").next().unwrap().to_owned();
     assert!(signature.len() >= 16, "{link}");
 
-    let bed = Bed::new("");
+    let bed = DaemonHome::new("");
     bed.file("api-token", API_TOKEN);
     bed.file("client", "client-of-hunter2");
     bed.file("key", &format!("whsec_{KEY}"));
@@ -184,7 +184,7 @@ fn no_secret_is_shown_or_kept() {
         watch("c", SECOND_ID),
     ];
     bed.set(&sections.concat());
-    let daemon = Bed::begin(bed.program("watch").arg("-v"));
+    let daemon = DaemonHome::begin(bed.program("watch").arg("-v"));
     daemon.until_told("delivery.sent", 4);
     reload(&daemon);
     let watches = bed.seen("/v1/watches");
@@ -220,7 +220,7 @@ fn a_command_gets_the_variables_that_it_is_meant_to_have_and_no_others() {
         "[[notify]]\nname = 'c'\nkind = 'command'\nargv = ['/bin/sh', '-c', '{script}']\n\
          env = ['DATABASE_URL', 'NOT_SET']\n"
     );
-    let bed = Bed::new(&[asking(&lab), watch("default", EXPORT_ID), command].concat());
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID), command].concat());
     let program = bed.program("watch").arg("--until-idle").living_in(bed.path("").as_path());
     let given = [
         ("SNYK_TOKEN", TOKEN),

@@ -41,6 +41,28 @@ impl<T: Clone> Watched<T> {
     }
 }
 
+/// Holds up those who come to it until it is opened.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Watched<(bool, bool)>);
+
+impl Gate {
+    /// Comes to it, and waits until it is open.
+    pub(crate) fn pass(&self) {
+        self.0.change(|(is_reached, _)| *is_reached = true);
+        self.0.until(|(_, is_open)| *is_open);
+    }
+
+    /// Waits until somebody has come to it.
+    #[track_caller]
+    pub(crate) fn until_reached(&self) {
+        self.0.until(|(is_reached, _)| *is_reached);
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.change(|(_, is_open)| *is_open = true);
+    }
+}
+
 /// Waits for something that nobody tells us of, and so has to be looked at now and then.
 #[track_caller]
 pub(crate) fn until(is_so: impl Fn() -> bool) {

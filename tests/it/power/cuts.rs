@@ -6,7 +6,8 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::trace::{Call, Disk, Tree, materialize, strace};
+use super::disk::{Disk, Tree, materialize};
+use super::trace::{Call, strace};
 use super::{COURSE, can_trace, run};
 use crate::download::check_files;
 use crate::lab::{EXPORT_ID, Lab, Program, Run};
@@ -25,7 +26,7 @@ struct Cut {
 }
 
 /// A run, and what it left.
-struct Bed {
+struct TracedRun {
     lab: Lab,
     home: tempfile::TempDir,
     force: &'static str,
@@ -34,9 +35,9 @@ struct Bed {
     cuts: Vec<Cut>,
 }
 
-impl Bed {
+impl TracedRun {
     /// Lets a run come to its end, and cuts the power after each of its calls. With `--force` there are files before.
-    fn new(force: &'static str, left_by: impl Fn(&Disk) -> Tree) -> Bed {
+    fn new(force: &'static str, left_by: impl Fn(&Disk) -> Tree) -> TracedRun {
         let lab = Lab::start(COURSE);
         let (home, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         if !force.is_empty() {
@@ -67,7 +68,7 @@ impl Bed {
         assert!(cuts.len() > 30 && is_sent && is_answered, "{} events are not those of a run", cuts.len());
         cuts.sort();
         cuts.dedup();
-        Bed { lab, home, force, whole, cuts }
+        TracedRun { lab, home, force, whole, cuts }
     }
 
     /// Files are whole or not there, and a manifest says nothing that is not so.
@@ -151,7 +152,7 @@ fn cut_everywhere(force: &'static str, left_by: impl Fn(&Disk) -> Tree) {
     if !can_trace() {
         return;
     }
-    let bed = Bed::new(force, left_by);
+    let bed = TracedRun::new(force, left_by);
     for cut in &bed.cuts {
         bed.call_again(cut);
         bed.call_the_next_night(cut);

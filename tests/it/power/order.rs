@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::trace::{Call, Disk, Tree, strace};
+use super::disk::{Disk, Tree};
+use super::trace::{Call, strace};
 use super::{COURSE, can_trace, run};
 use crate::download::check_files;
 use crate::lab::{EXPORT_ID, GROUP, Lab, Program};

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use uuid::Uuid;
 
-use super::bed::{Answer, Bed, agreed, service};
+use super::client::{Answer, TestServer, agreed, service};
 use super::wanted;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 #[test]
 fn a_body_may_have_64_kib() {
     const JSON: &str = "Content-Type: application/json";
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let padded = |length: usize| {
         let body = wanted().to_string();
         " ".repeat(length - body.len()) + &body
@@ -53,7 +53,7 @@ fn a_body_may_have_64_kib() {
 
 #[test]
 fn a_head_may_have_16_kib() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let with = |length: usize| bed.ask("GET", "/healthz", &[&format!("X-Long: {}", "x".repeat(length))], "");
     assert_eq!(with(15_000).status, 200);
     assert_eq!(with(17_000).status, 431);
@@ -113,7 +113,7 @@ async fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_crowd_that_asks_nothing_keeps_nobody_out() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let mut idle: Vec<_> = (0..200).map(|_| bed.connect()).collect();
     let metrics = bed.get("/metrics").body;
     let closed = metrics.lines().find_map(|line| {
@@ -129,7 +129,7 @@ fn a_crowd_that_asks_nothing_keeps_nobody_out() {
 
 #[test]
 fn a_crowd_that_keeps_us_busy_leaves_room_for_health_checks() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let head = "POST /v1/watches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
         Expect: 100-continue\r\nContent-Length: 99\r\n\r\n";
     let busy: Vec<_> = (0..64)
@@ -160,7 +160,7 @@ fn a_crowd_that_keeps_us_busy_leaves_room_for_health_checks() {
 
 #[test]
 fn answers_that_nobody_reads_keep_no_health_check_out() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let checks = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
     let mut unread = Vec::new();
     for _ in 0..150 {
@@ -181,7 +181,7 @@ fn answers_that_nobody_reads_keep_no_health_check_out() {
 
 #[test]
 fn a_page_has_a_mebibyte_at_most_and_leads_to_the_next() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let labels: Labels = (0..32).map(|n| (format!("{n:0>64}"), "\u{fc}".repeat(256))).collect();
     let mut ids = Vec::new();
     for n in 0..150 {
@@ -210,7 +210,7 @@ fn a_page_has_a_mebibyte_at_most_and_leads_to_the_next() {
 
 #[test]
 fn there_are_only_so_many_watches_and_labels() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let agree = |quota| bed.service.terms.replace(Agreed { quota, ..agreed(None) });
     agree(Quota { watches: Some(1), labels: None });
     assert_eq!(bed.post(&wanted()).status, 201);

@@ -7,13 +7,13 @@ use snyk_export::moment::Moment;
 use snyk_export::store::{Claimed, Ended, NewDelivery, Next, Pass, Record, Store as _, Wish};
 use snyk_export::watch::outcome::Outcome;
 
-use super::bed::Bed;
+use super::client::TestServer;
 use super::wanted;
 use crate::lab::{EXPORT_ID, GROUP};
 
 #[test]
 fn a_watch_is_added_once_and_taken_away() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let mut body = wanted();
     body["labels"] = json!({ "team": "payments" });
     let added = bed.post(&body);
@@ -46,7 +46,7 @@ fn a_watch_is_added_once_and_taken_away() {
 
 #[test]
 fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let id = text(&bed.post(&wanted()).json()["id"]).to_owned();
     let at = bed.service.clock.now();
     let claimed = claim(&bed).pop().unwrap();
@@ -91,7 +91,7 @@ fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
 
 #[test]
 fn the_list_comes_in_pages() {
-    let bed = Bed::start(None);
+    let bed = TestServer::start(None);
     let mut ids = Vec::new();
     for n in 0..5 {
         let mut body = wanted();
@@ -121,7 +121,7 @@ fn the_list_comes_in_pages() {
 }
 
 /// The ids on each page.
-fn follow(bed: &Bed, path: &str) -> Vec<Vec<Value>> {
+fn follow(bed: &TestServer, path: &str) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     let mut next = Some(path.to_owned());
     while let Some(path) = next {
@@ -134,12 +134,12 @@ fn follow(bed: &Bed, path: &str) -> Vec<Vec<Value>> {
 }
 
 /// What is due of the default account.
-fn claim(bed: &Bed) -> Vec<Claimed> {
+fn claim(bed: &TestServer) -> Vec<Claimed> {
     let wish = Wish { account: Arc::from("default"), room: 100, started_by: None };
     pass(bed, Vec::new(), vec![wish]).claimed
 }
 
-fn pass(bed: &Bed, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::store::Passed {
+fn pass(bed: &TestServer, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::store::Passed {
     let now = bed.service.clock.now();
     let store = bed.service.store.clone();
     bed.runtime.block_on(store.pass(Pass { now, records, wishes, owed: Vec::new() })).unwrap()

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 pub(super) const TOKEN: &str = "77777777-2222-4333-8444-555555555555";
 
 /// Far longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to a simulator.
 pub(super) struct Client {
@@ -155,4 +155,15 @@ impl Answer {
 /// The outcome of something that must end, or a failed test if it does not.
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.unwrap()
+}
+
+/// Waits until the simulator has a request that it never answers.
+pub(super) async fn hanging(simulator: &Simulator) {
+    let hangs = || simulator.exchanges().iter().any(|exchange| exchange.to_string().contains("[hang]"));
+    let waiting = async {
+        while !hangs() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(waiting).await;
 }

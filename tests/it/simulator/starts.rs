@@ -1,10 +1,8 @@
 //! Starts whose answer is lost, or says something else than what happened.
 
-use std::time::Duration;
-
 use snyk_export::simulator::Simulator;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, hanging};
 use super::{GROUP, simulator, start_document, start_path};
 
 /// A start that meets a fault, in a simulator that knows only what was started.
@@ -18,8 +16,11 @@ async fn start_with(fault: &str) -> (Simulator, Option<Answer>) {
     let document = start_document().to_string();
     let headers = [("Authorization", "token x"), ("Content-Type", "application/vnd.api+json")];
     let asked = client.ask("POST", &path, &headers, &document);
-    let answered = tokio::time::timeout(Duration::from_millis(300), asked).await;
-    (simulator, answered.ok().and_then(Result::ok))
+    let answer = tokio::select! {
+        answered = asked => answered.ok(),
+        () = hanging(&simulator), if fault.contains("hang") => None,
+    };
+    (simulator, answer)
 }
 
 /// Whether the export that the log tells of is there.

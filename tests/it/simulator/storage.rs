@@ -1,23 +1,18 @@
 //! Storage: how files are announced and sent, and how downloads break.
 
 use std::io::Read;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use snyk_export::simulator::{FaultKind, Scenario, Simulator};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::client::{Client, soon};
-use super::{first_link, link_of, results_path, simulator, status_path};
+use super::downloads::{Ended, NEVER, download, persist};
+use super::{first_link, results_path, simulator, status_path};
 
 const FINISHED: &str = "pending = '0s'\nstarted = '0s'\n";
-/// What comes late enough to be a fault, and no pause of a busy machine.
-const SILENCE: Duration = Duration::from_millis(500);
 
 /// A simulator whose export is finished, a connection to it, and the link to its first file.
 async fn finished(scenario: &str) -> (Simulator, Client, String) {
@@ -124,46 +119,10 @@ fn fault(lines: &str) -> String {
     format!("[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\n{lines}\n")
 }
 
-/// What one download brought, whatever became of it.
-struct Download {
-    head: String,
-    body: Vec<u8>,
-    ended: Ended,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Ended {
-    /// The server closed the connection, with or without a reset.
-    Closed,
-    Reset,
-    Silent,
-}
-
-/// Downloads from the byte `from` on, on a connection of its own, and takes all that comes.
-async fn download(simulator: &Simulator, link: &str, from: usize) -> Download {
-    let mut stream = TcpStream::connect(simulator.address()).await.unwrap();
-    let range = if from > 0 { format!("Range: bytes={from}-\r\n") } else { String::new() };
-    let host = simulator.address();
-    let request = format!("GET {link} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{range}\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut all = Vec::new();
-    let ended = loop {
-        match timeout(SILENCE, stream.read_buf(&mut all)).await {
-            Err(_) => break Ended::Silent,
-            Ok(Err(_)) => break Ended::Reset,
-            Ok(Ok(0)) => break Ended::Closed,
-            Ok(Ok(_)) => {}
-        }
-    };
-    let end = all.windows(4).position(|window| window == b"\r\n\r\n").map_or(all.len(), |end| end + 4);
-    let head = String::from_utf8_lossy(&all[..end]).into_owned();
-    Download { head, body: all[end..].to_vec(), ended }
-}
-
 #[tokio::test]
 async fn files_end_with_the_connection_or_with_the_last_chunk() {
     let (plain, _client, link) = finished("").await;
-    let file = download(&plain, &link, 0).await.body;
+    let file = download(&plain, &link, 0, NEVER).await.body;
     let (_closing, mut client, link) = finished("storage-framing = 'close'").await;
     let head = client.get_with(&link, &[("Range", "bytes=5-")]).await;
     assert_eq!((head.status_code, head.header("content-length")), (206, None));
@@ -171,7 +130,7 @@ async fn files_end_with_the_connection_or_with_the_last_chunk() {
     assert_eq!(client.rest().await, &file[5..]);
 
     let (chunking, _client, link) = finished("storage-framing = 'chunked'").await;
-    let chunked = download(&chunking, &link, 5).await;
+    let chunked = download(&chunking, &link, 5, NEVER).await;
     assert!(!chunked.head.contains("content-length"), "{}", chunked.head);
     assert!(chunked.head.contains("transfer-encoding: chunked"), "{}", chunked.head);
     let mut expected = format!("{:x}\r\n", file.len() - 5).into_bytes();
@@ -186,7 +145,7 @@ async fn downloads_break_after_so_many_bytes_of_a_range_too() {
         for from in [0, 700] {
             let (simulator, mut client, link) =
                 finished(&fault(&format!("fault = '{kind}'\nbytes = 1000"))).await;
-            let broken = download(&simulator, &link, from).await;
+            let broken = download(&simulator, &link, from, if kind == "hang" { 1000 } else { NEVER }).await;
             let file = client.get_bare(&link).await.body;
             assert_eq!(broken.body, &file[from..from + 1000], "{kind} from {from}");
             assert_eq!(broken.ended, ended, "{kind}");
@@ -200,7 +159,7 @@ async fn downloads_break_after_so_many_bytes_of_a_range_too() {
 #[tokio::test]
 async fn a_cut_beyond_the_end_only_ends_the_connection() {
     let (simulator, mut client, link) = finished(&fault("fault = 'cut'\nbytes = 10_000_000")).await;
-    let whole = download(&simulator, &link, 0).await;
+    let whole = download(&simulator, &link, 0, NEVER).await;
     assert_eq!(whole.ended, Ended::Closed);
     assert_eq!(whole.body, client.get_bare(&link).await.body);
     assert!(whole.head.contains(&format!("content-length: {}\r\n", whole.body.len())), "{}", whole.head);
@@ -210,10 +169,10 @@ async fn a_cut_beyond_the_end_only_ends_the_connection() {
 async fn a_cut_shows_by_the_framing_or_not_at_all() {
     let cut = fault("fault = 'cut'\nbytes = 10");
     let (simulator, _client, link) = finished(&format!("storage-framing = 'close'\n{cut}")).await;
-    let looks_whole = download(&simulator, &link, 0).await;
+    let looks_whole = download(&simulator, &link, 0, NEVER).await;
     assert_eq!((looks_whole.body.len(), looks_whole.ended), (10, Ended::Closed));
     let (simulator, _client, link) = finished(&format!("storage-framing = 'chunked'\n{cut}")).await;
-    let chunk = download(&simulator, &link, 0).await;
+    let chunk = download(&simulator, &link, 0, NEVER).await;
     assert!(chunk.body.ends_with(b"\r\nISSUE_SEVE"), "a chunk that does not end");
 }
 
@@ -223,28 +182,6 @@ async fn a_drip_may_come_in_bigger_drops() {
         finished(&fault("fault = 'drip'\nbytes = 20_000\npause = '1ms'")).await;
     let dripped = soon(client.get_bare(&link)).await;
     assert_eq!(dripped.body, client.get_bare(&link).await.body);
-}
-
-/// Downloads a file in the way of a good client: again and again, from where it stopped, with a new link where one
-/// is refused.
-async fn persist(simulator: &Simulator, part: usize) -> Vec<u8> {
-    let mut client = Client::connect(simulator).await;
-    let mut fresh = async || {
-        let document = client.get(&results_path()).await.json();
-        let file = document["data"]["attributes"]["results"][part].clone();
-        (link_of(&file), file["file_size"].as_u64().unwrap())
-    };
-    let (mut link, size) = fresh().await;
-    let mut file = Vec::new();
-    while (file.len() as u64) < size {
-        let download = download(simulator, &link, file.len()).await;
-        match download.head.get(9..12) {
-            Some("200" | "206") => file.extend_from_slice(&download.body),
-            Some("403") => link = fresh().await.0,
-            _ => {}
-        }
-    }
-    file
 }
 
 /// Plays an embedded scenario to its end, and returns what became of each download.

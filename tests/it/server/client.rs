@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,9 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(super) use crate::lab::{Answer, PATIENCE};
-use crate::lab::{Watched, runtime};
+use crate::lab::{Watched, own_ip, runtime};
 
-pub(super) struct Bed {
+pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) service: Service,
     /// The events that were told, but for those of the API.
@@ -34,9 +34,9 @@ pub(super) struct Bed {
     _directory: TempDir,
 }
 
-impl Bed {
+impl TestServer {
     pub(super) fn start(token: Option<&str>) -> Self {
-        Self::telling(token, SocketAddr::from(([127, 0, 0, 1], 0)), |_| {})
+        Self::telling(token, SocketAddr::from((own_ip(), 0)), |_| {})
     }
 
     /// Calls `tell` with the name of each event.
@@ -60,7 +60,8 @@ impl Bed {
         }));
         let server = runtime.block_on(Server::bind(address, true)).unwrap();
         let (address, (stop, stopped)) = (server.address(), oneshot::channel());
-        let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        let here = if address.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
+        let address = SocketAddr::from((here, address.port()));
         let serving = server.serve(service.clone(), async {
             // A sender that is gone has nothing to say.
             let _ = stopped.await;

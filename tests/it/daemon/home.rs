@@ -4,32 +4,35 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{Answer, GROUP, Lab, PATIENCE, Program, Receiver, Run, Spawned, TOKEN, free_port};
+use crate::lab::{Answer, GROUP, Lab, PATIENCE, Program, Receiver, Run, Spawned, TOKEN, free_address};
 
 /// What the settings say of the pace, unless a test says otherwise.
 const PACES: &str = "[pace]\ninitial-interval = '5ms'\nmax-interval = '20ms'\n\
     [retry]\ninitial-interval = '5ms'\nmax-interval = '20ms'\n";
 
-pub(super) struct Bed {
+pub(super) struct DaemonHome {
     home: TempDir,
     pub(super) address: SocketAddr,
     paces: String,
 }
 
-impl Bed {
+impl DaemonHome {
     /// A directory with a `token`, and settings for the daemon.
-    pub(super) fn new(settings: &str) -> Bed {
-        Bed::pacing(PACES, settings)
+    pub(super) fn new(settings: &str) -> DaemonHome {
+        DaemonHome::pacing(PACES, settings)
     }
 
-    /// As [`Bed::new`], with paces of its own.
-    pub(super) fn pacing(paces: &str, settings: &str) -> Bed {
-        let bed = Bed { home: tempfile::tempdir().unwrap(), address: address(), paces: paces.to_owned() };
+    /// As [`DaemonHome::new`], with paces of its own.
+    pub(super) fn pacing(paces: &str, settings: &str) -> DaemonHome {
+        let bed = DaemonHome {
+            home: tempfile::tempdir().unwrap(),
+            address: free_address(),
+            paces: paces.to_owned(),
+        };
         bed.file("token", TOKEN);
         bed.set(settings);
         bed
@@ -74,7 +77,7 @@ impl Bed {
     /// Starts the daemon, and waits until it says that it has.
     #[track_caller]
     pub(super) fn start(&self) -> Spawned {
-        Bed::begin(self.program("watch"))
+        DaemonHome::begin(self.program("watch"))
     }
 
     #[track_caller]
@@ -190,12 +193,4 @@ pub(super) fn webhook_at(name: &str, url: &str) -> String {
 /// A receiver that takes everything.
 pub(super) fn taking_all() -> Receiver {
     Receiver::start(|_| Some(204))
-}
-
-/// An address on loopback that nobody else takes, since it is this test's alone.
-fn address() -> SocketAddr {
-    static TAKEN: AtomicU8 = AtomicU8::new(0);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let ip = [127, 64 + high % 64, low, TAKEN.fetch_add(1, Ordering::Relaxed)];
-    free_port(ip.into()).unwrap()
 }

@@ -1,0 +1,204 @@
+//! What an earlier day has left is brought to its end first, kept, or given up.
+
+use serde_json::Value;
+
+use super::home::{HANGS_ONCE, RunHome, broken, exists};
+use crate::download::check_files;
+use crate::lab::{NEVER, READY, SECOND_ID, TOKEN};
+
+#[test]
+fn what_an_earlier_day_left_is_brought_to_its_end_first() {
+    let bed = RunHome::new(HANGS_ONCE);
+    let left = bed.killed_earlier();
+    let run = bed.run().run();
+    let documents = run.exits(0).documents();
+    assert_eq!(documents.len(), 2, "one for each export: {run}");
+    assert_eq!(documents[0]["export"], left["export"]);
+    check_files(&bed.path("earlier"), 1);
+    check_files(&bed.path("files"), 1);
+    assert_eq!(bed.lab.starts(), 2);
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
+    let bed = RunHome::new(HANGS_ONCE);
+    bed.killed_earlier();
+    bed.tamper("export", Value::Null);
+    let run = bed.run().run();
+    run.exits(0)
+        .stderr_has("may or may not have created an export")
+        .stderr_has("the run of an earlier day is given up");
+    check_files(&bed.path("files"), 1);
+    assert_eq!(run.documents().len(), 2);
+    bed.run().args("--force").run().exits(0);
+}
+
+#[test]
+fn an_earlier_run_that_cannot_be_asked_for_stays() {
+    let bed = RunHome::new(&format!("token = '{TOKEN}'\n{HANGS_ONCE}"));
+    bed.killed_earlier();
+    let run = bed.run().env("SNYK_TOKEN", "00000000-0000-4000-8000-000000000000").run();
+    run.exits(4).stderr_has("the run of an earlier day is not at its end").stderr_lacks("given up");
+    assert_eq!(bed.lab.starts(), 2, "tonight's is asked for all the same, and refused");
+    bed.run().run().exits(0);
+    check_files(&bed.path("earlier"), 1);
+}
+
+#[test]
+fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
+    let lost = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 3\nstatus-code = 403";
+    let bed = RunHome::new(&format!("{HANGS_ONCE}{lost}"));
+    bed.killed_earlier();
+    let run = bed.run().run();
+    run.exits(0).stderr_has("the run of an earlier day is given up");
+    assert_eq!(run.documents().len(), 2);
+    check_files(&bed.path("files"), 1);
+    // Somebody has put something into its place meanwhile.
+    let bed = RunHome::new(HANGS_ONCE);
+    bed.killed_earlier();
+    std::fs::create_dir_all(bed.path("earlier")).unwrap();
+    std::fs::write(bed.path("earlier/manifest.json"), "{}").unwrap();
+    bed.run().run().exits(0).stderr_has("the run of an earlier day is given up");
+    check_files(&bed.path("files"), 1);
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn what_yesterday_left_in_the_same_place_is_not_todays() {
+    let bed = RunHome::new(HANGS_ONCE);
+    bed.killed();
+    bed.tamper("date", "2001-01-01".into());
+    let mut body = bed.record()["body"].clone();
+    body["data"]["attributes"]["filters"]["introduced"]["from"] = "2001-01-01T00:00:00Z".into();
+    bed.tamper("body", body);
+    let run = bed.run().text().args("-- echo it ran").run();
+    assert!(!run.exits(2).stdout.contains("it ran"), "{run}");
+    run.stderr_has("manifest.json is there already");
+    // The very same dates: what was left is what is wanted.
+    let bed = RunHome::new(HANGS_ONCE);
+    bed.killed();
+    bed.tamper("date", "2001-01-01".into());
+    let run = bed.run().text().args("-- echo it ran").run();
+    assert!(run.exits(0).stdout.ends_with("it ran\n"), "{run}");
+    assert_eq!(bed.lab.starts(), 1);
+}
+
+#[test]
+fn an_earlier_export_that_cannot_be_had_for_now_is_kept_for_three_days_and_tonights_begins() {
+    for fault in [
+        "on = 'status'\nstatus-code = 503",
+        "on = 'status'\nstatus-code = 403",
+        "on = 'status'\nstatus-code = 401",
+        "on = 'results'\nstatus-code = 500",
+        "on = 'results'\nstatus-code = 403",
+    ] {
+        let bed = RunHome::new(&broken(&[fault]));
+        bed.left_by_yesterday("2026-01-01", "earlier");
+        let left = bed.record();
+        let night = |dir: &str| {
+            let run = bed.run().no_arg("--dir files").args("--dir").arg(dir);
+            run.args("--max-outage 50ms").run()
+        };
+        for dir in ["one", "two"] {
+            let run = night(dir);
+            run.exits(0).stderr_has("the run of an earlier day is not at its end").stderr_lacks("given up");
+            assert_eq!(run.documents().len(), 2, "{run}");
+            check_files(&bed.path(dir), 1);
+            assert_eq!(bed.record(), left, "the next night tries again");
+        }
+        bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
+        let run = night("three");
+        run.exits(0).stderr_has("the run of an earlier day is given up").stderr_has("older than three days");
+        assert!(!exists(&bed.path("state.json")), "{fault}");
+        assert_eq!(bed.lab.starts(), 3);
+    }
+}
+
+#[test]
+fn an_earlier_days_directory_is_not_tonights() {
+    let bed = RunHome::new(READY);
+    // Nobody can write to it, whoever runs this: it would be below a file.
+    std::fs::write(bed.path("disk"), "").unwrap();
+    bed.left_by_yesterday("2026-01-01", "disk/earlier");
+    let left = bed.record();
+    let run = bed.run().run();
+    run.exits(0).stderr_has("disk/earlier cannot be written to").stderr_lacks("given up");
+    check_files(&bed.path("files"), 1);
+    assert_eq!(bed.record(), left, "it may be there again tomorrow");
+    // The same problem in tonight's.
+    let run = bed.run().no_arg("--dir files").args("--dir disk/tonight").run();
+    run.exits(2).stderr_has("disk/tonight cannot be written to");
+    assert_eq!(bed.lab.starts(), 1);
+    // What was in the way is gone.
+    std::fs::remove_file(bed.path("disk")).unwrap();
+    bed.run().args("--force").run().exits(0);
+    check_files(&bed.path("disk/earlier"), 1);
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn several_days_that_were_left_are_brought_to_their_ends_in_their_order() {
+    let refused = broken(&["on = 'status'\nat-most = 1\nstatus-code = 403"]);
+    let bed = RunHome::new(&format!(
+        "{refused}[[faults]]\non = 'status'\nprobability = 1\nat-most = 1\nfault = 'hang'"
+    ));
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    // The second day is killed, too, at the poll of its own export: that is the second one.
+    bed.killed_at_its_poll(bed.run(), 2);
+    assert_eq!(bed.record()["earlier"].as_array().unwrap().len(), 1);
+    bed.tamper("date", "2026-01-02".into());
+    let run = bed.run().no_arg("--dir files").args("--dir third").run();
+    assert_eq!(run.exits(0).documents().len(), 3);
+    assert_eq!(run.documents()[0]["export"]["export_id"], SECOND_ID);
+    for dir in ["earlier", "files", "third"] {
+        check_files(&bed.path(dir), 1);
+    }
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn a_signal_while_an_earlier_day_is_concluded_begins_nothing() {
+    let bed = RunHome::new(&broken(&["on = 'status'\nfault = 'hang'"]));
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    let left = bed.record();
+    let running = bed.run().spawn();
+    bed.lab.until_asked(1);
+    running.signal("TERM");
+    running.end().exits(143);
+    assert_eq!((bed.lab.starts(), bed.record()), (0, left));
+}
+
+#[test]
+fn a_record_of_another_api_of_an_earlier_day_is_kept_and_tonights_begins() {
+    let bed = RunHome::new(READY);
+    bed.left_by_yesterday("2026-01-01", "earlier");
+    bed.tamper("api", "https://api.example".into());
+    bed.run().run().exits(0).stderr_has("tells of a run at https://api.example");
+    assert_eq!(bed.record()["api"], "https://api.example");
+    bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
+    bed.run().args("--force").run().exits(0).stderr_has("given up");
+    assert!(!exists(&bed.path("state.json")));
+}
+
+#[test]
+fn what_yesterday_left_without_the_merged_file_is_not_what_is_wanted() {
+    for changed in ["--merge all.csv", "--include-deleted", "--include-deactivated"] {
+        let bed = RunHome::new(HANGS_ONCE);
+        bed.killed();
+        bed.tamper("date", "2001-01-01".into());
+        let run = bed.run().text().args(changed).args("-- echo it ran").run();
+        assert!(!run.exits(2).stdout.contains("it ran"), "{changed}: {run}");
+        run.stderr_has("manifest.json is there already");
+    }
+}
+
+#[test]
+fn an_export_that_is_never_ready_is_given_up_the_next_day() {
+    let bed = RunHome::new(NEVER);
+    bed.killed_earlier();
+    let run = bed.run().args("--max-wait 100ms").run();
+    // Tonight's is not ready either, and the same command goes on with that.
+    run.exits(124).stderr_has("the run of an earlier day is given up");
+    assert_eq!((bed.lab.starts(), run.documents().len()), (2, 2));
+}
