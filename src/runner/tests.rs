@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use self::cells::{Cell, RefCell};
 use super::*;
+use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::Refusal;
@@ -130,8 +131,8 @@ async fn run(
     let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
     let mut tell = |event: &Event| {
-        names.extend(event.name());
-        if let Event::Finished(ending) = event {
+        names.push(event.name());
+        if let What::Finished(ending) = &event.what {
             endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())
