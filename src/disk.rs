@@ -12,6 +12,7 @@ mod input;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::directory::{Directory, Identity};
@@ -85,9 +86,13 @@ pub(crate) fn try_to_write(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).map(drop)
 }
 
-/// Opens a file that others have named and write to as well, such as those of a CI system: wherever its path leads.
+/// Opens a file that others have named and write to as well, such as those of a CI system: wherever its path leads. What is
+/// written to a pipe that nobody reads would be lost, so that opening one fails.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).read(true).open(path)
+    // Whoever opens a pipe to read it too is a reader, and hears nothing of there being no other.
+    let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().create(true).append(true).read(!is_pipe).custom_flags(nonblocking).open(path)
 }
 
 /// Removes a directory if there is nothing in it.

@@ -54,8 +54,7 @@ impl Poller for Script {
 
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    let report =
-        Report { status, created: None, row_count: None, results: None, links_expire_at: None, error: None };
+    let report = Report { status, created: None, row_count: None, results: None, error: None };
     Observation { answer: Answer::Status(report), hint: None }
 }
 

@@ -108,7 +108,7 @@ impl Bed {
 }
 
 fn part(size: u64) -> Part {
-    Part { url: None, file_size: Some(size), row_count: None }
+    Part { file_size: Some(size), ..Part::default() }
 }
 
 #[test]
