@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::limit::Overlong;
 pub use self::policy::{Policy, Refusal};
-pub use self::row::{Labels, Watch};
+pub use self::row::{Labels, NewWatch, Watch};
 pub use self::rules::{Decision, LAST_POLL};
 
 use self::observation::{FailureKind, Problem};

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::event::{Ending, Timing, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
+use crate::store::{Claim, Claimed, Ended, Next, Queue, Record};
 use crate::text::Text;
 use crate::watch::block::News;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
@@ -25,7 +25,7 @@ pub(super) type Asking = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store,
+    S: Queue,
     P: Poller + Clone,
     W: Obligations,
 {

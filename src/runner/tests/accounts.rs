@@ -75,7 +75,7 @@ impl Obligations for Owing {
     fn passed(&self, _: Moment) {}
 }
 
-fn runner_over<S: Store, P: Poller + Clone, W: Obligations>(
+fn runner_over<S: Queue, P: Poller + Clone, W: Obligations>(
     store: S,
     accounts: Vec<Account<P>>,
     plan: Plan,
@@ -489,10 +489,10 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
 #[derive(Clone)]
 struct Counted(MemoryStore, Arc<Cell<usize>>);
 
-impl Store for Counted {
-    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+impl Queue for Counted {
+    fn pass(&self, pass: Pass) -> Reply<Passed> {
         self.1.set(self.1.get() + 1);
-        self.0.pass(pass).await
+        self.0.pass(pass)
     }
 }
 

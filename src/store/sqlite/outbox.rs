@@ -50,15 +50,15 @@ pub(super) fn claim(
     let mut rows = by_due.query((endpoint,))?;
     while let Some(row) = rows.next()? {
         let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
-        if state.deliveries.is_claimed(seq) {
-            continue;
+        if !state.deliveries.is_claimed(seq) {
+            if due_at > now || claimed.len() == room {
+                next_due = Some(due_at);
+                break;
+            }
+            let claim = state.deliveries.claim(seq);
+            claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
         }
-        if due_at > now || claimed.len() == room {
-            next_due = Some(due_at);
-            break;
-        }
-        let claim = state.deliveries.claim(seq);
-        claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
+        next_due = Some(Moment::NEVER);
     }
     Ok((claimed, next_due))
 }
@@ -185,7 +185,7 @@ pub(super) fn prune(
     conn: &Connection,
     state: &mut State,
     before: Moment,
-    limit: i64,
+    limit: u16,
 ) -> Result<usize, Fault> {
     let mut forget = conn.prepare_cached(
         "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries INDEXED BY deliveries_prunable \
@@ -209,6 +209,3 @@ fn state_in(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
     let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
     state.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), Type::Text))
 }
-
-#[cfg(test)]
-mod tests;

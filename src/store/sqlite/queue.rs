@@ -128,14 +128,14 @@ impl<'a> Queue<'a> {
                 return Ok(());
             }
             let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
-            if self.state.watches.is_claimed(seq) {
-                continue;
+            if !self.state.watches.is_claimed(seq) {
+                if due_at > self.now || wish.started_by.is_some() {
+                    next_due = Some(due_at);
+                    break;
+                }
+                passed.claimed.push(claim(&mut self.row, self.state, seq, &wish.account)?);
             }
-            if due_at > self.now || wish.started_by.is_some() {
-                next_due = Some(due_at);
-                break;
-            }
-            passed.claimed.push(claim(&mut self.row, self.state, seq, &wish.account)?);
+            next_due = Some(Moment::NEVER);
         }
         if passed.claimed.len() < enough {
             passed.next_due.insert(Arc::clone(&wish.account), next_due);
@@ -175,6 +175,3 @@ fn claim(
     let (watch, due_at) = (rows::watch(row, Arc::clone(account))?, rows::due_at(row)?);
     Ok(Claimed { claim: state.watches.claim(seq), watch, due_at })
 }
-
-#[cfg(test)]
-mod tests;

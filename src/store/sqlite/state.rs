@@ -76,8 +76,8 @@ impl State {
 
 /// Which rows of a table are claimed, each with its fence.
 ///
-/// It is in memory and nowhere else: no other process has the file, and a daemon that starts anew finds all rows free.
-/// There are as many as are under way at once, however many rows there are.
+/// This is in memory and nowhere else: no other process has the file, and a daemon that starts anew finds all rows free.
+/// There are as many claims as polls or deliveries under way, however many rows there are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claims {
     by_row: BTreeMap<i64, i64>,
@@ -119,6 +119,3 @@ impl Claims {
         self.by_row.remove(&row);
     }
 }
-
-#[cfg(test)]
-mod tests;
