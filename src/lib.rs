@@ -30,11 +30,14 @@ pub mod clock;
 mod commands;
 #[doc(hidden)]
 pub mod coredump;
+mod daemon;
 mod disk;
 #[doc(hidden)]
 pub mod document;
 #[doc(hidden)]
 pub mod download;
+#[doc(hidden)]
+pub mod duration;
 #[doc(hidden)]
 pub mod event;
 #[doc(hidden)]

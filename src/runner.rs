@@ -7,7 +7,6 @@
 //! is kept in one transaction. What happened is told once it is kept, and not before.
 
 mod accounts;
-pub mod courier;
 mod pass;
 mod poll;
 

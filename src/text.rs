@@ -128,6 +128,13 @@ impl Text {
         if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&text) }
     }
 
+    /// The path of a file that this program makes or has found. It is not a secret that a user put in the wrong place, so it
+    /// is shown even if its name looks random.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        Self::new(&path.to_string_lossy())
+    }
+
     /// The last `most` characters of a short text whose end says most.
     #[must_use]
     pub fn end_of(raw: &str, most: usize) -> Self {
@@ -151,6 +158,12 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A path as data for programs: in documents, in outputs for CI systems, and quoted in command lines. It may hold control
+/// characters, so messages show a [`Text`] of a path.
+pub(crate) fn path_as_data(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Whether a text contains a run that looks random and is long enough to be a secret.
@@ -247,7 +260,7 @@ pub(crate) fn undone(text: &str) -> String {
 }
 
 /// Whether a character ends a line, moves the cursor, changes the text direction or is invisible.
-fn gives_orders(char: char) -> bool {
+pub(crate) fn gives_orders(char: char) -> bool {
     ORDERS.iter().any(|range| range.contains(&char))
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod block;
 pub mod budget;
 pub mod kept;
+pub mod labels;
 mod limit;
 pub mod observation;
 pub mod outage;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::labels::Labels;
 pub use self::limit::Overlong;
 pub use self::policy::{Policy, Refusal};
-pub use self::row::{Labels, NewWatch, Watch};
+pub use self::row::{DEFAULT_ACCOUNT, NewWatch, Watch};
 pub use self::rules::{Decision, LAST_POLL};
 
 use self::observation::{FailureKind, Problem};

@@ -39,7 +39,7 @@ impl Signal {
 }
 
 /// How a watch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     /// The export is ready.
     Finished,
@@ -87,7 +87,7 @@ impl Outcome {
         Self::Abandoned,
     ];
 
-    /// The outcome of this word; of an interruption, the word does not say by which signal.
+    /// The outcome of this word. The word of an interruption does not say by which signal.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
@@ -155,6 +155,8 @@ mod tests {
             "abandoned",
         ];
         assert_eq!(Outcome::ALL.map(|outcome| outcome.to_string()), words);
+        assert_eq!(words.map(|word| Outcome::from_word(word).unwrap()), Outcome::ALL);
+        assert_eq!(Outcome::from_word("Finished"), None);
         assert_eq!(serde_json::to_value(Outcome::ALL).unwrap(), serde_json::json!(words));
         assert_eq!(serde_json::from_value::<[Outcome; 13]>(serde_json::json!(words)).unwrap(), Outcome::ALL);
         let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
