@@ -27,11 +27,11 @@ struct Kept {
     polled_at: Option<u64>,
     in_progress_at: Option<u64>,
     #[serde(default)]
-    timeline: Vec<(String, u64)>,
+    timeline: Vec<(Status, u64)>,
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
-    /// That of the problem, which a document does not show.
+    /// Of the problem, which is written without it.
     cure: Option<Text>,
     failure: Option<FailureKind>,
     refusal: Option<FailureKind>,
@@ -57,12 +57,12 @@ impl Progress {
             timeline: self
                 .timeline
                 .iter()
-                .map(|change| (change.status.as_str().to_owned(), change.at.unix_ms()))
+                .map(|change| (change.status.clone(), change.at.unix_ms()))
                 .collect(),
             created: self.created.clone(),
             row_count: self.row_count,
-            problem: self.problem.clone(),
             cure: self.problem.as_ref().and_then(|problem| problem.cure.clone()),
+            problem: self.problem.clone(),
             failure: self.failure,
             refusal: self.refusal,
             in_a_row: self.in_a_row,
@@ -84,18 +84,15 @@ impl Progress {
     pub fn from_kept(text: &str) -> Result<Self, NotKept> {
         let kept: Kept = serde_json::from_str(text)?;
         let started_at = Moment::from_unix_ms(kept.started_at);
-        let change = |(word, at): (String, u64)| {
-            Some(Change { status: Status::new(&word)?, at: Moment::from_unix_ms(at) })
-        };
+        let change = |(status, at)| Change { status, at: Moment::from_unix_ms(at) };
         Ok(Self {
             started_at,
             polls: kept.polls,
             polled_at: kept.polled_at.map_or(started_at, Moment::from_unix_ms),
             in_progress_at: kept.in_progress_at.map(Moment::from_unix_ms),
-            timeline: kept.timeline.into_iter().filter_map(change).collect(),
+            timeline: kept.timeline.into_iter().map(change).collect(),
             created: kept.created,
             row_count: kept.row_count,
-            // Earlier versions have kept the cure in the problem.
             problem: kept.problem.map(|problem| Problem { cure: kept.cure.or(problem.cure), ..problem }),
             failure: kept.failure,
             refusal: kept.refusal,

@@ -16,9 +16,9 @@ use crate::text::Text;
 pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 
 /// What asks for the status of an export: one request, answered or failed, never retried by itself.
-pub trait Poller {
+pub trait Poller: Send + Sync + 'static {
     /// Asks once.
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send;
 
     /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
     fn route(&self) -> Option<Text> {
@@ -27,7 +27,7 @@ pub trait Poller {
 }
 
 impl<P: Poller> Poller for Arc<P> {
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send {
         P::poll(self, export)
     }
 
@@ -211,8 +211,7 @@ pub struct Problem {
     /// The id by which Snyk's support can find the request.
     #[schema(required, value_type = Option<String>)]
     pub request_id: Option<Text>,
-    // Documents do not show it.
-    /// What to do about it, if the code that met the failure knows better than the outcome tells.
+    /// What to do about it, if that is known better here than the outcome tells. Documents have it as their hint.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     pub cure: Option<Text>,
