@@ -12,7 +12,7 @@ use super::watches::{self, WatchEntry};
 use crate::disk;
 use crate::http::Network;
 use crate::secret::Placeholder;
-use crate::settings::network::{Surroundings, read_certificates};
+use crate::settings::network::{Surroundings, certificates};
 use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
@@ -67,7 +67,7 @@ impl Networks<'_> {
             return Ok(known.clone());
         }
         let network =
-            self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?).with_threads();
+            self.surroundings.with(certificates(path, entry.place_of("ca-cert"))?).with_threads();
         self.of_files.insert(path.to_owned(), network.clone());
         Ok(network)
     }

@@ -65,7 +65,8 @@ fn endpoint(
 ) -> Result<Endpoint, SettingsError> {
     let kind = section.kind.ok_or_else(|| entry.lacks("kind"))?;
     if let Some(key) = foreign_key(section, kind) {
-        return Err(entry.at(key)(format!("`{key}` is not for an endpoint of kind \"{}\"", kind.as_str())));
+        let kind = format!("{kind:?}").to_lowercase();
+        return Err(entry.at(key)(format!("`{key}` is not for an endpoint of kind \"{kind}\"")));
     }
     let kind = match kind {
         Kind::Webhook => webhook(section, &name, entry)?,
