@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use self::labels::Labels;
 pub use self::limit::Overlong;
 pub use self::policy::Policy;
-pub use self::row::{DEFAULT_ACCOUNT, Watch};
+pub use self::row::{DEFAULT_ACCOUNT, NewWatch, Watch};
 
 use crate::export::{Phase, Status};
 use crate::moment::Moment;

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::server::{ServerSettings, listen_address};
-pub use self::watches::WatchEntry;
 
 use super::layers::{StoreValues, WATCH};
 use super::{ConfiguredApi, Settings, SettingsError};
@@ -22,7 +21,7 @@ use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
 use crate::text::Text;
-use crate::watch::Policy;
+use crate::watch::{NewWatch, Policy};
 
 /// How long an outage may last with `--until-idle`, unless the user sets a limit.
 const MAX_OUTAGE_UNTIL_IDLE: Duration = Duration::from_secs(10 * 60);
@@ -46,7 +45,7 @@ pub struct DaemonSettings {
     /// The server.
     pub server: ServerSettings,
     /// The exports to follow from the start. Their accounts are among `accounts`.
-    pub watches: Vec<WatchEntry>,
+    pub watches: Vec<NewWatch>,
     /// The receivers of notifications.
     pub endpoints: Vec<Endpoint>,
     /// How each watch is followed.

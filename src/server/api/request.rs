@@ -8,9 +8,8 @@ use uuid::Uuid;
 use crate::export::{ExportRef, Scope, parse_id};
 use crate::server::Terms;
 use crate::server::problem::{Problem, Problems};
-use crate::store::NewWatch;
 use crate::text::{self, Text};
-use crate::watch::{DEFAULT_ACCOUNT, Labels, labels};
+use crate::watch::{DEFAULT_ACCOUNT, Labels, NewWatch, labels};
 
 /// An export to follow. Give the group's id or the organization's, not both.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -76,7 +75,7 @@ impl WatchRequest {
             problems.push(Problem::unusable("give either `group_id` or `org_id`", ""));
         }
         let name = self.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
-        let account = terms.account(name);
+        let account = terms.agreed().accounts.get(name).cloned();
         if account.is_none() {
             let detail = format!("the settings name no account `{}`", Text::of_wrong_value(name));
             problems.push(Problem::unusable(detail, "/account"));

@@ -8,7 +8,7 @@ use super::AccountSettings;
 use super::entry::{Entry, read_secret, unusable};
 use super::sections::AccountSection;
 use super::values::Name;
-use super::watches::{self, WatchEntry};
+use super::watches;
 use crate::disk;
 use crate::http::Network;
 use crate::secret::Placeholder;
@@ -17,12 +17,12 @@ use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 use crate::text::Text;
-use crate::watch::DEFAULT_ACCOUNT;
+use crate::watch::{DEFAULT_ACCOUNT, NewWatch};
 
 /// All accounts, the default one first. It may be missing if there are others and no watch uses it.
 pub(super) fn all(
     settings: &Settings,
-    watches: &[WatchEntry],
+    watches: &[NewWatch],
     surroundings: &Surroundings,
     network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {

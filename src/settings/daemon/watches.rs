@@ -8,21 +8,10 @@ use super::sections::WatchSection;
 use crate::export::{ExportRef, Scope};
 use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
-use crate::watch::{DEFAULT_ACCOUNT, Labels, labels};
-
-/// An export that the settings file wants followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WatchEntry {
-    /// The account that asks.
-    pub account: Arc<str>,
-    /// The export.
-    pub export: ExportRef,
-    /// What its owner notes on it.
-    pub labels: Labels,
-}
+use crate::watch::{DEFAULT_ACCOUNT, NewWatch, labels};
 
 /// All watches, each once, in the order of the file. Their accounts are not checked here.
-pub(super) fn all(settings: &Settings) -> Result<Vec<WatchEntry>, SettingsError> {
+pub(super) fn all(settings: &Settings) -> Result<Vec<NewWatch>, SettingsError> {
     let mut watches = Vec::new();
     let mut seen: BTreeMap<(Arc<str>, ExportRef), usize> = BTreeMap::new();
     for (index, section) in settings.layers.iter().flat_map(|layer| &layer.watch).enumerate() {
@@ -50,7 +39,7 @@ fn place(settings: &Settings, index: usize) -> String {
     settings.places.of_entry(&[Step::Key("watch"), Step::Index(index)], "[[watch]]")
 }
 
-fn watch(section: &WatchSection) -> Result<WatchEntry, String> {
+fn watch(section: &WatchSection) -> Result<NewWatch, String> {
     let (scope, scope_id) = match (section.group_id, section.org_id) {
         (Some(id), None) => (Scope::Group, id.0),
         (None, Some(id)) => (Scope::Org, id.0),
@@ -62,9 +51,5 @@ fn watch(section: &WatchSection) -> Result<WatchEntry, String> {
     labels::check(&section.labels).map_err(|error| error.to_string())?;
     let account =
         section.account.as_ref().map_or_else(|| Arc::from(DEFAULT_ACCOUNT), |name| Arc::clone(&name.0));
-    Ok(WatchEntry {
-        account,
-        export: ExportRef { scope, scope_id, export_id },
-        labels: section.labels.clone(),
-    })
+    Ok(NewWatch { account, export: ExportRef { scope, scope_id, export_id }, labels: section.labels.clone() })
 }
