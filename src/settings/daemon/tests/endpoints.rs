@@ -1,7 +1,6 @@
 //! Endpoints.
 
 use super::*;
-use crate::watch::outcome::Outcome;
 
 #[test]
 fn endpoints_of_every_kind_are_read() {
@@ -11,11 +10,10 @@ fn endpoints_of_every_kind_are_read() {
          [[notify]]\nname = 'c'\nkind = 'command'\nargv = ['@program', '-q']\ntimeout = '5s'\n\
          [[notify]]\nname = 'd'\nkind = 'webhook'\nurl = 'http://receiver:8080/'\n",
     );
-    let kinds: Vec<_> =
-        settings.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.kind())).collect();
-    assert_eq!(kinds, [("a", "webhook"), ("b", "slack"), ("c", "command"), ("d", "webhook")]);
-    let wants = |index: usize, outcome| settings.endpoints[index].wants(outcome);
-    assert!(wants(0, Outcome::Finished) && !wants(0, Outcome::Failed) && wants(1, Outcome::Failed));
+    let kinds = settings.endpoints.iter().map(|endpoint| format!("{} {:?}", endpoint.name, endpoint.kind));
+    assert_eq!(kinds.collect::<Vec<_>>(), ["a Webhook", "b Slack", "c Command", "d Webhook"]);
+    let [a, b, ..] = &settings.endpoints[..] else { panic!("{settings:?}") };
+    assert_eq!((&a.on, &b.on), (&Some(["finished".to_owned()].into()), &None));
 }
 
 #[test]
