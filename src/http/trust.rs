@@ -106,11 +106,11 @@ impl Trust {
         for der in &self.added {
             trusted.add(der.clone());
         }
-        if let Some(path) = &self.store.extra {
-            if let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der)) {
-                let path = Text::of_path(path);
-                tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
-            }
+        if let Some(path) = &self.store.extra
+            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
+        {
+            let path = Text::of_path(path);
+            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
         }
         if self.store.is_in_place_of_the_systems() {
             self.store.load(&mut trusted)?;
@@ -157,10 +157,10 @@ impl Store {
     fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
-        if let Some(path) = &self.file {
-            if let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der)) {
-                reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
-            }
+        if let Some(path) = &self.file
+            && let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der))
+        {
+            reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
         }
         for path in &self.directories {
             let found = rustls_native_certs::load_certs_from_paths(None, Some(path));
