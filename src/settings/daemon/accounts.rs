@@ -33,7 +33,8 @@ pub(super) fn all(
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
-            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
+            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, \
+                or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
             return Err(watches::error(settings, index, NO_DEFAULT));
         }
         (Err(error), _) => return Err(error),
