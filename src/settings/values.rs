@@ -156,7 +156,6 @@ pub(super) use deserialize_from_text;
 
 deserialize_from_text! {
     StatusLimit: "a limit such as \"PENDING=30m\"",
-    Status: "a status word in quotes, such as \"PENDING\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
     Size: "a size in quotes, such as \"10GiB\"",
     Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
