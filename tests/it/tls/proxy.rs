@@ -57,7 +57,7 @@ fn exemptions_are_read_as_others_read_them_and_what_is_none_is_named() {
         let run = program.args("--request-timeout 200ms --max-outage 100ms --ca-cert").arg(&file).run();
         run.exits(69);
         assert_eq!(
-            run.stderr.contains("entries that name no host were passed over"),
+            run.stderr.contains("invalid entries are ignored"),
             list.contains("://"),
             "{run}"
         );
