@@ -90,8 +90,8 @@ fn links_of_a_remote_api_lead_neither_to_this_machine_nor_to_the_network_of_it()
     let here = Server::start(&authority, "localhost");
     let plain = Lab::start(READY);
     let links = [
-        (format!("{}/x", plain.url()), "the link is plain http"),
-        ("http://storage.example/x".to_owned(), "the link is plain http"),
+        (format!("{}/x", plain.url()), "the link uses plain http"),
+        ("http://storage.example/x".to_owned(), "the link uses plain http"),
         (format!("{}/x", here.url), "the link leads to this machine, but the API is not on it"),
         (format!("https://127.0.0.1:{}/x", here.port), "the link leads to this machine"),
         (format!("https://0.0.0.0:{}/x", here.port), "the link leads to this machine"),
