@@ -1,8 +1,10 @@
 //! Looking at a file while it streams: whether it begins as what was asked for, and how many rows it has.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::records::Records;
+use super::room::Share;
 use super::writer::{Sink, Written};
 use crate::secret::Link;
 use crate::text::Text;
@@ -102,6 +104,8 @@ pub(super) struct Expected {
 /// A file that is looked at while it is written.
 pub(super) struct Inspected<W> {
     sink: Sink<W>,
+    /// The room that it takes, where others see how much that is.
+    share: Arc<Share>,
     expected: Expected,
     /// The first bytes that are neither blank nor a byte order mark.
     head: Vec<u8>,
@@ -112,9 +116,9 @@ pub(super) struct Inspected<W> {
 }
 
 impl<W: Write> Inspected<W> {
-    pub(super) fn new(sink: Sink<W>, expected: Expected) -> Self {
+    pub(super) fn new(sink: Sink<W>, expected: Expected, share: Arc<Share>) -> Self {
         let records = (expected.format != Format::Other).then(Records::default);
-        Self { sink, expected, head: Vec::new(), mark: 0, records }
+        Self { sink, share, expected, head: Vec::new(), mark: 0, records }
     }
 
     /// Ends the file: what was written, and how many rows it has below its header, if it is CSV.
@@ -182,6 +186,7 @@ impl<W: Write> Inspected<W> {
 impl<W: Write> Write for Inspected<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inspect(bytes)?;
+        self.share.grow(bytes.len())?;
         self.sink.write_all(bytes)?;
         Ok(bytes.len())
     }

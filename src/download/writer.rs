@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::checksum::{Check, Checksum};
 use super::inspect::{Expected, Inspected};
-use super::room::{Room, Share};
+use super::room::Share;
 use crate::disk::{Directory, Readers};
 use crate::http::Encoding;
 use crate::manifest::hexadecimal;
@@ -84,8 +84,8 @@ impl Writer {
         let share = Arc::new(share);
         let own = Arc::clone(&share);
         let writing = tokio::task::spawn_blocking(move || {
-            let sink = Sink::within(partial.create()?, own);
-            write(Inspected::new(sink, expected), sent, waiting)
+            let sink = Sink::new(partial.create()?);
+            write(Inspected::new(sink, expected, own), sent, waiting)
         });
         Self { chunks, writing, received: 0, share }
     }
@@ -124,17 +124,11 @@ pub(super) struct Sink<W> {
     file: W,
     file_size: u64,
     digest: Context,
-    /// The room that it takes, where others see how much it is.
-    share: Arc<Share>,
 }
 
 impl<W: Write> Sink<W> {
     pub(super) fn new(file: W) -> Self {
-        Self::within(file, Arc::new(Share::new(Arc::new(Room::new(None)), None)))
-    }
-
-    fn within(file: W, share: Arc<Share>) -> Self {
-        Self { file, file_size: 0, digest: Context::new(&SHA256), share }
+        Self { file, file_size: 0, digest: Context::new(&SHA256) }
     }
 
     pub(super) fn done(mut self) -> io::Result<Written> {
@@ -145,7 +139,6 @@ impl<W: Write> Sink<W> {
 
 impl<W: Write> Write for Sink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.share.grow(bytes.len())?;
         self.file.write_all(bytes)?;
         self.digest.update(bytes);
         self.file_size += bytes.len() as u64;
@@ -186,7 +179,7 @@ fn write(file: Inspected<File>, sent: Sent, mut chunks: Receiver<Bytes>) -> io::
 #[cfg(test)]
 mod tests {
     use super::super::inspect::{Format, Unfit};
-    use super::super::room::Overflow;
+    use super::super::room::{Overflow, Room};
     use super::*;
 
     fn partial(folder: &std::path::Path) -> Partial {

@@ -132,7 +132,7 @@ impl Client {
             }
             Err(_) => {
                 let mut failure = Failure::transient("request timed out", "");
-                failure.problem.cure = self.transport.network().route(self.api.url());
+                failure.problem.cure = self.connections.network().route(self.api.url());
                 return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
         };

@@ -15,9 +15,9 @@ use crate::watch::observation::{Failure, FailureKind, Problem};
 /// The longest answer that is read. A status document has about a thousand bytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 
-/// Sends requests.
+/// Connections to an API. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Transport {
+pub struct Connections {
     client: Client,
     network: Network,
     /// Whether the client is the caller's own, of which no other can be built.
@@ -45,18 +45,17 @@ impl From<Failure> for Unanswered {
     }
 }
 
-impl Transport {
-    /// A client for `api`.
-    pub(super) fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
+impl Connections {
+    /// Connections to `api`. Each is opened when it is first needed.
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate to trust.
+    pub fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
         // Longer than the longest default pause, so that all polls of a wait share one connection.
         let options = |builder: ClientBuilder| builder.pool_idle_timeout(Duration::from_secs(90));
         let client = http::client(api.url(), network, options)?;
         Ok(Self { client, network: network.clone(), is_callers: false })
-    }
-
-    /// Sends by a client of the caller's.
-    pub(super) fn by(client: Client) -> Self {
-        Self { client, network: Network::default(), is_callers: true }
     }
 
     /// A client that begins a connection for each request. One that others have used may be closing at this moment, and
@@ -78,13 +77,8 @@ impl Transport {
         &self.client
     }
 
-    /// Sends a request over the connections that all share, and reads the answer.
-    pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        self.send_over(&self.client, request).await
-    }
-
-    /// Sends a request and reads the answer, as far as it may be read.
-    pub(super) async fn send_over(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
+    /// Sends a request over a client, and reads the answer up to its limit.
+    pub(super) async fn send(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
         let mut response = self.network.send(client, request).await?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let decoder = Decoder::new(&headers, MAX_DOCUMENT);
@@ -94,6 +88,12 @@ impl Transport {
             (_, Err(_)) => Vec::new(),
         };
         Ok(Reply { http_status, headers, body })
+    }
+}
+
+impl From<Client> for Connections {
+    fn from(client: Client) -> Self {
+        Self { client, network: Network::default(), is_callers: true }
     }
 }
 
