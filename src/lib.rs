@@ -30,6 +30,7 @@ pub mod clock;
 mod commands;
 #[doc(hidden)]
 pub mod coredump;
+mod daemon;
 mod disk;
 #[doc(hidden)]
 pub mod document;

@@ -1,6 +1,6 @@
 //! What commands ask Snyk with.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -59,7 +59,7 @@ impl Asking {
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         let credentials = credentials.telling(console.mask());
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
-        typed.borrow_mut().add_api(&api);
+        typed.lock().unwrap_or_else(PoisonError::into_inner).add_api(&api);
         tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),
@@ -88,8 +88,22 @@ impl Asking {
     }
 }
 
+/// The one export that is named, and the API at a pasted URL.
+pub(super) async fn resolve_one(
+    export: &ExportArg,
+    scope: Option<ScopeRef>,
+    session: &Session,
+) -> Result<(ExportRef, Option<Api>), CommandError> {
+    let Exports { exports, api } = resolve(std::slice::from_ref(export), scope, session).await?;
+    let [export] = exports[..] else {
+        let why = format!("standard input names {} exports, and this command takes one", exports.len());
+        return Err(CommandError::Usage(why));
+    };
+    Ok((export, api))
+}
+
 /// The exports that are named, with what standard input says if `-` is among them.
-pub(super) async fn resolve(
+async fn resolve(
     exports: &[ExportArg],
     scope: Option<ScopeRef>,
     session: &Session,
