@@ -64,7 +64,7 @@ pub enum FolderError {
     /// Another process downloads other files into it, or has locked it.
     #[error(
         "another snyk-export, or a program that has locked it, uses {} at this moment: wait until it has ended, or name another place",
-        .0.display()
+        Text::of_path(.0)
     )]
     Locked(PathBuf),
 }
