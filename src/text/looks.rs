@@ -1,28 +1,28 @@
-//! What looks like a secret, whether or not this process holds it.
+//! Finds text that looks like a secret, even if this process does not hold it.
 
 use std::ops::Range;
 
 use super::layer::Layer;
 
-/// Characters that end a link, or a value.
+/// Characters that end a link or a value.
 const LINK_ENDS: &str = "\"'`<>|";
 const VALUE_ENDS: &str = "\"'`<>|&;,)]}";
 
-/// How the names of secret values begin or end, in small letters and without hyphens.
+/// How the names of secret values begin or end, in lower case and without hyphens.
 const TELLING_BEGINNINGS: [&str; 2] = ["xgoog", "xamz"];
 const TELLING_ENDS: [&str; 6] = ["token", "secret", "password", "signature", "apikey", "api_key"];
 
-/// The shortest value that can be random, in characters.
+/// The shortest value that can look random, in characters.
 const SHORTEST_MADE_UP: usize = 8;
 
-/// How far a password is followed after a blank in it, in characters.
+/// How far the end of a password is searched for after a blank in it, in characters.
 const LONGEST_PASSWORD_REST: usize = 40;
 
 fn lower(layer: &Layer) -> Vec<char> {
     layer.chars().map(|char| char.to_ascii_lowercase()).collect()
 }
 
-/// The ranges that look like a secret. Each character is looked at once, so that the time grows linearly with the text.
+/// The ranges that look like secrets. Characters already covered are not examined again, so that the time is linear.
 pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
     let text = lower(layer);
     let links = LinkEnds::of(&text);
@@ -35,7 +35,7 @@ pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
         let here = match char {
             ':' if text[at..].starts_with(&[':', '/', '/']) => links.secrets(&text, at + 3),
             ':' => [header(&text, at), None],
-            '@' => [user(&text, at), None],
+            '@' => [user(&text, at, &hidden), None],
             '=' => [parameter(&text, at), None],
             '"' | '\'' => [member(&text, at), None],
             'h' => [of_slack(&text, at), None],
@@ -53,11 +53,11 @@ pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
     found
 }
 
-/// Where the links of a text have their ends and their queries.
+/// Where the links of a text end, and where their queries begin.
 struct LinkEnds {
-    /// From each character on, the first one that ends a link.
+    /// For each index, the next character that ends a link.
     ends: Vec<usize>,
-    /// From each character on, the first question mark.
+    /// For each index, the next question mark.
     queries: Vec<usize>,
 }
 
@@ -72,7 +72,7 @@ impl LinkEnds {
         Self { ends, queries }
     }
 
-    /// The user with the password, and the query, of a link whose authority starts at `start`.
+    /// The user with the password, and the query, of the link whose authority begins at `start`.
     fn secrets(&self, text: &[char], start: usize) -> [Option<Range<usize>>; 2] {
         let (end, query) = (self.ends[start], self.queries[start]);
         let authority = run(&text[..end.min(query)], start, |char| char != '/').end;
@@ -85,7 +85,7 @@ impl LinkEnds {
     }
 }
 
-/// A user with a password that contains a blank. A port after the colon is not a password.
+/// A user with a password that contains a blank, unless a port follows the colon.
 fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize>> {
     let colon = authority.start + text[authority.clone()].iter().position(|char| *char == ':')?;
     let is_port = text[colon + 1..authority.end].iter().all(char::is_ascii_digit);
@@ -95,10 +95,12 @@ fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize
     (!is_port).then_some(authority.start..authority.end + at)
 }
 
-/// The user and the password before an `@`, with or without a scheme. A mail address has no colon.
-fn user(text: &[char], at: usize) -> Option<Range<usize>> {
-    let is_user = |char: &&char| **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char);
-    let length = text[..at].iter().rev().take_while(is_user).count();
+/// The user and the password before an `@`, with or without a scheme. Mail addresses have no colon.
+fn user(text: &[char], at: usize, hidden: &[bool]) -> Option<Range<usize>> {
+    let is_user = |(char, is_hidden): &(&char, &bool)| {
+        !**is_hidden && **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char)
+    };
+    let length = text[..at].iter().zip(&hidden[..at]).rev().take_while(is_user).count();
     let user = at - length..at;
     let is_mail = begins(text, user.start, "mailto:") || begins(text, user.start, "email:");
     let is_host = text.get(at + 1).is_some_and(|char| char.is_alphanumeric() || matches!(char, '[' | '*'))
@@ -106,7 +108,7 @@ fn user(text: &[char], at: usize) -> Option<Range<usize>> {
     (text[user.clone()].contains(&':') && is_host && !is_mail).then_some(user)
 }
 
-/// Whether nothing in a query is secret.
+/// Whether a query contains no secret.
 fn is_harmless(query: &[char]) -> bool {
     let is_plain = |char: &char| char.is_alphanumeric() || "-_.~:,;&=#/+%*…[]()!@".contains(*char);
     query.iter().all(is_plain)
@@ -115,7 +117,7 @@ fn is_harmless(query: &[char]) -> bool {
             let (name, value) = equals.map_or((&[][..], pair), |at| (&pair[..at], &pair[at + 1..]));
             let is_key =
                 || ["key", "code", "auth", "pass", "pwd"].iter().any(|key| name.ends_with(&chars(key)));
-            is_masked(value) || !(lets_in(name, value) || is_key() || is_made_up(value, SHORTEST_MADE_UP))
+            is_masked(value) || !(is_secret(name, value) || is_key() || is_made_up(value, SHORTEST_MADE_UP))
         })
 }
 
@@ -123,7 +125,7 @@ fn chars(text: &str) -> Vec<char> {
     text.chars().collect()
 }
 
-/// Whether a part of this looks random: at least `shortest` letters and digits in a row.
+/// Whether a text contains a run that looks random: at least `shortest` characters, with letters and digits.
 pub(super) fn is_made_up(text: &[char], shortest: usize) -> bool {
     let is_of_run = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '+' | '=' | '~');
     text.split(|char| !is_of_run(char)).any(|run| {
@@ -132,12 +134,12 @@ pub(super) fn is_made_up(text: &[char], shortest: usize) -> bool {
     })
 }
 
-/// Whether this is a mask, which may be cut off.
+/// Whether a value is only a mask, perhaps truncated.
 fn is_masked(value: &[char]) -> bool {
     value.iter().all(|char| matches!(char, '*' | '…'))
 }
 
-/// From `start` to the first of the characters `ends`, or to white space.
+/// From `start` to the next white space or character of `ends`.
 fn until(text: &[char], start: usize, ends: &str) -> Range<usize> {
     let rest = text.get(start..).unwrap_or_default();
     let length = rest.iter().position(|char| char.is_whitespace() || ends.contains(*char));
@@ -166,32 +168,36 @@ fn is_telling(name: &[char]) -> bool {
         || TELLING_ENDS.iter().any(|word| name.ends_with(word))
 }
 
-/// Whether a value is secret by its name. A short word or number behind such a name is not: `page_token=3`.
-fn lets_in(name: &[char], value: &[char]) -> bool {
+/// Whether a value is a secret by its name. A short word or number is not: `page_token=3`.
+fn is_secret(name: &[char], value: &[char]) -> bool {
     let is_word = value.len() < SHORTEST_MADE_UP
         && (value.iter().all(char::is_ascii_alphabetic) || value.iter().all(char::is_ascii_digit));
     let may_be_said = ["token", "signature", "sig"].iter().any(|end| name.ends_with(&chars(end)));
     is_telling(name) && !(is_word && may_be_said && !name.starts_with(&['x', '-']))
 }
 
-/// The name that ends at `end`, perhaps before a blank.
+/// The name that ends at `end`, ignoring blanks.
 fn name_before(text: &[char], end: usize) -> &[char] {
     let blanks = text[..end].iter().rev().take_while(|char| **char == ' ').count();
     let name = text[..end - blanks].iter().rev().take_while(|char| is_of_name(**char)).count();
     &text[end - blanks - name..end - blanks]
 }
 
-/// The value of a parameter with the name of a secret, in a link or not.
+/// The value of a parameter whose name says that it is secret, in a link or not.
 fn parameter(text: &[char], equals: usize) -> Option<Range<usize>> {
     let has_blank = |at: usize| text.get(at).is_some_and(|char| *char == ' ');
     let is_apart = (equals > 0 && has_blank(equals - 1)) || has_blank(equals + 1);
+    let name = name_before(text, equals);
+    if !is_telling(name) {
+        return None;
+    }
     let value = until(text, run(text, equals + 1, |char| char == ' ').end, VALUE_ENDS);
     let found = &text[value.clone()];
     let is_word = is_apart && found.iter().all(|char| char.is_alphabetic() || *char == '=');
-    (lets_in(name_before(text, equals), found) && !is_word && !is_masked(found)).then_some(value)
+    (is_secret(name, found) && !is_word && !is_masked(found)).then_some(value)
 }
 
-/// The value of a header with the name of a secret.
+/// The value of a header whose name says that it is secret.
 fn header(text: &[char], colon: usize) -> Option<Range<usize>> {
     let name = name_before(text, colon);
     let is_one = ["x-goog-", "x-amz-", "x-api-key", "api-key", "apikey"]
@@ -202,7 +208,7 @@ fn header(text: &[char], colon: usize) -> Option<Range<usize>> {
     (is_one && !found.iter().all(|char| char.is_alphabetic()) && !is_masked(found)).then_some(value)
 }
 
-/// The value of a JSON member with the name of a secret. The name ends with the quote at `quote`.
+/// The value of a JSON member whose name says that it is secret; the name ends at `quote`.
 fn member(text: &[char], quote: usize) -> Option<Range<usize>> {
     let mark = text[quote];
     let name = text[..quote].iter().rev().take_while(|char| is_of_name(**char)).count();
@@ -213,7 +219,7 @@ fn member(text: &[char], quote: usize) -> Option<Range<usize>> {
         return None;
     }
     let value = open + 1..open + 1 + text[open + 1..].iter().take_while(|char| **char != mark).count();
-    (lets_in(name, &text[value.clone()]) && !value.is_empty()).then_some(value)
+    (is_secret(name, &text[value.clone()]) && !value.is_empty()).then_some(value)
 }
 
 /// The path of a Slack webhook, which is its secret.
@@ -229,7 +235,7 @@ fn is_of_token(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_' | '~' | '+' | '/' | '=')
 }
 
-/// A token of Snyk's, a JWT or the signing key of a webhook that starts at `at`.
+/// A Snyk token, a JWT or a webhook key that begins at `at`.
 fn token(text: &[char], at: usize) -> Option<Range<usize>> {
     let is_begun = at > 0 && (is_of_name(text[at - 1]) || text[at - 1] == '.');
     let is_one = match text.get(at)? {
@@ -250,7 +256,7 @@ fn token(text: &[char], at: usize) -> Option<Range<usize>> {
     is_one.then(|| run(text, at, is_of_token))
 }
 
-/// What follows `Basic`, `Bearer` or `token`, if it is not a word.
+/// The credential after `Basic`, `Bearer` or `token`, unless it is a plain word.
 fn credential(text: &[char], at: usize) -> Option<Range<usize>> {
     let scheme = ["basic", "bearer", "token"].into_iter().find(|scheme| begins(text, at, scheme))?;
     let blanks = run(text, at + scheme.len(), char::is_whitespace);

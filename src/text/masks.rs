@@ -1,4 +1,4 @@
-//! Where secrets are in a text: those that this process holds, and what looks like one.
+//! Finds secrets in a text: those that this process holds, and what [looks](super::looks) like one.
 
 use std::ops::Range;
 
@@ -6,20 +6,20 @@ use super::layer::{Layer, Layers, Unit, read};
 use super::looks::looks;
 use crate::secret::held::Held;
 
-/// Characters, besides white space, that may stand at a line break within a text.
+/// Characters that may surround a line break within a secret, besides white space.
 const BREAKS: &str = "\"'`\\,";
 
-/// The longest name of an HTML tag that counts as a line break, and the longest tag, in characters.
+/// The longest HTML tag that counts as a line break, and its longest name, in characters.
 const LONGEST_TAG_NAME: usize = 6;
 const LONGEST_TAG: usize = 40;
 
-/// The shortest run of characters that is decoded as Base64.
+/// The shortest run that is decoded as Base64, in characters.
 const SHORTEST_BASE64: usize = 8;
 
-/// How many nested levels of Base64 are decoded.
+/// How many nested Base64 texts are decoded.
 const BASE64_LEVELS: u32 = 2;
 
-/// The ranges of a text that are masked. They neither overlap nor touch.
+/// The ranges of a text to mask. They neither overlap nor touch.
 pub(super) fn of(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
     united(Search { held, is_for_looks: true }.within(layers, BASE64_LEVELS))
 }
@@ -45,12 +45,12 @@ fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 /// A search for secrets.
 struct Search<'a> {
     held: &'a Held,
-    /// Whether to mask what looks like a secret as well.
+    /// Whether what looks like a secret counts too.
     is_for_looks: bool,
 }
 
 impl Search<'_> {
-    /// The ranges to mask in the text that the layers belong to, with so many nested levels of Base64.
+    /// The ranges of the original text that hold secrets, with up to `levels` nested Base64 texts decoded.
     fn within(&self, layers: &Layers, levels: u32) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for (index, layer) in layers.all.iter().enumerate() {
@@ -63,12 +63,12 @@ impl Search<'_> {
         found
     }
 
-    /// The words of Base64 that hold a secret, in either alphabet, and perhaps broken over lines.
+    /// The words of Base64 text that contain a secret at any offset, in either alphabet, with line breaks allowed.
     fn within_base64(&self, layer: &Layer, is_first: bool, levels: u32) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for run in base64_runs(layer) {
             let (first, last) = (run[0].0, run[run.len() - 1].0);
-            // Text that is unchanged since the previous layer was searched there.
+            // A run without decoded characters was already searched in the layer before.
             if run.len() < SHORTEST_BASE64
                 || !(is_first || layer.0[first..=last].iter().any(|unit| unit.is_decoded))
             {
@@ -89,7 +89,7 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
     if held.is_empty() {
         return Vec::new();
     }
-    // The character that each byte of the folded text belongs to.
+    // For each byte of the folded text, the index of its character.
     let (mut folded, mut owners) = (String::with_capacity(layer.0.len()), Vec::with_capacity(layer.0.len()));
     for (at, char) in layer.chars().enumerate() {
         super::fold_into(&mut folded, char);
@@ -108,7 +108,7 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
     found
 }
 
-/// The characters of a layer without short HTML tags, which may stand between two lines.
+/// The indexes of a layer's characters, without short HTML tags: these may stand between two lines.
 fn unbroken(layer: &Layer) -> impl Iterator<Item = usize> {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -120,7 +120,7 @@ fn unbroken(layer: &Layer) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The length of the HTML tag that starts here, if there is one.
+/// The length of the HTML tag that begins here.
 fn tag(units: &[Unit]) -> Option<usize> {
     let char = |at: usize| units.get(at).map(|unit| unit.char);
     if char(0) != Some('<') {
@@ -135,7 +135,7 @@ fn tag(units: &[Unit]) -> Option<usize> {
     is_tag.then_some(end + 1)
 }
 
-/// Runs of Base64 sextets with their places. A run may go over several lines.
+/// Runs of Base64 digits on one line or several: each digit with its index and its value.
 fn base64_runs(layer: &Layer) -> Vec<Vec<(usize, u8)>> {
     let (mut runs, mut run) = (Vec::new(), Vec::new());
     for at in unbroken(layer) {
@@ -150,7 +150,7 @@ fn base64_runs(layer: &Layer) -> Vec<Vec<(usize, u8)>> {
     runs
 }
 
-/// The words of a run that overlap with `secret`, a range of the text that the layer belongs to.
+/// The words of a run that overlap `secret`, a range of the original text.
 fn words(layer: &Layer, run: &[(usize, u8)], secret: &Range<usize>) -> Range<usize> {
     let mut first = run.partition_point(|(at, _)| layer.0[*at].end <= secret.start).min(run.len() - 1);
     let mut end = run.partition_point(|(at, _)| layer.0[*at].start < secret.end).max(first + 1);
@@ -175,7 +175,7 @@ fn sextet(char: char) -> Option<u8> {
     }
 }
 
-/// Decodes a run of Base64. Each decoded character stands for the part of the text that its sextets come from.
+/// A decoded run of Base64. Each character has the range of the digits that it was decoded from.
 fn decoded(layer: &Layer, run: &[(usize, u8)]) -> Vec<Unit> {
     let (mut bytes, mut places) = (Vec::new(), Vec::new());
     for group in run.chunks(4) {
