@@ -164,12 +164,7 @@ async fn client(url: &str, network: &Network) -> Client {
 pub(super) fn poll(url: &str, network: &Network) -> Option<Failure> {
     let [scope_id, export_id] = [GROUP, EXPORT_ID].map(|id| parse_id(id).unwrap());
     let export = ExportRef { scope: Scope::Group, scope_id, export_id };
-    runtime().block_on(async {
-        match client(url, network).await.poll(&export).await.answer {
-            Ok(_) => None,
-            Err(failure) => Some(failure),
-        }
-    })
+    runtime().block_on(async { client(url, network).await.poll(&export).await.answer.err() })
 }
 
 /// Why a start failed.
