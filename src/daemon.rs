@@ -30,11 +30,11 @@ use crate::event::{Event, Startup, What};
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Refusal, Runner, Stopped};
-use crate::server::{Agreed, Server, ServerError, Service, Terms};
+use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::{Client, TransportError};
-use crate::store::{self, OpenError, Quota, Store, StoreError};
+use crate::store::{self, OpenError, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
@@ -138,7 +138,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Opens the store, the API and all that belongs to it. `mask` is called with each access token before it is used.
     pub(crate) async fn start(
-        settings: DaemonSettings,
+        mut settings: DaemonSettings,
         until_idle: bool,
         clock: Clock,
         mask: Mask,
@@ -152,44 +152,37 @@ impl Daemon {
         let clock = last.map_or(clock, |last| clock.not_before(last));
 
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
-        let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
-        let accounts = opener.all(settings.accounts).await?;
-        let endpoints = Endpoints::new(settings.endpoints, &ledger);
+        let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
         let started = Startup {
             address: server.address().to_string(),
             metrics_address: server.metrics_address().map(|address| address.to_string()),
             store: Text::of_path(&settings.store),
-            accounts: names.iter().cloned().collect(),
-            endpoints: endpoints.all.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+            accounts: accounts.iter().map(|account| Arc::clone(&account.name)).collect(),
+            endpoints: settings.endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
             watches: 0,
         };
-        ledger.metrics.set_accounts(&names);
-        ledger.asks_with(&accounts);
-        let plan = plan(settings.policy, settings.concurrency, until_idle);
-        let runner = Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock);
-        let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
-        let agreed = Agreed { accounts: names.clone(), tokens: settings.server.tokens, quota };
+        let endpoints = Endpoints::new(Vec::new(), &ledger);
+        let plan = plan(settings.policy.clone(), settings.concurrency, until_idle);
         let mut daemon = Self {
+            runner: Runner::new(store.clone(), Vec::new(), plan, endpoints.clone(), clock),
             store,
             clock,
             mask,
             ledger,
-            runner,
             endpoints,
             couriers: JoinSet::new(),
             retire: watch::Sender::new(false),
             tasks: JoinSet::new(),
             changed: Arc::default(),
-            terms: Arc::new(Terms::new(agreed)),
+            terms: Arc::default(),
             serving: None,
             until_idle,
             started,
-            fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
+            fixed: (settings.store.clone(), settings.server.listen, settings.server.metrics_listen),
         };
-        daemon.reconcile(settings.watches, &names).await?;
+        daemon.take_on(Fresh { settings, accounts }).await?;
         daemon.started.watches = daemon.store.count().await?.active;
-        daemon.hire(settings.keep_ended);
         // The API answers before the runner has made its first pass.
         daemon.ledger.health.pass(clock.now());
         daemon.serve(server);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::moment::Moment;
 
 /// How the daemon is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     passed_at: Option<Moment>,
     stopping: bool,
@@ -24,13 +24,6 @@ struct State {
 pub const PASS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 impl Health {
-    /// Of a daemon that has not done anything yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        let state = State { passed_at: None, stopping: false, refused: BTreeMap::new() };
-        Self { state: Mutex::new(state) }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,11 +74,5 @@ impl Health {
             self.refused().iter().map(|account| format!("the credential of account {account} is refused")),
         );
         troubles
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self::new()
     }
 }

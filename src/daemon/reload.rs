@@ -22,8 +22,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The settings as they are now, and the accounts that they describe.
 pub(super) struct Fresh {
-    settings: DaemonSettings,
-    accounts: Vec<Account<Arc<Client>>>,
+    pub(super) settings: DaemonSettings,
+    pub(super) accounts: Vec<Account<Arc<Client>>>,
 }
 
 /// The settings are being read again.
@@ -61,7 +61,8 @@ impl Daemon {
         tell_systemd(sd_notify::NotifyState::Ready).await;
     }
 
-    async fn take_on(&mut self, Fresh { settings, accounts }: Fresh) -> Result<(), DaemonError> {
+    /// Works by these settings from now on.
+    pub(super) async fn take_on(&mut self, Fresh { settings, accounts }: Fresh) -> Result<(), DaemonError> {
         let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
         if fixed != self.fixed {
             tracing::warn!("another store or address is taken on when the daemon is started again");
@@ -84,11 +85,7 @@ impl Daemon {
     }
 
     /// Makes the watches of the settings those of this list.
-    pub(super) async fn reconcile(
-        &self,
-        watches: Vec<NewWatch>,
-        names: &BTreeSet<Arc<str>>,
-    ) -> Result<(), StoreError> {
+    async fn reconcile(&self, watches: Vec<NewWatch>, names: &BTreeSet<Arc<str>>) -> Result<(), StoreError> {
         let now = self.clock.now();
         let listed = watches.into_iter().map(|watch| (new_id(now), watch)).collect();
         let reconciled = self.store.reconcile(listed, now).await?;

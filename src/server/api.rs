@@ -150,7 +150,7 @@ async fn add(
         }
     }
     let detail = "the watch was deleted meanwhile: try again later";
-    Err(Problem::unavailable("busy", "The daemon is busy", detail).into())
+    Err(Problem::busy(detail).into())
 }
 
 async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {

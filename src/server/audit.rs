@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tell;
 use crate::clock::Clock;
-use crate::event::{ApiEvent, ApiWhat, What};
+use crate::event::{ApiEvent, What};
 use crate::moment::Moment;
 
 /// How many events of a kind are told in a minute.
@@ -18,9 +18,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) struct Audit {
     tell: Tell,
     clock: Clock,
-    changed: Mutex<Window>,
-    refused: Mutex<Window>,
-    crowded: Mutex<Window>,
+    /// By what happened.
+    windows: Mutex<[Window; 3]>,
 }
 
 /// A minute of one kind of events.
@@ -59,35 +58,35 @@ impl Window {
 
 impl Audit {
     pub(super) fn new(tell: Tell, clock: Clock) -> Self {
-        let [changed, refused, crowded] = [(); 3].map(|()| Mutex::default());
-        Self { tell, clock, changed, refused, crowded }
+        Self { tell, clock, windows: Mutex::default() }
     }
 
     /// Tells of an event, unless too many like it were told of in this minute.
     pub(super) fn note(&self, event: ApiEvent) {
         let now = self.clock.now();
-        let window = match event.what {
-            ApiWhat::Changed => &self.changed,
-            ApiWhat::Refused => &self.refused,
-            ApiWhat::Crowded => &self.crowded,
+        let window = event.what as usize;
+        let events = {
+            let window = &mut self.windows.lock().unwrap_or_else(PoisonError::into_inner)[window];
+            [window.end(now), window.admit(event, now)]
         };
-        let (before, admitted) = {
-            let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-            (window.end(now), window.admit(event, now))
-        };
-        before.into_iter().chain(admitted).for_each(|event| (self.tell)(&What::Api(event).at(now)));
+        self.tell_all(events, now);
     }
 
     /// Tells each minute of what was left out in it; for ever.
     pub(super) async fn run(&self) -> std::convert::Infallible {
         loop {
             let now = self.clock.now();
-            for window in [&self.changed, &self.refused, &self.crowded] {
-                let left_out = window.lock().unwrap_or_else(PoisonError::into_inner).end(now);
-                left_out.into_iter().for_each(|event| (self.tell)(&What::Api(event).at(now)));
-            }
+            let left_out = {
+                let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                windows.each_mut().map(|window| window.end(now))
+            };
+            self.tell_all(left_out, now);
             self.clock.sleep_until(now.plus(MINUTE)).await;
         }
+    }
+
+    fn tell_all(&self, events: impl IntoIterator<Item = Option<ApiEvent>>, now: Moment) {
+        events.into_iter().flatten().for_each(|event| (self.tell)(&What::Api(event).at(now)));
     }
 }
 
@@ -96,6 +95,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::event::ApiWhat;
     use crate::event::Event;
 
     #[tokio::test(start_paused = true)]

@@ -132,7 +132,7 @@ impl Guard {
         if only_health && !(self.is_health && request.body().is_end_stream()) {
             let detail =
                 "there are so many connections that only health checks are answered: try again later";
-            return Err(Problem::unavailable("busy", "The daemon is busy", detail));
+            return Err(Problem::busy(detail));
         }
         if self.asks_for_token {
             match tokens.is_empty() {
@@ -168,7 +168,7 @@ impl Guard {
 
     /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
     async fn answer(&self, request: Request, next: Next) -> Response {
-        let busy = |detail| Problem::unavailable("busy", "The daemon is busy", detail).into_response();
+        let busy = |detail| Problem::busy(detail).into_response();
         // These change nothing, and end with their connections, which are counted.
         if self.is_health {
             return next.run(request).await;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::limits;
 use crate::moment::Moment;
@@ -34,6 +35,8 @@ struct Connection {
     idle_since: Option<u64>,
     /// Since when its client has taken nothing of what was sent to it.
     stalled_since: Option<u64>,
+    /// What its answer takes of the room that all answers have, until it is sent.
+    room: Option<OwnedSemaphorePermit>,
     gone: Arc<Notify>,
 }
 
@@ -48,24 +51,7 @@ pub(super) struct Place {
     pub(super) only_health: bool,
     /// Is told when the connection has to make room.
     pub(super) gone: Arc<Notify>,
-}
-
-/// What became of a new connection.
-#[derive(Debug)]
-pub(super) enum Seat {
-    /// It has a place.
-    Taken(Place),
-    /// It has a place, and the connection of this address has lost one.
-    InPlaceOf(Place, IpAddr),
-    /// There is no place for it.
-    None,
-}
-
-/// While this lives a request is answered, and the connection is not idle.
-#[derive(Debug)]
-pub(super) struct Answering {
-    places: Arc<Places>,
-    number: u64,
+    is_answering: AtomicBool,
 }
 
 impl Places {
@@ -73,8 +59,9 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from `address`, if there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Seat {
+    /// A place for a connection from `address`, if there is one; and the address of the connection that is closed for it, if
+    /// one is.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Option<(Place, Option<IpAddr>)> {
         let address = address.to_canonical();
         let mut held = self.held();
         let count = |of: &dyn Fn(&Connection) -> bool| held.connections.values().filter(|it| of(it)).count();
@@ -94,10 +81,8 @@ impl Places {
                 (true, None)
             } else if let Some(oldest) = held.oldest_waiting(competes) {
                 (false, Some(oldest))
-            } else if let Some(oldest) = held.oldest_waiting(is_health).filter(|_| address.is_loopback()) {
-                (true, Some(oldest))
             } else {
-                return Seat::None;
+                (true, Some(held.oldest_waiting(is_health).filter(|_| address.is_loopback())?))
             }
         };
         let lost = makes_room.and_then(|number| held.connections.remove(&number));
@@ -107,19 +92,18 @@ impl Places {
             address,
             only_health,
             gone: Arc::default(),
+            is_answering: AtomicBool::new(false),
         };
         let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
-        let new_since = Some(now);
+        let (new_since, stalled_since, room) = (Some(now), None, None);
         let connection =
-            Connection { address, only_health, new_since, idle_since, stalled_since: None, gone };
+            Connection { address, only_health, new_since, idle_since, stalled_since, room, gone };
         held.connections.insert(place.number, connection);
-        match lost {
-            Some(lost) => {
-                lost.gone.notify_one();
-                Seat::InPlaceOf(place, lost.address)
-            }
-            None => Seat::Taken(place),
-        }
+        let lost = lost.map(|lost| {
+            lost.gone.notify_one();
+            lost.address
+        });
+        Some((place, lost))
     }
 }
 
@@ -150,37 +134,41 @@ impl Connection {
 }
 
 impl Place {
-    /// The client takes nothing of what is sent to it, or takes it again.
-    pub(super) fn stalls(&self, stalls: bool) {
+    fn change(&self, change: impl FnOnce(&mut Connection, u64)) {
         let mut held = self.places.held();
         let now = held.next();
         if let Some(connection) = held.connections.get_mut(&self.number) {
-            connection.stalled_since = stalls.then_some(now);
+            change(connection, now);
         }
     }
 
+    /// The client takes nothing of what is sent to it, or takes it again.
+    pub(super) fn stalls(&self, stalls: bool) {
+        self.change(|connection, now| connection.stalled_since = stalls.then_some(now));
+    }
+
     /// A request has come in.
-    pub(super) fn answer(&self) -> Answering {
-        if let Some(connection) = self.places.held().connections.get_mut(&self.number) {
-            (connection.idle_since, connection.new_since) = (None, None);
+    pub(super) fn asked(&self) {
+        self.change(|connection, _| (connection.idle_since, connection.new_since) = (None, None));
+    }
+
+    /// The answer is about to be sent. It keeps `room` until it is.
+    pub(super) fn answers(&self, room: Option<OwnedSemaphorePermit>) {
+        self.change(|connection, _| connection.room = room);
+        self.is_answering.store(true, Ordering::Relaxed);
+    }
+
+    /// All that there was to send is sent.
+    pub(super) fn sent(&self) {
+        if self.is_answering.swap(false, Ordering::Relaxed) {
+            self.change(|connection, now| (connection.room, connection.idle_since) = (None, Some(now)));
         }
-        Answering { places: Arc::clone(&self.places), number: self.number }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.held().connections.remove(&self.number);
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut held = self.places.held();
-        let now = held.next();
-        if let Some(connection) = held.connections.get_mut(&self.number) {
-            connection.idle_since = Some(now);
-        }
     }
 }
 
@@ -204,19 +192,22 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[track_caller]
-    fn taken(seat: Seat) -> Place {
-        match seat {
-            Seat::Taken(place) => place,
-            Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
-        }
+    fn taken(taken: Option<(Place, Option<IpAddr>)>) -> Place {
+        let (place, lost) = taken.unwrap();
+        assert_eq!(lost, None);
+        place
     }
 
     #[track_caller]
-    fn in_place_of(seat: Seat, address: IpAddr) -> Place {
-        match seat {
-            Seat::InPlaceOf(place, lost) if lost == address => place,
-            Seat::Taken(_) | Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
-        }
+    fn in_place_of(taken: Option<(Place, Option<IpAddr>)>, address: IpAddr) -> Place {
+        let (place, lost) = taken.unwrap();
+        assert_eq!(lost, Some(address));
+        place
+    }
+
+    fn answered(place: &Place) {
+        place.answers(None);
+        place.sent();
     }
 
     fn is_gone(place: &Place) -> bool {
@@ -231,11 +222,12 @@ mod tests {
             .collect();
         let other = taken(places.take(address(2), later()));
         // The first has asked since, and the second is asking.
-        drop(own[0].answer());
-        let answering = own[1].answer();
+        own[0].asked();
+        answered(&own[0]);
+        own[1].asked();
         let new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[0]) && !is_gone(&own[1]) && !is_gone(&other));
-        drop(answering);
+        answered(&own[1]);
         // A place that is given back is free.
         own.remove(2);
         drop(new);
@@ -248,11 +240,11 @@ mod tests {
         let own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
             .map(|_| taken(places.take(address(1), Moment::default())))
             .collect();
-        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
-        assert!(matches!(places.take(address(1), later()), Seat::None));
+        own.iter().for_each(Place::asked);
+        assert!(places.take(address(1), later()).is_none());
         [3, 2, 4].iter().for_each(|n: &usize| own[*n].stalls(true));
         own[3].stalls(false);
-        let _new = in_place_of(places.take(address(1), later()), address(1)).answer();
+        let _new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[3]) && !is_gone(&own[4]));
     }
 
@@ -270,15 +262,15 @@ mod tests {
                 .collect();
         let newest = in_place_of(places.take(address(9), later()), address(0));
         assert!(is_gone(&all[0]));
-        let busy: Vec<Answering> = all.iter().chain([&newest]).map(Place::answer).collect();
-        assert!(matches!(places.take(address(10), later()), Seat::None));
+        all.iter().chain([&newest]).for_each(Place::asked);
+        assert!(places.take(address(10), later()).is_none());
         let health: Vec<Place> = (0..limits::CONNECTIONS_FOR_HEALTH)
             .map(|_| taken(places.take(HERE, Moment::default())))
             .collect();
         assert!(health.iter().all(|place| place.only_health));
         let place = in_place_of(places.take(HERE, later()), HERE);
         assert!(place.only_health && is_gone(&health[0]));
-        drop(busy);
+        all.iter().for_each(answered);
         assert!(!in_place_of(places.take(HERE, later()), address(0)).only_health);
     }
 
@@ -288,18 +280,18 @@ mod tests {
         let mut own: Vec<Place> =
             (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(HERE, start))).collect();
         let new = own.pop().unwrap();
-        let busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        own.iter().for_each(Place::asked);
         // All others are busy: it is the only one that waits for its client.
         let health: Vec<Place> =
             (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE, start))).collect();
         assert!(health.iter().all(|place| place.only_health) && !is_gone(&new));
         // One that has had an answer goes first, even if it waits for a shorter time.
-        drop(busy);
+        own.iter().for_each(answered);
         let next = in_place_of(places.take(HERE, start), HERE);
         assert!(is_gone(&own[0]) && !is_gone(&new) && !next.only_health);
         // One that sends nothing is not new for long.
         let later = start.plus(limits::FIRST_REQUEST);
-        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        own.iter().for_each(Place::asked);
         let _next = in_place_of(places.take(HERE, later), HERE);
         assert!(is_gone(&new));
     }

@@ -102,6 +102,10 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail)
     }
 
+    pub(super) fn busy(detail: &str) -> Self {
+        Self::unavailable("busy", "The daemon is busy", detail)
+    }
+
     pub(super) fn unforeseen() -> Self {
         let detail = "a bug of snyk-export; the daemon's log says more: please report it";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unforeseen", "An unforeseen failure of ours", detail)

@@ -72,9 +72,10 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for SendTimeout<'_, W> {
         self.writer.is_write_vectored()
     }
 
-    /// Is called when all is sent.
+    /// Is called when all is sent that there was to send.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.late = None;
+        self.place.sent();
         Pin::new(&mut self.writer).poll_flush(context)
     }
 
@@ -93,13 +94,11 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::moment::Moment;
-    use crate::server::places::{Places, Seat};
+    use crate::server::places::Places;
 
     fn place() -> Place {
         let places = Arc::new(Places::default());
-        let Seat::Taken(place) = places.take([127, 0, 0, 1].into(), Moment::default()) else {
-            unreachable!("it is the first")
-        };
+        let (place, _) = places.take([127, 0, 0, 1].into(), Moment::default()).unwrap();
         place
     }
 

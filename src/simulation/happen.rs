@@ -33,7 +33,7 @@ impl World {
         });
         Ledger {
             world: Rc::clone(self),
-            health: Rc::new(Health::new()),
+            health: Rc::new(Health::default()),
             owing: Arc::default(),
             settled: Rc::default(),
         }
