@@ -27,9 +27,10 @@ pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
 use crate::clock::Clock;
 use crate::event::{Event, Startup, What};
+use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
-use crate::runner::{Plan, Refusal, Runner, Stopped};
+use crate::runner::{Plan, Runner, Stopped};
 use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
@@ -89,6 +90,8 @@ pub(crate) enum DaemonError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Transport(#[from] TransportError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     #[error(transparent)]
     OpenStore(#[from] OpenError),
     #[error(transparent)]
@@ -159,13 +162,20 @@ impl Daemon {
             metrics_address: server.metrics_address().map(|address| address.to_string()),
             store: Text::of_path(&settings.store),
             accounts: accounts.iter().map(|account| Arc::clone(&account.name)).collect(),
-            endpoints: settings.endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+            endpoints: settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
             watches: 0,
         };
-        let endpoints = Endpoints::new(Vec::new(), &ledger);
-        let plan = plan(settings.policy.clone(), settings.concurrency, until_idle);
+        let endpoints = Endpoints::new(Vec::new(), &settings.network, &ledger)?;
+        let plan = plan(settings.policy.clone(), settings.concurrency);
         let mut daemon = Self {
-            runner: Runner::new(store.clone(), Vec::new(), plan, endpoints.clone(), clock),
+            runner: Runner::new(
+                store.clone(),
+                Vec::new(),
+                plan,
+                endpoints.clone(),
+                clock,
+                fastrand::Rng::new(),
+            ),
             store,
             clock,
             mask,
@@ -416,7 +426,6 @@ fn or_panic<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn plan(policy: Policy, concurrency: std::num::NonZeroUsize, until_idle: bool) -> Plan {
-    let refusal = if until_idle { Refusal::EndsAccount } else { Refusal::PausesAccount };
-    Plan { policy, concurrency, refusal, beat: Some(BEAT) }
+const fn plan(policy: Policy, concurrency: std::num::NonZeroUsize) -> Plan {
+    Plan { policy, concurrency, beat: Some(BEAT) }
 }

@@ -22,7 +22,7 @@ use super::validity::Validity;
 use crate::disk::Input;
 use crate::text::Text;
 
-/// Which certificates are trusted, and what comes of them, which is made once.
+/// The trusted certificates, and the TLS configuration, which is built once.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     added: Vec<CertificateDer<'static>>,
@@ -30,7 +30,7 @@ pub(super) struct Trust {
     ready: OnceLock<Result<ClientConfig, TransportError>>,
 }
 
-/// Where the environment says that certificates are.
+/// The certificate stores that the environment names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
     /// A file in place of the system's certificates: `SSL_CERT_FILE`.
@@ -41,67 +41,53 @@ pub struct Store {
     pub extra: Option<PathBuf>,
 }
 
-/// The certificates in a file that can be used, and how many cannot.
-#[derive(Debug)]
-pub struct Bundle {
-    /// Those that can be used.
-    pub certificates: Vec<CertificateDer<'static>>,
-    /// How many cannot.
-    pub unusable: usize,
+/// Reads the usable certificates of a PEM file that `setting` names. Logs a warning about damaged ones.
+///
+/// # Errors
+///
+/// Why it cannot be read, or that it has no usable certificate.
+pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut certificates = Vec::new();
+    each(setting, path, |der| {
+        let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
+        certificates.extend(is_usable.then_some(der));
+        is_usable
+    })?;
+    Ok(certificates)
 }
 
-impl Bundle {
-    /// Reads a PEM file.
-    ///
-    /// # Errors
-    ///
-    /// Says why it cannot be read, or that it holds nothing to trust.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let mut certificates = Vec::new();
-        let unusable = each(path, |der| {
-            let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
-            certificates.extend(is_usable.then_some(der));
-            is_usable
-        })?;
-        Ok(Self { certificates, unusable })
-    }
-
-    /// Warns of certificates that cannot be used, in a file that `setting` names.
-    pub fn warn(&self, setting: &str, path: &Path) {
-        warn_of_damaged(self.unusable, setting, path);
-    }
-}
-
-/// Hands each certificate of a PEM file to `take`, one at a time, since a file may hold hundreds of kilobytes. `take` says
-/// whether it can be used; the result is how many cannot.
-fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<usize, String> {
+/// Passes each certificate of a PEM file to `take`, one at a time, because a file may have hundreds of kilobytes. `take` returns
+/// whether it is usable. Logs a warning about damaged ones in the file, which `setting` names.
+fn each(
+    setting: &str,
+    path: &Path,
+    mut take: impl FnMut(CertificateDer<'static>) -> bool,
+) -> Result<(), String> {
     let input = Input::open(path).map_err(|error| error.to_string())?;
-    let (mut usable, mut unusable) = (0, 0);
+    let (mut usable, mut damaged) = (0, 0);
     for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
         let is_usable = match der {
             Ok(der) => take(der),
             Err(error @ pem::Error::Io(_)) => return Err(in_words(error)),
             Err(_) => false,
         };
-        *(if is_usable { &mut usable } else { &mut unusable }) += 1;
+        *(if is_usable { &mut usable } else { &mut damaged }) += 1;
     }
-    match (usable, unusable) {
-        (0, 0) => Err("it holds no certificate in PEM form".to_owned()),
-        (0, 1) => Err("the certificate in it is damaged".to_owned()),
-        (0, _) => Err("all certificates in it are damaged".to_owned()),
-        (_, unusable) => Ok(unusable),
+    match (usable, damaged) {
+        (0, 0) => return Err("it has no certificate in PEM form".to_owned()),
+        (0, 1) => return Err("the certificate in it is damaged".to_owned()),
+        (0, _) => return Err("all certificates in it are damaged".to_owned()),
+        (_, 0) => {}
+        _ => {
+            let path = Text::of_path(path);
+            tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates were passed over");
+        }
     }
+    Ok(())
 }
 
 fn in_words(error: pem::Error) -> String {
     if let pem::Error::Io(error) = error { error.to_string() } else { error.to_string() }
-}
-
-fn warn_of_damaged(count: usize, setting: &str, path: &Path) {
-    if count > 0 {
-        let path = Text::of_path(path);
-        tracing::warn!(setting, %path, certificates.damaged = count, "damaged certificates were passed over");
-    }
 }
 
 impl Trust {
@@ -110,7 +96,7 @@ impl Trust {
         Self { added, store, ready: OnceLock::new() }
     }
 
-    /// What TLS needs. The first call reads the certificates from the disk; the others share what came of it.
+    /// The TLS configuration. The first call reads the certificates from the disk; later calls share the result.
     pub(super) fn config(&self) -> Result<ClientConfig, TransportError> {
         self.ready.get_or_init(|| self.load()).clone()
     }
@@ -120,21 +106,18 @@ impl Trust {
         for der in &self.added {
             trusted.add(der.clone());
         }
-        if let Some(path) = &self.store.extra {
-            match each(path, |der| trusted.add(der)) {
-                Ok(damaged) => warn_of_damaged(damaged, "NODE_EXTRA_CA_CERTS", path),
-                Err(why) => {
-                    let path = Text::of_path(path);
-                    tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
-                }
-            }
+        if let Some(path) = &self.store.extra
+            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
+        {
+            let path = Text::of_path(path);
+            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
         }
         if self.store.is_in_place_of_the_systems() {
             self.store.load(&mut trusted)?;
         } else {
             let found = rustls_native_certs::load_native_certs().certs;
             if found.into_iter().filter(|der| trusted.add(der.clone())).count() == 0 {
-                // A machine without a store, as an image from scratch.
+                // A machine without a certificate store, such as an image from scratch.
                 trusted.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
             }
         }
@@ -147,14 +130,14 @@ impl Trust {
     }
 }
 
-/// Certificates that are trusted, each once: files often repeat one another.
+/// The trusted certificates, each once: files often have the same ones.
 struct Trusted {
     roots: RootCertStore,
     named: HashSet<Fingerprint>,
 }
 
 impl Trusted {
-    /// Trusts a certificate, and says whether it can be used.
+    /// Trusts a certificate. Returns whether it is usable.
     fn add(&mut self, der: CertificateDer<'static>) -> bool {
         let fingerprint = fingerprint(&der);
         let is_usable = self.named.contains(&fingerprint) || self.roots.add(der).is_ok();
@@ -170,21 +153,20 @@ impl Store {
         self.file.is_some() || !self.directories.is_empty()
     }
 
-    /// Trusts what is in place of the system's certificates. That it holds none is an error if nothing else is trusted.
+    /// Trusts the stores that replace the system's. An empty store is an error if nothing else is trusted.
     fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
-        if let Some(path) = &self.file {
-            match each(path, |der| trusted.add(der)) {
-                Ok(damaged) => warn_of_damaged(damaged, "SSL_CERT_FILE", path),
-                Err(why) => reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path))),
-            }
+        if let Some(path) = &self.file
+            && let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der))
+        {
+            reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
         }
         for path in &self.directories {
             let found = rustls_native_certs::load_certs_from_paths(None, Some(path));
             if found.certs.is_empty() {
                 let why = found.errors.first().map(ToString::to_string);
-                let why = why.unwrap_or_else(|| "it holds no certificate in PEM form".to_owned());
+                let why = why.unwrap_or_else(|| "it has no certificate in PEM form".to_owned());
                 reasons.push(format!("SSL_CERT_DIR {}: {why}", Text::of_path(path)));
             }
             for der in found.certs {
@@ -201,7 +183,7 @@ impl Store {
     }
 }
 
-/// What TLS needs where nobody is asked over it.
+/// The TLS configuration for plain http, which trusts nobody.
 pub(super) fn nobody() -> Result<ClientConfig, TransportError> {
     let builder = builder(Arc::new(provider::default_provider()))?;
     Ok(finished(builder.with_root_certificates(RootCertStore::empty())))
@@ -228,8 +210,8 @@ fn fingerprint(der: &CertificateDer<'_>) -> Fingerprint {
     fingerprint
 }
 
-/// Trusts what a trusted authority has signed, and what is a trusted certificate itself: a server may be its own
-/// authority, which no chain is built for.
+/// Accepts certificates that a trusted authority has signed, and certificates that are trusted themselves: a server may be its
+/// own authority, for which no chain can be built.
 #[derive(Debug)]
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,

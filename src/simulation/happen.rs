@@ -1,7 +1,6 @@
 //! What the world takes note of: lives that begin and end, watches that come and go, settings that change.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::watch::Watch;
 
 impl World {
     /// A life begins, over a store whose last moment is this.
-    pub(super) fn life_begins(self: &Rc<Self>, last: Option<Moment>) -> Ledger {
+    pub(super) fn life_begins(self: &Arc<Self>, last: Option<Moment>) -> Ledger {
         let clock = Clock::at(self.wall());
         self.clock.set(last.map_or(clock, |last| clock.not_before(last)));
         let now = self.now();
@@ -32,10 +31,10 @@ impl World {
             format!("life {life} begins, the clock says {now}")
         });
         Ledger {
-            world: Rc::clone(self),
-            health: Rc::new(Health::default()),
+            world: Arc::clone(self),
+            health: Arc::new(Health::default()),
             owing: Arc::default(),
-            settled: Rc::default(),
+            settled: Arc::default(),
         }
     }
 

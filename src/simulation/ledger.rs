@@ -1,7 +1,6 @@
 //! The events of the runner, and the notifications it owes: in the place of the daemon's ledger.
 
 use std::ops::ControlFlow;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -20,12 +19,12 @@ use crate::watch::outcome::Outcome;
 /// The events of the runner, and the notifications it owes.
 #[derive(Clone)]
 pub(super) struct Ledger {
-    pub(super) world: Rc<World>,
-    pub(super) health: Rc<Health>,
+    pub(super) world: Arc<World>,
+    pub(super) health: Arc<Health>,
     /// Rings when something is owed.
     pub(super) owing: Arc<Notify>,
     /// Rings when something is no longer owed.
-    pub(super) settled: Rc<Notify>,
+    pub(super) settled: Arc<Notify>,
 }
 
 impl Obligations for Ledger {

@@ -14,16 +14,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration,
 }
 
 /// A duration that may be left out.
-pub(super) fn some_duration<'de, D: Deserializer<'de>>(
-    source: D,
-) -> Result<Option<Duration>, D::Error> {
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
     duration(source).map(Some)
 }
 
 /// A whole number within bounds, both included.
-pub(super) fn between<'de, D, T, const LOW: u32, const HIGH: u32>(
-    source: D,
-) -> Result<T, D::Error>
+pub(super) fn between<'de, D, T, const LOW: u32, const HIGH: u32>(source: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u32>,

@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::{Tasks, unless};
+use crate::download::Tell;
+use crate::duration::rounded;
 use crate::event::{Task, TaskEvent};
 use crate::request::StartRequest;
 use crate::snyk::{InFlight, NotStarted, Started};
@@ -88,7 +90,7 @@ impl Tasks<'_> {
         request: &StartRequest,
         mut keep: impl FnMut(Sent<'_>) -> Result<(), E>,
         stop: impl Future<Output = Signal>,
-        tell: impl Fn(TaskEvent),
+        tell: Tell<'_>,
     ) -> Result<Begun, E> {
         // What is refused is refused.
         let policy = Policy { retry_conflict: false, ..self.policy.clone() };
@@ -155,6 +157,6 @@ impl Tasks<'_> {
 fn with_hint(problem: Problem, hint: Option<Duration>) -> Problem {
     let Some(hint) = hint else { return problem };
     let said = problem.detail.as_ref().map(|detail| format!("{detail}; ")).unwrap_or_default();
-    let detail = format!("{said}it asks to be left alone for {}", crate::observe::rounded(hint));
+    let detail = format!("{said}it asks to be left alone for {}", rounded(hint));
     Problem { detail: Text::non_empty(&detail), ..problem }
 }
