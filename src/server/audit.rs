@@ -1,5 +1,5 @@
-//! Who has changed what through the API, and who was refused: told to those who mind the daemon, but not more often than a
-//! log can bear. A client that floods the API must not be able to fill a disk, nor to hide what else was done.
+//! Reports changes through the API and refused requests, at a limited rate: a client that floods the API must neither fill
+//! the disk with log lines nor hide other events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::clock::Clock;
 use crate::event::{ApiEvent, What};
 use crate::moment::Moment;
 
-/// How many events of a kind are told in a minute.
+/// How many events of a kind are reported in a minute.
 const A_MINUTE: u64 = 60;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Tells of what comes to the API.
+/// Reports events of the API.
 pub(super) struct Audit {
     tell: Tell,
     clock: Clock,
-    /// By what happened.
+    /// One for each kind of event.
     windows: Mutex<[Window; 3]>,
 }
 
@@ -28,12 +28,12 @@ struct Window {
     began: Option<Moment>,
     told: u64,
     omitted: u64,
-    /// The last that was left out.
+    /// The last event that was left out.
     last: Option<ApiEvent>,
 }
 
 impl Window {
-    /// Ends a minute that is over: what was left out in it is told by its last event.
+    /// Starts a new minute if the current one is over. Returns the last event that was left out, with the number of others.
     fn end(&mut self, now: Moment) -> Option<ApiEvent> {
         let is_over = self.began.is_none_or(|began| now.since(began) >= MINUTE);
         if !is_over {
@@ -43,7 +43,7 @@ impl Window {
         ended.last.map(|last| ApiEvent { omitted: ended.omitted - 1, ..last })
     }
 
-    /// The event, if it may still be told in this minute.
+    /// The event, if it may still be reported in this minute.
     fn admit(&mut self, event: ApiEvent, now: Moment) -> Option<ApiEvent> {
         self.began.get_or_insert(now);
         if self.told < A_MINUTE {
@@ -61,7 +61,7 @@ impl Audit {
         Self { tell, clock, windows: Mutex::default() }
     }
 
-    /// Tells of an event, unless too many like it were told of in this minute.
+    /// Reports an event, unless there were too many of its kind in this minute.
     pub(super) fn note(&self, event: ApiEvent) {
         let now = self.clock.now();
         let window = event.what as usize;
@@ -72,7 +72,7 @@ impl Audit {
         self.tell_all(events, now);
     }
 
-    /// Tells each minute of what was left out in it; for ever.
+    /// Reports every minute what was left out. Never returns.
     pub(super) async fn run(&self) -> std::convert::Infallible {
         loop {
             let now = self.clock.now();
@@ -99,12 +99,12 @@ mod tests {
     use crate::event::Event;
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_are_told_in_a_minute_and_the_rest_is_counted() {
+    async fn events_above_the_limit_of_a_minute_are_counted() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell: Tell = {
             let told = Arc::clone(&told);
             Arc::new(move |event: &Event| {
-                let What::Api(event) = &event.what else { unreachable!("nothing else is told here") };
+                let What::Api(event) = &event.what else { unreachable!("there are no other events here") };
                 told.lock().unwrap().push((event.what, event.omitted));
             })
         };
@@ -116,7 +116,7 @@ mod tests {
             note(ApiWhat::Refused);
         }
         assert_eq!(taken(), vec![(ApiWhat::Refused, 0); 60]);
-        // A flood of one kind hides nothing of another.
+        // Many events of one kind do not hide another kind.
         note(ApiWhat::Changed);
         assert_eq!(taken(), [(ApiWhat::Changed, 0)]);
         tokio::time::advance(MINUTE).await;
@@ -126,7 +126,7 @@ mod tests {
             note(ApiWhat::Refused);
         }
         assert_eq!(taken().len(), 59);
-        // And where no further one comes, they are told of all the same.
+        // They are reported even if there is no further event.
         let running = tokio::time::timeout(2 * MINUTE, audit.run()).await;
         assert!(running.is_err());
         assert_eq!(taken(), [(ApiWhat::Refused, 2)]);

@@ -1,4 +1,4 @@
-//! Connections: how they are taken, and how long they may keep us waiting.
+//! Accepts connections and answers their requests, within limits.
 
 use std::io;
 use std::net::IpAddr;
@@ -30,32 +30,32 @@ use crate::clock::Clock;
 use crate::event::{ApiEvent, ApiWhat};
 use crate::observe::Metrics;
 
-/// How long to leave a system alone that has no connection to give, as when it is out of file descriptors.
+/// The pause after a failed `accept`, for example when there are no more file descriptors.
 const BREATHER: Duration = Duration::from_millis(500);
 
-/// How many connections are taken in a row. They are fewer than there are places for health checks, so that one of those is
-/// looked at before it has to make room.
+/// How many connections are accepted in a row, before those that were accepted are served. They are fewer than the places
+/// for health checks, so that a health check is answered before its place is needed.
 const TAKEN_AT_ONCE: usize = limits::CONNECTIONS_FOR_HEALTH / 4;
 
-/// Is done when the server has to stop.
+/// Completes when the server has to stop.
 pub(super) type Stop = Shared<BoxFuture<'static, ()>>;
 
-/// Who asks.
+/// The client of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
-    /// Where the request comes from.
+    /// The client's address.
     pub(super) address: IpAddr,
-    /// Whether there is no room but for a health check.
+    /// Whether this connection may only make a health check.
     pub(super) only_health: bool,
 }
 
-/// What connections have in common.
+/// What all connections use.
 #[derive(Clone)]
 pub(super) struct Common {
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// How many more KiB of answers may be on their way to clients.
+    /// How many more KiB of answers may be in flight.
     outstanding: Arc<Semaphore>,
 }
 
@@ -66,7 +66,7 @@ impl Common {
     }
 }
 
-/// Answers what comes in on `listener` until `stop` is done, and then what has come in before.
+/// Serves the connections of `listener` until `stop` is done, and then those that are still open.
 pub(super) async fn serve(listener: TcpListener, router: Router, common: Common, mut stop: Stop) {
     let places = Arc::new(Places::default());
     let mut connections = JoinSet::new();
@@ -78,13 +78,13 @@ pub(super) async fn serve(listener: TcpListener, router: Router, common: Common,
             Some(_) = connections.join_next() => {}
             (stream, address) = accept(&listener) => {
                 if let Some(place) = seat(&places, address, &common) {
-                    // Without it answers are only slower.
+                    // If this fails, answers are slower.
                     let _ = stream.set_nodelay(true);
                     let (reader, writer) = stream.into_split();
                     let (router, stop, common) = (router.clone(), stop.clone(), common.clone());
                     connections.spawn(answer(reader, writer, router, stop, place, common));
                 }
-                // What they ask is looked at before others come, which may be in need of their places.
+                // They are served before others are accepted, which may need their places.
                 taken = (taken + 1) % TAKEN_AT_ONCE;
                 if taken == 0 {
                     tokio::task::yield_now().await;
@@ -96,12 +96,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, common: Common,
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection.
+/// Accepts a connection.
 async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return (stream, address.ip()),
-            // The client was faster than we were.
+            // The client has closed it already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(error.title = %error, "failed to accept a connection, trying again");
@@ -111,7 +111,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     }
 }
 
-/// A place for a connection; `None` if it has to be closed.
+/// A place for a connection, or `None` if there is none.
 fn seat(places: &Arc<Places>, address: IpAddr, common: &Common) -> Option<Place> {
     let crowded = |address: IpAddr, result| {
         common.metrics.api_connection(result);
@@ -143,7 +143,7 @@ async fn answer(
         place.asked();
         request.extensions_mut().insert(peer);
         async move {
-            // Who sends many requests at once waits for the others in turn.
+            // A client that sends many requests at once does not delay others.
             tokio::task::yield_now().await;
             let response = router.oneshot(request.map(Body::new)).await;
             let response = response.unwrap_or_else(|never| match never {});
@@ -156,15 +156,15 @@ async fn answer(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ARRIVAL)
-        // A place that is kept for health checks is for one of them, whatever else its client has sent.
+        // A place for health checks is for one request.
         .keep_alive(!place.only_health)
         .max_buf_size(limits::HEAD)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // How a connection ends is its client's affair: what broke off is known where it was worked on.
+    // Errors of a connection are its client's: a failed request is reported elsewhere.
     tokio::select! {
         _ = connection.as_mut() => {}
-        // Another connection needs its place, and it waits for its client.
+        // Another connection needs its place, and this one waits for its client.
         () = place.gone.notified() => {}
         () = stop => {
             connection.as_mut().graceful_shutdown();
@@ -174,8 +174,8 @@ async fn answer(
 }
 
 impl Common {
-    /// The answer, once so little is on its way to others that it may be sent, and the room that it takes. One that is small
-    /// is bounded by the number of connections, and waits for nobody: a health check must not.
+    /// Waits until there is room to send the answer, and returns both. Small answers (such as those to health checks) do not
+    /// wait: the number of connections limits them.
     async fn paced(&self, response: Response) -> (Response, Option<OwnedSemaphorePermit>) {
         let size = response.body().size_hint().lower();
         if size <= limits::SMALL {
@@ -202,14 +202,14 @@ mod tests {
     use super::*;
     use crate::moment::Moment;
 
-    /// Answers with a small page and with one that takes all the room for answers.
+    /// A small answer, and one that takes all the room.
     fn routes() -> Router {
         let bytes = |bytes: u64| vec![0; usize::try_from(bytes).unwrap()];
         let router = Router::new().route("/small", get(async move || bytes(limits::SMALL)));
         router.route("/large", get(async move || bytes(2 * limits::OUTSTANDING)))
     }
 
-    /// A client whose request is on its way.
+    /// A client that has sent a request.
     async fn client(path: &str, common: &Common) -> DuplexStream {
         let (mut ours, theirs) = duplex(1024);
         let (reader, writer) = tokio::io::split(theirs);
@@ -227,9 +227,9 @@ mod tests {
         String::from_utf8_lossy(&line[9..]).into_owned()
     }
 
-    // Sockets would not do: time that stands still runs ahead of what the system has under way.
+    // Not with sockets: a paused clock does not wait for them.
     #[tokio::test(start_paused = true)]
-    async fn large_answers_wait_until_others_are_sent_and_small_ones_for_nobody() {
+    async fn a_large_answer_waits_until_others_are_sent_and_a_small_one_does_not() {
         let clock = Clock::start();
         let audit = Arc::new(Audit::new(Arc::new(|_| {}), clock));
         let common = Common::new(audit, Arc::new(Metrics::new()), clock);
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(status(&mut slow).await, "200");
         assert_eq!(status(&mut client("/small", &common).await).await, "200");
         assert_eq!(clock.now(), start);
-        // It takes a little now and then.
+        // It reads a little now and then.
         let slow = tokio::spawn(async move {
             while slow.read_exact(&mut [0; 512]).await.is_ok() {
                 tokio::time::sleep(limits::STALL / 2).await;
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(status(&mut client("/large", &common).await).await, "503");
         let waited = clock.now().since(start);
         assert!((limits::ANSWER..2 * limits::ANSWER).contains(&waited), "{waited:?}");
-        // One that is larger than all the room may be sent alone.
+        // An answer that is larger than all the room is sent when no other is.
         slow.abort();
         assert_eq!(status(&mut client("/large", &common).await).await, "200");
     }

@@ -1,7 +1,6 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
-//! Where there is no room, the connection is closed that has waited for its client for the longest: for a request, or to take
-//! an answer. A new connection whose first request may be on its way is closed only if there is no other, and no place that is
-//! kept for a health check.
+//! If there is no room, the connection that has waited longest for its client (for a request, or to send an answer) is closed.
+//! A new connection, whose first request may be in flight, is closed only if there is no other and no place for a health check.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,15 +12,15 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::limits;
 use crate::moment::Moment;
 
-/// All places for connections.
+/// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// By their numbers: the older, the smaller.
+    /// By number. Older connections have smaller numbers.
     connections: BTreeMap<u64, Connection>,
-    /// Counts connections and the ends of requests.
+    /// Counts connections and changes of their states, to order them.
     count: u64,
 }
 
@@ -29,27 +28,27 @@ struct Held {
 struct Connection {
     address: IpAddr,
     only_health: bool,
-    /// When it came; nothing once it has sent a request.
+    /// When it was accepted; `None` after its first request.
     new_since: Option<Moment>,
-    /// Since when it has waited for a request; nothing while one is answered.
+    /// Since when it has waited for a request; `None` while one is answered.
     idle_since: Option<u64>,
-    /// Since when its client has taken nothing of what was sent to it.
+    /// Since when its client has received nothing of what is sent.
     stalled_since: Option<u64>,
-    /// What its answer takes of the room that all answers have, until it is sent.
+    /// The share of [`limits::OUTSTANDING`] that its answer has until it is sent.
     room: Option<OwnedSemaphorePermit>,
     gone: Arc<Notify>,
 }
 
-/// The place of a connection, which is free when this is dropped.
+/// The place of a connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
-    /// Where the connection has come from.
+    /// The client's address.
     pub(super) address: IpAddr,
-    /// Whether it has a place that is kept for health checks.
+    /// Whether it is a place for health checks.
     pub(super) only_health: bool,
-    /// Is told when the connection has to make room.
+    /// Notifies the connection that it has to be closed.
     pub(super) gone: Arc<Notify>,
     is_answering: AtomicBool,
 }
@@ -59,8 +58,8 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from `address`, if there is one; and the address of the connection that is closed for it, if
-    /// one is.
+    /// A place for a connection from `address`, if there is one, and the address of the connection that is closed for it, if one
+    /// is.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Option<(Place, Option<IpAddr>)> {
         let address = address.to_canonical();
         let mut held = self.held();
@@ -113,7 +112,7 @@ impl Held {
         self.count
     }
 
-    /// Of some connections the one that has waited for its client for the longest.
+    /// Among these connections, the one that has waited longest for its client.
     fn oldest_waiting(&self, of: impl Fn(&Connection) -> bool) -> Option<u64> {
         let some = self.connections.iter().filter(|(_, connection)| of(connection));
         some.filter_map(|(number, connection)| Some((connection.waits_since()?, *number)))
@@ -123,7 +122,7 @@ impl Held {
 }
 
 impl Connection {
-    /// Whether its first request may still be on its way.
+    /// Whether its first request may still be in flight.
     fn is_new(&self, now: Moment) -> bool {
         self.new_since.is_some_and(|since| now.since(since) < limits::FIRST_REQUEST)
     }
@@ -142,23 +141,23 @@ impl Place {
         }
     }
 
-    /// The client takes nothing of what is sent to it, or takes it again.
+    /// The client has stopped receiving, or receives again.
     pub(super) fn stalls(&self, stalls: bool) {
         self.change(|connection, now| connection.stalled_since = stalls.then_some(now));
     }
 
-    /// A request has come in.
+    /// A request has arrived.
     pub(super) fn asked(&self) {
         self.change(|connection, _| (connection.idle_since, connection.new_since) = (None, None));
     }
 
-    /// The answer is about to be sent. It keeps `room` until it is.
+    /// The answer is ready to be sent. It keeps `room` until it is sent.
     pub(super) fn answers(&self, room: Option<OwnedSemaphorePermit>) {
         self.change(|connection, _| connection.room = room);
         self.is_answering.store(true, Ordering::Relaxed);
     }
 
-    /// All that there was to send is sent.
+    /// Everything is sent that was ready to be sent.
     pub(super) fn sent(&self) {
         if self.is_answering.swap(false, Ordering::Relaxed) {
             self.change(|connection, now| (connection.room, connection.idle_since) = (None, Some(now)));
@@ -184,7 +183,7 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, last).into()
     }
 
-    /// Long after all connections of a test came.
+    /// When the connections of a test are no longer new.
     fn later() -> Moment {
         Moment::default().plus(limits::FIRST_REQUEST)
     }
@@ -215,27 +214,27 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_places_and_its_own_connections_make_room() {
+    fn an_address_has_a_limit_and_closes_its_own_connections() {
         let places = Arc::new(Places::default());
         let mut own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
             .map(|_| taken(places.take(address(1), Moment::default())))
             .collect();
         let other = taken(places.take(address(2), later()));
-        // The first has asked since, and the second is asking.
+        // The first has been answered since, and the second is being answered.
         own[0].asked();
         answered(&own[0]);
         own[1].asked();
         let new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[0]) && !is_gone(&own[1]) && !is_gone(&other));
         answered(&own[1]);
-        // A place that is given back is free.
+        // A place that was dropped is free.
         own.remove(2);
         drop(new);
         own.push(taken(places.take(address(1), later())));
     }
 
     #[test]
-    fn who_takes_nothing_of_an_answer_makes_room() {
+    fn a_client_that_does_not_receive_its_answer_makes_room() {
         let places = Arc::new(Places::default());
         let own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
             .map(|_| taken(places.take(address(1), Moment::default())))
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_places_in_all_and_some_more_for_health_checks_from_here() {
+    fn there_is_a_limit_for_all_and_room_for_health_checks_from_this_machine() {
         let places = Arc::new(Places::default());
         let all: Vec<Place> =
             (0..limits::CONNECTIONS)
@@ -281,15 +280,15 @@ mod tests {
             (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(HERE, start))).collect();
         let new = own.pop().unwrap();
         own.iter().for_each(Place::asked);
-        // All others are busy: it is the only one that waits for its client.
+        // All others are being answered: it is the only one that waits for its client.
         let health: Vec<Place> =
             (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE, start))).collect();
         assert!(health.iter().all(|place| place.only_health) && !is_gone(&new));
-        // One that has had an answer goes first, even if it waits for a shorter time.
+        // A connection that has been answered is closed first, even if it has waited less.
         own.iter().for_each(answered);
         let next = in_place_of(places.take(HERE, start), HERE);
         assert!(is_gone(&own[0]) && !is_gone(&new) && !next.only_health);
-        // One that sends nothing is not new for long.
+        // A connection that sends nothing is not new for long.
         let later = start.plus(limits::FIRST_REQUEST);
         own.iter().for_each(Place::asked);
         let _next = in_place_of(places.take(HERE, later), HERE);
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn if_all_connections_are_new_the_oldest_goes() {
+    fn if_all_connections_are_new_the_oldest_is_closed() {
         let (places, start) = (Arc::new(Places::default()), Moment::default());
         let all = limits::CONNECTIONS_EACH + limits::CONNECTIONS_FOR_HEALTH;
         let all: Vec<Place> = (0..all).map(|_| taken(places.take(HERE, start))).collect();
