@@ -37,7 +37,7 @@ use self::transport::{Transport, Unanswered};
 use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -151,7 +151,7 @@ impl Client {
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
             Ok(reply) => observation(&reply, self.keeps_links),
-            Err(Unanswered { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
+            Err(Unanswered { failure, hint }) => Observation { answer: Err(failure), hint },
         }
     }
 
@@ -254,7 +254,7 @@ impl Poller for Client {
 pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
     let hint = throttle::hint(reply.http_status, &reply.headers);
     let report = (reply.http_status == 200).then(|| wire::report(&reply.body, keeps_links)).flatten();
-    let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
+    let answer = report.ok_or_else(|| failure_of_poll(reply));
     Observation { answer, hint }
 }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::{DaemonError, or_panic};
 use crate::clock::Clock;
-use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::daemon::AccountSettings;
 use crate::settings::{ChosenApi, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
+use crate::words::{GoOn, Surroundings};
 
 /// Accounts share connections if these are equal: whether they are encrypted, whether they stay on this machine, and which
 /// certificates they trust.
