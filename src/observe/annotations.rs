@@ -6,11 +6,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::disk;
-use crate::duration::rounded;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
 use crate::text::Text;
 use crate::watch::observation::Report;
+use crate::words;
 
 /// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
@@ -145,14 +145,10 @@ fn outputs(values: &[(&str, String)], random: u128) -> String {
 fn summary(ending: &Ending) -> String {
     let progress = &ending.watch.progress;
     let mut text = format!(
-        "### Snyk export {}\n\n`{}`, {} after {}\n\n| at | status |\n|---|---|\n",
+        "### Snyk export {}\n\n`{}` {}\n\n| at | status |\n|---|---|\n",
         ending.outcome,
         ending.watch.export,
-        match progress.polls() {
-            1 => "1 poll".to_owned(),
-            polls => format!("{polls} polls"),
-        },
-        rounded(ending.waited()),
+        words::after(ending),
     );
     for change in progress.timeline() {
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
