@@ -131,6 +131,15 @@ fn a_circle_is_found_at_every_depth() {
 }
 
 #[test]
+fn only_the_store_knows_which_database_is_behind_it() {
+    for (path, code) in sources().into_iter().filter(|(path, _)| top(path) != "store") {
+        for database in ["rusqlite", "Sqlite"] {
+            assert!(!code.contains(database), "{} names {database}: it must use a contract", path.display());
+        }
+    }
+}
+
+#[test]
 fn nobody_imports_the_commands_and_only_they_import_the_command_line() {
     for (module, named) in modules() {
         if module != "commands" {
