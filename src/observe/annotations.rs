@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::export::{ExportArg, Status};
     use crate::moment::Moment;
-    use crate::watch::observation::{Answer, Observation, Report};
+    use crate::watch::observation::{Observation, Report};
     use crate::watch::outcome::Outcome;
     use crate::watch::{Progress, Watch};
 
@@ -191,7 +191,7 @@ mod tests {
         let status = Status::new(status).unwrap();
         let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
         let mut progress = Progress::new(now);
-        let observation = Observation { answer: Answer::Status(report), hint: None };
+        let observation = Observation { answer: Ok(report), hint: None };
         let settings = crate::settings::Settings::load(Default::default(), Default::default());
         let policy = settings.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());

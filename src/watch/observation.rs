@@ -39,8 +39,8 @@ impl<P: Poller> Poller for Arc<P> {
 /// What one poll saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The answer, or why there was none.
-    pub answer: Answer,
+    /// A status document, or why there was none.
+    pub answer: Result<Report, Failure>,
     /// How long the server asks us to stay away, if it does (`Retry-After` and the like).
     pub hint: Option<Duration>,
 }
@@ -51,15 +51,6 @@ impl Observation {
     pub fn pause(&self) -> Option<Duration> {
         self.hint.map(|hint| hint.min(LONGEST_HINT))
     }
-}
-
-/// The answer to a poll.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// A status document.
-    Status(Report),
-    /// Anything else.
-    Failure(Failure),
 }
 
 /// What a status document said. Only the status word is sure to be there.
