@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use self::export::{
-    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
+    DownloadArgs, PlaceArgs, REQUEST_HEADING, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
 use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
@@ -90,6 +90,14 @@ pub(crate) enum Command {
     },
     /// Write the manual page to standard output
     Man,
+}
+
+impl Command {
+    /// Whether it asks Snyk, and so needs the variables and the settings of that.
+    pub(crate) const fn asks_snyk(&self) -> bool {
+        use Command::{Completions, Demo, Healthcheck, Man, Simulate};
+        !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man)
+    }
 }
 
 // Which exports are meant.

@@ -4,6 +4,7 @@ mod asking;
 mod console;
 mod demo;
 mod download;
+mod files;
 mod healthcheck;
 mod run;
 mod simulate;
@@ -181,20 +182,7 @@ async fn load_and_run(
         signals.reload_on_hangup();
     }
     let settings_file = cli.settings_file(&environment);
-    let asks_snyk = match cli.command {
-        Command::Wait(_)
-        | Command::Status(_)
-        | Command::Start(_)
-        | Command::Download(_)
-        | Command::Run(_)
-        | Command::Watch(_) => true,
-        Command::Healthcheck
-        | Command::Simulate(_)
-        | Command::Demo
-        | Command::Completions { .. }
-        | Command::Man => false,
-    };
-    let environment = if asks_snyk { environment } else { environment.of_speech() };
+    let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
     let settings = aside(signals, || Settings::load(command_line, environment)).await??;

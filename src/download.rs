@@ -33,6 +33,7 @@ use self::links::Links;
 use self::room::{Overflow, Room};
 use crate::clock::Clock;
 pub use crate::disk::Safety;
+use crate::event::TaskEvent;
 use crate::export::ExportRef;
 use crate::manifest::{Entry, Manifest, SCHEMA};
 use crate::text::Text;
@@ -44,33 +45,6 @@ use crate::watch::tries::Defeat;
 /// How many files come at once.
 const AT_ONCE: usize = 8;
 
-/// What happens while files come.
-#[derive(Debug, Clone, Copy)]
-pub enum Step<'a> {
-    /// So many bytes have come.
-    Came(u64),
-    /// So many bytes that had come are of no use: their file is fetched anew.
-    Lost(u64),
-    /// A file is whole.
-    Whole(&'a Entry),
-    /// The checksum of this file cannot be checked: it is of the file as storage keeps it, in another encoding.
-    Unchecked(&'a str),
-    /// A file does not come for now.
-    Setback {
-        /// Which file it is.
-        name: &'a str,
-        /// What is wrong.
-        problem: &'a Problem,
-        /// The pause until it is tried again.
-        delay: Duration,
-    },
-    /// The links did not work any more, and others are asked for.
-    Renewing {
-        /// What storage said to the old one.
-        problem: &'a Problem,
-    },
-}
-
 /// Why the files are not there.
 #[derive(Debug)]
 pub enum DownloadError {
@@ -80,8 +54,8 @@ pub enum DownloadError {
     Listing(Defeat),
     /// They could not be written.
     Disk(DiskError),
-    /// Somebody else has put something where a file should get its name.
-    Taken(PathBuf),
+    /// They cannot be put into the folder.
+    Folder(FolderError),
     /// Parts that cannot be merged.
     Merge(String),
     /// They are larger than the user allows. The message says so.
@@ -107,6 +81,12 @@ impl DiskError {
 impl From<DiskError> for DownloadError {
     fn from(error: DiskError) -> Self {
         Self::Disk(error)
+    }
+}
+
+impl From<FolderError> for DownloadError {
+    fn from(error: FolderError) -> Self {
+        Self::Folder(error)
     }
 }
 
@@ -158,7 +138,7 @@ pub struct Means<'a> {
 }
 
 /// Brings an export's files home into `folder`, and gives their manifest, which is there when they all are. `relist` asks
-/// for the parts anew, with links that work; `tell` hears of each step.
+/// for the parts anew, with links that work; `tell` gets each event.
 ///
 /// # Errors
 ///
@@ -168,7 +148,7 @@ pub async fn bring_home(
     folder: &Arc<Folder>,
     means: &Means<'_>,
     relist: impl AsyncFn() -> Result<Vec<Part>, Defeat>,
-    tell: impl Fn(Step<'_>),
+    tell: impl Fn(TaskEvent),
 ) -> Result<Manifest, DownloadError> {
     let Wanted { export, parts, row_count, merge } = wanted;
     let count = parts.len();

@@ -110,6 +110,18 @@ pub enum ExportArg {
     StandardInput,
 }
 
+impl FromStr for ExportRef {
+    type Err = NotAnExport;
+
+    /// Reads a status or result URL or path, such as `/groups/ID/jobs/export/ID`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse()? {
+            ExportArg::Located { export, .. } => Ok(export),
+            ExportArg::Id(_) | ExportArg::StandardInput => Err(NotAnExport(Text::of_input(text))),
+        }
+    }
+}
+
 impl FromStr for ExportArg {
     type Err = NotAnExport;
 

@@ -35,8 +35,14 @@ mod simulation;
 pub mod simulator;
 pub mod snyk;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod text;
 pub mod watch;
 
 pub use commands::{is_daemon, run};
+pub use event::What;
+pub use snyk::Client;
+pub use tasks::follow::follow;
+pub use watch::Policy;
+pub use watch::outcome::Outcome;

@@ -14,10 +14,10 @@ use std::time::Duration;
 pub use self::closing::{Surroundings, cure, quoted, rounded, sentence, words_on_request};
 pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
-pub use self::transfer::{Failed, Transfer, Trying, log_downloaded_before};
+pub use self::transfer::Transfer;
 
 use crate::clock::Clock;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
@@ -65,10 +65,10 @@ impl Observer {
 
     /// Tells of an event.
     pub fn event(&mut self, event: &Event) {
-        let now = self.clock.now();
-        let names_export = self.structured || self.followed > 1 || matches!(event, Event::Added { .. });
+        let now = event.at;
+        let names_export = self.structured || self.followed > 1 || matches!(event.what, What::Added { .. });
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
-        if let Event::Finished(ending) = event {
+        if let What::Finished(ending) = &event.what {
             if self.structured {
                 log::write(event, named, closing::advice(ending, &self.surroundings).as_deref());
             }
@@ -76,33 +76,34 @@ impl Observer {
         } else {
             log::write(event, named, None);
         }
-        match event {
-            // The others are of daemons, which draw no line.
-            Event::Finished(_)
-            | Event::Resumed { .. }
-            | Event::DeliverySent(_)
-            | Event::DeliveryRetrying { .. }
-            | Event::DeliveryGivenUp { .. }
-            | Event::AccountPaused { .. }
-            | Event::AccountResumed { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. }
-            | Event::Api(_) => {}
+        match &event.what {
+            // The others do not concern watches, or only those of a daemon, which draws no line.
+            What::Finished(_)
+            | What::Resumed { .. }
+            | What::DeliverySent(_)
+            | What::DeliveryRetrying { .. }
+            | What::DeliveryGivenUp { .. }
+            | What::AccountPaused { .. }
+            | What::AccountResumed { .. }
+            | What::DaemonStarted { .. }
+            | What::DaemonStopping { .. }
+            | What::Api(_)
+            | What::Task(_) => {}
             // The first poll draws the line: by then all are known.
-            Event::Added { watch } => {
+            What::Added { watch } => {
                 self.followed += 1;
                 self.note(watch, None, Duration::ZERO, now);
                 self.spoke_at = now;
                 return;
             }
-            Event::Polled { watch, delay, .. } | Event::StatusChanged { watch, delay, .. } => {
+            What::Polled { watch, delay, .. } | What::StatusChanged { watch, delay, .. } => {
                 self.note(watch, None, *delay, now);
             }
-            Event::Retrying { watch, failure, delay, .. } => {
+            What::Retrying { watch, failure, delay, .. } => {
                 self.note(watch, Some(failure.problem.to_string()), *delay, now);
             }
         }
-        if !matches!(event, Event::Polled { .. }) {
+        if !matches!(event.what, What::Polled { .. }) {
             self.spoke_at = now;
         }
         self.draw(now);
@@ -206,9 +207,14 @@ impl Journal {
 
     /// Tells of an event.
     pub fn event(&self, event: &Event) {
-        let advice = if let Event::Finished(ending) = event { self.advice(ending) } else { None };
+        let advice = if let What::Finished(ending) = &event.what { self.advice(ending) } else { None };
         log::write(event, log::Named::Watch, advice.as_deref());
     }
+}
+
+/// Logs an event of a start or a download.
+pub fn log_event(event: &Event) {
+    log::write(event, log::Named::Export, None);
 }
 
 /// Calls `tick` for ever, each time after as long as it said.

@@ -6,6 +6,7 @@
 mod api;
 mod credentials;
 pub mod daemon;
+mod defaults;
 mod duration;
 mod environment;
 pub mod exports;

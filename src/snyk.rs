@@ -85,6 +85,12 @@ impl Connections {
     }
 }
 
+impl From<reqwest::Client> for Connections {
+    fn from(client: reqwest::Client) -> Self {
+        Self(Transport::by(client))
+    }
+}
+
 impl Client {
     /// A client for `api`. A `version` that the user set is never replaced by another.
     ///
@@ -123,6 +129,18 @@ impl Client {
     #[must_use]
     pub fn is_deprecated(&self) -> bool {
         self.version.is_deprecated()
+    }
+
+    /// The API that is asked.
+    #[must_use]
+    pub const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// How the API is reached.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        self.transport.network()
     }
 
     /// Asks for the results of an export that has finished: once, like a poll.

@@ -52,7 +52,7 @@ pub struct Record {
     /// The key under which it was claimed.
     pub claim: Claim,
     /// The watch as it is now.
-    pub watch: Watch,
+    pub watch: Arc<Watch>,
     /// What follows.
     pub next: Next,
 }

@@ -36,9 +36,12 @@ const EVENT_FROM: &str = "Events that happened since (groups only; prevention_ev
 const FILTERS: &str = "Another filter of Snyk's, such as environment=production, orgs=ID or is_suppressed=false (repeatable, for \
      more values too). KEY:=JSON sends any JSON value. A key that is not known is sent with a warning";
 
+/// The heading of the options that say what to export.
+pub(crate) const REQUEST_HEADING: &str = "What to export";
+
 // What is to be exported. A help text says of each date what it may be, since people look at one option at a time.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What to export")]
+#[command(next_help_heading = REQUEST_HEADING)]
 pub(crate) struct RequestArgs {
     /// The dataset
     #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]

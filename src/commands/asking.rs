@@ -6,14 +6,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
+use crate::clock::Clock;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
-use crate::http::{Network, Reach};
 use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
+use crate::tasks::Tasks;
 use crate::text::Text;
 use crate::watch::Policy;
 
@@ -24,10 +25,6 @@ pub(super) struct Asking {
     pub(super) policy: Policy,
     pub(super) client: Arc<Client>,
     pub(super) surroundings: Surroundings,
-    /// How Snyk is reached, and storage too.
-    pub(super) network: Network,
-    /// Where links to files may lead.
-    pub(super) reach: Reach,
 }
 
 impl Asking {
@@ -73,7 +70,6 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let url = api.url().clone();
-        let reach = Reach::from(&url, settings.allows_http());
         // Certificates are read here, from files that may be pipes.
         let read = move || {
             let network = settings.network()?;
@@ -83,12 +79,12 @@ impl Asking {
         let network = aside(signals, read).await??;
         let client = Client::new(api, version, credentials, &network)?;
         let client = Arc::new(if keeps_links { client.keeping_links() } else { client });
-        Ok(Self { exports: Vec::new(), policy, client, surroundings, network, reach })
+        Ok(Self { exports: Vec::new(), policy, client, surroundings })
     }
 
-    /// The like, by another policy.
-    pub(super) fn with_policy(&self, policy: Policy) -> Self {
-        Self { policy, ..self.clone() }
+    /// What tasks need of it.
+    pub(super) fn tasks(&self, clock: Clock) -> Tasks<'_> {
+        Tasks::new(&self.client, &self.policy, clock)
     }
 }
 

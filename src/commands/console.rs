@@ -7,10 +7,15 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue};
 
 use super::CommandError;
+use crate::cli::Output as Format;
 use crate::clock::Clock;
 use crate::disk;
+use crate::document::Document;
+use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
+use crate::moment::Moment;
 use crate::observe::annotations::GitHubActions;
+use crate::observe::log_event;
 use crate::output::{Output, ProgressLine, Unwritten};
 use crate::secret::Secret;
 use crate::settings::{Color, Environment, LogFormat, Settings};
@@ -157,8 +162,11 @@ impl Console {
         self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
     }
 
-    /// A failure in text, with what to do.
+    /// A failure in words, with what to do; nothing where machines read.
     pub(super) fn failure(&self, message: &str, hint: Option<&str>) {
+        if self.is_json() {
+            return;
+        }
         let [red, bold, off] =
             if self.is_colored() { ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"] } else { ["", "", ""] };
         let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
@@ -178,10 +186,22 @@ impl Console {
     pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
         if self.is_json() {
             log();
-        } else {
-            self.failure(words, hint);
         }
+        self.failure(words, hint);
         self.annotate(words.split("\n\n").next().unwrap_or(words));
+    }
+
+    /// A start or a download that failed, and the exit code that follows.
+    pub(super) fn failed_task(
+        &self,
+        failure: TaskFailure,
+        what: fn(Box<TaskFailure>) -> TaskEvent,
+        now: Moment,
+    ) -> ExitCode {
+        let (exit_code, hint) = (failure.exit_code, failure.hint.clone());
+        let words = format!("{}: {}", failure.word, failure.reason);
+        self.failed(&words, hint.as_deref(), || log_event(&what(Box::new(failure)).at(now)));
+        exit_code
     }
 
     /// A failure for the CI system.
@@ -211,9 +231,19 @@ impl Console {
         }
     }
 
-    /// A line of data on standard output. The error may be of one before.
-    pub(super) fn data_line(&self, line: &str) -> Result<(), CommandError> {
-        self.data(format!("{line}\n").as_bytes())
+    /// A result on standard output, in the form that was asked for; without text there is nothing to write as text. The error
+    /// may be of one before.
+    pub(super) fn result(
+        &self,
+        output: Format,
+        document: &Document<'_>,
+        text: &str,
+    ) -> Result<(), CommandError> {
+        match output {
+            Format::Json => self.data(format!("{}\n", document.to_line()).as_bytes()),
+            Format::Text if text.is_empty() => Ok(()),
+            Format::Text => self.data(format!("{text}\n").as_bytes()),
+        }
     }
 
     /// Data on standard output, which is all that some commands do. The error may be of what was written before.

@@ -11,14 +11,12 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
-use crate::http::Reach;
 use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
-use crate::settings::SettingsError;
 use crate::simulator::{Scenario, Simulator};
-use crate::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
-use crate::snyk::{Client, GA_VERSION, InFlight, Network};
+use crate::snyk::{Client, GA_VERSION};
+use crate::tasks;
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
@@ -35,11 +33,8 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     ));
 
     let api: Api = url.parse().map_err(|error| CommandError::Simulation(format!("{error}")))?;
-    let token = Credential::new("demo", Scheme::ByForm, "demo").map_err(SettingsError::from)?;
-    let credentials =
-        Credentials::load(Source::Value(token), "demo", session.clock).await.map_err(SettingsError::from)?;
-    let network = Network::default();
-    let client = Client::new(api, None, credentials, &network)?;
+    let client = Client::with_token(api, "demo", None).await;
+    let client = client.map_err(|error| CommandError::Simulation(error.to_string()))?;
     let body = json!({ "data": { "type": "resource", "attributes": {
         "formats": ["csv"],
         "dataset": "issues",
@@ -48,10 +43,8 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
     let scope = ScopeRef { scope: Scope::Group, id: GROUP };
     let request = StartRequest { scope, body, include_deleted: false, include_deactivated: false };
     let policy = session.settings.policy()?;
-    let started = client.start(&request, policy.request_timeout, &InFlight::default()).await;
-    let export = started
-        .map_err(|not_started| CommandError::Simulation(not_started.failure.problem.to_string()))?
-        .export;
+    let started = tasks::start(&client, &request, &policy).await;
+    let export = started.map_err(|unstarted| CommandError::Simulation(unstarted.to_string()))?.export;
     say(&format!(
         "An export was started there. What follows is what you would see of\n\n  snyk-export wait {export}\n"
     ));
@@ -62,9 +55,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError>
         general_version: GA_VERSION,
         go_on: GoOn::new("wait"),
     };
-    let reach = Reach { loopback: true, plain_loopback: true, plain: false };
-    let asking =
-        Asking { exports: vec![export], policy, client: Arc::new(client), surroundings, network, reach };
+    let asking = Asking { exports: vec![export], policy, client: Arc::new(client), surroundings };
     let output = OutputArgs { output: Output::Text, show_urls: false };
     let endings = follow(&asking, false, output, Telling::All, session).await?;
     let code = decide(&endings, false);

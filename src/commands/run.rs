@@ -12,18 +12,19 @@ pub(super) use self::record::RecordError;
 use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
-use super::download::{Place, Prospect};
-use super::start::{Began, Unstarted, begin, now, policy_of_start, requested, tell_no_start, tell_start};
+use super::files::{Place, Prospect};
+use super::start::{begin, now, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
-use crate::cli::{Output, RunArgs};
+use crate::cli::RunArgs;
 use crate::disk;
 use crate::document::Document;
 use crate::download::Safety;
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
-use crate::observe::{Transfer, quoted};
+use crate::observe::quoted;
 use crate::request::StartRequest;
+use crate::tasks::start::{Begun, Sent, Unstarted};
 use crate::watch::observation::Problem;
 
 /// The record is forgotten for good once the files are there, and so they have to be there for good.
@@ -141,24 +142,32 @@ impl Run<'_> {
         place.target().check()?;
         self.tell_of_others(&wanted);
         self.keeper.take_on(wanted);
-        let asking = self.asking.with_policy(policy_of_start(self.asking.policy.clone()));
-        let line = self.session.console.line.clone();
-        let transfer = Transfer::new(self.session.clock, line.clone());
-        let began = begin(request, &asking, &transfer, self.keeper, self.session).await?;
-        let Began { started, signal } = match began {
-            Ok(began) => began,
-            Err(unstarted) => {
-                line.clear();
+        let (keeper, console) = (&mut *self.keeper, &self.session.console);
+        let keep = |sent: Sent<'_>| {
+            keeper.keep(sent).map_err(CommandError::from).or_else(|error| match sent {
+                // Whether or not it can be written down, it is there.
+                Sent::Started(started) => {
+                    console.error(&error, Some(&format!("the export is {}", started.export)));
+                    Ok(())
+                }
+                // What is written down by now says as much, in fewer words.
+                Sent::Unsure(_) => {
+                    console.error(&error, None);
+                    Ok(())
+                }
+                Sent::Sending | Sent::Refused => Err(error),
+            })
+        };
+        let (started, signal) = match begin(request, &self.asking, keep, self.session).await? {
+            Begun::Started { started, signal } => (started, signal),
+            Begun::NotStarted(unstarted) => {
                 return self.tell_no_start(&unstarted, &self.advice(&place), request);
             }
         };
         tell_start(&started, request, None, self.session);
         let job = self.job(started.export, place);
         match signal {
-            Some(signal) => {
-                line.clear();
-                job.tell_interruption(signal, self.session)
-            }
+            Some(signal) => job.tell_interruption(signal, self.session),
             None => {
                 let verdict = job.finish(self.asking.clone(), self.session).await?;
                 match verdict.is_over() {
@@ -215,9 +224,8 @@ impl Run<'_> {
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
         let document = Document::of_no_start(unstarted.outcome, &unstarted.problem).with_download(None);
-        let document = (self.args.output.output == Output::Json).then_some(document);
-        let advice = Some(advice.to_owned());
-        let code = tell_no_start(unstarted, advice, request, &self.asking, document, self.session)?;
+        let answer = (self.args.output.output, document);
+        let code = tell_no_start(unstarted, advice, request, &self.asking, answer, self.session)?;
         let prospect = match &unstarted.unsure {
             Some(_) => Prospect::Doubtful,
             None => Prospect::of(unstarted.outcome),

@@ -1,26 +1,27 @@
 //! `status`: asks once.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::console::Console;
-use super::wait::{Allowance, lacks_results, list_results, text_line};
+use super::wait::{Allowance, add_results, text_line};
 use super::{Asking, CommandError, Session};
-use crate::cli::{Output, OutputArgs, StatusArgs};
+use crate::cli::{OutputArgs, StatusArgs};
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, What};
 use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::observe::Observer;
 use crate::runner::poll_within;
-use crate::snyk::Client;
 use crate::watch::observation::{Answer, Observation};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Decision, Policy, Watch};
 
 /// What one poll found.
 enum Found {
-    InProgress(Watch),
+    InProgress(Arc<Watch>),
     Ended(Ending),
 }
 
@@ -41,7 +42,11 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
     let mut found: Vec<Found> = judged.collect();
     if args.output.show_urls {
         let allowance = Allowance::of(&policy, None, settings.concurrency(), *clock);
-        let listing = add_results(&mut found, &asking.client, allowance);
+        let endings = found.iter_mut().filter_map(|found| match found {
+            Found::Ended(ending) => Some(ending),
+            Found::InProgress(_) => None,
+        });
+        let listing = add_results(endings, &asking.client, allowance);
         signals.unless_interrupted(listing).await.map_err(CommandError::Interrupted)?;
     }
     let mut observer = Observer::new(*clock, asking.surroundings, console.line.clone(), console.is_json());
@@ -52,30 +57,16 @@ pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitC
     Ok(ExitCode::deciding(codes))
 }
 
-/// Adds what the results endpoint lists of those that have finished without a word on their files.
-async fn add_results(found: &mut [Found], client: &Client, allowance: Allowance) {
-    let lacking = found.iter().enumerate().filter_map(|(index, found)| match found {
-        Found::Ended(ending) if lacks_results(ending) => Some((index, ending.watch.export)),
-        Found::Ended(_) | Found::InProgress(_) => None,
-    });
-    let mut listed = list_results(lacking.collect(), client, allowance);
-    while let Some((index, report)) = listed.next().await {
-        if let Found::Ended(ending) = &mut found[index] {
-            ending.report = report.or(ending.report.take());
-        }
-    }
-}
-
 fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Moment) -> Found {
     let mut rng = fastrand::Rng::new();
     let decision = watch.progress.record(&observation, policy, now, &mut rng);
     let (outcome, report) = match (decision, observation.answer) {
-        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(watch),
+        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(Arc::new(watch)),
         (Decision::PollAfter(_), Answer::Failure(_)) => (Outcome::Unavailable, None),
         (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
         (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
     };
-    Found::Ended(Ending { watch, outcome, report, at: now, asked: None })
+    Found::Ended(Ending { watch: Arc::new(watch), outcome, report, at: now, timing: None })
 }
 
 /// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.
@@ -87,26 +78,24 @@ fn tell(
     now: Moment,
 ) -> Result<ExitCode, CommandError> {
     let (code, document, watch) = match found {
-        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), watch),
+        Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), &**watch),
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
             let (_, hint) = observer.closing(ending);
             if show_urls {
                 console.mask_links(ending.report.as_ref());
             }
-            (code, Document::of_ending(ending, show_urls).with_hint(hint), &ending.watch)
+            (code, Document::of_ending(ending, show_urls).with_hint(hint), &*ending.watch)
         }
     };
-    let line = match (output, found, watch.progress.status()) {
-        (Output::Json, ..) => document.to_line(),
-        (Output::Text, Found::Ended(ending), _) if show_urls => text_line(ending, show_urls),
-        (Output::Text, Found::Ended(ending), None) => text_line(ending, show_urls),
-        (Output::Text, _, status) => {
+    let text = match (found, watch.progress.status()) {
+        (Found::Ended(ending), status) if show_urls || status.is_none() => text_line(ending, show_urls),
+        (_, status) => {
             let status = status.map(ToString::to_string).unwrap_or_default();
             format!("{} {status}", watch.export.export_id)
         }
     };
-    console.data_line(&line)?;
+    console.result(output, &document, &text)?;
     if let Found::Ended(ending) = found
         && ending.outcome != Outcome::Finished
     {
@@ -117,10 +106,8 @@ fn tell(
 
 /// The end of an export that has finished is said on standard output; one that went wrong needs more words.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
-    observer.event(&Event::Finished(Box::new(ending.clone())));
+    observer.event(&What::Finished(Arc::new(ending.clone())).at(ending.at));
     let (sentence, advice) = observer.closing(ending);
-    if !console.is_json() {
-        console.failure(&sentence, advice.as_deref());
-    }
+    console.failure(&sentence, advice.as_deref());
     console.annotate(&sentence);
 }

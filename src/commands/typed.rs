@@ -6,38 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches};
 
+use crate::cli::REQUEST_HEADING;
 use crate::disk;
 use crate::observe::GoOn;
 use crate::snyk::region::Api;
 use crate::text::Text;
 
-/// Options that are not handed on as they were typed: they say what to start, or name an export or its place, and the
-/// command that goes on names these itself.
-const LEFT_OUT: [&str; 23] = [
-    "group-id",
-    "org-id",
-    "any",
-    "resume",
-    "state",
-    "dir",
-    "merge",
-    "force",
-    "time-zone",
-    "dataset",
-    "format",
-    "columns",
-    "introduced-from",
-    "introduced-to",
-    "updated-from",
-    "updated-to",
-    "event-from",
-    "event-to",
-    "filter",
-    "url-expiration-seconds",
-    "body",
-    "include-deleted",
-    "include-deactivated",
-];
+/// Options that are not handed on as they were typed, besides those that say what to export: they name an export or its
+/// place, and the command that goes on names these itself.
+const LEFT_OUT: [&str; 9] =
+    ["group-id", "org-id", "any", "resume", "state", "dir", "merge", "force", "time-zone"];
 
 /// The arguments of a call that still hold when another command goes on with its export.
 #[derive(Debug, Clone, Default)]
@@ -60,9 +38,7 @@ impl Typed {
         let Some((name, matches)) = matches.subcommand() else { return Self::default() };
         let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
         let typed = known.filter(|arg| {
-            let is_named_anew = arg.get_long().map_or(!arg.is_last_set(), |name| LEFT_OUT.contains(&name));
-            let source = matches.value_source(arg.get_id().as_str());
-            !is_named_anew && source == Some(ValueSource::CommandLine)
+            !is_left_out(arg) && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
         });
         Self(typed.map(|arg| Argument::of(arg, command, matches)).collect())
     }
@@ -111,6 +87,12 @@ impl Argument {
         }
         Self { option, values, taken_by: takers(command, arg) }
     }
+}
+
+/// Whether an argument is not handed on as it was typed.
+fn is_left_out(arg: &Arg) -> bool {
+    let is_of_request = arg.get_help_heading() == Some(REQUEST_HEADING);
+    is_of_request || arg.get_long().map_or(!arg.is_last_set(), |name| LEFT_OUT.contains(&name))
 }
 
 /// A value for a command line that is shown: as it is, unless it is a secret.
@@ -266,7 +248,7 @@ mod tests {
                 seen.insert(name.to_owned());
                 let typed = sample(from, arg);
                 let goes_on = typed.go_on(target).command("E", None).contains(&format!(" --{name}"));
-                let is_named = LEFT_OUT.contains(&name) || not_taken.contains(&name);
+                let is_named = is_left_out(arg) || not_taken.contains(&name);
                 assert_ne!(goes_on, is_named, "--{name} of {from} to {target}");
             }
         }

@@ -7,7 +7,7 @@ mod teller;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-pub(super) use self::links::{Allowance, lacks_results, list_results};
+pub(super) use self::links::{Allowance, add_results};
 pub(super) use self::successor::{Finished, executable, replace_us};
 use self::teller::Teller;
 pub(super) use self::teller::{Telling, text_line};
@@ -15,12 +15,9 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
 use crate::exit::ExitCode;
-use crate::export::ExportRef;
-use crate::moment::Moment;
 use crate::observe::{Observer, keep_ticking, sentence};
-use crate::runner::{Account, Plan, Refusal, Runner};
-use crate::store::MemoryStore;
-use crate::watch::Policy;
+use crate::tasks;
+use crate::tasks::follow::plan;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
@@ -60,42 +57,25 @@ pub(super) async fn follow(
     any: bool,
     output: OutputArgs,
     telling: Telling,
-    session: &mut Session,
+    session: &Session,
 ) -> Result<Vec<Ending>, CommandError> {
     let Session { settings, clock, console, signals, .. } = session;
-    let observer =
-        Observer::new(*clock, asking.surroundings.clone(), console.line.clone(), console.is_json());
+    let (line, is_json) = (console.line.clone(), console.is_json());
+    let mut observer = Observer::new(*clock, asking.surroundings.clone(), line, is_json);
+    let deadline = asking.policy.max_wait.map(|max_wait| clock.now().plus(max_wait));
+    observer.set_deadline(deadline);
     let observer = RefCell::new(observer);
-    let store = MemoryStore::default();
-    take_on(&asking.exports, &asking.policy, &store, &mut observer.borrow_mut(), clock.now());
     let mut teller = Teller::new(console, &observer, output, telling);
-    let plan = Plan {
-        policy: asking.policy.clone(),
-        concurrency: settings.concurrency(),
-        refusal: Refusal::EachForItself,
-        beat: None,
-    };
-    let account =
-        Account { name: Arc::from("default"), poller: Arc::clone(&asking.client), requests_per_minute: None };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), *clock);
-    let mut tell = |event: &Event| teller.event(event, any);
-    let signal = tokio::select! {
+    let plan = plan(asking.policy.clone(), settings.concurrency());
+    let (client, tell) = (Arc::clone(&asking.client), |event: &Event| teller.event(event, any));
+    tokio::select! {
         biased;
-        signal = signals.ended() => Some(signal),
-        _ = runner.run(std::future::pending::<()>(), true, &mut tell) => None,
-        _ = keep_ticking(|| observer.borrow_mut().tick()) => None,
-    };
-    let outcome = signal.map_or(Outcome::Abandoned, Outcome::Interrupted);
-    let teller_failed = teller.has_failed();
-    for watch in store.unfinished().into_iter().filter(|_| !teller_failed) {
-        teller.end(Ending { watch, outcome, report: None, at: clock.now(), asked: None });
+        () = tasks::follow::run(&asking.exports, client, plan, *clock, signals.ended(), tell) => {}
+        never = keep_ticking(|| observer.borrow_mut().tick()) => match never {},
     }
-    let deadline = teller.deadline(&asking.policy);
     let allowance = Allowance::of(&asking.policy, deadline, settings.concurrency(), *clock);
-    let interrupted = match signal {
-        None => signals.unless_interrupted(teller.tell_with_links(&asking.client, allowance)).await,
-        Some(signal) => Err(signal),
-    };
+    let adding = add_results(teller.untold(), &asking.client, allowance);
+    let interrupted = signals.unless_interrupted(adding).await;
     let told = teller.tell_the_rest();
     console.line.clear();
     let mut endings = told?;
@@ -106,19 +86,4 @@ pub(super) async fn follow(
     }
     endings.sort_by_key(|ending| asking.exports.iter().position(|export| *export == ending.watch.export));
     Ok(endings)
-}
-
-fn take_on(
-    exports: &[ExportRef],
-    policy: &Policy,
-    store: &MemoryStore,
-    observer: &mut Observer,
-    now: Moment,
-) {
-    for export in exports {
-        if let Some(watch) = store.add(*export, now) {
-            observer.set_deadline(watch.progress.deadline(policy));
-            observer.event(&Event::Added { watch });
-        }
-    }
 }

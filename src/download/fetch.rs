@@ -14,7 +14,8 @@ use super::rate::{Rate, SLOWEST, Speed};
 use super::room::{Overflow, Room, Share};
 use super::storage::{Body, Encoding, Trouble, broken};
 use super::writer::{Sent, Whole, Writer, Written};
-use super::{DiskError, DownloadError, Means, Step, aside};
+use super::{DiskError, DownloadError, Means, aside};
+use crate::event::{Task, TaskEvent};
 use crate::manifest::Entry;
 use crate::watch::observation::{Failure, FailureKind, Part, Problem};
 use crate::watch::outcome::Outcome;
@@ -56,7 +57,7 @@ enum Setback {
     TooLarge(Overflow),
 }
 
-impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T> {
+impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T> {
     /// Fetches the file, unless it is there from an earlier call.
     pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());
@@ -67,7 +68,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                 && let Some(whole) = self.kept(&part).await
             {
                 self.room.take(whole.written.file_size)?;
-                (self.tell)(Step::Came(whole.written.file_size));
+                (self.tell)(TaskEvent::Received(whole.written.file_size));
                 return Ok(self.entry(whole, &part));
             }
             match self.attempt(&link, &part, &mut course).await {
@@ -91,7 +92,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     fn entry(&self, Whole { written, rows }: Whole, part: &Part) -> Entry {
         let Written { file_size, sha256 } = written;
         let entry = Entry { name: self.name.clone(), file_size, row_count: part.row_count, rows, sha256 };
-        (self.tell)(Step::Whole(&entry));
+        (self.tell)(TaskEvent::FileDownloaded(Box::new(entry.clone())));
         entry
     }
 
@@ -141,7 +142,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         {
             let now = clock.now();
             let speed = rate.came(chunk.len(), now.since(asked));
-            (self.tell)(Step::Came(chunk.len() as u64));
+            (self.tell)(TaskEvent::Received(chunk.len() as u64));
             let is_taken = writer.take(chunk).await;
             if writer.received > course.reached {
                 course.reached = writer.received;
@@ -167,7 +168,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     /// What writes the file from its beginning on.
     fn writer(&self, encoding: Encoding, checksum: Announced, part: &Part, total: Option<u64>) -> Writer {
         if checksum == Announced::OfOtherBytes {
-            (self.tell)(Step::Unchecked(&self.name));
+            (self.tell)(TaskEvent::Unchecked { file: self.name.clone() });
         }
         // An empty file that was announced as one may be one of several.
         let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
@@ -208,7 +209,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
             Err(Setback::Misfit(_)) if is_beyond => misfit(received, part),
             Err(setback) => setback,
         };
-        (self.tell)(Step::Lost(received));
+        (self.tell)(TaskEvent::Discarded(received));
         Err(misfit)
     }
 
@@ -216,7 +217,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
     async fn begin_anew(&self, course: &mut Course) {
         course.forget();
         if let Some((writer, _)) = course.writer.take() {
-            (self.tell)(Step::Lost(writer.received));
+            (self.tell)(TaskEvent::Discarded(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.
             let _ = writer.finish().await;
         }
@@ -250,7 +251,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
                     let passing = Failure { kind: FailureKind::Transient, problem: failure.problem.clone() };
                     self.pause(&passing, None, course).await?;
                 }
-                let tell = || (self.tell)(Step::Renewing { problem: &failure.problem });
+                let tell = || (self.tell)(TaskEvent::LinksExpired { problem: failure.problem.clone() });
                 self.links.renew(link.generation, tell).await
             }
         }
@@ -265,7 +266,8 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(Step<'_>)> Fetch<'_, R, T>
         let Means { policy, clock, .. } = self.means;
         let now = clock.now();
         let delay = course.tries.failed(failure, hint, policy, now, &mut fastrand::Rng::new())?;
-        (self.tell)(Step::Setback { name: &self.name, problem: &failure.problem, delay });
+        let (file, problem) = (Some(self.name.clone()), failure.problem.clone());
+        (self.tell)(TaskEvent::Retrying { task: Task::Download, file, problem, delay });
         clock.sleep_until(now.plus(delay)).await;
         Ok(())
     }

@@ -101,7 +101,7 @@ impl From<DiskError> for Unnamed {
 impl From<Unnamed> for DownloadError {
     fn from(unnamed: Unnamed) -> Self {
         match unnamed {
-            Unnamed::Taken(path) => Self::Taken(path),
+            Unnamed::Taken(path) => Self::Folder(FolderError::Taken(path)),
             Unnamed::Disk(error) => Self::Disk(error),
         }
     }

@@ -1,7 +1,6 @@
 //! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -114,7 +113,7 @@ pub struct Storage {
     /// How long storage may be silent.
     silence: Duration,
     reach: Reach,
-    clients: RefCell<Vec<(Origin, Client)>>,
+    clients: Mutex<Vec<(Origin, Client)>>,
 }
 
 impl Storage {
@@ -122,7 +121,7 @@ impl Storage {
     /// from a server, and let anybody read the file.
     #[must_use]
     pub fn new(network: Network, silence: Duration, reach: Reach) -> Self {
-        Self { network, silence, reach, clients: RefCell::default() }
+        Self { network, silence, reach, clients: Mutex::default() }
     }
 
     /// Asks for a file from byte `from` on.
@@ -197,7 +196,8 @@ impl Storage {
     /// The client for a link's origin: its proxy and its trust depend on it.
     fn client(&self, url: &Url) -> Result<Client, Trouble> {
         let origin = url.origin();
-        if let Some((_, client)) = self.clients.borrow().iter().find(|(known, _)| *known == origin) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == origin) {
             return Ok(client.clone());
         }
         let (silence, reach) = (self.silence, self.reach);
@@ -211,7 +211,7 @@ impl Storage {
         };
         let client = http::client(url, &self.network, options)
             .map_err(|error| rejected("TLS could not be set up", &error.to_string()))?;
-        self.clients.borrow_mut().push((origin, client.clone()));
+        clients.push((origin, client.clone()));
         Ok(client)
     }
 }

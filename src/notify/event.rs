@@ -216,15 +216,15 @@ pub(super) mod tests {
         };
         let export =
             ExportRef { scope: Scope::Group, scope_id: Uuid::from_u128(1), export_id: Uuid::from_u128(2) };
-        let watch = Watch {
+        let watch = Arc::new(Watch {
             id: ID,
             account: Arc::from("acme"),
             labels: [("team".to_owned(), "payments".to_owned())].into(),
             export,
             progress: Progress::new(AT),
-        };
+        });
         let report = (outcome == Outcome::Finished).then_some(report);
-        Ending { watch, outcome, report, at: AT.plus(Duration::from_millis(151_200)), asked: None }
+        Ending { watch, outcome, report, at: AT.plus(Duration::from_millis(151_200)), timing: None }
     }
 
     pub(in crate::notify) fn problem() -> Problem {

@@ -123,6 +123,8 @@ fn code(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::Value;
     use uuid::Uuid;
 
@@ -181,7 +183,8 @@ mod tests {
     #[test]
     fn shows_so_many_labels_and_no_more() {
         let mut ending = ending(Outcome::Failed);
-        ending.watch.labels = (10..22).map(|n| (format!("l{n}"), "v".repeat(1000))).collect();
+        Arc::make_mut(&mut ending.watch).labels =
+            (10..22).map(|n| (format!("l{n}"), "v".repeat(1000))).collect();
         let text = message(&ended(&ending, None));
         let line = text.lines().find(|line| line.starts_with("labels: ")).unwrap();
         assert!(line.contains("`l19=v") && !line.contains("l20") && line.ends_with(", 2 more"), "{line}");

@@ -207,7 +207,8 @@ mod tests {
         let policy = policy.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
         let watch = Watch { progress, ..Watch::unnamed(export, now) };
-        Ending { watch, outcome: Outcome::UnknownStatus, report: None, at: now, asked: None }
+        let watch = std::sync::Arc::new(watch);
+        Ending { watch, outcome: Outcome::UnknownStatus, report: None, at: now, timing: None }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Events as log lines: constant short sentences, with values in dotted fields that carry their units.
 
+mod task;
+
 use std::time::Duration;
 
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event};
+use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event, What};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
 use crate::text::Text;
@@ -54,37 +56,53 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Writes an event to the log; what ended badly comes with `advice` on what to do.
-pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
-    let name = event.name();
-    match event {
-        Event::Added { watch } => taken_on(name, watch, named, "following export"),
-        Event::Resumed { watch } => taken_on(name, watch, named, "following export again"),
-        Event::Polled { watch, delay, .. } => polled(name, watch, named, *delay),
-        Event::StatusChanged { watch, from, delay, .. } => {
-            status_changed(name, watch, named, from.as_ref(), *delay)
-        }
-        Event::Retrying { watch, failure, delay, .. } => {
-            retrying(name, watch, named, &failure.problem, *delay);
-        }
-        Event::Finished(ending) => write_ending(name, ending, named, advice),
-        Event::DeliverySent(attempted) => delivered(name, attempted),
-        Event::DeliveryRetrying { attempted, problem, delay } => delivering(name, attempted, problem, *delay),
-        Event::DeliveryGivenUp { attempted, problem } => given_up(name, attempted, problem),
-        Event::AccountPaused { account, problem } => error!(
-            account = &**account,
+/// A log line about a failure: the fields of the problem come between the others. The level and the message are part of
+/// the static data of each call.
+macro_rules! failure {
+    ($level:ident, $problem:expr, [$($before:tt)*], [$($after:tt)*], $message:literal) => {{
+        let problem: &Problem = $problem;
+        $level!(
+            $($before)*
             http.response.status_code = problem.http_status,
             error.code = text(&problem.code),
             error.title = text(&problem.title),
             error.detail = text(&problem.detail),
             snyk.request_id = text(&problem.request_id),
-            hint = "put a token that works into the account's token file: it is looked at every 30 s",
+            $($after)*
+            $message
+        );
+    }};
+}
+use failure;
+
+/// Logs an event. An outcome that is not a success has `advice` on what to do.
+pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
+    let name = event.name();
+    match &event.what {
+        What::Added { watch } => taken_on(name, watch, named, "following export"),
+        What::Resumed { watch } => taken_on(name, watch, named, "following export again"),
+        What::Polled { watch, delay, .. } => polled(name, watch, named, *delay),
+        What::StatusChanged { watch, from, delay, .. } => {
+            status_changed(name, watch, named, from.as_ref(), *delay);
+        }
+        What::Retrying { watch, failure, delay, .. } => {
+            retrying(name, watch, named, &failure.problem, *delay);
+        }
+        What::Finished(ending) => write_ending(name, ending, named, advice),
+        What::DeliverySent(attempted) => delivered(name, attempted),
+        What::DeliveryRetrying { attempted, problem, delay } => delivering(name, attempted, problem, *delay),
+        What::DeliveryGivenUp { attempted, problem } => given_up(name, attempted, problem),
+        What::AccountPaused { account, problem } => failure!(
+            error,
+            problem,
+            [event = name, account = &**account,],
+            [hint = "put a token that works into the account's token file: it is looked at every 30 s",],
             "the credential is refused, the account's polls pause"
         ),
-        Event::AccountResumed { account, paused } => {
-            info!(account = &**account, paused_ms = ms(*paused), "the credential works again");
+        What::AccountResumed { account, paused } => {
+            info!(event = name, account = &**account, paused_ms = ms(*paused), "the credential works again");
         }
-        Event::DaemonStarted { watches } => {
+        What::DaemonStarted { watches } => {
             info!(
                 event = name,
                 watches.active = watches,
@@ -92,13 +110,14 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
                 "daemon started"
             );
         }
-        Event::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
-        Event::Api(event) => api(name, event),
+        What::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
+        What::Api(event) => api(name, event),
+        What::Task(event) => task::write(name, event),
     }
 }
 
 /// Who has done what through the API.
-fn api(name: Option<&'static str>, event: &ApiEvent) {
+fn api(name: &str, event: &ApiEvent) {
     let ApiEvent { what, peer, request, omitted } = event;
     let request = request.as_ref();
     let method = request.map(|request| request.method.as_str());
@@ -134,7 +153,7 @@ fn api(name: Option<&'static str>, event: &ApiEvent) {
     }
 }
 
-fn taken_on(name: Option<&'static str>, watch: &Watch, named: Named, message: &'static str) {
+fn taken_on(name: &str, watch: &Watch, named: Named, message: &'static str) {
     let subject = Subject::of(watch, named);
     info!(
         event = name,
@@ -148,7 +167,7 @@ fn taken_on(name: Option<&'static str>, watch: &Watch, named: Named, message: &'
     );
 }
 
-fn polled(name: Option<&'static str>, watch: &Watch, named: Named, delay: Duration) {
+fn polled(name: &str, watch: &Watch, named: Named, delay: Duration) {
     let subject = Subject::of(watch, named);
     debug!(
         event = name,
@@ -162,13 +181,7 @@ fn polled(name: Option<&'static str>, watch: &Watch, named: Named, delay: Durati
     );
 }
 
-fn status_changed(
-    name: Option<&'static str>,
-    watch: &Watch,
-    named: Named,
-    from: Option<&Status>,
-    delay: Duration,
-) {
+fn status_changed(name: &str, watch: &Watch, named: Named, from: Option<&Status>, delay: Duration) {
     let subject = Subject::of(watch, named);
     info!(
         event = name,
@@ -183,26 +196,24 @@ fn status_changed(
     );
 }
 
-fn retrying(name: Option<&'static str>, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
+fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
     let subject = Subject::of(watch, named);
-    let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
-    warn!(
-        event = name,
-        watch.id = subject.watch_id(),
-        account = subject.account(),
-        export.id = subject.export_id(),
-        poll.number = watch.progress.polls(),
-        http.response.status_code = http_status,
-        error.code = text(code),
-        error.title = text(title),
-        error.detail = text(detail),
-        snyk.request_id = text(request_id),
-        delay_ms = ms(delay),
+    failure!(
+        warn,
+        problem,
+        [
+            event = name,
+            watch.id = subject.watch_id(),
+            account = subject.account(),
+            export.id = subject.export_id(),
+            poll.number = watch.progress.polls(),
+        ],
+        [delay_ms = ms(delay),],
         "poll failed, retrying"
     );
 }
 
-/// Writes of an attempt to deliver. The level is part of the call's static data, so that each needs a call of its own.
+/// A log line about an attempt to deliver. The level is part of the static data of each call.
 macro_rules! delivery {
     ($level:ident, $name:expr, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
         let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
@@ -221,46 +232,44 @@ macro_rules! delivery {
     }};
 }
 
-fn delivered(name: Option<&'static str>, attempted: &Attempted) {
+fn delivered(name: &str, attempted: &Attempted) {
     delivery!(info, name, attempted, None, None, "notification delivered");
 }
 
-fn delivering(name: Option<&'static str>, attempted: &Attempted, problem: &Text, delay: Duration) {
+fn delivering(name: &str, attempted: &Attempted, problem: &Text, delay: Duration) {
     delivery!(warn, name, attempted, Some(problem), Some(delay), "notification failed, retrying");
 }
 
-fn given_up(name: Option<&'static str>, attempted: &Attempted, problem: &Text) {
+fn given_up(name: &str, attempted: &Attempted, problem: &Text) {
     delivery!(error, name, attempted, Some(problem), None, "notification given up");
 }
 
-fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advice: Option<&str>) {
+fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>) {
     let subject = Subject::of(&ending.watch, named);
-    /// The level is part of the call's static data, so that each needs a call of its own.
+    let progress = &ending.watch.progress;
+    let problem = progress.problem().cloned().unwrap_or_default();
     macro_rules! line {
-        ($level:ident, $message:literal) => {{
-            let progress = &ending.watch.progress;
-            let problem = progress.problem().cloned().unwrap_or_default();
-            $level!(
-                event = name,
-                watch.id = subject.watch_id(),
-                account = subject.account(),
-                export.id = %ending.watch.export.export_id,
-                outcome = ending.outcome.as_str(),
-                exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),
-                status = progress.status().map(|status| status.as_str()),
-                waited_ms = ms(ending.waited()),
-                polls = progress.polls(),
-                late_ms = ending.late_at_most().map(ms),
-                row_count = progress.row_count(),
-                http.response.status_code = problem.http_status,
-                error.code = text(&problem.code),
-                error.title = text(&problem.title),
-                error.detail = text(&problem.detail),
-                snyk.request_id = text(&problem.request_id),
-                hint = advice,
+        ($level:ident, $message:literal) => {
+            failure!(
+                $level,
+                &problem,
+                [
+                    event = name,
+                    watch.id = subject.watch_id(),
+                    account = subject.account(),
+                    export.id = %ending.watch.export.export_id,
+                    outcome = ending.outcome.as_str(),
+                    exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),
+                    status = progress.status().map(|status| status.as_str()),
+                    waited_ms = ms(ending.waited()),
+                    polls = progress.polls(),
+                    late_ms = ending.late_at_most().map(ms),
+                    row_count = progress.row_count(),
+                ],
+                [hint = advice,],
                 $message
-            );
-        }};
+            )
+        };
     }
     match ending.outcome {
         Outcome::Finished => line!(info, "export finished"),
@@ -278,7 +287,7 @@ fn write_ending(name: Option<&'static str>, ending: &Ending, named: Named, advic
     }
 }
 
-pub(super) fn text(text: &Option<Text>) -> Option<&str> {
+fn text(text: &Option<Text>) -> Option<&str> {
     text.as_ref().map(Text::as_str)
 }
 

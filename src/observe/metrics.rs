@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use self::api::Api;
-use crate::event::{Asked, Attempted, Ending, Event};
+use crate::event::{Attempted, Ending, Event, Timing, What};
 use crate::watch::outcome::Outcome;
 
 /// Where a healthy poll lies, and where a slow one does, up to the time limit of a request.
@@ -155,35 +155,36 @@ impl Metrics {
 
     /// Takes in what happened.
     pub fn event(&self, event: &Event) {
-        match event {
-            Event::Polled { asked, .. } | Event::StatusChanged { asked, .. } => {
-                self.polled("in-progress", *asked)
+        match &event.what {
+            What::Polled { timing, .. } | What::StatusChanged { timing, .. } => {
+                self.polled("in-progress", *timing)
             }
-            Event::Retrying { failure, asked, .. } => self.polled(failure.kind.as_str(), *asked),
-            Event::Finished(ending) => {
+            What::Retrying { failure, timing, .. } => self.polled(failure.kind.as_str(), *timing),
+            What::Finished(ending) => {
                 self.finished.with_label_values(&[ending.outcome.as_str()]).inc();
-                if let Some(asked) = ending.asked {
-                    self.polled(last_result(ending), asked);
+                if let Some(timing) = ending.timing {
+                    self.polled(last_result(ending), timing);
                 }
             }
-            Event::DeliverySent(attempted) => self.attempted(attempted, "sent"),
-            Event::DeliveryRetrying { attempted, .. } => self.attempted(attempted, "retrying"),
-            Event::DeliveryGivenUp { attempted, .. } => self.attempted(attempted, "given_up"),
-            Event::AccountPaused { account, .. } => self.unauthorized.with_label_values(&[account]).set(1),
-            Event::AccountResumed { account, .. } => self.unauthorized.with_label_values(&[account]).set(0),
+            What::DeliverySent(attempted) => self.attempted(attempted, "sent"),
+            What::DeliveryRetrying { attempted, .. } => self.attempted(attempted, "retrying"),
+            What::DeliveryGivenUp { attempted, .. } => self.attempted(attempted, "given_up"),
+            What::AccountPaused { account, .. } => self.unauthorized.with_label_values(&[account]).set(1),
+            What::AccountResumed { account, .. } => self.unauthorized.with_label_values(&[account]).set(0),
             // How many watches there are is read off the store.
-            Event::Added { .. }
-            | Event::Resumed { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. }
-            | Event::Api(_) => {}
+            What::Added { .. }
+            | What::Resumed { .. }
+            | What::DaemonStarted { .. }
+            | What::DaemonStopping { .. }
+            | What::Api(_)
+            | What::Task(_) => {}
         }
     }
 
-    fn polled(&self, result: &str, asked: Asked) {
+    fn polled(&self, result: &str, timing: Timing) {
         self.polls.with_label_values(&[result]).inc();
-        self.poll_duration.observe(seconds(asked.took));
-        self.lag.observe(seconds(asked.lag));
+        self.poll_duration.observe(seconds(timing.took));
+        self.lag.observe(seconds(timing.lag));
     }
 
     fn attempted(&self, attempted: &Attempted, result: &str) {
@@ -311,7 +312,9 @@ mod tests {
     use crate::watch::observation::Failure;
     use crate::watch::observation::{FailureKind, Problem};
 
-    const ASKED: Asked = Asked { lag: Duration::from_millis(3), took: Duration::from_millis(120) };
+    const AT: Moment = Moment::from_unix_ms(0);
+
+    const TIMING: Timing = Timing { lag: Duration::from_millis(3), took: Duration::from_millis(120) };
 
     #[test]
     fn all_are_there_from_the_start() {
@@ -341,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_event_is_counted_where_it_belongs() {
-        let watch = watch();
+        let watch = Arc::new(watch());
         let failure = |kind| Failure { kind, problem: Problem::new("x", "") };
         let [throttled, certificate] = [FailureKind::Throttled, FailureKind::Unrecoverable].map(failure);
         let delay = Duration::ZERO;
@@ -354,42 +357,42 @@ mod tests {
         };
         let orphan = Attempted { kind: None, ..attempted.clone() };
         let problem = Text::new("refused");
-        let retrying = |failure| Event::Retrying { watch: watch.clone(), failure, delay, asked: ASKED };
+        let retrying = |failure| What::Retrying { watch: watch.clone(), failure, delay, timing: TIMING };
         let rows = [
             (
-                Event::Polled { watch: watch.clone(), delay, asked: ASKED },
+                What::Polled { watch: watch.clone(), delay, timing: TIMING },
                 "snyk_export_polls_total{result=\"in-progress\"} 1",
             ),
             (
-                Event::StatusChanged { watch: watch.clone(), from: None, delay, asked: ASKED },
+                What::StatusChanged { watch: watch.clone(), from: None, delay, timing: TIMING },
                 "snyk_export_polls_total{result=\"in-progress\"} 2",
             ),
             (retrying(throttled.clone()), "snyk_export_polls_total{result=\"throttled\"} 1"),
             (retrying(certificate.clone()), "snyk_export_polls_total{result=\"unrecoverable\"} 1"),
             (
-                Event::DeliverySent(attempted.clone()),
+                What::DeliverySent(attempted.clone()),
                 "snyk_export_deliveries_total{kind=\"slack\",result=\"sent\"} 1",
             ),
             (
-                Event::DeliveryRetrying { attempted: attempted.clone(), problem: problem.clone(), delay },
+                What::DeliveryRetrying { attempted: attempted.clone(), problem: problem.clone(), delay },
                 "snyk_export_deliveries_total{kind=\"slack\",result=\"retrying\"} 1",
             ),
             (
-                Event::DeliveryGivenUp { attempted: orphan, problem: problem.clone() },
+                What::DeliveryGivenUp { attempted: orphan, problem: problem.clone() },
                 "snyk_export_deliveries_total{kind=\"none\",result=\"given_up\"} 1",
             ),
             (
-                Event::AccountPaused { account: "acme".into(), problem: throttled.problem.clone() },
+                What::AccountPaused { account: "acme".into(), problem: throttled.problem.clone() },
                 "snyk_export_account_unauthorized{account=\"acme\"} 1",
             ),
             (
-                Event::AccountResumed { account: "acme".into(), paused: delay },
+                What::AccountResumed { account: "acme".into(), paused: delay },
                 "snyk_export_account_unauthorized{account=\"acme\"} 0",
             ),
         ];
         let metrics = Metrics::new();
         for (event, line) in rows {
-            metrics.event(&event);
+            metrics.event(&event.at(AT));
             let text = metrics.render();
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
@@ -414,10 +417,10 @@ mod tests {
             if let Some(kind) = kind {
                 fail(&mut watch, kind);
             }
-            let asked = result.map(|_| ASKED);
-            let at = Moment::from_unix_ms(0);
+            let (watch, timing) = (Arc::new(watch), result.map(|_| TIMING));
             let metrics = Metrics::new();
-            metrics.event(&Event::Finished(Box::new(Ending { watch, outcome, report: None, at, asked })));
+            let ending = Ending { watch, outcome, report: None, at: AT, timing };
+            metrics.event(&What::Finished(Arc::new(ending)).at(AT));
             let text = metrics.render();
             let polls: Vec<&str> = text
                 .lines()
@@ -435,7 +438,7 @@ mod tests {
         let metrics = Metrics::new();
         let accounts = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<_>>();
         metrics.set_accounts(&accounts(&["a", "b"]));
-        metrics.event(&Event::AccountPaused { account: "b".into(), problem: Problem::new("x", "") });
+        metrics.event(&What::AccountPaused { account: "b".into(), problem: Problem::new("x", "") }.at(AT));
         metrics.set_accounts(&accounts(&["b", "c"]));
         let text = metrics.render();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("snyk_export_account")).collect();
@@ -446,7 +449,7 @@ mod tests {
 
     fn watch() -> Watch {
         let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id: Uuid::nil() };
-        Watch::unnamed(export, Moment::from_unix_ms(0))
+        Watch::unnamed(export, AT)
     }
 
     /// Makes the last poll of `watch` one that failed; code 0 is no answer at all.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::with_default;
 
 use super::*;
-use crate::event::Asked;
+use crate::event::Timing;
 use crate::export::{Scope, Status};
 
 /// What was logged.
@@ -40,24 +40,26 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
     let mut observer = Observer::new(clock, surroundings, ProgressLine::default(), false);
     let id = uuid::Uuid::nil();
     let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
-    let watch = Watch::unnamed(export, clock.now());
+    let watch = Arc::new(Watch::unnamed(export, clock.now()));
     let subscriber =
         |page: Page| tracing_subscriber::fmt().with_ansi(false).with_writer(move || page.clone()).finish();
     let advance = |seconds| tokio::time::advance(Duration::from_secs(seconds));
 
-    with_default(subscriber(page.clone()), || observer.event(&Event::Added { watch: watch.clone() }));
+    with_default(subscriber(page.clone()), || {
+        observer.event(&What::Added { watch: Arc::clone(&watch) }.at(clock.now()))
+    });
     assert!(page.take().contains("following export"));
     assert_eq!(observer.tick(), HEARTBEAT);
     advance(45).await;
     assert_eq!(observer.tick(), Duration::from_secs(15), "15 s of silence are left");
     let status = Status::new("PENDING").unwrap();
-    let changed = Event::StatusChanged {
+    let changed = What::StatusChanged {
         watch,
         from: Some(status.clone()),
         delay: Duration::from_secs(30),
-        asked: Asked::default(),
+        timing: Timing::default(),
     };
-    with_default(subscriber(page.clone()), || observer.event(&changed));
+    with_default(subscriber(page.clone()), || observer.event(&changed.at(clock.now())));
     page.take();
     advance(59).await;
     with_default(subscriber(page.clone()), || observer.tick());

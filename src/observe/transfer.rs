@@ -4,119 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use indicatif::BinaryBytes;
-use tracing::{debug, error, info, warn};
 
-use super::log::{self, text};
-use super::{HEARTBEAT, keep_ticking, seconds};
+use super::log::ms;
+use super::{HEARTBEAT, keep_ticking, log_event, seconds};
 use crate::clock::Clock;
-use crate::exit::ExitCode;
-use crate::export::ExportRef;
-use crate::manifest::Manifest;
+use crate::event::{Event, TaskEvent, What};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
-use crate::watch::observation::Problem;
 
 /// After how long it can be said how fast it goes.
 const RATED_AFTER: Duration = Duration::from_millis(500);
 
-/// What is being tried that is no poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trying {
-    /// Starting an export.
-    Start,
-    /// Asking how it stands.
-    Poll,
-    /// Asking for the list of its files.
-    Listing,
-    /// Fetching a file.
-    Download,
-}
-
-impl Trying {
-    /// The constant sentence of a log line.
-    const fn sentence(self) -> &'static str {
-        match self {
-            Self::Start => "start failed, retrying",
-            Self::Poll => "poll failed, retrying",
-            Self::Listing => "listing the results failed, retrying",
-            Self::Download => "download failed, retrying",
-        }
-    }
-}
-
-/// Logs a failure. The message is part of the call's static data, so that each needs a call of its own.
-macro_rules! log_failed {
-    ($failed:expr, $message:literal) => {{
-        let Failed { export, outcome, exit_code, problem, reason, hint } = $failed;
-        let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
-        error!(
-            export.id = export.map(|export| display(export.export_id)),
-            outcome,
-            exit_code = exit_code.code(),
-            http.response.status_code = http_status,
-            error.code = text(code),
-            error.title = text(title),
-            error.detail = text(detail),
-            snyk.request_id = text(request_id),
-            reason,
-            hint,
-            $message
-        );
-    }};
-}
-
-/// Logs which files are there. The message is part of the call's static data, so that each needs a call of its own.
-macro_rules! log_files {
-    ($manifest:expr, $dir:expr, $took:expr, $message:literal) => {{
-        let Manifest { export, files, row_count, merged, .. } = $manifest;
-        info!(
-            export.id = %export.export_id,
-            download.dir = $dir,
-            download.files = files.len(),
-            download.bytes = files.iter().map(|entry| entry.file_size).sum::<u64>(),
-            download.merged = merged.as_ref().map(|merged| merged.path.as_str()),
-            row_count,
-            waited_ms = $took,
-            $message
-        );
-    }};
-}
-
-/// Logs that an earlier call has brought the files.
-pub fn log_downloaded_before(manifest: &Manifest, dir: &str) {
-    log_files!(manifest, dir, None::<u64>, "downloaded before");
-}
-
-/// A start or a download that failed for good, as a machine is told of it.
-#[derive(Debug)]
-pub struct Failed<'a> {
-    /// The export, where there is one.
-    pub export: Option<&'a ExportRef>,
-    /// How it ended, in a word.
-    pub outcome: &'a str,
-    /// The exit code that follows from it.
-    pub exit_code: ExitCode,
-    /// What went wrong.
-    pub problem: &'a Problem,
-    /// The same in words.
-    pub reason: &'a str,
-    /// What to do now.
-    pub hint: Option<&'a str>,
-}
-
-impl Failed<'_> {
-    /// Logs a start that failed.
-    pub fn log_start(&self) {
-        log_failed!(self, "the export was not started");
-    }
-
-    /// Logs a download that failed.
-    pub fn log_download(&self) {
-        log_failed!(self, "the files were not downloaded");
-    }
-}
-
-/// Tells of a start, and of files as they come.
+/// Shows the progress of a start or a download.
 #[derive(Debug)]
 pub struct Transfer {
     clock: Clock,
@@ -134,7 +33,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Begins to tell on `line`.
+    /// Progress that is drawn on `line`.
     #[must_use]
     pub fn new(clock: Clock, line: ProgressLine) -> Self {
         let now = clock.now();
@@ -152,102 +51,42 @@ impl Transfer {
         }
     }
 
-    /// So many files are to come, of so many bytes together as far as that is known.
-    pub fn expect(&self, files: usize, total: Option<u64>) {
-        self.files.set(files);
-        self.total.set(total);
-        self.spoke();
-        info!(download.files = files, download.bytes = total, "downloading");
-    }
-
-    /// Bytes have come.
-    pub fn came(&self, bytes: u64) {
-        self.came.set(self.came.get() + bytes);
-        if self.trouble.borrow().is_some() {
-            self.trouble.take();
-        }
-    }
-
-    /// Bytes that had come are of no use.
-    pub fn lost(&self, bytes: u64) {
-        self.came.set(self.came.get().saturating_sub(bytes));
-    }
-
-    /// A file is whole.
-    pub fn whole(&self, name: &str, bytes: u64) {
-        self.whole.set(self.whole.get() + 1);
-        debug!(file.name = name, file.bytes = bytes, "file downloaded");
-    }
-
-    /// The rows of a file, or of all of them, were counted where so many were announced.
-    pub fn counted(&self, file: Option<&str>, rows: Option<u64>, announced: Option<u64>) {
-        match (rows, announced) {
-            (Some(rows), Some(announced)) if rows != announced => {
-                warn!(
-                    file.name = file,
-                    rows,
-                    row_count = announced,
-                    "the rows that were counted are not as many as Snyk announced"
-                );
+    /// Renders an event.
+    pub fn event(&self, event: &Event) {
+        let What::Task(task) = &event.what else { return };
+        log_event(event);
+        match task {
+            TaskEvent::Retrying { problem, .. } => {
+                self.spoke_at.set(event.at);
+                self.trouble.replace(Some(format!("retrying: {problem}")));
+                self.tick();
             }
-            (None, Some(announced)) => {
-                warn!(file.name = file, row_count = announced, "rows were not counted: this is not CSV");
+            TaskEvent::StatusRequested => self.polls.set(self.polls.get() + 1),
+            TaskEvent::DownloadStarted { files, bytes } => {
+                self.spoke_at.set(event.at);
+                self.files.set(*files);
+                self.total.set(*bytes);
             }
-            (Some(_), Some(_)) | (_, None) => {}
+            TaskEvent::Received(bytes) => {
+                self.came.set(self.came.get() + bytes);
+                self.trouble.take();
+            }
+            TaskEvent::Discarded(bytes) => self.came.set(self.came.get().saturating_sub(*bytes)),
+            TaskEvent::FileDownloaded(_) => self.whole.set(self.whole.get() + 1),
+            TaskEvent::LinksExpired { .. } => self.spoke_at.set(event.at),
+            TaskEvent::Started { .. }
+            | TaskEvent::NotStarted(_)
+            | TaskEvent::Unchecked { .. }
+            | TaskEvent::Miscounted { .. }
+            | TaskEvent::Downloaded { .. }
+            | TaskEvent::NotDownloaded(_) => {}
         }
-    }
-
-    /// The checksum of a file cannot be checked.
-    pub fn unchecked(&self, file: &str) {
-        info!(
-            file.name = file,
-            "the checksum was not checked: it is of the file as storage keeps it, in another encoding than it is sent in"
-        );
-    }
-
-    /// Something failed in passing, and is tried again.
-    pub fn retrying(&self, trying: Trying, file: Option<&str>, problem: &Problem, delay: Duration) {
-        let Problem { http_status, code, title, detail, request_id, cure: _ } = problem;
-        warn!(
-            file.name = file,
-            http.response.status_code = http_status,
-            error.code = text(code),
-            error.title = text(title),
-            error.detail = text(detail),
-            snyk.request_id = text(request_id),
-            delay_ms = log::ms(delay),
-            "{}",
-            trying.sentence()
-        );
-        self.spoke();
-        self.trouble.replace(Some(format!("retrying: {problem}")));
-        self.tick();
-    }
-
-    /// The links did not work any more.
-    pub fn renewing(&self, problem: &Problem) {
-        self.spoke();
-        info!(
-            http.response.status_code = problem.http_status,
-            error.code = text(&problem.code),
-            "a link does not work any more, asking for new ones"
-        );
-    }
-
-    /// All files are in their directory.
-    pub fn done(&self, manifest: &Manifest, dir: &str) {
-        log_files!(manifest, dir, Some(log::ms(self.took())), "downloaded");
     }
 
     /// How many files are whole.
     #[must_use]
     pub fn files_whole(&self) -> usize {
         self.whole.get()
-    }
-
-    /// The status is asked for.
-    pub fn polls(&self) {
-        self.polls.set(self.polls.get() + 1);
     }
 
     /// How often the status was asked for.
@@ -268,10 +107,6 @@ impl Transfer {
         self.files.get()
     }
 
-    fn spoke(&self) {
-        self.spoke_at.set(self.clock.now());
-    }
-
     /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long it has
     /// nothing to say.
     fn tick(&self) -> Duration {
@@ -284,14 +119,14 @@ impl Transfer {
         if quiet < HEARTBEAT {
             return HEARTBEAT - quiet;
         }
-        self.spoke();
-        info!(
+        self.spoke_at.set(now);
+        tracing::info!(
             download.files_whole = self.whole.get(),
             download.files = self.files.get(),
             download.bytes_received = self.came.get(),
             download.bytes = self.total.get(),
             error.title = self.trouble.borrow().as_deref(),
-            waited_ms = log::ms(now.since(self.since)),
+            waited_ms = ms(now.since(self.since)),
             "still at it"
         );
         HEARTBEAT

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
-use crate::event::{Attempted, Event};
+use crate::event::{Attempted, Event, What};
 use crate::moment::Moment;
 use crate::notify::{Attempt, LIMIT, Recipient, next_attempt};
 use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, SqliteStore, StoreError};
@@ -113,13 +113,14 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             watch: claimed.watch,
             attempts: claimed.attempts + 1,
         };
-        (self.tell)(&match next {
-            NextDelivery::Sent => Event::DeliverySent(attempted),
+        let what = match next {
+            NextDelivery::Sent => What::DeliverySent(attempted),
             NextDelivery::Due { at, problem, .. } => {
-                Event::DeliveryRetrying { attempted, problem, delay: at.since(now) }
+                What::DeliveryRetrying { attempted, problem, delay: at.since(now) }
             }
-            NextDelivery::Undeliverable { problem } => Event::DeliveryGivenUp { attempted, problem },
-        });
+            NextDelivery::Undeliverable { problem } => What::DeliveryGivenUp { attempted, problem },
+        };
+        (self.tell)(&what.at(now));
         Ok(())
     }
 }
@@ -145,7 +146,7 @@ pub async fn give_up_orphans(
         for given_up in store.give_up(endpoint.clone(), owed_before, problem.clone(), now).await? {
             let GivenUp { id, watch, attempts } = given_up;
             let attempted = Attempted { id, endpoint: endpoint.clone(), kind: None, watch, attempts };
-            tell(&Event::DeliveryGivenUp { attempted, problem: problem.clone() });
+            tell(&What::DeliveryGivenUp { attempted, problem: problem.clone() }.at(now));
         }
     }
     Ok(())

@@ -2,9 +2,10 @@
 
 use std::mem::take;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{LEASE, Obligations, Runner, Told, named};
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::moment::Moment;
 use crate::store::{Claimed, Pass, Passed, Store};
 use crate::watch::observation::Poller;
@@ -64,7 +65,7 @@ where
         for claimed in passed.claimed {
             let progress = &claimed.watch.progress;
             if progress.polls() > 0 && progress.polled_at() < self.started_at {
-                tell(&Event::Resumed { watch: claimed.watch.clone() })?;
+                tell(&What::Resumed { watch: Arc::new(claimed.watch.clone()) }.at(now))?;
             }
             self.take(claimed, now);
         }

@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use super::block::News;
 use super::{Closing, Obligations, Runner, named};
 use crate::clock::Clock;
-use crate::event::{Asked, Ending, Event};
+use crate::event::{Ending, Timing, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
@@ -17,8 +17,8 @@ use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::{Decision, Watch};
 
-/// What a poll came to: the watch, how the poll went, and what it saw.
-pub(super) type Polled = (Claimed, Asked, Observation);
+/// A poll that has ended: the watch, when the poll started and how long it took, and what it saw.
+pub(super) type Polled = (Claimed, Timing, Observation);
 
 /// A poll that is under way.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
@@ -50,7 +50,7 @@ where
 
     /// A watch is not polled after all: it stays due.
     pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
-        self.records.push(Record { claim, watch, next: Next::Due(due_at) });
+        self.records.push(Record { claim, watch: Arc::new(watch), next: Next::Due(due_at) });
     }
 
     /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
@@ -66,7 +66,8 @@ where
         state.may_be_due_at(now);
         let Claimed { claim, mut watch, .. } = claimed;
         watch.progress.give_up(&failure);
-        self.end(claim, Ending { watch, outcome, report: None, at: now, asked: None });
+        let watch = Arc::new(watch);
+        self.end(claim, Ending { watch, outcome, report: None, at: now, timing: None });
     }
 
     /// Takes in all that is there: the more is kept in one pass, the less each costs.
@@ -79,9 +80,9 @@ where
     }
 
     fn take_in(&mut self, polled: Polled) {
-        let (Claimed { claim, mut watch, .. }, asked, observation) = polled;
+        let (Claimed { claim, mut watch, .. }, timing, observation) = polled;
         let now = self.clock.now();
-        self.heed(&watch, asked, &observation, now);
+        self.heed(&watch, timing, &observation, now);
         let from = watch.progress.status().cloned();
         let decision = watch.progress.record(&observation, &self.plan.policy, now, &mut self.rng);
         let due_at = match decision {
@@ -92,27 +93,29 @@ where
         if let Some(state) = named(&mut self.accounts, &watch.account) {
             state.may_be_due_at(due_at);
         }
-        let event = match (decision, observation.answer) {
+        let watch = Arc::new(watch);
+        let of = Arc::clone(&watch);
+        let what = match (decision, observation.answer) {
             (Decision::Finish(outcome), answer) => {
                 let report = if let Answer::Status(report) = answer { Some(report) } else { None };
-                return self.end(claim, Ending { watch, outcome, report, at: now, asked: Some(asked) });
+                return self.end(claim, Ending { watch, outcome, report, at: now, timing: Some(timing) });
             }
             (Decision::PollAfter(delay), Answer::Failure(failure)) => {
-                Event::Retrying { watch: watch.clone(), failure, delay, asked }
+                What::Retrying { watch: of, failure, delay, timing }
             }
             (Decision::PollAfter(delay), Answer::Status(report)) => {
                 match from.as_ref() == Some(&report.status) {
-                    true => Event::Polled { watch: watch.clone(), delay, asked },
-                    false => Event::StatusChanged { watch: watch.clone(), from, delay, asked },
+                    true => What::Polled { watch: of, delay, timing },
+                    false => What::StatusChanged { watch: of, from, delay, timing },
                 }
             }
         };
-        self.keep(Record { claim, watch, next: Next::Due(due_at) }, event);
+        self.keep(Record { claim, watch, next: Next::Due(due_at) }, what, now);
     }
 
     /// Something happened to a watch: it is told once it is kept.
-    fn keep(&mut self, record: Record, event: Event) {
-        self.told.push((Some(self.records.len()), event));
+    fn keep(&mut self, record: Record, what: What, now: Moment) {
+        self.told.push((Some(self.records.len()), what.at(now)));
         self.records.push(record);
     }
 
@@ -121,25 +124,25 @@ where
         let Closing { document, deliveries } = self.obligations.close(&ending);
         let Ending { outcome, at, .. } = ending;
         let next = Next::Ended(Ended { outcome, at, document, deliveries });
-        let watch = ending.watch.clone();
-        self.keep(Record { claim, watch, next }, Event::Finished(Box::new(ending)));
+        let watch = Arc::clone(&ending.watch);
+        self.keep(Record { claim, watch, next }, What::Finished(Arc::new(ending)), at);
     }
 
     /// What an answer means for its whole account.
-    fn heed(&mut self, watch: &Watch, asked: Asked, observation: &Observation, now: Moment) {
+    fn heed(&mut self, watch: &Watch, timing: Timing, observation: &Observation, now: Moment) {
         let Some(state) = named(&mut self.accounts, &watch.account) else { return };
-        state.end(asked.took, &self.plan);
+        state.end(timing.took, &self.plan);
         let account = Arc::clone(&watch.account);
         let news = state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng);
-        let event = match news {
+        let what = match news {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));
-                Event::AccountPaused { account, problem }
+                What::AccountPaused { account, problem }
             }
-            Some(News::Works(paused)) => Event::AccountResumed { account, paused },
+            Some(News::Works(paused)) => What::AccountResumed { account, paused },
             None => return,
         };
-        self.told.push((None, event));
+        self.told.push((None, what.at(now)));
     }
 }
 
@@ -148,8 +151,8 @@ fn poll<P: Poller + 'static>(poller: P, clock: Clock, claimed: Claimed, limit: D
     let start = clock.now();
     Box::pin(async move {
         let observation = poll_within(&poller, &claimed.watch.export, limit).await;
-        let asked = Asked { lag: start.since(claimed.due_at), took: clock.now().since(start) };
-        (claimed, asked, observation)
+        let timing = Timing { lag: start.since(claimed.due_at), took: clock.now().since(start) };
+        (claimed, timing, observation)
     })
 }
 

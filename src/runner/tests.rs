@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
+use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
@@ -135,8 +136,8 @@ async fn run(
     let (mut runner, store) = runner(script, policy, count, concurrency);
     let (mut names, mut endings) = (Vec::new(), Vec::new());
     let mut tell = |event: &Event| {
-        names.extend(event.name());
-        if let Event::Finished(ending) = event {
+        names.push(event.name());
+        if let What::Finished(ending) = &event.what {
             endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())

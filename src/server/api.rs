@@ -26,7 +26,7 @@ use self::view::ViewWithDeliveries;
 use super::guard::{self, Changed, Door, Guard};
 use super::problem::{Problem, Problems};
 use super::{Service, health, limits, new_id, openapi};
-use crate::event::Event;
+use crate::event::What;
 use crate::export::parse_id;
 use crate::store::{Added, Filter, Listed, NewWatch, NoRoom};
 use crate::text::Text;
@@ -161,7 +161,7 @@ async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid),
     match service.store.add_within(service.terms.quota(), new, new_id(now), now).await? {
         Added::New(watch) => {
             let id = watch.id;
-            (service.tell)(&Event::Added { watch: *watch });
+            (service.tell)(&What::Added { watch: Arc::from(watch) }.at(now));
             service.changed.notify_one();
             Ok((StatusCode::CREATED, id))
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tell;
 use crate::clock::Clock;
-use crate::event::{ApiEvent, ApiWhat, Event};
+use crate::event::{ApiEvent, ApiWhat, What};
 use crate::moment::Moment;
 
 /// How many events of a kind are told in a minute.
@@ -75,7 +75,7 @@ impl Audit {
             let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
             (window.end(now), window.admit(event, now))
         };
-        before.into_iter().chain(admitted).for_each(|event| (self.tell)(&Event::Api(Box::new(event))));
+        before.into_iter().chain(admitted).for_each(|event| (self.tell)(&What::Api(event).at(now)));
     }
 
     /// Tells each minute of what was left out in it; for ever.
@@ -84,7 +84,7 @@ impl Audit {
             let now = self.clock.now();
             for window in [&self.changed, &self.refused, &self.crowded] {
                 let left_out = window.lock().unwrap_or_else(PoisonError::into_inner).end(now);
-                left_out.into_iter().for_each(|event| (self.tell)(&Event::Api(Box::new(event))));
+                left_out.into_iter().for_each(|event| (self.tell)(&What::Api(event).at(now)));
             }
             self.clock.sleep_until(now.plus(MINUTE)).await;
         }
@@ -96,6 +96,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::event::Event;
 
     #[tokio::test(start_paused = true)]
     async fn so_many_are_told_in_a_minute_and_the_rest_is_counted() {
@@ -103,7 +104,7 @@ mod tests {
         let tell: Tell = {
             let told = Arc::clone(&told);
             Arc::new(move |event: &Event| {
-                let Event::Api(event) = event else { unreachable!("nothing else is told here") };
+                let What::Api(event) = &event.what else { unreachable!("nothing else is told here") };
                 told.lock().unwrap().push((event.what, event.omitted));
             })
         };

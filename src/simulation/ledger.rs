@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::world::{World, account_of};
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::health::Health;
 use crate::moment::Moment;
 use crate::notify::{delivery_id, event};
@@ -63,8 +63,8 @@ fn owed(endpoint: usize, id: &str, told: &str, at: Moment) -> NewDelivery {
 
 impl Ledger {
     pub(super) fn hear(&self, event: &Event, any: bool) -> ControlFlow<()> {
-        match event {
-            Event::Finished(ending) => {
+        match &event.what {
+            What::Finished(ending) => {
                 let watch = ending.watch.export.export_id.as_u128() as usize;
                 self.world.told(watch, ending.outcome);
                 self.owing.notify_waiters();
@@ -72,25 +72,26 @@ impl Ledger {
                     return ControlFlow::Break(());
                 }
             }
-            Event::AccountPaused { account, .. } => {
+            What::AccountPaused { account, .. } => {
                 self.world.account_is(account, true);
                 self.health.refuse(account, self.world.now());
                 self.owing.notify_waiters();
             }
-            Event::AccountResumed { account, .. } => {
+            What::AccountResumed { account, .. } => {
                 self.world.account_is(account, false);
                 self.health.accept(account);
             }
-            Event::DeliverySent(_) | Event::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
-            Event::Added { .. }
-            | Event::Resumed { .. }
-            | Event::Polled { .. }
-            | Event::StatusChanged { .. }
-            | Event::Retrying { .. }
-            | Event::DeliveryRetrying { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. }
-            | Event::Api(_) => {}
+            What::DeliverySent(_) | What::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
+            What::Added { .. }
+            | What::Resumed { .. }
+            | What::Polled { .. }
+            | What::StatusChanged { .. }
+            | What::Retrying { .. }
+            | What::DeliveryRetrying { .. }
+            | What::DaemonStarted { .. }
+            | What::DaemonStopping { .. }
+            | What::Api(_)
+            | What::Task(_) => {}
         }
         ControlFlow::Continue(())
     }

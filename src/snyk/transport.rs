@@ -19,6 +19,8 @@ const MAX_DOCUMENT: usize = 1024 * 1024;
 pub(super) struct Transport {
     client: Client,
     network: Network,
+    /// Whether the client is the caller's own, of which no other can be built.
+    is_callers: bool,
 }
 
 /// A complete answer, or one whose error body was cut short.
@@ -35,13 +37,21 @@ impl Transport {
         // Longer than the longest default pause, so that all polls of a wait share one connection.
         let options = |builder: ClientBuilder| builder.pool_idle_timeout(Duration::from_secs(90));
         let client = http::client(api.url(), network, options)?;
-        Ok(Self { client, network: network.clone() })
+        Ok(Self { client, network: network.clone(), is_callers: false })
+    }
+
+    /// Sends by a client of the caller's.
+    pub(super) fn by(client: Client) -> Self {
+        Self { client, network: Network::default(), is_callers: true }
     }
 
     /// A client that begins a connection for each request. One that others have used may be closing at this moment, and
     /// then nobody knows whether what was written to it has arrived.
     pub(super) fn apart(&self, api: &Api) -> Result<Client, TransportError> {
-        http::client(api.url(), &self.network, |builder| builder.pool_max_idle_per_host(0))
+        match self.is_callers {
+            true => Ok(self.client.clone()),
+            false => http::client(api.url(), &self.network, |builder| builder.pool_max_idle_per_host(0)),
+        }
     }
 
     /// How the API is reached.

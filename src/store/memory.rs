@@ -20,7 +20,7 @@ pub struct MemoryStore(Rc<RefCell<Rows>>);
 #[derive(Debug, Default)]
 struct Rows {
     /// The watches that have not ended, claimed or not.
-    watches: BTreeMap<i64, Watch>,
+    watches: BTreeMap<i64, Arc<Watch>>,
     /// Those that are not claimed, by account and by when they are due.
     due: BTreeSet<(Arc<str>, Moment, i64)>,
     added: i64,
@@ -29,28 +29,29 @@ struct Rows {
 impl MemoryStore {
     /// Adds a watch on `export` that is due at once. An export that is already watched is not watched twice.
     #[must_use]
-    pub fn add(&self, export: ExportRef, now: Moment) -> Option<Watch> {
+    pub fn add(&self, export: ExportRef, now: Moment) -> Option<Arc<Watch>> {
         self.take_on(Watch::unnamed(export, now), now)
     }
 
     /// Adds a watch that is due at once, unless its account has one on the same export.
     #[must_use]
-    pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Watch> {
+    pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Arc<Watch>> {
         let mut rows = self.0.borrow_mut();
-        let is_same = |other: &Watch| (&other.account, other.export) == (&watch.account, watch.export);
+        let is_same = |other: &Arc<Watch>| (&other.account, other.export) == (&watch.account, watch.export);
         if rows.watches.values().any(is_same) {
             return None;
         }
         let row = rows.added;
         rows.added += 1;
         rows.due.insert((Arc::clone(&watch.account), now, row));
-        rows.watches.insert(row, watch.clone());
+        let watch = Arc::new(watch);
+        rows.watches.insert(row, Arc::clone(&watch));
         Some(watch)
     }
 
     /// The watches that have not ended, in the order in which they were added.
     #[must_use]
-    pub fn unfinished(&self) -> Vec<Watch> {
+    pub fn unfinished(&self) -> Vec<Arc<Watch>> {
         self.0.borrow().watches.values().cloned().collect()
     }
 }
@@ -87,7 +88,7 @@ impl Rows {
         for key in keys {
             self.due.remove(&key);
             let (_, due_at, row) = key;
-            let watch = self.watches.get(&row).cloned();
+            let watch = self.watches.get(&row).map(|watch| Watch::clone(watch));
             claimed.extend(watch.map(|watch| Claimed { claim: Claim { row, fence: 0 }, watch, due_at }));
         }
         claimed
@@ -147,7 +148,8 @@ mod tests {
         assert_eq!(nothing.next_due["default"], Some(Moment::NEVER), "but it is there");
 
         let later = now.plus(Duration::from_secs(5));
-        let record = Record { claim, watch: watch.clone(), next: Next::Due(later) };
+        let watch = Arc::new(watch);
+        let record = Record { claim, watch: Arc::clone(&watch), next: Next::Due(later) };
         let waiting = pass(&store, now, Some(record)).await;
         assert_eq!((waiting.next_due["default"], waiting.claimed.len()), (Some(later), 0));
         assert_eq!(pass(&store, later, None).await.claimed[0].claim, claim);
@@ -168,8 +170,9 @@ mod tests {
             let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id };
             assert!(store.add(export, Moment::from_unix(Duration::from_secs(started_at))).is_some());
         }
-        let ids =
-            |watches: Vec<Watch>| watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>();
+        let ids = |watches: Vec<Arc<Watch>>| {
+            watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>()
+        };
         assert_eq!(ids(store.unfinished()), exports, "in the order in which they were added");
         let claim = async |room, started_by: Option<u64>| {
             let started_by = started_by.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)));
@@ -177,7 +180,10 @@ mod tests {
             let records = Vec::new();
             let pass = Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes };
             let passed = store.pass(pass).await.unwrap();
-            (ids(passed.claimed.into_iter().map(|claimed| claimed.watch).collect()), passed.next_due.len())
+            (
+                ids(passed.claimed.into_iter().map(|claimed| Arc::new(claimed.watch)).collect()),
+                passed.next_due.len(),
+            )
         };
         assert_eq!(
             claim(1, Some(50)).await,

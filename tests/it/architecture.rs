@@ -49,7 +49,7 @@ fn client_store_notifications_and_observers_never_know_each_other() {
 #[test]
 fn the_runner_alone_puts_store_and_poller_together() {
     for (module, named) in modules() {
-        if !["runner", "commands", "server", "store"].contains(&module.as_str()) {
+        if !["runner", "tasks", "commands", "server", "store"].contains(&module.as_str()) {
             assert_none(&module, &named, ["store"]);
         }
     }

@@ -48,12 +48,17 @@ fn the_help_lists_the_same_exit_codes() {
 
 #[test]
 fn the_logging_page_lists_every_event() {
-    assert_eq!(first_cells(LOGGING, "## Events"), Event::NAMES.map(str::to_owned).into());
+    let names: BTreeSet<String> = Event::NAMES.iter().map(ToString::to_string).collect();
+    assert_eq!(first_cells(LOGGING, "## Events"), names);
 }
 
 #[test]
 fn the_operations_guide_lists_every_event_and_every_metric() {
-    assert_eq!(first_cells(OPERATIONS, "## Events"), Event::NAMES.map(str::to_owned).into());
+    let of_a_daemon = |name: &&&str| {
+        ["watch.", "delivery.", "account.", "daemon.", "api."].iter().any(|start| name.starts_with(start))
+    };
+    let names: BTreeSet<String> = Event::NAMES.iter().filter(of_a_daemon).map(ToString::to_string).collect();
+    assert_eq!(first_cells(OPERATIONS, "## Events"), names);
     assert_eq!(first_cells(OPERATIONS, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
 }
 

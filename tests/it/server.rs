@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use snyk_export::event::Event;
+use snyk_export::event::What;
 use snyk_export::moment::Moment;
 use snyk_export::observe::Metrics;
 use snyk_export::server::Server;
@@ -141,7 +141,7 @@ fn metrics_are_as_prometheus_wants_them() {
     let bed = TestServer::start(None);
     bed.service.metrics.set_accounts(&accounts());
     let problem = Problem::new("x", "");
-    bed.service.metrics.event(&Event::AccountPaused { account: "acme".into(), problem });
+    bed.service.metrics.event(&What::AccountPaused { account: "acme".into(), problem }.at(Moment::default()));
     let answer = bed.get("/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(answer.body.contains("\nsnyk_export_account_unauthorized{account=\"acme\"} 1\n"), "{answer:?}");

@@ -7,7 +7,7 @@ use super::job::Verdict;
 use super::record::{Record, RecordError};
 use super::{Run, unsure};
 use crate::commands::CommandError;
-use crate::commands::download::Prospect;
+use crate::commands::files::Prospect;
 use crate::commands::start::now;
 use crate::export::ExportRef;
 use crate::watch::Policy;

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::OutputArgs;
-use crate::commands::download::{
-    Lost, Place, Prospect, bring, left, tell_brought, tell_lost, tell_there, with_links,
+use crate::commands::files::{
+    Fetched, Lost, Place, Prospect, fetch, left, tell_brought, tell_lost, tell_there,
 };
-use crate::commands::start::policy_of_requests;
 use crate::commands::wait::{Finished, Telling, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
@@ -82,19 +81,11 @@ impl Job {
         asking: Asking,
         session: &mut Session,
     ) -> Result<Verdict, CommandError> {
-        let asking = asking.with_policy(policy_of_requests(asking.policy.clone()));
         let transfer = Transfer::new(session.clock, session.console.line.clone());
-        let report = with_links(ending.report.take(), &self.export, &asking, &transfer, session).await;
-        let brought = match report {
-            Ok(report) => {
-                let brought = bring(&self.export, &report, &self.place, &asking, &transfer, session).await?;
-                ending.report = Some(report);
-                brought
-            }
-            Err(lost) => Err(lost),
-        };
+        let report = &mut ending.report;
+        let fetched = fetch(&self.export, report, &self.place, &asking, &transfer, session).await?;
         session.console.line.clear();
-        let (verdict, ending) = self.tell(brought, ending, &transfer, session)?;
+        let (verdict, ending) = self.tell(fetched, ending, &transfer, session)?;
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         Ok(verdict)
     }
@@ -102,7 +93,7 @@ impl Job {
     /// Says how the files were brought home, or why not; gives the ending as that makes it.
     fn tell(
         &self,
-        brought: Result<Manifest, Lost>,
+        fetched: Fetched,
         ending: Ending,
         transfer: &Transfer,
         session: &Session,
@@ -112,18 +103,18 @@ impl Job {
         }
         let document = Document::of_ending(&ending, self.output.show_urls);
         let output = self.output.output;
-        match brought {
-            Ok(manifest) => {
+        match fetched {
+            Fetched::Whole(manifest) => {
                 tell_brought(&manifest, document, &self.place, transfer, output, session)?;
                 let finished = Finished { export: self.export, row_count: ending.row_count() };
                 Ok((Verdict::of_success(finished), ending))
             }
-            Err(lost) => {
+            Fetched::Lost(lost) => {
                 let place = self.place.unless(lost.is_of_merge);
                 let lost = lost.with_go_on(&self.go_on(&place, session), &self.export);
-                tell_lost(&lost, document, &self.export, output, session)?;
+                let code = tell_lost(&lost, document, &self.export, output, session)?;
                 let outcome = lost.outcome.unwrap_or(ending.outcome);
-                Ok((Verdict::of_failure(lost.code, lost.prospect), Ending { outcome, ..ending }))
+                Ok((Verdict::of_failure(code, lost.prospect), Ending { outcome, ..ending }))
             }
         }
     }
@@ -142,7 +133,7 @@ impl Job {
     ) -> Result<Verdict, CommandError> {
         let words = format!("{} came when {} had been started", signal.name(), self.export);
         let go_on = self.go_on(&self.place, session);
-        let lost = Lost::of_signal(signal, words).with_go_on(&go_on, &self.export);
+        let lost = Lost::of_signal(signal, &self.export, words).with_go_on(&go_on, &self.export);
         let code = tell_lost(
             &lost,
             Document::of(&self.export).after(session.waited(), 0),

@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{KEPT_BY_SNYK, Record, RecordError, SCHEMA};
 use crate::clock::Clock;
-use crate::commands::CommandError;
-use crate::commands::start::{Keep, now};
+use crate::commands::start::now;
 use crate::disk::{self, Directory, Readers};
 use crate::export::ExportRef;
-use crate::snyk::Started;
+use crate::tasks::start::Sent;
 use crate::text::Text;
-use crate::watch::observation::Problem;
 
 /// How often a lock is tried that somebody has, and how far apart: another run may only look at the file for a moment.
 const TRIES: u32 = 10;
@@ -157,39 +155,31 @@ impl Keeper {
         self.records.last().cloned().map_or(Ok(()), |last| self.forget(&last))
     }
 
-    fn lost(&self, source: io::Error) -> RecordError {
-        RecordError::Lost { path: self.path.clone(), source }
-    }
-}
-
-impl Keep for Keeper {
-    fn sending(&mut self) -> Result<(), CommandError> {
+    /// Writes down what becomes of the start of the run that is under way.
+    pub(super) fn keep(&mut self, sent: Sent<'_>) -> Result<(), RecordError> {
         let now = self.clock.now().to_string();
         if let Some(record) = self.records.last_mut() {
-            (record.sent_at, record.export, record.problem) = (now, None, None);
+            match sent {
+                Sent::Sending => (record.sent_at, record.export, record.problem) = (now, None, None),
+                Sent::Started(started) => record.export = Some(started.export),
+                Sent::Unsure(problem) => record.problem = Some(problem.to_string()),
+                Sent::Refused => {}
+            }
         }
-        let written = self.write_all();
-        Ok(written.map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })?)
+        let (path, mut records) = (self.path.clone(), self.records.clone());
+        match sent {
+            Sent::Sending => {
+                return self.write(records).map_err(|source| RecordError::Unwritable { path, source });
+            }
+            Sent::Started(_) | Sent::Unsure(_) => {}
+            // It may be sent again, and is known here until then.
+            Sent::Refused => drop(records.pop()),
+        }
+        self.write(records).map_err(|source| RecordError::Lost { path, source })
     }
 
-    fn started(&mut self, started: &Started) -> Result<(), CommandError> {
-        if let Some(record) = self.records.last_mut() {
-            record.export = Some(started.export);
-        }
-        Ok(self.write_all().map_err(|source| self.lost(source))?)
-    }
-
-    fn unsure(&mut self, problem: &Problem) -> Result<(), CommandError> {
-        if let Some(record) = self.records.last_mut() {
-            record.problem = Some(problem.to_string());
-        }
-        Ok(self.write_all().map_err(|source| self.lost(source))?)
-    }
-
-    fn refused(&mut self) -> Result<(), CommandError> {
-        // It may be sent again, and is known here until then.
-        let earlier = self.records.split_last().map_or(&[][..], |(_, earlier)| earlier);
-        Ok(self.write(earlier.to_vec()).map_err(|source| self.lost(source))?)
+    fn lost(&self, source: io::Error) -> RecordError {
+        RecordError::Lost { path: self.path.clone(), source }
     }
 }
 

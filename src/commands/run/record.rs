@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::RunArgs;
-use crate::commands::download::Place;
+use crate::commands::files::Place;
 use crate::disk;
 use crate::export::{ExportRef, ScopeRef};
 use crate::manifest::hexadecimal;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use crate::clock::Clock;
 use crate::event::Ending;
@@ -11,7 +11,7 @@ use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::runner::within;
 use crate::snyk::Client;
-use crate::watch::observation::{Answer, Observation, Report};
+use crate::watch::observation::{Answer, Observation};
 use crate::watch::outcome::Outcome;
 use crate::watch::{LAST_POLL, Policy};
 
@@ -50,42 +50,50 @@ impl Allowance {
     }
 }
 
-/// Requests the results of exports that have finished, side by side; each answer comes with the key of its export, as soon
-/// as it is there. Each is requested once: a failure changes nothing about how the export ended, and the next call requests
-/// it again.
-pub(in crate::commands) fn list_results<K>(
-    exports: Vec<(K, ExportRef)>,
+/// Adds the results to the endings whose documents listed none, requested side by side. Each is requested once: a failure
+/// changes nothing about how the export ended, and the next call requests it again.
+pub(in crate::commands) async fn add_results(
+    endings: impl IntoIterator<Item = &mut Ending>,
     client: &Client,
     allowance: Allowance,
-) -> impl Stream<Item = (K, Option<Report>)> {
-    let asks = exports.into_iter().map(move |(key, export)| {
-        let asking = async move { client.results(&export).await };
-        (key, export, asking)
-    });
-    side_by_side(asks.collect(), allowance)
+) {
+    add(endings, async |export| client.results(&export).await, allowance).await;
 }
 
-fn side_by_side<K>(
-    asks: Vec<(K, ExportRef, impl Future<Output = Observation>)>,
+async fn add(
+    endings: impl IntoIterator<Item = &mut Ending>,
+    ask: impl AsyncFn(ExportRef) -> Observation,
     allowance: Allowance,
-) -> impl Stream<Item = (K, Option<Report>)> {
-    let asks = asks.into_iter().map(move |(key, export, asking)| async move {
-        let failure = match within(allowance.left(), asking).await.answer {
-            Answer::Status(report) => return (key, Some(report)),
-            Answer::Failure(failure) => failure,
-        };
-        tracing::warn!(export.id = %export.export_id, error.title = %failure.problem, "the results could not be listed");
-        (key, None)
+) {
+    let lacking = endings.into_iter().filter(|ending| lacks_results(ending));
+    let adding = stream::iter(lacking).for_each_concurrent(allowance.concurrency.get(), async |ending| {
+        let export = ending.watch.export;
+        match within(allowance.left(), ask(export)).await.answer {
+            Answer::Status(report) => ending.report = Some(report),
+            Answer::Failure(failure) => tracing::warn!(
+                export.id = %export.export_id,
+                error.title = %failure.problem,
+                "the results could not be listed"
+            ),
+        }
     });
-    stream::iter(asks).buffer_unordered(allowance.concurrency.get())
+    adding.await;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::settings::{CommandLine, Environment, Settings};
+    use std::cell::Cell;
+    use std::sync::Arc;
 
-    /// How long it takes to list the results of six exports at a server that never answers, and how many were listed.
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::export::Scope;
+    use crate::settings::{CommandLine, Environment, Settings};
+    use crate::snyk::wire::{self, Links};
+    use crate::watch::Watch;
+
+    /// How long it takes to list the results of six exports at a server that never answers, and how many were asked for.
     async fn listing(concurrency: usize, max_wait: Option<u64>, waited: u64) -> (u64, usize) {
         let clock = Clock::start();
         let policy =
@@ -95,12 +103,25 @@ mod tests {
         clock.sleep_until(clock.now().plus(Duration::from_secs(waited))).await;
         let before = clock.now();
         let allowance = Allowance::of(&policy, deadline, NonZeroUsize::new(concurrency).unwrap(), clock);
-        let path = "/groups/11111111-2222-4333-8444-555555555555/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
-        let Ok(crate::export::ExportArg::Located { export, .. }) = path.parse() else { panic!() };
-        let asks = (0..6).map(|key| (key, export, std::future::pending())).collect();
-        let listed: Vec<(usize, Option<Report>)> = side_by_side(asks, allowance).collect().await;
-        assert!(listed.iter().all(|(_, report)| report.is_none()));
-        (clock.now().since(before).as_millis().try_into().unwrap(), listed.len())
+        let mut endings: Vec<Ending> = (0..6).map(finished).collect();
+        let asked = Cell::new(0);
+        let ask = async |_| {
+            asked.set(asked.get() + 1);
+            std::future::pending().await
+        };
+        add(&mut endings, ask, allowance).await;
+        assert!(endings.iter().all(lacks_results), "nothing was listed");
+        (clock.now().since(before).as_millis().try_into().unwrap(), asked.get())
+    }
+
+    /// An export that has finished without a word on its files.
+    fn finished(id: u128) -> Ending {
+        let id = Uuid::from_u128(id);
+        let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
+        let body = br#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
+        let report = wire::report(body, Links::Drop);
+        let watch = Arc::new(Watch::unnamed(export, Moment::default()));
+        Ending { watch, outcome: Outcome::Finished, report, at: Moment::default(), timing: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -116,9 +137,9 @@ mod tests {
             ((64, None, 0), 4_000),
         ];
         for ((concurrency, max_wait, waited), expected) in rows {
-            let (took, listed) = listing(concurrency, max_wait, waited).await;
+            let (took, asked) = listing(concurrency, max_wait, waited).await;
             assert!((expected..expected + 20).contains(&took), "{concurrency} {max_wait:?} {waited}: {took}");
-            assert_eq!(listed, 6);
+            assert_eq!(asked, 6);
         }
     }
 }

@@ -3,18 +3,13 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use futures_util::StreamExt as _;
-
-use super::links::{Allowance, lacks_results, list_results};
-use crate::cli::{Output, OutputArgs};
+use super::links::lacks_results;
+use crate::cli::OutputArgs;
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
-use crate::event::{Ending, Event};
-use crate::moment::Moment;
+use crate::event::{Ending, Event, What};
 use crate::observe::Observer;
-use crate::snyk::Client;
-use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
 /// Of which ends there is something to be told.
@@ -33,8 +28,8 @@ pub(super) struct Teller<'a> {
     output: OutputArgs,
     telling: Telling,
     endings: Vec<Ending>,
-    /// Which of the endings were not told yet.
-    untold: Vec<usize>,
+    /// Those that were not told yet, since their results are still to be requested.
+    untold: Vec<Ending>,
     failure: Option<CommandError>,
 }
 
@@ -48,25 +43,25 @@ impl<'a> Teller<'a> {
         Self { console, observer, output, telling, endings: Vec::new(), untold: Vec::new(), failure: None }
     }
 
-    /// Takes an event; breaks off when nothing more is wanted.
+    /// Takes an event; breaks off when nothing more is wanted, and takes nothing once standard output has failed.
     pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
-        let Event::Finished(ending) = event else {
-            self.observer.borrow_mut().event(event);
-            return ControlFlow::Continue(());
-        };
+        if self.failure.is_some() {
+            return ControlFlow::Break(());
+        }
+        self.observer.borrow_mut().event(event);
+        let What::Finished(ending) = &event.what else { return ControlFlow::Continue(()) };
         self.end(Ending::clone(ending));
         let enough = any && ending.outcome == Outcome::Finished;
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Takes an end, and tells of it unless links are still to be asked for.
-    pub(super) fn end(&mut self, ending: Ending) {
-        self.observer.borrow_mut().event(&Event::Finished(Box::new(ending.clone())));
+    /// Takes an end, and tells of it unless links are still to be requested.
+    fn end(&mut self, ending: Ending) {
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
             self.say(&ending, &sentence, hint.as_deref());
         } else if self.output.show_urls && lacks_results(&ending) {
-            self.untold.push(self.endings.len());
+            return self.untold.push(ending);
         } else {
             self.tell(&ending);
         }
@@ -78,62 +73,38 @@ impl<'a> Teller<'a> {
         if self.output.show_urls {
             self.console.mask_links(ending.report.as_ref());
         }
-        let line = match self.output.output {
-            Output::Json => {
-                let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
-                match self.telling {
-                    Telling::All => document,
-                    Telling::WordsOfFinished => document.with_download(None),
-                }
-                .to_line()
-            }
-            Output::Text => text_line(ending, self.output.show_urls),
+        let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
+        let document = match self.telling {
+            Telling::All => document,
+            Telling::WordsOfFinished => document.with_download(None),
         };
-        self.failure = self.console.data_line(&line).err().or(self.failure.take());
+        let text = text_line(ending, self.output.show_urls);
+        let written = self.console.result(self.output.output, &document, &text);
+        self.failure = written.err().or(self.failure.take());
         self.say(ending, &sentence, hint.as_deref());
     }
 
     fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         // The observer has logged it where machines read.
-        match (self.console.is_json(), is_well) {
-            (true, _) => {}
-            (false, true) => self.console.success(sentence, || {}),
-            (false, false) => self.console.failure(sentence, hint),
+        match is_well {
+            true => self.console.success(sentence, || {}),
+            false => self.console.failure(sentence, hint),
         }
     }
 
-    /// Tells of the ends whose documents listed no results, with what the results endpoint lists.
-    pub(super) async fn tell_with_links(&mut self, client: &Client, allowance: Allowance) {
-        let of_untold = |index: &usize| (*index, self.endings[*index].watch.export);
-        let mut listed = list_results(self.untold.iter().map(of_untold).collect(), client, allowance);
-        while let Some((index, report)) = listed.next().await {
-            self.untold.retain(|untold| *untold != index);
-            self.endings[index].report = report.or(self.endings[index].report.take());
-            self.tell(&self.endings[index].clone());
-        }
+    /// The ends that were not told yet.
+    pub(super) fn untold(&mut self) -> &mut [Ending] {
+        &mut self.untold
     }
 
-    /// When the wait ends for those that are not told yet.
-    pub(super) fn deadline(&self, policy: &Policy) -> Option<Moment> {
-        let untold = self.untold.iter().map(|index| &self.endings[*index].watch.progress);
-        untold.filter_map(|progress| progress.deadline(policy)).min()
-    }
-
-    /// Whether an end could not be told.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.failure.is_some()
-    }
-
-    /// Tells of what was left untold, and gives back all ends.
+    /// Tells of what was left untold, and returns all ends.
     pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
-        for index in std::mem::take(&mut self.untold) {
-            self.tell(&self.endings[index].clone());
+        for ending in std::mem::take(&mut self.untold) {
+            self.tell(&ending);
+            self.endings.push(ending);
         }
-        match self.failure {
-            Some(error) => Err(error),
-            None => Ok(self.endings),
-        }
+        self.failure.map_or(Ok(self.endings), Err)
     }
 }
 

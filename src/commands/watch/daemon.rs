@@ -19,7 +19,7 @@ use super::housekeeping::tidy;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::commands::{CommandError, Session};
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::exit::ExitCode;
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
@@ -140,12 +140,12 @@ impl Daemon {
         tell_systemd(sd_notify::NotifyState::Ready).await;
         let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
         self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
-        self.ledger.tell(&Event::DaemonStarted { watches: self.active });
+        self.ledger.tell(&What::DaemonStarted { watches: self.active }.at(clock.now()));
         let worked = self.work(session).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
-        self.ledger.tell(&Event::DaemonStopping { reason });
+        self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not kept in time is done again at the next start.
         let ended = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
         let (_, code) = worked?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::document::Document;
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, What};
 use crate::exit::ExitCode;
 use crate::health::Health;
 use crate::moment::Moment;
@@ -60,28 +60,29 @@ impl Ledger {
     /// Tells of an event. What the log says has come true by then, for a client that asks the API at this very moment.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
-        match event {
-            Event::Finished(ending) => {
+        match &event.what {
+            What::Finished(ending) => {
                 let mut deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
                 let codes = deciding.take().into_iter().chain(ExitCode::of(ending.outcome));
                 *deciding = Some(ExitCode::deciding(codes));
                 self.owing.notify_waiters();
             }
-            Event::AccountPaused { account, .. } => {
+            What::AccountPaused { account, .. } => {
                 self.health.refuse(account, self.clock.now());
                 self.owing.notify_waiters();
             }
-            Event::AccountResumed { account, .. } => self.health.accept(account),
-            Event::DeliverySent(_) | Event::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
-            Event::Added { .. }
-            | Event::Resumed { .. }
-            | Event::Polled { .. }
-            | Event::StatusChanged { .. }
-            | Event::Retrying { .. }
-            | Event::DeliveryRetrying { .. }
-            | Event::DaemonStarted { .. }
-            | Event::DaemonStopping { .. }
-            | Event::Api(_) => {}
+            What::AccountResumed { account, .. } => self.health.accept(account),
+            What::DeliverySent(_) | What::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
+            What::Added { .. }
+            | What::Resumed { .. }
+            | What::Polled { .. }
+            | What::StatusChanged { .. }
+            | What::Retrying { .. }
+            | What::DeliveryRetrying { .. }
+            | What::DaemonStarted { .. }
+            | What::DaemonStopping { .. }
+            | What::Api(_)
+            | What::Task(_) => {}
         }
         self.journal.event(event);
     }

@@ -284,7 +284,7 @@ fn two_downloads_into_one_folder_do_not_take_each_others_files() {
         bed.write(MANIFEST, &serde_json::to_string(&theirs).unwrap());
         names.iter().for_each(|name| bed.write(name, text));
         let refused = folder.finish(manifest(&names), None);
-        assert!(matches!(refused, Err(DownloadError::Taken(_))), "{refused:?}");
+        assert!(matches!(refused, Err(DownloadError::Folder(FolderError::Taken(_)))), "{refused:?}");
         names.iter().for_each(|name| assert_eq!(bed.read(name), text));
         assert!(bed.read(MANIFEST).contains(&export(2).export_id.to_string()));
     }

@@ -112,10 +112,8 @@ async fn crowded_daemon(
         .with_rng(fastrand::Rng::with_seed(3));
     let mut heard = Heard::default();
     let mut tell = |event: &Event| {
-        let is_paused = matches!(event, Event::AccountPaused { .. });
-        let name = event.name().unwrap_or(if is_paused { "account.paused" } else { "account.resumed" });
-        *heard.names.entry(name).or_default() += 1;
-        if let Event::Finished(ending) = event {
+        *heard.names.entry(event.name()).or_default() += 1;
+        if let What::Finished(ending) = &event.what {
             heard.endings.push(Ending::clone(ending));
         }
         ControlFlow::Continue(())
@@ -344,7 +342,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
     let mut runner = Runner::new(store, vec![account], plan, (), clock);
     let mut outcomes = Vec::new();
     let mut tell = |event: &Event| {
-        if let Event::Finished(ending) = event {
+        if let What::Finished(ending) = &event.what {
             outcomes.push(ending.outcome);
         }
         ControlFlow::Continue(())
@@ -413,7 +411,7 @@ async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
     let mut paused = 0;
     let mut tell = |event: &Event| {
-        paused += usize::from(matches!(event, Event::AccountPaused { .. }));
+        paused += usize::from(matches!(event.what, What::AccountPaused { .. }));
         ControlFlow::Continue(())
     };
     runner.run(tokio::time::sleep(Duration::from_secs(60)), true, &mut tell).await.unwrap();

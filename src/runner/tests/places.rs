@@ -117,7 +117,7 @@ async fn a_watch_that_was_polled_before_the_start_is_told_of_as_resumed_and_no_o
         assert!(store.take_on(watch, started_at).is_some());
         let mut resumed = false;
         let mut tell = |event: &Event| {
-            resumed |= matches!(event, Event::Resumed { .. });
+            resumed |= matches!(event.what, What::Resumed { .. });
             ControlFlow::Continue(())
         };
         runner.run(tokio::time::sleep(Duration::from_millis(1)), false, &mut tell).await.unwrap();

@@ -283,6 +283,8 @@ fn labels_schema() -> Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -332,7 +334,9 @@ mod tests {
     #[test]
     fn an_ended_one_says_what_its_document_says_whatever_became_of_that() {
         let at = Moment::from_unix_ms(4000);
-        let ending = Ending { watch: watch(), outcome: Outcome::NotFound, report: None, at, asked: None };
+        let watch_of_ending = Arc::new(watch());
+        let ending =
+            Ending { watch: watch_of_ending, outcome: Outcome::NotFound, report: None, at, timing: None };
         for document in [Document::of_ending(&ending, false).to_line(), String::new()] {
             let end = Some(("not-found".to_owned(), at, document));
             let view = json(&Listed { watch: watch(), due_at: None, end, deliveries: Vec::new() }, 9000);

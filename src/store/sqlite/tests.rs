@@ -350,13 +350,13 @@ pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {
 }
 
 pub(super) fn due(claimed: &Claimed, at: Moment) -> Record {
-    Record { claim: claimed.claim, watch: claimed.watch.clone(), next: Next::Due(at) }
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Due(at) }
 }
 
 pub(super) fn ending(claimed: &Claimed, outcome: Outcome, document: &str, owed: &[&str]) -> Record {
     let deliveries = owed.iter().map(|id| delivery(id, "platform")).collect();
     let ended = Ended { outcome, at: NOW, document: document.to_owned(), deliveries };
-    Record { claim: claimed.claim, watch: claimed.watch.clone(), next: Next::Ended(ended) }
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Ended(ended) }
 }
 
 pub(super) fn delivery(id: &str, endpoint: &str) -> NewDelivery {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use snyk_export::clock::Clock;
-use snyk_export::event::{ApiEvent, Event};
+use snyk_export::event::{ApiEvent, Event, What};
 use snyk_export::health::Health;
 use snyk_export::observe::Metrics;
 use snyk_export::secret::Secret;
@@ -50,10 +50,10 @@ impl TestServer {
         let (directory, service) = runtime.block_on(service(token, {
             let (told, noted) = (told.clone(), noted.clone());
             move |event: &Event| {
-                if let Event::Api(event) = event {
+                if let What::Api(event) = &event.what {
                     return noted.change(|noted| noted.push(ApiEvent::clone(event)));
                 }
-                let name = event.name().unwrap_or_default();
+                let name = event.name();
                 told.change(|told| told.push(name.to_owned()));
                 tell(name);
             }

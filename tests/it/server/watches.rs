@@ -61,7 +61,7 @@ fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
         NewDelivery { id: "msg_1".to_owned(), endpoint: "platform".to_owned(), event: "{}".to_owned(), at };
     let document = document.to_string();
     let ended = Ended { outcome: Outcome::Finished, at, document, deliveries: vec![delivery] };
-    let record = Record { claim: claimed.claim, watch: claimed.watch, next: Next::Ended(ended) };
+    let record = Record { claim: claimed.claim, watch: claimed.watch.into(), next: Next::Ended(ended) };
     assert_eq!(pass(&bed, vec![record], Vec::new()).kept, [true]);
 
     let watch = bed.get(&format!("/v1/watches/{id}")).json();
@@ -112,7 +112,7 @@ fn the_list_comes_in_pages() {
     let at = bed.service.clock.now();
     let end = |claimed: Claimed| {
         let ended = Ended { outcome: Outcome::Finished, at, document: String::new(), deliveries: Vec::new() };
-        Record { claim: claimed.claim, watch: claimed.watch, next: Next::Ended(ended) }
+        Record { claim: claimed.claim, watch: claimed.watch.into(), next: Next::Ended(ended) }
     };
     let is_third = |claimed: &Claimed| claimed.watch.id.to_string() == text(&ids[2]);
     pass(&bed, claimed.into_iter().filter(is_third).map(end).collect(), Vec::new());

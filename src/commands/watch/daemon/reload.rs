@@ -10,7 +10,7 @@ use super::super::clients::Opener;
 use super::super::ledger::Endpoints;
 use super::{Daemon, plan};
 use crate::commands::{CommandError, Session, blocking, console};
-use crate::event::Event;
+use crate::event::What;
 use crate::process::tell_systemd;
 use crate::runner::Account;
 use crate::server::{Agreed, new_id};
@@ -117,7 +117,7 @@ impl Daemon {
         let now = self.clock.now();
         let reconciled = self.store.reconcile(listed.collect(), move || new_id(now), now).await?;
         for watch in reconciled.added {
-            self.ledger.tell(&Event::Added { watch });
+            self.ledger.tell(&What::Added { watch: Arc::new(watch) }.at(now));
         }
         for (account, count) in self.orphaned(names).await? {
             tracing::error!(

@@ -1,0 +1,180 @@
+//! Why an export's files are not there, and what to do.
+
+use crate::commands::console::chain;
+use crate::download::{DownloadError, FolderError};
+use crate::event::TaskFailure;
+use crate::exit::ExitCode;
+use crate::export::{ExportRef, Phase};
+use crate::observe::{GoOn, Surroundings, cure, words_on_request};
+use crate::watch::observation::{Problem, Report};
+use crate::watch::outcome::{Outcome, Signal};
+use crate::watch::tries::Defeat;
+
+/// What there is to hope for where an export's files are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Prospect {
+    /// They will never be there.
+    Over,
+    /// A signal has come.
+    Stopped,
+    /// What was in the way may pass, and may be in the way of any other export too: the credential, Snyk out of reach, this
+    /// machine's disk.
+    Later,
+    /// It is the export's own trouble, and may stay so.
+    Doubtful,
+}
+
+impl Prospect {
+    /// What an outcome leaves to hope for that is the API's word.
+    pub(in crate::commands) const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Failed | Outcome::NotFound => Self::Over,
+            Outcome::Interrupted(_) => Self::Stopped,
+            Outcome::Unauthorized | Outcome::Forbidden | Outcome::Unavailable => Self::Later,
+            Outcome::Finished
+            | Outcome::Conflict
+            | Outcome::Rejected
+            | Outcome::UnknownStatus
+            | Outcome::Stalled
+            | Outcome::TimedOut
+            | Outcome::Abandoned => Self::Doubtful,
+        }
+    }
+}
+
+/// Why an export's files are not there.
+#[derive(Debug)]
+pub(in crate::commands) struct Lost {
+    /// How that counts; `None` if it is a failure of ours, or if the export is not ready.
+    pub(in crate::commands) outcome: Option<Outcome>,
+    pub(in crate::commands) failure: TaskFailure,
+    pub(in crate::commands) prospect: Prospect,
+    /// Whether it is the merging that cannot be done: the parts can be had.
+    pub(in crate::commands) is_of_merge: bool,
+}
+
+impl Lost {
+    /// Something that counts as if it had ended the watch.
+    fn of(
+        defeat: Defeat,
+        export: &ExportRef,
+        reason: String,
+        hint: Option<String>,
+        prospect: Prospect,
+    ) -> Self {
+        let Defeat { outcome, problem } = defeat;
+        let (exit_code, word) = (ExitCode::of_end(outcome), outcome.as_str());
+        let failure = TaskFailure { export: Some(*export), word, exit_code, problem, reason, hint };
+        Self { outcome: Some(outcome), failure, prospect, is_of_merge: false }
+    }
+
+    pub(in crate::commands) fn of_signal(signal: Signal, export: &ExportRef, reason: String) -> Self {
+        let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
+        let defeat = Defeat { outcome: Outcome::Interrupted(signal), problem };
+        Self::of(defeat, export, reason, None, Prospect::Stopped)
+    }
+
+    /// A failure of ours.
+    fn of_ours(
+        export: &ExportRef,
+        [title, detail, head]: [&str; 3],
+        hint: Option<&str>,
+        prospect: Prospect,
+    ) -> Self {
+        let problem = Problem::new(title, detail);
+        let (reason, hint) = (format!("{head}: {problem}"), hint.map(str::to_owned));
+        let (word, exit_code) = ("not-downloaded", ExitCode::UNFORESEEN);
+        let failure = TaskFailure { export: Some(*export), word, exit_code, problem, reason, hint };
+        Self { outcome: None, failure, prospect, is_of_merge: false }
+    }
+
+    /// The same, with the command that goes on with the export.
+    pub(in crate::commands) fn with_go_on(mut self, go_on: &GoOn, export: &ExportRef) -> Self {
+        let go_on = go_on.hint(export, self.outcome);
+        let hint = self.failure.hint.map_or_else(|| go_on.clone(), |hint| format!("{hint}; {go_on}"));
+        self.failure.hint = Some(hint);
+        self
+    }
+
+    /// A request about the status or the list of files was not answered, or refused. `what` names what was requested.
+    pub(in crate::commands) fn of_request(
+        defeat: Defeat,
+        what: &str,
+        export: &ExportRef,
+        surroundings: &Surroundings,
+    ) -> Self {
+        let scope = export.scope_ref();
+        let (words, hint) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
+        let reason = format!("asking for the {what} of {export} failed: {words}");
+        let prospect = Prospect::of(defeat.outcome);
+        Self::of(defeat, export, reason, hint, prospect)
+    }
+
+    /// A download failed; `head` says how far it had come.
+    pub(super) fn of_download(
+        error: DownloadError,
+        export: &ExportRef,
+        head: &str,
+        surroundings: &Surroundings,
+    ) -> Result<Self, FolderError> {
+        let of_ours = |title, detail: &str, hint| {
+            Self::of_ours(export, [title, detail, head], hint, Prospect::Doubtful)
+        };
+        Ok(match error {
+            DownloadError::Defeat(defeat) => {
+                let (reason, hint) = (format!("{head}: {}", defeat.problem), cure(&defeat.problem));
+                Self::of(defeat, export, reason, hint, Prospect::Doubtful)
+            }
+            DownloadError::Listing(defeat) => Self::of_request(defeat, "files", export, surroundings),
+            // The command that goes on would fail again.
+            DownloadError::Folder(error) => return Err(error),
+            DownloadError::Disk(error) => {
+                let lost = of_ours("the files cannot be written", &chain(&error), None);
+                Self { prospect: Prospect::Later, ..lost }
+            }
+            DownloadError::TooLarge(why) => {
+                let hint = "allow more with --max-size, if the disk has room for it";
+                of_ours("the files are too large", &why, Some(hint))
+            }
+            DownloadError::Merge(why) => {
+                let hint = "the parts can be had without --merge";
+                Self { is_of_merge: true, ..of_ours("the parts cannot be merged", &why, Some(hint)) }
+            }
+        })
+    }
+
+    /// There are no files yet, or never will be.
+    pub(in crate::commands) fn unready(
+        export: &ExportRef,
+        report: &Report,
+        phase: Option<Phase>,
+        go_on: &GoOn,
+    ) -> Self {
+        let (outcome, words, hint) = match phase {
+            Some(Phase::Failed) => {
+                let hint = "this export will never be ready: start a new one".to_owned();
+                (Some(Outcome::Failed), "Snyk says that the export has failed", hint)
+            }
+            None => {
+                let hint =
+                    "say what it means with --in-progress-status, --finished-status or --failed-status";
+                (Some(Outcome::UnknownStatus), "its status is not known here", hint.to_owned())
+            }
+            Some(Phase::InProgress | Phase::Finished) => {
+                (None, "the export is not ready", format!("to wait for it: {}", go_on.command(export, None)))
+            }
+        };
+        let detail = report.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let status = format!("status {}{detail}", report.status);
+        let failure = TaskFailure {
+            export: Some(*export),
+            word: outcome.map_or("not-ready", Outcome::as_str),
+            exit_code: outcome.map_or(ExitCode::IN_PROGRESS, ExitCode::of_end),
+            problem: Problem::new("there are no files to download", &status),
+            reason: format!("downloading {export}: {words} ({status})"),
+            hint: Some(hint),
+        };
+        let prospect = outcome.map_or(Prospect::Later, Prospect::of);
+        Self { outcome, failure, prospect, is_of_merge: false }
+    }
+}

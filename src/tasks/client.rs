@@ -1,0 +1,42 @@
+//! The client of a Rust program.
+
+use crate::clock::Clock;
+use crate::snyk::credentials::{Credential, CredentialError, Credentials, Scheme, Source};
+use crate::snyk::region::Api;
+use crate::snyk::{Client, Connections, Network, TransportError};
+
+/// Why a client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The token cannot be used.
+    #[error(transparent)]
+    Token(#[from] CredentialError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TransportError),
+}
+
+impl Client {
+    /// A client that asks `api` with `token`: by `http`, if that is given, or by a client that trusts the system's
+    /// certificates.
+    ///
+    /// Neither reads the environment; proxies are those of `http`. An `http` that follows redirects does so by its own
+    /// rules: build it with [`reqwest::redirect::Policy::none`].
+    ///
+    /// # Errors
+    ///
+    /// When the token is not a token, or when TLS cannot be set up.
+    pub async fn with_token(
+        api: Api,
+        token: &str,
+        http: Option<reqwest::Client>,
+    ) -> Result<Self, ClientError> {
+        let token = Credential::new(token, Scheme::ByForm, "the token")?;
+        let credentials = Credentials::load(Source::Value(token), "the token", Clock::start()).await?;
+        let connections = match http {
+            Some(http) => Connections::from(http),
+            None => Connections::new(&api, &Network::default())?,
+        };
+        Ok(Self::over(connections, api, None, credentials).keeping_links())
+    }
+}

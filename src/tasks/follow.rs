@@ -1,0 +1,86 @@
+//! Follows exports to their end, by the runner and a store in memory.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, Stream, stream};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::event::{Ending, Event, What};
+use crate::export::ExportRef;
+use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
+use crate::snyk::Client;
+use crate::store::MemoryStore;
+use crate::watch::Policy;
+use crate::watch::observation::Poller;
+use crate::watch::outcome::{Outcome, Signal};
+
+/// How many polls may be under way at once in [`follow`].
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
+
+/// Follows exports until each has ended, until `stop`, or until `tell` breaks off. Each export that has not ended by then
+/// ends as interrupted or as abandoned.
+///
+/// `tell` is called with every event. One export is followed once, however often it is named.
+pub async fn run<P>(
+    exports: &[ExportRef],
+    poller: P,
+    plan: Plan,
+    clock: Clock,
+    stop: impl Future<Output = Signal>,
+    mut tell: impl FnMut(&Event) -> ControlFlow<()>,
+) where
+    P: Poller + Clone + 'static,
+{
+    let store = MemoryStore::default();
+    let now = clock.now();
+    for watch in exports.iter().filter_map(|export| store.add(*export, now)) {
+        // To break off here changes nothing: no poll was made, and the first event breaks off as well.
+        let _ = tell(&What::Added { watch }.at(now));
+    }
+    let account = Account { name: Arc::from("default"), poller, requests_per_minute: None };
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let outcome = match runner.run(stop, true, &mut tell).await {
+        Ok(Stopped::Asked(signal)) => Outcome::Interrupted(signal),
+        // A store in memory never fails.
+        Ok(Stopped::Idle | Stopped::BrokenOff) | Err(_) => Outcome::Abandoned,
+    };
+    for watch in store.unfinished() {
+        let at = clock.now();
+        let ending = Ending { watch, outcome, report: None, at, timing: None };
+        let _ = tell(&What::Finished(Arc::new(ending)).at(at));
+    }
+}
+
+/// How a command follows exports: each watch on its own, whatever the others meet.
+#[must_use]
+pub fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
+    Plan { policy, concurrency, refusal: Refusal::EachForItself, beat: None }
+}
+
+/// Follows exports until each has ended, and gives each event as it happens; the last one of an export is
+/// [`What::Finished`].
+///
+/// Nothing happens unless the stream is polled, and nothing happens any more once it is dropped. It needs a Tokio runtime
+/// with time and I/O.
+pub fn follow(client: Client, exports: Vec<ExportRef>, policy: Policy) -> impl Stream<Item = Event> {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let mut following = Box::pin(
+        async move {
+            let tell = |event: &Event| match sender.send(event.clone()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            };
+            let (plan, never) = (plan(policy, CONCURRENCY), std::future::pending());
+            run(&exports, Arc::new(client), plan, Clock::start(), never, tell).await;
+        }
+        .fuse(),
+    );
+    stream::poll_fn(move |context| {
+        // Its events come by the channel, whose end is the end of the stream.
+        let _ = following.poll_unpin(context);
+        events.poll_recv(context)
+    })
+}
