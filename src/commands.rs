@@ -14,6 +14,7 @@ mod typed;
 mod wait;
 mod watch;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::cli::{Cli, Command};
 use crate::clock::Clock;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
+use crate::observe::GoOn;
 use crate::output::Output;
 use crate::request::RequestError;
 use crate::server::ServerError;
@@ -113,8 +115,8 @@ impl CommandError {
 
 /// All that a command needs of the world.
 struct Session {
-    /// What was typed.
-    typed: Typed,
+    /// What was typed, and the API that is asked once that is known.
+    typed: RefCell<Typed>,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -129,6 +131,11 @@ impl Session {
     /// How long the command has run.
     fn waited(&self) -> Duration {
         self.clock.elapsed()
+    }
+
+    /// The command that goes on by the subcommand `target`.
+    fn go_on(&self, target: &'static str) -> GoOn {
+        self.typed.borrow().go_on(target)
     }
 }
 
@@ -194,15 +201,15 @@ async fn load_and_run(
     };
     let console = Console::start(&settings, level, quiet, clock, output);
     let (settings, signals) = (Arc::new(settings), signals.clone());
-    let mut session =
-        Session { typed, settings, command_line: again, settings_file, clock, console, signals };
-    Ok(dispatch(cli.command, &mut session).await.unwrap_or_else(|error| {
+    let typed = RefCell::new(typed);
+    let session = Session { typed, settings, command_line: again, settings_file, clock, console, signals };
+    Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()
     }))
 }
 
-async fn dispatch(command: Command, session: &mut Session) -> Result<ExitCode, CommandError> {
+async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, CommandError> {
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,

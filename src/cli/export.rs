@@ -89,18 +89,6 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// Whether anything is said of an export to be started.
-    pub(crate) fn asks_for_one(&self) -> bool {
-        self.dataset.is_some()
-            || !self.columns.is_empty()
-            || self.dates().iter().any(|date| date.is_some())
-            || !self.filters.is_empty()
-            || self.url_expiration_seconds.is_some()
-            || self.body.is_some()
-            || self.include_deleted
-            || self.include_deactivated
-    }
-
     /// The ends of the ranges of dates.
     pub(crate) const fn dates(&self) -> [&Option<Date>; 6] {
         let Self { introduced_from, introduced_to, updated_from, updated_to, event_from, event_to, .. } =
@@ -224,7 +212,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// Go on with an export that has been started, instead of starting one
-    #[arg(long, value_name = "EXPORT")]
+    #[arg(long, value_name = "EXPORT", conflicts_with = "RequestArgs")]
     pub(crate) resume: Option<ExportArg>,
     /// Where the start is recorded, so that the same command, when it was killed, goes on with the export that it began; by
     /// default a file in the state directory

@@ -32,7 +32,7 @@ impl Asking {
     pub(super) async fn prepare(
         args: &ExportsArgs,
         show_urls: bool,
-        session: &mut Session,
+        session: &Session,
     ) -> Result<Self, CommandError> {
         let policy = session.settings.policy()?;
         let found = resolve(&args.exports, args.scope.scope(), session).await?;
@@ -50,7 +50,7 @@ impl Asking {
         pasted: Option<Api>,
         policy: Policy,
         keeps_links: bool,
-        session: &mut Session,
+        session: &Session,
     ) -> Result<Self, CommandError> {
         let Session { settings, clock, signals, typed, console, .. } = session;
         let configured = settings.api()?;
@@ -59,13 +59,13 @@ impl Asking {
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         let credentials = credentials.telling(console.mask());
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
-        typed.add_api(&api);
+        typed.borrow_mut().add_api(&api);
         tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,
             general_version: GA_VERSION,
-            go_on: typed.go_on("wait"),
+            go_on: session.go_on("wait"),
         };
         let settings = Arc::clone(settings);
         let version = settings.api_version();
@@ -92,7 +92,7 @@ impl Asking {
 pub(super) async fn resolve(
     exports: &[ExportArg],
     scope: Option<ScopeRef>,
-    session: &mut Session,
+    session: &Session,
 ) -> Result<Exports, CommandError> {
     let input = match exports.contains(&ExportArg::StandardInput) {
         true => {

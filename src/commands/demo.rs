@@ -21,7 +21,7 @@ use crate::tasks;
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);
 
-pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let scenario = Scenario::named("demo").unwrap_or_default();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::start(address, scenario, |_| {}).await?;

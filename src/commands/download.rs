@@ -1,6 +1,6 @@
 //! `download`: fetches the files of an export that has finished.
 
-use super::files::{Fetched, Lost, Place, fetch, left, tell_brought, tell_lost, tell_there};
+use super::files::{Download, Fetched, Lost, Place};
 use super::start::now;
 use super::{Asking, CommandError, Session};
 use crate::cli::DownloadArgs;
@@ -13,7 +13,7 @@ use crate::observe::Transfer;
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
 
-pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
     let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = session.settings.policy()?;
@@ -24,11 +24,11 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         return Err(CommandError::Usage(why));
     };
     let output = args.format.output;
-    if let Some(manifest) = left(&export, &place, false, session).await? {
-        tell_there(&manifest, &export, &place, output, session)?;
-        return Ok(ExitCode::SUCCESS);
+    let download = Download { export, place, output, session };
+    if let Some(manifest) = download.left(false).await? {
+        return download.tell_there(&manifest).map(|()| ExitCode::SUCCESS);
     }
-    place.target().check()?;
+    download.place.target().check()?;
     let asking = Asking::connect(found.api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
     let report = match status(&export, &asking, &transfer, session).await {
@@ -36,13 +36,13 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
         Err(lost) => {
             session.console.actions.hand_on_values(&[("outcome", lost.failure.word.to_owned())]);
             let document = Document::of(&export).after(session.waited(), transfer.polled());
-            return tell_lost(&lost, document, &export, output, session);
+            return download.tell_lost(lost, document);
         }
     };
     let phase = asking.policy.vocabulary.phase(&report.status);
     let mut listed = Some(report.clone());
     let fetched = match phase {
-        Some(Phase::Finished) => fetch(&export, &mut listed, &place, &asking, &transfer, session).await?,
+        Some(Phase::Finished) => download.fetch(&mut listed, &asking, &transfer).await?,
         _ => Fetched::Lost(Lost::unready(&export, &report, phase, &asking.surroundings.go_on)),
     };
     let report = listed.unwrap_or(report);
@@ -52,17 +52,17 @@ pub(super) async fn run(args: &DownloadArgs, session: &mut Session) -> Result<Ex
     match fetched {
         Fetched::Whole(manifest) => {
             hand_on(Outcome::Finished.as_str());
-            tell_brought(&manifest, document.finished(), &place, &transfer, output, session)?;
+            download.tell_files(&manifest, document.finished(), Some(transfer.took()))?;
             Ok(ExitCode::SUCCESS)
         }
         Fetched::Lost(mut lost) => {
             hand_on(lost.failure.word);
             // If there is nothing to download, it says itself what to do.
             if phase == Some(Phase::Finished) {
-                let place = place.unless(lost.is_of_merge);
-                lost = lost.with_go_on(&session.typed.go_on("download").with(place.options()), &export);
+                let place = download.place.unless(lost.is_of_merge);
+                lost = lost.with_go_on(&session.go_on("download").with(place.options()), &export);
             }
-            tell_lost(&lost, document, &export, output, session)
+            download.tell_lost(lost, document)
         }
     }
 }
@@ -81,9 +81,6 @@ async fn status(
         Ok(answered) => {
             answered.map_err(|defeat| Lost::of_request(defeat, "status", export, &asking.surroundings))
         }
-        Err(signal) => {
-            let words = format!("{} came before the files of {export} were listed", signal.name());
-            Err(Lost::of_signal(signal, export, words))
-        }
+        Err(signal) => Err(Lost::unlisted(signal, export)),
     }
 }

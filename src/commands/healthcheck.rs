@@ -14,7 +14,7 @@ use crate::text::Text;
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let file = session.settings_file.clone();
     let listen = aside(&session.signals, move || listen_address(file.as_deref())).await??;
     let url = format!("http://{}/healthz", reachable(listen));

@@ -12,7 +12,7 @@ pub(super) use self::record::RecordError;
 use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
-use super::files::{Place, Prospect};
+use super::files::{Download, Place, Prospect};
 use super::start::{begin, now, requested, tell_no_start, tell_start};
 use super::wait::{Finished, executable, replace_us};
 use super::{Asking, CommandError, Session};
@@ -30,7 +30,7 @@ use crate::watch::observation::Problem;
 /// The record is forgotten for good once the files are there, and so they have to be there for good.
 const SAFETY: Safety = Safety::PowerCut;
 
-pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
     let verdicts = match &args.resume {
@@ -49,11 +49,7 @@ pub(super) async fn run(args: RunArgs, session: &mut Session) -> Result<ExitCode
 }
 
 /// Goes on with the export that is named.
-async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Result<Verdict, CommandError> {
-    if args.wanted.request.asks_for_one() {
-        let why = "--resume goes on with an export that was started: leave out what describes another one";
-        return Err(CommandError::Usage(why.to_owned()));
-    }
+async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result<Verdict, CommandError> {
     let date = args.wanted.zone.time_zone.date(now(session.clock));
     let place = Place::resolve(&args.place, SAFETY, &date)?;
     let scope = args.wanted.scope.scope();
@@ -70,7 +66,8 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
     if let Some(keeper) = &mut keeper {
         keeper.resume(export, &asking.surroundings.api)?;
     }
-    let verdict = Job { export, place, state, output: args.output }.finish(asking, session).await?;
+    let download = Download { export, place, output: args.output.output, session };
+    let verdict = Job { download, state, output: args.output }.finish(asking).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
         session.console.flush(&session.signals).await?;
         keeper.forget_last()?;
@@ -80,7 +77,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &mut Session) -> Re
 
 /// Goes on with what an earlier call of this very run has begun, or begins it; what another run has left in the same record
 /// is brought to its end first.
-async fn start_or_go_on(args: &RunArgs, session: &mut Session) -> Result<Vec<Verdict>, CommandError> {
+async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict>, CommandError> {
     // Taken once: a night that passes midnight here is still one night.
     let now = now(session.clock);
     let request = requested(&args.wanted, now, session).await?;
@@ -128,10 +125,10 @@ struct Run<'a> {
     args: &'a RunArgs,
     asking: Asking,
     keeper: &'a mut Keeper,
-    session: &'a mut Session,
+    session: &'a Session,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Begins a run.
     async fn begin(
         &mut self,
@@ -167,9 +164,9 @@ impl Run<'_> {
         tell_start(&started, request, None, self.session);
         let job = self.job(started.export, place);
         match signal {
-            Some(signal) => job.tell_interruption(signal, self.session),
+            Some(signal) => job.tell_interruption(signal),
             None => {
-                let verdict = job.finish(self.asking.clone(), self.session).await?;
+                let verdict = job.finish(self.asking.clone()).await?;
                 match verdict.is_over() {
                     true => self.keeper.forget_last()?,
                     false => self.keeper.catch_up(),
@@ -190,7 +187,7 @@ impl Run<'_> {
             started_at = left.sent_at,
             "going on with an export that was started before"
         );
-        let verdict = self.job(export, place).finish(self.asking.clone(), self.session).await?;
+        let verdict = self.job(export, place).finish(self.asking.clone()).await?;
         if verdict.is_over() {
             self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget(left)?;
@@ -198,9 +195,10 @@ impl Run<'_> {
         Ok(verdict)
     }
 
-    fn job(&self, export: ExportRef, place: Place) -> Job {
-        let state = Some(self.keeper.path().to_owned());
-        Job { export, place, state, output: self.args.output }
+    fn job(&self, export: ExportRef, place: Place) -> Job<'a> {
+        let (state, output) = (Some(self.keeper.path().to_owned()), self.args.output);
+        let download = Download { export, place, output: output.output, session: self.session };
+        Job { download, state, output }
     }
 
     fn place_of(&self, left: &Record) -> Place {

@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
 
-pub(super) async fn run(args: &SimulateArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
     if !args.listen.ip().is_loopback() && !session.settings.allows_http() {

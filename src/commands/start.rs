@@ -15,7 +15,7 @@ use crate::snyk::Started;
 use crate::tasks::start::{Begun, Sent, Unstarted};
 use crate::watch::outcome::Outcome;
 
-pub(super) async fn run(args: &StartArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let request = requested(&args.wanted, now(session.clock), session).await?;
     let asking = Asking::connect(None, session.settings.policy()?, false, session).await?;
     match begin(&request, &asking, |_| Ok(()), session).await? {

@@ -25,7 +25,7 @@ enum Found {
     Ended(Ending),
 }
 
-pub(super) async fn run(args: StatusArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: StatusArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;
     let Session { settings, clock, console, signals, .. } = session;
     // One poll decides: there is nothing to wait for.

@@ -20,7 +20,7 @@ use crate::tasks;
 use crate::tasks::follow::plan;
 use crate::watch::outcome::Outcome;
 
-pub(super) async fn run(args: WaitArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let program =
         args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
     let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;

@@ -14,7 +14,7 @@ use crate::cli::WatchArgs;
 use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 
-pub(super) async fn run(args: &WatchArgs, session: &mut Session) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
     let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {

@@ -13,19 +13,19 @@ use crate::text::Text;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     key: String,
-    value: FilterValue,
+    value: Value,
+    form: Form,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum FilterValue {
-    /// A word of a list.
-    Word(String),
-    /// The one value that the filter has.
-    Only(String),
-    /// `true` or `false`.
-    Boolean(bool),
-    /// The whole value as JSON.
-    Json(Value),
+/// How a filter is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `KEY=VALUE`, one word of a list.
+    Word,
+    /// `KEY=VALUE`, the only value.
+    Only,
+    /// `KEY:=JSON`, the whole value.
+    Json,
 }
 
 /// A filter that cannot be meant.
@@ -71,34 +71,32 @@ impl FromStr for Filter {
         let known = known::filter(&key.to_ascii_lowercase().replace('-', "_"));
         let key = known.map_or(key, |known| known.key).to_owned();
         if is_json {
-            let value = serde_json::from_str(value);
-            return match value {
-                Ok(value) => Ok(Self { key, value: FilterValue::Json(value) }),
+            return match serde_json::from_str(value) {
+                Ok(value) => Ok(Self { key, value, form: Form::Json }),
                 Err(error) => Err(FilterError::Json { key, why: Text::new(&error.to_string()) }),
             };
         }
-        let word = value.to_owned();
-        let value = match known.map(|known| (known.key, known.takes)) {
+        let (value, form) = match known.map(|known| (known.key, known.takes)) {
             Some((key, Takes::Dates)) => return Err(FilterError::Dates(key)),
-            Some((key, Takes::Boolean)) => {
-                let boolean = word.to_ascii_lowercase().parse();
-                FilterValue::Boolean(boolean.map_err(|_| FilterError::Boolean(key, Text::of_input(&word)))?)
-            }
-            Some((_, Takes::OneOf(_))) => FilterValue::Only(word),
-            Some((_, Takes::Words | Takes::Ids)) | None => FilterValue::Word(word),
+            Some((key, Takes::Boolean)) => match value.to_ascii_lowercase().parse::<bool>() {
+                Ok(boolean) => (boolean.into(), Form::Only),
+                Err(_) => return Err(FilterError::Boolean(key, Text::of_input(value))),
+            },
+            Some((_, Takes::OneOf(_))) => (value.into(), Form::Only),
+            Some((_, Takes::Words | Takes::Ids)) | None => (value.into(), Form::Word),
         };
-        Ok(Self { key, value })
+        Ok(Self { key, value, form })
     }
 }
 
 /// Written so that it is read as the same.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value } = self;
-        match value {
-            FilterValue::Word(word) | FilterValue::Only(word) => write!(f, "{key}={word}"),
-            FilterValue::Boolean(boolean) => write!(f, "{key}={boolean}"),
-            FilterValue::Json(value) => write!(f, "{key}:={value}"),
+        let Self { key, value, form } = self;
+        match (form, value.as_str()) {
+            (Form::Json, _) => write!(f, "{key}:={value}"),
+            (_, Some(word)) => write!(f, "{key}={word}"),
+            (_, None) => write!(f, "{key}={value}"),
         }
     }
 }
@@ -107,23 +105,17 @@ impl fmt::Display for Filter {
 pub(super) fn all(filters: &[Filter]) -> Result<Map<String, Value>, FilterError> {
     let mut members = Map::new();
     let mut whole = BTreeSet::new();
-    for Filter { key, value } in filters {
-        let value = match value {
-            FilterValue::Word(word) => {
-                if whole.contains(key) {
-                    return Err(FilterError::Twice(key.clone()));
-                }
-                let list = members.entry(key.clone()).or_insert_with(|| Value::Array(Vec::new()));
-                list.as_array_mut().into_iter().for_each(|list| list.push(word.clone().into()));
-                continue;
+    for Filter { key, value, form } in filters.iter().cloned() {
+        if form != Form::Word {
+            whole.insert(key.clone());
+            if members.insert(key.clone(), value).is_some() {
+                return Err(FilterError::Twice(key));
             }
-            FilterValue::Only(word) => word.clone().into(),
-            FilterValue::Boolean(boolean) => (*boolean).into(),
-            FilterValue::Json(value) => value.clone(),
-        };
-        whole.insert(key.clone());
-        if members.insert(key.clone(), value).is_some() {
-            return Err(FilterError::Twice(key.clone()));
+        } else if whole.contains(&key) {
+            return Err(FilterError::Twice(key));
+        } else {
+            let list = members.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+            list.as_array_mut().into_iter().for_each(|list| list.push(value.clone()));
         }
     }
     Ok(members)

@@ -65,7 +65,12 @@ pub fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
 ///
 /// Nothing happens unless the stream is polled, and nothing happens any more once it is dropped. It needs a Tokio runtime
 /// with time and I/O.
-pub fn follow(client: Client, exports: Vec<ExportRef>, policy: Policy) -> impl Stream<Item = Event> {
+pub fn follow(
+    client: impl Into<Arc<Client>>,
+    exports: Vec<ExportRef>,
+    policy: Policy,
+) -> impl Stream<Item = Event> {
+    let client = client.into();
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut following = Box::pin(
         async move {
@@ -74,7 +79,7 @@ pub fn follow(client: Client, exports: Vec<ExportRef>, policy: Policy) -> impl S
                 Err(_) => ControlFlow::Break(()),
             };
             let (plan, never) = (plan(policy, CONCURRENCY), std::future::pending());
-            run(&exports, Arc::new(client), plan, Clock::start(), never, tell).await;
+            run(&exports, client, plan, Clock::start(), never, tell).await;
         }
         .fuse(),
     );

@@ -55,37 +55,24 @@ pub(in crate::commands) struct Lost {
 
 impl Lost {
     /// Something that counts as if it had ended the watch.
-    fn of(
-        defeat: Defeat,
-        export: &ExportRef,
-        reason: String,
-        hint: Option<String>,
-        prospect: Prospect,
-    ) -> Self {
+    fn of(defeat: Defeat, export: &ExportRef, reason: String, hint: Option<String>) -> Self {
         let Defeat { outcome, problem } = defeat;
         let (exit_code, word) = (ExitCode::of_end(outcome), outcome.as_str());
         let failure = TaskFailure { export: Some(*export), word, exit_code, problem, reason, hint };
-        Self { outcome: Some(outcome), failure, prospect, is_of_merge: false }
+        let (outcome, prospect) = (Some(outcome), Prospect::of(outcome));
+        Self { outcome, failure, prospect, is_of_merge: false }
     }
 
     pub(in crate::commands) fn of_signal(signal: Signal, export: &ExportRef, reason: String) -> Self {
         let problem = Problem::new(&format!("{} came before the files were there", signal.name()), "");
         let defeat = Defeat { outcome: Outcome::Interrupted(signal), problem };
-        Self::of(defeat, export, reason, None, Prospect::Stopped)
+        Self::of(defeat, export, reason, None)
     }
 
-    /// A failure of ours.
-    fn of_ours(
-        export: &ExportRef,
-        [title, detail, head]: [&str; 3],
-        hint: Option<&str>,
-        prospect: Prospect,
-    ) -> Self {
-        let problem = Problem::new(title, detail);
-        let (reason, hint) = (format!("{head}: {problem}"), hint.map(str::to_owned));
-        let (word, exit_code) = ("not-downloaded", ExitCode::UNFORESEEN);
-        let failure = TaskFailure { export: Some(*export), word, exit_code, problem, reason, hint };
-        Self { outcome: None, failure, prospect, is_of_merge: false }
+    /// A signal came before the files were listed.
+    pub(in crate::commands) fn unlisted(signal: Signal, export: &ExportRef) -> Self {
+        let words = format!("{} came before the files of {export} were listed", signal.name());
+        Self::of_signal(signal, export, words)
     }
 
     /// The same, with the command that goes on with the export.
@@ -106,8 +93,7 @@ impl Lost {
         let scope = export.scope_ref();
         let (words, hint) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
         let reason = format!("asking for the {what} of {export} failed: {words}");
-        let prospect = Prospect::of(defeat.outcome);
-        Self::of(defeat, export, reason, hint, prospect)
+        Self::of(defeat, export, reason, hint)
     }
 
     /// A download failed; `head` says how far it had come.
@@ -117,13 +103,17 @@ impl Lost {
         head: &str,
         surroundings: &Surroundings,
     ) -> Result<Self, FolderError> {
-        let of_ours = |title, detail: &str, hint| {
-            Self::of_ours(export, [title, detail, head], hint, Prospect::Doubtful)
+        let of_ours = |title, detail: &str, hint: Option<&str>| {
+            let problem = Problem::new(title, detail);
+            let (reason, hint) = (format!("{head}: {problem}"), hint.map(str::to_owned));
+            let (word, exit_code) = ("not-downloaded", ExitCode::UNFORESEEN);
+            let failure = TaskFailure { export: Some(*export), word, exit_code, problem, reason, hint };
+            Self { outcome: None, failure, prospect: Prospect::Doubtful, is_of_merge: false }
         };
         Ok(match error {
             DownloadError::Defeat(defeat) => {
                 let (reason, hint) = (format!("{head}: {}", defeat.problem), cure(&defeat.problem));
-                Self::of(defeat, export, reason, hint, Prospect::Doubtful)
+                Self { prospect: Prospect::Doubtful, ..Self::of(defeat, export, reason, hint) }
             }
             DownloadError::Listing(defeat) => Self::of_request(defeat, "files", export, surroundings),
             // The command that goes on would fail again.

@@ -101,7 +101,7 @@ impl Run<'_> {
             Fate::GivenUp => {
                 let command = |export: ExportRef| {
                     let dir = ("dir".to_owned(), Some(left.dir.display().to_string()));
-                    let command = self.session.typed.go_on("download").with([dir]).command(export, None);
+                    let command = self.session.go_on("download").with([dir]).command(export, None);
                     format!("its files can be had for three days: {command}")
                 };
                 let is_expired = left.is_expired(now(self.session.clock));

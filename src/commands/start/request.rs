@@ -14,7 +14,7 @@ use crate::text::Text;
 pub(in crate::commands) async fn requested(
     wanted: &WantedArgs,
     now: Timestamp,
-    session: &mut Session,
+    session: &Session,
 ) -> Result<StartRequest, CommandError> {
     let WantedArgs { scope, request: args, zone } = wanted;
     let scope = scope_of_start(scope.scope(), session.settings.environment())?;
@@ -75,7 +75,7 @@ fn options(args: &RequestArgs, zone: &Zone, now: Timestamp) -> Result<Options, C
 }
 
 /// The document in a file, or on standard input.
-async fn read_body(path: &std::path::Path, session: &mut Session) -> Result<serde_json::Value, CommandError> {
+async fn read_body(path: &std::path::Path, session: &Session) -> Result<serde_json::Value, CommandError> {
     let is_input = path.as_os_str() == "-";
     let origin =
         if is_input { "standard input".to_owned() } else { format!("--body {}", Text::of_path(path)) };
