@@ -220,7 +220,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 fn is_of_tests(path: &Path) -> bool {
     let is_simulation =
         path.starts_with(root().join("src/simulation")) || path.ends_with("src/simulation.rs");
-    path.ends_with("tests.rs") || is_simulation
+    path.ends_with("tests.rs") || path.iter().any(|part| part == "tests") || is_simulation
 }
 
 fn code_of(source: &str) -> String {
