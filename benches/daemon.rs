@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use bars::Bars;
 use snyk_export::export::{ExportRef, Scope};
 use snyk_export::moment::Moment;
-use snyk_export::store::{NewWatch, SqliteStore};
-use snyk_export::watch::Labels;
+use snyk_export::store;
+use snyk_export::watch::{Labels, NewWatch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -133,7 +133,7 @@ fn fill(path: &Path, watches: usize, spread: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let now = now();
     runtime.block_on(async {
-        let store = SqliteStore::open(path).await.expect("a store");
+        let store = store::open(path).await.expect("a store");
         let new = |n: usize| NewWatch {
             account: Arc::from(format!("account-{}", n % 50)),
             export: ExportRef {
@@ -143,7 +143,8 @@ fn fill(path: &Path, watches: usize, spread: bool) {
             },
             labels: Labels::new(),
         };
-        store.reconcile((0..watches).map(new).collect(), Uuid::now_v7, now).await.expect("watches");
+        let listed = (0..watches).map(|n| (Uuid::now_v7(), new(n))).collect();
+        store.reconcile(listed, now).await.expect("watches");
         store.close().await.expect("an end");
     });
     let connection = rusqlite::Connection::open(path).expect("the file");

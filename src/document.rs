@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
 use crate::manifest::{Entry, Merged};
 use crate::moment::Moment;
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Change, Watch};
@@ -209,7 +209,7 @@ fn parts(report: Option<&Report>, show_urls: bool) -> Option<Vec<Part>> {
     let parts = report?.results.as_ref()?.iter().map(|part| Part {
         file_size: part.file_size,
         row_count: part.row_count,
-        url: part.url.as_ref().filter(|_| show_urls).map(Secret::show),
+        url: part.link.as_ref().filter(|_| show_urls).map(Link::show),
     });
     Some(parts.collect())
 }

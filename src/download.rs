@@ -10,15 +10,17 @@ mod folder;
 mod inspect;
 mod links;
 mod merge;
+mod object;
 mod rate;
 mod records;
 mod room;
+mod setback;
 mod storage;
 mod target;
 mod writer;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,25 +64,41 @@ pub enum DownloadError {
     TooLarge(String),
 }
 
-/// What this machine's disk refuses.
+/// The disk of this machine refuses something.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing} {}", Text::of_path(path))]
 pub struct DiskError {
     doing: &'static str,
     path: PathBuf,
     source: io::Error,
+    /// Whether it is a sync that failed. Repeating it may seem to succeed though the data is lost.
+    is_of_sync: bool,
 }
 
 impl DiskError {
-    /// What makes an error of one of the system's.
-    fn because(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self { doing, path: path.to_owned(), source }
+    /// Makes an error of one of the system's.
+    fn because(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { doing, path, source, is_of_sync: false }
+    }
+
+    /// A sync has failed.
+    fn unsynced((path, source): (PathBuf, io::Error)) -> Self {
+        Self { doing: "write", path, source, is_of_sync: true }
+    }
+
+    /// The path at which somebody else has put something, if that is what is wrong.
+    fn taken(&self) -> Option<&PathBuf> {
+        (self.source.kind() == io::ErrorKind::AlreadyExists).then_some(&self.path)
     }
 }
 
 impl From<DiskError> for DownloadError {
     fn from(error: DiskError) -> Self {
-        Self::Disk(error)
+        match error.taken() {
+            Some(path) => Self::Folder(FolderError::Taken(path.clone())),
+            None => Self::Disk(error),
+        }
     }
 }
 
@@ -187,9 +205,11 @@ pub async fn bring_home(
 
 /// A part that Snyk lists without a link cannot be fetched, now or later.
 fn missing_link(parts: &[Part]) -> Option<Defeat> {
-    let index = parts.iter().position(|part| part.url.is_none())?;
+    let index = parts.iter().position(|part| part.link.is_none())?;
     let detail = format!("part {} of {} has none that can be followed", index + 1, parts.len());
-    Some(Defeat { outcome: Outcome::Unavailable, problem: Problem::new("the results list no link", &detail) })
+    let cure = Text::non_empty("ask again later in case Snyk lists it then, or start another export");
+    let problem = Problem { cure, ..Problem::new("the results list no link", &detail) };
+    Some(Defeat { outcome: Outcome::Unavailable, problem })
 }
 
 /// Does what takes the disk's time where it holds up nobody.

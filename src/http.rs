@@ -1,7 +1,8 @@
 //! What all share that send requests over HTTP, to Snyk or to receivers of notifications: certificates, proxies, what
 //! is read of an error, and why a request brought no answer.
 
-mod broken;
+mod encoding;
+mod failure;
 mod lanes;
 mod proxies;
 mod reach;
@@ -19,7 +20,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
-pub(crate) use self::broken::{Broken, broken, broken_off};
+pub(crate) use self::encoding::Encoding;
+pub(crate) use self::failure::cut_off;
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
@@ -31,6 +33,7 @@ use self::trust::Trust;
 use crate::clock::Clock;
 use crate::moment::Moment;
 use crate::text::Text;
+use crate::watch::observation::Failure;
 
 /// How much of an error's body is read, to say what it says. The rest does not matter.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -79,17 +82,26 @@ impl Network {
         Self { lanes: Some(Arc::default()), ..self }
     }
 
-    /// Sends a request by `client`, and gives the answer once its head has come, or why it does not come.
-    pub(crate) async fn send(&self, client: &Client, request: Request) -> Result<Response, Broken> {
+    /// Sends a request, and returns the answer once its head has arrived.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or when it is a proxy's that wants a login.
+    pub(crate) async fn send(&self, client: &Client, request: Request) -> Result<Response, Failure> {
         let url = request.url().clone();
         let sent = client.execute(request);
         let answered = match &self.lanes {
-            Some(lanes) => lanes.run(&url, sent).await.map_err(|_| Broken::flood())?,
+            Some(lanes) => lanes.run(&url, sent).await.map_err(|_| failure::flood())?,
             None => sent.await,
         };
-        match answered {
-            Ok(response) => Ok(response),
-            Err(error) => Err(broken(&error, self).await),
+        let response = match answered {
+            Ok(response) => response,
+            Err(error) => return Err(failure::of(&error, self).await),
+        };
+        let is_passed_on = response.url().scheme() == "http" && response.status().as_u16() == 407;
+        match self.proxies.of(response.url()).filter(|_| is_passed_on) {
+            Some(proxy) => Err(failure::login(proxy)),
+            None => Ok(response),
         }
     }
 
@@ -120,12 +132,6 @@ impl Network {
     /// Who looks up the names in links that may lead so far.
     pub(crate) fn resolver(&self, reach: Reach) -> Resolver {
         Resolver::new(reach, &self.proxies)
-    }
-
-    /// Whether an answer is not the server's, but of a proxy that passes on no request.
-    pub(crate) fn refused(&self, response: &Response) -> Option<Broken> {
-        let proxy = self.proxies.of(response.url()).filter(|_| response.url().scheme() == "http")?;
-        (response.status().as_u16() == 407).then(|| Broken::login(proxy))
     }
 }
 

@@ -28,7 +28,7 @@ use self::poll::Asking;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::moment::Moment;
-use crate::store::{NewDelivery, Passed, Record, Store, StoreError};
+use crate::store::{NewDelivery, Passed, Queue, Record, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
@@ -117,7 +117,7 @@ pub struct Runner<S, P, W> {
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
+    S: Queue + 'static,
     P: Poller + Clone + 'static,
     W: Obligations,
 {

@@ -1,13 +1,14 @@
 //! What must never be shown: tokens, client secrets, signed links.
 
 pub(crate) mod held;
+mod link;
 
 use std::fmt;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::text::without_our_secrets;
+pub use self::link::Link;
 
 /// A secret text. It prints as `***`, is wiped from memory when dropped, and is read only through
 /// [`Secret::expose`], so that every use can be found by that name.
@@ -22,22 +23,10 @@ impl Secret {
         Self(held::hold(SecretString::from(text.into())))
     }
 
-    /// A signed link of a server. There may be thousands, and a text knows them by their form.
-    #[must_use]
-    pub fn link(url: impl Into<String>) -> Self {
-        Self(Arc::new(SecretString::from(url.into())))
-    }
-
     /// The text itself, for the one place that must send it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
-    }
-
-    /// The text for somebody who asked for it as it is; secrets of ours in it are masked all the same.
-    #[must_use]
-    pub fn show(&self) -> String {
-        without_our_secrets(self.expose())
     }
 }
 

@@ -34,7 +34,7 @@ use crate::health::Health;
 use crate::moment::Moment;
 use crate::observe::Metrics;
 use crate::secret::Secret;
-use crate::store::{Quota, SqliteStore};
+use crate::store::{Catalogue, Quota};
 
 /// Tells everybody who listens of an event.
 pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -43,7 +43,7 @@ pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct Service {
     /// Where the watches are.
-    pub store: SqliteStore,
+    pub store: Arc<dyn Catalogue + Send + Sync>,
     /// How the daemon is.
     pub health: Arc<Health>,
     /// What it has counted.

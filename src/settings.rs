@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::api::{ChosenApi, ConfiguredApi};
-pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings, WatchEntry};
+pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
 pub use self::mistake::Mistake;

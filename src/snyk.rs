@@ -1,12 +1,12 @@
-//! The client of Snyk's Export API: one question, one [`Observation`].
+//! The client of Snyk's Export API: one request, one [`Observation`].
 //!
 //! A poll is one request, plus what the rules add to it: redirects within the origin, one renewal of a refused
-//! credential, one look at the other API version. It is never retried here; the paces of
-//! [`watch`](crate::watch) are the one retry layer.
+//! credential, one request in the other API version. Nothing is retried here: the paces of [`watch`](crate::watch) are the
+//! only retry layer.
 
+mod credential;
 pub mod credentials;
 mod decode;
-mod expiry;
 pub mod problem;
 pub mod region;
 mod start;
@@ -30,11 +30,10 @@ pub use crate::http::{Network, TransportError};
 pub(crate) use self::transport::Reply;
 pub(crate) use self::version::Version;
 
-use self::credentials::{Credential, Credentials, Refusal};
+use self::credentials::{Credential, Credentials};
 use self::region::Api;
 use self::start::Posting;
-use self::transport::Transport;
-use self::wire::Links;
+use self::transport::{Transport, Unanswered};
 use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
@@ -43,7 +42,7 @@ use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Polle
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// What to do about a 410. Snyk answers so for hours before it removes something.
+/// What to do about a 410. Snyk answers 410 for some hours before it removes an endpoint or a version.
 const RETIRED: &str = "this endpoint or API version was retired, maybe only for hours: set another version with \
     --api-version YYYY-MM-DD, or try again later";
 
@@ -52,12 +51,13 @@ const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const VERSION_SERVED: HeaderName = HeaderName::from_static("snyk-version-served");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
-/// Asks the Export API.
+/// A client of the Export API.
 pub struct Client {
     api: Api,
     credentials: Credentials,
     transport: Transport,
-    links: Links,
+    /// Whether signed links are kept. Most commands do not need them.
+    keeps_links: bool,
     version: Version,
 }
 
@@ -70,12 +70,12 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Connections to an API; clones share them.
+/// Connections to an API. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Connections(Transport);
 
 impl Connections {
-    /// Connections to `api`, to be made when they are needed.
+    /// Connections to `api`. Each is opened when it is first needed.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Client {
         Ok(Self::over(connections, api, version, credentials))
     }
 
-    /// The like, over connections that others use too.
+    /// Like [`new`](Self::new), but over connections that other clients share.
     #[must_use]
     pub fn over(
         connections: Connections,
@@ -115,23 +115,23 @@ impl Client {
         version: Option<String>,
         credentials: Credentials,
     ) -> Self {
-        let (links, version, Connections(transport)) = (Links::Drop, Version::new(version), connections);
-        Self { api, credentials, transport, links, version }
+        let (version, Connections(transport)) = (Version::new(version), connections);
+        Self { api, credentials, transport, keeps_links: false, version }
     }
 
-    /// Keeps the signed links to results from now on; without this they are dropped as they come.
+    /// Keeps the signed links to results. Without this they are dropped when they arrive.
     #[must_use]
     pub fn keeping_links(self) -> Self {
-        Self { links: Links::Keep, ..self }
+        Self { keeps_links: true, ..self }
     }
 
-    /// Whether Snyk says of the version in use that it is deprecated or has a last day.
+    /// Whether Snyk says that the version in use is deprecated or has a last day.
     #[must_use]
     pub fn is_deprecated(&self) -> bool {
         self.version.is_deprecated()
     }
 
-    /// The API that is asked.
+    /// The API that is used.
     #[must_use]
     pub const fn api(&self) -> &Api {
         &self.api
@@ -143,25 +143,25 @@ impl Client {
         self.transport.network()
     }
 
-    /// Asks for the results of an export that has finished: once, like a poll.
+    /// Requests the results of a finished export, once.
     pub async fn results(&self, export: &ExportRef) -> Observation {
         self.observe(|version| self.api.results_url(export, version)).await
     }
 
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
-            Ok(reply) => observation(&reply, self.links),
-            Err(Refusal { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
+            Ok(reply) => observation(&reply, self.keeps_links),
+            Err(Unanswered { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
         }
     }
 
-    /// Asks in the version in use, and maybe in the other.
-    async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Refusal> {
+    /// Sends a request in the version in use, and perhaps in the GA version too.
+    async fn ask(&self, posting: Option<&Posting>, url: impl Fn(&str) -> Url) -> Result<Reply, Unanswered> {
         self.version.ask(|version| self.authorized(posting, url(&version))).await
     }
 
-    /// Asks with the current credential, and once more with another if this one is refused.
-    async fn authorized(&self, posting: Option<&Posting>, url: Url) -> Result<Reply, Refusal> {
+    /// Sends a request with the current credential. If that is refused and another one can be had, sends it once more.
+    async fn authorized(&self, posting: Option<&Posting>, url: Url) -> Result<Reply, Unanswered> {
         let credential = self.credentials.current(&self.transport, &self.api).await?;
         let reply = self.follow(posting, url.clone(), &credential).await?;
         if reply.http_status != 401 {
@@ -190,23 +190,21 @@ impl Client {
                 return Ok(reply);
             }
             redirects += 1;
+            let rejected =
+                |title, detail: &str| Err(reply.failure(FailureKind::Rejected, Problem::new(title, detail)));
             if redirects > MAX_REDIRECTS {
-                return Err(rejected(
-                    &reply,
-                    "redirected too often",
-                    &format!("more than {MAX_REDIRECTS} times"),
-                ));
+                return rejected("redirected too often", &format!("more than {MAX_REDIRECTS} times"));
             }
             let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             let Some(mut target) = location.and_then(|location| url.join(location).ok()) else {
-                return Err(rejected(&reply, "redirected to nowhere", "the answer names no valid Location"));
+                return rejected("redirected to nowhere", "the answer names no valid Location");
             };
             if target.origin() != origin {
-                let detail =
-                    format!("{}, where the credential must not go", target.origin().ascii_serialization());
-                return Err(rejected(&reply, "redirected to another origin", &detail));
+                let target = target.origin().ascii_serialization();
+                let detail = format!("{target}, where the credential must not go");
+                return rejected("redirected to another origin", &detail);
             }
-            // The origin says nothing of these, and a link must not choose who we are.
+            // They are not part of the origin, and a link must not choose our credentials.
             let _ = target.set_username("");
             let _ = target.set_password(None);
             url = target;
@@ -220,21 +218,21 @@ impl Client {
         credential: &Credential,
     ) -> Result<Reply, Failure> {
         let apart = posting.map(|_| self.transport.apart(&self.api)).transpose();
-        let apart = apart.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
+        let apart = apart.map_err(|error| Failure::transient("the request failed", &error.to_string()))?;
         let client = apart.as_ref().unwrap_or_else(|| self.transport.client());
         let request = match posting {
-            // A cache on the way may have kept an earlier answer.
+            // A cache in between may hold an earlier answer.
             None => client.get(url).header(CACHE_CONTROL, "no-cache"),
             Some(posting) => {
                 client.post(url).header(CONTENT_TYPE, "application/vnd.api+json").body(posting.body())
             }
         };
         let request = request.header(ACCEPT, "application/vnd.api+json, application/json;q=0.9");
-        // Saying nothing would permit any encoding.
+        // Without this header any encoding is permitted.
         let request = request.header(ACCEPT_ENCODING, "identity");
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
         let request =
-            request.map_err(|error| transport::transient("the request failed", &error.to_string()))?;
+            request.map_err(|error| Failure::transient("the request failed", &error.to_string()))?;
         let reply = self.transport.send_over(client, request).await?;
         posting.into_iter().for_each(Posting::answered);
         self.version.note_deprecation(&reply);
@@ -253,24 +251,15 @@ impl Poller for Client {
 }
 
 /// What an answer to a poll says.
-pub(crate) fn observation(reply: &Reply, links: Links) -> Observation {
+pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
     let hint = throttle::hint(reply.http_status, &reply.headers);
-    let report = (reply.http_status == 200).then(|| wire::report(&reply.body, links)).flatten();
+    let report = (reply.http_status == 200).then(|| wire::report(&reply.body, keeps_links)).flatten();
     let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
     Observation { answer, hint }
 }
 
-fn rejected(reply: &Reply, title: &str, detail: &str) -> Failure {
-    let problem = Problem {
-        http_status: Some(reply.http_status),
-        request_id: reply.header(&REQUEST_ID),
-        ..Problem::new(title, detail)
-    };
-    Failure { kind: FailureKind::Rejected, problem }
-}
-
-/// What an answer to a poll means that holds no status. A refusal that Snyk did not write may be a gateway's, which
-/// knows nothing of the export.
+/// What an answer to a poll means if it holds no status. A refusal that Snyk did not write may come from a gateway, which
+/// knows nothing about the export.
 fn failure_of_poll(reply: &Reply) -> Failure {
     let mut failure = failure(reply, "the answer holds no status");
     let is_snyks = reply.headers.contains_key(REQUEST_ID) || problem::has_errors(&reply.body);
@@ -280,22 +269,14 @@ fn failure_of_poll(reply: &Reply) -> Failure {
     failure
 }
 
-/// What an answer means that does not hold what it was asked for; `missing` says what that is.
+/// What an answer means if it does not hold what was requested. `missing` is the title if the HTTP status is a good one.
 fn failure(reply: &Reply, missing: &str) -> Failure {
-    let request_id = reply.header(&REQUEST_ID);
     if !(200..300).contains(&reply.http_status) {
-        let problem = problem::problem(reply.http_status, &reply.body);
-        let kind = FailureKind::of_http_status(reply.http_status);
         let cure = (reply.http_status == 410).then(|| Text::new(RETIRED));
-        return Failure { kind, problem: Problem { request_id, cure, ..problem } };
+        let problem = Problem { cure, ..problem::problem(reply.http_status, &reply.body) };
+        return reply.failure(FailureKind::of_http_status(reply.http_status), problem);
     }
-    let content_type =
-        reply.header(&CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| text.to_string());
-    let excerpt = http::excerpt(&reply.body).map_or_else(|| "nothing".to_owned(), |text| text.to_string());
-    let problem = Problem {
-        http_status: Some(reply.http_status),
-        request_id,
-        ..Problem::new(missing, &format!("{content_type}: {excerpt}"))
-    };
-    Failure { kind: FailureKind::Transient, problem }
+    let content_type = reply.header(&CONTENT_TYPE).unwrap_or_else(|| Text::new("no content type"));
+    let excerpt = http::excerpt(&reply.body).unwrap_or_else(|| Text::new("nothing"));
+    reply.failure(FailureKind::Transient, Problem::new(missing, &format!("{content_type}: {excerpt}")))
 }

@@ -6,6 +6,7 @@
 //! annotations) is escaped there.
 
 mod layer;
+mod looks;
 mod masks;
 
 use std::borrow::Cow;
@@ -154,7 +155,7 @@ impl Text {
 
 /// Whether so much of a text looks made up by a machine that it can be a secret.
 fn is_made_up(text: &str) -> bool {
-    masks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
+    looks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
 }
 
 /// Whether a secret of this process is in a text.

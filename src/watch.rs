@@ -20,7 +20,7 @@ use serde::Serialize;
 
 pub use self::limit::Overlong;
 pub use self::policy::Policy;
-pub use self::row::{Labels, Watch};
+pub use self::row::{Labels, NewWatch, Watch};
 
 use crate::export::{Phase, Status};
 use crate::moment::Moment;

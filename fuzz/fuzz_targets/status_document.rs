@@ -6,7 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use snyk_export::export::{Status, parse_id};
-use snyk_export::snyk::wire::{Links, created, report};
+use snyk_export::secret::Link;
+use snyk_export::snyk::wire::{created, report};
 use snyk_export::watch::observation::Report;
 use snyk_export_fuzz::{assert_clean, assert_is_one_line};
 
@@ -14,7 +15,7 @@ use snyk_export_fuzz::{assert_clean, assert_is_one_line};
 const DEEP_ENOUGH: usize = 60;
 
 fuzz_target!(|body: &[u8]| {
-    let with_links = report(body, Links::Keep);
+    let with_links = report(body, true);
     if let Some(report) = &with_links {
         check(report);
         without_links(body, report);
@@ -31,7 +32,7 @@ fuzz_target!(|body: &[u8]| {
     // Written again, no key is there twice: now both must see the same. Only what no status document needs
     // separates them.
     let again = document.to_string();
-    let read_again = report(again.as_bytes(), Links::Keep);
+    let read_again = report(again.as_bytes(), true);
     if depth(&document) > DEEP_ENOUGH {
         return;
     }
@@ -52,17 +53,17 @@ fn depth(value: &Value) -> usize {
 
 /// Whoever needs no links gets none, and all else.
 fn without_links(body: &[u8], with: &Report) {
-    let without = report(body, Links::Drop).expect("the same document");
+    let without = report(body, false).expect("the same document");
     assert_eq!(
-        (&without.status, &without.created, without.row_count, without.links_expire_at),
-        (&with.status, &with.created, with.row_count, with.links_expire_at)
+        (&without.status, &without.created, without.row_count, without.links_expire_at()),
+        (&with.status, &with.created, with.row_count, with.links_expire_at())
     );
     let sizes = |report: &Report| {
         let parts = report.results.as_deref();
         parts.map(|parts| parts.iter().map(|part| (part.file_size, part.row_count)).collect::<Vec<_>>())
     };
     assert_eq!(sizes(&without), sizes(with));
-    assert!(without.results.iter().flatten().all(|part| part.url.is_none()));
+    assert!(without.results.iter().flatten().all(|part| part.link.is_none()));
 }
 
 fn check(report: &Report) {
@@ -84,11 +85,11 @@ fn check(report: &Report) {
     }
     for part in report.results.iter().flatten() {
         let shown = format!("{part:?}");
-        let link = part.url.as_ref().map(|url| url.expose());
+        let link = part.link.as_ref().map(Link::show);
         let is_link =
             |link: &str| link.starts_with("http") && link.chars().all(|char| char.is_ascii_graphic());
-        assert!(link.is_none_or(is_link), "{link:?}");
+        assert!(link.as_deref().is_none_or(is_link), "{link:?}");
         let link = link.filter(|link| link.len() > 40);
-        assert!(link.is_none_or(|link| !shown.contains(link)), "a signed link is shown: {shown}");
+        assert!(link.is_none_or(|link| !shown.contains(&link)), "a signed link is shown: {shown}");
     }
 }

@@ -1,43 +1,10 @@
 //! What holds of everything that a stranger may have written, whichever way it came in.
 
-use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+mod encodings;
+
 use snyk_export::text::Text;
 
-type Encoder = fn(&str) -> String;
-
-/// The ways in which ordinary programs write a text.
-pub const ENCODINGS: [(&str, Encoder); 13] = [
-    ("raw", str::to_owned),
-    ("capitals", str::to_uppercase),
-    ("json", json),
-    ("json with slashes", |text| json(text).replace('/', "\\/")),
-    ("json of ascii", |text| each(text, |char| format!("\\u{:04x}", u32::from(char)))),
-    ("percent", |text| percent(text, |byte| format!("%{byte:02X}"))),
-    ("percent twice", |text| percent(text, |byte| format!("%25{byte:02x}"))),
-    ("a form", |text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect()),
-    ("html", |text| each(text, |char| format!("&#{};", u32::from(char)))),
-    ("html in hexadecimal", |text| each(text, |char| format!("&#x{:x};", u32::from(char)))),
-    ("base64", |text| BASE64_STANDARD.encode(text)),
-    ("base64 for urls", |text| BASE64_URL_SAFE_NO_PAD.encode(format!("x{text}"))),
-    ("basic", |text| format!("Basic {}", BASE64_STANDARD.encode(format!("me:{text}")))),
-];
-
-fn json(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned()
-}
-
-fn each(text: &str, write: impl Fn(char) -> String) -> String {
-    text.chars()
-        .map(|char| if char.is_ascii_alphanumeric() { char.to_string() } else { write(char) })
-        .collect()
-}
-
-fn percent(text: &str, write: impl Fn(u8) -> String) -> String {
-    let byte =
-        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { write(byte) };
-    text.bytes().map(byte).collect()
-}
+pub use self::encodings::ENCODINGS;
 
 /// Asserts that nobody can read `secret` from what is shown, who undoes one of the encodings.
 pub fn assert_lacks(shown: &str, secret: &str) {

@@ -88,8 +88,22 @@ impl Asking {
     }
 }
 
+/// The one export that is named, and the API at a pasted URL.
+pub(super) async fn resolve_one(
+    export: &ExportArg,
+    scope: Option<ScopeRef>,
+    session: &Session,
+) -> Result<(ExportRef, Option<Api>), CommandError> {
+    let Exports { exports, api } = resolve(std::slice::from_ref(export), scope, session).await?;
+    let [export] = exports[..] else {
+        let why = format!("standard input names {} exports, and this command takes one", exports.len());
+        return Err(CommandError::Usage(why));
+    };
+    Ok((export, api))
+}
+
 /// The exports that are named, with what standard input says if `-` is among them.
-pub(super) async fn resolve(
+async fn resolve(
     exports: &[ExportArg],
     scope: Option<ScopeRef>,
     session: &Session,

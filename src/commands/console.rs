@@ -17,7 +17,7 @@ use crate::moment::Moment;
 use crate::observe::annotations::GitHubActions;
 use crate::observe::log_event;
 use crate::output::{Output, ProgressLine, Unwritten};
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::settings::{Color, Environment, LogFormat, Settings};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogStyle};
@@ -225,7 +225,7 @@ impl Console {
     pub(super) fn mask_links(&self, report: Option<&Report>) {
         let links = report.and_then(|report| report.results.as_deref()).unwrap_or_default();
         let mask = self.mask();
-        for link in links.iter().filter_map(|part| part.url.as_ref()).map(Secret::show) {
+        for link in links.iter().filter_map(|part| part.link.as_ref()).map(Link::show) {
             link.split_once('?').into_iter().for_each(|(_, query)| mask(query));
             mask(&link);
         }

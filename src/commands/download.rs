@@ -1,5 +1,6 @@
 //! `download`: fetches the files of an export that has finished.
 
+use super::asking::resolve_one;
 use super::files::{Download, Fetched, Lost, Place};
 use super::start::now;
 use super::{Asking, CommandError, Session};
@@ -17,19 +18,14 @@ pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCo
     let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
     let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = session.settings.policy()?;
-    let exports = std::slice::from_ref(&args.export);
-    let found = super::asking::resolve(exports, args.scope.scope(), session).await?;
-    let [export] = found.exports[..] else {
-        let why = format!("standard input names {} exports: download one at a time", found.exports.len());
-        return Err(CommandError::Usage(why));
-    };
+    let (export, api) = resolve_one(&args.export, args.scope.scope(), session).await?;
     let output = args.format.output;
     let download = Download { export, place, output, session };
     if let Some(manifest) = download.left(false).await? {
         return download.tell_there(&manifest).map(|()| ExitCode::SUCCESS);
     }
     download.place.target().check()?;
-    let asking = Asking::connect(found.api, policy, true, session).await?;
+    let asking = Asking::connect(api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
     let report = match status(&export, &asking, &transfer, session).await {
         Ok(report) => report,

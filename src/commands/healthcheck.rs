@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{CommandError, Session, aside};
 use crate::exit::ExitCode;
-use crate::http::{self, Broken, Network};
+use crate::http::{self, Network};
 use crate::settings::daemon::listen_address;
 use crate::text::Text;
 
@@ -51,10 +51,8 @@ async fn ask(url: &Url) -> Result<(), String> {
     // Its own machine or container is not behind a proxy.
     let client = http::client(url, &Network::default(), |builder| builder);
     let client = client.map_err(|error| error.to_string())?;
-    let response = client.get(url.clone()).send().await.map_err(|error| {
-        let Broken { title, detail, .. } = http::broken_off(&error);
-        format!("{title}: {detail}")
-    })?;
+    let response = client.get(url.clone()).send().await;
+    let response = response.map_err(|error| http::cut_off(&error).problem.to_string())?;
     let status = response.status().as_u16();
     if status == 200 {
         return Ok(());

@@ -12,9 +12,10 @@ pub(super) use self::record::RecordError;
 use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
+use super::asking::resolve_one;
 use super::files::{Download, Place, Prospect};
 use super::start::{begin, now, requested, tell_no_start, tell_start};
-use super::wait::{Finished, executable, replace_us};
+use super::wait::Successor;
 use super::{Asking, CommandError, Session};
 use crate::cli::RunArgs;
 use crate::disk;
@@ -31,20 +32,18 @@ use crate::watch::observation::Problem;
 const SAFETY: Safety = Safety::PowerCut;
 
 pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, CommandError> {
-    let program =
-        args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
+    let successor = Successor::find(&args.command, session.settings.environment())?;
     let verdicts = match &args.resume {
         Some(export) => vec![resume(&args, export, session).await?],
         None => start_or_go_on(&args, session).await?,
     };
     // What was wanted is the last of them, and decides; what earlier days had left comes before it.
     let Some(wanted) = verdicts.last() else { unreachable!("each call comes to a verdict") };
-    match program.filter(|_| wanted.finished.is_some()) {
-        Some(program) => {
-            let finished: Vec<Finished> = verdicts.iter().filter_map(|verdict| verdict.finished).collect();
-            Err(replace_us(&program, &args.command, &finished, session).await)
+    match successor {
+        Some(successor) if wanted.finished.is_some() => {
+            Err(successor.replace_us(verdicts.iter().filter_map(|verdict| verdict.finished), session).await)
         }
-        None => Ok(wanted.code),
+        _ => Ok(wanted.code),
     }
 }
 
@@ -53,11 +52,8 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result
     let date = args.wanted.zone.time_zone.date(now(session.clock));
     let place = Place::resolve(&args.place, SAFETY, &date)?;
     let scope = args.wanted.scope.scope();
-    let found = super::asking::resolve(std::slice::from_ref(export), scope, session).await?;
-    let [export] = found.exports[..] else {
-        return Err(CommandError::Usage("--resume: standard input names several exports".to_owned()));
-    };
-    let asking = Asking::connect(found.api, session.settings.policy_of_run()?, true, session).await?;
+    let (export, api) = resolve_one(export, scope, session).await?;
+    let asking = Asking::connect(api, session.settings.policy_of_run()?, true, session).await?;
     let state = args.state.as_deref().map(disk::absolute);
     let mut keeper = match state.clone() {
         Some(path) => Some(Keeper::open(path, session.clock).await?),
@@ -94,7 +90,7 @@ async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict
     let left = keeper.records().to_vec();
     let mut run = Run { args, asking, keeper: &mut keeper, session };
     if let Some(own) = left.iter().find(|left| left.is_of_the_same_run(&wanted)) {
-        return Ok(vec![run.go_on(own).await?]);
+        return Ok(vec![run.go_on(own, run.asking.clone()).await?]);
     }
     if let Some(other) = left.iter().find(|left| left.date == wanted.date) {
         run.keeper.check_api(other, &api)?;
@@ -141,19 +137,16 @@ impl<'a> Run<'a> {
         self.keeper.take_on(wanted);
         let (keeper, console) = (&mut *self.keeper, &self.session.console);
         let keep = |sent: Sent<'_>| {
-            keeper.keep(sent).map_err(CommandError::from).or_else(|error| match sent {
+            let Err(error) = keeper.keep(sent) else { return Ok(()) };
+            let hint = match sent {
+                Sent::Sending | Sent::Refused => return Err(CommandError::from(error)),
                 // Whether or not it can be written down, it is there.
-                Sent::Started(started) => {
-                    console.error(&error, Some(&format!("the export is {}", started.export)));
-                    Ok(())
-                }
+                Sent::Started(started) => Some(format!("the export is {}", started.export)),
                 // What is written down by now says as much, in fewer words.
-                Sent::Unsure(_) => {
-                    console.error(&error, None);
-                    Ok(())
-                }
-                Sent::Sending | Sent::Refused => Err(error),
-            })
+                Sent::Unsure(_) => None,
+            };
+            console.error(&error, hint.as_deref());
+            Ok(())
         };
         let (started, signal) = match begin(request, &self.asking, keep, self.session).await? {
             Begun::Started { started, signal } => (started, signal),
@@ -177,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     /// Goes on with what a run has begun.
-    async fn go_on(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+    async fn go_on(&mut self, left: &Record, asking: Asking) -> Result<Verdict, CommandError> {
         let place = self.place_of(left);
         let Some(export) = left.export else {
             return self.tell_no_start(&unsure(left), &self.advice(&place), &left.request());
@@ -187,7 +180,7 @@ impl<'a> Run<'a> {
             started_at = left.sent_at,
             "going on with an export that was started before"
         );
-        let verdict = self.job(export, place).finish(self.asking.clone()).await?;
+        let verdict = self.job(export, place).finish(asking).await?;
         if verdict.is_over() {
             self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget(left)?;

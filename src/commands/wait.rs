@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 pub(super) use self::links::{Allowance, add_results};
-pub(super) use self::successor::{Finished, executable, replace_us};
+pub(super) use self::successor::{Finished, Successor};
 use self::teller::Teller;
 pub(super) use self::teller::{Telling, text_line};
 use super::{Asking, CommandError, Session};
@@ -21,8 +21,7 @@ use crate::tasks::follow::plan;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, CommandError> {
-    let program =
-        args.command.first().map(|name| executable(name, session.settings.environment())).transpose()?;
+    let successor = Successor::find(&args.command, session.settings.environment())?;
     let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;
     let endings = follow(&asking, args.any, args.output, Telling::All, session).await?;
     let code = decide(&endings, args.any);
@@ -33,10 +32,9 @@ pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, C
     if let Some(deciding) = endings.iter().find(|ending| ExitCode::of(ending.outcome) == Some(code)) {
         session.console.actions.hand_on(deciding, &endings);
     }
-    match program {
-        Some(program) if code == ExitCode::SUCCESS => {
-            let finished: Vec<Finished> = endings.iter().filter_map(Finished::of).collect();
-            Err(replace_us(&program, &args.command, &finished, session).await)
+    match successor {
+        Some(successor) if code == ExitCode::SUCCESS => {
+            Err(successor.replace_us(endings.iter().filter_map(Finished::of), session).await)
         }
         _ => Ok(code),
     }

@@ -1,9 +1,9 @@
-//! A directory that is held open, and what is done in it.
+//! A directory that is held open, and operations in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -14,31 +14,21 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{Readers, parent};
 
-/// How much of a file's name is in the name of a temporary one, in bytes: no name may be longer than 255.
-const NAMED: usize = 200;
-
-/// How many digits a temporary name has that nobody can guess.
-const DIGITS: usize = 32;
-
-/// How a temporary file ends that takes the place of another one.
-const NEW: &str = ".new";
-
-/// A directory that is held open. Names are of what is directly in it.
+/// A directory that is held open. All names are names of its direct entries.
 #[derive(Debug)]
 pub(crate) struct Directory {
     handle: File,
     path: PathBuf,
 }
 
-/// What tells a file from every other one that has had its name. A number alone is given again once a file is gone.
+/// Distinguishes a file from others that had the same name. The inode alone does not: its number is reused after a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     inode: u64,
-    /// When it was created, in nanoseconds since 1970, where its file system knows.
+    /// When it was created, in nanoseconds since 1970, if the file system knows.
     created: Option<String>,
 }
 
@@ -52,20 +42,20 @@ impl Readers {
 }
 
 impl Directory {
-    /// Opens a directory that somebody has named, wherever its path leads.
+    /// Opens a directory that the user named. Links in its path are followed.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = File::from(openat(CWD, path, flags, Mode::empty())?);
         Ok(Self { handle, path: path.to_owned() })
     }
 
-    /// The directory that a file is in, and the file's name.
+    /// Opens the directory of a file. Also returns the file's name.
     pub(crate) fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
         let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
         Ok((Self::open(parent(path))?, name))
     }
 
-    /// Opens a directory in this one. A link is refused, and so is anything else.
+    /// Opens a directory in this one. A link to a directory is an error.
     pub(crate) fn subdirectory(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&self.handle, name, flags, Mode::empty()) {
@@ -75,11 +65,11 @@ impl Directory {
         }
     }
 
-    /// The same; one that is not there is made, for this user only. One that others can write to is refused: what is in it
-    /// would be believed.
+    /// Like [`Directory::subdirectory`], but creates a missing directory, for this user only. One that other users can write
+    /// to is an error, because its contents will be trusted.
     pub(crate) fn make_private_subdirectory(&self, name: &OsStr) -> io::Result<Self> {
         match mkdirat(&self.handle, name, Mode::RWXU) {
-            // Not every file system keeps owners and modes: it is ours, whatever it says.
+            // No check: not every file system keeps owners and modes.
             Ok(()) => self.subdirectory(name),
             Err(Errno::EXIST) => {
                 let directory = self.subdirectory(name)?;
@@ -112,15 +102,15 @@ impl Directory {
         Ok(())
     }
 
-    /// Which file has this name, if any has.
+    /// The identity of the file with this name, if there is one.
     pub(crate) fn identity(&self, name: &OsStr) -> Option<Identity> {
         let file = self.open_file(name).ok()?.metadata().ok()?;
         let since = file.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
         Some(Identity { inode: file.ino(), created: since.map(|since| since.as_nanos().to_string()) })
     }
 
-    /// Locks the directory itself for as long as this handle lives, and says whether nobody else has it. Where its file system
-    /// has no locks for directories, nobody has.
+    /// Locks the directory itself for as long as this handle lives. False if another process has locked it; true if its
+    /// file system cannot lock directories.
     pub(crate) fn try_lock(&self) -> bool {
         !matches!(self.handle.try_lock(), Err(TryLockError::WouldBlock))
     }
@@ -129,14 +119,14 @@ impl Directory {
         self.path.join(name)
     }
 
-    /// The names of all that is in it.
+    /// The names of all entries.
     pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         let entries = Dir::read_from(&self.handle)?;
         let names = entries.map(|entry| Ok(OsString::from_vec(entry?.file_name().to_bytes().to_vec())));
         names.filter(|name| name.as_ref().is_ok_and(|name| name != "." && name != "..")).collect()
     }
 
-    /// Whether something has this name, be it a link that leads nowhere.
+    /// Whether there is an entry with this name, even a broken link.
     pub(crate) fn has(&self, name: &OsStr) -> bool {
         self.stat(name).is_ok()
     }
@@ -145,14 +135,14 @@ impl Directory {
         Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Opens a regular file to read it.
+    /// Opens a regular file for reading.
     pub(crate) fn open_file(&self, name: &OsStr) -> io::Result<File> {
-        // Opening a device may do something.
+        // Checked before opening too: opening a device can have effects.
         check_regular(&self.stat(name)?)?;
         self.open_checked(name, OFlags::RDONLY)
     }
 
-    /// What a regular file holds, if that is `limit` bytes at most.
+    /// Reads a regular file of at most `limit` bytes.
     pub(crate) fn read(&self, name: &OsStr, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open_file(name)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -163,7 +153,7 @@ impl Directory {
         Ok(bytes)
     }
 
-    /// Opens what can only be a regular file then: nothing else is waited for or followed.
+    /// Opens a regular file without following links, and without blocking on anything else.
     fn open_checked(&self, name: &OsStr, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match openat(&self.handle, name, flags, Readers::Owner.of_files()) {
@@ -177,19 +167,19 @@ impl Directory {
         }
     }
 
-    /// Creates a file under a name that nothing has.
-    fn create(&self, name: &OsStr, readers: Readers) -> io::Result<File> {
+    /// Creates a file. It is an error if the name is taken.
+    pub(super) fn create(&self, name: &OsStr, readers: Readers) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.handle, name, flags, readers.of_files())?.into())
     }
 
-    /// Creates a file in the place of what has this name, which is removed.
+    /// Creates a file after removing whatever has this name.
     pub(crate) fn create_anew(&self, name: &OsStr, readers: Readers) -> io::Result<File> {
         self.remove(name)?;
         self.create(name, readers)
     }
 
-    /// Creates a file, for this user only, unless there is one. Says whether it did.
+    /// Creates a file, for this user only, unless it exists. Returns whether it is new.
     pub(crate) fn create_private(&self, name: &OsStr) -> io::Result<bool> {
         match self.create(name, Readers::Owner) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.open_file(name).map(|_| false),
@@ -197,39 +187,7 @@ impl Directory {
         }
     }
 
-    /// Creates a file beside the one of this name that takes its place later, under a name that nobody can guess.
-    pub(crate) fn create_temporary(
-        &self,
-        name: &OsStr,
-        ending: &str,
-        readers: Readers,
-    ) -> io::Result<(OsString, File)> {
-        let mut temporary = beginning(name);
-        temporary.push(format!("{}{ending}", Uuid::new_v4().simple()));
-        let file = self.create(&temporary, readers)?;
-        Ok((temporary, file))
-    }
-
-    /// Removes what calls that were killed have left of [`Directory::create_temporary`]; nobody else may be at it.
-    pub(crate) fn remove_temporaries(&self, name: &OsStr, ending: &str) {
-        let beginning = beginning(name);
-        let is_left = |left: &OsString| {
-            let digits = left.as_bytes().strip_prefix(beginning.as_bytes());
-            let digits = digits.and_then(|rest| rest.strip_suffix(ending.as_bytes()));
-            digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
-        };
-        for left in self.names().unwrap_or_default().iter().filter(|left| is_left(left)) {
-            // What cannot be removed is hidden, and in nobody's way.
-            let _ = self.remove(left);
-        }
-    }
-
-    /// What calls that were killed have left of [`Directory::replace_durably`].
-    pub(crate) fn remove_replacements(&self, name: &OsStr) {
-        self.remove_temporaries(name, NEW);
-    }
-
-    /// Removes a file or a link; that it is not there is as good.
+    /// Removes a file or a link. A missing one is not an error.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         match unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -237,27 +195,27 @@ impl Directory {
         }
     }
 
-    /// The same, and a power cut does not bring it back.
+    /// Like [`Directory::remove`]; a power cut does not bring the file back.
     pub(crate) fn remove_durably(&self, name: &OsStr) -> io::Result<()> {
         self.remove(name)?;
         self.sync()
     }
 
-    /// Removes a directory if there is nothing in it.
+    /// Removes a directory if it is empty.
     pub(crate) fn remove_subdirectory(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(&self.handle, name, AtFlags::REMOVEDIR)?)
     }
 
-    /// Renames a file, whatever it replaces.
+    /// Renames a file and replaces the target.
     pub(crate) fn rename(&self, from: &OsStr, to: &Self, name: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.handle, from, &to.handle, name)?)
     }
 
-    /// Renames a file to a name that nothing has; that something has it is an error.
+    /// Renames a file. It is an error if the new name is taken.
     pub(crate) fn rename_to_free(&self, from: &OsStr, to: &Self, name: &OsStr) -> io::Result<()> {
         match renameat_with(&self.handle, from, &to.handle, name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
-            // Not every file system knows how: there a look before has to do.
+            // Not every file system can: then check first.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match to.has(name) {
                 true => Err(ErrorKind::AlreadyExists.into()),
                 false => self.rename(from, to, name),
@@ -266,20 +224,7 @@ impl Directory {
         }
     }
 
-    /// Puts `bytes` into the place of a file in one step: a reader, after a power cut too, finds the old or the new, and
-    /// the new once this returns. After an error it may be either.
-    pub(crate) fn replace_durably(&self, name: &OsStr, bytes: &[u8], readers: Readers) -> io::Result<()> {
-        let (temporary, mut file) = self.create_temporary(name, NEW, readers)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        let replaced = written.and_then(|()| self.rename(&temporary, self, name));
-        if replaced.is_err() {
-            // It is hidden, and the next call removes it.
-            let _ = self.remove(&temporary);
-        }
-        replaced.and_then(|()| self.sync())
-    }
-
-    /// Makes what files hold durable, and then that they have these names.
+    /// Makes the contents of these files durable, and then their names.
     pub(crate) fn sync_files_then_directory<'a>(
         &self,
         names: impl IntoIterator<Item = &'a OsStr>,
@@ -291,7 +236,7 @@ impl Directory {
         self.sync().map_err(|error| (self.path.clone(), error))
     }
 
-    /// Makes durable which names are in it, where its file system offers that at all.
+    /// Makes the names of all entries durable, if the file system can.
     pub(crate) fn sync(&self) -> io::Result<()> {
         match self.handle.sync_all() {
             Err(error) if [Errno::INVAL, Errno::OPNOTSUPP].contains(&errno(&error)) => Ok(()),
@@ -299,13 +244,13 @@ impl Directory {
         }
     }
 
-    /// Locks a file for as long as the result lives; nothing where somebody else has it.
+    /// Creates and locks a file for as long as the result lives. `None` if another process has locked it.
     pub(crate) fn lock(&self, name: &OsStr) -> io::Result<Option<File>> {
         loop {
             let file = self.open_checked(name, OFlags::RDWR | OFlags::CREATE)?;
             match file.try_lock() {
                 Ok(()) if self.leads_to(&file.metadata()?, name) => return Ok(Some(file)),
-                // The process that had it before has removed it: then it is nobody's.
+                // The previous owner has removed the file: lock the one that has its name now.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -313,16 +258,10 @@ impl Directory {
         }
     }
 
-    /// Whether this is still the file that the name leads to.
+    /// Whether the name still belongs to this file.
     fn leads_to(&self, file: &Metadata, name: &OsStr) -> bool {
         self.stat(name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.dev(), file.ino()))
     }
-}
-
-/// What the names of temporary files begin with that take the place of another one.
-fn beginning(name: &OsStr) -> OsString {
-    let name = &name.as_bytes()[..name.len().min(NAMED)];
-    OsString::from_vec([b".", name, b"."].concat())
 }
 
 fn is_ours(stat: &Stat) -> bool {
@@ -334,7 +273,7 @@ fn check_regular(stat: &Stat) -> io::Result<()> {
     if is_regular { Ok(()) } else { Err(not_a(stat, "regular file")) }
 }
 
-/// Something is not what it should be.
+/// An entry has the wrong type.
 fn not_a(stat: &Stat, wanted: &str) -> io::Error {
     let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let why = match is_link {

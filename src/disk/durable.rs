@@ -1,4 +1,4 @@
-//! What survives a power cut when it returns, by paths.
+//! Durable operations on paths.
 
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
@@ -18,13 +18,13 @@ impl Readers {
     }
 }
 
-/// As [`Directory::replace_durably`].
+/// See [`Directory::replace_durably`].
 pub(crate) fn replace_durably(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let (directory, name) = Directory::of(path)?;
     directory.replace_durably(name, bytes, readers)
 }
 
-/// Removes a file, so that a power cut does not bring it back; that it is not there is as good.
+/// Removes a file; a power cut does not bring it back. A missing file is not an error.
 pub(crate) fn remove_durably(path: &Path) -> io::Result<()> {
     match Directory::of(path) {
         Ok((directory, name)) => directory.remove_durably(name),
@@ -40,18 +40,18 @@ pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     directory.sync()
 }
 
-/// Makes a directory and those above it that are not there, each of which is there after a power cut too. If that cannot be
-/// done, those that were made are removed: the next call would take them for durable.
+/// Creates a directory and its missing ancestors. If one of them cannot be made durable, the new ones are removed again:
+/// the next call would take them for durable.
 pub(crate) fn create_directories_durably(path: &Path, readers: Readers) -> io::Result<()> {
     create_from_the_top(path, usize::MAX, readers)
 }
 
-/// Makes the directory that a file is in, for this user only; the ones above it have to be there.
+/// Creates the parent directory of a file, for this user only. The grandparent must exist.
 pub(crate) fn create_parent_durably(path: &Path) -> io::Result<()> {
     create_from_the_top(parent(path), 1, Readers::Owner)
 }
 
-/// Makes a directory and those above it, but no more than `limit` of them.
+/// Creates a directory and its missing ancestors, at most `limit` of them.
 fn create_from_the_top(path: &Path, limit: usize, readers: Readers) -> io::Result<()> {
     let path = absolute(path);
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).take(limit).collect();
@@ -60,7 +60,7 @@ fn create_from_the_top(path: &Path, limit: usize, readers: Readers) -> io::Resul
             return Err(Errno::NOTDIR.into());
         }
         return match sync(parent(&path)) {
-            // A call that was killed may have made it and not come to this; but it may also have been there for ever.
+            // A killed call may have created it without syncing it. If we may not sync, it is older than that.
             Err(error)
                 if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind()) =>
             {
@@ -79,13 +79,13 @@ fn create_from_the_top(path: &Path, limit: usize, readers: Readers) -> io::Resul
         sync(parent(path))
     });
     if created.is_err() {
-        // One that somebody else has put something into meanwhile stays.
+        // A directory that is in use by now stays.
         made.iter().rev().for_each(|path| drop(super::remove_empty_directory(path)));
     }
     created
 }
 
-/// Creates an empty file that only this user may read, unless there is one. Its name is durable in either case.
+/// Creates an empty file for this user only, unless it exists. Its name is durable in both cases.
 pub(crate) fn create_private_durably(path: &Path) -> io::Result<()> {
     let (directory, name) = Directory::of(path)?;
     let is_new = directory.create_private(name)?;

@@ -1,4 +1,4 @@
-//! Files that the user names and others write. One may be a pipe: reading it ends all the same.
+//! Files that the user names. One may be a pipe, and reading it ends in bounded time.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 
-/// How often to look whether a pipe holds more.
+/// The pause before an empty pipe is read again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many pauses to wait for somebody to open a pipe and write to it.
+/// How many pauses to wait until a writer opens the pipe.
 const FOR_A_WRITER: u32 = 5 * 50;
 
-/// How many pauses to wait for what a writer has to write, which may be a command that asks its user something.
+/// How many pauses to wait in all. The writer may be a command that asks its user something.
 const FOR_ALL: u32 = 60 * 50;
 
-/// The most that is read, in bytes. A device can go on for ever.
+/// The most that is read, in bytes. A device may never end.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// A file that is open for reading. It is closed after a minute, whatever holds its other end.
+/// A file that is open for reading. Reading from a pipe fails after a minute.
 pub(crate) struct Input {
     file: File,
     is_regular: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Opens a file without waiting for anybody to open the other end of it.
+    /// Opens a file. Does not wait for the other end of a pipe.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(open(path, flags, Mode::empty())?);
@@ -51,7 +51,7 @@ impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.file.read(buffer) {
-                // A pipe that nobody has opened for writing yet looks as if it had ended.
+                // A pipe without a writer looks like the end of a file.
                 Ok(0) if !self.is_regular && !self.has_begun && !buffer.is_empty() => {
                     self.pause(FOR_A_WRITER, "it is a pipe, and nobody wrote to it within 5s")?;
                 }
@@ -70,7 +70,7 @@ impl Read for Input {
     }
 }
 
-/// The text in a file.
+/// Reads a file as text.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     Input::open(path)?.read_to_string(&mut text)?;

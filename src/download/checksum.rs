@@ -6,7 +6,7 @@ use md5::{Digest as _, Md5};
 use reqwest::header::{HeaderMap, HeaderName};
 
 use super::inspect::Unfit;
-use super::storage::Encoding;
+use crate::http::Encoding;
 
 /// Google's checksums: of the whole file as it is stored, whichever part of it is sent.
 const GOOG_HASH: HeaderName = HeaderName::from_static("x-goog-hash");
@@ -25,9 +25,10 @@ pub(super) enum Checksum {
 }
 
 /// What an answer says of the file's checksum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Announced {
     /// Nothing that is known here.
+    #[default]
     Nothing,
     /// This is its checksum.
     Checksum(Checksum),

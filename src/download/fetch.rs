@@ -1,23 +1,26 @@
 //! Fetching one file: tried again when it fails in passing, resumed where it was cut, with another link when the one it had
 //! does not work any more, and believed only if it is what was announced.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::checksum::Announced;
 use super::course::Course;
 use super::folder::Folder;
-use super::inspect::{Expected, Format, Unfit};
-use super::links::{Link, Links, object};
-use super::rate::{Rate, SLOWEST, Speed};
-use super::room::{Overflow, Room, Share};
-use super::storage::{Body, Encoding, Trouble, broken};
+use super::inspect::{Expected, Format};
+use super::links::Links;
+use super::object::Object;
+use super::rate::{Rate, Speed};
+use super::room::{Room, Share};
+use super::setback::{Setback, misfit, no_such_range, too_slow, unwritten};
+use super::storage::Body;
 use super::writer::{Sent, Whole, Writer, Written};
 use super::{DiskError, DownloadError, Means, aside};
 use crate::event::{Task, TaskEvent};
+use crate::http::{self, Encoding};
 use crate::manifest::Entry;
-use crate::watch::observation::{Failure, FailureKind, Part, Problem};
+use crate::secret::Link;
+use crate::watch::observation::{Failure, FailureKind, Part};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
@@ -43,27 +46,13 @@ pub(super) struct Fetch<'a, R, T> {
     pub(super) tell: &'a T,
 }
 
-/// Why a try did not bring the whole file.
-enum Setback {
-    /// It may be better the next time.
-    Passing(Failure, Option<Duration>),
-    /// The link does not work.
-    Refused(Failure),
-    /// What came is not what was announced: it is of no use.
-    Misfit(Failure),
-    /// It cannot be written.
-    Disk(io::Error),
-    /// It is larger than the user allows.
-    TooLarge(Overflow),
-}
-
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T> {
     /// Fetches the file, unless it is there from an earlier call.
     pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());
         let mut may_be_kept = true;
         loop {
-            let (link, part) = self.links.of(self.index).await?;
+            let (part, link, generation) = self.links.of(self.index).await?;
             if std::mem::take(&mut may_be_kept)
                 && let Some(whole) = self.kept(&part).await
             {
@@ -78,7 +67,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
                     self.folder.keep(&self.name, &part, &whole)?;
                     return Ok(self.entry(whole, &part));
                 }
-                Err(setback) => self.recover(setback, &link, &mut course).await?,
+                Err(setback) => self.recover(setback, generation, &mut course).await?,
             }
         }
     }
@@ -97,49 +86,39 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
     }
 
     async fn attempt(&self, link: &Link, part: &Part, course: &mut Course) -> Result<Whole, Setback> {
-        let object = object(part);
-        if course.object != object || !course.can_go_on() {
+        let address = link.object();
+        if course.address != address || !course.object.is_known() {
             self.begin_anew(course).await;
-            course.object = object;
+            course.address = address;
         }
         let from = course.received();
-        let body = match self.means.storage.get(&link.url, from, course.etag.as_ref()).await {
-            Ok(body) => body,
-            Err(Trouble::Refused(failure)) => return Err(Setback::Refused(failure)),
-            // It was cut behind its last byte.
-            Err(Trouble::NoSuchRange) if from > 0 && course.expected(part) == Some(from) => {
-                return self.finish(part, course).await;
-            }
-            Err(Trouble::NoSuchRange) => return Err(Setback::Misfit(no_such_range(from))),
-            Err(Trouble::Failed(failure, hint)) => return Err(Setback::Passing(failure, hint)),
+        let Some(body) = self.means.storage.get(link, from, course.object.etag()).await? else {
+            // The connection may have been cut after the last byte.
+            let is_all = from > 0 && course.expected(part) == Some(from);
+            return if is_all { self.finish(part, course).await } else { Err(no_such_range(from)) };
         };
         if !course.goes_on_with(&body) {
             self.begin_anew(course).await;
             if body.from != 0 {
                 let title = "storage sent another part of the file than it was asked for";
-                return Err(passing(Problem::new(title, "")));
+                return Err(Failure::transient(title, "").into());
             }
         }
         self.receive(body, part, course).await?;
         self.finish(part, course).await
     }
 
-    /// Takes what comes of the file, to its end.
+    /// Receives the rest of the file.
     async fn receive(&self, body: Body, part: &Part, course: &mut Course) -> Result<(), Setback> {
-        let Body { mut response, encoding, etag, marks, checksum, total, .. } = body;
-        course.etag = etag.or(course.etag.take());
-        course.marks.add(marks);
-        course.total = total.or(course.total);
-        let total = course.total;
+        let Body { mut response, encoding, object, .. } = body;
+        course.object.add(object);
+        let object = &course.object;
         let (writer, _) =
-            course.writer.get_or_insert_with(|| (self.writer(encoding, checksum, part, total), encoding));
-        course.checksum = course.checksum.or(checksum.checksum());
+            course.writer.get_or_insert_with(|| (self.writer(encoding, object, part), encoding));
         let (clock, patience) = (self.means.clock, self.means.limits.patience);
         let mut rate = Rate::new(patience);
         let mut asked = clock.now();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Setback::Passing(broken(&error), None))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| http::cut_off(&error))? {
             let now = clock.now();
             let speed = rate.came(chunk.len(), now.since(asked));
             (self.tell)(TaskEvent::Received(chunk.len() as u64));
@@ -153,30 +132,31 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
                 }
             }
             if speed == Speed::TooSlow {
-                return Err(passing(too_slow(patience)));
+                return Err(too_slow(patience));
             }
             asked = clock.now();
             // Finishing it says what is wrong.
             if !is_taken || part.file_size.is_some_and(|size| writer.is_beyond(size)) {
-                course.total = None;
+                course.object.total = None;
                 break;
             }
         }
         Ok(())
     }
 
-    /// What writes the file from its beginning on.
-    fn writer(&self, encoding: Encoding, checksum: Announced, part: &Part, total: Option<u64>) -> Writer {
-        if checksum == Announced::OfOtherBytes {
+    /// A writer for the file, from its first byte.
+    fn writer(&self, encoding: Encoding, object: &Object, part: &Part) -> Writer {
+        if object.checksum == Announced::OfOtherBytes {
             (self.tell)(TaskEvent::Unchecked { file: self.name.clone() });
         }
         // An empty file that was announced as one may be one of several.
         let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
         let is_of_part = part.row_count.is_some() || self.is_only;
         let expected = Expected { format: Format::of(part), rows, is_of_part };
-        let sent = Sent { encoding, checksum: checksum.checksum() };
+        let sent = Sent { encoding, checksum: object.checksum.checksum() };
         // Where as many bytes are sent as are announced, nothing is announced of what they unpack to.
-        let is_of_unpacked = encoding == Encoding::Gzip && total.is_some() && total != part.file_size;
+        let is_of_unpacked =
+            encoding == Encoding::Gzip && object.total.is_some() && object.total != part.file_size;
         let most = part.file_size.filter(|_| is_of_unpacked);
         let share = Share::new(Arc::clone(self.room), most);
         Writer::start(self.folder.partial(&self.name), sent, expected, share)
@@ -191,12 +171,12 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
             // Where no length comes with it, this is what a cut connection looks like.
             course.writer = Some((writer, encoding));
             let detail = format!("after {received} of {} bytes", expected.unwrap_or_default());
-            return Err(passing(Problem::new("the answer was cut off", &detail)));
+            return Err(Failure::transient("the answer was cut off", &detail).into());
         }
         let is_beyond = part.file_size.is_some_and(|size| writer.is_beyond(size));
         let whole = writer.finish().await;
-        let is_more = course.total.is_some_and(|total| received > total);
-        course.forget();
+        let is_more = course.object.total.is_some_and(|total| received > total);
+        course.object = Object::default();
         let misfit = match whole.map_err(unwritten) {
             Ok(Whole { written, rows }) => {
                 let is_as_announced = |size| written.file_size == size || received == size;
@@ -215,7 +195,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
 
     /// Forgets what has come.
     async fn begin_anew(&self, course: &mut Course) {
-        course.forget();
+        course.object = Object::default();
         if let Some((writer, _)) = course.writer.take() {
             (self.tell)(TaskEvent::Discarded(writer.received));
             // Its thread must be done before another writes to the same file; what it says does not matter any more.
@@ -224,13 +204,18 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
     }
 
     /// Gets ready for another try, if there may be one.
-    async fn recover(&self, setback: Setback, link: &Link, course: &mut Course) -> Result<(), DownloadError> {
+    async fn recover(
+        &self,
+        setback: Setback,
+        generation: u32,
+        course: &mut Course,
+    ) -> Result<(), DownloadError> {
         match setback {
             Setback::Disk(error) => {
                 Err(DiskError::because("write", &self.folder.partial(&self.name).path())(error).into())
             }
             Setback::TooLarge(overflow) => Err(overflow.into()),
-            Setback::Passing(failure, hint) => self.pause(&failure, hint, course).await,
+            Setback::Failed(failure, hint) => self.pause(&failure, hint, course).await,
             Setback::Misfit(failure) => {
                 self.begin_anew(course).await;
                 course.misfits += 1;
@@ -239,7 +224,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
                 }
                 self.pause(&failure, None, course).await?;
                 // Where another link leads, something else may be.
-                self.links.renew(link.generation, || ()).await
+                self.links.renew(generation, || ()).await
             }
             Setback::Refused(failure) => {
                 course.refusals += 1;
@@ -252,7 +237,7 @@ impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T
                     self.pause(&passing, None, course).await?;
                 }
                 let tell = || (self.tell)(TaskEvent::LinksExpired { problem: failure.problem.clone() });
-                self.links.renew(link.generation, tell).await
+                self.links.renew(generation, tell).await
             }
         }
     }
@@ -285,43 +270,4 @@ const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
         | FailureKind::Throttled
         | FailureKind::Transient => Outcome::Rejected,
     }
-}
-
-fn passing(problem: Problem) -> Setback {
-    Setback::Passing(Failure { kind: FailureKind::Transient, problem }, None)
-}
-
-fn too_slow(patience: Duration) -> Problem {
-    let patience = humantime::format_duration(patience);
-    Problem::new("storage is too slow", &format!("fewer than {SLOWEST} bytes a second for {patience}"))
-}
-
-fn no_such_range(from: u64) -> Failure {
-    let problem = Problem::new("storage has another file than before", &format!("without a byte {from}"));
-    Failure { kind: FailureKind::Transient, problem }
-}
-
-fn misfit(came: u64, part: &Part) -> Setback {
-    let announced = part.file_size.map_or_else(|| "another number".to_owned(), |size| size.to_string());
-    let detail = format!("{came} bytes where {announced} were announced");
-    let problem = Problem::new("the file is not as announced", &detail);
-    Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
-}
-
-/// A file that could not be written, or that is not what it was said to be.
-fn unwritten(error: io::Error) -> Setback {
-    if error.raw_os_error().is_some() {
-        return Setback::Disk(error);
-    }
-    let cause = error.get_ref();
-    let overflow = cause.and_then(|cause| cause.downcast_ref::<Overflow>());
-    let problem = match (overflow, cause.and_then(|cause| cause.downcast_ref::<Unfit>())) {
-        (Some(overflow @ Overflow::All(_)), _) => return Setback::TooLarge(*overflow),
-        (Some(overflow @ Overflow::File(_)), _) => {
-            Problem::new("the file is not as announced", &overflow.to_string())
-        }
-        (None, Some(unfit)) => unfit.problem(),
-        (None, None) => Problem::new("the file cannot be decompressed", &error.to_string()),
-    };
-    Setback::Misfit(Failure { kind: FailureKind::Transient, problem })
 }

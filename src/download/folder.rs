@@ -9,7 +9,7 @@ mod names;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 pub use self::left::Left;
 
 use self::check::is_there;
-use super::links::object;
 use super::merge::Merging;
 use super::target::{FolderError, Target};
 use super::writer::{Partial, Whole};
@@ -52,24 +51,24 @@ pub struct Folder {
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     /// The part that it is.
-    part: Announced,
+    part: AsListed,
     #[serde(flatten)]
     whole: Whole,
 }
 
-/// What tells whether a file of an earlier call is this part.
+/// A part as it was listed: it tells whether a file of an earlier call is of this part.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Announced {
+struct AsListed {
     /// A digest of the object's name, which is nobody's business.
     object: Option<String>,
     announced_size: Option<u64>,
     announced_rows: Option<u64>,
 }
 
-impl Announced {
+impl AsListed {
     fn of(part: &Part) -> Self {
         let digest = |name: String| ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-        let object = object(part).map(|name| hexadecimal(digest(name).as_ref()));
+        let object = part.link.as_ref().map(|link| hexadecimal(digest(link.object()).as_ref()));
         Self { object, announced_size: part.file_size, announced_rows: part.row_count }
     }
 }
@@ -84,34 +83,11 @@ fn note(name: &str) -> String {
     format!("{name}.json")
 }
 
-/// Why files do not have their names.
-#[derive(Debug)]
-pub(super) enum Unnamed {
-    /// Somebody else has put something there.
-    Taken(PathBuf),
-    Disk(DiskError),
-}
-
-impl From<DiskError> for Unnamed {
+impl From<DiskError> for FolderError {
     fn from(error: DiskError) -> Self {
-        Self::Disk(error)
-    }
-}
-
-impl From<Unnamed> for DownloadError {
-    fn from(unnamed: Unnamed) -> Self {
-        match unnamed {
-            Unnamed::Taken(path) => Self::Folder(FolderError::Taken(path)),
-            Unnamed::Disk(error) => Self::Disk(error),
-        }
-    }
-}
-
-impl From<Unnamed> for FolderError {
-    fn from(unnamed: Unnamed) -> Self {
-        match unnamed {
-            Unnamed::Taken(path) => Self::Taken(path),
-            Unnamed::Disk(DiskError { path, source, .. }) => Self::Unusable { option: "--dir", path, source },
+        match error.taken() {
+            Some(path) => Self::Taken(path.clone()),
+            None => Self::Unusable { option: "--dir", path: error.path, source: error.source },
         }
     }
 }
@@ -160,25 +136,24 @@ impl Folder {
 
     /// Keeps a file that is whole, with a note of what it is.
     pub(super) fn keep(&self, name: &str, part: &Part, whole: &Whole) -> Result<(), DownloadError> {
-        let note = Note { part: Announced::of(part), whole: whole.clone() };
+        let note = Note { part: AsListed::of(part), whole: whole.clone() };
         let note_name = self::note(name);
         let (path, note_path) = (self.work.path(name.as_ref()), self.work.path(note_name.as_ref()));
-        let text = serde_json::to_vec(&note)
-            .map_err(|error| DiskError::because("write", &note_path)(error.into()))?;
         // A note that is cut off is none, and the file is fetched again.
-        let written = self.work.create_anew(note_name.as_ref(), Readers::Umask);
-        let written = written.and_then(|mut file| file.write_all(&text));
-        written.map_err(DiskError::because("write", &note_path))?;
+        let write = || {
+            self.work.create_anew(note_name.as_ref(), Readers::Umask)?.write_all(&serde_json::to_vec(&note)?)
+        };
+        write().map_err(DiskError::because("write", note_path))?;
         let partial = self.partial(name).name;
         let renamed = self.work.rename(partial.as_ref(), &self.work, name.as_ref());
-        Ok(renamed.map_err(DiskError::because("rename", &path))?)
+        Ok(renamed.map_err(DiskError::because("rename", path))?)
     }
 
     /// A file that was kept, if it is this part and still is what it was.
     pub(super) fn whole(&self, name: &str, part: &Part) -> Option<Whole> {
         let note = self.work.read(note(name).as_ref(), MAX_NOTE).ok()?;
         let Note { part: kept, whole } = serde_json::from_slice(&note).ok()?;
-        let is_same = kept == Announced::of(part) && is_there(&self.work, name.as_ref(), &whole.written);
+        let is_same = kept == AsListed::of(part) && is_there(&self.work, name.as_ref(), &whole.written);
         is_same.then_some(whole)
     }
 

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use url::Url;
-
 use super::records::Records;
 use super::writer::{Sink, Written};
+use crate::secret::Link;
 use crate::text::Text;
 use crate::watch::observation::{Part, Problem};
 
@@ -82,9 +81,7 @@ pub(super) enum Format {
 impl Format {
     /// The format of a part, by the name in its link.
     pub(super) fn of(part: &Part) -> Self {
-        let url = part.url.as_ref().and_then(|url| Url::parse(url.expose()).ok());
-        let name = url.as_ref().and_then(|url| url.path_segments()?.next_back());
-        let name = name.unwrap_or_default().to_ascii_lowercase();
+        let name = part.link.as_ref().map_or("", Link::file_name).to_ascii_lowercase();
         match name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.') {
             Some((_, "csv")) => Self::Csv,
             Some((_, ending)) if OTHER_ENDINGS.contains(&ending) => Self::Other,
@@ -197,7 +194,6 @@ impl<W: Write> Write for Inspected<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
     fn a_links_name_says_the_format() {
@@ -211,9 +207,9 @@ mod tests {
             ("data.1", Format::Unsaid),
             ("", Format::Unsaid),
         ] {
-            let url = Some(Secret::link(format!("https://s.example/x.csv/{name}?X-Goog-Signature=a.json")));
-            assert_eq!(Format::of(&Part { url, file_size: None, row_count: None }), expected, "{name}");
+            let link = Link::parse(&format!("https://s.example/x.csv/{name}?X-Goog-Signature=a.json"));
+            assert_eq!(Format::of(&Part { link, ..Part::default() }), expected, "{name}");
         }
-        assert_eq!(Format::of(&Part { url: None, file_size: None, row_count: None }), Format::Unsaid);
+        assert_eq!(Format::of(&Part::default()), Format::Unsaid);
     }
 }

@@ -3,55 +3,42 @@
 use std::collections::HashMap;
 
 use tokio::sync::Mutex;
-use url::Url;
 
 use super::DownloadError;
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
 /// The links to the parts of an export.
 pub(super) struct Links<R> {
-    listed: Mutex<Listed>,
+    /// The parts as they were listed last, and how often the list was asked for.
+    listed: Mutex<(Vec<Part>, u32)>,
     relist: R,
-}
-
-struct Listed {
-    /// Counts how often the links were asked for.
-    generation: u32,
-    parts: Vec<Part>,
-}
-
-/// A link, and which listing it is of.
-pub(super) struct Link {
-    pub(super) url: Secret,
-    pub(super) generation: u32,
 }
 
 impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>> Links<R> {
     pub(super) fn new(parts: Vec<Part>, relist: R) -> Self {
-        Self { listed: Mutex::new(Listed { generation: 0, parts }), relist }
+        Self { listed: Mutex::new((parts, 0)), relist }
     }
 
-    /// The link to a part, and what is announced of it.
-    pub(super) async fn of(&self, index: usize) -> Result<(Link, Part), Defeat> {
-        let listed = self.listed.lock().await;
-        let part = listed.parts.get(index).ok_or_else(changed)?.clone();
-        let url = part.url.clone().ok_or_else(changed)?;
-        Ok((Link { url, generation: listed.generation }, part))
+    /// What is listed of a part, the link to it, and which list they are from.
+    pub(super) async fn of(&self, index: usize) -> Result<(Part, Link, u32), Defeat> {
+        let (parts, generation) = &*self.listed.lock().await;
+        let part = parts.get(index).ok_or_else(changed)?.clone();
+        let link = part.link.clone().ok_or_else(changed)?;
+        Ok((part, link, *generation))
     }
 
-    /// Asks for new links, and tells so before, unless somebody has since a link of this generation was given out.
+    /// Asks for new links, and calls `tell` before, unless a newer list than `generation` is there already.
     pub(super) async fn renew(&self, generation: u32, tell: impl FnOnce()) -> Result<(), DownloadError> {
         let mut listed = self.listed.lock().await;
-        if listed.generation != generation {
+        if listed.1 != generation {
             return Ok(());
         }
         tell();
         let parts = (self.relist)().await.map_err(DownloadError::Listing)?;
-        let parts = in_order_of(&listed.parts, parts).ok_or_else(changed)?;
-        *listed = Listed { generation: generation + 1, parts };
+        *listed = (in_order_of(&listed.0, parts).ok_or_else(changed)?, generation + 1);
         Ok(())
     }
 }
@@ -64,6 +51,7 @@ fn changed() -> Defeat {
 /// The parts as they were listed before: in the order of the objects that their links lead to, or, where these have other
 /// names each time, in the order in which they come. Nothing where they cannot be the same ones.
 fn in_order_of(before: &[Part], mut now: Vec<Part>) -> Option<Vec<Part>> {
+    let object = |part: &Part| part.link.as_ref().map(Link::object);
     let objects = |parts: &[Part]| parts.iter().map(object).collect::<Option<Vec<_>>>();
     let places: HashMap<_, _> = objects(before)?.into_iter().zip(0_usize..).collect();
     let found: Option<Vec<usize>> = objects(&now)?.iter().map(|object| places.get(object).copied()).collect();
@@ -76,22 +64,16 @@ fn in_order_of(before: &[Part], mut now: Vec<Part>) -> Option<Vec<Part>> {
     (before.len() == now.len() && before.iter().zip(&now).all(is_same)).then_some(now)
 }
 
-/// The object that a part's link leads to: the link without what signs it.
-pub(super) fn object(part: &Part) -> Option<String> {
-    let url = Url::parse(part.url.as_ref()?.expose()).ok()?;
-    Some(format!("{}{}", url.origin().ascii_serialization(), url.path()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn part(url: &str, size: u64) -> Part {
-        Part { url: Some(Secret::link(url)), file_size: Some(size), row_count: None }
+        Part { link: Link::parse(url), file_size: Some(size), ..Part::default() }
     }
 
     fn urls(parts: Option<Vec<Part>>) -> Option<Vec<String>> {
-        parts.map(|parts| parts.into_iter().map(|part| part.url.unwrap().expose().to_owned()).collect())
+        parts.map(|parts| parts.into_iter().map(|part| part.link.unwrap().show()).collect())
     }
 
     #[test]

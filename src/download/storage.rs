@@ -3,17 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
-    LAST_MODIFIED, RANGE,
-};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use url::{Origin, Url};
 
-use super::checksum::Announced;
-use crate::http::{self, Broken, Network, Reach};
-use crate::secret::Secret;
+use super::object::Object;
+use super::setback::{Setback, rejected};
+use crate::http::{self, Encoding, Network, Reach};
+use crate::secret::Link;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
@@ -26,24 +24,6 @@ const LONGEST_CODE: usize = 50;
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How a file is encoded on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Plain,
-    Gzip,
-}
-
-impl Encoding {
-    /// The encoding of this name, if it is known here.
-    pub(super) fn of_word(word: &str) -> Option<Self> {
-        match word.trim() {
-            "" | "identity" => Some(Self::Plain),
-            word if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => Some(Self::Gzip),
-            _ => None,
-        }
-    }
-}
-
 /// A file, or what is left of it, on its way.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -51,59 +31,8 @@ pub(super) struct Body {
     pub(super) encoding: Encoding,
     /// Where it begins, in bytes as they are sent.
     pub(super) from: u64,
-    /// How many bytes the whole file has, as they are sent, where storage says so.
-    pub(super) total: Option<u64>,
-    /// By what the rest of this very file can be asked for.
-    pub(super) etag: Option<HeaderValue>,
-    /// What else tells it from another file in its place.
-    pub(super) marks: Marks,
-    /// What storage says of its checksum.
-    pub(super) checksum: Announced,
-}
-
-/// Which version of an object Google sends.
-const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
-
-/// Headers that another file in the same place would have others of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Marks([Option<HeaderValue>; 3]);
-
-impl Marks {
-    fn of(headers: &HeaderMap) -> Self {
-        Self([ETAG, LAST_MODIFIED, GENERATION].map(|name| headers.get(name).cloned()))
-    }
-
-    /// Whether one of them shows that these are two files.
-    pub(super) fn differ_from(&self, other: &Self) -> bool {
-        self.in_common(other).any(|(one, other)| one != other)
-    }
-
-    /// Whether one of them is known of both.
-    pub(super) fn share_one_with(&self, other: &Self) -> bool {
-        self.in_common(other).next().is_some()
-    }
-
-    fn in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a HeaderValue, &'a HeaderValue)> {
-        self.0.iter().zip(&other.0).filter_map(|(one, other)| one.as_ref().zip(other.as_ref()))
-    }
-
-    /// All that is known of one file: what an answer leaves out stays known.
-    pub(super) fn add(&mut self, other: Self) {
-        for (known, new) in self.0.iter_mut().zip(other.0) {
-            *known = new.or(known.take());
-        }
-    }
-}
-
-/// Why there is no file.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The link does not work (any more).
-    Refused(Failure),
-    /// The file has no such part: what came of it before must be of another.
-    NoSuchRange,
-    /// Anything else.
-    Failed(Failure, Option<Duration>),
+    /// What storage says of the object.
+    pub(super) object: Object,
 }
 
 /// Asks storage.
@@ -124,50 +53,50 @@ impl Storage {
         Self { network, silence, reach, clients: Mutex::default() }
     }
 
-    /// Asks for a file from byte `from` on.
+    /// Asks for a file from byte `from` on: of the object with this `ETag`, if one is known. `None` if storage has no such
+    /// range of it.
     pub(super) async fn get(
         &self,
-        link: &Secret,
+        link: &Link,
         from: u64,
         etag: Option<&HeaderValue>,
-    ) -> Result<Body, Trouble> {
-        let url = Url::parse(link.expose()).map_err(|_| rejected("the link is no URL", ""))?;
-        self.reach.check(&url).map_err(|why| rejected("the link is not followed", &why.to_string()))?;
+    ) -> Result<Option<Body>, Setback> {
+        let url = link.expose();
+        self.reach.check(url).map_err(Failure::from)?;
+        let client = self.client(url)?;
         // Without this, Google's storage unpacks what it keeps packed: it takes no ranges then, and sends another number
         // of bytes than it keeps.
-        let mut request = self.client(&url)?.get(url).header(ACCEPT_ENCODING, "gzip");
+        let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "gzip");
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
             request = etag.into_iter().fold(request, |request, etag| request.header(IF_RANGE, etag.clone()));
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                return Err(Trouble::Failed(failure(http::broken(&error, &self.network).await), None));
-            }
-        };
-        self.body(response).await
+        let request = request.build();
+        let request = request.map_err(|error| rejected("the request failed", &error.to_string()))?;
+        self.body(self.network.send(&client, request).await?).await
     }
 
-    async fn body(&self, response: Response) -> Result<Body, Trouble> {
+    async fn body(&self, response: Response) -> Result<Option<Body>, Setback> {
         let headers = response.headers();
-        let (from, total) = match response.status().as_u16() {
-            200 => (0, response.content_length()),
-            // One that does not say where it begins cannot be trusted to begin where it should.
-            206 => headers.get(CONTENT_RANGE).and_then(range).ok_or(Trouble::NoSuchRange)?,
+        let is_whole = response.status() == StatusCode::OK;
+        let range = match response.status().as_u16() {
+            200 => Some((0, response.content_length())),
+            // An answer that does not say where it begins cannot be trusted to begin where it should.
+            206 => headers.get(CONTENT_RANGE).and_then(range),
+            416 => None,
             _ => return Err(self.refusal(response).await),
         };
-        let encoding = encoding(headers)
-            .map_err(|other| rejected("the file comes in an encoding that is not known here", &other))?;
-        let etag = headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/")).cloned();
-        let marks = Marks::of(headers);
-        let checksum = Announced::in_headers(headers, encoding, response.status() == StatusCode::OK);
-        Ok(Body { encoding, from, total, etag, marks, checksum, response })
+        let Some((from, total)) = range else { return Ok(None) };
+        let encoding = Encoding::of(headers).map_err(|other| {
+            rejected("the file comes in an encoding that is not known here", other.as_str())
+        })?;
+        let object = Object::of(headers, encoding, is_whole, total);
+        Ok(Some(Body { encoding, from, object, response }))
     }
 
     /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,
     /// or what its signature was made of.
-    async fn refusal(&self, response: Response) -> Trouble {
+    async fn refusal(&self, response: Response) -> Setback {
         let status = response.status().as_u16();
         let hint = http::retry_after(response.headers());
         let mut problem = Problem::new("storage does not give the file", "");
@@ -177,24 +106,15 @@ impl Storage {
                 Text::non_empty("the redirect is not followed: too many, or to where no link may lead");
         }
         problem.code = code(&http::read_error_body(response).await);
-        let kind = FailureKind::of_http_status(status);
-        match kind {
-            _ if status == 416 => Trouble::NoSuchRange,
-            FailureKind::Transient | FailureKind::Throttled => {
-                Trouble::Failed(Failure { kind, problem }, hint)
-            }
-            FailureKind::Unauthorized
-            | FailureKind::Forbidden
-            | FailureKind::NotFound
-            | FailureKind::Conflict
-            | FailureKind::Rejected
-            | FailureKind::Gateway
-            | FailureKind::Unrecoverable => Trouble::Refused(Failure { kind, problem }),
+        let failure = Failure { kind: FailureKind::of_http_status(status), problem };
+        match matches!(failure.kind, FailureKind::Transient | FailureKind::Throttled) {
+            true => Setback::Failed(failure, hint),
+            false => Setback::Refused(failure),
         }
     }
 
     /// The client for a link's origin: its proxy and its trust depend on it.
-    fn client(&self, url: &Url) -> Result<Client, Trouble> {
+    fn client(&self, url: &Url) -> Result<Client, Setback> {
         let origin = url.origin();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == origin) {
@@ -232,32 +152,11 @@ fn code(body: &[u8]) -> Option<Text> {
     is_code.then(|| Text::non_empty(code)).flatten()
 }
 
-/// The encoding of a file; the error names one that is not known.
-fn encoding(headers: &HeaderMap) -> Result<Encoding, String> {
-    let word = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let word = word.unwrap_or_default();
-    Encoding::of_word(&word).ok_or_else(|| word.trim().to_owned())
-}
-
 /// Where a range begins, and what it is part of: `bytes 100-199/200`.
 fn range(value: &HeaderValue) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.to_str().ok()?.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
-}
-
-fn rejected(title: &str, detail: &str) -> Trouble {
-    Trouble::Failed(Failure { kind: FailureKind::Rejected, problem: Problem::new(title, detail) }, None)
-}
-
-/// What a file that was on its way broke off of.
-pub(super) fn broken(error: &reqwest::Error) -> Failure {
-    failure(http::broken_off(error))
-}
-
-fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
-    let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    Failure { kind, problem: Problem { cure, ..Problem::new(title.as_str(), detail.as_str()) } }
 }
 
 #[cfg(test)]
@@ -292,16 +191,5 @@ mod tests {
         for (body, expected) in rows {
             assert_eq!(code(body.as_bytes()).as_ref().map(Text::as_str), expected, "{body}");
         }
-    }
-
-    #[test]
-    fn encodings_are_plain_or_gzip() {
-        let of = |text: &'static str| {
-            encoding(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(text))]))
-        };
-        assert_eq!(encoding(&HeaderMap::new()), Ok(Encoding::Plain));
-        assert_eq!(of("identity"), Ok(Encoding::Plain));
-        assert_eq!([of("gzip"), of("X-Gzip")], [Ok(Encoding::Gzip), Ok(Encoding::Gzip)]);
-        assert_eq!([of("br"), of("gzip, gzip")], ["br", "gzip, gzip"].map(|word| Err(word.to_owned())));
     }
 }

@@ -46,9 +46,9 @@ pub enum FolderError {
     /// The merged file would be one of the others.
     #[error("--merge {}: that is the name of one of the files that are merged: name another", Text::of_path(.0))]
     Clash(PathBuf),
-    /// The files are there, but merged otherwise than it is wanted now.
+    /// There is a download of the same export, but it was merged otherwise than it is wanted now.
     #[error(
-        "{} holds these files already, {}: leave --merge as it was, or download them anew with --force",
+        "{} has a download of this export already, {}: leave --merge as it was, or download it anew with --force",
         Text::of_path(dir),
         merged.as_ref().map_or("not merged".to_owned(), |path| format!("merged into {path}"))
     )]

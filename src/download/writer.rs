@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 use super::checksum::{Check, Checksum};
 use super::inspect::{Expected, Inspected};
 use super::room::{Room, Share};
-use super::storage::Encoding;
 use crate::disk::{Directory, Readers};
+use crate::http::Encoding;
 use crate::manifest::hexadecimal;
 
 /// How many chunks may wait to be written, of some hundred kilobytes each. More make nothing faster (docs/PERFORMANCE.md).

@@ -11,6 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::Proxies;
+use crate::watch::observation::{Failure, FailureKind};
 
 /// Where links may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,12 @@ pub(crate) enum OutOfReach {
     LinkLocal,
     #[error("the link leads to no host")]
     Nowhere,
+}
+
+impl From<OutOfReach> for Failure {
+    fn from(why: OutOfReach) -> Self {
+        Self::new(FailureKind::Rejected, "the link is not followed", &why.to_string())
+    }
 }
 
 impl Reach {
@@ -222,5 +229,15 @@ mod tests {
         let url = Url::parse("http://localhost:3128").unwrap();
         let https = Some(super::super::Proxy::new(url, "HTTPS_PROXY"));
         assert!(resolve(nowhere, &Proxies { https, ..Proxies::default() }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_refused_as_its_address_is() {
+        let (url, network) = (Url::parse("https://localhost:1/x").unwrap(), super::super::Network::default());
+        let resolver = Arc::new(network.resolver(from("https://api.snyk.io", false)));
+        let options = |builder: reqwest::ClientBuilder| builder.dns_resolver(Arc::clone(&resolver));
+        let client = super::super::client(&url, &network, options).unwrap();
+        let failure = network.send(&client, client.get(url).build().unwrap()).await.unwrap_err();
+        assert_eq!(failure, OutOfReach::Loopback.into());
     }
 }

@@ -12,7 +12,7 @@ use crate::document::Document;
 use crate::event::Ending;
 use crate::moment::Moment;
 use crate::text::Text;
-use crate::watch::observation::Problem;
+use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 /// The media type of these documents.
@@ -58,7 +58,7 @@ struct Unauthorized<'a> {
 #[must_use]
 pub fn ended(ending: &Ending, hint: Option<String>) -> String {
     let Ending { watch, outcome, report, at, .. } = ending;
-    let expiry = report.as_ref().and_then(|report| report.links_expire_at);
+    let expiry = report.as_ref().and_then(Report::links_expire_at);
     let data = Ended {
         document: Document::of_ending(ending, false).with_hint(hint),
         watch_id: watch.id,
@@ -193,8 +193,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::export::{ExportRef, Scope, Status};
-    use crate::secret::Secret;
-    use crate::watch::observation::{Part, Report};
+    use crate::secret::Link;
+    use crate::watch::observation::Part;
     use crate::watch::{Progress, Watch};
 
     const ID: Uuid = Uuid::from_u128(0x0193_5f00_0000_7000_8000_0000_0000_0001);
@@ -207,11 +207,11 @@ pub(super) mod tests {
             created: None,
             row_count: Some(1061),
             results: Some(vec![Part {
-                url: Some(Secret::link("https://b.example/x?X-Goog-Signature=hunter2")),
+                link: Link::parse("https://b.example/x?X-Goog-Signature=hunter2"),
+                expires_at: Some(AT.plus(Duration::from_secs(3600))),
                 file_size: Some(1328),
                 row_count: Some(1061),
             }]),
-            links_expire_at: Some(AT.plus(Duration::from_secs(3600))),
             error: None,
         };
         let export =

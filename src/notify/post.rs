@@ -6,9 +6,10 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
 use super::{Attempt, EndpointError};
-use crate::http::{self, Broken, Network};
+use crate::http::{self, Network};
 use crate::secret::Secret;
 use crate::text::Text;
+use crate::watch::observation::Failure;
 
 /// How long an attempt may take, all in all.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,9 +46,9 @@ impl Receiver {
         let Ok(request) = request.build() else { return Attempt::failed("the request cannot be built") };
         let response = match self.network.send(&self.client, request).await {
             Ok(response) => response,
-            Err(Broken { title, detail, cure, .. }) => {
-                let cure = cure.map(|cure| format!(" ({cure})")).unwrap_or_default();
-                return Attempt::failed(&format!("{title}: {detail}{cure}"));
+            Err(Failure { problem, .. }) => {
+                let cure = problem.cure.as_ref().map(|cure| format!(" ({cure})")).unwrap_or_default();
+                return Attempt::failed(&format!("{problem}{cure}"));
             }
         };
         let status = response.status();

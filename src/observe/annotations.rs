@@ -192,14 +192,7 @@ mod tests {
         let ExportArg::Located { export, .. } = path.parse().unwrap() else { panic!() };
         let now = Moment::from_unix(std::time::Duration::from_secs(1_732_529_622));
         let status = Status::new(status).unwrap();
-        let report = Report {
-            status,
-            created: None,
-            row_count: Some(7),
-            results: None,
-            links_expire_at: None,
-            error: None,
-        };
+        let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Answer::Status(report), hint: None };
         let policy =

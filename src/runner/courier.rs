@@ -3,6 +3,7 @@
 //! Each endpoint has a courier of its own, so that one that is slow or dead delays neither polls nor other endpoints.
 
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::event::{Attempted, Event, What};
 use crate::moment::Moment;
 use crate::notify::{Attempt, LIMIT, Recipient, next_attempt};
-use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, SqliteStore, StoreError};
+use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, StoreError};
 use crate::text::Text;
 
 /// How many deliveries are brought to one endpoint at once: one that hangs does not hold the others up.
@@ -44,7 +45,7 @@ pub struct Courier<S, R, T> {
     pub tell: T,
 }
 
-impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
+impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     /// Works until it is retired and what it has begun is done, or until it is dropped, which breaks off what is under
     /// way: it is tried again later, under the same id.
     ///
@@ -59,7 +60,7 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             let now = self.clock.now();
             let room = AT_ONCE.get() - under_way.len();
             let endpoint = self.endpoint.name().to_owned();
-            let (claimed, due_at) = self.store.claim_deliveries(endpoint, room, LEASE, now).await?;
+            let (claimed, due_at) = self.store.claim(endpoint, room, LEASE, now).await?;
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed)));
             let rest_until = due_at.unwrap_or(Moment::NEVER).min(now.plus(LONGEST_REST));
             let has_room = under_way.len() < AT_ONCE.get();
@@ -105,7 +106,7 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             }
         };
         let record = DeliveryRecord { claim: claimed.claim, at: now, next: next.clone() };
-        self.store.record_deliveries(vec![record]).await?;
+        self.store.record(vec![record]).await?;
         let attempted = Attempted {
             id: claimed.delivery.id,
             endpoint: self.endpoint.name().to_owned(),
@@ -132,7 +133,7 @@ impl<S: Outbox, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
 ///
 /// When the store fails.
 pub async fn give_up_orphans(
-    store: &SqliteStore,
+    store: &(impl Outbox + ?Sized),
     known: &[Arc<impl Recipient>],
     now: Moment,
     tell: impl Fn(&Event),

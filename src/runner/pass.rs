@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::{LEASE, Obligations, Runner, Told, named};
 use crate::event::{Event, What};
 use crate::moment::Moment;
-use crate::store::{Claimed, Pass, Passed, Store};
+use crate::store::{Claimed, Pass, Passed, Queue};
 use crate::watch::observation::Poller;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
+    S: Queue + 'static,
     P: Poller + Clone + 'static,
     W: Obligations,
 {
@@ -35,8 +35,8 @@ where
             }
         }
         let (records, owed, told) = (take(&mut self.records), take(&mut self.owed), take(&mut self.told));
-        let (store, pass) = (self.store.clone(), Pass { now, lease: LEASE, records, owed, wishes });
-        self.passing = Some(Box::pin(async move { Ok((store.pass(pass).await?, told)) }));
+        let passed = self.store.pass(Pass { now, lease: LEASE, records, owed, wishes });
+        self.passing = Some(Box::pin(async move { Ok((passed.await?, told)) }));
     }
 
     /// The store has kept a pass: tells what happened, and polls what was claimed.

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::event::{Ending, Timing, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Claim, Claimed, Ended, Next, Record, Store};
+use crate::store::{Claim, Claimed, Ended, Next, Queue, Record};
 use crate::text::Text;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::{Decision, Watch};
@@ -25,7 +25,7 @@ pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Store + Clone + 'static,
+    S: Queue + 'static,
     P: Poller + Clone + 'static,
     W: Obligations,
 {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::*;
 use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
-use crate::store::{MemoryStore, Pass};
+use crate::store::{MemoryStore, Pass, Reply};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
@@ -54,8 +54,7 @@ impl Poller for Rc<Script> {
 
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    let report =
-        Report { status, created: None, row_count: None, results: None, links_expire_at: None, error: None };
+    let report = Report { status, created: None, row_count: None, results: None, error: None };
     Observation { answer: Answer::Status(report), hint: None }
 }
 
@@ -95,11 +94,14 @@ fn exports(count: u128) -> Vec<ExportRef> {
 #[derive(Clone)]
 struct Slow(MemoryStore, Duration);
 
-impl Store for Slow {
-    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
-        let passed = self.0.pass(pass).await;
-        tokio::time::sleep(self.1).await;
-        passed
+impl Queue for Slow {
+    fn pass(&self, pass: Pass) -> Reply<Passed> {
+        let (passing, delay) = (self.0.pass(pass), self.1);
+        Box::pin(async move {
+            let passed = passing.await;
+            tokio::time::sleep(delay).await;
+            passed
+        })
     }
 }
 

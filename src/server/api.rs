@@ -28,8 +28,9 @@ use super::problem::{Problem, Problems};
 use super::{Service, health, limits, new_id, openapi};
 use crate::event::What;
 use crate::export::parse_id;
-use crate::store::{Added, Filter, Listed, NewWatch, NoRoom};
+use crate::store::{Added, Filter, Listed, NoRoom};
 use crate::text::Text;
+use crate::watch::NewWatch;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -99,16 +100,13 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     // It is closed by nobody.
     let _making = shared.pages.acquire().await;
-    let filter = Filter { ended: query.ended(), after: query.after, limit: query.limit };
-    let (listed, has_more) = match (shared.service.store.page(filter, limits::PAGE_BYTES).await?, query.after)
-    {
-        (Some(page), _) => page,
-        (None, after) => {
-            let id = after.map(|id| id.to_string()).unwrap_or_default();
-            return Err(Problem::no_such_watch(&id, "after").into());
-        }
+    let (ended, after, limit) = (query.ended(), query.after, query.limit);
+    let filter = Filter { ended, after, limit, bytes: limits::PAGE_BYTES };
+    let Some(listing) = shared.service.store.list(filter).await? else {
+        let id = after.map(|id| id.to_string()).unwrap_or_default();
+        return Err(Problem::no_such_watch(&id, "after").into());
     };
-    let page = page::written(&listed, has_more, &query, shared.service.clock.now());
+    let page = page::written(&listing, &query, shared.service.clock.now());
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], page).into_response())
 }
 
@@ -141,7 +139,7 @@ async fn add(
     // Between two questions somebody may delete the watch; three times in a row nobody does.
     for _ in 0..3 {
         let (status, id) = take_on(&shared.service, new.clone()).await?;
-        if let Some(listed) = shared.service.store.watch(id).await? {
+        if let Some(listed) = shared.service.store.look(id).await? {
             let location = HeaderValue::try_from(format!("/v1/watches/{id}"))
                 .unwrap_or_else(|_| unreachable!("an id has no control characters"));
             let view = Json(ViewWithDeliveries::new(&listed, shared.service.clock.now()));
@@ -158,7 +156,7 @@ async fn add(
 
 async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {
     let now = service.clock.now();
-    match service.store.add_within(service.terms.quota(), new, new_id(now), now).await? {
+    match service.store.add(new, new_id(now), service.terms.quota(), now).await? {
         Added::New(watch) => {
             let id = watch.id;
             (service.tell)(&What::Added { watch: Arc::from(watch) }.at(now));
@@ -232,7 +230,7 @@ async fn remove(
 
 async fn find(service: &Service, id: Result<Path<String>, PathRejection>) -> Result<Listed, Problems> {
     let (id, text) = read_id(id)?;
-    let listed = service.store.watch(id).await?;
+    let listed = service.store.look(id).await?;
     listed.ok_or_else(|| Problem::no_such_watch(&text, "id").into())
 }
 

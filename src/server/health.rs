@@ -59,7 +59,7 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Json<We
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problems> {
     let service = &shared.service;
     let mut troubles = service.health.troubles(service.clock.now());
-    match timeout(limits::STORE, service.store.counts()).await {
+    match timeout(limits::STORE, service.store.count()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => troubles.push(error.to_string()),
         Err(_) => troubles.push("the store does not answer".to_owned()),
@@ -86,7 +86,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let service = &shared.service;
     // A store that does not answer is told of elsewhere (`/readyz`); the rest of the numbers is true all the same.
     if let Ok(Ok(Counts { active, ended, pending, undeliverable })) =
-        timeout(limits::STORE, service.store.counts()).await
+        timeout(limits::STORE, service.store.count()).await
     {
         service.metrics.set_counts(active, ended, pending, undeliverable);
     }

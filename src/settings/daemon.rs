@@ -15,7 +15,6 @@ use std::time::Duration;
 
 pub use self::entry::EntryError;
 pub use self::server::{ServerSettings, listen_address};
-pub use self::watches::WatchEntry;
 
 use self::sections::{NotifySection, WatchSection};
 use super::layers::{Following, ServerLayer, StoreLayer};
@@ -23,7 +22,7 @@ use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
-use crate::watch::Policy;
+use crate::watch::{NewWatch, Policy};
 
 /// The name of the account of `[snyk]` itself.
 pub const DEFAULT_ACCOUNT: &str = "default";
@@ -63,7 +62,7 @@ pub struct DaemonSettings {
     /// The server.
     pub server: ServerSettings,
     /// The exports to follow from the start. Each one's account is among the accounts.
-    pub watches: Vec<WatchEntry>,
+    pub watches: Vec<NewWatch>,
     /// Who is told how watches ended.
     pub endpoints: Vec<Endpoint>,
     /// What is wanted of each watch.

@@ -351,6 +351,7 @@ fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs(
         ("[snyk]\n$", "line 2, column ", "line 2"),
         ("[snyk]\ntoken: $", "line 2, column ", "line 2"),
         ("[snyk]\ntoken-file = $", "line 2, column ", "the path of a file stands in quotes"),
+        ("[snyk]\ntoken-file = \"$", "line 2, column ", "the path of a file stands in quotes"),
         ("[$]\n", "line 1, column ", "line 1"),
     ];
     let secrets = [
@@ -368,6 +369,9 @@ fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs(
             assert!(!error.contains('\n'), "{error}");
         }
     }
+    let signing_key = "[[notify]]\nwebhook = 'whsec_hunter2hunter2hunter2hunter2'";
+    let error = error(&[], &[], Some(signing_key));
+    assert!(error.ends_with("; a signing key has a file of its own, which `secret-file` names"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,6 @@ use super::rules::Saw;
 use super::servers::Sent;
 use super::world::World;
 use crate::export::ExportRef;
-use crate::snyk::wire::Links;
 use crate::snyk::{DEFAULT_VERSION, GA_VERSION, Reply, Version, observation};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
@@ -113,7 +112,7 @@ impl Poller for Asker {
             self.world.poll_ends(self.account, watch, saw, hint, false);
         }
         match reply {
-            Ok(reply) => observation(&reply, Links::Drop),
+            Ok(reply) => observation(&reply, false),
             Err(failure) => Observation { answer: Answer::Failure(failure), hint: None },
         }
     }

@@ -46,7 +46,7 @@ pub(super) enum Left {
 /// One life, from the start of the process to its end.
 pub(super) async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
     let last = match &disk.kept {
-        Kept::File(file) => file.sqlite.last_moment().await.ok().flatten(),
+        Kept::File(file) => file.last_moment(),
         Kept::Memory(_) => None,
     };
     let ledger = world.life_begins(last);
@@ -172,7 +172,7 @@ fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sen
     for endpoint in world.scene.endpoints.iter().filter(|_| matches!(disk.kept, Kept::File(_))) {
         let (id, name, heard) = (endpoint.id, super::post::name(endpoint.id), ledger.clone());
         let courier = Courier {
-            store: disk.clone(),
+            store: Rc::new(disk.clone()),
             endpoint: Arc::new(Ear { world: Rc::clone(world), id, name, takes: endpoint.takes }),
             clock: world.clock.get(),
             bell: Arc::clone(&ledger.owing),

@@ -10,7 +10,7 @@ use super::scene::Mode;
 use super::script::Script;
 use super::store::{Disk, InFile, Kept};
 use super::world::World;
-use crate::store::{Filter, MemoryStore};
+use crate::store::{Catalogue as _, Filter, MemoryStore};
 
 /// All lives, one after the other.
 pub(super) async fn lives(world: &Rc<World>, mut script: Script) {
@@ -85,9 +85,8 @@ async fn in_the_file(world: &Rc<World>, path: &Path) {
     let Ok(file) = opened else {
         return world.violate(|| "the store cannot be opened in the end".to_owned());
     };
-    let listed = file.sqlite.list(Filter { limit: usize::MAX, ..Filter::default() }).await;
-    match listed {
-        Ok(Some(listed)) => world.must_be_listed(&listed),
+    match file.sqlite.list(Filter::default()).await {
+        Ok(Some(listing)) => world.must_be_listed(&listing.watches),
         Ok(None) | Err(_) => world.violate(|| "the store cannot be read in the end".to_owned()),
     }
 }

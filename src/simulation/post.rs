@@ -12,7 +12,7 @@ use super::world::World;
 use crate::moment::Moment;
 use crate::notify::{Attempt, LIMIT, Recipient};
 use crate::store::{
-    Claim, ClaimedDelivery, DeliveryRecord, NewDelivery, Next, NextDelivery, Outbox, Pass, StoreError,
+    Claim, ClaimedDelivery, DeliveryRecord, GivenUp, NewDelivery, Next, NextDelivery, Outbox, Pass, Reply,
 };
 use crate::text::Text;
 
@@ -258,34 +258,40 @@ impl Ear {
 }
 
 impl Outbox for Disk {
-    async fn claim_deliveries(
+    fn claim(
         &self,
         endpoint: String,
         room: usize,
         lease: Duration,
         now: Moment,
-    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        let Kept::File(file) = self.kept.clone() else { return Ok((Vec::new(), None)) };
+    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
+        let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
         let world = Rc::clone(&self.world);
         self.call(async move {
-            let (claimed, next) = file.sqlite.claim_deliveries(endpoint, room, lease, now).await?;
+            let (claimed, next) = file.sqlite.claim(endpoint, room, lease, now).await?;
             let mut post = world.post.borrow_mut();
             for ClaimedDelivery { claim, delivery, .. } in &claimed {
                 post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));
             }
             Ok((claimed, next))
         })
-        .await
     }
 
-    async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
-        let Kept::File(file) = self.kept.clone() else { return Ok(()) };
+    fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {
+        let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
         let world = Rc::clone(&self.world);
         self.call(async move {
-            file.sqlite.record_deliveries(records.clone()).await?;
+            file.sqlite.record(records.clone()).await?;
             world.is_recorded(&records);
             Ok(())
         })
-        .await
+    }
+
+    fn owed_endpoints(&self) -> Reply<Vec<String>> {
+        unreachable!("endpoints stay in the settings")
+    }
+
+    fn give_up(&self, _: String, _: Moment, _: Text, _: Moment) -> Reply<Vec<GivenUp>> {
+        unreachable!("endpoints stay in the settings")
     }
 }

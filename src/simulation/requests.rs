@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::store::{Disk, Kept};
 use super::world::{World, export, name};
-use crate::store::{Added, NewWatch, StoreError};
-use crate::watch::Watch;
+use crate::store::{Added, Catalogue as _, Quota, StoreError};
+use crate::watch::{NewWatch, Watch};
 
 /// Makes the watches of the settings those of this list.
 pub(super) async fn reconcile(
@@ -21,14 +21,10 @@ pub(super) async fn reconcile(
         }
         return Ok(());
     };
-    let listed: Vec<_> = settings.iter().map(|watch| new_watch(world, *watch)).collect();
-    // Those that are new take an id each, in the order of the list.
-    let known = world.known();
-    let mut new = settings.into_iter().filter(move |watch| !known.contains(watch)).map(watch_id);
-    let id = move || new.next().unwrap_or_else(uuid::Uuid::nil);
+    let listed = settings.into_iter().map(|watch| (watch_id(watch), new_watch(world, watch))).collect();
     let world = Rc::clone(world);
     disk.call(async move {
-        world.is_reconciled(&file.sqlite.reconcile(listed, id, now).await?);
+        world.is_reconciled(&file.sqlite.reconcile(listed, now).await?);
         Ok(())
     })
     .await
@@ -47,7 +43,9 @@ pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<
         Kept::File(file) => {
             let world = Rc::clone(world);
             disk.call(async move {
-                if let Added::New(watch) = file.sqlite.add(new, watch_id(watch), now).await? {
+                if let Added::New(watch) =
+                    file.sqlite.add(new, watch_id(watch), Quota::default(), now).await?
+                {
                     world.is_added(&watch);
                 }
                 Ok(())

@@ -1,32 +1,40 @@
 //! Where watches are kept: the stores of the program, reached without a thread, over a disk that is slow, locked, full,
 //! or loses its power.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::bounds::{self, PASSES_AT_ONCE};
 use super::checks::Noted;
 use super::invent::rng;
 use super::scene::What;
 use super::world::World;
-use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, SqliteStore, Store, StoreError};
+use crate::moment::Moment;
+use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError};
 use crate::text::Text;
 
 /// A keeper that works where it is asked, at once.
 #[derive(Debug, Clone)]
-pub(super) struct Inline(Rc<RefCell<Option<Keeper>>>);
+pub(super) struct Inline(Arc<Mutex<Option<Keeper>>>);
 
 impl Keeping for Inline {
-    async fn call<T: Send + 'static>(
+    fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        match &mut *self.0.borrow_mut() {
-            Some(keeper) => work(keeper),
-            None => Err(failure("it is closed")),
-        }
+    ) -> Reply<T> {
+        let done = self.get().as_mut().map_or_else(|| Err(failure("it is closed")), work);
+        Box::pin(std::future::ready(done))
+    }
+}
+
+impl Inline {
+    fn get(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.0.lock().unwrap()
     }
 }
 
@@ -68,19 +76,28 @@ fn failure(why: &str) -> StoreError {
     StoreError::Failed("watches.db".to_owned(), Text::new(why))
 }
 
+fn or_panic<T>(joined: Result<T, tokio::task::JoinError>) -> T {
+    joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 impl InFile {
     pub(super) fn open(path: &Path) -> Result<Rc<Self>, String> {
         let keeper = Keeper::open(path).map_err(|error| error.to_string())?;
-        let keeper = Inline(Rc::new(RefCell::new(Some(keeper))));
+        let keeper = Inline(Arc::new(Mutex::new(Some(keeper))));
         let sqlite = SqliteStore::over(keeper.clone());
         let file = Self { sqlite, keeper, path: path.to_owned(), written: Cell::default() };
         file.written.set(file.log());
         Ok(Rc::new(file))
     }
 
+    /// The latest moment that is written in the file.
+    pub(super) fn last_moment(&self) -> Option<Moment> {
+        self.keeper.get().as_ref().and_then(Keeper::last)
+    }
+
     /// Gives the file free in peace.
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        let keeper = self.keeper.0.borrow_mut().take();
+        let keeper = self.keeper.get().take();
         keeper.map_or(Ok(()), Keeper::close)
     }
 
@@ -99,7 +116,7 @@ impl InFile {
             let length = file.metadata()?.len();
             file.set_len(length.min(HEADER + u64::from(written.pages) * PAGE))?;
         }
-        *self.keeper.0.borrow_mut() = None;
+        *self.keeper.get() = None;
         Ok(is_power_cut && is_same)
     }
 
@@ -114,12 +131,12 @@ impl InFile {
 
     /// How many watches and how many deliveries are claimed.
     fn claims(&self) -> (usize, usize) {
-        self.keeper.0.borrow().as_ref().map(Keeper::claims).unwrap_or_default()
+        self.keeper.get().as_ref().map(Keeper::claims).unwrap_or_default()
     }
 
     /// Whether the last transaction was written through; notes how far the log is.
     pub(super) fn is_written_through(&self) -> bool {
-        let is_so = self.keeper.0.borrow().as_ref().is_some_and(Keeper::survives_power_cuts);
+        let is_so = self.keeper.get().as_ref().is_some_and(Keeper::survives_power_cuts);
         if is_so {
             self.written.set(self.log());
         }
@@ -132,17 +149,20 @@ impl Disk {
         Self { world: Rc::clone(world), kept, turn: Rc::default(), at_once: Rc::default() }
     }
 
-    /// A call, and the time that it takes. A caller that no longer waits does not stop the work, as in a thread of its own.
-    pub(super) async fn call<T: 'static>(
+    /// A call, and the time that it takes. A caller that stops waiting does not stop the work on a file, as in a thread of
+    /// its own.
+    pub(super) fn call<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + 'static,
-    ) -> Result<T, StoreError> {
-        if matches!(self.kept, Kept::Memory(_)) {
-            return self.slow(work).await;
-        }
+    ) -> Reply<T> {
         let disk = self.clone();
+        if matches!(self.kept, Kept::Memory(_)) {
+            let mut working = JoinSet::new();
+            working.spawn_local(async move { disk.slow(work).await });
+            return Box::pin(async move { or_panic(working.join_next().await.unwrap()) });
+        }
         let working = tokio::task::spawn_local(async move { disk.in_turn(work).await });
-        working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        Box::pin(async move { or_panic(working.await) })
     }
 
     async fn in_turn<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -236,9 +256,9 @@ impl Disk {
     }
 }
 
-impl Store for Disk {
-    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
+impl Queue for Disk {
+    fn pass(&self, pass: Pass) -> Reply<Passed> {
         self.count_pass();
-        self.call(self.clone().pass_now(pass)).await
+        self.call(self.clone().pass_now(pass))
     }
 }

@@ -1,60 +1,48 @@
-//! What an answer's body is once it is decoded, in no more memory than an answer may have.
+//! Decodes the body of an answer, within the memory that an answer may take.
 
 use std::io::Write as _;
 
 use flate2::write::MultiGzDecoder;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::header::HeaderMap;
 
-use crate::text::Text;
+use crate::http::Encoding;
+use crate::watch::observation::Failure;
 
-/// Takes a body as it comes, and keeps it decoded. We ask for no encoding, but what stands between Snyk and us may
-/// answer everybody alike.
+/// Takes a body chunk by chunk, and keeps it decoded. We request no encoding, but a proxy may encode all the same.
 pub(super) enum Decoder {
     Plain(Capped),
     Gzip(Box<MultiGzDecoder<Capped>>),
 }
 
-/// What there is of a body, up to a length.
+/// The bytes of a body, up to a length.
 pub(super) struct Capped {
     bytes: Vec<u8>,
     longest: usize,
 }
 
-/// Why a body cannot be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Undecodable {
-    /// It is in an encoding that is not known here.
-    Encoding(Text),
-    /// It is longer than it may be.
-    TooLong,
-    /// It is damaged.
-    Damaged(Text),
-}
-
 impl Decoder {
-    /// A decoder for the body that `headers` announce, which may have `longest` bytes, decoded too.
-    pub(super) fn new(headers: &HeaderMap, longest: usize) -> Result<Self, Undecodable> {
+    /// A decoder for the body that `headers` announce. Decoded it may have at most `longest` bytes.
+    pub(super) fn new(headers: &HeaderMap, longest: usize) -> Result<Self, Failure> {
         let capped = Capped { bytes: Vec::new(), longest };
-        let encoding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        match encoding.as_deref().map(str::trim) {
-            None | Some("") => Ok(Self::Plain(capped)),
-            Some(word) if word.eq_ignore_ascii_case("identity") => Ok(Self::Plain(capped)),
-            Some(word) if ["gzip", "x-gzip"].iter().any(|gzip| word.eq_ignore_ascii_case(gzip)) => {
-                Ok(Self::Gzip(Box::new(MultiGzDecoder::new(capped))))
+        match Encoding::of(headers) {
+            Ok(Encoding::Plain) => Ok(Self::Plain(capped)),
+            Ok(Encoding::Gzip) => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(capped)))),
+            Err(other) => {
+                let title = "the answer comes in an encoding that was not asked for";
+                Err(Failure::transient(title, other.as_str()))
             }
-            Some(word) => Err(Undecodable::Encoding(Text::new(word))),
         }
     }
 
-    /// Makes room for a body of this length, so that it need not move while it grows.
+    /// Reserves memory for a body of this length.
     pub(super) fn expect(&mut self, length: usize) {
         if let Self::Plain(capped) = self {
             capped.bytes.reserve_exact(length.min(capped.longest));
         }
     }
 
-    /// Takes what comes next.
-    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Undecodable> {
+    /// Takes the next chunk.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let taken = match self {
             Self::Plain(capped) => capped.write_all(chunk),
             Self::Gzip(decoder) => decoder.write_all(chunk),
@@ -62,8 +50,8 @@ impl Decoder {
         taken.map_err(|error| self.why(&error))
     }
 
-    /// All that came, which was all.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, Undecodable> {
+    /// The whole body, after its last chunk.
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Failure> {
         if let Self::Gzip(decoder) = &mut self {
             let ended = decoder.try_finish();
             ended.map_err(|error| self.why(&error))?;
@@ -71,28 +59,33 @@ impl Decoder {
         Ok(self.rest())
     }
 
-    /// As much as could be decoded.
+    /// What could be decoded of it.
     pub(super) fn rest(self) -> Vec<u8> {
         match self {
             Self::Plain(capped) => capped.bytes,
             Self::Gzip(mut decoder) => {
-                // What it has decoded it hands on with the next that it is given.
+                // Otherwise the decoder keeps its last output until more input comes.
                 let _ = decoder.flush();
                 std::mem::take(&mut decoder.get_mut().bytes)
             }
         }
     }
 
-    fn why(&self, error: &std::io::Error) -> Undecodable {
+    fn why(&self, error: &std::io::Error) -> Failure {
         let capped = match self {
             Self::Plain(capped) => capped,
             Self::Gzip(decoder) => decoder.get_ref(),
         };
         match capped.bytes.len() >= capped.longest {
-            true => Undecodable::TooLong,
-            false => Undecodable::Damaged(Text::new(&error.to_string())),
+            true => too_long(),
+            false => Failure::transient("the answer is damaged", &error.to_string()),
         }
     }
+}
+
+/// The answer is longer than an answer may be.
+pub(super) fn too_long() -> Failure {
+    Failure::transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
 }
 
 impl std::io::Write for Capped {
@@ -115,7 +108,7 @@ impl std::io::Write for Capped {
 mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use reqwest::header::HeaderValue;
+    use reqwest::header::{CONTENT_ENCODING, HeaderValue};
 
     use super::*;
 
@@ -131,15 +124,19 @@ mod tests {
         HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(encoding))])
     }
 
-    /// What comes of a body that comes in pieces of so many bytes.
-    fn decoded(encoding: &'static str, body: &[u8], pieces: usize) -> Result<Vec<u8>, Undecodable> {
-        let mut decoder = Decoder::new(&headers(encoding), LONGEST)?;
-        body.chunks(pieces).try_for_each(|piece| decoder.take(piece))?;
-        decoder.finish()
+    /// A body, decoded from chunks of this size; or the title of the failure.
+    fn decoded(encoding: &'static str, body: &[u8], pieces: usize) -> Result<Vec<u8>, String> {
+        let title = |failure: Failure| failure.problem.title.unwrap().to_string();
+        let decode = || {
+            let mut decoder = Decoder::new(&headers(encoding), LONGEST)?;
+            body.chunks(pieces).try_for_each(|piece| decoder.take(piece))?;
+            decoder.finish()
+        };
+        decode().map_err(title)
     }
 
     #[test]
-    fn gzip_is_decoded_however_it_comes_in_pieces() {
+    fn gzip_is_decoded_whatever_the_size_of_its_chunks() {
         let body = b"a status document, say".repeat(20);
         for pieces in [1, 7, 1000] {
             for encoding in ["gzip", "x-gzip", " GZIP "] {
@@ -147,7 +144,7 @@ mod tests {
             }
             assert_eq!(decoded("identity", &body, pieces).as_deref(), Ok(&*body));
         }
-        assert_eq!(decoded("br", b"x", 1), Err(Undecodable::Encoding(Text::new("br"))));
+        assert!(decoded("br", b"x", 1).unwrap_err().contains("encoding"));
     }
 
     #[test]
@@ -158,7 +155,8 @@ mod tests {
                 let both = [decoded("gzip", &gzip(&body), pieces), decoded("", &body, pieces)];
                 for decoded in both {
                     let length_or_why = decoded.map(|body| body.len());
-                    let expected = if length > LONGEST { Err(Undecodable::TooLong) } else { Ok(length) };
+                    let expected =
+                        if length > LONGEST { Err("the answer is too long".to_owned()) } else { Ok(length) };
                     assert_eq!(length_or_why, expected, "{length} in {pieces}");
                 }
             }
@@ -166,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_says_so_and_keeps_what_came_before() {
+    fn a_damaged_body_is_reported_and_what_came_before_is_kept() {
         let whole = gzip(b"a status document");
-        assert!(matches!(decoded("gzip", b"no gzip at all", 4), Err(Undecodable::Damaged(_))));
-        assert!(matches!(decoded("gzip", &whole[..whole.len() - 9], 4), Err(Undecodable::Damaged(_))));
+        assert_eq!(decoded("gzip", b"no gzip at all", 4).unwrap_err(), "the answer is damaged");
+        assert_eq!(decoded("gzip", &whole[..whole.len() - 9], 4).unwrap_err(), "the answer is damaged");
         let mut decoder = Decoder::new(&headers("gzip"), LONGEST).unwrap();
         decoder.take(&whole[..whole.len() - 8]).unwrap();
         assert_eq!(decoder.rest(), b"a status document");

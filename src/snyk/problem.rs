@@ -1,4 +1,4 @@
-//! Error answers: what they look like, in all the shapes that Snyk and what stands before it send.
+//! Error answers, in all the shapes that Snyk and the gateways before it send.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use crate::http;
 use crate::text::Text;
 use crate::watch::observation::Problem;
 
-/// The code that Snyk gives while it is in maintenance.
+/// The code of Snyk's answers during maintenance.
 const MAINTENANCE: &str = "SNYK-0099";
 
 /// A JSON:API error document, one of its errors, or a flat object: the shapes share their members.
@@ -42,8 +42,7 @@ struct Source<'a> {
     pointer: Option<&'a RawValue>,
 }
 
-/// What an answer with HTTP status `http_status` and no status word says of itself. Never fails: an empty body
-/// is a problem too.
+/// The problem that an answer with HTTP status `http_status` describes. Never fails: an empty body is a problem too.
 #[must_use]
 pub fn problem(http_status: u16, body: &[u8]) -> Problem {
     let parsed = parse(body).unwrap_or_else(|| Problem { detail: http::excerpt(body), ..Problem::default() });
@@ -57,7 +56,7 @@ pub fn problem(http_status: u16, body: &[u8]) -> Problem {
     }
 }
 
-/// Whether this is a JSON:API document of errors, as Snyk writes them.
+/// Whether a body is a JSON:API document with errors, as Snyk writes them.
 pub(super) fn has_errors(body: &[u8]) -> bool {
     let shape: Option<Shape<'_>> = serde_json::from_slice(body).ok();
     let errors = shape.and_then(|shape| serde_json::from_str::<Vec<&RawValue>>(shape.errors?.get()).ok());

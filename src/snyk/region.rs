@@ -1,4 +1,4 @@
-//! Where the API is: regions by name, and whatever people have in `SNYK_API`.
+//! Where the API is: the name of a region, or any of the URLs that people have in `SNYK_API`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,15 +19,13 @@ const REGIONS: [(&str, &str, &str); 5] = [
     ("gov", "SNYK-GOV-01", "api.snykgov.io"),
 ];
 
-/// The base of an API: scheme, host, and the path of a gateway if there is one, without `/rest`.
+/// The base URL of an API: scheme, host, and the path of a gateway if there is one, without `/rest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api(Url);
 
-/// A text that names no API.
+/// The text does not name an API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{given}` is not an API: {why}; give a region (us, us2, eu, au, gov) or a URL such as https://api.eu.snyk.io"
-)]
+#[error("`{given}` is not an API: {why}; use us, us2, eu, au, gov or a URL such as https://api.eu.snyk.io")]
 pub struct NotAnApi {
     given: Text,
     why: &'static str,
@@ -57,7 +55,7 @@ impl Api {
         self.0.scheme() == "https"
     }
 
-    /// The API at the host of a pasted URL, if it is one of Snyk's own.
+    /// The API at the host of a URL, if it is one of Snyk's own.
     #[must_use]
     pub fn of_known_region(url: &Url) -> Option<Self> {
         let host = api_host(url.host_str()?);
@@ -73,8 +71,8 @@ impl Api {
         Self::of_known_region(&url.ok()?)
     }
 
-    /// The region that a credential names, if that is another one of Snyk's than this API. Of an API that is not Snyk's
-    /// own, such as a gateway, nobody knows which region is behind it.
+    /// The region that a credential names, if this API is another region of Snyk's. Which region is behind a gateway is not
+    /// known.
     #[must_use]
     pub fn contradicted_by<'a>(&self, region: Option<&'a Self>) -> Option<&'a Self> {
         let is_snyks = Self::of_known_region(&self.0).as_ref() == Some(self);
@@ -95,7 +93,7 @@ impl Api {
         self.rest_url(&path, version)
     }
 
-    /// The URL at which an export is started.
+    /// The URL that starts an export.
     #[must_use]
     pub fn start_url(&self, request: &StartRequest, version: &str) -> Url {
         let scope = request.scope;
@@ -110,7 +108,7 @@ impl Api {
         url
     }
 
-    /// The URL that gives OAuth access tokens.
+    /// The URL that issues OAuth access tokens.
     #[must_use]
     pub fn token_url(&self) -> Url {
         self.with_path("/oauth2/token")
@@ -118,7 +116,7 @@ impl Api {
 
     fn rest_url(&self, path: &str, version: &str) -> Url {
         let mut url = self.with_path(&format!("/rest{path}"));
-        // Not as a form would: `~` is no reserved character, and Snyk writes it as it is.
+        // A form would encode `~`, but it is not a reserved character, and Snyk does not encode it.
         url.set_query(Some(&format!("version={version}")));
         url
     }
@@ -158,9 +156,9 @@ impl FromStr for Api {
             Some((_, _, host)) => format!("https://{host}"),
             None if text.contains("://") => text.to_owned(),
             None if text.contains(['.', ':']) || text == "localhost" => format!("https://{text}"),
-            None => return Err(error("it is no region and no URL")),
+            None => return Err(error("it is neither a region nor a URL")),
         };
-        let mut url = Url::parse(&text).map_err(|_| error("it is no valid URL"))?;
+        let mut url = Url::parse(&text).map_err(|_| error("it is not a valid URL"))?;
         if text.split("://").nth(1).is_none_or(|rest| rest.starts_with(['/', '\\'])) {
             return Err(error("it names no host"));
         }
@@ -177,13 +175,13 @@ impl FromStr for Api {
             return Err(error("it looks like a secret"));
         }
         let host = api_host(url.host_str().unwrap_or_default());
-        url.set_host(Some(&host)).map_err(|_| error("its host is no valid host"))?;
+        url.set_host(Some(&host)).map_err(|_| error("its host is not valid"))?;
         url.set_path(&gateway_path(url.path()));
         Ok(Self(url))
     }
 }
 
-/// The API's host behind any of Snyk's hosts: `app.eu.snyk.io` and `eu.snyk.io` stand for `api.eu.snyk.io`.
+/// The API's host for any of Snyk's hosts: for `app.eu.snyk.io` and `eu.snyk.io` it is `api.eu.snyk.io`.
 fn api_host(host: &str) -> String {
     let host = host.trim_end_matches('.');
     let of_snyk = ["snyk.io", "snykgov.io"]
@@ -195,7 +193,7 @@ fn api_host(host: &str) -> String {
     format!("api.{}", host.strip_prefix("app.").or_else(|| host.strip_prefix("www.")).unwrap_or(host))
 }
 
-/// What is left of a path without the parts that belong to the API itself.
+/// A path without the parts that belong to the API itself.
 fn gateway_path(path: &str) -> String {
     let mut path = path.trim_end_matches('/');
     while let Some(shorter) = ["/rest", "/v1", "/api"].iter().find_map(|end| path.strip_suffix(end)) {
@@ -209,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_people_have() {
+    fn the_usual_values_of_snyk_api_are_understood() {
         let rows = [
             ("us", "https://api.snyk.io"),
             ("US2", "https://api.us.snyk.io"),
@@ -239,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_snyks_names_no_region() {
+    fn only_hosts_of_snyk_name_a_region() {
         let named = |text: &str| Api::of_snyk(text).map(|api| api.to_string());
         for text in ["api.eu.snyk.io", "https://app.eu.snyk.io/x"] {
             assert_eq!(named(text).as_deref(), Some("https://api.eu.snyk.io"), "{text}");
@@ -250,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_the_rest_without_showing_passwords() {
+    fn other_texts_are_refused_without_showing_passwords() {
         let wrong = [
             "",
             "mars",

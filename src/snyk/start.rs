@@ -9,8 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::credentials::Refusal;
-use super::transport::{Reply, transient};
+use super::transport::{Reply, Unanswered};
 use super::{Client, failure, throttle, wire};
 use crate::export::ExportRef;
 use crate::request::StartRequest;
@@ -126,13 +125,13 @@ impl Client {
         let asking = self.ask(Some(&posting), |version| self.api.start_url(request, version));
         let reply = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(Refusal { failure, hint })) => {
+            Ok(Err(Unanswered { failure, hint })) => {
                 // What no retry can heal kept the request from the server that would have carried it out.
                 let may_exist = in_flight.may_have_arrived() && failure.kind != FailureKind::Unrecoverable;
                 return Err(NotStarted { failure, hint, may_exist });
             }
             Err(_) => {
-                let mut failure = transient("request timed out", "");
+                let mut failure = Failure::transient("request timed out", "");
                 failure.problem.cure = self.transport.network().route(self.api.url());
                 return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
@@ -156,17 +155,8 @@ fn not_started(reply: &Reply) -> NotStarted {
 /// up waiting (502, 504), a server that broke down (500) and an answer that was mutilated tell nothing of what was done;
 /// whoever refuses a request, or sends it away (429, 503, 425), has not carried it out.
 const fn may_have_started(http_status: u16) -> bool {
-    match FailureKind::of_http_status(http_status) {
-        FailureKind::Transient => !matches!(http_status, 425 | 503),
-        FailureKind::Unauthorized
-        | FailureKind::Forbidden
-        | FailureKind::NotFound
-        | FailureKind::Conflict
-        | FailureKind::Rejected
-        | FailureKind::Gateway
-        | FailureKind::Unrecoverable
-        | FailureKind::Throttled => false,
-    }
+    let is_transient = matches!(FailureKind::of_http_status(http_status), FailureKind::Transient);
+    is_transient && !matches!(http_status, 425 | 503)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
-use super::decode::{Decoder, Undecodable};
+use super::REQUEST_ID;
+use super::decode::{Decoder, too_long};
 use super::region::Api;
-use crate::http::{self, Broken, Network, TransportError};
+use crate::http::{self, Network, TransportError};
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
@@ -29,6 +30,19 @@ pub(crate) struct Reply {
     pub(crate) http_status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer, and for how long not to ask again.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    pub(super) hint: Option<Duration>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, hint: None }
+    }
 }
 
 impl Transport {
@@ -71,17 +85,11 @@ impl Transport {
 
     /// Sends a request and reads the answer, as far as it may be read.
     pub(super) async fn send_over(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
-        let mut response = match self.network.send(client, request).await {
-            Ok(response) => response,
-            Err(broken) => return Err(failure(broken)),
-        };
-        if let Some(refused) = self.network.refused(&response) {
-            return Err(failure(refused));
-        }
+        let mut response = self.network.send(client, request).await?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let decoder = Decoder::new(&headers, MAX_DOCUMENT);
         let body = match (http_status, decoder) {
-            (200..300, decoder) => read_document(response, decoder.map_err(undecodable)?).await?,
+            (200..300, decoder) => read_document(response, decoder?).await?,
             (_, Ok(decoder)) => decoded(decoder, &http::read_error_body(response).await),
             (_, Err(_)) => Vec::new(),
         };
@@ -90,6 +98,12 @@ impl Transport {
 }
 
 impl Reply {
+    /// What this answer means: the problem, with what is known of the answer.
+    pub(super) fn failure(&self, kind: FailureKind, problem: Problem) -> Failure {
+        let request_id = self.header(&REQUEST_ID);
+        Failure { kind, problem: Problem { http_status: Some(self.http_status), request_id, ..problem } }
+    }
+
     /// A header as text, cleaned.
     pub(super) fn header(&self, name: &HeaderName) -> Option<Text> {
         Text::non_empty(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes()))
@@ -99,13 +113,13 @@ impl Reply {
 async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<Vec<u8>, Failure> {
     let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if announced > MAX_DOCUMENT {
-        return Err(undecodable(Undecodable::TooLong));
+        return Err(too_long());
     }
     decoder.expect(announced);
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(http::broken_off(&error)))? {
-        decoder.take(&chunk).map_err(undecodable)?;
+    while let Some(chunk) = response.chunk().await.map_err(|error| http::cut_off(&error))? {
+        decoder.take(&chunk)?;
     }
-    decoder.finish().map_err(undecodable)
+    decoder.finish()
 }
 
 /// What can be read of an error's body, which may be cut short.
@@ -113,26 +127,4 @@ fn decoded(mut decoder: Decoder, body: &[u8]) -> Vec<u8> {
     // Whether all of it can be read changes what is said, not what is decided.
     let _ = decoder.take(body);
     decoder.rest()
-}
-
-fn undecodable(why: Undecodable) -> Failure {
-    match why {
-        Undecodable::Encoding(encoding) => {
-            transient("the answer comes in an encoding that was not asked for", encoding.as_str())
-        }
-        Undecodable::TooLong => {
-            transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
-        }
-        Undecodable::Damaged(why) => transient("the answer is damaged", why.as_str()),
-    }
-}
-
-pub(super) fn transient(title: &str, detail: &str) -> Failure {
-    Failure { kind: FailureKind::Transient, problem: Problem::new(title, detail) }
-}
-
-/// What a request that brought no answer failed of.
-fn failure(Broken { is_final, title, detail, cure }: Broken) -> Failure {
-    let kind = if is_final { FailureKind::Unrecoverable } else { FailureKind::Transient };
-    Failure { kind, problem: Problem { cure, ..Problem::new(title.as_str(), detail.as_str()) } }
 }

@@ -6,13 +6,10 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use url::Url;
 use uuid::Uuid;
 
-use super::expiry;
 use crate::export::{Status, parse_id};
-use crate::moment::Moment;
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::text::{Text, has_our_secret};
 use crate::watch::observation::{Part, Report};
 
@@ -49,7 +46,8 @@ struct Attributes<'a> {
     error: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct RawPart<'a> {
     #[serde(borrow)]
     url: Option<&'a RawValue>,
@@ -59,32 +57,20 @@ struct RawPart<'a> {
     row_count: Option<&'a RawValue>,
 }
 
-/// Whether the signed links in a document are kept: what is not needed is not held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Links {
-    /// They are shown or followed.
-    Keep,
-    /// Nobody needs them.
-    Drop,
-}
-
-/// Reads a status document; nothing if it holds no status word.
+/// Reads a status document; `None` if it holds no status word. Without `keeps_links` the signed links are dropped: what is
+/// not needed is not held.
 #[must_use]
-pub fn report(body: &[u8], links: Links) -> Option<Report> {
+pub fn report(body: &[u8], keeps_links: bool) -> Option<Report> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if !is_shallow(body) {
         return None;
     }
     let Document { data: Data { attributes } } = serde_json::from_slice(body).ok()?;
-    let status = Status::new(&string(attributes.status)?)?;
-    let listed = attributes.results.and_then(|results| parts(results, links));
-    let links_expire_at = listed.iter().flatten().filter_map(|listed| listed.expires_at).min();
     Some(Report {
-        status,
+        status: Status::new(&string(attributes.status)?)?,
         created: attributes.created.and_then(string).and_then(|created| utc(&created)),
         row_count: attributes.row_count.and_then(number),
-        results: listed.map(|listed| listed.into_iter().map(|listed| listed.part).collect()),
-        links_expire_at,
+        results: attributes.results.and_then(|results| parts(results, keeps_links)),
         error: attributes.error.and_then(text),
     })
 }
@@ -163,19 +149,12 @@ fn utc(created: &str) -> Option<String> {
     (timestamp >= Timestamp::UNIX_EPOCH).then(|| format!("{timestamp:.3}"))
 }
 
-/// A part as it is listed.
-struct Listed {
-    part: Part,
-    /// When the link to it stops working, whether or not the link is kept.
-    expires_at: Option<Moment>,
-}
-
 /// The parts in a list of objects or of bare links.
-fn parts(raw: &RawValue, links: Links) -> Option<Vec<Listed>> {
-    struct Parts(Links);
+fn parts(raw: &RawValue, keeps_links: bool) -> Option<Vec<Part>> {
+    struct Parts(bool);
 
     impl<'de> Visitor<'de> for Parts {
-        type Value = Option<Vec<Listed>>;
+        type Value = Option<Vec<Part>>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a list")
@@ -194,34 +173,27 @@ fn parts(raw: &RawValue, links: Links) -> Option<Vec<Listed>> {
         }
     }
 
-    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts(links)).ok().flatten()
+    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts(keeps_links)).ok().flatten()
 }
 
-fn part(raw: &RawValue, links: Links) -> Listed {
-    // What is no link is not kept, and what is one is written as links are: a server's text cannot begin a line.
-    let link = |url: String| Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    let (url, raw) = match string(raw) {
-        Some(url) => (link(url), None),
-        None => {
-            let raw: Option<RawPart<'_>> = serde_json::from_str(raw.get()).ok();
-            (raw.as_ref().and_then(|part| part.url).and_then(string).and_then(link), raw)
-        }
-    };
-    let expires_at = url.as_ref().and_then(expiry::of);
-    let part = Part {
-        url: url.filter(|_| links == Links::Keep).map(Secret::link),
-        file_size: raw.as_ref().and_then(|part| part.file_size).and_then(number),
-        row_count: raw.as_ref().and_then(|part| part.row_count).and_then(number),
-    };
-    Listed { part, expires_at }
+fn part(raw: &RawValue, keeps_links: bool) -> Part {
+    let object: RawPart<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let link = string(object.url.unwrap_or(raw)).and_then(|url| Link::parse(&url));
+    Part {
+        expires_at: link.as_ref().and_then(Link::expires_at),
+        link: link.filter(|_| keeps_links),
+        file_size: object.file_size.and_then(number),
+        row_count: object.row_count.and_then(number),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn status_of(body: &str) -> Option<String> {
-        report(body.as_bytes(), Links::Keep).map(|report| report.status.to_string())
+        report(body.as_bytes(), true).map(|report| report.status.to_string())
     }
 
     #[test]
@@ -230,7 +202,7 @@ mod tests {
         assert_eq!(status_of("\u{feff}{\"data\":{\"attributes\":{\"status\":\"X\"}}}").as_deref(), Some("X"));
         let odd = r#"{"data":{"id":5,"attributes":{"status":" finished ","created":7,"row_count":"x","results":{},
             "error":null,"formats":"csv"}},"links":[]}"#;
-        let report = report(odd.as_bytes(), Links::Keep).unwrap();
+        let report = report(odd.as_bytes(), true).unwrap();
         assert_eq!(report.status.as_str(), "FINISHED");
         assert_eq!(
             (report.created, report.row_count, report.results, report.error),
@@ -291,22 +263,21 @@ mod tests {
             "status":"FINISHED","row_count":1061,"results":[
             {"url":"https://bucket.example/x.csv?X-Goog-Signature=s","file_size":1328,"row_count":"3"},
             "https://bucket.example/y.csv", 7]}}}"#;
-        let report = report(body.as_bytes(), Links::Keep).unwrap();
+        let report = report(body.as_bytes(), true).unwrap();
         assert_eq!(report.row_count, Some(1061));
         let parts = report.results.unwrap();
         assert_eq!(parts.len(), 3);
         assert_eq!((parts[0].file_size, parts[0].row_count), (Some(1328), Some(3)));
-        assert_eq!(parts[1].url.as_ref().unwrap().expose(), "https://bucket.example/y.csv");
-        assert_eq!(parts[2], Part { url: None, file_size: None, row_count: None });
+        assert_eq!(parts[1].link.as_ref().unwrap().show(), "https://bucket.example/y.csv");
+        assert_eq!(parts[2], Part::default());
         let hostile = r#"{"data":{"attributes":{"status":"FINISHED","results":["::warning::x","javascript:x",
             "https://b.example/\u001b[31m\u202e\n::x"]}}}"#;
-        let hostile = super::report(hostile.as_bytes(), Links::Keep).unwrap().results.unwrap();
-        let urls: Vec<_> =
-            hostile.iter().map(|part| part.url.as_ref().map(|url| url.expose().to_owned())).collect();
+        let hostile = super::report(hostile.as_bytes(), true).unwrap().results.unwrap();
+        let urls: Vec<_> = hostile.iter().map(|part| part.link.as_ref().map(Link::show)).collect();
         assert_eq!(urls[..2], [None, None]);
         assert!(urls[2].as_ref().unwrap().chars().all(|char| char.is_ascii_graphic()), "{urls:?}");
-        let without = super::report(body.as_bytes(), Links::Drop).unwrap().results.unwrap();
-        assert!(without.iter().all(|part| part.url.is_none()) && without[0].file_size == Some(1328));
+        let without = super::report(body.as_bytes(), false).unwrap().results.unwrap();
+        assert!(without.iter().all(|part| part.link.is_none()) && without[0].file_size == Some(1328));
     }
 
     #[test]
@@ -316,8 +287,9 @@ mod tests {
         };
         let expiry = |results: &str| {
             let body = format!(r#"{{"data":{{"attributes":{{"status":"FINISHED","results":{results}}}}}}}"#);
-            [Links::Keep, Links::Drop]
-                .map(|links| report(body.as_bytes(), links).unwrap().links_expire_at.map(|at| at.to_string()))
+            [true, false].map(|links| {
+                report(body.as_bytes(), links).unwrap().links_expire_at().map(|at| at.to_string())
+            })
         };
         let at = |text: &str| [Some(text.to_owned()), Some(text.to_owned())];
         let part = format!("{{\"url\":{},\"row_count\":3}}", link(60));
@@ -375,8 +347,7 @@ mod tests {
         let list = |count| {
             format!(r#"{{"data":{{"attributes":{{"status":"X","results":[{}7]}}}}}}"#, "7,".repeat(count))
         };
-        let length =
-            |count| report(list(count).as_bytes(), Links::Keep).unwrap().results.map(|parts| parts.len());
+        let length = |count| report(list(count).as_bytes(), true).unwrap().results.map(|parts| parts.len());
         assert_eq!(length(MAX_PARTS - 1), Some(MAX_PARTS));
         assert_eq!(length(MAX_PARTS), None);
     }
@@ -385,7 +356,7 @@ mod tests {
     fn shows_what_a_failed_export_says() {
         let error = |error: &str| {
             let body = format!(r#"{{"data":{{"attributes":{{"status":"ERROR","error":{error}}}}}}}"#);
-            report(body.as_bytes(), Links::Keep).unwrap().error.map(|error| error.to_string())
+            report(body.as_bytes(), true).unwrap().error.map(|error| error.to_string())
         };
         assert_eq!(error(r#""too\u001b[31m big""#).as_deref(), Some("too[31m big"));
         assert_eq!(error(r#"{"why":"big"}"#).as_deref(), Some(r#"{"why":"big"}"#));
@@ -395,7 +366,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(body: Vec<u8>) {
-            let _ = report(&body, Links::Keep);
+            let _ = report(&body, true);
         }
     }
 }

@@ -3,19 +3,17 @@
 //! The store has one owner: nobody else can claim what is claimed, so that a claimed row is out of the queue until it
 //! is given back, however long that takes, and no lease is needed.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Claim, Claimed, Next, Pass, Passed, Record, Store, StoreError, Wish};
+use super::{Claim, Claimed, Next, Pass, Passed, Queue, Record, Reply, Wish};
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::watch::Watch;
 
 /// Watches in memory. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Rc<RefCell<Rows>>);
+pub struct MemoryStore(Arc<Mutex<Rows>>);
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -36,7 +34,7 @@ impl MemoryStore {
     /// Adds a watch that is due at once, unless its account has one on the same export.
     #[must_use]
     pub fn take_on(&self, watch: Watch, now: Moment) -> Option<Arc<Watch>> {
-        let mut rows = self.0.borrow_mut();
+        let mut rows = self.rows();
         let is_same = |other: &Arc<Watch>| (&other.account, other.export) == (&watch.account, watch.export);
         if rows.watches.values().any(is_same) {
             return None;
@@ -49,10 +47,14 @@ impl MemoryStore {
         Some(watch)
     }
 
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The watches that have not ended, in the order in which they were added.
     #[must_use]
     pub fn unfinished(&self) -> Vec<Arc<Watch>> {
-        self.0.borrow().watches.values().cloned().collect()
+        self.rows().watches.values().cloned().collect()
     }
 }
 
@@ -95,10 +97,10 @@ impl Rows {
     }
 }
 
-impl Store for MemoryStore {
-    /// Never fails. What is owed is not kept: whoever waits is told.
-    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
-        let mut rows = self.0.borrow_mut();
+impl Queue for MemoryStore {
+    /// Never fails. What is owed is not kept: the command that waits tells of its ends itself.
+    fn pass(&self, pass: Pass) -> Reply<Passed> {
+        let mut rows = self.rows();
         let mut passed = Passed { kept: vec![true; pass.records.len()], ..Passed::default() };
         pass.records.into_iter().for_each(|record| rows.keep(record));
         for wish in pass.wishes {
@@ -111,86 +113,6 @@ impl Store for MemoryStore {
             }
             passed.claimed.extend(claimed);
         }
-        Ok(passed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::export::Scope;
-    use crate::store::Ended;
-    use crate::watch::outcome::Outcome;
-
-    async fn pass(store: &MemoryStore, now: Moment, record: Option<Record>) -> Passed {
-        let wish = Wish { account: Arc::from("default"), room: 10, started_by: None };
-        let records = record.into_iter().collect();
-        store
-            .pass(Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes: vec![wish] })
-            .await
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_watch_is_claimed_once_until_it_is_given_back() {
-        let store = MemoryStore::default();
-        let (now, id) = (Moment::from_unix(Duration::ZERO), Uuid::from_u128(1));
-        let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
-        assert!(store.add(export, now).is_some());
-        assert!(store.add(export, now).is_none(), "an export is watched once");
-        let Claimed { claim, watch, .. } = pass(&store, now, None).await.claimed.remove(0);
-        let nothing = pass(&store, now.plus(Duration::from_secs(3600)), None).await;
-        assert!(nothing.claimed.is_empty(), "a claimed watch is nobody else's");
-        assert_eq!(nothing.next_due["default"], Some(Moment::NEVER), "but it is there");
-
-        let later = now.plus(Duration::from_secs(5));
-        let watch = Arc::new(watch);
-        let record = Record { claim, watch: Arc::clone(&watch), next: Next::Due(later) };
-        let waiting = pass(&store, now, Some(record)).await;
-        assert_eq!((waiting.next_due["default"], waiting.claimed.len()), (Some(later), 0));
-        assert_eq!(pass(&store, later, None).await.claimed[0].claim, claim);
-
-        let ended =
-            Ended { outcome: Outcome::Finished, at: later, document: String::new(), deliveries: Vec::new() };
-        let record = Record { claim, watch, next: Next::Ended(ended) };
-        let passed = pass(&store, later, Some(record)).await;
-        assert_eq!((passed.next_due["default"], passed.kept), (None, vec![true]));
-        assert_eq!(store.unfinished().len(), 0);
-    }
-
-    #[tokio::test]
-    async fn what_is_wished_for_is_claimed_and_no_more() {
-        let (store, now) = (MemoryStore::default(), Moment::from_unix(Duration::from_secs(100)));
-        let exports = [1, 2, 3].map(Uuid::from_u128);
-        for (export_id, started_at) in exports.into_iter().zip([100, 50, 40]) {
-            let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id };
-            assert!(store.add(export, Moment::from_unix(Duration::from_secs(started_at))).is_some());
-        }
-        let ids = |watches: Vec<Arc<Watch>>| {
-            watches.into_iter().map(|watch| watch.export.export_id).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(store.unfinished()), exports, "in the order in which they were added");
-        let claim = async |room, started_by: Option<u64>| {
-            let started_by = started_by.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)));
-            let wishes = vec![Wish { account: Arc::from("default"), room, started_by }];
-            let records = Vec::new();
-            let pass = Pass { now, lease: Duration::ZERO, records, owed: Vec::new(), wishes };
-            let passed = store.pass(pass).await.unwrap();
-            (
-                ids(passed.claimed.into_iter().map(|claimed| Arc::new(claimed.watch)).collect()),
-                passed.next_due.len(),
-            )
-        };
-        assert_eq!(
-            claim(1, Some(50)).await,
-            (vec![exports[2]], 0),
-            "the longest due of those that are old enough"
-        );
-        assert_eq!(claim(2, Some(50)).await, (vec![exports[1]], 1), "there is no other");
-        assert_eq!(claim(1, None).await, (vec![exports[0]], 0), "whether there is more was not asked");
+        Box::pin(std::future::ready(Ok(passed)))
     }
 }

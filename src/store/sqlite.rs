@@ -18,6 +18,7 @@ mod watches;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -31,11 +32,12 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, NewDelivery, NewWatch, Outbox,
-    Pass, Passed, Quota, Reconciled, Store, StoreError,
+    Added, Catalogue, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, Listing, Outbox,
+    Pass, Passed, Queue, Quota, Reconciled, Reply, Store, StoreError,
 };
 use crate::moment::Moment;
 use crate::text::Text;
+use crate::watch::NewWatch;
 
 /// A store that cannot be opened. The message names what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,48 +73,25 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// How many rows are forgotten in one go, so that pruning keeps nobody waiting.
+/// How many rows are pruned in one transaction, so that nobody waits for all of them.
 const PRUNED_AT_ONCE: u16 = 256;
 
 /// A handle to what has the file; clones share it. The thread ends with the last of them.
 #[derive(Debug, Clone)]
-pub struct SqliteStore<K = Thread> {
+pub(crate) struct SqliteStore<K = Thread> {
     keeper: K,
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, creates it if it is not there, migrates it if an older release wrote it, and frees all
-    /// leases, since nobody else can hold one. Its directory is created too, but not the one above that.
-    ///
-    /// # Errors
-    ///
-    /// When it is in use, of a newer release, damaged, or out of reach.
-    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Opens the file at `path`, creates it if it is not there, and migrates it if an older release wrote it. Its directory
+    /// is created too, but not the one above that.
+    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self::over(Thread::open(path).await?))
     }
 
     /// Whether the file at `path` could be opened or made; nothing is left of the attempt.
-    ///
-    /// # Errors
-    ///
-    /// When it could not be, for the same reasons as in [`SqliteStore::open`]; but that a daemon has it is no error.
-    pub fn check(path: &Path) -> Result<Checked, OpenError> {
+    pub(super) fn check(path: &Path) -> Result<Checked, OpenError> {
         file::check(path, schema::MIGRATIONS)
-    }
-
-    /// Waits until any caller's write has failed, and says why. Nothing can be asked of the store from then on; to
-    /// close it is to write to the file what was kept before, and has to follow.
-    pub async fn failure(&self) -> StoreError {
-        self.keeper.failure().await
-    }
-
-    /// Writes everything out and gives the file free. Calls on other handles fail then: the store is closed.
-    ///
-    /// # Errors
-    ///
-    /// When what is in the log cannot be written to the file; nothing is lost then, since the log stays.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.keeper.close().await
     }
 }
 
@@ -123,228 +102,130 @@ impl<K: Keeping> SqliteStore<K> {
     }
 
     /// One transaction of the keeper.
-    async fn write<T: Send + 'static>(
+    fn write<T: Send + 'static>(
         &self,
         safety: Safety,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.keeper.call(move |keeper| keeper.write(safety, work)).await
+    ) -> Reply<T> {
+        self.keeper.call(move |keeper| keeper.write(safety, work))
     }
 
-    /// The same, of one that changes nothing in the file.
-    async fn read<T: Send + 'static>(
+    /// Like `write`, but read-only.
+    fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.keeper.call(move |keeper| keeper.read(work)).await
+    ) -> Reply<T> {
+        self.keeper.call(move |keeper| keeper.read(work))
+    }
+}
+
+impl Store for SqliteStore {
+    fn last_moment(&self) -> Reply<Option<Moment>> {
+        self.read(|_, state| Ok(state.last))
     }
 
-    /// The latest moment that is written in it; a clock must start no earlier.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not work any more.
-    pub async fn last_moment(&self) -> Result<Option<Moment>, StoreError> {
-        self.read(|_, state| Ok(state.last)).await
+    fn beat(&self, now: Moment) -> Reply<()> {
+        self.write(Safety::Process, move |conn, state| state.note(conn, now))
     }
 
-    /// Notes that the daemon is alive at `now`.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn beat(&self, now: Moment) -> Result<(), StoreError> {
-        self.write(Safety::Process, move |conn, state| state.note(conn, now)).await
+    fn failure(&self) -> BoxFuture<'static, StoreError> {
+        Box::pin(self.keeper.clone().failure())
     }
 
-    /// Takes on a watch that is due at once, unless its account has one on the same export already, ended or not.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn add(&self, new: NewWatch, id: Uuid, now: Moment) -> Result<Added, StoreError> {
-        self.add_within(Quota::default(), new, id, now).await
+    /// If what is in the log cannot be written to the file, nothing is lost: the log stays.
+    fn close(&self) -> Reply<()> {
+        Box::pin(self.keeper.clone().close())
     }
+}
 
-    /// The same, if there is room for it within a quota.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn add_within(
-        &self,
-        quota: Quota,
-        new: NewWatch,
-        id: Uuid,
-        now: Moment,
-    ) -> Result<Added, StoreError> {
-        self.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, quota, now)).await
-    }
-
-    /// Makes the watches of [`Origin::Settings`](super::Origin::Settings) those of this list: takes on what is not
-    /// there, gives up what is no longer listed and has not ended, leaves the rest alone. `id` makes ids.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it; then nothing of it is kept.
-    pub async fn reconcile(
-        &self,
-        listed: Vec<NewWatch>,
-        id: impl FnMut() -> Uuid + Send + 'static,
-        now: Moment,
-    ) -> Result<Reconciled, StoreError> {
-        self.write(Safety::PowerCut, move |conn, state| watches::reconcile(conn, state, listed, id, now))
-            .await
-    }
-
-    /// The accounts that have watches that have not ended, and how many.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn active_accounts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        self.read(|conn, _| watches::active_accounts(conn)).await
-    }
-
-    /// A watch with its deliveries.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn watch(&self, id: Uuid) -> Result<Option<Listed>, StoreError> {
-        self.read(move |conn, _| watches::watch(conn, id)).await
-    }
-
-    /// Watches in the order in which they were taken on, without their deliveries. Nothing if the one to begin after
-    /// is not there.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn list(&self, filter: Filter) -> Result<Option<Vec<Listed>>, StoreError> {
-        Ok(self.page(filter, usize::MAX).await?.map(|(listed, _)| listed))
-    }
-
-    /// The same, as many as have so many bytes in the store, and at least one if there is one; and whether there are more.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn page(
-        &self,
-        filter: Filter,
-        bytes: usize,
-    ) -> Result<Option<(Vec<Listed>, bool)>, StoreError> {
-        self.read(move |conn, _| watches::list(conn, filter, bytes)).await
-    }
-
-    /// Forgets a watch, and says whether there was one. What is owed for it stays owed.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn remove(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id)).await
-    }
-
-    /// How many rows there are; kept up to date, not counted each time.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not work any more.
-    pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.read(|_, state| Ok(state.counts)).await
-    }
-
-    /// Forgets watches that ended before `before`, with their settled deliveries, and says how many. Those that the
-    /// settings list stay, lest they be followed anew. It goes on in small steps, between which others are served.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn prune(&self, before: Moment) -> Result<u64, StoreError> {
-        let mut pruned = 0;
-        loop {
-            let limit = i64::from(PRUNED_AT_ONCE);
-            let step = self.write(Safety::Process, move |conn, state| {
-                let watches = watches::prune(conn, state, before, limit)?;
-                Ok((watches, outbox::prune(conn, state, before, limit)?))
-            });
-            let (watches, deliveries) = step.await?;
-            pruned += watches;
-            if watches < u64::from(PRUNED_AT_ONCE) && deliveries < usize::from(PRUNED_AT_ONCE) {
-                return Ok(pruned);
+impl<K: Keeping> Queue for SqliteStore<K> {
+    fn pass(&self, pass: Pass) -> Reply<Passed> {
+        self.keeper.call(move |keeper| {
+            if queue::writes(&pass, keeper.last()) {
+                return keeper.write(queue::safety(&pass), |conn, state| queue::pass(conn, state, pass));
             }
-        }
-    }
-
-    /// Owes a delivery that tells of no watch. One with the same id is owed, or settled, already.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn owe(&self, delivery: NewDelivery) -> Result<(), StoreError> {
-        self.write(Safety::PowerCut, move |conn, state| {
-            state.note(conn, delivery.at)?;
-            outbox::owe(conn, state, &delivery, None)
+            keeper.read(|conn, state| queue::pass(conn, state, pass))
         })
-        .await
+    }
+}
+
+impl<K: Keeping> Catalogue for SqliteStore<K> {
+    fn add(&self, new: NewWatch, id: Uuid, quota: Quota, now: Moment) -> Reply<Added> {
+        self.write(Safety::PowerCut, move |conn, state| watches::add(conn, state, new, id, quota, now))
     }
 
-    /// The endpoints to which deliveries are owed.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn owed_endpoints(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|conn, _| outbox::owed_endpoints(conn)).await
+    fn reconcile(&self, listed: Vec<(Uuid, NewWatch)>, now: Moment) -> Reply<Reconciled> {
+        self.write(Safety::PowerCut, move |conn, state| watches::reconcile(conn, state, listed, now))
     }
 
-    /// Gives up the deliveries that are owed to `endpoint` since before `owed_before`, but for those that are under way.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn give_up(
-        &self,
-        endpoint: String,
-        owed_before: Moment,
-        problem: Text,
-        now: Moment,
-    ) -> Result<Vec<GivenUp>, StoreError> {
-        self.write(Safety::Process, move |conn, state| {
-            outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
+    fn list(&self, filter: Filter) -> Reply<Option<Listing>> {
+        self.read(move |conn, _| watches::list(conn, filter))
+    }
+
+    fn look(&self, id: Uuid) -> Reply<Option<Listed>> {
+        self.read(move |conn, _| watches::look(conn, id))
+    }
+
+    fn remove(&self, id: Uuid) -> Reply<bool> {
+        self.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id))
+    }
+
+    fn count(&self) -> Reply<Counts> {
+        self.read(|_, state| Ok(state.counts))
+    }
+
+    fn active_accounts(&self) -> Reply<Vec<(String, u64)>> {
+        self.read(|conn, _| watches::active_accounts(conn))
+    }
+
+    fn prune(&self, before: Moment) -> Reply<usize> {
+        let store = self.clone();
+        Box::pin(async move {
+            let mut pruned = 0;
+            loop {
+                let step = store.write(Safety::Process, move |conn, state| {
+                    let watches = watches::prune(conn, state, before, PRUNED_AT_ONCE)?;
+                    Ok((watches, outbox::prune(conn, state, before, PRUNED_AT_ONCE)?))
+                });
+                let (watches, deliveries) = step.await?;
+                pruned += watches;
+                if watches.max(deliveries) < usize::from(PRUNED_AT_ONCE) {
+                    return Ok(pruned);
+                }
+            }
         })
-        .await
     }
 }
 
 impl<K: Keeping> Outbox for SqliteStore<K> {
-    async fn claim_deliveries(
+    fn claim(
         &self,
         endpoint: String,
         room: usize,
         lease: Duration,
         now: Moment,
-    ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), StoreError> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now)).await
+    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now))
     }
 
-    async fn record_deliveries(&self, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
-        self.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records)).await
+    fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {
+        self.write(Safety::Process, move |conn, state| outbox::record(conn, state, &records))
     }
-}
 
-impl<K: Keeping> Store for SqliteStore<K> {
-    async fn pass(&self, pass: Pass) -> Result<Passed, StoreError> {
-        self.keeper
-            .call(move |keeper| {
-                if queue::writes(&pass, keeper.last()) {
-                    return keeper.write(queue::safety(&pass), |conn, state| queue::pass(conn, state, pass));
-                }
-                keeper.read(|conn, state| queue::pass(conn, state, pass))
-            })
-            .await
+    fn owed_endpoints(&self) -> Reply<Vec<String>> {
+        self.read(|conn, _| outbox::owed_endpoints(conn))
+    }
+
+    fn give_up(
+        &self,
+        endpoint: String,
+        owed_before: Moment,
+        problem: Text,
+        now: Moment,
+    ) -> Reply<Vec<GivenUp>> {
+        self.write(Safety::Process, move |conn, state| {
+            outbox::give_up(conn, state, &endpoint, owed_before, &problem, now)
+        })
     }
 }
 

@@ -96,7 +96,7 @@ impl Tasks<'_> {
         reach: Reach,
         tell: &impl Fn(TaskEvent),
     ) -> Result<Manifest, DownloadError> {
-        let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.url.is_some());
+        let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.link.is_some());
         let is_enough =
             |report: &Report| report.results.as_ref().is_some_and(is_linked) || report.row_count == Some(0);
         let listed = match report.take_if(|report| is_enough(report)) {

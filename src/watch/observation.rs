@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
-use crate::secret::Secret;
+use crate::secret::Link;
 use crate::text::Text;
 
 /// How long a hint of a server counts at most.
@@ -72,17 +72,25 @@ pub struct Report {
     pub row_count: Option<u64>,
     /// The parts of the result, where the document lists them.
     pub results: Option<Vec<Part>>,
-    /// When the first of the signed links to the parts stops working, as far as they say.
-    pub links_expire_at: Option<Moment>,
     /// What a failed export says of its failure.
     pub error: Option<Text>,
 }
 
+impl Report {
+    /// When the first of the signed links expires, as far as they say.
+    #[must_use]
+    pub fn links_expire_at(&self) -> Option<Moment> {
+        self.results.iter().flatten().filter_map(|part| part.expires_at).min()
+    }
+}
+
 /// One file of an export's result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Part {
-    /// The signed link to it, which lets anybody read the file until it runs out.
-    pub url: Option<Secret>,
+    /// The signed link to it, if it is kept.
+    pub link: Option<Link>,
+    /// When the link expires, if it says so. This is known even if the link is not kept.
+    pub expires_at: Option<Moment>,
     /// Its size in bytes.
     pub file_size: Option<u64>,
     /// Its number of rows.
@@ -96,6 +104,20 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What is known of it.
     pub problem: Problem,
+}
+
+impl Failure {
+    /// A failure in our own words.
+    #[must_use]
+    pub fn new(kind: FailureKind, title: &str, detail: &str) -> Self {
+        Self { kind, problem: Problem::new(title, detail) }
+    }
+
+    /// A failure that a retry may heal, in our own words.
+    #[must_use]
+    pub fn transient(title: &str, detail: &str) -> Self {
+        Self::new(FailureKind::Transient, title, detail)
+    }
 }
 
 /// What a failure means for the watch: the rules of `docs/ARCHITECTURE.md` decide by it alone.

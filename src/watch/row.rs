@@ -12,6 +12,17 @@ use crate::moment::Moment;
 /// What the owner of a watch notes on it, for whoever hears of its end.
 pub type Labels = BTreeMap<String, String>;
 
+/// A watch to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWatch {
+    /// Whose credential asks.
+    pub account: Arc<str>,
+    /// The export to follow.
+    pub export: ExportRef,
+    /// What its owner notes on it.
+    pub labels: Labels,
+}
+
 /// A watch: the wish to follow one export to its end, and how far it has come.
 #[derive(Debug, Clone)]
 pub struct Watch {

@@ -34,14 +34,7 @@ fn saw(answer: Answer) -> Observation {
 
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    saw(Answer::Status(Report {
-        status,
-        created: None,
-        row_count: None,
-        results: None,
-        links_expire_at: None,
-        error: None,
-    }))
+    saw(Answer::Status(Report { status, created: None, row_count: None, results: None, error: None }))
 }
 
 /// An answer with an HTTP status and no status word.

@@ -174,7 +174,8 @@ fn the_gate_installs_only_what_it_has_hashes_of() {
 }
 
 /// Answers one request on loopback with `answer`, and gives its address and then what was asked.
-fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
+fn answering(answer: &str) -> (String, thread::JoinHandle<String>) {
+    let answer = answer.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let asked = thread::spawn(move || {
@@ -227,6 +228,21 @@ fn the_health_check_says_what_is_wrong() {
     // Nobody accepts: the system takes the connection, and that is all.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     healthcheck(&deaf.local_addr().unwrap().to_string()).run().exits(69).stderr_has("no answer within 5s");
+}
+
+#[test]
+fn a_health_check_shows_none_of_the_tokens_that_the_server_takes() {
+    const TOKENS: [&str; 2] = ["first-Server-token-0123456789", "second-Server-token-0123456789"];
+    let detail = TOKENS.join(" and ");
+    let answer = format!("HTTP/1.1 503 X\r\nconnection: close\r\n\r\nwrong: {detail}");
+    let (address, asked) = answering(&answer);
+    let program = Program::bare("healthcheck");
+    let tokens = program.file("tokens", &TOKENS.join("\n")).display().to_string();
+    let settings = format!("[server]\nlisten = '{address}'\ntoken-file = '{tokens}'\n");
+    let path = program.file("watch.toml", &settings).display().to_string();
+    let run = program.env("SNYK_EXPORT_CONFIG", &path).run();
+    run.exits(69).stderr_has("it answered 503: wrong: *** and ***");
+    asked.join().unwrap();
 }
 
 #[test]

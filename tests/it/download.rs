@@ -173,6 +173,6 @@ fn one_export_at_a_time() {
         crate::lab::SECOND_ID
     );
     let run = Program::download(&lab).arg("-").stdin(&two).env("SNYK_GROUP_ID", crate::lab::GROUP).run();
-    run.exits(2).stderr_has("2 exports: download one at a time");
+    run.exits(2).stderr_has("2 exports, and this command takes one");
     assert_eq!(lab.requests(), 0);
 }

@@ -70,7 +70,7 @@ fn what_is_refused_says_so() {
 #[test]
 fn metrics_may_have_an_address_of_their_own() {
     let runtime = runtime();
-    let (_directory, service) = runtime.block_on(client::service(Some(TOKEN), |_| {}));
+    let (_directory, _, service) = runtime.block_on(client::service(Some(TOKEN), |_| {}));
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = runtime.block_on(async {
         Server::bind(anywhere, true).await.unwrap().with_metrics(Some(anywhere)).await.unwrap()
@@ -120,7 +120,7 @@ fn a_runner_that_makes_no_pass_is_no_health() {
 #[test]
 fn a_store_that_fails_is_told_and_survived() {
     let bed = TestServer::start(None);
-    bed.runtime.block_on(bed.service.store.clone().close()).unwrap();
+    bed.runtime.block_on(bed.store.close()).unwrap();
     bed.get("/v1/watches").problem(503);
     bed.post(&wanted()).problem(503);
     bed.get("/readyz").problem(503);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::job::Verdict;
 use super::record::{Record, RecordError};
 use super::{Run, unsure};
-use crate::commands::CommandError;
 use crate::commands::files::Prospect;
 use crate::commands::start::now;
+use crate::commands::{Asking, CommandError};
 use crate::export::ExportRef;
 use crate::watch::Policy;
 
@@ -20,28 +20,9 @@ const MAX_OUTAGE: Duration = Duration::from_secs(10 * 60);
 const GIVEN_UP: &str =
     "that day is given up: export it anew, with dates such as --introduced-from 2025-01-31, if it is missed";
 
-/// What becomes of the record of an earlier day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It is forgotten: nothing is left to do.
-    Forgotten,
-    /// It stays for the next run, and this day's own run begins.
-    Kept,
-    /// It is forgotten though its files are not there, and this day's own run begins.
-    GivenUp,
-    /// Somebody has asked us to end: it stays.
-    Stopped,
-}
-
-impl Fate {
-    const fn of(prospect: Prospect, is_expired: bool) -> Self {
-        match prospect {
-            Prospect::Over => Self::Forgotten,
-            Prospect::Stopped => Self::Stopped,
-            Prospect::Later if !is_expired => Self::Kept,
-            Prospect::Later | Prospect::Doubtful => Self::GivenUp,
-        }
-    }
+/// What there is to hope for once a record may have expired: Snyk keeps no export longer.
+fn unless_expired(prospect: Prospect, is_expired: bool) -> Prospect {
+    if is_expired && prospect == Prospect::Later { Prospect::Doubtful } else { prospect }
 }
 
 /// What an error leaves to hope for, if it is about what an earlier day has left and not about this call.
@@ -59,10 +40,8 @@ impl Run<'_> {
     pub(super) async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
         let max_outage = self.asking.policy.max_outage.map_or(MAX_OUTAGE, |most| most.min(MAX_OUTAGE));
         let policy = Policy { max_outage: Some(max_outage), ..self.asking.policy.clone() };
-        let own = std::mem::replace(&mut self.asking.policy, policy);
-        let concluded = self.try_to_conclude(left).await;
-        self.asking.policy = own;
-        let verdict = match concluded {
+        let asking = Asking { policy, ..self.asking.clone() };
+        let verdict = match self.try_to_conclude(left, asking).await {
             Ok(verdict) => verdict,
             Err(error) => match prospect_of(&error) {
                 Some(prospect) => {
@@ -72,25 +51,26 @@ impl Run<'_> {
                 None => return Err(error),
             },
         };
-        self.settle(left, Fate::of(verdict.prospect, left.is_expired(now(self.session.clock))))?;
+        self.settle(left, verdict.prospect)?;
         Ok(verdict)
     }
 
-    async fn try_to_conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
+    async fn try_to_conclude(&mut self, left: &Record, asking: Asking) -> Result<Verdict, CommandError> {
         self.keeper.check_api(left, &self.asking.surroundings.api)?;
         match left.export {
-            Some(_) => self.go_on(left).await,
+            Some(_) => self.go_on(left, asking).await,
             None => self.tell_no_start(&unsure(left), GIVEN_UP, &left.request()),
         }
     }
 
     /// Keeps the record of an earlier day or forgets it, and says so.
-    fn settle(&mut self, left: &Record, fate: Fate) -> Result<(), RecordError> {
-        let date = &left.date;
+    fn settle(&mut self, left: &Record, prospect: Prospect) -> Result<(), RecordError> {
+        let (date, is_expired) = (&left.date, left.is_expired(now(self.session.clock)));
         let id = left.export.map(|export| tracing::field::display(export.export_id));
-        match fate {
-            Fate::Forgotten | Fate::Stopped => Ok(()),
-            Fate::Kept => {
+        match unless_expired(prospect, is_expired) {
+            // Nothing is left to do, or the next call does it.
+            Prospect::Over | Prospect::Stopped => Ok(()),
+            Prospect::Later => {
                 tracing::warn!(
                     run.date = date,
                     export.id = id,
@@ -98,13 +78,12 @@ impl Run<'_> {
                 );
                 Ok(())
             }
-            Fate::GivenUp => {
+            Prospect::Doubtful => {
                 let command = |export: ExportRef| {
                     let dir = ("dir".to_owned(), Some(left.dir.display().to_string()));
                     let command = self.session.go_on("download").with([dir]).command(export, None);
                     format!("its files can be had for three days: {command}")
                 };
-                let is_expired = left.is_expired(now(self.session.clock));
                 let reason = if is_expired {
                     "it is older than three days, and Snyk keeps no export longer"
                 } else {
@@ -136,7 +115,7 @@ mod tests {
     /// Every outcome, and what becomes of a record that ends so, before it has expired and after.
     #[test]
     fn only_a_signal_keeps_a_day_from_its_export_whatever_the_day_before_has_left() {
-        use Fate::{Forgotten, GivenUp, Kept, Stopped};
+        use Prospect::{Doubtful as GivenUp, Later as Kept, Over as Forgotten, Stopped};
         let rows = [
             (Outcome::Failed, Forgotten, Forgotten),
             (Outcome::NotFound, Forgotten, Forgotten),
@@ -156,12 +135,12 @@ mod tests {
         for (outcome, fresh, expired) in rows {
             let prospect = Prospect::of(outcome);
             assert_eq!(
-                (Fate::of(prospect, false), Fate::of(prospect, true)),
+                (unless_expired(prospect, false), unless_expired(prospect, true)),
                 (fresh, expired),
                 "{outcome:?}"
             );
         }
-        assert_eq!(Fate::of(Prospect::Over, true), Forgotten, "its files are there");
+        assert_eq!(unless_expired(Prospect::Over, true), Forgotten, "its files are there");
     }
 
     #[test]

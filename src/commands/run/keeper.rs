@@ -166,16 +166,13 @@ impl Keeper {
                 Sent::Refused => {}
             }
         }
-        let (path, mut records) = (self.path.clone(), self.records.clone());
-        match sent {
-            Sent::Sending => {
-                return self.write(records).map_err(|source| RecordError::Unwritable { path, source });
-            }
-            Sent::Started(_) | Sent::Unsure(_) => {}
-            // It may be sent again, and is known here until then.
-            Sent::Refused => drop(records.pop()),
-        }
-        self.write(records).map_err(|source| RecordError::Lost { path, source })
+        // One that was refused may be sent again, and is known here until then.
+        let kept = self.records.len().saturating_sub(usize::from(matches!(sent, Sent::Refused)));
+        let (path, written) = (self.path.clone(), self.write(self.records[..kept].to_vec()));
+        written.map_err(|source| match sent {
+            Sent::Sending => RecordError::Unwritable { path, source },
+            Sent::Started(_) | Sent::Unsure(_) | Sent::Refused => RecordError::Lost { path, source },
+        })
     }
 
     fn lost(&self, source: io::Error) -> RecordError {

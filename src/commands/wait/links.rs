@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::export::Scope;
     use crate::settings::{CommandLine, Environment, Settings};
-    use crate::snyk::wire::{self, Links};
+    use crate::snyk::wire;
     use crate::watch::Watch;
 
     /// How long it takes to list the results of six exports at a server that never answers, and how many were asked for.
@@ -119,7 +119,7 @@ mod tests {
         let id = Uuid::from_u128(id);
         let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
         let body = br#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
-        let report = wire::report(body, Links::Drop);
+        let report = wire::report(body, false);
         let watch = Arc::new(Watch::unnamed(export, Moment::default()));
         Ending { watch, outcome: Outcome::Finished, report, at: Moment::default(), timing: None }
     }

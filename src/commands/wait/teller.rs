@@ -122,6 +122,6 @@ pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String
     if !results.is_empty() {
         line += &count(results.len() as u64, "file");
     }
-    let urls = results.iter().filter_map(|part| part.url.as_ref()).filter(|_| show_urls);
+    let urls = results.iter().filter_map(|part| part.link.as_ref()).filter(|_| show_urls);
     urls.fold(line, |line, url| line + "\n" + &url.show())
 }

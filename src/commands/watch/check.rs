@@ -9,7 +9,7 @@ use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 use crate::server::ServerError;
 use crate::settings::daemon::DaemonSettings;
-use crate::store::{Checked, SqliteStore};
+use crate::store::{self, Checked};
 
 pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<ExitCode, CommandError> {
     let (store, state) = (settings.store.clone(), session.settings.state_directory());
@@ -43,7 +43,7 @@ fn check_store(store: &Path, state: &Path) -> Result<Checked, CommandError> {
     let made =
         if missing.is_empty() { Ok(()) } else { disk::create_directories_durably(state, Readers::Owner) };
     let made = made.map_err(|error| CommandError::StateDirectory(state.to_owned(), error));
-    let checked = made.and_then(|()| Ok(SqliteStore::check(store)?));
+    let checked = made.and_then(|()| Ok(store::check(store)?));
     for directory in missing {
         // One that somebody else has put something into meanwhile stays.
         let _ = disk::remove_empty_directory(&directory);

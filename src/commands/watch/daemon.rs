@@ -28,7 +28,7 @@ use crate::runner::{Plan, Refusal, Runner, Stopped};
 use crate::server::{Agreed, Server, ServerError, Service, Terms};
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::Client;
-use crate::store::{Quota, SqliteStore, StoreError};
+use crate::store::{self, Quota, Store, StoreError};
 use crate::watch::Policy;
 use crate::watch::outcome::Signal;
 
@@ -61,10 +61,10 @@ enum Asked {
 
 /// The daemon.
 pub(super) struct Daemon {
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     clock: Clock,
     ledger: Arc<Ledger>,
-    runner: Runner<SqliteStore, Arc<Client>, Endpoints>,
+    runner: Runner<Arc<dyn Store>, Arc<Client>, Endpoints>,
     endpoints: Endpoints,
     /// Who works by the settings as they are, and is replaced with them.
     couriers: JoinSet<Result<(), StoreError>>,
@@ -91,7 +91,7 @@ impl Daemon {
     ) -> Result<Self, CommandError> {
         let clock = *clock;
         let server = bind(&settings.server).await?;
-        let store = SqliteStore::open(&settings.store).await?;
+        let store = store::open(&settings.store).await?;
         let last = store.last_moment().await?;
         if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
             tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
@@ -126,7 +126,7 @@ impl Daemon {
             fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
-        daemon.active = daemon.store.counts().await?.active;
+        daemon.active = daemon.store.count().await?.active;
         daemon.hire(settings.keep_ended);
         // The API answers before the runner has made its first pass.
         daemon.ledger.health.pass(clock.now());
@@ -206,7 +206,7 @@ impl Daemon {
         until_idle: bool,
     ) -> Result<Option<Asked>, CommandError> {
         let Self { store, runner, ledger, tasks, couriers, changed, .. } = &mut *self;
-        let asked = asked(store, tasks, couriers, changed, reading, session);
+        let asked = asked(&**store, tasks, couriers, changed, reading, session);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked?),
@@ -226,7 +226,7 @@ impl Daemon {
             asked = self.follow(session, &mut reading, false) => return asked,
         };
         if !is_settled {
-            let pending = store.counts().await?.pending;
+            let pending = store.count().await?.pending;
             tracing::warn!(
                 deliveries.pending = pending,
                 "notifications stay in the outbox for the next start"
@@ -304,7 +304,7 @@ impl Daemon {
 
 /// The next thing that reaches the daemon; a failure where something fails that should never end.
 async fn asked(
-    store: &SqliteStore,
+    store: &dyn Store,
     tasks: &mut JoinSet<Infallible>,
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
@@ -348,7 +348,7 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
 }
 
 /// Nothing is owed any more to endpoints that there are.
-async fn settled(store: SqliteStore, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
+async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
     loop {
         let settled = ledger.settled.notified();
         if !store.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {

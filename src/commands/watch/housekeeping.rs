@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::runner::courier::give_up_orphans;
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How often it is looked for what can go.
 const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Forgets what ended longer ago than `keep_ended`, and gives up what is owed to endpoints that are gone; for ever.
 pub(super) async fn tidy(
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     keep_ended: Duration,
     endpoints: Endpoints,
     ledger: Arc<Ledger>,
@@ -28,7 +28,7 @@ pub(super) async fn tidy(
                 tracing::info!(watches.pruned = pruned, "forgot watches that ended long ago");
             }
         }
-        give_up_orphans(&store, &endpoints.all, now, |event| ledger.tell(event)).await?;
+        give_up_orphans(&*store, &endpoints.all, now, |event| ledger.tell(event)).await?;
         clock.sleep_until(now.plus(TIDY_EVERY)).await;
     }
 }

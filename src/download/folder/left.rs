@@ -8,7 +8,7 @@ use super::super::target::{FolderError, MANIFEST, Target};
 use super::check::{Damage, compare, read_manifest};
 use super::given::Given;
 use super::names::remove_merged;
-use super::{Folder, Unnamed, work_name};
+use super::{Folder, work_name};
 use crate::disk::{Directory, Safety};
 use crate::export::ExportRef;
 use crate::manifest::Manifest;
@@ -63,7 +63,7 @@ impl Folder {
             match compare(&[&self.dir], target, &manifest) {
                 Ok(Damage::Nothing) => {
                     if self.safety == Safety::PowerCut {
-                        self.sync_named(&manifest).map_err(Unnamed::Disk)?;
+                        self.sync_named(&manifest)?;
                     }
                     self.remove_work();
                     return Ok(Left::Done(manifest));
@@ -106,7 +106,7 @@ impl Folder {
                 self.conclude(&manifest, Some(&merging))?;
                 Ok(Left::Completed(manifest))
             }
-            Err(DownloadError::Disk(error)) => Err(Unnamed::Disk(error).into()),
+            Err(DownloadError::Disk(error)) => Err(error.into()),
             // What cannot be merged now never was: somebody has changed the manifest, too.
             Ok(None) | Err(_) => {
                 self.take_back(&manifest, false).map_err(unusable(target.dir))?;

@@ -10,7 +10,7 @@ use super::super::merge::Merging;
 use super::super::target::{MANIFEST, is_part_name};
 use super::check::{is_merged, is_there, read_manifest, written};
 use super::given::Given;
-use super::{Folder, Unnamed, note};
+use super::{Folder, note};
 use crate::disk::{Directory, Readers, Safety};
 use crate::manifest::{Entry, Manifest, Merged};
 
@@ -20,79 +20,48 @@ const NAMED: &str = "named.json";
 /// The manifest of the files that are being replaced.
 const REPLACED: &str = "replaced.json";
 
-/// Why files do not have their names.
-pub(super) enum Trouble {
-    /// The disk has refused to keep something, and a caller that asks it once more may hear that all is well though it is not.
-    Unsynced(DiskError),
-    Other(DiskError),
-}
-
-impl Trouble {
-    fn because(doing: &'static str, path: PathBuf) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Other(DiskError { doing, path, source })
-    }
-
-    fn unsynced((path, source): (PathBuf, io::Error)) -> Self {
-        Self::Unsynced(DiskError { doing: "write", path, source })
-    }
-}
-
 impl Folder {
     /// Writes down that all files are whole, gives them their names, and puts the manifest beside them. `merging` is the merged
     /// file, if there is one that has no name yet.
-    pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Unnamed> {
+    pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         if let Some(path) = self.foreign(manifest).filter(|_| !self.force) {
             merging.into_iter().for_each(Merging::remove);
             // Nothing of this call has its name; what a call that was killed has named is hidden again.
             let _ = self.take_back(manifest, merging.is_none());
-            return Err(Unnamed::Taken(path));
+            return Err(DiskError::because("rename a file to", path)(ErrorKind::AlreadyExists.into()));
         }
         let concluded = self.commit(manifest, merging).and_then(|()| self.give_names(manifest, merging));
         let is_merged_named = merging.is_none_or(|merging| !merging.directory.has(&merging.partial));
-        if concluded.is_err() {
-            // It can be made again of the parts.
-            merging.into_iter().for_each(Merging::remove);
+        let Err(error) = concluded else {
+            self.remove_work();
+            return Ok(());
+        };
+        // It can be made again of the parts.
+        merging.into_iter().for_each(Merging::remove);
+        if error.is_of_sync {
+            self.discard(manifest, is_merged_named);
+        } else if error.taken().is_some() {
+            // Somebody else has put something there meanwhile, which stays. That is said, whatever comes of the rest.
+            let _ = self.take_back(manifest, is_merged_named);
         }
-        match concluded {
-            Ok(()) => {
-                self.remove_work();
-                Ok(())
-            }
-            Err(Trouble::Unsynced(error)) => {
-                self.discard(manifest, is_merged_named);
-                Err(error.into())
-            }
-            Err(Trouble::Other(error)) => {
-                // Somebody else has put something there meanwhile, which stays. That is said, whatever comes of the rest.
-                if error.source.kind() == ErrorKind::AlreadyExists {
-                    let _ = self.take_back(manifest, is_merged_named);
-                    return Err(Unnamed::Taken(error.path));
-                }
-                Err(error.into())
-            }
-        }
+        Err(error)
     }
 
     /// From then on a call that was killed only has to go on giving names.
-    pub(super) fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+    pub(super) fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         if self.safety == Safety::PowerCut {
             self.sync_files(manifest, merging)?;
         }
-        let text = serde_json::to_vec_pretty(manifest).map(|mut text| {
-            text.push(b'\n');
-            text
-        });
         let path = self.work.path(MANIFEST.as_ref());
-        Given::of(self, manifest, merging)
-            .write(&self.work)
-            .map_err(Trouble::because("write", path.clone()))?;
-        let text = text.map_err(|error| Trouble::because("write", path.clone())(io::Error::other(error)))?;
+        let given = Given::of(self, manifest, merging).write(&self.work);
+        let text = given.and_then(|()| Ok(serde_json::to_vec_pretty(manifest)?));
+        let text = [text.map_err(DiskError::because("write", &path))?, b"\n".to_vec()].concat();
         for name in [NAMED, MANIFEST] {
             let replaced = self.work.replace_durably(name.as_ref(), &text, Readers::Umask);
             replaced.map_err(|error| {
                 // It may have its name, and yet not for good.
                 let _ = self.work.remove(name.as_ref());
-                Trouble::because("write", path.clone())(error)
+                DiskError::because("write", &path)(error)
             })?;
         }
         Ok(())
@@ -108,24 +77,24 @@ impl Folder {
     }
 
     /// Makes all files durable, wherever they are.
-    fn sync_files(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+    fn sync_files(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         for entry in &manifest.files {
             let (directory, name) = (self.place_of(&entry.name), entry.name.as_ref());
             let synced = directory.open_file(name).and_then(|file| file.sync_all());
-            synced.map_err(|error| Trouble::unsynced((directory.path(name), error)))?;
+            synced.map_err(|error| DiskError::unsynced((directory.path(name), error)))?;
         }
         for directory in [&*self.work, &self.dir] {
-            directory.sync_files_then_directory([]).map_err(Trouble::unsynced)?;
+            directory.sync_files_then_directory([]).map_err(DiskError::unsynced)?;
         }
         match (merging, &manifest.merged) {
             (Some(Merging { directory, partial, .. }), _) => {
-                directory.sync_files_then_directory([partial.as_os_str()]).map_err(Trouble::unsynced)
+                directory.sync_files_then_directory([partial.as_os_str()]).map_err(DiskError::unsynced)
             }
             (None, Some(merged)) => {
                 let path = Path::new(&merged.path);
                 let (directory, name) =
-                    Directory::of(path).map_err(|error| Trouble::unsynced((path.to_owned(), error)))?;
-                directory.sync_files_then_directory([name]).map_err(Trouble::unsynced)
+                    Directory::of(path).map_err(|error| DiskError::unsynced((path.to_owned(), error)))?;
+                directory.sync_files_then_directory([name]).map_err(DiskError::unsynced)
             }
             (None, None) => Ok(()),
         }
@@ -133,26 +102,22 @@ impl Folder {
 
     /// Makes all files durable that have their names, with these and the manifest. If the disk refuses, they are removed.
     pub(super) fn sync_named(&self, manifest: &Manifest) -> Result<(), DiskError> {
-        let named = self.dir.sync_files_then_directory([MANIFEST.as_ref()]).map_err(Trouble::unsynced);
-        named.and_then(|()| self.sync_files(manifest, None)).map_err(|trouble| {
-            self.discard(manifest, true);
-            match trouble {
-                Trouble::Unsynced(error) | Trouble::Other(error) => error,
-            }
-        })
+        let named = self.dir.sync_files_then_directory([MANIFEST.as_ref()]).map_err(DiskError::unsynced);
+        let synced = named.and_then(|()| self.sync_files(manifest, None));
+        synced.inspect_err(|_| self.discard(manifest, true))
     }
 
     /// Gives all files their names, the manifest last.
-    fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), Trouble> {
+    fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         let sync = |directory: &Directory| match self.safety {
-            Safety::PowerCut => directory.sync_files_then_directory([]).map_err(Trouble::unsynced),
+            Safety::PowerCut => directory.sync_files_then_directory([]).map_err(DiskError::unsynced),
             Safety::Process => Ok(()),
         };
         let named = self.dir.path(MANIFEST.as_ref());
         if self.force && self.dir.has(MANIFEST.as_ref()) {
             // It is the manifest of none of the new files. What it lists is removed when they are there.
             let replaced = self.dir.rename(MANIFEST.as_ref(), &self.work, REPLACED.as_ref());
-            replaced.map_err(Trouble::because("rename", named))?;
+            replaced.map_err(DiskError::because("rename", named))?;
             sync(&self.work)?;
             sync(&self.dir)?;
         }
@@ -161,7 +126,7 @@ impl Folder {
             let name = entry.name.as_ref();
             if is_there(&self.dir, name, &written(entry)) {
                 // A power cut may have left it under both names.
-                self.work.remove(name).map_err(Trouble::because("remove", self.work.path(name)))?;
+                self.work.remove(name).map_err(DiskError::because("remove", self.work.path(name)))?;
             } else {
                 self.give_name((&self.work, name), (&self.dir, name), self.force)?;
             }
@@ -181,12 +146,12 @@ impl Folder {
         (from, hidden): (&Directory, &OsStr),
         (to, name): (&Directory, &OsStr),
         replaces: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DiskError> {
         let renamed = match replaces {
             true => from.rename(hidden, to, name),
             false => from.rename_to_free(hidden, to, name),
         };
-        renamed.map_err(Trouble::because("rename a file to", to.path(name)))
+        renamed.map_err(DiskError::because("rename a file to", to.path(name)))
     }
 
     /// Removes the files of a download that this one takes the place of: the manifest does not know them any more.

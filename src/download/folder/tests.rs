@@ -122,7 +122,7 @@ fn killed_at(renamed: usize, force: bool) -> Bed {
 }
 
 fn part(size: u64) -> Part {
-    Part { url: None, file_size: Some(size), row_count: None }
+    Part { file_size: Some(size), ..Part::default() }
 }
 
 #[test]

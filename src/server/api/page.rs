@@ -9,7 +9,7 @@ use crate::export::parse_id;
 use crate::moment::Moment;
 use crate::server::limits;
 use crate::server::problem::{Problem, Problems, Source};
-use crate::store::Listed;
+use crate::store::Listing;
 use crate::text::Text;
 
 /// Some of the watches, as [`written`] writes them.
@@ -25,7 +25,8 @@ pub(super) struct Page {
 
 /// The page of these watches, as many as fit, as JSON. It is written watch by watch: what a page of all of them needs in
 /// memory at once would be many times as much.
-pub(super) fn written(listed: &[Listed], has_more: bool, query: &Query, now: Moment) -> Vec<u8> {
+pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> {
+    let Listing { watches: listed, has_more } = listing;
     let mut page = b"{\"data\":[".to_vec();
     let mut taken = 0;
     for listed in listed {
@@ -39,7 +40,7 @@ pub(super) fn written(listed: &[Listed], has_more: bool, query: &Query, now: Mom
             .unwrap_or_else(|error| unreachable!("a watch can be written as JSON: {error}"));
         taken += 1;
     }
-    let last = listed[..taken].last().filter(|_| has_more || taken < listed.len());
+    let last = listed[..taken].last().filter(|_| *has_more || taken < listed.len());
     let next = last.map(|last| query.next(last.watch.id));
     page.extend_from_slice(b"],\"next\":");
     serde_json::to_writer(&mut page, &next)

@@ -8,9 +8,8 @@ use uuid::Uuid;
 use crate::export::{ExportRef, Scope, parse_id};
 use crate::server::problem::{Problem, Problems};
 use crate::server::{Terms, limits};
-use crate::store::NewWatch;
 use crate::text::{self, Text};
-use crate::watch::Labels;
+use crate::watch::{Labels, NewWatch};
 
 /// The account that is meant where none is named.
 const DEFAULT_ACCOUNT: &str = "default";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::entry::{Entry, EntryError, read_secret};
 use super::sections::AccountSection;
 use super::values::Name;
-use super::watches::{self, WatchEntry};
+use super::watches;
 use super::{AccountSettings, DEFAULT_ACCOUNT};
 use crate::disk;
 use crate::http::Network;
@@ -18,11 +18,12 @@ use crate::settings::places::Step;
 use crate::settings::{ConfiguredApi, Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 use crate::text::Text;
+use crate::watch::NewWatch;
 
 /// All accounts, the default one first. That one may be missing where there are others and no watch is its.
 pub(super) fn all(
     settings: &Settings,
-    watches: &[WatchEntry],
+    watches: &[NewWatch],
     surroundings: &Surroundings,
     network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {

@@ -10,7 +10,7 @@ use crate::export::{ExportRef, Scope};
 use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
 use crate::text::{has_our_secret, is_plain};
-use crate::watch::Labels;
+use crate::watch::NewWatch;
 
 /// How many labels a watch takes.
 pub(super) const MOST_LABELS: usize = 32;
@@ -21,19 +21,8 @@ pub(super) const LONGEST_LABEL_NAME: usize = 64;
 /// The longest label, in characters.
 pub(super) const LONGEST_LABEL: usize = 256;
 
-/// An export that the settings file wants followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WatchEntry {
-    /// The account that asks.
-    pub account: Arc<str>,
-    /// The export.
-    pub export: ExportRef,
-    /// What its owner notes on it.
-    pub labels: Labels,
-}
-
 /// All watches, each once, in the order of the file. Whether their accounts exist is another question.
-pub(super) fn all(settings: &Settings) -> Result<Vec<WatchEntry>, SettingsError> {
+pub(super) fn all(settings: &Settings) -> Result<Vec<NewWatch>, SettingsError> {
     let mut watches = Vec::new();
     let mut seen: BTreeMap<(Arc<str>, ExportRef), usize> = BTreeMap::new();
     for (index, section) in settings.daemon.watches.iter().enumerate() {
@@ -57,7 +46,7 @@ fn place(settings: &Settings, index: usize) -> String {
     settings.places.of_entry(&[Step::Key("watch"), Step::Index(index)], "[[watch]]")
 }
 
-fn watch(section: &WatchSection) -> Result<WatchEntry, EntryError> {
+fn watch(section: &WatchSection) -> Result<NewWatch, EntryError> {
     let (scope, scope_id) = match (section.group_id, section.org_id) {
         (Some(id), None) => (Scope::Group, id.0),
         (None, Some(id)) => (Scope::Org, id.0),
@@ -74,9 +63,5 @@ fn watch(section: &WatchSection) -> Result<WatchEntry, EntryError> {
     }
     let account =
         section.account.as_ref().map_or_else(|| Arc::from(DEFAULT_ACCOUNT), |name| Arc::clone(&name.0));
-    Ok(WatchEntry {
-        account,
-        export: ExportRef { scope, scope_id, export_id },
-        labels: section.labels.clone(),
-    })
+    Ok(NewWatch { account, export: ExportRef { scope, scope_id, export_id }, labels: section.labels.clone() })
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::OpenError;
 use super::schema::{self, Found};
-use super::trouble::{Fault, unreachable_file};
+use super::trouble::{Fault, lock_path, unreachable_file};
 use crate::disk::{self, Readers};
 use crate::store::StoreError;
 use crate::text::Text;
@@ -171,11 +171,6 @@ fn is_file(path: &Path) -> io::Result<()> {
         metadata if metadata.is_file() => Ok(()),
         _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
     }
-}
-
-/// The file beside it that says that a daemon has it.
-pub(super) fn lock_path(path: &Path) -> PathBuf {
-    disk::beside(path, ".lock")
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

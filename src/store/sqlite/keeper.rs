@@ -14,23 +14,23 @@ use super::schema::MIGRATIONS;
 use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::StoreError;
+use crate::store::{Reply, StoreError};
 
 /// How long to wait for another program that has the file locked while we have it open: `SQLite` counts milliseconds in an `i32`.
 const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How a keeper is reached, wherever it works.
-pub trait Keeping {
-    /// Lets the keeper do `work`, and waits for the result. A caller that no longer waits does not stop the work.
+pub(crate) trait Keeping: Clone + Send + Sync + 'static {
+    /// Lets the keeper do `work`. A caller that stops waiting for the reply does not stop the work.
     fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
-    ) -> impl Future<Output = Result<T, StoreError>>;
+    ) -> Reply<T>;
 }
 
 /// What has the file.
 #[derive(Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     path: PathBuf,
     conn: Connection,
     state: State,
@@ -79,7 +79,7 @@ impl Keeper {
     }
 
     /// The latest moment that is written in the file.
-    pub(super) const fn last(&self) -> Option<Moment> {
+    pub(crate) const fn last(&self) -> Option<Moment> {
         self.state.last
     }
 

@@ -57,6 +57,7 @@ pub(super) fn claim(
         if hidden_until.is_none() && due_at <= now && claimed.len() < room {
             let claim = state.deliveries.claim(seq, now.plus(lease));
             claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
+            next_due.get_or_insert(Moment::NEVER);
             continue;
         }
         let free_at = hidden_until.map_or(due_at, |until| until.max(due_at));
@@ -190,7 +191,7 @@ pub(super) fn prune(
     conn: &Connection,
     state: &mut State,
     before: Moment,
-    limit: i64,
+    limit: u16,
 ) -> Result<usize, Fault> {
     let mut forget = conn.prepare_cached(
         "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries INDEXED BY deliveries_prunable \
@@ -214,6 +215,3 @@ fn state_in(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
     let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
     state.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), Type::Text))
 }
-
-#[cfg(test)]
-mod tests;

@@ -134,6 +134,7 @@ impl<'a> Queue<'a> {
             if hidden_until.is_none() && due_at <= self.now && wish.started_by.is_none() {
                 let account = Arc::clone(&wish.account);
                 passed.claimed.push(claim(&mut self.row, self.state, seq, account, self.until)?);
+                next_due.get_or_insert(Moment::NEVER);
                 continue;
             }
             let free_at = hidden_until.map_or(due_at, |until| until.max(due_at));
@@ -182,6 +183,3 @@ fn claim(
     let (watch, due_at) = (rows::watch(row, account)?, rows::due_at(row)?);
     Ok(Claimed { claim: state.watches.claim(seq, until), watch, due_at })
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::trouble::Fault;
 use crate::export::{ExportRef, Scope};
 use crate::moment::Moment;
-use crate::store::Origin;
 use crate::text::{self, Text};
 use crate::watch::pace::Position;
 use crate::watch::{Labels, Progress, Watch};
@@ -39,6 +38,15 @@ pub(super) fn pace_ns(position: Position) -> Option<i64> {
 /// The position that is kept so.
 pub(super) fn position(ns: Option<i64>) -> Position {
     ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or_default()))
+}
+
+/// Who asked for a watch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// The API.
+    Api,
+    /// The settings.
+    Settings,
 }
 
 impl Origin {

@@ -126,6 +126,3 @@ impl Leases {
         self.by_row.remove(&row);
     }
 }
-
-#[cfg(test)]
-mod tests;

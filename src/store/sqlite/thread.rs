@@ -3,14 +3,15 @@
 //! `SQLite` blocks, and has one writer anyway: one thread with one connection does all that is asked, one thing after
 //! the other, while nobody's event loop waits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::OpenError;
 use super::keeper::{Keeper, Keeping};
 use super::trouble::unreachable_file;
-use crate::store::StoreError;
+use crate::store::{Reply, StoreError};
 use crate::text::Text;
 
 /// How many may ask at once before others wait to be heard.
@@ -23,8 +24,8 @@ enum Job {
 
 /// A handle to the thread; clones share it. The thread ends with the last of them.
 #[derive(Debug, Clone)]
-pub struct Thread {
-    path: PathBuf,
+pub(crate) struct Thread {
+    path: Arc<Path>,
     jobs: mpsc::Sender<Job>,
     failed: watch::Receiver<Option<StoreError>>,
 }
@@ -35,8 +36,8 @@ impl Thread {
         let (jobs, asked) = mpsc::channel(QUEUE);
         let (answer, opened) = oneshot::channel();
         let (failing, failed) = watch::channel(None);
-        let handle = Self { path: path.to_owned(), jobs, failed };
-        let path = path.to_owned();
+        let path: Arc<Path> = path.into();
+        let handle = Self { path: Arc::clone(&path), jobs, failed };
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || match Keeper::open(&path) {
@@ -60,10 +61,11 @@ impl Thread {
     }
 
     /// Waits until a write has failed, whoever asked for it, and says why: nothing is kept from then on.
-    pub(super) async fn failure(&self) -> StoreError {
+    pub(super) async fn failure(self) -> StoreError {
         let mut failed = self.failed.clone();
-        match failed.wait_for(Option::is_some).await {
-            Ok(failed) => failed.clone().unwrap_or_else(|| self.gone()),
+        let failed = failed.wait_for(Option::is_some).await.map(|failed| failed.clone());
+        match failed {
+            Ok(failed) => failed.unwrap_or_else(|| self.gone()),
             Err(_) => std::future::pending().await,
         }
     }
@@ -75,14 +77,17 @@ impl Thread {
 }
 
 impl Keeping for Thread {
-    async fn call<T: Send + 'static>(
+    fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Reply<T> {
         let (answer, answered) = oneshot::channel();
         let job = Job::Work(Box::new(move |keeper| drop(answer.send(work(keeper)))));
-        self.jobs.send(job).await.map_err(|_| self.gone())?;
-        answered.await.map_err(|_| self.gone())?
+        let thread = self.clone();
+        Box::pin(async move {
+            thread.jobs.send(job).await.map_err(|_| thread.gone())?;
+            answered.await.map_err(|_| thread.gone())?
+        })
     }
 }
 

@@ -1,12 +1,11 @@
 //! What goes wrong with a file, in words that name the cure.
 
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Error, ErrorCode, ffi};
 
 use super::OpenError;
-use super::file::lock_path;
 use crate::disk;
 use crate::store::StoreError;
 use crate::text::Text;
@@ -102,6 +101,11 @@ pub(super) fn unreachable_file(path: &Path, error: &io::Error) -> OpenError {
         return StoreError::Full(Text::of_path(&path).to_string()).into();
     }
     OpenError::Io { path, why: Text::new(&error.to_string()), cure: cure(error.kind()) }
+}
+
+/// The file beside the store that a daemon locks.
+pub(super) fn lock_path(path: &Path) -> PathBuf {
+    disk::beside(path, ".lock")
 }
 
 fn cure(kind: ErrorKind) -> &'static str {

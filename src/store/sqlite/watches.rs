@@ -7,13 +7,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
 use super::outbox;
-use super::rows::{self, at, ms, uuid, watch_columns};
+use super::rows::{self, Origin, at, ms, uuid, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Added, Filter, Listed, NewWatch, NoRoom, Origin, Quota, Reconciled};
-use crate::watch::{Progress, Watch};
+use crate::store::{Added, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
+use crate::watch::{NewWatch, Progress, Watch};
 
 /// Takes on a watch that is due at once, unless its account has one on the same export.
 pub(super) fn add(
@@ -115,13 +115,12 @@ fn insert(
 pub(super) fn reconcile(
     conn: &Connection,
     state: &mut State,
-    listed: Vec<NewWatch>,
-    mut id: impl FnMut() -> Uuid,
+    listed: Vec<(Uuid, NewWatch)>,
     now: Moment,
 ) -> Result<Reconciled, Fault> {
     let mut reconciled = Reconciled::default();
     let mut stay = BTreeSet::new();
-    for new in listed {
+    for (id, new) in listed {
         match find(conn, &new.account, &new.export)? {
             Some(Existing { seq, is_of_settings, .. }) => {
                 if !is_of_settings {
@@ -136,7 +135,7 @@ pub(super) fn reconcile(
                 stay.insert(seq);
             }
             None => {
-                reconciled.added.push(insert(conn, state, new, Origin::Settings, id(), now)?);
+                reconciled.added.push(insert(conn, state, new, Origin::Settings, id, now)?);
                 stay.insert(conn.last_insert_rowid());
             }
         }
@@ -159,8 +158,7 @@ fn give_to(conn: &Connection, seq: i64, origin: Origin) -> Result<(), Fault> {
 
 /// Forgets a watch that the settings no longer list, and says which. One that has ended stays until it is pruned.
 fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watch>, Fault> {
-    let listed = show(conn, "watches WHERE seq = ?1", (seq,))?.pop();
-    match listed {
+    match show(conn, seq)? {
         Some(Listed { end: None, watch, .. }) => {
             forget(conn, state, seq)?;
             Ok(Some(watch))
@@ -202,7 +200,12 @@ fn seq_of(conn: &Connection, id: Uuid) -> Result<Option<i64>, Fault> {
 }
 
 /// Forgets up to `limit` watches of the API that ended before `before`, those that ended first, and says how many.
-pub(super) fn prune(conn: &Connection, state: &mut State, before: Moment, limit: i64) -> Result<u64, Fault> {
+pub(super) fn prune(
+    conn: &Connection,
+    state: &mut State,
+    before: Moment,
+    limit: u16,
+) -> Result<usize, Fault> {
     let mut select = conn.prepare_cached(
         "SELECT seq FROM watches INDEXED BY watches_prunable \
          WHERE ended_at_ms IS NOT NULL AND origin = 'api' AND ended_at_ms < ?1 ORDER BY ended_at_ms LIMIT ?2",
@@ -211,23 +214,23 @@ pub(super) fn prune(conn: &Connection, state: &mut State, before: Moment, limit:
     for seq in &old {
         forget(conn, state, *seq)?;
     }
-    Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
+    Ok(old.len())
 }
 
 /// A watch with its deliveries.
-pub(super) fn watch(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault> {
+pub(super) fn look(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault> {
     let Some(seq) = seq_of(conn, id)? else { return Ok(None) };
     let deliveries = outbox::of_watch(conn, seq)?;
-    Ok(show(conn, "watches WHERE seq = ?1", (seq,))?.pop().map(|listed| Listed { deliveries, ..listed }))
+    Ok(show(conn, seq)?.map(|listed| Listed { deliveries, ..listed }))
 }
 
-/// Watches in the order in which they were taken on, until they have so many bytes in the store, and whether there are
-/// more; nothing if the one to begin after is not there.
-pub(super) fn list(
-    conn: &Connection,
-    filter: Filter,
-    bytes: usize,
-) -> Result<Option<(Vec<Listed>, bool)>, Fault> {
+fn show(conn: &Connection, seq: i64) -> Result<Option<Listed>, Fault> {
+    let Listing { mut watches, .. } = select(conn, "watches WHERE seq = ?1", (seq,), Filter::default())?;
+    Ok(watches.pop())
+}
+
+/// Watches in the order in which they were added; `None` if the one to begin after is not there.
+pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Listing>, Fault> {
     let after = match filter.after {
         None => 0,
         Some(id) => match seq_of(conn, id)? {
@@ -236,49 +239,35 @@ pub(super) fn list(
         },
     };
     let wanted = match filter.ended {
-        None => "watches WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        None => "watches WHERE seq > ?1 ORDER BY seq",
         Some(false) => {
-            "watches INDEXED BY watches_active WHERE ended_at_ms IS NULL AND seq > ?1 ORDER BY seq LIMIT ?2"
+            "watches INDEXED BY watches_active WHERE ended_at_ms IS NULL AND seq > ?1 ORDER BY seq"
         }
         Some(true) => {
-            "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND seq > ?1 ORDER BY seq LIMIT ?2"
+            "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND seq > ?1 ORDER BY seq"
         }
     };
-    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX).saturating_add(1);
-    let (mut found, is_cut) = show_some(conn, wanted, (after, limit), bytes)?;
-    let has_more = is_cut || found.len() > filter.limit;
-    found.truncate(filter.limit);
-    Ok(Some((found, has_more)))
+    select(conn, wanted, (after,), filter).map(Some)
 }
 
-/// The watches that are wanted: what follows `FROM`.
-fn show(conn: &Connection, wanted: &str, params: impl rusqlite::Params) -> Result<Vec<Listed>, Fault> {
-    show_some(conn, wanted, params, usize::MAX).map(|(found, _)| found)
-}
-
-/// The same, until they have so many bytes, and whether there are more.
-fn show_some(
-    conn: &Connection,
-    wanted: &str,
-    params: impl rusqlite::Params,
-    bytes: usize,
-) -> Result<(Vec<Listed>, bool), Fault> {
+/// The watches that are wanted, by what follows `FROM`, until there are enough.
+fn select(conn: &Connection, wanted: &str, params: (i64,), enough: Filter) -> Result<Listing, Fault> {
     const COLUMNS: &str = concat!(watch_columns!(), ", account, ended_at_ms, outcome, document");
     let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
     let mut rows = select.query(params)?;
-    let (mut found, mut taken) = (Vec::new(), 0_usize);
+    let (mut watches, mut taken) = (Vec::new(), 0_usize);
     while let Some(row) = rows.next()? {
-        if taken >= bytes {
-            return Ok((found, true));
+        if taken >= enough.bytes || watches.len() == enough.limit {
+            return Ok(Listing { watches, has_more: true });
         }
-        // Labels, progress, document: what else there is of a row is small.
+        // Labels, progress, document: the rest of a row is small.
         for column in [5, 6, 11] {
             let bytes = row.get_ref(column)?.as_bytes_or_null().unwrap_or_default();
             taken = taken.saturating_add(bytes.map_or(0, <[u8]>::len));
         }
-        found.push(listed(row)?);
+        watches.push(listed(row)?);
     }
-    Ok((found, false))
+    Ok(Listing { watches, has_more: false })
 }
 
 fn listed(row: &Row<'_>) -> Result<Listed, Fault> {
@@ -291,6 +280,3 @@ fn listed(row: &Row<'_>) -> Result<Listed, Fault> {
     let due_at = if end.is_none() { Some(rows::due_at(row)?) } else { None };
     Ok(Listed { watch: rows::watch(row, account)?, due_at, end, deliveries: Vec::new() })
 }
-
-#[cfg(test)]
-mod tests;

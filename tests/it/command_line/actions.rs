@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY, Run};
+use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, fifo};
 
 /// What a server may send to give orders to a CI system.
 const HOSTILE: &str = r###"
@@ -140,6 +140,16 @@ fn files_that_cannot_be_written_change_nothing() {
     let lab = Lab::start(READY);
     let run = actions(&lab).env("GITHUB_OUTPUT", "/nowhere/x").env("GITHUB_STEP_SUMMARY", "/nowhere/y").run();
     run.exits(0).stderr_has("could not be written variable=GITHUB_OUTPUT path=/nowhere/x");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_a_warning() {
+    let lab = Lab::start(READY);
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("output");
+    fifo(&pipe);
+    let run = actions(&lab).env("GITHUB_OUTPUT", &pipe.display().to_string()).run();
+    run.exits(0).stderr_has("could not be written variable=GITHUB_OUTPUT");
 }
 
 #[test]

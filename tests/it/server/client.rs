@@ -12,7 +12,7 @@ use snyk_export::health::Health;
 use snyk_export::observe::Metrics;
 use snyk_export::secret::Secret;
 use snyk_export::server::{Agreed, Server, Service, Terms};
-use snyk_export::store::SqliteStore;
+use snyk_export::store::{self, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -24,6 +24,7 @@ use crate::lab::{Watched, own_ip, runtime};
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) service: Service,
+    pub(super) store: Arc<dyn Store>,
     /// The events that were told, but for those of the API.
     pub(super) told: Watched<Vec<String>>,
     /// The events of the API.
@@ -47,7 +48,7 @@ impl TestServer {
     ) -> Self {
         let (runtime, told) = (runtime(), Watched::<Vec<String>>::default());
         let noted = Watched::<Vec<ApiEvent>>::default();
-        let (directory, service) = runtime.block_on(service(token, {
+        let (directory, store, service) = runtime.block_on(service(token, {
             let (told, noted) = (told.clone(), noted.clone());
             move |event: &Event| {
                 if let What::Api(event) = &event.what {
@@ -67,7 +68,17 @@ impl TestServer {
             let _ = stopped.await;
         });
         let serving = Some(runtime.spawn(serving));
-        Self { address, service, told, noted, runtime, stop: Some(stop), serving, _directory: directory }
+        Self {
+            address,
+            service,
+            store,
+            told,
+            noted,
+            runtime,
+            stop: Some(stop),
+            serving,
+            _directory: directory,
+        }
     }
 
     /// Tells the server to stop.
@@ -120,13 +131,14 @@ impl TestServer {
 pub(super) async fn service(
     token: Option<&str>,
     tell: impl Fn(&Event) + Send + Sync + 'static,
-) -> (TempDir, Service) {
+) -> (TempDir, Arc<dyn Store>, Service) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::start();
     let health = Health::new();
     health.pass(clock.now());
+    let store = store::open(&directory.path().join("watches.db")).await.unwrap();
     let service = Service {
-        store: SqliteStore::open(&directory.path().join("watches.db")).await.unwrap(),
+        store: Arc::clone(&store) as Arc<_>,
         health: Arc::new(health),
         metrics: Arc::new(Metrics::new()),
         terms: Arc::new(Terms::new(agreed(token))),
@@ -134,7 +146,7 @@ pub(super) async fn service(
         changed: Arc::default(),
         tell: Arc::new(tell),
     };
-    (directory, service)
+    (directory, store, service)
 }
 
 /// What holds with this token, or with none.

@@ -12,8 +12,8 @@ use snyk_export::clock::Clock;
 use snyk_export::event::ApiWhat;
 use snyk_export::export::{ExportRef, Scope};
 use snyk_export::server::{Agreed, Server, new_id};
-use snyk_export::store::{NewWatch, Quota};
-use snyk_export::watch::Labels;
+use snyk_export::store::Quota;
+use snyk_export::watch::{Labels, NewWatch};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -190,7 +190,7 @@ fn a_page_has_a_mebibyte_at_most_and_leads_to_the_next() {
         let now = bed.service.clock.now();
         ids.push(new_id(now).to_string());
         let id = ids[ids.len() - 1].parse().unwrap();
-        bed.runtime.block_on(bed.service.store.add(new, id, now)).unwrap();
+        bed.runtime.block_on(bed.service.store.add(new, id, Quota::default(), now)).unwrap();
     }
     let (mut found, mut pages, mut next) = (Vec::new(), 0, Some("/v1/watches?limit=1000".to_owned()));
     while let Some(path) = next {
@@ -230,7 +230,7 @@ fn there_are_only_so_many_watches_and_labels() {
 
 /// A server in this test's own runtime, whose time is paused.
 async fn start() -> (TempDir, SocketAddr) {
-    let (directory, service) = service(None, |_| {}).await;
+    let (directory, _, service) = service(None, |_| {}).await;
     let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).await.unwrap();
     let address = server.address();
     tokio::spawn(server.serve(service, std::future::pending()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snyk_export::moment::Moment;
-use snyk_export::store::{Claimed, Ended, NewDelivery, Next, Pass, Record, Store as _, Wish};
+use snyk_export::store::{Claimed, Ended, NewDelivery, Next, Pass, Queue as _, Record, Wish};
 use snyk_export::watch::outcome::Outcome;
 
 use super::client::TestServer;
@@ -143,8 +143,7 @@ fn claim(bed: &TestServer) -> Vec<Claimed> {
 fn pass(bed: &TestServer, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::store::Passed {
     let now = bed.service.clock.now();
     let lease = Duration::from_secs(60);
-    let store = bed.service.store.clone();
-    bed.runtime.block_on(store.pass(Pass { now, lease, records, wishes, owed: Vec::new() })).unwrap()
+    bed.runtime.block_on(bed.store.pass(Pass { now, lease, records, wishes, owed: Vec::new() })).unwrap()
 }
 
 /// As a store keeps it.

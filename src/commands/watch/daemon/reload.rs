@@ -15,9 +15,10 @@ use crate::process::tell_systemd;
 use crate::runner::Account;
 use crate::server::{Agreed, new_id};
 use crate::settings::Settings;
-use crate::settings::daemon::{DaemonSettings, WatchEntry};
+use crate::settings::daemon::DaemonSettings;
 use crate::snyk::Client;
-use crate::store::{NewWatch, Quota, StoreError};
+use crate::store::{Quota, StoreError};
+use crate::watch::NewWatch;
 
 /// How long the settings and the files that they name may take to be read again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -106,16 +107,12 @@ impl Daemon {
     /// Makes the watches of the settings those of this list.
     pub(super) async fn reconcile(
         &self,
-        entries: Vec<WatchEntry>,
+        watches: Vec<NewWatch>,
         names: &BTreeSet<Arc<str>>,
     ) -> Result<(), CommandError> {
-        let listed = entries.into_iter().map(|WatchEntry { account, export, labels }| NewWatch {
-            account,
-            export,
-            labels,
-        });
         let now = self.clock.now();
-        let reconciled = self.store.reconcile(listed.collect(), move || new_id(now), now).await?;
+        let listed = watches.into_iter().map(|watch| (new_id(now), watch)).collect();
+        let reconciled = self.store.reconcile(listed, now).await?;
         for watch in reconciled.added {
             self.ledger.tell(&What::Added { watch: Arc::new(watch) }.at(now));
         }

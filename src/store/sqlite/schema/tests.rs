@@ -1,14 +1,14 @@
 use super::super::file;
-use super::super::tests::{Bed, NOW, export};
 use super::*;
 use crate::moment::Moment;
-use crate::store::{DeliveryState, Filter, OpenError, SqliteStore};
+use crate::store::tests::{Lasting as _, NOW, Place, Sqlite, Subject as _, export};
+use crate::store::{Catalogue as _, Counts, DeliveryState, Filter, OpenError, Store as _};
 
 /// A store as the first release left it.
 const SCHEMA_1: &str = include_str!("schema_1.sql");
 
-fn bed_of_schema_1() -> Bed {
-    let bed = Bed::new();
+fn bed_of_schema_1() -> Place {
+    let bed = Place::new();
     std::fs::create_dir(bed.path.parent().unwrap()).unwrap();
     bed.sql().execute_batch(SCHEMA_1).unwrap();
     bed
@@ -16,21 +16,23 @@ fn bed_of_schema_1() -> Bed {
 
 #[tokio::test]
 async fn a_store_of_the_first_release_goes_on() {
-    let bed = bed_of_schema_1();
-    let mut store = SqliteStore::open(&bed.path).await.unwrap();
+    let place = bed_of_schema_1();
+    let bed = Sqlite { store: place.open().await, place };
+    let store = &bed.store;
     assert_eq!(store.last_moment().await.unwrap(), Some(NOW));
-    assert_eq!(store.counts().await.unwrap(), bed.counted());
-    let claimed = bed.claim(&mut store, "acme", NOW).await.remove(0);
+    assert_eq!(bed.counts().await, Counts { active: 1, ended: 1, pending: 1, undeliverable: 1 });
+    let claimed = bed.claim("acme", NOW).await.remove(0);
     assert_eq!((claimed.watch.export, claimed.watch.progress.polls()), (export(1), 35));
     assert_eq!(claimed.watch.labels["team"], "payments");
-    let listed = store.list(Filter { ended: Some(true), limit: 9, after: None }).await.unwrap().unwrap();
+    let ended = Filter { ended: Some(true), ..Filter::default() };
+    let listed = store.list(ended).await.unwrap().unwrap().watches;
     let (outcome, at, document) = listed[0].end.clone().unwrap();
     assert_eq!((&*outcome, at, &*document), ("finished", Moment::from_unix_ms(1_700_000_000_000), "{}"));
-    let ended = store.watch(listed[0].watch.id).await.unwrap().unwrap();
+    let ended = store.look(listed[0].watch.id).await.unwrap().unwrap();
     let states: Vec<_> = ended.deliveries.iter().map(|delivery| delivery.state).collect();
     assert_eq!(states, [DeliveryState::Sent, DeliveryState::Pending, DeliveryState::Undeliverable]);
     let of_accounts = "SELECT count(*) FROM sqlite_schema WHERE name = 'accounts'";
-    assert_eq!(bed.sql().query_row(of_accounts, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
+    assert_eq!(bed.place.sql().query_row(of_accounts, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
 }
 
 #[test]
@@ -43,7 +45,7 @@ fn a_fresh_store_is_as_one_that_came_up_through_the_releases() {
     };
     let old = bed_of_schema_1();
     drop(file::open(&old.path, MIGRATIONS).unwrap());
-    let fresh = Bed::new();
+    let fresh = Place::new();
     drop(file::open(&fresh.path, MIGRATIONS).unwrap());
     assert_eq!(schema(&old.sql()), schema(&fresh.sql()));
 }
@@ -64,7 +66,8 @@ fn an_older_store_is_migrated_step_by_step_and_keeps_its_rows() {
         newer[..3].iter().copied().chain(["DROP TABLE deliveries; DROP TABLE none"]).collect();
     let error = file::open(&bed.path, &failing).unwrap_err().to_string();
     assert!(error.contains("no such table: none"), "{error}");
-    let version = |bed: &Bed| bed.sql().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let version =
+        |bed: &Place| bed.sql().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     assert_eq!(version(&bed).unwrap(), 3);
 
     let opened = file::open(&bed.path, &newer).unwrap();

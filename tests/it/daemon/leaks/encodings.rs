@@ -1,48 +1,13 @@
-//! The ways in which ordinary programs write a text, and whether one of them is found.
+//! Whether a text shows a secret, in whichever way ordinary programs write one.
 
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_STANDARD;
 
-type Encoder = fn(&str) -> String;
+pub(super) use self::shared::ENCODINGS;
 
-pub(super) const ENCODINGS: [(&str, Encoder); 16] = [
-    ("raw", str::to_owned),
-    ("capitals", str::to_uppercase),
-    ("json with slashes", |text| json(text).replace('/', "\\/")),
-    ("json of ascii", |text| each(text, |char| format!("\\u{:04x}", u32::from(char)))),
-    ("json of all", |text| text.chars().map(|char| format!("\\u{:04X}", u32::from(char))).collect()),
-    ("percent", |text| percent(text, |byte| format!("%{byte:02X}"))),
-    ("percent in small letters", |text| percent(text, |byte| format!("%{byte:02x}"))),
-    ("percent twice", |text| percent(text, |byte| format!("%25{byte:02x}"))),
-    ("a form", |text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect()),
-    ("html", |text| each(text, |char| format!("&#{};", u32::from(char)))),
-    ("html in hexadecimal", |text| each(text, |char| format!("&#x{:x};", u32::from(char)))),
-    ("base64", |text| BASE64_STANDARD.encode(text)),
-    ("base64 for urls", |text| BASE64_URL_SAFE_NO_PAD.encode(format!("x{text}"))),
-    ("basic", |text| format!("Basic {}", BASE64_STANDARD.encode(format!("me:{text}")))),
-    ("json, then percent", |text| {
-        percent(&json(text).replace('-', "\\u002d"), |byte| format!("%{byte:02x}"))
-    }),
-    ("json, then html", |text| {
-        each(&json(text).replace('-', "\\u002d"), |char| format!("&#{};", u32::from(char)))
-    }),
-];
-
-fn json(text: &str) -> String {
-    serde_json::to_string(text).unwrap().trim_matches('"').to_owned()
-}
-
-fn each(text: &str, write: impl Fn(char) -> String) -> String {
-    text.chars()
-        .map(|char| if char.is_ascii_alphanumeric() { char.to_string() } else { write(char) })
-        .collect()
-}
-
-fn percent(text: &str, write: impl Fn(u8) -> String) -> String {
-    let byte =
-        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { write(byte) };
-    text.bytes().map(byte).collect()
-}
+#[path = "../../../../fuzz/src/encodings.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets use this file too, from a crate of their own")]
+mod shared;
 
 /// Checks that nobody can read `secret` from `text`, who undoes any of these.
 #[track_caller]

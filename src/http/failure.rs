@@ -1,4 +1,4 @@
-//! Why a request brought no answer, and what to do about it.
+//! Why a request got no answer, and what to do about it. The URL is left out: it may hold what must not be shown.
 
 use std::error::Error;
 
@@ -6,61 +6,46 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use url::Url;
 
 use super::proxies::Proxy;
+use super::reach::OutOfReach;
 use super::tunnel::{self, Answered};
 use super::{Network, innermost};
 use crate::moment::Moment;
 use crate::text::Text;
+use crate::watch::observation::{Failure, FailureKind};
 
 const HOW_TO_TRUST: &str =
     "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
 
-/// Why a request brought no answer. The URL is left out: it may carry what must not be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// Whether no retry can heal it: somebody must change a setting.
-    pub(crate) is_final: bool,
-    /// A few words.
-    pub(crate) title: Text,
-    /// What lies at the root of it.
-    pub(crate) detail: Text,
-    /// What to do about it.
-    pub(crate) cure: Option<Text>,
+/// No retry can help: somebody must change a setting.
+fn permanent(title: &str, detail: &str, cure: &str) -> Failure {
+    with_cure(Failure::new(FailureKind::Unrecoverable, title, detail), cure)
 }
 
-impl Broken {
-    fn for_good(title: &str, detail: &str, cure: &str) -> Self {
-        Self { is_final: true, ..Self::in_passing(title, detail, Some(cure)) }
-    }
+fn with_cure(mut failure: Failure, cure: &str) -> Failure {
+    failure.problem.cure = Text::non_empty(cure);
+    failure
+}
 
-    fn in_passing(title: &str, detail: &str, cure: Option<&str>) -> Self {
-        let [title, detail] = [title, detail].map(Text::new);
-        Self { is_final: false, title, detail, cure: cure.and_then(Text::non_empty) }
-    }
+/// The server sends and sends, but no answer.
+pub(super) fn flood() -> Failure {
+    let detail =
+        "it has sent far more than the head of an answer, such as interim answers (1xx) without an end";
+    Failure::transient("the server floods us", detail)
+}
 
-    /// Somebody sends and sends, and no answer.
-    pub(super) fn flood() -> Self {
-        let detail =
-            "it has sent far more than the head of an answer, such as interim answers (1xx) without an end";
-        Self::in_passing("the server floods us", detail, None)
-    }
-
-    /// A 407 of a proxy.
-    pub(super) fn login(proxy: &Proxy) -> Self {
-        let variable = &proxy.variable;
-        let (title, cure) = match proxy.has_credentials() {
-            true => (
-                "the proxy does not accept the login",
-                format!(
-                    "check the user and the password in {variable}; special characters are percent-encoded"
-                ),
-            ),
-            false => {
-                ("the proxy wants a login", format!("write USER:PASSWORD@ into {variable}, before HOST:PORT"))
-            }
-        };
-        let detail = format!("{proxy} ({variable}) answered 407");
-        Self::for_good(title, &detail, &cure)
-    }
+/// The proxy answered 407.
+pub(super) fn login(proxy: &Proxy) -> Failure {
+    let variable = &proxy.variable;
+    let (title, cure) = match proxy.has_credentials() {
+        true => (
+            "the proxy does not accept the login",
+            format!("check the user and the password in {variable}; special characters are percent-encoded"),
+        ),
+        false => {
+            ("the proxy wants a login", format!("write USER:PASSWORD@ into {variable}, before HOST:PORT"))
+        }
+    };
+    permanent(title, &format!("{proxy} ({variable}) answered 407"), &cure)
 }
 
 /// Who has spoken TLS with us, or should have.
@@ -82,8 +67,8 @@ impl Peer<'_> {
     }
 }
 
-/// What a request failed of.
-pub(crate) async fn broken(error: &reqwest::Error, network: &Network) -> Broken {
+/// Why a request got no answer.
+pub(super) async fn of(error: &reqwest::Error, network: &Network) -> Failure {
     match untunneled(error, network) {
         Some((proxy, url)) => refused(proxy, url, tunnel::ask(proxy, url, network).await),
         None => of_connection(error, network),
@@ -99,29 +84,33 @@ fn untunneled<'a>(error: &'a reqwest::Error, network: &'a Network) -> Option<(&'
     is_it.then_some((proxy, url))
 }
 
-fn of_connection(error: &reqwest::Error, network: &Network) -> Broken {
-    let mut broken = broken_off(error);
-    let Some(url) = error.url() else { return broken };
+fn of_connection(error: &reqwest::Error, network: &Network) -> Failure {
+    let mut failure = cut_off(error);
+    let Some(url) = error.url() else { return failure };
     let proxy = network.proxies.of(url);
     let causes = causes(error);
     let is_at_proxy =
         url.scheme() == "http" || causes.iter().any(|cause| cause.to_string().starts_with("tunnel error"));
     let peer = Peer { url, proxy: proxy.filter(|_| is_at_proxy) };
     let tls = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>());
-    if let Some(broken) = tls.and_then(|tls| of_tls(tls, &peer)) {
-        return broken;
+    if let Some(failure) = tls.and_then(|tls| of_tls(tls, &peer)) {
+        return failure;
+    }
+    if let Some(why) = causes.iter().find_map(|cause| cause.downcast_ref::<OutOfReach>()) {
+        return (*why).into();
     }
     if error.is_connect() || error.is_timeout() {
         if let Some(proxy) = proxy {
-            broken.detail = Text::new(&format!("through the proxy {proxy}: {}", broken.detail));
+            let detail = format!("through the proxy {proxy}: {}", innermost(error));
+            failure.problem.detail = Text::non_empty(&detail);
         }
-        broken.cure = network.route(url);
+        failure.problem.cure = network.route(url);
     }
-    broken
+    failure
 }
 
-/// What an answer broke off of that had begun.
-pub(crate) fn broken_off(error: &reqwest::Error) -> Broken {
+/// Why an answer that had begun did not arrive in full.
+pub(crate) fn cut_off(error: &reqwest::Error) -> Failure {
     let title = if error.is_timeout() {
         "request timed out"
     } else if error.is_connect() {
@@ -131,22 +120,20 @@ pub(crate) fn broken_off(error: &reqwest::Error) -> Broken {
     } else {
         "the connection broke"
     };
-    Broken::in_passing(title, &innermost(error), None)
+    Failure::transient(title, &innermost(error))
 }
 
 /// A proxy that opens no tunnel. What it says of the place beyond may pass; what it says of us does not.
-fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Broken {
+fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Failure {
     let (variable, place) = (&proxy.variable, tunnel::place(url));
     match answered {
-        Some(Answered::Code(407)) => Broken::login(proxy),
-        Some(Answered::Code(code @ (400..=407 | 409..=424 | 426..=428 | 430..=499 | 501))) => {
-            Broken::for_good(
-                "the proxy refuses the connection",
-                &format!("{proxy} ({variable}) answered {code} to CONNECT {place}"),
-                &format!("have the proxy allow {place}, or exempt the host from it with NO_PROXY"),
-            )
-        }
-        Some(Answered::NoHttp) => Broken::for_good(
+        Some(Answered::Code(407)) => login(proxy),
+        Some(Answered::Code(code @ (400..=407 | 409..=424 | 426..=428 | 430..=499 | 501))) => permanent(
+            "the proxy refuses the connection",
+            &format!("{proxy} ({variable}) answered {code} to CONNECT {place}"),
+            &format!("have the proxy allow {place}, or exempt the host from it with NO_PROXY"),
+        ),
+        Some(Answered::NoHttp) => permanent(
             "the proxy does not speak HTTP",
             &format!("{proxy} ({variable}) answered no HTTP to CONNECT {place}"),
             &format!("check the port in {variable}; a proxy that speaks TLS itself is written https://"),
@@ -156,14 +143,17 @@ fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Broken {
                 Some(Answered::Code(code)) => format!("answered {code} to CONNECT {place}"),
                 _ => format!("opened no way to {place}"),
             };
-            let cure = format!("look whether the proxy of {variable} reaches {place}");
-            Broken::in_passing("connection failed", &format!("the proxy {proxy} {code}"), Some(&cure))
+            let failure = format!("the proxy {proxy} {code}");
+            with_cure(
+                Failure::transient("connection failed", &failure),
+                &format!("look whether the proxy of {variable} reaches {place}"),
+            )
         }
     }
 }
 
 /// What TLS failed of, where no retry can heal it.
-fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Broken> {
+fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Failure> {
     let word = peer.word();
     if let rustls::Error::InvalidCertificate(error) = error {
         return Some(of_certificate(error, peer));
@@ -175,31 +165,31 @@ fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Broken> {
             Some(proxy) => format!("write http:// in place of https:// in {}", proxy.variable),
             None => format!("check the port of {}: it answers, but not by TLS", tunnel::place(peer.url)),
         };
-        return Some(Broken::for_good(&format!("the {word} does not speak TLS"), &detail, &cure));
+        return Some(permanent(&format!("the {word} does not speak TLS"), &detail, &cure));
     }
     let alert = if let rustls::Error::AlertReceived(alert) = error { Some(*alert) } else { None };
     let is_old = matches!(error, rustls::Error::PeerIncompatible(_))
         || matches!(alert, Some(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity));
     if is_old {
         let cure = format!("the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today");
-        return Some(Broken::for_good(&format!("the {word} speaks another version of TLS"), &detail, &cure));
+        return Some(permanent(&format!("the {word} speaks another version of TLS"), &detail, &cure));
     }
     if matches!(alert, Some(AlertDescription::CertificateRequired | AlertDescription::BadCertificate)) {
         let cure =
             format!("the {word} has to let clients in without a certificate: snyk-export has none to show");
-        return Some(Broken::for_good(&format!("the {word} wants a client certificate"), &detail, &cure));
+        return Some(permanent(&format!("the {word} wants a client certificate"), &detail, &cure));
     }
     if alert == Some(AlertDescription::HandshakeFailure) {
         let cure = format!(
             "the {word} has to offer TLS 1.2 or 1.3, with a cipher suite of today, and to let clients in without a \
              certificate: snyk-export has none to show"
         );
-        return Some(Broken::for_good(&format!("the {word} refuses our TLS"), &detail, &cure));
+        return Some(permanent(&format!("the {word} refuses our TLS"), &detail, &cure));
     }
     None
 }
 
-fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Broken {
+fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Failure {
     let (word, host) =
         (peer.word(), peer.proxy.map_or(peer.url, |proxy| &proxy.url).host_str().unwrap_or_default());
     let at = |time: &rustls::pki_types::UnixTime| {
@@ -238,7 +228,7 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Broken {
         };
         ("is not trusted", detail, format!("{HOW_TO_TRUST}, or name the certificate itself there"))
     };
-    Broken::for_good(&format!("the {word}'s certificate {title}"), &peer.named(&detail), &cure)
+    permanent(&format!("the {word}'s certificate {title}"), &peer.named(&detail), &cure)
 }
 
 /// A name as the verifier writes it: `DnsName("x.example")`, `IpAddress(10.0.0.1)`.

@@ -1,0 +1,285 @@
+//! What every store must do, whichever database is behind it: test by test, and under random interleavings.
+//!
+//! For another store, implement [`Subject`] and [`Lasting`], and add a line at the end of this file.
+
+mod catalogue;
+mod interleavings;
+mod outbox;
+mod queue;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::export::{ExportRef, Scope};
+use crate::watch::outcome::Outcome;
+use crate::watch::{NewWatch, Watch};
+
+pub(super) const NOW: Moment = Moment::from_unix_ms(1_700_000_000_123);
+
+/// A store under test that is at least a queue.
+pub(super) trait Subject: Sized {
+    /// An empty store.
+    async fn empty() -> Self;
+
+    fn queue(&self) -> &dyn Queue;
+
+    /// Adds a watch that is due at `now`.
+    async fn add_at(&self, new: NewWatch, now: Moment) -> Watch;
+
+    /// All contracts, if the store has them.
+    fn lasting(&mut self) -> Option<&mut impl Lasting>;
+
+    async fn add(&self, account: &str, number: u128) -> Watch {
+        self.add_at(new(account, number), NOW).await
+    }
+
+    async fn pass(&self, pass: Pass) -> Passed {
+        self.queue().pass(pass).await.unwrap()
+    }
+
+    /// All that is due.
+    async fn claim(&self, account: &str, now: Moment) -> Vec<Claimed> {
+        self.pass(wishes(now, [wish(account, 1000)])).await.claimed
+    }
+}
+
+/// A store under test that has all contracts.
+pub(super) trait Lasting: Subject {
+    fn store(&self) -> &dyn Store;
+
+    /// Closes the store and opens it again, as the next daemon does.
+    async fn reopen(&mut self);
+
+    async fn counts(&self) -> Counts {
+        self.store().count().await.unwrap()
+    }
+
+    /// Ends the watches on these exports, each with these deliveries owed to `platform`; the others are due again.
+    async fn end(&self, account: &str, numbers: &[u128], owed: impl Fn(u128) -> Vec<String>) {
+        let claimed = self.claim(account, NOW).await;
+        let polled = claimed.iter().map(|claimed| {
+            let number = claimed.watch.export.export_id.as_u128();
+            match numbers.contains(&number) {
+                true => ending(claimed, NOW, owed(number)),
+                false => due(claimed, NOW),
+            }
+        });
+        self.pass(records(polled)).await;
+    }
+}
+
+/// A directory with a place for a file in it.
+pub(super) struct Place {
+    pub(super) dir: TempDir,
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/watches.db");
+        Self { dir, path }
+    }
+
+    pub(super) async fn open(&self) -> SqliteStore {
+        SqliteStore::open(&self.path).await.unwrap()
+    }
+
+    /// Another connection, as an operator's.
+    pub(super) fn sql(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(&self.path).unwrap()
+    }
+}
+
+/// A file with a daemon's store.
+pub(super) struct Sqlite {
+    pub(super) place: Place,
+    pub(super) store: SqliteStore,
+}
+
+impl Subject for Sqlite {
+    async fn empty() -> Self {
+        let place = Place::new();
+        let store = place.open().await;
+        Self { place, store }
+    }
+
+    fn queue(&self) -> &dyn Queue {
+        &self.store
+    }
+
+    async fn add_at(&self, new: NewWatch, now: Moment) -> Watch {
+        added(self.store.add(new, Uuid::now_v7(), Quota::default(), now).await.unwrap())
+    }
+
+    fn lasting(&mut self) -> Option<&mut impl Lasting> {
+        Some(self)
+    }
+}
+
+impl Lasting for Sqlite {
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    async fn reopen(&mut self) {
+        self.store.close().await.unwrap();
+        self.store = self.place.open().await;
+    }
+}
+
+impl Subject for MemoryStore {
+    async fn empty() -> Self {
+        Self::default()
+    }
+
+    fn queue(&self) -> &dyn Queue {
+        self
+    }
+
+    async fn add_at(&self, NewWatch { account, export, labels }: NewWatch, now: Moment) -> Watch {
+        let id = Uuid::now_v7();
+        self.take_on(Watch { id, account, labels, ..Watch::unnamed(export, now) }, now)
+            .unwrap()
+            .as_ref()
+            .clone()
+    }
+
+    fn lasting(&mut self) -> Option<&mut impl Lasting> {
+        None::<&mut Sqlite>
+    }
+}
+
+pub(super) fn added(added: Added) -> Watch {
+    match added {
+        Added::New(watch) => *watch,
+        Added::Existing(id) => panic!("{id} is there already"),
+        Added::NoRoom(no_room) => panic!("there is no room: {no_room:?}"),
+    }
+}
+
+pub(super) fn export(number: u128) -> ExportRef {
+    ExportRef { scope: Scope::Group, scope_id: Uuid::from_u128(7), export_id: Uuid::from_u128(number) }
+}
+
+pub(super) fn new(account: &str, number: u128) -> NewWatch {
+    let labels = [("team".to_owned(), format!("team \"{number}\""))].into();
+    NewWatch { account: Arc::from(account), export: export(number), labels }
+}
+
+pub(super) fn wish(account: &str, room: usize) -> Wish {
+    Wish { account: Arc::from(account), room, started_by: None }
+}
+
+pub(super) fn wishes(now: Moment, wishes: impl IntoIterator<Item = Wish>) -> Pass {
+    Pass {
+        now,
+        lease: std::time::Duration::MAX,
+        records: Vec::new(),
+        owed: Vec::new(),
+        wishes: wishes.into_iter().collect(),
+    }
+}
+
+pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {
+    Pass { records: records.into_iter().collect(), ..wishes(NOW, []) }
+}
+
+pub(super) fn owes(deliveries: impl IntoIterator<Item = NewDelivery>) -> Pass {
+    Pass { owed: deliveries.into_iter().collect(), ..wishes(NOW, []) }
+}
+
+pub(super) fn due(claimed: &Claimed, at: Moment) -> Record {
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Due(at) }
+}
+
+pub(super) fn ending<T: AsRef<str>>(
+    claimed: &Claimed,
+    at: Moment,
+    owed: impl IntoIterator<Item = T>,
+) -> Record {
+    let deliveries =
+        owed.into_iter().map(|id| NewDelivery { at, ..delivery(id.as_ref(), "platform") }).collect();
+    let ended = Ended { outcome: Outcome::Finished, at, document: "{}".to_owned(), deliveries };
+    Record { claim: claimed.claim, watch: claimed.watch.clone().into(), next: Next::Ended(ended) }
+}
+
+pub(super) fn delivery(id: &str, endpoint: &str) -> NewDelivery {
+    let event = format!(r#"{{"id":"{id}"}}"#);
+    NewDelivery { id: id.to_owned(), endpoint: endpoint.to_owned(), event, at: NOW }
+}
+
+/// The tests of these contracts over one kind of store, and random interleavings.
+macro_rules! conforms {
+    ($store:ident: $subject:ty, $cases:literal, $($contract:ident::{$($test:ident),* $(,)?}),* $(,)?) => {
+        mod $store {
+            use super::*;
+
+            $(mod $contract {
+                use super::*;
+
+                $(#[tokio::test]
+                async fn $test() {
+                    super::super::$contract::$test(<$subject>::empty().await).await;
+                })*
+            })*
+
+            #[test]
+            fn random_interleavings_leave_what_the_model_has() {
+                super::interleavings::hold::<$subject>($cases);
+            }
+        }
+    };
+}
+
+/// All tests of all contracts.
+macro_rules! conforms_in_all {
+    ($store:ident: $subject:ty) => {
+        conforms!($store: $subject, 24,
+            queue::{
+                a_claimed_watch_is_hidden_until_it_is_given_back,
+                the_longest_due_comes_first_account_by_account,
+                a_watch_is_not_due_before_its_time_however_fine_that_is,
+                watches_without_time_left_are_claimed_whenever_they_are_due,
+                what_is_given_back_may_be_claimed_in_the_same_pass,
+                every_field_is_there_after_a_restart,
+                a_record_of_a_watch_that_is_gone_or_has_ended_is_not_kept,
+                a_delivery_is_owed_once_however_often_it_is_asked_for,
+                the_latest_moment_never_goes_back,
+            },
+            catalogue::{
+                an_account_follows_an_export_once_ended_or_not,
+                a_watch_that_is_removed_leaves_what_it_owes,
+                the_settings_list_is_followed,
+                labels_in_the_settings_replace_the_ones_before,
+                a_reconciliation_that_fails_changes_nothing,
+                what_ended_long_ago_is_pruned_with_what_was_settled_of_it,
+                pages_follow_each_other,
+                a_page_has_so_many_bytes_and_says_whether_there_is_more,
+                a_watch_that_exceeds_the_quota_is_not_added,
+            },
+            outbox::{
+                a_delivery_is_tried_until_its_endpoint_has_it,
+                a_delivery_that_is_given_up_stays_to_be_seen,
+                a_claimed_delivery_is_hidden_and_recorded_once,
+                the_longest_due_comes_first_endpoint_by_endpoint,
+                what_is_owed_for_too_long_is_given_up_unless_it_is_under_way,
+            },
+        );
+    };
+}
+
+conforms_in_all!(sqlite: Sqlite);
+conforms!(memory: MemoryStore, 64,
+    queue::{
+        a_claimed_watch_is_hidden_until_it_is_given_back,
+        the_longest_due_comes_first_account_by_account,
+        a_watch_is_not_due_before_its_time_however_fine_that_is,
+        watches_without_time_left_are_claimed_whenever_they_are_due,
+        what_is_given_back_may_be_claimed_in_the_same_pass,
+    },
+);

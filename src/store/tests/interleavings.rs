@@ -1,0 +1,399 @@
+//! Random interleavings of all that can be asked of a store, compared with a model, step by step.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+
+/// Something that is asked of a store.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Adds a watch of one of two accounts.
+    Add(usize, u128),
+    /// Makes the watches of the settings those on these exports.
+    List(Vec<u128>),
+    Remove(usize),
+    /// Gives back the claimed watches whose bits are set, and wishes for so many.
+    Pass {
+        back: Vec<Option<Back>>,
+        rooms: [usize; 2],
+        only_old: bool,
+    },
+    /// Claims so many deliveries, and records as many.
+    Deliver(usize),
+    GiveUp,
+    Prune,
+    Wait(u64),
+    Reopen,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Back {
+    /// It is due again after so many seconds.
+    Due(u64),
+    /// It has ended, and owes so many deliveries.
+    Ended(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let back = prop_oneof![(0..9_u64).prop_map(Back::Due), (0..3_u32).prop_map(Back::Ended)];
+    let back = proptest::collection::vec(proptest::option::weighted(0.7, back), 8);
+    let pass = (back, [0..4_usize, 0..4], proptest::bool::weighted(0.1));
+    let step = prop_oneof![
+        4 => (0..2_usize, 1..9_u128).prop_map(|(account, number)| Step::Add(account, number)),
+        1 => proptest::collection::vec(1..9_u128, 0..6).prop_map(Step::List),
+        1 => (0..9_usize).prop_map(Step::Remove),
+        6 => pass.prop_map(|(back, rooms, only_old)| Step::Pass { back, rooms, only_old }),
+        3 => (0..4_usize).prop_map(Step::Deliver),
+        1 => Just(Step::GiveUp),
+        1 => Just(Step::Prune),
+        2 => (1..9_u64).prop_map(Step::Wait),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// What must be in the store.
+#[derive(Debug, Default)]
+struct Model {
+    now: Moment,
+    /// In the order in which they were added.
+    watches: Vec<Row>,
+    /// In the order in which they were owed.
+    deliveries: Vec<Owed>,
+    /// What this daemon has claimed.
+    claimed: Vec<Claimed>,
+    claimed_deliveries: Vec<ClaimedDelivery>,
+}
+
+#[derive(Debug)]
+struct Row {
+    watch: Watch,
+    is_of_settings: bool,
+    due_at: Moment,
+    ended_at: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Owed {
+    delivery: NewDelivery,
+    watch: Option<Uuid>,
+    due_at: Moment,
+    attempts: u32,
+    state: DeliveryState,
+    settled_at: Moment,
+}
+
+impl Model {
+    fn is_free(&self, row: &Row) -> bool {
+        row.ended_at.is_none() && !self.claimed.iter().any(|claimed| claimed.watch.id == row.watch.id)
+    }
+
+    fn position(&self, account: &str, number: u128) -> Option<usize> {
+        let is_it = |row: &Row| &*row.watch.account == account && row.watch.export == export(number);
+        self.watches.iter().position(is_it)
+    }
+
+    fn added(&mut self, watch: Watch, is_of_settings: bool) {
+        assert_eq!(watch.progress.started_at(), self.now);
+        self.watches.push(Row { watch, is_of_settings, due_at: self.now, ended_at: None });
+    }
+
+    /// The row goes, and its settled deliveries with it.
+    fn remove(&mut self, position: usize) {
+        let id = self.watches.remove(position).watch.id;
+        self.deliveries.retain(|owed| owed.watch != Some(id) || owed.state == DeliveryState::Pending);
+    }
+
+    /// Takes in what a pass gave back, and says what must have been kept.
+    fn keep(&mut self, record: &Record) -> bool {
+        let Some(row) = self.watches.iter_mut().find(|row| row.watch.id == record.watch.id) else {
+            return false;
+        };
+        match &record.next {
+            Next::Due(at) => row.due_at = *at,
+            Next::Ended(ended) => {
+                row.ended_at = Some(ended.at);
+                let (id, now) = (row.watch.id, self.now);
+                ended.deliveries.iter().for_each(|delivery| self.owe(delivery.clone(), Some(id), now));
+            }
+        }
+        true
+    }
+
+    fn owe(&mut self, delivery: NewDelivery, watch: Option<Uuid>, due_at: Moment) {
+        let (state, settled_at) = (DeliveryState::Pending, due_at);
+        self.deliveries.push(Owed { delivery, watch, due_at, attempts: 0, state, settled_at });
+    }
+
+    /// Checks what a pass claimed for a wish: as many as it could, the longest due.
+    fn claim(&mut self, wish: &Wish, claimed: Vec<Claimed>, next_due: Option<Option<Moment>>) {
+        let is_eligible = |row: &&Row| {
+            let is_due = match wish.started_by {
+                None => row.due_at <= self.now,
+                Some(by) => row.watch.progress.started_at() <= by,
+            };
+            row.watch.account == wish.account && is_due && self.is_free(row)
+        };
+        let mut eligible: Vec<&Row> = self.watches.iter().filter(is_eligible).collect();
+        assert_eq!(claimed.len(), eligible.len().min(wish.room));
+        if wish.started_by.is_none() {
+            let due: Vec<Moment> = claimed.iter().map(|claimed| claimed.due_at).collect();
+            eligible.sort_by_key(|row| row.due_at);
+            assert!(
+                due.iter().eq(eligible.iter().take(wish.room).map(|row| &row.due_at)),
+                "the longest due first"
+            );
+        }
+        for claimed in &claimed {
+            let row =
+                eligible.iter().find(|row| row.watch.id == claimed.watch.id).expect("it may be claimed");
+            assert_eq!((claimed.due_at, claimed.watch.export), (row.due_at, row.watch.export));
+        }
+        let is_all = claimed.len() < wish.room;
+        self.claimed.extend(claimed);
+        let own =
+            || self.watches.iter().filter(|row| row.watch.account == wish.account && row.ended_at.is_none());
+        let free = own().filter(|row| self.is_free(row)).map(|row| row.due_at).min();
+        let expected = free.or_else(|| own().next().map(|_| Moment::NEVER));
+        assert_eq!(next_due, is_all.then_some(expected), "{wish:?}");
+    }
+
+    fn counts(&self) -> Counts {
+        let of = |state| self.deliveries.iter().filter(|owed| owed.state == state).count() as u64;
+        let ended = self.watches.iter().filter(|row| row.ended_at.is_some()).count();
+        Counts {
+            active: (self.watches.len() - ended) as u64,
+            ended: ended as u64,
+            pending: of(DeliveryState::Pending),
+            undeliverable: of(DeliveryState::Undeliverable),
+        }
+    }
+}
+
+async fn pass(
+    bed: &impl Subject,
+    model: &mut Model,
+    back: &[Option<Back>],
+    rooms: [usize; 2],
+    only_old: bool,
+) {
+    let now = model.now;
+    let mut pass = wishes(now, []);
+    let mut back = back.iter().copied().cycle();
+    model.claimed.retain(|claimed| {
+        let record = match back.next().flatten() {
+            None => return true,
+            Some(Back::Due(seconds)) => due(claimed, now.plus(Duration::from_secs(seconds))),
+            Some(Back::Ended(owed)) => {
+                ending(claimed, now, (0..owed).map(|n| format!("{}-{n}", claimed.watch.id)))
+            }
+        };
+        pass.records.push(record);
+        false
+    });
+    let started_by = only_old.then(|| now.before(Duration::from_secs(9)).unwrap());
+    pass.wishes =
+        ["a", "b"].iter().zip(rooms).map(|(name, room)| Wish { started_by, ..wish(name, room) }).collect();
+    let (records, wishes) = (pass.records.clone(), pass.wishes.clone());
+    let mut passed = bed.pass(pass).await;
+    let kept: Vec<bool> = records.iter().map(|record| model.keep(record)).collect();
+    assert_eq!(passed.kept, kept);
+    for wish in &wishes {
+        let (own, others) =
+            passed.claimed.into_iter().partition(|claimed| claimed.watch.account == wish.account);
+        passed.claimed = others;
+        model.claim(wish, own, passed.next_due.get(&wish.account).copied());
+    }
+    assert!(passed.claimed.is_empty(), "nobody wished for these");
+}
+
+async fn deliver(bed: &impl Lasting, model: &mut Model, count: usize) {
+    let now = model.now;
+    let nexts = [
+        NextDelivery::Sent,
+        NextDelivery::Due { at: now.plus(Duration::from_secs(3)), pace: None, problem: Text::new("later") },
+        NextDelivery::Undeliverable { problem: Text::new("never") },
+    ];
+    let recorded: Vec<_> = model.claimed_deliveries.drain(..).zip(nexts.into_iter().cycle()).collect();
+    let record = |(claimed, next): &(ClaimedDelivery, NextDelivery)| DeliveryRecord {
+        claim: claimed.claim,
+        at: now,
+        next: next.clone(),
+    };
+    bed.store().record(recorded.iter().map(record).collect()).await.unwrap();
+    for (claimed, next) in recorded {
+        let owed = model.deliveries.iter_mut().find(|owed| owed.delivery.id == claimed.delivery.id).unwrap();
+        owed.attempts += 1;
+        match next {
+            NextDelivery::Due { at, .. } => owed.due_at = at,
+            NextDelivery::Sent => (owed.state, owed.settled_at) = (DeliveryState::Sent, now),
+            NextDelivery::Undeliverable { .. } => {
+                (owed.state, owed.settled_at) = (DeliveryState::Undeliverable, now)
+            }
+        }
+    }
+    let (claimed, next_due) =
+        bed.store().claim("platform".to_owned(), count, Duration::MAX, now).await.unwrap();
+    let mut pending: Vec<_> =
+        model.deliveries.iter().filter(|owed| owed.state == DeliveryState::Pending).collect();
+    pending.sort_by_key(|owed| owed.due_at);
+    let due = pending.iter().filter(|owed| owed.due_at <= now).count().min(count);
+    assert_eq!(claimed.len(), due);
+    for (claimed, owed) in claimed.iter().zip(&pending) {
+        let by_id = pending.iter().find(|owed| owed.delivery.id == claimed.delivery.id).unwrap();
+        assert_eq!((&claimed.delivery, claimed.watch), (&by_id.delivery, by_id.watch));
+        assert_eq!((claimed.attempts, by_id.due_at), (by_id.attempts, owed.due_at), "the longest due first");
+    }
+    let is_left = |owed: &&&Owed| !claimed.iter().any(|claimed| claimed.delivery.id == owed.delivery.id);
+    let expected = pending.iter().find(is_left).map(|owed| owed.due_at);
+    assert_eq!(next_due, expected.or((!claimed.is_empty()).then_some(Moment::NEVER)));
+    model.claimed_deliveries = claimed;
+}
+
+async fn take(bed: &mut impl Subject, model: &mut Model, step: &Step) {
+    let now = model.now;
+    match step {
+        Step::Pass { back, rooms, only_old } => return pass(bed, model, back, *rooms, *only_old).await,
+        Step::Wait(seconds) => model.now = now.plus(Duration::from_secs(*seconds)),
+        Step::Add(account, number) => {
+            let new = new(["a", "b"][*account], *number);
+            match (model.position(&new.account, *number), bed.lasting()) {
+                (None, _) => model.added(bed.add_at(new, now).await, false),
+                (Some(position), Some(bed)) => {
+                    let again = bed.store().add(new, Uuid::now_v7(), Quota::default(), now).await.unwrap();
+                    assert!(matches!(again, Added::Existing(id) if id == model.watches[position].watch.id));
+                }
+                (Some(_), None) => {}
+            }
+        }
+        Step::List(_) | Step::Remove(_) | Step::Deliver(_) | Step::GiveUp | Step::Prune | Step::Reopen => {}
+    }
+    if let Some(bed) = bed.lasting() {
+        take_lasting(bed, model, step).await;
+    }
+}
+
+async fn take_lasting(bed: &mut impl Lasting, model: &mut Model, step: &Step) {
+    let now = model.now;
+    match step {
+        Step::Add(..) | Step::Pass { .. } | Step::Wait(_) => {}
+        Step::List(numbers) => list(bed, model, numbers).await,
+        Step::Remove(position) => {
+            if let Some(row) = model.watches.get(*position) {
+                assert!(bed.store().remove(row.watch.id).await.unwrap());
+                model.remove(*position);
+            }
+        }
+        Step::Deliver(count) => deliver(bed, model, *count).await,
+        Step::GiveUp => {
+            let before = now.before(Duration::from_secs(9)).unwrap();
+            let problem = Text::new("too late");
+            let mut given_up =
+                bed.store().give_up("platform".to_owned(), before, problem, now).await.unwrap();
+            let claimed = |id: &str| model.claimed_deliveries.iter().any(|claimed| claimed.delivery.id == id);
+            let is_old = |owed: &&mut Owed| {
+                let Owed { delivery, state, .. } = &**owed;
+                *state == DeliveryState::Pending && delivery.at <= before && !claimed(&delivery.id)
+            };
+            let old = model.deliveries.iter_mut().filter(is_old).map(|owed| {
+                (owed.state, owed.settled_at) = (DeliveryState::Undeliverable, now);
+                GivenUp { id: owed.delivery.id.clone(), watch: owed.watch, attempts: owed.attempts }
+            });
+            let mut old: Vec<_> = old.collect();
+            old.sort_by(|a, b| a.id.cmp(&b.id));
+            given_up.sort_by(|a, b| a.id.cmp(&b.id));
+            assert_eq!(given_up, old);
+        }
+        Step::Prune => {
+            let before = now.before(Duration::from_secs(9)).unwrap();
+            let pruned = bed.store().prune(before).await.unwrap();
+            let is_old = |row: &Row| !row.is_of_settings && row.ended_at.is_some_and(|at| at < before);
+            let old: Vec<usize> = (0..model.watches.len()).filter(|at| is_old(&model.watches[*at])).collect();
+            old.iter().rev().for_each(|at| model.remove(*at));
+            assert_eq!(pruned, old.len());
+            let watches = &model.watches;
+            model.deliveries.retain(|owed| {
+                let is_there = watches.iter().any(|row| Some(row.watch.id) == owed.watch);
+                owed.state == DeliveryState::Pending || is_there || owed.settled_at >= before
+            });
+        }
+        Step::Reopen => {
+            bed.reopen().await;
+            model.claimed.clear();
+            model.claimed_deliveries.clear();
+        }
+    }
+    compare(bed, model).await;
+}
+
+async fn list(bed: &impl Lasting, model: &mut Model, numbers: &[u128]) {
+    let listed: Vec<_> = numbers.iter().map(|number| (Uuid::now_v7(), new("a", *number))).collect();
+    let reconciled = bed.store().reconcile(listed, model.now).await.unwrap();
+    let mut added = reconciled.added.into_iter();
+    for number in numbers {
+        match model.position("a", *number) {
+            Some(position) => model.watches[position].is_of_settings = true,
+            None => {
+                let watch = added.next().expect("it was added");
+                assert_eq!(watch.export, export(*number));
+                model.added(watch, true);
+            }
+        }
+    }
+    assert!(added.next().is_none());
+    let mut removed: Vec<Uuid> = reconciled.removed.iter().map(|watch| watch.id).collect();
+    for position in (0..model.watches.len()).rev() {
+        let row = &mut model.watches[position];
+        let is_listed = numbers.iter().any(|number| row.watch.export == export(*number));
+        if row.is_of_settings && !is_listed {
+            row.is_of_settings = false;
+            if row.ended_at.is_none() {
+                let at = removed.iter().position(|id| *id == row.watch.id).expect("it was given up");
+                removed.remove(at);
+                model.remove(position);
+            }
+        }
+    }
+    assert!(removed.is_empty());
+}
+
+/// All that can be seen is as the model has it.
+async fn compare(bed: &impl Lasting, model: &Model) {
+    assert_eq!(bed.counts().await, model.counts());
+    let listing = bed.store().list(Filter::default()).await.unwrap().unwrap();
+    let seen = listing.watches.iter().map(|listed| {
+        let ended_at = listed.end.as_ref().map(|(_, at, _)| *at);
+        (listed.watch.id, listed.due_at, ended_at)
+    });
+    let expected = model.watches.iter().map(|row| {
+        let due_at = row.ended_at.is_none().then_some(row.due_at);
+        (row.watch.id, due_at, row.ended_at)
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    for row in &model.watches {
+        let listed = bed.store().look(row.watch.id).await.unwrap().unwrap();
+        let seen = listed.deliveries.iter().map(|owed| (owed.id.as_str(), owed.state, owed.attempts));
+        let expected = model.deliveries.iter().filter(|owed| owed.watch == Some(row.watch.id));
+        let expected = expected.map(|owed| (owed.delivery.id.as_str(), owed.state, owed.attempts));
+        assert_eq!(seen.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
+/// Runs so many random interleavings over new stores.
+pub(super) fn hold<S: Subject>(cases: u32) {
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(cases));
+    let run = runner.run(&steps(), |steps| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut bed, mut model) = (S::empty().await, Model { now: NOW, ..Model::default() });
+            for step in &steps {
+                take(&mut bed, &mut model, step).await;
+            }
+        });
+        Ok(())
+    });
+    run.unwrap_or_else(|failure| panic!("{failure}"));
+}

@@ -1,0 +1,114 @@
+//! What couriers rely on.
+
+use std::time::Duration;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn claim(bed: &impl Lasting, now: Moment) -> (Vec<ClaimedDelivery>, Option<Moment>) {
+    bed.store().claim("platform".to_owned(), 9, Duration::MAX, now).await.unwrap()
+}
+
+async fn record(bed: &impl Lasting, claim: Claim, next: NextDelivery) {
+    bed.store().record(vec![DeliveryRecord { claim, at: NOW.plus(SECOND), next }]).await.unwrap();
+}
+
+fn ids(claimed: &[ClaimedDelivery]) -> Vec<&str> {
+    claimed.iter().map(|claimed| &*claimed.delivery.id).collect()
+}
+
+fn again(after: Duration) -> NextDelivery {
+    let (pace, problem) = (Some(Duration::from_nanos(1_500_000_001)), Text::new("HTTP 503"));
+    NextDelivery::Due { at: NOW.plus(after), pace, problem }
+}
+
+pub(super) async fn a_delivery_is_tried_until_its_endpoint_has_it(mut bed: impl Lasting) {
+    let watch = bed.add("a", 1).await;
+    bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
+    let first = claim(&bed, NOW).await.0.remove(0);
+    assert_eq!((&first.delivery, first.watch), (&delivery("x", "platform"), Some(watch.id)));
+    assert_eq!((first.attempts, first.pace), (0, None));
+    record(&bed, first.claim, again(SECOND * 5)).await;
+    let (none, next) = claim(&bed, NOW.plus(SECOND * 4)).await;
+    assert_eq!((none.len(), next), (0, Some(NOW.plus(SECOND * 5))));
+    let listed = bed.store().look(watch.id).await.unwrap().unwrap().deliveries.remove(0);
+    assert_eq!((listed.state, listed.attempts, listed.due_at), (DeliveryState::Pending, 1, next));
+    assert_eq!((listed.problem.unwrap().as_str(), &*listed.endpoint), ("HTTP 503", "platform"));
+
+    bed.reopen().await;
+    let second = claim(&bed, NOW.plus(SECOND * 5)).await.0.remove(0);
+    assert_eq!((second.attempts, second.pace), (1, Some(Duration::from_nanos(1_500_000_001))));
+    record(&bed, second.claim, NextDelivery::Sent).await;
+    assert_eq!(claim(&bed, NOW.plus(SECOND * 99)).await.1, None);
+    let listed = bed.store().look(watch.id).await.unwrap().unwrap().deliveries.remove(0);
+    assert_eq!((listed.state, listed.attempts), (DeliveryState::Sent, 2));
+    assert_eq!((listed.problem, listed.due_at), (None, None));
+    assert_eq!(bed.counts().await, Counts { ended: 1, ..Counts::default() });
+}
+
+pub(super) async fn a_delivery_that_is_given_up_stays_to_be_seen(bed: impl Lasting) {
+    let watch = bed.add("a", 1).await;
+    bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
+    bed.pass(owes([delivery("y", "platform")])).await;
+    let claimed = claim(&bed, NOW).await.0;
+    assert_eq!((ids(&claimed), claimed[1].watch), (vec!["x", "y"], None));
+    for claimed in claimed {
+        record(&bed, claimed.claim, NextDelivery::Undeliverable { problem: Text::new("HTTP 410") }).await;
+    }
+    assert_eq!(claim(&bed, NOW.plus(SECOND * 99)).await.1, None);
+    assert_eq!(bed.counts().await, Counts { ended: 1, undeliverable: 2, ..Counts::default() });
+    let listed = bed.store().look(watch.id).await.unwrap().unwrap().deliveries.remove(0);
+    assert_eq!((listed.state, listed.problem), (DeliveryState::Undeliverable, Some(Text::new("HTTP 410"))));
+}
+
+pub(super) async fn a_claimed_delivery_is_hidden_and_recorded_once(mut bed: impl Lasting) {
+    bed.pass(owes([delivery("x", "platform")])).await;
+    let first = claim(&bed, NOW).await.0.remove(0);
+    let (none, next) = claim(&bed, NOW.plus(SECOND * 1_000_000_000)).await;
+    assert_eq!((none.len(), next), (0, Some(Moment::NEVER)));
+    bed.reopen().await;
+    let second = claim(&bed, NOW).await.0.remove(0);
+    assert_eq!(second.attempts, first.attempts);
+    record(&bed, second.claim, NextDelivery::Sent).await;
+    record(&bed, second.claim, again(SECOND)).await;
+    assert_eq!(bed.counts().await, Counts::default());
+}
+
+pub(super) async fn the_longest_due_comes_first_endpoint_by_endpoint(bed: impl Lasting) {
+    let owed = [("a", "platform", 3), ("b", "other", 1), ("c", "platform", 2), ("d", "other", 0)];
+    let owed = owed
+        .map(|(id, endpoint, after)| NewDelivery { at: NOW.plus(SECOND * after), ..delivery(id, endpoint) });
+    bed.pass(owes(owed)).await;
+    let endpoints = async || bed.store().owed_endpoints().await.unwrap();
+    assert_eq!(endpoints().await, ["other", "platform"]);
+    let now = NOW.plus(SECOND * 2);
+    let (claimed, next) = claim(&bed, now).await;
+    assert_eq!((ids(&claimed), next), (vec!["c"], Some(NOW.plus(SECOND * 3))));
+    for (id, next_due) in [("d", Some(NOW.plus(SECOND))), ("b", Some(Moment::NEVER))] {
+        assert_eq!(endpoints().await, ["other", "platform"]);
+        let (claimed, next) = bed.store().claim("other".to_owned(), 1, Duration::MAX, now).await.unwrap();
+        assert_eq!((ids(&claimed), next), (vec![id], next_due));
+        record(&bed, claimed[0].claim, NextDelivery::Sent).await;
+    }
+    assert_eq!(endpoints().await, ["platform"]);
+}
+
+pub(super) async fn what_is_owed_for_too_long_is_given_up_unless_it_is_under_way(bed: impl Lasting) {
+    let owed = ["a", "b", "c"].map(|id| delivery(id, "platform"));
+    bed.pass(owes(owed.into_iter().chain([delivery("d", "other")]))).await;
+    let under_way =
+        bed.store().claim("platform".to_owned(), 1, Duration::MAX, NOW).await.unwrap().0.remove(0);
+    bed.pass(owes([NewDelivery { at: NOW.plus(SECOND), ..delivery("e", "platform") }])).await;
+    let give_up = async || {
+        let problem = Text::new("gone");
+        bed.store().give_up("platform".to_owned(), NOW, problem, NOW.plus(SECOND)).await.unwrap()
+    };
+    let given_up = give_up().await;
+    assert_eq!(given_up.iter().map(|given_up| &*given_up.id).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!((given_up[0].watch, given_up[0].attempts), (None, 0));
+    assert_eq!(bed.counts().await, Counts { pending: 3, undeliverable: 2, ..Counts::default() });
+    record(&bed, under_way.claim, again(SECOND)).await;
+    assert_eq!(give_up().await[0].attempts, 1);
+    assert_eq!(give_up().await, []);
+}
