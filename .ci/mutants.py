@@ -73,7 +73,6 @@ def core():
     files = {path: text for path, text in files.items() if not path.startswith("store/sqlite")}
     files |= {f"snyk/{name}.rs": (source / "snyk" / f"{name}.rs").read_text() for name in SNYK}
     files["snyk.rs"] = "".join(f"pub mod {name};\n" for name in SNYK)
-    files["runner/courier.rs"] = ""
     names = ["Checked", "OpenError", "SqliteStore", "Keeper", "Keeping"]
     files["store/sqlite.rs"] = "".join(f"pub struct {name};\n" for name in names)
     http = (source / "http.rs").read_text()

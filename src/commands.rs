@@ -14,11 +14,10 @@ mod typed;
 mod wait;
 mod watch;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -30,18 +29,18 @@ use self::run::RecordError;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
+use crate::daemon::DaemonError;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::observe::GoOn;
 use crate::output::Output;
 use crate::request::RequestError;
-use crate::server::ServerError;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::simulator::{ScenarioError, SimulatorError};
 use crate::snyk::TransportError;
-use crate::store::{OpenError, StoreError};
+use crate::store::StoreError;
 use crate::text::Text;
 use crate::watch::outcome::Signal;
 
@@ -75,11 +74,9 @@ enum CommandError {
     #[error("failed to make the state directory {}", Text::of_path(.0))]
     StateDirectory(PathBuf, #[source] std::io::Error),
     #[error(transparent)]
-    OpenStore(#[from] OpenError),
-    #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Daemon(#[from] DaemonError),
     #[error("the demonstration failed: {0}")]
     Simulation(String),
     #[error("the daemon is not well: {0}")]
@@ -100,10 +97,13 @@ impl CommandError {
             | Self::Scenario(_)
             | Self::Usage(_)
             | Self::Simulator(_)
-            | Self::StateDirectory(..)
-            | Self::OpenStore(_)
-            | Self::Server(_) => ExitCode::USAGE,
-            Self::Exec(..) | Self::Output(_) | Self::Simulation(_) | Self::Store(_) => ExitCode::UNFORESEEN,
+            | Self::StateDirectory(..) => ExitCode::USAGE,
+            Self::Exec(..)
+            | Self::Output(_)
+            | Self::Simulation(_)
+            | Self::Store(_)
+            | Self::Daemon(DaemonError::Store(_)) => ExitCode::UNFORESEEN,
+            Self::Daemon(_) => ExitCode::USAGE,
             // What was started is there; that we cannot write it down is our trouble.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
@@ -116,7 +116,7 @@ impl CommandError {
 /// All that a command needs of the world.
 struct Session {
     /// What was typed, and the API that is asked once that is known.
-    typed: RefCell<Typed>,
+    typed: Mutex<Typed>,
     settings: Arc<Settings>,
     /// What the flags said, to read the settings again.
     command_line: CommandLine,
@@ -135,7 +135,7 @@ impl Session {
 
     /// The command that goes on by the subcommand `target`.
     fn go_on(&self, target: &'static str) -> GoOn {
-        self.typed.borrow().go_on(target)
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).go_on(target)
     }
 }
 
@@ -201,7 +201,7 @@ async fn load_and_run(
     };
     let console = Console::start(&settings, level, quiet, clock, output);
     let (settings, signals) = (Arc::new(settings), signals.clone());
-    let typed = RefCell::new(typed);
+    let typed = Mutex::new(typed);
     let session = Session { typed, settings, command_line: again, settings_file, clock, console, signals };
     Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);

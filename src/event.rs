@@ -113,10 +113,7 @@ pub enum What {
         paused: Duration,
     },
     /// The daemon has started.
-    DaemonStarted {
-        /// How many watches have not ended.
-        watches: u64,
-    },
+    DaemonStarted(Box<Startup>),
     /// The daemon stops.
     DaemonStopping {
         /// Why.
@@ -126,6 +123,23 @@ pub enum What {
     Api(ApiEvent),
     /// A start or a download goes on, or has ended.
     Task(TaskEvent),
+}
+
+/// What a daemon has started with. Nothing of it is secret.
+#[derive(Debug, Clone)]
+pub struct Startup {
+    /// The address of its API.
+    pub address: String,
+    /// The address of metrics and health, if they have another.
+    pub metrics_address: Option<String>,
+    /// Where its store is.
+    pub store: Text,
+    /// The names of its accounts.
+    pub accounts: Vec<Arc<str>>,
+    /// The names of the endpoints of notifications.
+    pub endpoints: Vec<String>,
+    /// How many watches have not ended.
+    pub watches: u64,
 }
 
 /// What happens while an export is started, and while its files are listed and downloaded.

@@ -30,6 +30,7 @@ pub mod clock;
 mod commands;
 #[doc(hidden)]
 pub mod coredump;
+mod daemon;
 mod disk;
 #[doc(hidden)]
 pub mod document;
@@ -69,6 +70,8 @@ pub mod server;
 pub mod settings;
 #[doc(hidden)]
 pub mod signals;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod simulation;
 #[doc(hidden)]

@@ -85,7 +85,7 @@ impl Observer {
             | What::DeliveryGivenUp { .. }
             | What::AccountPaused { .. }
             | What::AccountResumed { .. }
-            | What::DaemonStarted { .. }
+            | What::DaemonStarted(_)
             | What::DaemonStopping { .. }
             | What::Api(_)
             | What::Task(_) => {}

@@ -8,7 +8,6 @@
 
 mod accounts;
 mod block;
-pub mod courier;
 mod pass;
 mod poll;
 

@@ -14,6 +14,7 @@ mod limits;
 mod openapi;
 mod places;
 mod problem;
+mod send_timeout;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,9 +22,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::audit::Audit;
@@ -64,9 +66,18 @@ impl fmt::Debug for Service {
     }
 }
 
+/// What all routes share.
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    document: openapi::Document,
+    /// How many more pages may be made at once.
+    pages: Semaphore,
+}
+
 /// What the settings say of the API; they may be read again while it serves.
 #[derive(Debug, Default)]
-pub struct Terms(RwLock<Agreed>);
+pub struct Terms(RwLock<Arc<Agreed>>);
 
 /// Who may ask, for whom, and for how much.
 #[derive(Debug, Clone, Default)]
@@ -83,31 +94,18 @@ impl Terms {
     /// These terms.
     #[must_use]
     pub fn new(agreed: Agreed) -> Self {
-        Self(RwLock::new(agreed))
+        Self(RwLock::new(Arc::new(agreed)))
     }
 
     /// Replaces them, for all requests from now on.
     pub fn replace(&self, agreed: Agreed) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = agreed;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(agreed);
     }
 
-    fn tokens(&self) -> Vec<Secret> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).tokens.clone()
-    }
-
-    fn quota(&self) -> Quota {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).quota
-    }
-
-    /// The accounts that there are.
+    /// The terms as they are now.
     #[must_use]
-    pub fn accounts(&self) -> BTreeSet<Arc<str>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.clone()
-    }
-
-    /// The account of this name.
-    fn account(&self, name: &str) -> Option<Arc<str>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.get(name).map(Arc::clone)
+    pub fn agreed(&self) -> Arc<Agreed> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -194,28 +192,21 @@ impl Server {
 
     /// Serves until `stop` is done, then takes no more requests, and returns when those under way are answered. They
     /// are broken off when this is dropped; requests end by themselves within the limits of time.
-    pub async fn serve(self, service: Service, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, service: Service, stop: impl Future<Output = ()> + Send + 'static) {
+        let stop = stop.boxed().shared();
         let audit = Arc::new(Audit::new(Arc::clone(&service.tell), service.clock));
-        let shared = connection::Shared::new(Arc::clone(&audit), Arc::clone(&service.metrics));
-        let (stopping, stopped) = watch::channel(());
-        let stopped_too = async |mut stopped: watch::Receiver<()>| {
-            // The sender is gone: that is the sign.
-            let _ = stopped.changed().await;
-        };
+        let metrics = Arc::clone(&service.metrics);
+        let common = connection::Common::new(Arc::clone(&audit), metrics, service.clock);
         let door = Door::Api { has_another: self.metrics.is_some() };
         let doors = [Some((self.api, door)), self.metrics.map(|listening| (listening, Door::Metrics))];
         let serving = doors.into_iter().flatten().map(|(Listening { listener, address }, door)| {
             let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback(address));
-            let router = api::router(service.clone(), guard, door);
-            connection::serve(listener, router, shared.clone(), stopped_too(stopped.clone()))
+            let router = api::router(service.clone(), &guard, door);
+            connection::serve(listener, router, common.clone(), stop.clone())
         });
         let serving = join_all(serving.collect::<Vec<_>>());
-        let stop = async {
-            stop.await;
-            drop(stopping);
-        };
         tokio::select! {
-            _ = async { tokio::join!(stop, serving) } => {}
+            _ = serving => {}
             never = audit.run() => match never {},
         }
     }

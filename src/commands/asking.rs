@@ -1,6 +1,6 @@
 //! What commands ask Snyk with.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -59,7 +59,7 @@ impl Asking {
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         let credentials = credentials.telling(console.mask());
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
-        typed.borrow_mut().add_api(&api);
+        typed.lock().unwrap_or_else(PoisonError::into_inner).add_api(&api);
         tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
         let surroundings = Surroundings {
             api: api.to_string(),

@@ -1,18 +1,16 @@
 //! `watch`: the daemon. Follows many exports for months, and tells others how each ended.
 
 mod check;
-mod clients;
-mod daemon;
-mod housekeeping;
-mod ledger;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use self::daemon::Daemon;
-use super::{CommandError, Session, aside};
+use super::{CommandError, Session, aside, blocking, console};
 use crate::cli::WatchArgs;
+use crate::daemon::{Control, Daemon, DaemonError, Ended, within};
 use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
+use crate::settings::Settings;
+use crate::settings::daemon::DaemonSettings;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
@@ -25,11 +23,65 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
         let made = disk::create_directories_durably(&state, Readers::Owner);
         made.map_err(|error| CommandError::StateDirectory(state, error))?;
     }
-    let starting = session.signals.unless_interrupted(Daemon::start(checked, until_idle, session)).await;
-    match starting {
-        Ok(daemon) => daemon?.run(session).await,
-        // Nothing has begun that would have to end; whoever waits for all to be done has to know that it is not.
-        Err(_) if !until_idle => Ok(ExitCode::SUCCESS),
-        Err(signal) => Err(CommandError::Interrupted(signal)),
+    let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
+    let ended = match session.signals.unless_interrupted(starting).await {
+        Ok(daemon) => daemon?.run(&ThisProcess { session, until_idle, read: Mutex::default() }).await?,
+        Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
+        Err(_) => Ended::Stopped,
+    };
+    Ok(match ended {
+        Ended::Idle { outcomes, leaves_watches } => {
+            let codes = outcomes.into_iter().filter_map(ExitCode::of);
+            ExitCode::deciding(codes.chain(leaves_watches.then_some(ExitCode::IN_PROGRESS)))
+        }
+        // The caller waits until all is done, and it is not.
+        Ended::Stopped if until_idle => session.signals.end().map_or(ExitCode::SUCCESS, ExitCode::of_signal),
+        Ended::Stopped => ExitCode::SUCCESS,
+    })
+}
+
+/// The process that the daemon runs in.
+struct ThisProcess<'a> {
+    session: &'a Session,
+    until_idle: bool,
+    /// The settings that were read last, as long as the daemon does not use them.
+    read: Mutex<Option<Settings>>,
+}
+
+impl Control for ThisProcess<'_> {
+    async fn stop(&self) -> String {
+        self.session.signals.ended().await.name().to_owned()
+    }
+
+    async fn reload(&self) {
+        self.session.signals.reload().await;
+    }
+
+    async fn read(&self) -> Result<DaemonSettings, DaemonError> {
+        let Session { settings_file, command_line, settings, .. } = self.session;
+        let (line, environment) = (command_line.clone(), settings.environment().clone());
+        let path = settings_file.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default();
+        let loading = blocking(move || Settings::load(line, environment));
+        let whole = within(&format!("the settings file{path}"), loading).await??;
+        let until_idle = self.until_idle;
+        let reading = blocking(move || (whole.daemon(until_idle), whole));
+        let (settings, whole) =
+            within("a file that the settings name (a secret, a certificate)", reading).await?;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+        Ok(settings?)
+    }
+
+    fn reloaded(&self, result: Result<(), DaemonError>) {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match result {
+            Ok(()) => {
+                read.into_iter().for_each(|settings| self.session.console.take_on(&settings));
+                tracing::info!("the settings were read again");
+            }
+            Err(error) => tracing::error!(
+                reason = %console::chain(&error),
+                "the settings cannot be used, the ones before stay"
+            ),
+        }
     }
 }

@@ -102,14 +102,17 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
         What::AccountResumed { account, paused } => {
             info!(event = name, account = &**account, paused_ms = ms(*paused), "the credential works again");
         }
-        What::DaemonStarted { watches } => {
-            info!(
-                event = name,
-                watches.active = watches,
-                version = env!("CARGO_PKG_VERSION"),
-                "daemon started"
-            );
-        }
+        What::DaemonStarted(started) => info!(
+            event = name,
+            server.address = started.address,
+            server.metrics_address = started.metrics_address,
+            store = started.store.as_str(),
+            accounts = started.accounts.join(", "),
+            endpoints = (!started.endpoints.is_empty()).then(|| started.endpoints.join(", ")),
+            watches.active = started.watches,
+            version = env!("CARGO_PKG_VERSION"),
+            "daemon started"
+        ),
         What::DaemonStopping { reason } => info!(event = name, reason, "daemon stopping"),
         What::Api(event) => api(name, event),
         What::Task(event) => task::write(name, event),

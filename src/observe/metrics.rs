@@ -174,7 +174,7 @@ impl Metrics {
             // How many watches there are is read off the store.
             What::Added { .. }
             | What::Resumed { .. }
-            | What::DaemonStarted { .. }
+            | What::DaemonStarted(_)
             | What::DaemonStopping { .. }
             | What::Api(_)
             | What::Task(_) => {}

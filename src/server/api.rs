@@ -25,45 +25,44 @@ use self::request::WatchRequest;
 use self::view::ViewWithDeliveries;
 use super::guard::{self, Changed, Door, Guard};
 use super::problem::{Problem, Problems};
-use super::{Service, health, limits, new_id, openapi};
+use super::{Service, Shared, health, limits, new_id, openapi};
 use crate::event::What;
 use crate::export::parse_id;
 use crate::store::{Added, Filter, Listed, NoRoom};
 use crate::text::Text;
 use crate::watch::NewWatch;
 
-/// What the routes share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) service: Service,
-    document: openapi::Document,
-    /// How many pages may be made besides those that are.
-    pages: Semaphore,
+/// The routes of an address, each behind the guard that it needs. What is not open to all needs the token, paths that there
+/// are not included.
+pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
+    let asking = open.asking_for_token();
+    // Where metrics have another address, they need the token at this one.
+    let details = if door == (Door::Api { has_another: true }) { &asking } else { open };
+    let router = OpenApiRouter::with_openapi(openapi::frame())
+        .merge(behind(open.of_health(), OpenApiRouter::new().routes(routes!(health::healthz))))
+        .merge(behind(details.of_health(), OpenApiRouter::new().routes(routes!(health::readyz))))
+        .merge(behind(details.clone(), OpenApiRouter::new().routes(routes!(health::metrics))));
+    let rest = OpenApiRouter::new().fallback(no_such_path);
+    let router = match door {
+        Door::Api { .. } => {
+            let document = OpenApiRouter::new().route("/openapi.json", get(self::document));
+            let rest = rest.routes(routes!(list, add)).routes(routes!(look_at, remove));
+            router.merge(behind(open.clone(), document)).merge(behind(asking, rest))
+        }
+        Door::Metrics => router.merge(behind(open.clone(), rest)),
+    };
+    let (router, openapi) = router.split_for_parts();
+    let (document, pages) = (openapi::Document::new(openapi), Semaphore::new(limits::PAGES));
+    router.with_state(Arc::new(Shared { service, document, pages }))
 }
 
-/// The routes behind a door, and what stands before them.
-pub(super) fn router(service: Service, guard: Guard, door: Door) -> Router {
-    let (router, openapi) = OpenApiRouter::with_openapi(openapi::frame())
-        .routes(routes!(list, add))
-        .routes(routes!(look_at, remove))
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
-        .split_for_parts();
-    let (document, pages) = (openapi::Document::new(openapi), Semaphore::new(limits::PAGES));
-    let shared = Arc::new(Shared { service, document, pages });
-    let router = match door {
-        Door::Api { .. } => router.route("/openapi.json", get(self::document)),
-        Door::Metrics => Router::new()
-            .route("/healthz", get(health::healthz))
-            .route("/readyz", get(health::readyz))
-            .route("/metrics", get(health::metrics)),
-    };
-    router
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .with_state(shared)
-        .layer(from_fn_with_state(guard, guard::stand))
+/// These routes, and their answer to methods that they do not have, behind a guard.
+fn behind(guard: Guard, routes: OpenApiRouter<Arc<Shared>>) -> OpenApiRouter<Arc<Shared>> {
+    let (routes, openapi) = routes.split_for_parts();
+    let routes = routes.method_not_allowed_fallback(no_such_method);
+    let mut guarded = OpenApiRouter::from(routes.layer(from_fn_with_state(guard, guard::stand)));
+    *guarded.get_openapi_mut() = openapi;
+    guarded
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -79,7 +78,7 @@ async fn no_such_method(method: Method) -> Problem {
 }
 
 async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    Json(shared.document.of(!shared.service.terms.tokens().is_empty()))
+    Json(shared.document.of(!shared.service.terms.agreed().tokens.is_empty()))
 }
 
 /// List watches
@@ -156,7 +155,7 @@ async fn add(
 
 async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {
     let now = service.clock.now();
-    match service.store.add(new, new_id(now), service.terms.quota(), now).await? {
+    match service.store.add(new, new_id(now), service.terms.agreed().quota, now).await? {
         Added::New(watch) => {
             let id = watch.id;
             (service.tell)(&What::Added { watch: Arc::from(watch) }.at(now));

@@ -46,6 +46,10 @@ pub(super) enum Door {
 /// What stands before every route.
 #[derive(Clone)]
 pub(super) struct Guard {
+    /// Whether its routes need the token, if there is one.
+    asks_for_token: bool,
+    /// Whether its routes are health checks, which are answered however busy the daemon is.
+    is_health: bool,
     terms: Arc<Terms>,
     door: Door,
     only_this_machine: bool,
@@ -62,7 +66,18 @@ impl Guard {
     pub(super) fn new(service: &Service, audit: Arc<Audit>, door: Door, only_this_machine: bool) -> Self {
         let room = Arc::new(Semaphore::new(limits::REQUESTS));
         let (terms, metrics) = (Arc::clone(&service.terms), Arc::clone(&service.metrics));
-        Self { terms, door, only_this_machine, room, audit, metrics }
+        let (asks_for_token, is_health) = (false, false);
+        Self { asks_for_token, is_health, terms, door, only_this_machine, room, audit, metrics }
+    }
+
+    /// This guard, for routes that need the token if there is one.
+    pub(super) fn asking_for_token(&self) -> Self {
+        Self { asks_for_token: true, ..self.clone() }
+    }
+
+    /// This guard, for health checks.
+    pub(super) fn of_health(&self) -> Self {
+        Self { is_health: true, ..self.clone() }
     }
 
     /// Counts a request, and tells of it where somebody may want to know.
@@ -107,21 +122,21 @@ pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Ne
 impl Guard {
     /// The request with all of its body, if it may be answered.
     async fn admit(&self, request: Request, peer: Option<Peer>) -> Result<Request, Problem> {
-        let tokens = self.terms.tokens();
-        if self.only_this_machine_asks(&tokens) {
+        let agreed = self.terms.agreed();
+        let tokens = &agreed.tokens;
+        if self.only_this_machine_asks(tokens) {
             check_host(&request)?;
         }
-        let path = request.uri().path();
         let only_health = peer.is_some_and(|peer| peer.only_health);
         // A body would be waited for.
-        if only_health && !(is_health_check(path) && request.body().is_end_stream()) {
+        if only_health && !(self.is_health && request.body().is_end_stream()) {
             let detail =
                 "there are so many connections that only health checks are answered: try again later";
             return Err(Problem::unavailable("busy", "The daemon is busy", detail));
         }
-        if self.asks_for_token(path) {
+        if self.asks_for_token {
             match tokens.is_empty() {
-                false => check_token(request.headers(), &tokens)?,
+                false => check_token(request.headers(), tokens)?,
                 true if self.only_this_machine => {}
                 // Nobody starts it like that, but settings can change; a `Host` proves nothing where others can ask.
                 true => return Err(unauthorized("the daemon has no token: set [server] token-file")),
@@ -151,21 +166,11 @@ impl Guard {
         }
     }
 
-    fn asks_for_token(&self, path: &str) -> bool {
-        let is_of_api = path == "/v1" || path.starts_with("/v1/");
-        match self.door {
-            Door::Api { has_another } => {
-                is_of_api || (has_another && ["/readyz", "/metrics"].contains(&path))
-            }
-            Door::Metrics => false,
-        }
-    }
-
     /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
     async fn answer(&self, request: Request, next: Next) -> Response {
         let busy = |detail| Problem::unavailable("busy", "The daemon is busy", detail).into_response();
         // These change nothing, and end with their connections, which are counted.
-        if is_health_check(request.uri().path()) {
+        if self.is_health {
             return next.run(request).await;
         }
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
@@ -185,10 +190,6 @@ impl Guard {
             ),
         }
     }
-}
-
-fn is_health_check(path: &str) -> bool {
-    ["/healthz", "/readyz"].contains(&path)
 }
 
 /// Who listens to this machine only knows it by these names.
@@ -330,7 +331,8 @@ mod tests {
         let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
         let (terms, metrics) = (Arc::default(), Arc::new(Metrics::new()));
         let (door, room) = (Door::Api { has_another: false }, Arc::new(Semaphore::new(room)));
-        Guard { terms, door, only_this_machine: true, room, audit, metrics }
+        let (asks_for_token, is_health) = (false, false);
+        Guard { asks_for_token, is_health, terms, door, only_this_machine: true, room, audit, metrics }
     }
 
     async fn ask(guard: &Guard, path: &str) -> StatusCode {

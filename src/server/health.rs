@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::api::Shared;
+use super::Shared;
 use super::limits;
 use super::problem::{Problem, Problems};
 use crate::store::Counts;

@@ -34,6 +34,9 @@ pub(super) const CONNECTIONS_EACH: usize = 64;
 /// How many there may be besides from this machine, for one health check each.
 pub(super) const CONNECTIONS_FOR_HEALTH: usize = 32;
 
+/// How long a new connection is left in its place for its first request, if that is possible.
+pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(100);
+
 /// How many requests are worked on at once, those included whose clients are gone. Health checks do not count.
 pub(super) const REQUESTS: usize = 128;
 

@@ -1,5 +1,7 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
-//! Where there is no room, the connection goes that has waited for its client for the longest: for a request, or to take an answer.
+//! Where there is no room, the connection is closed that has waited for its client for the longest: for a request, or to take
+//! an answer. A new connection whose first request may be on its way is closed only if there is no other, and no place that is
+//! kept for a health check.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::limits;
+use crate::moment::Moment;
 
 /// All places for connections.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ struct Held {
 struct Connection {
     address: IpAddr,
     only_health: bool,
+    /// When it came; nothing once it has sent a request.
+    new_since: Option<Moment>,
     /// Since when it has waited for a request; nothing while one is answered.
     idle_since: Option<u64>,
     /// Since when its client has taken nothing of what was sent to it.
@@ -69,7 +74,7 @@ impl Places {
     }
 
     /// A place for a connection from `address`, if there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Seat {
         let address = address.to_canonical();
         let mut held = self.held();
         let count = |of: &dyn Fn(&Connection) -> bool| held.connections.values().filter(|it| of(it)).count();
@@ -80,16 +85,19 @@ impl Places {
         let (only_health, makes_room) = if !is_own_full && count(&is_usual) < limits::CONNECTIONS {
             (false, None)
         } else {
-            let of_usual =
-                if is_own_full { held.oldest_waiting(is_own) } else { held.oldest_waiting(is_usual) };
-            match of_usual {
-                Some(oldest) => (false, Some(oldest)),
-                None if !address.is_loopback() => return Seat::None,
-                None if count(&is_health) < limits::CONNECTIONS_FOR_HEALTH => (true, None),
-                None => match held.oldest_waiting(is_health) {
-                    Some(oldest) => (true, Some(oldest)),
-                    None => return Seat::None,
-                },
+            let competes = |it: &Connection| if is_own_full { is_own(it) } else { is_usual(it) };
+            let is_known = |it: &Connection| competes(it) && !it.is_new(now);
+            let has_health = address.is_loopback() && count(&is_health) < limits::CONNECTIONS_FOR_HEALTH;
+            if let Some(oldest) = held.oldest_waiting(is_known) {
+                (false, Some(oldest))
+            } else if has_health {
+                (true, None)
+            } else if let Some(oldest) = held.oldest_waiting(competes) {
+                (false, Some(oldest))
+            } else if let Some(oldest) = held.oldest_waiting(is_health).filter(|_| address.is_loopback()) {
+                (true, Some(oldest))
+            } else {
+                return Seat::None;
             }
         };
         let lost = makes_room.and_then(|number| held.connections.remove(&number));
@@ -101,8 +109,10 @@ impl Places {
             gone: Arc::default(),
         };
         let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
-        held.connections
-            .insert(place.number, Connection { address, only_health, idle_since, stalled_since: None, gone });
+        let new_since = Some(now);
+        let connection =
+            Connection { address, only_health, new_since, idle_since, stalled_since: None, gone };
+        held.connections.insert(place.number, connection);
         match lost {
             Some(lost) => {
                 lost.gone.notify_one();
@@ -129,6 +139,11 @@ impl Held {
 }
 
 impl Connection {
+    /// Whether its first request may still be on its way.
+    fn is_new(&self, now: Moment) -> bool {
+        self.new_since.is_some_and(|since| now.since(since) < limits::FIRST_REQUEST)
+    }
+
     fn waits_since(&self) -> Option<u64> {
         self.stalled_since.or(self.idle_since)
     }
@@ -147,7 +162,7 @@ impl Place {
     /// A request has come in.
     pub(super) fn answer(&self) -> Answering {
         if let Some(connection) = self.places.held().connections.get_mut(&self.number) {
-            connection.idle_since = None;
+            (connection.idle_since, connection.new_since) = (None, None);
         }
         Answering { places: Arc::clone(&self.places), number: self.number }
     }
@@ -181,6 +196,11 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, last).into()
     }
 
+    /// Long after all connections of a test came.
+    fn later() -> Moment {
+        Moment::default().plus(limits::FIRST_REQUEST)
+    }
+
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[track_caller]
@@ -206,49 +226,90 @@ mod tests {
     #[test]
     fn an_address_has_so_many_places_and_its_own_connections_make_room() {
         let places = Arc::new(Places::default());
-        let mut own: Vec<Place> =
-            (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(address(1)))).collect();
-        let other = taken(places.take(address(2)));
+        let mut own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
+            .map(|_| taken(places.take(address(1), Moment::default())))
+            .collect();
+        let other = taken(places.take(address(2), later()));
         // The first has asked since, and the second is asking.
         drop(own[0].answer());
         let answering = own[1].answer();
-        let new = in_place_of(places.take(address(1)), address(1));
+        let new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[0]) && !is_gone(&own[1]) && !is_gone(&other));
         drop(answering);
         // A place that is given back is free.
         own.remove(2);
         drop(new);
-        own.push(taken(places.take(address(1))));
+        own.push(taken(places.take(address(1), later())));
     }
 
     #[test]
     fn who_takes_nothing_of_an_answer_makes_room() {
         let places = Arc::new(Places::default());
-        let own: Vec<Place> = (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(address(1)))).collect();
+        let own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
+            .map(|_| taken(places.take(address(1), Moment::default())))
+            .collect();
         let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
-        assert!(matches!(places.take(address(1)), Seat::None));
+        assert!(matches!(places.take(address(1), later()), Seat::None));
         [3, 2, 4].iter().for_each(|n: &usize| own[*n].stalls(true));
         own[3].stalls(false);
-        let _new = in_place_of(places.take(address(1)), address(1)).answer();
+        let _new = in_place_of(places.take(address(1), later()), address(1)).answer();
         assert!(is_gone(&own[2]) && !is_gone(&own[3]) && !is_gone(&own[4]));
     }
 
     #[test]
     fn there_are_so_many_places_in_all_and_some_more_for_health_checks_from_here() {
         let places = Arc::new(Places::default());
-        let all: Vec<Place> = (0..limits::CONNECTIONS)
-            .map(|n| taken(places.take(address(u8::try_from(n / limits::CONNECTIONS_EACH).unwrap()))))
-            .collect();
-        let newest = in_place_of(places.take(address(9)), address(0));
+        let all: Vec<Place> =
+            (0..limits::CONNECTIONS)
+                .map(|n| {
+                    taken(places.take(
+                        address(u8::try_from(n / limits::CONNECTIONS_EACH).unwrap()),
+                        Moment::default(),
+                    ))
+                })
+                .collect();
+        let newest = in_place_of(places.take(address(9), later()), address(0));
         assert!(is_gone(&all[0]));
         let busy: Vec<Answering> = all.iter().chain([&newest]).map(Place::answer).collect();
-        assert!(matches!(places.take(address(10)), Seat::None));
-        let health: Vec<Place> =
-            (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE))).collect();
+        assert!(matches!(places.take(address(10), later()), Seat::None));
+        let health: Vec<Place> = (0..limits::CONNECTIONS_FOR_HEALTH)
+            .map(|_| taken(places.take(HERE, Moment::default())))
+            .collect();
         assert!(health.iter().all(|place| place.only_health));
-        let place = in_place_of(places.take(HERE), HERE);
+        let place = in_place_of(places.take(HERE, later()), HERE);
         assert!(place.only_health && is_gone(&health[0]));
         drop(busy);
-        assert!(!in_place_of(places.take(HERE), address(0)).only_health);
+        assert!(!in_place_of(places.take(HERE, later()), address(0)).only_health);
+    }
+
+    #[test]
+    fn a_new_connection_keeps_its_place_until_its_first_request() {
+        let (places, start) = (Arc::new(Places::default()), Moment::default());
+        let mut own: Vec<Place> =
+            (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(HERE, start))).collect();
+        let new = own.pop().unwrap();
+        let busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        // All others are busy: it is the only one that waits for its client.
+        let health: Vec<Place> =
+            (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE, start))).collect();
+        assert!(health.iter().all(|place| place.only_health) && !is_gone(&new));
+        // One that has had an answer goes first, even if it waits for a shorter time.
+        drop(busy);
+        let next = in_place_of(places.take(HERE, start), HERE);
+        assert!(is_gone(&own[0]) && !is_gone(&new) && !next.only_health);
+        // One that sends nothing is not new for long.
+        let later = start.plus(limits::FIRST_REQUEST);
+        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        let _next = in_place_of(places.take(HERE, later), HERE);
+        assert!(is_gone(&new));
+    }
+
+    #[test]
+    fn if_all_connections_are_new_the_oldest_goes() {
+        let (places, start) = (Arc::new(Places::default()), Moment::default());
+        let all = limits::CONNECTIONS_EACH + limits::CONNECTIONS_FOR_HEALTH;
+        let all: Vec<Place> = (0..all).map(|_| taken(places.take(HERE, start))).collect();
+        let next = in_place_of(places.take(HERE, start), HERE);
+        assert!(is_gone(&all[0]) && !is_gone(&all[1]) && !next.only_health);
     }
 }

@@ -88,7 +88,7 @@ impl Ledger {
             | What::StatusChanged { .. }
             | What::Retrying { .. }
             | What::DeliveryRetrying { .. }
-            | What::DaemonStarted { .. }
+            | What::DaemonStarted(_)
             | What::DaemonStopping { .. }
             | What::Api(_)
             | What::Task(_) => {}

@@ -19,8 +19,8 @@ use super::scene::Mode;
 use super::script::{Asked, Script};
 use super::store::{Disk, Kept};
 use super::world::{World, name};
+use crate::daemon::courier::Courier;
 use crate::event::Event;
-use crate::runner::courier::Courier;
 use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
 use crate::store::StoreError;
 

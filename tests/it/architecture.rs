@@ -3,8 +3,14 @@
 //! Unit tests and the simulation may name what they like: what stands below `#[cfg(test)]`, in files called `tests.rs`
 //! and in `simulation` is left out, and so are comments.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use self::sources::{
+    Module, between_siblings, circles, code_of, module_of, named, paths, read, root, sources,
+};
 
 /// The rules and their words. They know only each other.
 const CORE: [&str; 6] = ["watch", "export", "moment", "text", "secret", "exit"];
@@ -15,6 +21,11 @@ const PURE: [&str; 10] =
 
 /// Modules that must not know each other.
 const STRANGERS: [&str; 5] = ["snyk", "store", "notify", "observe", "download"];
+
+/// What other programs can use as well as our commands.
+const ENGINE: [&str; 11] = [
+    "daemon", "download", "health", "http", "notify", "process", "runner", "server", "snyk", "store", "tasks",
+];
 
 #[test]
 fn the_core_knows_nobody() {
@@ -31,7 +42,7 @@ fn the_core_knows_nobody() {
 #[test]
 fn the_core_names_nothing_that_acts() {
     const ACTING: [&str; 6] = ["tokio::", "reqwest::", "std::fs", "std::net", "std::env", "tracing::"];
-    for (path, code) in sources().into_iter().filter(|(path, _)| PURE.contains(&module_of(path).as_str())) {
+    for (path, code) in sources().into_iter().filter(|(path, _)| PURE.contains(&top(path).as_str())) {
         for acting in ACTING {
             assert!(!code.contains(acting), "{} names {acting}", path.display());
         }
@@ -47,12 +58,77 @@ fn client_store_notifications_and_observers_never_know_each_other() {
 }
 
 #[test]
-fn the_runner_alone_puts_store_and_poller_together() {
+fn store_and_client_meet_in_the_runner_and_the_daemon() {
     for (module, named) in modules() {
-        if !["runner", "tasks", "commands", "server", "store"].contains(&module.as_str()) {
+        if !["runner", "tasks", "daemon", "commands", "server", "store"].contains(&module.as_str()) {
             assert_none(&module, &named, ["store"]);
         }
     }
+}
+
+#[test]
+fn the_runner_knows_neither_notifications_nor_which_database_there_is() {
+    assert_none("runner", &modules()["runner"], ["notify", "snyk", "daemon", "server"]);
+    for (path, code) in sources().into_iter().filter(|(path, _)| path.starts_with("runner")) {
+        assert!(!code.contains("Sqlite"), "{} names SQLite", path.display());
+    }
+}
+
+#[test]
+fn the_engine_has_no_console() {
+    const CONSOLE: [&str; 5] = ["cli", "commands", "output", "signals", "telemetry"];
+    for (module, named) in modules().into_iter().filter(|(module, _)| ENGINE.contains(&module.as_str())) {
+        assert_none(&module, &named, CONSOLE);
+    }
+    for (path, code) in sources().into_iter().filter(|(path, _)| ENGINE.contains(&top(path).as_str())) {
+        for stream in ["io::stdout", "io::stderr", "io::stdin"] {
+            assert!(!code.contains(stream), "{} names {stream}", path.display());
+        }
+    }
+}
+
+/// Circles that are left, and the modules on them. Nothing may be added here.
+const CIRCLES_LEFT: [(&str, &[&str]); 6] = [
+    ("", &["secret", "text"]),
+    ("download", &["checksum", "inspect", "storage", "writer"]),
+    ("settings", &["daemon", "layers", "places", "sources"]),
+    ("settings::daemon", &["entry", "watches"]),
+    ("simulator", &["answer", "scenario"]),
+    ("store::sqlite", &["file", "schema", "trouble"]),
+];
+
+#[test]
+fn no_modules_know_each_other_in_a_circle() {
+    let files: Vec<(Module, String)> =
+        sources().into_iter().map(|(path, code)| (module_of(&path), code)).collect();
+    for (parent, edges) in between_siblings(&files) {
+        let parent = parent.join("::");
+        let left = CIRCLES_LEFT.iter().find(|(place, _)| *place == parent).map_or(&[][..], |(_, left)| left);
+        let mut circles = circles(edges);
+        circles.retain(|module, _| !left.contains(&module.as_str()));
+        assert!(circles.is_empty(), "in `{parent}` there is a circle: {circles:?}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_at_every_depth() {
+    let files = |files: &[(&str, &str)]| -> Vec<(Module, String)> {
+        files.iter().map(|(path, code)| (module_of(Path::new(path)), (*code).to_owned())).collect()
+    };
+    let left = |written: &[(&str, &str)]| {
+        let levels = between_siblings(&files(written)).into_iter();
+        let circles = levels.map(|(parent, edges)| (parent.join("::"), circles(edges)));
+        let circles = circles.filter(|(_, circle)| !circle.is_empty());
+        circles.map(|(parent, circle)| (parent, circle.into_keys().collect())).collect::<Vec<(_, Vec<_>)>>()
+    };
+    // A parent and its child may know each other, and a line is not a circle.
+    assert_eq!(left(&[("a.rs", "use self::b::X; use crate::c;"), ("a/b.rs", "super::Y"), ("c.rs", "")]), []);
+    let top =
+        [("a.rs", ""), ("a/b.rs", "use crate::{d, c::X};"), ("c.rs", "crate::a::Y"), ("d.rs", "crate::c")];
+    assert_eq!(left(&top), [(String::new(), vec!["a".to_owned(), "c".to_owned(), "d".to_owned()])]);
+    let deep =
+        [("a.rs", ""), ("a/b.rs", "super::{self, c::X}"), ("a/c.rs", ""), ("a/c/d.rs", "super::super::b::Y")];
+    assert_eq!(left(&deep), [("a".to_owned(), vec!["b".to_owned(), "c".to_owned()])]);
 }
 
 #[test]
@@ -61,7 +137,7 @@ fn nobody_imports_the_commands_and_only_they_import_the_command_line() {
         if module != "commands" {
             assert_none(&module, &named, ["cli"]);
         }
-        assert!(!named.contains("commands") || ["commands", "lib"].contains(&module.as_str()), "{module}");
+        assert_none(&module, &named, ["commands"]);
     }
 }
 
@@ -134,7 +210,7 @@ fn only_disk_changes_files() {
         "unlinkat",
         "mkdirat",
     ];
-    for (path, code) in sources().into_iter().filter(|(path, _)| module_of(path) != "disk") {
+    for (path, code) in sources().into_iter().filter(|(path, _)| top(path) != "disk") {
         for changing in CHANGING {
             assert!(!code.contains(changing), "{} names {changing}: that is for src/disk", path.display());
         }
@@ -176,90 +252,40 @@ fn only_the_places_that_were_chosen_read_secrets_or_what_others_wrote() {
 
 #[test]
 fn what_a_file_names_is_found_in_every_spelling() {
-    let code = "use crate::watch::{Policy, outcome::Outcome};\nuse crate::{store, snyk::Client, text};\n\
+    let code = "use crate::watch::{Policy, outcome::Outcome};\nuse crate::{store, snyk::Client as C, text};\n\
         fn x() { crate::runner::poll_within(); }\n// crate::comment\n/// [`X`](crate::doc)\n\
-        use crate::{\n    cli::Cli,\n    exit::{self, ExitCode},\n};\n#[cfg(test)]\nmod tests { use crate::settings; }";
+        #[cfg(test)]\nuse crate::fixtures;\nuse crate::{\n    cli::Cli,\n    exit::{self, ExitCode},\n};\n\
+        #[cfg(test)]\nmod tests { use crate::settings; }";
+    let named: BTreeSet<String> =
+        paths(&code_of(code)).into_iter().filter_map(|path| path.into_iter().nth(1)).collect();
     let expected = ["cli", "exit", "runner", "snyk", "store", "text", "watch"];
-    assert_eq!(names(&code_of(code)).into_iter().collect::<Vec<_>>(), expected);
-    assert_eq!(module_of(Path::new("snyk/wire.rs")), "snyk");
-    assert_eq!(module_of(Path::new("clock.rs")), "clock");
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(module_of(Path::new("snyk/wire.rs")), ["snyk", "wire"]);
+    assert_eq!(module_of(Path::new("clock.rs")), ["clock"]);
 }
 
 /// The modules at the top with all that they name of the crate.
 fn modules() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources();
+    let all: BTreeSet<Module> = sources.iter().map(|(path, _)| module_of(path)).collect();
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (path, code) in sources() {
-        modules.entry(module_of(&path)).or_default().extend(names(&code));
+    for (path, code) in &sources {
+        let named =
+            named(code, &module_of(path), &all).into_iter().filter_map(|named| named.into_iter().next());
+        modules.entry(top(path)).or_default().extend(named);
     }
-    for module in CORE.iter().chain(&PURE).chain(&["snyk", "store", "runner", "commands"]) {
+    for (module, named) in &mut modules {
+        named.remove(module);
+    }
+    for module in CORE.iter().chain(&PURE).chain(&["snyk", "store", "runner", "daemon", "commands"]) {
         assert!(modules.contains_key(*module), "{module} has been renamed: this test has to follow");
     }
     modules
 }
 
-/// The files below `src` by their paths in it, without comments and tests, in their order.
-fn sources() -> Vec<(PathBuf, String)> {
-    let root = root().join("src");
-    let mut found = Vec::new();
-    let mut directories = vec![root.clone()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && !is_of_tests(&path) {
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), code_of(&read(&path))));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn is_of_tests(path: &Path) -> bool {
-    let is_simulation =
-        path.starts_with(root().join("src/simulation")) || path.ends_with("src/simulation.rs");
-    path.ends_with("tests.rs") || path.iter().any(|part| part == "tests") || is_simulation
-}
-
-fn code_of(source: &str) -> String {
-    let code = source.split("#[cfg(test)]").next().unwrap();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.map(|line| line.split(" // ").next().unwrap()).collect::<Vec<_>>().join("\n")
-}
-
-/// The modules at the top that `crate::` paths lead to.
-fn names(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for path in code.split("crate::").skip(1) {
-        let Some(list) = path.strip_prefix('{') else {
-            names.insert(word(path));
-            continue;
-        };
-        let mut depth = 0;
-        let mut item = String::new();
-        for char in list.chars().take_while(|char| *char != ';') {
-            match char {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                ',' if depth == 0 => names.extend([word(&std::mem::take(&mut item))]),
-                char if depth == 0 => item.push(char),
-                _ => {}
-            }
-        }
-        names.insert(word(&item));
-    }
-    names.remove("");
-    names
-}
-
-/// The identifier at the start of a path.
-fn word(path: &str) -> String {
-    path.trim_start().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
-}
-
-fn module_of(path: &Path) -> String {
-    path.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
+/// The module at the top that a file is in.
+fn top(path: &Path) -> String {
+    module_of(path).into_iter().next().unwrap_or_default()
 }
 
 #[track_caller]
@@ -273,12 +299,4 @@ fn assert_none<'a>(module: &str, named: &BTreeSet<String>, forbidden: impl IntoI
     for name in forbidden {
         assert!(!named.contains(name), "{module} must not know {name}");
     }
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

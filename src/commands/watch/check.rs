@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::daemon::bind;
 use crate::commands::{CommandError, Session, aside};
+use crate::daemon::{DaemonError, bind};
 use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 use crate::server::ServerError;
@@ -23,7 +23,7 @@ pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<E
         {
             "; the store and the address are in use, as they are while the daemon runs"
         }
-        (_, Err(error)) => return Err(error.into()),
+        (_, Err(error)) => return Err(DaemonError::from(error).into()),
     };
     session.console.success(&format!("the settings are valid: {}{in_use}", settings.summary()), || {
         tracing::info!(
@@ -43,7 +43,7 @@ fn check_store(store: &Path, state: &Path) -> Result<Checked, CommandError> {
     let made =
         if missing.is_empty() { Ok(()) } else { disk::create_directories_durably(state, Readers::Owner) };
     let made = made.map_err(|error| CommandError::StateDirectory(state.to_owned(), error));
-    let checked = made.and_then(|()| Ok(store::check(store)?));
+    let checked = made.and_then(|()| Ok(store::check(store).map_err(DaemonError::from)?));
     for directory in missing {
         // One that somebody else has put something into meanwhile stays.
         let _ = disk::remove_empty_directory(&directory);

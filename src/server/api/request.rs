@@ -78,7 +78,7 @@ impl WatchRequest {
             problems.push(Problem::unusable("give either `group_id` or `org_id`", ""));
         }
         let name = self.account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
-        let account = terms.account(name);
+        let account = terms.agreed().accounts.get(name).cloned();
         if account.is_none() {
             let detail = format!("the settings name no account `{}`", Text::of_wrong_value(name));
             problems.push(Problem::unusable(detail, "/account"));

@@ -1,13 +1,15 @@
 //! How it begins, how it ends, and what it remembers from one life to the next.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::home::{DaemonHome, account, asking, moment, taking_all, watch, webhook, webhook_at};
-use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Run, SECOND_ID, THIRD_ID, until};
+use crate::lab::{Answer, EXPORT_ID, Lab, NEVER, PATIENCE, READY, Run, SECOND_ID, THIRD_ID, until};
 
 /// What is done to a store before the daemon opens it.
 type Spoil<'a> = &'a dyn Fn(&DaemonHome);
@@ -33,6 +35,30 @@ fn it_says_when_it_begins_and_why_it_ends() {
         assert_eq!(json!([started["level"], started["watches.active"]]), json!(["INFO", 1]));
         assert_eq!(stopping["reason"], format!("SIG{signal}"));
     }
+}
+
+#[test]
+fn it_says_with_what_it_starts_and_where_it_listens() {
+    let (lab, receiver) = (Lab::start(NEVER), taking_all());
+    let home =
+        DaemonHome::new(&[asking(&lab), account("acme", &lab), webhook("platform", &receiver)].concat());
+    // The system chooses the ports.
+    let listen = "'127.0.0.1:0'\nmetrics-listen = '127.0.0.1:0'";
+    home.set_all(&home.settings().replace(&format!("'{}'", home.address), listen));
+    let daemon = home.start();
+    let started = daemon.until_told("daemon.started", 1)[0].clone();
+    for (field, path) in [("server.address", "/v1/watches"), ("server.metrics_address", "/metrics")] {
+        let mut stream = TcpStream::connect(started[field].as_str().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(Answer::read(stream).status, 200, "{field}");
+    }
+    let names = ["accounts", "endpoints", "store"].map(|field| started[field].as_str().unwrap());
+    assert_eq!(names, ["acme, default", "platform", home.path("watches.db").to_str().unwrap()]);
+    assert!(!started.to_string().contains(&receiver.url()), "an endpoint's URL may be a secret: {started}");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn with_a_token_the_watches_are_for_those_who_have_it() {
             assert!(!answer.problem(401).to_string().contains(TOKEN), "{header}");
         }
     }
-    for path in ["/v1", "/v1/", "/v1/watches/x", "/v1/none"] {
+    for path in ["/v1", "/v1/", "/v1/watches/x", "/v1/none", "/none"] {
         bed.get(path).problem(401);
     }
     bed.ask("POST", "/v1/watches", &["Content-Type: text/plain"], "x").problem(401);

@@ -1,5 +1,6 @@
 //! What the daemon makes of what happens: log lines, metrics, its own health, the notifications that are owed.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,6 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
-use crate::exit::ExitCode;
 use crate::health::Health;
 use crate::moment::Moment;
 use crate::notify::{Endpoint, delivery_id, event};
@@ -33,8 +33,8 @@ pub(super) struct Ledger {
     clock: Clock,
     /// Who asks Snyk.
     clients: Mutex<Vec<Arc<Client>>>,
-    /// The code of the gravest end so far.
-    deciding: Mutex<Option<ExitCode>>,
+    /// How watches have ended so far.
+    outcomes: Mutex<BTreeSet<Outcome>>,
 }
 
 impl Ledger {
@@ -47,7 +47,7 @@ impl Ledger {
             journal,
             clock,
             clients: Mutex::default(),
-            deciding: Mutex::default(),
+            outcomes: Mutex::default(),
         }
     }
 
@@ -62,9 +62,7 @@ impl Ledger {
         self.metrics.event(event);
         match &event.what {
             What::Finished(ending) => {
-                let mut deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-                let codes = deciding.take().into_iter().chain(ExitCode::of(ending.outcome));
-                *deciding = Some(ExitCode::deciding(codes));
+                self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(ending.outcome);
                 self.owing.notify_waiters();
             }
             What::AccountPaused { account, .. } => {
@@ -79,7 +77,7 @@ impl Ledger {
             | What::StatusChanged { .. }
             | What::Retrying { .. }
             | What::DeliveryRetrying { .. }
-            | What::DaemonStarted { .. }
+            | What::DaemonStarted(_)
             | What::DaemonStopping { .. }
             | What::Api(_)
             | What::Task(_) => {}
@@ -92,9 +90,9 @@ impl Ledger {
         ControlFlow::Continue(())
     }
 
-    /// The code of the gravest end so far.
-    pub(super) fn deciding(&self) -> ExitCode {
-        self.deciding.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(ExitCode::SUCCESS)
+    /// How watches have ended so far.
+    pub(super) fn outcomes(&self) -> BTreeSet<Outcome> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

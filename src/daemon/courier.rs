@@ -30,19 +30,19 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Brings what is owed to one endpoint.
 #[derive(Debug)]
-pub struct Courier<S, R, T> {
+pub(crate) struct Courier<S, R, T> {
     /// Where what is owed is kept.
-    pub store: S,
+    pub(crate) store: S,
     /// The endpoint.
-    pub endpoint: Arc<R>,
+    pub(crate) endpoint: Arc<R>,
     /// What time it is.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Rings when something new may be owed.
-    pub bell: Arc<Notify>,
+    pub(crate) bell: Arc<Notify>,
     /// Says that nothing more is to be begun: others take over.
-    pub retired: watch::Receiver<bool>,
+    pub(crate) retired: watch::Receiver<bool>,
     /// Hears of every event.
-    pub tell: T,
+    pub(crate) tell: T,
 }
 
 impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
@@ -52,7 +52,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn run(&self, mut rng: fastrand::Rng) -> Result<(), StoreError> {
+    pub(crate) async fn run(&self, mut rng: fastrand::Rng) -> Result<(), StoreError> {
         let mut under_way = FuturesUnordered::new();
         let mut retired = self.retired.clone();
         while !*retired.borrow() {
@@ -132,7 +132,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
 /// # Errors
 ///
 /// When the store fails.
-pub async fn give_up_orphans(
+pub(super) async fn give_up_orphans(
     store: &(impl Outbox + ?Sized),
     known: &[Arc<impl Recipient>],
     now: Moment,

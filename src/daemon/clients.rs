@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ledger::Ledger;
+use super::{DaemonError, or_panic};
 use crate::clock::Clock;
-use crate::commands::{CommandError, blocking};
 use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::daemon::AccountSettings;
@@ -18,26 +18,29 @@ use crate::snyk::{Client, Connections, GA_VERSION};
 /// leave this machine, and whom they trust.
 type Kind = (bool, bool, Option<PathBuf>);
 
+/// Hears of each access token before it is used, so that a CI system can mask it.
+pub(crate) type Mask = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Opens accounts. Those that can share connections do: hundreds of certificates are loaded once, not for each.
-pub(super) struct Opener<'a, Mask> {
-    pub(super) ledger: &'a Ledger,
+pub(super) struct Opener {
+    pub(super) ledger: Arc<Ledger>,
     pub(super) clock: Clock,
-    /// What has the CI system mask a secret.
     pub(super) mask: Mask,
 }
 
-impl<Mask: Fn(&str) + Clone + Send + Sync + 'static> Opener<'_, Mask> {
+impl Opener {
     /// All accounts, with a client each.
     pub(super) async fn all(
         &self,
         settings: Vec<AccountSettings>,
-    ) -> Result<Vec<Account<Arc<Client>>>, CommandError> {
+    ) -> Result<Vec<Account<Arc<Client>>>, DaemonError> {
         let mut connections: BTreeMap<Kind, Connections> = BTreeMap::new();
         let mut accounts = Vec::new();
         for settings in settings {
             let AccountSettings { name, api, source, origin, .. } = settings;
             let credentials = Credentials::load(source, &origin, self.clock).await;
-            let credentials = credentials.map_err(SettingsError::from)?.telling(self.mask.clone());
+            let mask = Arc::clone(&self.mask);
+            let credentials = credentials.map_err(SettingsError::from)?.telling(move |token| mask(token));
             let ChosenApi { api, source } = api.chosen(credentials.region(), None);
             tracing::info!(
                 account = &*name,
@@ -59,7 +62,8 @@ impl<Mask: Fn(&str) + Clone + Send + Sync + 'static> Opener<'_, Mask> {
                 None => {
                     let (api, network) = (api.clone(), settings.network);
                     // Certificates are read here, from files that may be pipes.
-                    blocking(move || Connections::new(&api, &network)).await?
+                    let opening = tokio::task::spawn_blocking(move || Connections::new(&api, &network));
+                    or_panic(opening.await)?
                 }
             };
             connections.insert(kind, shared.clone());

@@ -1,5 +1,11 @@
 //! The daemon: a store, a runner over it, couriers for what is owed, an API, and how all of them begin and end.
+//!
+//! It knows no console and no signals. The program that it runs in hands in its settings, and a [`Control`].
 
+mod clients;
+pub(crate) mod courier;
+mod housekeeping;
+mod ledger;
 mod reload;
 
 use std::collections::BTreeSet;
@@ -13,24 +19,25 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
+use self::clients::{Mask, Opener};
+use self::courier::Courier;
+use self::housekeeping::tidy;
+use self::ledger::{Endpoints, Ledger};
+pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
-use super::clients::Opener;
-use super::housekeeping::tidy;
-use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
-use crate::commands::{CommandError, Session};
-use crate::event::{Event, What};
-use crate::exit::ExitCode;
+use crate::event::{Event, Startup, What};
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
-use crate::runner::courier::Courier;
 use crate::runner::{Plan, Refusal, Runner, Stopped};
 use crate::server::{Agreed, Server, ServerError, Service, Terms};
+use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
-use crate::snyk::Client;
-use crate::store::{self, Quota, Store, StoreError};
+use crate::snyk::{Client, TransportError};
+use crate::store::{self, OpenError, Quota, Store, StoreError};
+use crate::text::Text;
 use crate::watch::Policy;
-use crate::watch::outcome::Signal;
+use crate::watch::outcome::Outcome;
 
 /// How long polls and deliveries that are under way may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(6);
@@ -47,22 +54,69 @@ const BEAT: Duration = Duration::from_secs(5);
 /// How long notifications may take once every watch has ended, where the daemon ends then.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5 * 60);
 
+/// The program that a daemon runs in: what it asks for, and the settings that only it can read.
+pub(crate) trait Control: Sync {
+    /// Waits until the daemon has to stop, and says why. It may be asked again, and then says the same.
+    fn stop(&self) -> impl Future<Output = String> + Send;
+
+    /// Waits until the settings have to be read again.
+    fn reload(&self) -> impl Future<Output = ()> + Send;
+
+    /// Reads the settings again.
+    fn read(&self) -> impl Future<Output = Result<DaemonSettings, DaemonError>> + Send;
+
+    /// The daemon now uses the settings that were read last, or keeps the previous ones.
+    fn reloaded(&self, result: Result<(), DaemonError>);
+}
+
+/// Why a daemon ended.
+pub(crate) enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// Nothing is left to do.
+    Idle {
+        /// How watches have ended.
+        outcomes: BTreeSet<Outcome>,
+        /// Whether watches are left whose account is not in the settings.
+        leaves_watches: bool,
+    },
+}
+
+/// A daemon that cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    OpenStore(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Something that a reload needs.
+    #[error("{0} did not answer within {limit}", limit = humantime::format_duration(*.1))]
+    Slow(String, Duration),
+}
+
 /// What can reach the daemon from outside.
 enum Asked {
-    /// To end.
-    End(Signal),
+    /// To stop, for this reason.
+    Stop(String),
     /// To read the settings again.
     Reload,
     /// To go on by the settings that were read.
-    GoOn(Result<Box<Fresh>, CommandError>),
+    GoOn(Result<Box<Fresh>, DaemonError>),
     /// The store was changed through the API.
     Changed,
 }
 
 /// The daemon.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     store: Arc<dyn Store>,
     clock: Clock,
+    mask: Mask,
     ledger: Arc<Ledger>,
     runner: Runner<Arc<dyn Store>, Arc<Client>, Endpoints>,
     endpoints: Endpoints,
@@ -76,20 +130,19 @@ pub(super) struct Daemon {
     /// Ends the API when it is dropped.
     serving: Option<oneshot::Sender<Infallible>>,
     until_idle: bool,
-    /// How many watches had not ended at the start.
-    active: u64,
+    started: Startup,
     /// What stays as it is until the daemon is started again.
     fixed: (PathBuf, SocketAddr, Option<SocketAddr>),
 }
 
 impl Daemon {
-    /// Opens the store, the API and all that belongs to it.
-    pub(super) async fn start(
+    /// Opens the store, the API and all that belongs to it. `mask` is called with each access token before it is used.
+    pub(crate) async fn start(
         settings: DaemonSettings,
         until_idle: bool,
-        Session { clock, console, .. }: &Session,
-    ) -> Result<Self, CommandError> {
-        let clock = *clock;
+        clock: Clock,
+        mask: Mask,
+    ) -> Result<Self, DaemonError> {
         let server = bind(&settings.server).await?;
         let store = store::open(&settings.store).await?;
         let last = store.last_moment().await?;
@@ -100,9 +153,17 @@ impl Daemon {
 
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
         let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
-        let opener = Opener { ledger: &ledger, clock, mask: console.mask() };
+        let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(settings.accounts).await?;
         let endpoints = Endpoints::new(settings.endpoints, &ledger);
+        let started = Startup {
+            address: server.address().to_string(),
+            metrics_address: server.metrics_address().map(|address| address.to_string()),
+            store: Text::of_path(&settings.store),
+            accounts: names.iter().cloned().collect(),
+            endpoints: endpoints.all.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+            watches: 0,
+        };
         ledger.metrics.set_accounts(&names);
         ledger.asks_with(&accounts);
         let plan = plan(settings.policy, settings.concurrency, until_idle);
@@ -112,6 +173,7 @@ impl Daemon {
         let mut daemon = Self {
             store,
             clock,
+            mask,
             ledger,
             runner,
             endpoints,
@@ -122,11 +184,11 @@ impl Daemon {
             terms: Arc::new(Terms::new(agreed)),
             serving: None,
             until_idle,
-            active: 0,
+            started,
             fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
         };
         daemon.reconcile(settings.watches, &names).await?;
-        daemon.active = daemon.store.count().await?.active;
+        daemon.started.watches = daemon.store.count().await?.active;
         daemon.hire(settings.keep_ended);
         // The API answers before the runner has made its first pass.
         daemon.ledger.health.pass(clock.now());
@@ -136,77 +198,75 @@ impl Daemon {
     }
 
     /// Works until it is asked to stop, or has nothing left to do.
-    pub(super) async fn run(mut self, session: &Session) -> Result<ExitCode, CommandError> {
+    pub(crate) async fn run(mut self, control: &impl Control) -> Result<Ended, DaemonError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
         let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
         self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
-        self.ledger.tell(&What::DaemonStarted { watches: self.active }.at(clock.now()));
-        let worked = self.work(session).await;
+        self.ledger.tell(&What::DaemonStarted(Box::new(self.started.clone())).at(clock.now()));
+        let worked = self.work(control).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
         self.ledger.health.stop();
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
         self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not kept in time is done again at the next start.
-        let ended = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
-        let (_, code) = worked?;
-        match ended {
-            Ok(ended) => ended?,
+        let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
+        let (_, ended) = worked?;
+        match closed {
+            Ok(closed) => closed?,
             Err(_) => tracing::warn!("the store took too long to close, what it has kept is safe"),
         }
-        Ok(code)
+        Ok(ended)
     }
 
-    /// Says why it has come to an end, and the code to end with.
-    async fn work(&mut self, session: &Session) -> Result<(String, ExitCode), CommandError> {
+    /// Says why it ends, in words too.
+    async fn work(&mut self, control: &impl Control) -> Result<(String, Ended), DaemonError> {
         let mut reading = None;
         loop {
             // What is read may name more to do.
             let until_idle = self.until_idle && reading.is_none();
-            let asked = match self.follow(session, &mut reading, until_idle).await? {
+            let asked = match self.follow(control, &mut reading, until_idle).await? {
                 Some(asked) => asked,
-                None => match self.last_deliveries(session).await? {
+                None => match self.last_deliveries(control).await? {
                     Some(asked) => asked,
                     None => return self.idle().await,
                 },
             };
             match asked {
-                Asked::End(signal) => {
-                    // Where it was to end when all is done, all is not.
-                    let code = if self.until_idle { ExitCode::of_signal(signal) } else { ExitCode::SUCCESS };
-                    return Ok((signal.name().to_owned(), code));
-                }
-                Asked::Reload => reading = Some(self.read_again(session)),
-                // Where the daemon is to end meanwhile, that is what is asked next.
-                Asked::GoOn(read) => {
-                    let _ = session.signals.unless_interrupted(self.reload(read, session)).await;
-                }
+                Asked::Stop(reason) => return Ok((reason, Ended::Stopped)),
+                Asked::Reload => reading = Some(self.read_again(control)),
+                // If the daemon has to stop meanwhile, that is what is asked next.
+                Asked::GoOn(read) => tokio::select! {
+                    biased;
+                    _ = control.stop() => {}
+                    () = self.reload(read, control) => {}
+                },
                 Asked::Changed => self.runner.look_again(),
             }
         }
     }
 
     /// All is done that can be done.
-    async fn idle(&self) -> Result<(String, ExitCode), CommandError> {
-        let code = self.ledger.deciding();
-        let left = self.orphaned(&self.terms.accounts()).await?;
-        if left.is_empty() {
-            return Ok(("every watch has ended".to_owned(), code));
-        }
-        let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
-        let reason =
-            format!("the settings have no account for the watches that are left: {}", names.join(", "));
-        Ok((reason, ExitCode::deciding([code, ExitCode::IN_PROGRESS])))
+    async fn idle(&self) -> Result<(String, Ended), DaemonError> {
+        let outcomes = self.ledger.outcomes();
+        let left = self.orphaned(&self.terms.agreed().accounts).await?;
+        let reason = if left.is_empty() {
+            "every watch has ended".to_owned()
+        } else {
+            let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
+            format!("the settings have no account for the watches that are left: {}", names.join(", "))
+        };
+        Ok((reason, Ended::Idle { outcomes, leaves_watches: !left.is_empty() }))
     }
 
     /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
     async fn follow(
         &mut self,
-        session: &Session,
+        control: &impl Control,
         reading: &mut Option<Reading<'_>>,
         until_idle: bool,
-    ) -> Result<Option<Asked>, CommandError> {
+    ) -> Result<Option<Asked>, DaemonError> {
         let Self { store, runner, ledger, tasks, couriers, changed, .. } = &mut *self;
-        let asked = asked(&**store, tasks, couriers, changed, reading, session);
+        let asked = asked(&**store, tasks, couriers, changed, reading, control);
         Ok(match runner.run(asked, until_idle, &mut |event| ledger.hear(event)).await? {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked?),
@@ -215,7 +275,7 @@ impl Daemon {
 
     /// Waits until nothing is owed any more, but not for long: what is left is for the next start. The runner goes on, so
     /// that all can see that it does.
-    async fn last_deliveries(&mut self, session: &Session) -> Result<Option<Asked>, CommandError> {
+    async fn last_deliveries(&mut self, control: &impl Control) -> Result<Option<Asked>, DaemonError> {
         let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
         let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
         // Nobody comes here while the settings are read again.
@@ -223,7 +283,7 @@ impl Daemon {
         let is_settled = tokio::select! {
             settled = settled => settled.map(|()| true)?,
             () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => false,
-            asked = self.follow(session, &mut reading, false) => return asked,
+            asked = self.follow(control, &mut reading, false) => return asked,
         };
         if !is_settled {
             let pending = store.count().await?.pending;
@@ -238,7 +298,7 @@ impl Daemon {
     }
 
     /// Lets polls and deliveries in flight end, keeps what they came to, and gives everything back.
-    async fn wind_up(mut self) -> Result<(), CommandError> {
+    async fn wind_up(mut self) -> Result<(), StoreError> {
         drop(self.serving.take());
         self.retire.send_replace(true);
         let ledger = Arc::clone(&self.ledger);
@@ -250,7 +310,7 @@ impl Daemon {
         self.tasks.shutdown().await;
         drop(self.runner);
         let closed = self.store.close().await;
-        kept.and(delivered.unwrap_or(Ok(()))).and(closed).map_err(CommandError::from)
+        kept.and(delivered.unwrap_or(Ok(()))).and(closed)
     }
 
     /// Whoever does what the settings say of endpoints and of what is kept.
@@ -309,12 +369,12 @@ async fn asked(
     couriers: &mut JoinSet<Result<(), StoreError>>,
     changed: &Notify,
     reading: &mut Option<Reading<'_>>,
-    session: &Session,
-) -> Result<Asked, CommandError> {
+    control: &impl Control,
+) -> Result<Asked, DaemonError> {
     loop {
         tokio::select! {
-            signal = session.signals.ended() => return Ok(Asked::End(signal)),
-            () = session.signals.reload(), if reading.is_none() => return Ok(Asked::Reload),
+            reason = control.stop() => return Ok(Asked::Stop(reason)),
+            () = control.reload(), if reading.is_none() => return Ok(Asked::Reload),
             read = read(reading) => return Ok(Asked::GoOn(read)),
             () = changed.notified() => return Ok(Asked::Changed),
             error = store.failure() => return Err(error.into()),
@@ -326,13 +386,13 @@ async fn asked(
 }
 
 /// Takes the addresses that the settings name.
-pub(super) async fn bind(settings: &ServerSettings) -> Result<Server, ServerError> {
+pub(crate) async fn bind(settings: &ServerSettings) -> Result<Server, ServerError> {
     let server = Server::bind(settings.listen, !settings.tokens.is_empty()).await?;
     server.with_metrics(settings.metrics_listen).await
 }
 
 /// The settings have been read again; never, if nobody reads them.
-async fn read(reading: &mut Option<Reading<'_>>) -> Result<Box<Fresh>, CommandError> {
+async fn read(reading: &mut Option<Reading<'_>>) -> Result<Box<Fresh>, DaemonError> {
     let Some(reads) = reading else { return std::future::pending().await };
     let read = reads.await;
     *reading = None;

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::courier::give_up_orphans;
 use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
-use crate::runner::courier::give_up_orphans;
 use crate::store::{Store, StoreError};
 
 /// How often it is looked for what can go.
