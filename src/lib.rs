@@ -71,8 +71,6 @@ pub mod settings;
 #[doc(hidden)]
 pub mod signals;
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
 mod simulation;
 #[doc(hidden)]
 pub mod simulator;

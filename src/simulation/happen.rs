@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds;
@@ -10,6 +9,7 @@ use super::ledger::Ledger;
 use super::scene::Reload;
 use super::world::{Phase, World, name};
 use crate::clock::Clock;
+use crate::daemon::ledger::Bells;
 use crate::health::Health;
 use crate::moment::Moment;
 use crate::store::Reconciled;
@@ -31,12 +31,7 @@ impl World {
         self.note([15, u64::from(life), now.unix_ms()], || {
             format!("life {life} begins, the clock says {now}")
         });
-        Ledger {
-            world: Rc::clone(self),
-            health: Rc::new(Health::new()),
-            owing: Arc::default(),
-            settled: Rc::default(),
-        }
+        Ledger { world: Rc::clone(self), bells: Bells::default() }
     }
 
     /// A life has ended: what was under way is gone.
