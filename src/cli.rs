@@ -13,7 +13,7 @@ pub(crate) use self::export::{
     DownloadArgs, PlaceArgs, REQUEST_HEADING, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
-use crate::settings::layers::{Flags, LimitsLayer, LogLayer, PaceLayer, SnykLayer, StatusesLayer};
+use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
 use crate::settings::values::{Id, Pause};
 use crate::settings::{CommandLine, Environment, variable};
 
@@ -49,9 +49,9 @@ Exit codes:
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     #[command(flatten)]
-    snyk: SnykLayer,
+    snyk: SnykSection,
     #[command(flatten)]
-    log: LogLayer,
+    log: LogSection,
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -125,11 +125,11 @@ pub(crate) struct WaitArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]
-    pace: PaceLayer,
+    pace: PaceSection,
     #[command(flatten)]
-    limits: LimitsLayer,
+    limits: LimitsSection,
     #[command(flatten)]
-    statuses: StatusesLayer,
+    statuses: StatusesSection,
     /// Run once after every export has finished, in our place
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -145,7 +145,7 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Pause>,
     #[command(flatten)]
-    statuses: StatusesLayer,
+    statuses: StatusesSection,
 }
 
 #[derive(Debug, Args)]
@@ -193,7 +193,7 @@ impl Cli {
     /// What the flags say that have keys in a settings file; `given` are the names of those that were typed.
     pub(crate) fn command_line(&self, given: BTreeSet<String>) -> CommandLine {
         let Global { snyk, log, config, .. } = &self.global;
-        let mut flags = Flags { snyk: snyk.clone(), log: log.clone(), ..Flags::default() };
+        let mut flags = Layer { snyk: snyk.clone(), log: log.clone(), ..Layer::default() };
         match &self.command {
             Command::Wait(args) => {
                 flags.pace = args.pace.clone();
@@ -235,7 +235,7 @@ impl Cli {
 
     /// The command line as clap knows it, with the variable of each flag in its help.
     pub(crate) fn describe() -> clap::Command {
-        let keys = Flags::augment_args(clap::Command::new("keys"));
+        let keys = Layer::augment_args(clap::Command::new("keys"));
         let keys: Vec<clap::Id> = keys.get_arguments().map(|arg| arg.get_id().clone()).collect();
         let with_variable = |arg: clap::Arg| {
             let variable = match arg.get_id().as_str() {

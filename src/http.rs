@@ -1,16 +1,16 @@
-//! What all share that send requests over HTTP, to Snyk or to receivers of notifications: certificates, proxies, what
-//! is read of an error, and why a request brought no answer.
+//! What is common to all HTTP requests, to Snyk, storage and receivers of notifications: certificates, proxies, reading error
+//! bodies, and why a request got no response.
 
 mod encoding;
 mod failure;
 mod lanes;
+mod loopback;
 mod proxies;
 mod reach;
 mod trust;
 mod tunnel;
 mod validity;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,10 +18,11 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Request, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use url::{Host, Url};
+use url::Url;
 
 pub(crate) use self::encoding::Encoding;
 pub(crate) use self::failure::cut_off;
+pub(crate) use self::loopback::{is_loopback, is_loopback_address, is_loopback_name};
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
@@ -35,22 +36,21 @@ use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::observation::Failure;
 
-/// How much of an error's body is read, to say what it says. The rest does not matter.
+/// How much of the body of an error is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// How long an error's body is waited for: it usually comes with the head.
+/// How long to wait for the body of an error: it usually comes with the head.
 const ERROR_BODY_TIME: Duration = Duration::from_millis(300);
 
-/// How much of a body that is no JSON is shown, in characters.
+/// How much of a body that is not JSON is shown, in characters.
 pub(crate) const EXCERPT_CHARS: usize = 200;
 
-/// How this machine reaches others: whom it trusts, and which proxies it goes through. Clones share the certificates, which
-/// are read once.
+/// How requests reach others: the trusted certificates and the proxies. Clones share the certificates, which are read once.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
     trust: Arc<Trust>,
     proxies: Arc<Proxies>,
-    /// A thread for each peer, where there are others who must not wait for it.
+    /// A thread for each peer, in the daemon, so that no peer delays the others.
     lanes: Option<Arc<Lanes>>,
 }
 
@@ -76,7 +76,7 @@ impl Network {
         Self { trust: Arc::new(Trust::new(added, store)), proxies: Arc::new(proxies), lanes: None }
     }
 
-    /// The same, with a thread for each peer that is asked, so that none can keep busy what is of use to others.
+    /// The same, with a thread for each peer, so that no peer delays the others.
     #[must_use]
     pub fn with_threads(self) -> Self {
         Self { lanes: Some(Arc::default()), ..self }
@@ -105,8 +105,8 @@ impl Network {
         }
     }
 
-    /// Reads the certificates that asking `url` needs, so that what is wrong with them is seen before anything is asked,
-    /// and where reading may take its time.
+    /// Reads the certificates that requests to `url` need, to find errors before anything is sent, and at a time when reading
+    /// may block.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Network {
         self.tls(url).map(drop)
     }
 
-    /// What TLS needs for `url`; over plain http no certificate is read.
+    /// The TLS configuration for `url`; for plain http no certificate is read.
     fn tls(&self, url: &Url) -> Result<ClientConfig, TransportError> {
         let is_https = |url: &Url| url.scheme() == "https";
         match is_https(url) || self.proxies.of(url).is_some_and(|proxy| is_https(&proxy.url)) {
@@ -124,19 +124,18 @@ impl Network {
         }
     }
 
-    /// How requests to `url` travel, for a failure to reach it; nothing where there is nothing to say.
+    /// Through which proxy requests to `url` go, for the message of a failure; `None` for loopback.
     pub(crate) fn route(&self, url: &Url) -> Option<Text> {
         self.proxies.route(url).map(|route| Text::new(&route))
     }
 
-    /// Who looks up the names in links that may lead so far.
+    /// The resolver for names in links with this reach.
     pub(crate) fn resolver(&self, reach: Reach) -> Resolver {
         Resolver::new(reach, &self.proxies)
     }
 }
 
-/// A client for the place that `url` names. It follows no redirects and repeats nothing. With `options` the caller adds what
-/// only its own requests need.
+/// A client for the host of `url`. It follows no redirects and never retries. The caller adds its own `options`.
 pub(crate) fn client(
     url: &Url,
     network: &Network,
@@ -159,17 +158,7 @@ pub(crate) fn client(
     options(builder).build().map_err(|error| TransportError::new(&innermost(&error)))
 }
 
-/// Whether requests to `url` stay on this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
-        None => false,
-    }
-}
-
-/// An error is an error whether or not its body arrives, and it need not be waited for long.
+/// Reads the body of an error, as far as it arrives soon.
 pub(crate) async fn read_error_body(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let reading = async {
@@ -181,12 +170,12 @@ pub(crate) async fn read_error_body(mut response: Response) -> Vec<u8> {
             }
         }
     };
-    // Whether it is there in time changes what is said, not what is decided.
+    // A body that is late changes the message, not the decision.
     let _ = tokio::time::timeout(ERROR_BODY_TIME, reading).await;
     body
 }
 
-/// The beginning of a body that is no JSON; of an HTML page its title.
+/// The beginning of a body that is not JSON, or the title of an HTML page.
 pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
     let body = String::from_utf8_lossy(body);
     let lower = body.to_ascii_lowercase();
@@ -200,8 +189,7 @@ pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
     Text::non_empty(&Text::new(&body).as_str().chars().take(EXCERPT_CHARS).collect::<String>())
 }
 
-/// How long the server asks us to stay away: `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). What
-/// cannot be parsed is ignored.
+/// `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). A value that cannot be parsed is ignored.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let pause = |value: &HeaderValue| {
         let until = || Some(date(value)?.since(answered_at(headers)));
@@ -210,8 +198,8 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get_all(RETRY_AFTER).iter().filter_map(pause).max()
 }
 
-/// When the server says that it answered; our wall clock where it says nothing. What a server says in dates is compared
-/// with this: its clock and ours may differ, and our own count stands still while the machine is suspended.
+/// The `Date` of a response, else our wall clock. Dates of a server are compared with this: its clock may differ from ours, and
+/// our monotonic clock stops while the machine is suspended.
 pub(crate) fn answered_at(headers: &HeaderMap) -> Moment {
     headers.get(DATE).and_then(date).unwrap_or_else(Clock::wall_now)
 }
@@ -221,13 +209,13 @@ fn date(value: &HeaderValue) -> Option<Moment> {
     date.duration_since(SystemTime::UNIX_EPOCH).ok().map(Moment::from_unix)
 }
 
-/// Digits only: a sign, a fraction or an exponent is not what the header may hold.
+/// A number of seconds: digits only, without a sign, a fraction or an exponent.
 pub(crate) fn seconds(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?.trim();
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The message of the error at the root of the chain: the others only say that something failed.
+/// The message of the root cause: the other errors only say that something failed.
 fn innermost(error: &reqwest::Error) -> String {
     let mut inner: &dyn std::error::Error = error;
     while let Some(source) = inner.source() {

@@ -37,6 +37,8 @@ pub mod document;
 #[doc(hidden)]
 pub mod download;
 #[doc(hidden)]
+pub mod duration;
+#[doc(hidden)]
 pub mod event;
 #[doc(hidden)]
 pub mod exit;

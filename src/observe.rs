@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, cure, quoted, rounded, sentence, words_on_request};
+pub use self::closing::{Surroundings, cure, quoted, sentence, words_on_request};
 pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::transfer::Transfer;
 
 use crate::clock::Clock;
+use crate::duration::{in_ms, to_the_second};
 use crate::event::{Ending, Event, What};
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
@@ -147,9 +148,9 @@ impl Observer {
             status = next.status.as_ref().map(Status::as_str),
             error.title = next.failure,
             polls = self.polls(),
-            waited_ms = log::ms(now.since(next.started_at)),
-            next_poll_ms = log::ms(next.next_poll_at.since(now)),
-            left_ms = self.deadline.map(|deadline| log::ms(deadline.since(now))),
+            waited_ms = in_ms(now.since(next.started_at)),
+            next_poll_ms = in_ms(next.next_poll_at.since(now)),
+            left_ms = self.deadline.map(|deadline| in_ms(deadline.since(now))),
             "still waiting"
         );
         HEARTBEAT
@@ -173,19 +174,15 @@ impl Observer {
             (None, Some(status)) => status.to_string(),
             (None, None) => "no answer yet".to_owned(),
         });
-        parts.push(format!("waited {}", seconds(now.since(next.started_at))));
+        // Whole seconds, so that the line does not flicker.
+        parts.push(format!("waited {}", to_the_second(now.since(next.started_at))));
         parts.push(format!("polls {}", self.polls()));
-        parts.push(format!("next in {}", seconds(next.next_poll_at.since(now))));
+        parts.push(format!("next in {}", to_the_second(next.next_poll_at.since(now))));
         if let Some(deadline) = self.deadline {
-            parts.push(format!("{} left", seconds(deadline.since(now))));
+            parts.push(format!("{} left", to_the_second(deadline.since(now))));
         }
         self.line.draw(parts.join(" · "));
     }
-}
-
-/// Whole seconds, so that the line does not flicker.
-fn seconds(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
 /// Tells of what happens to many watches, as a daemon logs it.

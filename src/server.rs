@@ -33,6 +33,7 @@ use self::guard::{Door, Guard};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::health::Health;
+use crate::http::is_loopback_address;
 use crate::moment::Moment;
 use crate::observe::Metrics;
 use crate::secret::Secret;
@@ -161,7 +162,7 @@ impl Server {
     ///
     /// When others could reach it and it asks for no token, and when it is taken.
     pub async fn bind(address: SocketAddr, has_token: bool) -> Result<Self, ServerError> {
-        if !has_token && !is_loopback(address) {
+        if !has_token && !is_loopback_address(address.ip()) {
             return Err(ServerError::Exposed(address));
         }
         Ok(Self { api: Listening::on(address, "listen").await?, metrics: None })
@@ -200,7 +201,7 @@ impl Server {
         let door = Door::Api { has_another: self.metrics.is_some() };
         let doors = [Some((self.api, door)), self.metrics.map(|listening| (listening, Door::Metrics))];
         let serving = doors.into_iter().flatten().map(|(Listening { listener, address }, door)| {
-            let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback(address));
+            let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback_address(address.ip()));
             let router = api::router(service.clone(), &guard, door);
             connection::serve(listener, router, common.clone(), stop.clone())
         });
@@ -210,11 +211,6 @@ impl Server {
             never = audit.run() => match never {},
         }
     }
-}
-
-/// Whether only this machine can reach an address; one of IPv4 may be written as one of IPv6.
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 /// A new id for a watch that is taken on at `now`: a UUID of version 7.

@@ -128,6 +128,13 @@ impl Text {
         if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&text) }
     }
 
+    /// The path of a file that this program makes or has found. It is no secret that was put in the wrong place, and so
+    /// it is shown even if its name looks made up by a machine.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        Self::new(&path.to_string_lossy())
+    }
+
     /// The last `most` characters of something that says most at its end, and is not long.
     #[must_use]
     pub fn end_of(raw: &str, most: usize) -> Self {
@@ -151,6 +158,12 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A path as data for programs: in documents, in outputs for CI systems, and quoted in command lines. It may hold control
+/// characters, and so messages show a [`Text`] of a path.
+pub(crate) fn path_as_data(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// Whether so much of a text looks made up by a machine that it can be a secret.
@@ -249,7 +262,7 @@ pub(crate) fn undone(text: &str) -> String {
 }
 
 /// Whether a character ends a line, moves a cursor, turns around what is beside it or hides.
-fn gives_orders(char: char) -> bool {
+pub(crate) fn gives_orders(char: char) -> bool {
     ORDERS.iter().any(|range| range.contains(&char))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod kept;
+pub mod labels;
 mod limit;
 pub mod observation;
 pub mod outage;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::labels::Labels;
 pub use self::limit::Overlong;
 pub use self::policy::Policy;
-pub use self::row::{Labels, NewWatch, Watch};
+pub use self::row::{DEFAULT_ACCOUNT, NewWatch, Watch};
 
 use crate::export::{Phase, Status};
 use crate::moment::Moment;

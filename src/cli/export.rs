@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Output, OutputArgs, id};
 use crate::export::{ExportArg, Scope, ScopeRef};
 use crate::request::{Date, FORMAT, Filter, Zone, datasets};
-use crate::settings::layers::{DownloadLayer, LimitsLayer, PaceLayer, StatusesLayer};
+use crate::settings::layers::{DownloadSection, LimitsSection, PaceSection, StatusesSection};
 use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
 
 // Whose exports are meant.
@@ -131,9 +131,13 @@ pub(crate) struct TriesArgs {
 }
 
 impl TriesArgs {
-    pub(super) fn layer(&self) -> LimitsLayer {
+    pub(super) fn layer(&self) -> LimitsSection {
         let Self { max_outage, request_timeout } = self;
-        LimitsLayer { max_outage: *max_outage, request_timeout: *request_timeout, ..LimitsLayer::default() }
+        LimitsSection {
+            max_outage: *max_outage,
+            request_timeout: *request_timeout,
+            ..LimitsSection::default()
+        }
     }
 }
 
@@ -150,7 +154,7 @@ pub(crate) struct PlaceArgs {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(super) limits: DownloadLayer,
+    pub(super) limits: DownloadSection,
 }
 
 // What is to be exported, of whom.
@@ -202,7 +206,7 @@ pub(crate) struct DownloadArgs {
     #[command(flatten)]
     pub(super) tries: TriesArgs,
     #[command(flatten)]
-    pub(super) statuses: StatusesLayer,
+    pub(super) statuses: StatusesSection,
 }
 
 #[derive(Debug, Args)]
@@ -221,11 +225,11 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]
-    pub(super) pace: PaceLayer,
+    pub(super) pace: PaceSection,
     #[command(flatten)]
-    pub(super) limits: LimitsLayer,
+    pub(super) limits: LimitsSection,
     #[command(flatten)]
-    pub(super) statuses: StatusesLayer,
+    pub(super) statuses: StatusesSection,
     /// Run once when the files are there, in our place
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

@@ -91,7 +91,7 @@ impl Console {
         telemetry::init(Arc::clone(&style), level, clock, output.clone());
         let has_line = is_terminal(environment) && !json && !quiet;
         let line = if has_line { ProgressLine::on(output.clone()) } else { ProgressLine::default() };
-        Self { style, quiet, output, line, actions: GitHubActions::detect(environment) }
+        Self { style, quiet, output, line, actions: GitHubActions::detect(|name| environment.get(name)) }
     }
 
     /// Speaks as these settings want it from now on.
@@ -119,7 +119,7 @@ impl Console {
             color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")).and_then(|color| color.parse().ok());
         let ansi = is_colored(color.unwrap_or(Color::Auto), environment);
         let style = Arc::new(LogStyle::new(json, ansi));
-        let (line, actions) = (ProgressLine::default(), GitHubActions::detect(environment));
+        let (line, actions) = (ProgressLine::default(), GitHubActions::detect(|name| environment.get(name)));
         Self { style, quiet: false, output, line, actions }
     }
 

@@ -13,12 +13,14 @@ use super::{Asking, CommandError, Session, aside};
 use crate::cli::Output;
 use crate::document::{Document, Downloaded};
 use crate::download::{Folder, Left};
+use crate::duration::rounded;
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::http::Reach;
 use crate::manifest::Manifest;
-use crate::observe::{Transfer, log_event, rounded};
+use crate::observe::{Transfer, log_event};
+use crate::text::{Text, path_as_data};
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
 
@@ -49,7 +51,7 @@ impl Download<'_> {
             Left::Done(manifest) => Ok(or_done.then_some(manifest)),
             Left::Nothing => Ok(None),
             Left::Damaged(path) => {
-                let path = path.display();
+                let path = Text::of_file(&path);
                 tracing::warn!(%path, "a file is not what its manifest says, and so the files are fetched again");
                 Ok(None)
             }
@@ -100,13 +102,14 @@ impl Download<'_> {
         took: Option<Duration>,
     ) -> Result<(), CommandError> {
         let Self { place, session, .. } = self;
-        let dir = place.dir.display().to_string();
         let Manifest { files, merged, .. } = manifest;
-        let downloaded = Downloaded { dir: dir.clone(), files: files.clone(), merged: merged.clone() };
-        let paths = files.iter().map(|entry| place.dir.join(&entry.name).display().to_string());
+        let downloaded =
+            Downloaded { dir: path_as_data(&place.dir), files: files.clone(), merged: merged.clone() };
+        let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
         let document = document.with_download(Some(&downloaded));
         session.console.result(self.output, &document, &paths.join("\n"))?;
+        let dir = Text::of_file(&place.dir).to_string();
         let words = match took {
             Some(took) => format!("downloaded: {} in {} to {dir}", size(manifest), rounded(took)),
             None => format!("already there: {} in {dir}", size(manifest)),

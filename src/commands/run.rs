@@ -26,6 +26,7 @@ use crate::export::{ExportArg, ExportRef};
 use crate::observe::quoted;
 use crate::request::StartRequest;
 use crate::tasks::start::{Begun, Sent, Unstarted};
+use crate::text::path_as_data;
 use crate::watch::observation::Problem;
 
 /// The record is forgotten for good once the files are there, and so they have to be there for good.
@@ -202,7 +203,7 @@ impl<'a> Run<'a> {
     /// What to do about a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
         let command = go_on(place, Some(self.keeper.path()), self.session).command("EXPORT", None);
-        let state = quoted(self.keeper.path().display());
+        let state = quoted(path_as_data(self.keeper.path()));
         format!(
             "if you know the export: {command}; to start another one all the same: rm {state}, and run it again"
         )

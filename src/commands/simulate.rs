@@ -6,13 +6,14 @@ use super::{CommandError, Session, aside};
 use crate::cli::SimulateArgs;
 use crate::disk;
 use crate::exit::ExitCode;
+use crate::http::is_loopback_address;
 use crate::simulator::{Exchange, Scenario, Simulator};
 use crate::watch::outcome::Signal;
 
 pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
-    if !args.listen.ip().is_loopback() && !session.settings.allows_http() {
+    if !is_loopback_address(args.listen.ip()) && !session.settings.allows_http() {
         return Err(CommandError::Usage(format!(
             "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \
              say --allow-http",

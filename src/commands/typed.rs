@@ -10,7 +10,7 @@ use crate::cli::REQUEST_HEADING;
 use crate::disk;
 use crate::observe::GoOn;
 use crate::snyk::region::Api;
-use crate::text::Text;
+use crate::text::{Text, path_as_data};
 
 /// Options that are not handed on as they were typed, besides those that say what to export: they name an export or its
 /// place, and the command that goes on names these itself.
@@ -103,7 +103,7 @@ fn of_value(value: &str) -> String {
 
 fn of_path(path: &Path) -> String {
     let shown = Text::of_path(path);
-    if shown.as_str().contains("***") { shown.to_string() } else { path.display().to_string() }
+    if shown.as_str().contains("***") { shown.to_string() } else { path_as_data(path) }
 }
 
 /// Whether something in a text would not be shown.

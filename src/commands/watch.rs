@@ -11,6 +11,7 @@ use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 use crate::settings::Settings;
 use crate::settings::daemon::DaemonSettings;
+use crate::text::Text;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
@@ -60,7 +61,7 @@ impl Control for ThisProcess<'_> {
     async fn read(&self) -> Result<DaemonSettings, DaemonError> {
         let Session { settings_file, command_line, settings, .. } = self.session;
         let (line, environment) = (command_line.clone(), settings.environment().clone());
-        let path = settings_file.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default();
+        let path = settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path))).unwrap_or_default();
         let loading = blocking(move || Settings::load(line, environment));
         let whole = within(&format!("the settings file{path}"), loading).await??;
         let until_idle = self.until_idle;

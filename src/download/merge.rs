@@ -14,6 +14,7 @@ use super::{DiskError, DownloadError};
 use crate::disk::{Directory, Readers};
 use crate::export::ExportRef;
 use crate::manifest::Merged;
+use crate::text::path_as_data;
 
 /// The longest record that is taken for one, in bytes.
 const LONGEST_RECORD: usize = 8 * 1024 * 1024;
@@ -43,7 +44,7 @@ impl Merging {
         let (partial, file) = directory.create_temporary(name, &ending, Readers::Umask).map_err(failed)?;
         let merging = Self { name: name.to_owned(), directory, partial };
         match merge(parts, open, file, &merging.path()) {
-            Ok(merged) => Ok((merging, Merged { path: path.display().to_string(), ..merged })),
+            Ok(merged) => Ok((merging, Merged { path: path_as_data(path), ..merged })),
             Err(error) => {
                 merging.remove();
                 Err(error)

@@ -64,7 +64,7 @@ pub enum FolderError {
     /// Somebody else puts other files there, or has locked it for another reason.
     #[error(
         "another snyk-export, or a program that has locked it, uses {} at this moment: wait for its end, or name another place",
-        .0.display()
+        Text::of_path(.0)
     )]
     Locked(PathBuf),
 }

@@ -1,10 +1,10 @@
-//! A thread for each peer, in a process that lives long and has others to serve.
+//! A thread for each peer, for the daemon.
 //!
-//! What a peer sends is read by the thread that has the connection, as fast as it comes. A peer may send interim answers (1xx)
-//! without an end, which are passed over: nobody who waits for the answer hears of them, and the thread that reads them has
-//! time for nothing else. With a thread of its own a peer keeps busy that thread alone; the system divides the processors
-//! fairly among threads, and so whatever else the process does goes on. And since all that the thread does is for this peer,
-//! its time tells a flood from an answer: who takes more of it than any answer needs is not listened to.
+//! The thread that owns a connection reads what a peer sends, as fast as it arrives. A peer may send interim responses (1xx)
+//! without end. The HTTP client skips them silently, and its thread has no time for anything else. With a thread for each
+//! peer, a peer keeps only its own thread busy: the system divides the processors fairly among threads, and the rest of the
+//! process continues. All work of the thread is for this peer, so its CPU time shows a flood: a request that uses more than any
+//! response needs is ended.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,21 +21,20 @@ use url::Url;
 
 use crate::clock::Clock;
 
-/// The threads of all peers, by their origins. Each ends with this.
+/// The threads of all peers, by origin. They end when this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Lanes(Mutex<BTreeMap<String, Arc<Lane>>>);
 
-/// How much of its thread's time a request may take until the head of its answer is there: a thousand times what TLS and a
-/// head need.
+/// How much CPU time a request may use until the head of its response has arrived: a thousand times what TLS and a head need.
 const TIME: Duration = Duration::from_secs(2);
 
-/// How much each answer to another request may have taken meanwhile.
+/// How much CPU time each other request may have used in the meantime.
 const TIME_OF_OTHERS: Duration = Duration::from_millis(10);
 
-/// How often that is looked at.
+/// How often the CPU time is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A peer has sent more than can be an answer.
+/// A peer has sent more than a response can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flooded;
 
@@ -49,10 +48,10 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Does `work` that asks the peer at `url`, and waits for the head of its answer. Connections that it opens stay with the
-    /// peer's thread.
+    /// Runs `work`, which sends a request to the peer at `url` and waits for the head of its response. Connections that it opens
+    /// belong to the thread of the peer.
     pub(super) async fn run<F: Future>(&self, url: &Url, work: F) -> Result<F::Output, Flooded> {
-        // Where there is no other thread to be had, it is done all the same.
+        // If no thread can be created, the work runs here.
         let Some(lane) = self.lane(url) else { return Ok(work.await) };
         tokio::select! {
             biased;
@@ -75,19 +74,19 @@ impl Lanes {
 
 impl Lane {
     fn open() -> std::io::Result<Self> {
-        // A flood is never at its end: clocks are to be looked at all the same, and not only after 61 turns.
+        // A flood never pauses: timers have to be checked more often than every 61 turns.
         let runtime = Builder::new_current_thread().enable_all().event_interval(8).build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<Infallible>();
         std::thread::Builder::new().name("peer".to_owned()).spawn(move || {
             let _ = runtime.block_on(stopped);
-            // Does not wait for what cannot be called back, such as a name that is being looked up.
+            // Do not wait for work that cannot be cancelled, such as resolving a name.
             runtime.shutdown_background();
         })?;
         Ok(Self { runtime: handle, requests: Arc::default(), _stop: stop })
     }
 
-    /// Waits until the thread has had more time than the requests that wait may take, and those that are answered meanwhile.
+    /// Waits until the thread has used more CPU time than all its requests may use together.
     async fn flooded(&self) {
         let _waiting = Waiting::begin(&self.requests);
         let requests = Arc::clone(&self.requests);
@@ -103,7 +102,7 @@ impl Lane {
                 }
             }
         };
-        // Nobody looks any longer once this is dropped.
+        // Dropping this ends the check.
         let mut task = JoinSet::new();
         task.spawn_on(looking, &self.runtime);
         task.join_next().await;
@@ -113,13 +112,13 @@ impl Lane {
 /// The requests to a peer.
 #[derive(Debug, Default)]
 struct Requests {
-    /// How many wait for the head of an answer.
+    /// How many wait for the head of a response.
     waiting: AtomicU32,
-    /// How many do not any more.
+    /// How many have ended.
     done: AtomicU32,
 }
 
-/// A request that waits for the head of its answer.
+/// A request that waits for the head of its response.
 struct Waiting<'a>(&'a Requests);
 
 impl<'a> Waiting<'a> {
@@ -136,7 +135,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Work whose tasks and sockets belong to another runtime than the one that waits for it.
+/// Work whose tasks and sockets belong to another runtime than the one that awaits it.
 struct Within<'a, F> {
     runtime: &'a Handle,
     work: Pin<&'a mut F>,

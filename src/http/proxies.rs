@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::is_loopback;
@@ -15,22 +16,22 @@ pub struct Proxies {
     pub http: Option<Proxy>,
     /// For requests over https.
     pub https: Option<Proxy>,
-    /// Who is asked directly all the same.
+    /// Hosts that are reached without a proxy.
     pub exempt: Exempt,
 }
 
 /// A proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// Where it is, and the credentials for it: never shown.
+    /// Its URL, with credentials, which is never shown.
     pub(super) url: Url,
     /// The variable that names it.
     pub(super) variable: String,
-    /// Held as long as the proxy is, so that no text shows its password.
+    /// Held as long as the proxy exists, so that texts mask its password.
     _held: Secret,
 }
 
-/// Shows where it is, without its credentials.
+/// Shows the address without credentials.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.url.host_str().unwrap_or_default();
@@ -51,14 +52,14 @@ impl Proxy {
         Self { _held: Secret::new(url.as_str()), url, variable: variable.to_owned() }
     }
 
-    /// Whether it is told a user or a password.
+    /// Whether it has a user or a password.
     pub(super) fn has_credentials(&self) -> bool {
         !self.url.username().is_empty() || self.url.password().is_some()
     }
 }
 
 impl Proxies {
-    /// The proxy for a URL. What stays on this machine needs none.
+    /// The proxy for a URL. Requests to this machine need none.
     #[must_use]
     pub fn of(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
@@ -68,12 +69,12 @@ impl Proxies {
         proxy.filter(|_| !is_loopback(url) && !self.exempt.covers(url))
     }
 
-    /// Whether there is none for anything.
+    /// Whether there is no proxy at all.
     pub(super) const fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// How requests to `url` travel, for a failure to reach it; nothing where that is plain.
+    /// Through which proxy requests to `url` go, for the message of a failure; `None` for loopback.
     pub(super) fn route(&self, url: &Url) -> Option<String> {
         if is_loopback(url) {
             return None;
@@ -86,21 +87,19 @@ impl Proxies {
         Some(match (proxy, self.of(url)) {
             (_, Some(proxy)) => {
                 format!(
-                    "{host} is asked through the proxy {proxy} ({}): look whether it works",
+                    "{host} is reached through the proxy {proxy} ({}): check whether it works",
                     proxy.variable
                 )
             }
-            (Some(_), None) => format!("{host} is asked without a proxy, since NO_PROXY names it"),
+            (Some(_), None) => format!("{host} is reached without a proxy, because NO_PROXY names it"),
             (None, None) => {
-                format!(
-                    "{host} is asked without a proxy: where only a proxy leads out, {variable} has to name it"
-                )
+                format!("{host} is reached without a proxy: if this network requires one, set {variable}")
             }
         })
     }
 }
 
-/// Hosts that are asked directly, as `NO_PROXY` lists them.
+/// Hosts that are reached without a proxy, as `NO_PROXY` lists them.
 #[derive(Debug, Clone, Default)]
 pub struct Exempt(Vec<Entry>);
 
@@ -113,19 +112,19 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// The hosts of a domain, in lower case, with or without the one that is called so itself.
+    /// The hosts of a domain, in lower case, with or without the host of that name.
     Domain {
         name: String,
         itself: bool,
     },
-    /// The addresses that begin with so many bits of this one.
-    Network(IpAddr, u32),
+    /// The addresses of a network.
+    Network(IpNet),
 }
 
 impl Exempt {
-    /// Reads a list as curl and Go read it: entries parted by commas or blanks, each `*`, a domain (`x.example`,
-    /// `.x.example`, `*.x.example`), an address or a network (`10.0.0.0/8`, `[::1]`), with or without a port. Gives also
-    /// the entries that are none of these, and cover nobody.
+    /// Parses a list as curl and Go do: entries are separated by commas or blanks. Each is `*`, a domain (`x.example`,
+    /// `.x.example`, `*.x.example`), an address or a network (`10.0.0.0/8`, `[::1]`), with or without a port. Also returns
+    /// the invalid entries, which are ignored.
     #[must_use]
     pub fn parse(list: &str) -> (Self, Vec<&str>) {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -167,14 +166,9 @@ impl Entry {
 impl Hosts {
     /// An address, in brackets or not, or a network.
     fn network(text: &str) -> Option<Self> {
-        if let Some((address, bits)) = text.split_once('/') {
-            let address: IpAddr = address.parse().ok()?;
-            let bits: u32 = bits.parse().ok()?;
-            return (bits <= length(address)).then_some(Self::Network(address, bits));
-        }
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        let address: IpAddr = inner.unwrap_or(text).parse().ok()?;
-        Some(Self::Network(address, length(address)))
+        let address = || inner.unwrap_or(text).parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).ok().map(Self::Network)
     }
 
     fn domain(text: &str) -> Option<Self> {
@@ -183,7 +177,7 @@ impl Hosts {
             Some(name) => (name, false),
             None => (text.strip_prefix('.').unwrap_or(text), true),
         };
-        // As URLs have it: in lower case, without letters beyond ASCII.
+        // As in URLs: in lower case and ASCII.
         let Ok(Host::Domain(name)) = Host::parse(name) else { return None };
         let is_name = name.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char));
         is_name.then_some(Self::Domain { name, itself })
@@ -197,9 +191,7 @@ impl Hosts {
         };
         match self {
             Self::All => true,
-            Self::Network(network, bits) => {
-                address.is_some_and(|address| is_within(address, *network, *bits))
-            }
+            Self::Network(network) => address.is_some_and(|address| network.contains(&address)),
             Self::Domain { name, itself } => {
                 let host = url.host_str().unwrap_or_default();
                 let host = host.strip_suffix('.').unwrap_or(host);
@@ -213,26 +205,6 @@ impl Hosts {
     }
 }
 
-/// How many bits an address has.
-const fn length(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// Whether two addresses of one kind begin with the same bits.
-fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
-    let first = |address: IpAddr| {
-        let all = match address {
-            IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
-            IpAddr::V6(address) => u128::from(address),
-        };
-        all.checked_shr(128 - bits).unwrap_or_default()
-    };
-    length(address) == length(network) && first(address) == first(network)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,7 +215,7 @@ mod tests {
 
     #[test]
     fn exemptions_are_read_as_curl_and_go_read_them() {
-        // An entry, whom it covers, and whom it does not.
+        // An entry, what it covers, and what it does not.
         let rows = [
             (
                 "*",

@@ -1,7 +1,7 @@
-//! Where a link may lead that somebody else has written.
+//! Where a link of a server may lead.
 //!
-//! A server that writes a link, or somebody in its place, could make us ask where it cannot ask itself: services that
-//! listen on this machine only, or a cloud's metadata, which hands out credentials to every program on the machine.
+//! Links of a hostile server could make us send requests that it cannot send itself: to services that listen on this
+//! machine only, or to the metadata service of a cloud, which gives credentials to every program on the machine.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::Proxies;
+use super::{Proxies, is_loopback, is_loopback_address, is_loopback_name};
 use crate::watch::observation::{Failure, FailureKind};
 
 /// Where links may lead.
@@ -28,14 +28,14 @@ pub struct Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OutOfReach {
     #[error(
-        "the link is plain http: nobody else may listen, so that takes an API over plain http and --allow-http"
+        "the link uses plain http, which others can read: this requires an API over plain http and --allow-http"
     )]
     Plain,
-    #[error("the link leads to this machine, and the API is not here")]
+    #[error("the link leads to this machine, but the API is not on it")]
     Loopback,
-    #[error("the link leads to an address that only this network's own services have")]
+    #[error("the link leads to an address that is reserved for services of this network")]
     LinkLocal,
-    #[error("the link leads to no host")]
+    #[error("the link has no host")]
     Nowhere,
 }
 
@@ -46,22 +46,22 @@ impl From<OutOfReach> for Failure {
 }
 
 impl Reach {
-    /// Links of somebody who is asked at `url` may lead where that is: to this machine only from this machine, and over plain
-    /// http only from plain http, where `allows_plain` says that this may leave the machine.
+    /// The reach of links from the server at `url`: to this machine only if the server is on it, and over plain http only if the
+    /// server uses plain http itself and is on this machine, or `allows_plain`.
     #[must_use]
     pub fn from(url: &Url, allows_plain: bool) -> Self {
-        let (loopback, is_plain) = (super::is_loopback(url), url.scheme() == "http");
+        let (loopback, is_plain) = (is_loopback(url), url.scheme() == "http");
         Self { loopback, plain_loopback: loopback && is_plain, plain: is_plain && allows_plain }
     }
 
-    /// Whether a link may be followed, as far as it can be seen from itself.
+    /// Whether a link may be followed, before its name is resolved.
     pub(crate) fn check(self, url: &Url) -> Result<(), OutOfReach> {
-        let may_be_plain = self.plain || (self.plain_loopback && super::is_loopback(url));
+        let may_be_plain = self.plain || (self.plain_loopback && is_loopback(url));
         if url.scheme() != "https" && !may_be_plain {
             return Err(OutOfReach::Plain);
         }
         match url.host() {
-            Some(Host::Domain(name)) if is_this_machine(name) && !self.loopback => Err(OutOfReach::Loopback),
+            Some(Host::Domain(name)) if is_loopback_name(name) && !self.loopback => Err(OutOfReach::Loopback),
             Some(Host::Domain(_)) => Ok(()),
             Some(Host::Ipv4(address)) => self.check_address(address.into()),
             Some(Host::Ipv6(address)) => self.check_address(address.into()),
@@ -71,15 +71,15 @@ impl Reach {
 
     fn check_address(self, address: IpAddr) -> Result<(), OutOfReach> {
         let address = inner(address);
-        // What is sent to no address arrives on this machine.
-        if (address.is_loopback() || address.is_unspecified()) && !self.loopback {
+        // Requests to the unspecified address arrive on this machine.
+        if (is_loopback_address(address) || address.is_unspecified()) && !self.loopback {
             return Err(OutOfReach::Loopback);
         }
         if is_link_local(address) { Err(OutOfReach::LinkLocal) } else { Ok(()) }
     }
 }
 
-/// The address that is reached at this one: IPv6 has several forms that lead to an address of IPv4.
+/// The address that is reached: IPv6 has several forms that lead to an IPv4 address.
 fn inner(address: IpAddr) -> IpAddr {
     let IpAddr::V6(outer) = address else { return address };
     let embedded = |high: u16, low: u16| {
@@ -95,13 +95,7 @@ fn inner(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether a name is loopback's by definition (RFC 6761).
-fn is_this_machine(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-/// Addresses of a link, among them those of a cloud's metadata; two clouds have metadata at addresses of their own.
+/// Link-local addresses, which include most metadata services; two clouds have other addresses for them.
 fn is_link_local(address: IpAddr) -> bool {
     const AMAZON: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     const ALIBABA: [u8; 4] = [100, 100, 100, 200];
@@ -111,15 +105,15 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Looks names up for links: of what a name stands for, only that is left where the link may lead.
+/// Resolves names in links, and removes the addresses where links may not lead.
 pub(crate) struct Resolver {
     reach: Reach,
-    /// Names that the user has given: they may lead anywhere.
+    /// Names of proxies, which the user has chosen: they may lead anywhere.
     trusted: Arc<BTreeSet<String>>,
 }
 
 impl Resolver {
-    /// With proxies it is their names that are looked up, and not those in links.
+    /// With proxies, their names are resolved, not those in links.
     pub(crate) fn new(reach: Reach, proxies: &Proxies) -> Self {
         let hosts = [&proxies.http, &proxies.https].into_iter().flatten();
         let trusted = hosts.filter_map(|proxy| Some(proxy.url.host_str()?.to_owned())).collect();

@@ -22,7 +22,7 @@ use super::validity::Validity;
 use crate::disk::Input;
 use crate::text::Text;
 
-/// Which certificates are trusted, and what comes of them, which is made once.
+/// The trusted certificates, and the TLS configuration, which is built once.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     added: Vec<CertificateDer<'static>>,
@@ -30,7 +30,7 @@ pub(super) struct Trust {
     ready: OnceLock<Result<ClientConfig, TransportError>>,
 }
 
-/// Where the environment says that certificates are.
+/// The certificate stores that the environment names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
     /// A file in place of the system's certificates: `SSL_CERT_FILE`.
@@ -41,12 +41,12 @@ pub struct Store {
     pub extra: Option<PathBuf>,
 }
 
-/// The certificates in a file that can be used, and how many cannot.
+/// The certificates in a file.
 #[derive(Debug)]
 pub struct Bundle {
-    /// Those that can be used.
+    /// The usable ones.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// How many cannot.
+    /// How many are unusable.
     pub unusable: usize,
 }
 
@@ -55,7 +55,7 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Says why it cannot be read, or that it holds nothing to trust.
+    /// Why it cannot be read, or that it has no usable certificate.
     pub fn read(path: &Path) -> Result<Self, String> {
         let mut certificates = Vec::new();
         let unusable = each(path, |der| {
@@ -66,14 +66,14 @@ impl Bundle {
         Ok(Self { certificates, unusable })
     }
 
-    /// Warns of certificates that cannot be used, in a file that `setting` names.
+    /// Logs a warning about unusable certificates in a file that `setting` names.
     pub fn warn(&self, setting: &str, path: &Path) {
         warn_of_damaged(self.unusable, setting, path);
     }
 }
 
-/// Hands each certificate of a PEM file to `take`, one at a time, since a file may hold hundreds of kilobytes. `take` says
-/// whether it can be used; the result is how many cannot.
+/// Passes each certificate of a PEM file to `take`, one at a time, because a file may have hundreds of kilobytes. `take` returns
+/// whether it is usable; the result is the number of unusable ones.
 fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<usize, String> {
     let input = Input::open(path).map_err(|error| error.to_string())?;
     let (mut usable, mut unusable) = (0, 0);
@@ -86,7 +86,7 @@ fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> R
         *(if is_usable { &mut usable } else { &mut unusable }) += 1;
     }
     match (usable, unusable) {
-        (0, 0) => Err("it holds no certificate in PEM form".to_owned()),
+        (0, 0) => Err("it has no certificate in PEM form".to_owned()),
         (0, 1) => Err("the certificate in it is damaged".to_owned()),
         (0, _) => Err("all certificates in it are damaged".to_owned()),
         (_, unusable) => Ok(unusable),
@@ -110,7 +110,7 @@ impl Trust {
         Self { added, store, ready: OnceLock::new() }
     }
 
-    /// What TLS needs. The first call reads the certificates from the disk; the others share what came of it.
+    /// The TLS configuration. The first call reads the certificates from the disk; later calls share the result.
     pub(super) fn config(&self) -> Result<ClientConfig, TransportError> {
         self.ready.get_or_init(|| self.load()).clone()
     }
@@ -134,7 +134,7 @@ impl Trust {
         } else {
             let found = rustls_native_certs::load_native_certs().certs;
             if found.into_iter().filter(|der| trusted.add(der.clone())).count() == 0 {
-                // A machine without a store, as an image from scratch.
+                // A machine without a certificate store, such as an image from scratch.
                 trusted.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
             }
         }
@@ -147,14 +147,14 @@ impl Trust {
     }
 }
 
-/// Certificates that are trusted, each once: files often repeat one another.
+/// The trusted certificates, each once: files often have the same ones.
 struct Trusted {
     roots: RootCertStore,
     named: HashSet<Fingerprint>,
 }
 
 impl Trusted {
-    /// Trusts a certificate, and says whether it can be used.
+    /// Trusts a certificate. Returns whether it is usable.
     fn add(&mut self, der: CertificateDer<'static>) -> bool {
         let fingerprint = fingerprint(&der);
         let is_usable = self.named.contains(&fingerprint) || self.roots.add(der).is_ok();
@@ -170,7 +170,7 @@ impl Store {
         self.file.is_some() || !self.directories.is_empty()
     }
 
-    /// Trusts what is in place of the system's certificates. That it holds none is an error if nothing else is trusted.
+    /// Trusts the stores that replace the system's. An empty store is an error if nothing else is trusted.
     fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
@@ -184,7 +184,7 @@ impl Store {
             let found = rustls_native_certs::load_certs_from_paths(None, Some(path));
             if found.certs.is_empty() {
                 let why = found.errors.first().map(ToString::to_string);
-                let why = why.unwrap_or_else(|| "it holds no certificate in PEM form".to_owned());
+                let why = why.unwrap_or_else(|| "it has no certificate in PEM form".to_owned());
                 reasons.push(format!("SSL_CERT_DIR {}: {why}", Text::of_path(path)));
             }
             for der in found.certs {
@@ -201,7 +201,7 @@ impl Store {
     }
 }
 
-/// What TLS needs where nobody is asked over it.
+/// The TLS configuration for plain http, which trusts nobody.
 pub(super) fn nobody() -> Result<ClientConfig, TransportError> {
     let builder = builder(Arc::new(provider::default_provider()))?;
     Ok(finished(builder.with_root_certificates(RootCertStore::empty())))
@@ -228,8 +228,8 @@ fn fingerprint(der: &CertificateDer<'_>) -> Fingerprint {
     fingerprint
 }
 
-/// Trusts what a trusted authority has signed, and what is a trusted certificate itself: a server may be its own
-/// authority, which no chain is built for.
+/// Accepts certificates that a trusted authority has signed, and certificates that are trusted themselves: a server may be its
+/// own authority, for which no chain can be built.
 #[derive(Debug)]
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,

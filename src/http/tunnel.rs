@@ -1,4 +1,4 @@
-//! Why a proxy opens no tunnel: the client that asked it says only that it did not.
+//! Why a proxy did not open a tunnel: the HTTP client says only that it did not.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use url::Url;
 
 use super::{Network, Proxy};
 
-/// How long a proxy is waited for: it has just answered the same.
+/// How long to wait for a proxy: it has just answered the same request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// More than the first line of any answer, in bytes.
+/// The most bytes of an answer that are read: more than any first line.
 const MAX_LINE: u64 = 1024;
 
-/// What a proxy answers to a request for a tunnel.
+/// The answer of a proxy to a request for a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answered {
-    /// This code.
+    /// This status code.
     Code(u16),
-    /// Something that is no HTTP.
+    /// Something that is not HTTP.
     NoHttp,
 }
 
-/// Asks for a tunnel to the place that `url` names, and gives it up at once; nothing where no answer comes.
+/// Requests a tunnel to the host of `url` and closes it at once. Returns `None` if there is no answer.
 pub(super) async fn ask(proxy: &Proxy, url: &Url, network: &Network) -> Option<Answered> {
     tokio::time::timeout(PATIENCE, connect_and_ask(proxy, url, network)).await.ok().flatten()
 }

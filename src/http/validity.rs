@@ -1,4 +1,4 @@
-//! From when until when a certificate is valid (RFC 5280 §4.1.2.5), which the verifier of TLS does not give away.
+//! The validity of a certificate (RFC 5280 §4.1.2.5), which the TLS verifier does not report.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// From when until when a certificate is valid.
+/// When a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) not_before: UnixTime,
@@ -18,11 +18,11 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// Reads it from a certificate in DER; nothing if that is none.
+    /// Reads it from a certificate in DER; `None` if the data is not a certificate.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let mut certificate = Reader(Reader(certificate).expect(SEQUENCE)?);
         let mut to_be_signed = Reader(certificate.expect(SEQUENCE)?);
-        // A version, if it has one; then its number, the algorithm of its signature, its issuer.
+        // An optional version; then the serial number, the signature algorithm, and the issuer.
         if to_be_signed.0.first() == Some(&VERSION) {
             to_be_signed.next()?;
         }
@@ -34,7 +34,7 @@ impl Validity {
     }
 }
 
-/// What is left to read, value by value: a tag, a length, and so many bytes.
+/// The rest of the data. Each value has a tag, a length, and that many bytes.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         let (first, rest) = rest.split_first()?;
         let (length, rest) = match first {
             0..=0x7f => (usize::from(*first), rest),
-            // So many bytes hold the length. No certificate is longer than four can say.
+            // The length of the length, in bytes. Four are enough for every certificate.
             0x81..=0x84 => {
                 let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
                 (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A time, always in UTC: `YYMMDDhhmmssZ` from 1950 to 2049, or with four digits for the year.
+/// A time in UTC: `YYMMDDhhmmssZ` from 1950 to 2049, or with a year of four digits.
 fn time((tag, text): (u8, &[u8])) -> Option<UnixTime> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let text = match tag {
@@ -70,7 +70,7 @@ fn time((tag, text): (u8, &[u8])) -> Option<UnixTime> {
     };
     let time = DateTime::strptime("%Y%m%d%H%M%S", &text).ok()?;
     let since_epoch = time.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
-    // What began before 1970 has begun.
+    // A time before 1970 counts as 1970: it is in the past anyway.
     Some(UnixTime::since_unix_epoch(Duration::try_from(since_epoch).unwrap_or_default()))
 }
 

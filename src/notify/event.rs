@@ -169,8 +169,7 @@ impl Told {
 
     /// How the watch ended, where this version knows the word.
     pub(super) fn outcome(&self) -> Option<Outcome> {
-        let word = self.data.outcome.as_deref()?;
-        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+        Outcome::from_word(self.data.outcome.as_deref()?)
     }
 
     /// What went wrong, on one line.

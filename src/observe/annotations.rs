@@ -6,9 +6,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::disk;
+use crate::duration::rounded;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
-use crate::settings::Environment;
+use crate::text::Text;
 use crate::watch::observation::Report;
 
 /// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
@@ -23,13 +24,13 @@ pub struct GitHubActions {
 }
 
 impl GitHubActions {
-    /// What the environment says of it.
+    /// GitHub Actions as the variables describe it, which `variable` looks up.
     #[must_use]
-    pub fn detect(environment: &Environment) -> Self {
-        if environment.get("GITHUB_ACTIONS") != Some("true") {
+    pub fn detect<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        if variable("GITHUB_ACTIONS") != Some("true") {
             return Self::default();
         }
-        let path = |name| environment.get(name).map(PathBuf::from);
+        let path = |name| variable(name).map(PathBuf::from);
         Self { active: true, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY") }
     }
 
@@ -79,7 +80,7 @@ impl GitHubActions {
         for (path, text, name, limit) in written.into_iter().filter(|(_, text, ..)| !text.is_empty()) {
             let Some(path) = path else { continue };
             if let Err(error) = append(path, text, limit) {
-                let path = path.display();
+                let path = Text::of_file(path);
                 tracing::warn!(variable = name, %path, reason = %error, "what the CI system reads could not be written");
             }
         }
@@ -151,7 +152,7 @@ fn summary(ending: &Ending) -> String {
             1 => "1 poll".to_owned(),
             polls => format!("{polls} polls"),
         },
-        super::closing::rounded(ending.waited()),
+        rounded(ending.waited()),
     );
     for change in progress.timeline() {
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
@@ -195,9 +196,8 @@ mod tests {
         let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Answer::Status(report), hint: None };
-        let policy =
-            crate::settings::Settings::load(crate::settings::CommandLine::default(), Environment::default());
-        let policy = policy.unwrap().policy().unwrap();
+        let settings = crate::settings::Settings::load(Default::default(), Default::default());
+        let policy = settings.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());
         let watch = Watch { progress, ..Watch::unnamed(export, now) };
         let watch = std::sync::Arc::new(watch);

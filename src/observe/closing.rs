@@ -1,12 +1,12 @@
 //! The last words on an export, for people: how it ended, why, and what to do now.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::GoOn;
+use crate::duration::rounded;
 use crate::event::Ending;
 use crate::export::{Phase, ScopeRef};
-use crate::text::Text;
+use crate::text::{Text, gives_orders, is_plain};
 use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
@@ -118,7 +118,17 @@ pub fn quoted(word: impl fmt::Display) -> String {
     let word = word.to_string();
     let plain =
         !word.is_empty() && word.chars().all(|char| char.is_ascii_alphanumeric() || "_-./:=,".contains(char));
-    if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    // A shell undoes these escapes, and a terminal that shows them takes no orders.
+    let escaped = |char: char| match char {
+        '\\' | '\'' => format!("\\{char}"),
+        char if gives_orders(char) => format!("\\U{:08x}", u32::from(char)),
+        char => char.to_string(),
+    };
+    match word {
+        word if plain => word,
+        word if is_plain(&word) => format!("'{}'", word.replace('\'', r"'\''")),
+        word => format!("$'{}'", word.chars().map(escaped).collect::<String>()),
+    }
 }
 
 /// What may be the matter where a credential does not lead to what it is asked for.
@@ -206,16 +216,6 @@ pub fn words_on_request(
     (format!("{how}: {problem}"), advice)
 }
 
-/// A duration for people: as exact as it matters at its length.
-#[must_use]
-pub fn rounded(duration: Duration) -> String {
-    match duration.as_millis() {
-        ms @ ..1_000 => format!("{ms}ms"),
-        1_000..10_000 => format!("{:.1}s", duration.as_secs_f64()),
-        _ => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,20 +224,6 @@ mod tests {
     fn words_are_quoted_for_a_shell() {
         assert_eq!(quoted("ON_HOLD"), "ON_HOLD");
         assert_eq!(quoted("$(reboot) it's"), r"'$(reboot) it'\''s'");
-    }
-
-    #[test]
-    fn durations_are_as_exact_as_it_matters() {
-        let rows = [
-            (0, "0ms"),
-            (525, "525ms"),
-            (1_000, "1.0s"),
-            (8_149, "8.1s"),
-            (10_999, "10s"),
-            (151_200, "2m 31s"),
-        ];
-        for (ms, text) in rows {
-            assert_eq!(rounded(Duration::from_millis(ms)), text);
-        }
+        assert_eq!(quoted("a\x1b[31m\u{202e}'\\"), r"$'a\U0000001b[31m\U0000202e\'\\'");
     }
 }

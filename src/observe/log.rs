@@ -8,6 +8,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use crate::duration::in_ms;
 use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event, What};
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Status};
@@ -100,7 +101,12 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             "the credential is refused, the account's polls pause"
         ),
         What::AccountResumed { account, paused } => {
-            info!(event = name, account = &**account, paused_ms = ms(*paused), "the credential works again");
+            info!(
+                event = name,
+                account = &**account,
+                paused_ms = in_ms(*paused),
+                "the credential works again"
+            );
         }
         What::DaemonStarted(started) => info!(
             event = name,
@@ -179,7 +185,7 @@ fn polled(name: &str, watch: &Watch, named: Named, delay: Duration) {
         export.id = subject.export_id(),
         status = watch.progress.status().map(Status::as_str),
         poll.number = watch.progress.polls(),
-        delay_ms = ms(delay),
+        delay_ms = in_ms(delay),
         "polled"
     );
 }
@@ -194,7 +200,7 @@ fn status_changed(name: &str, watch: &Watch, named: Named, from: Option<&Status>
         status = watch.progress.status().map(Status::as_str),
         status.before = from.map(Status::as_str),
         poll.number = watch.progress.polls(),
-        delay_ms = ms(delay),
+        delay_ms = in_ms(delay),
         "status changed"
     );
 }
@@ -211,7 +217,7 @@ fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: D
             export.id = subject.export_id(),
             poll.number = watch.progress.polls(),
         ],
-        [delay_ms = ms(delay),],
+        [delay_ms = in_ms(delay),],
         "poll failed, retrying"
     );
 }
@@ -229,7 +235,7 @@ macro_rules! delivery {
             delivery.attempts = attempts,
             watch.id = watch.map(display),
             error.detail = problem.map(Text::as_str),
-            delay_ms = delay.map(ms),
+            delay_ms = delay.map(in_ms),
             $message
         );
     }};
@@ -264,9 +270,9 @@ fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>)
                     outcome = ending.outcome.as_str(),
                     exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),
                     status = progress.status().map(|status| status.as_str()),
-                    waited_ms = ms(ending.waited()),
+                    waited_ms = in_ms(ending.waited()),
                     polls = progress.polls(),
-                    late_ms = ending.late_at_most().map(ms),
+                    late_ms = ending.late_at_most().map(in_ms),
                     row_count = progress.row_count(),
                 ],
                 [hint = advice,],
@@ -292,9 +298,4 @@ fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>)
 
 fn text(text: &Option<Text>) -> Option<&str> {
     text.as_ref().map(Text::as_str)
-}
-
-/// Whole milliseconds.
-pub(super) fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

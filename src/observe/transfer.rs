@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use indicatif::BinaryBytes;
 
-use super::log::ms;
-use super::{HEARTBEAT, keep_ticking, log_event, seconds};
+use super::{HEARTBEAT, keep_ticking, log_event};
 use crate::clock::Clock;
+use crate::duration::{in_ms, to_the_second};
 use crate::event::{Event, TaskEvent, What};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
@@ -126,7 +126,7 @@ impl Transfer {
             download.bytes_received = self.came.get(),
             download.bytes = self.total.get(),
             error.title = self.trouble.borrow().as_deref(),
-            waited_ms = ms(now.since(self.since)),
+            waited_ms = in_ms(now.since(self.since)),
             "still at it"
         );
         HEARTBEAT
@@ -160,8 +160,9 @@ impl Transfer {
             let rate = came as f64 / took.as_secs_f64();
             parts.push(format!("{}/s", BinaryBytes(rate as u64)));
             let left = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate);
-            parts
-                .extend(left.map(|left| format!("{} left", seconds(Duration::from_secs_f64(left.min(1e6))))));
+            parts.extend(
+                left.map(|left| format!("{} left", to_the_second(Duration::from_secs_f64(left.min(1e6))))),
+            );
         }
         parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
         self.line.draw_bar(came, self.total.get(), parts.join(" · "));

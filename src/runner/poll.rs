@@ -9,6 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use super::block::News;
 use super::{Closing, Obligations, Runner, named};
 use crate::clock::Clock;
+use crate::duration::to_the_ms;
 use crate::event::{Ending, Timing, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
@@ -168,8 +169,7 @@ pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) 
 }
 
 fn too_late(limit: Duration, cure: Option<Text>) -> Observation {
-    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-    let detail = format!("no complete answer within {}", humantime::format_duration(limit));
+    let detail = format!("no complete answer within {}", to_the_ms(limit));
     let problem = Problem { cure, ..Problem::new("request timed out", &detail) };
     let failure = Failure { kind: FailureKind::Transient, problem };
     Observation { answer: Answer::Failure(failure), hint: None }

@@ -30,6 +30,7 @@ use super::limits;
 use super::problem::{Problem, Source};
 use super::{Service, Terms};
 use crate::event::{ApiEvent, ApiRequest, ApiWhat};
+use crate::http::{is_loopback_address, is_loopback_name};
 use crate::observe::Metrics;
 use crate::secret::Secret;
 use crate::text::Text;
@@ -222,11 +223,8 @@ fn is_this_machine(authority: &Authority) -> bool {
     let host = authority.host();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match address.parse::<std::net::IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => {
-            let host = host.to_ascii_lowercase();
-            host == "localhost" || host.ends_with(".localhost")
-        }
+        Ok(address) => is_loopback_address(address),
+        Err(_) => is_loopback_name(host),
     }
 }
 

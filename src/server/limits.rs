@@ -59,12 +59,3 @@ pub(super) const SMALL: u64 = 64 * 1024;
 pub(super) const PAGE: usize = 1000;
 /// See [`PAGE`].
 pub(super) const DEFAULT_PAGE: usize = 100;
-
-/// How many labels a watch has at most.
-pub(super) const LABELS: usize = 32;
-
-/// How long the key of a label is at most, in characters.
-pub(super) const LABEL_KEY: usize = 64;
-
-/// How long the value of a label is at most, in characters.
-pub(super) const LABEL_VALUE: usize = 256;

@@ -1,38 +1,41 @@
-//! Which API is asked: what the settings say, else the region of the credential, else that of a pasted URL.
+//! Which API to use: that of the settings, else the region of the credential, else that of a pasted URL.
 
 use super::sources::alias;
 use super::{Environment, Settings, SettingsError};
 use crate::snyk::region::{Api, NotAnApi};
 use crate::text::Text;
 
-/// The API as far as the settings say it, with the place that says it.
+/// The API of the settings, if they name one, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredApi(pub(super) Option<(Api, String)>);
 
-/// The API that is asked, and who named it.
+/// The API to use, and where it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenApi {
     /// The API.
     pub api: Api,
-    /// Who named it, to be logged.
+    /// Where it was named, for the log.
     pub source: String,
 }
 
 impl ConfiguredApi {
-    /// The API that is asked unless the credential or a pasted URL names another region.
+    /// The API to use unless the credential or a pasted URL names another region.
     #[must_use]
     pub fn likely(&self) -> Api {
         self.0.as_ref().map_or_else(Api::default, |(api, _)| api.clone())
     }
 
-    /// What the settings say; else the region that the credential names, which works nowhere else; else the host of a
-    /// `pasted` URL; else the default region. Contradictions are logged as warnings.
+    /// The API of the settings; else the region that the credential names, the only one where it works; else the host of a
+    /// `pasted` URL; else the default region. Logs a warning about contradictions and about plain http.
     #[must_use]
     pub fn chosen(self, credential: Option<&Api>, pasted: Option<Api>) -> ChosenApi {
         let of_credential = || credential.map(|api| (api.clone(), "the token's region".to_owned()));
         let of_url = || pasted.clone().map(|api| (api, "the pasted URL".to_owned()));
         let by_default = || (Api::default(), "the default".to_owned());
         let (api, source) = self.0.or_else(of_credential).or_else(of_url).unwrap_or_else(by_default);
+        if !(api.is_https() || api.is_loopback()) {
+            tracing::warn!(snyk.api = %api, "the credential goes over plain http");
+        }
         if let Some(region) = api.contradicted_by(credential) {
             let region = region.to_string();
             tracing::warn!(snyk.api = %api, snyk.api_source = source, credential.region = region,
@@ -48,52 +51,53 @@ impl ConfiguredApi {
 }
 
 impl Settings {
-    /// The API that flags, variables and the file name, if one of them does.
+    /// The API of flags, variables and the file, if one of them names it.
     ///
     /// # Errors
     ///
-    /// When it would be asked over plain http from elsewhere.
+    /// When it uses plain http and is not on this machine.
     pub fn api(&self) -> Result<ConfiguredApi, SettingsError> {
         let Some(api) = self.configured_api() else { return Ok(ConfiguredApi(None)) };
-        let place = self.places.of(&["snyk"], "api");
-        match self.allowed(api.clone()) {
-            Ok(api) => Ok(ConfiguredApi(Some((api, place)))),
-            Err(api) => Err(SettingsError::PlainHttp(api, place)),
-        }
+        self.configured(api, self.places.of(&["snyk"], "api"), "--allow-http")
     }
 
-    /// Lets an API through to which a credential may go; others come back as the error.
-    pub(super) fn allowed(&self, api: Api) -> Result<Api, Api> {
-        if api.is_https() || api.is_loopback() {
-            return Ok(api);
+    /// An API with its place, if the credential may be sent there. The error names `option`, which allows plain http.
+    pub(super) fn configured(
+        &self,
+        api: &Api,
+        place: String,
+        option: &str,
+    ) -> Result<ConfiguredApi, SettingsError> {
+        if !(api.is_https() || api.is_loopback() || self.allows_http()) {
+            return Err(SettingsError::wrong(
+                place,
+                format!(
+                    "{api} is plain http and not on this machine: use https, or {option} if nobody else can listen"
+                ),
+            ));
         }
-        if !self.allows_http() {
-            return Err(api);
-        }
-        tracing::warn!(snyk.api = %api, "the credential goes over plain http");
-        Ok(api)
+        Ok(ConfiguredApi(Some((api.clone(), place))))
     }
 
     /// Whether plain http may leave this machine.
     #[must_use]
-    pub fn allows_http(&self) -> bool {
-        self.layers.snyk.allow_http.unwrap_or_default()
+    pub const fn allows_http(&self) -> bool {
+        self.snyk.allow_http
     }
 
     /// The API that the user has configured, if one has been.
     #[must_use]
     pub const fn configured_api(&self) -> Option<&Api> {
-        self.layers.snyk.api.as_ref()
+        self.snyk.api.as_ref()
     }
 }
 
-/// The API in the configuration of the Snyk CLI, as a variable gives it. Only what is needed has to be right.
+/// The API in the variable of the Snyk CLI. It is parsed only if it is needed.
 pub(super) fn of_snyk_cli(environment: &Environment) -> Result<Option<Api>, SettingsError> {
     let Some((name, text)) = alias("api").and_then(|name| Some((name, environment.get(name)?))) else {
         return Ok(None);
     };
-    let wrong = |error: NotAnApi| SettingsError::Variable(name.to_owned(), Text::new(&error.to_string()));
-    text.parse().map(Some).map_err(wrong)
+    text.parse().map(Some).map_err(|error: NotAnApi| SettingsError::wrong(name, error))
 }
 
 #[cfg(test)]
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_beat_the_credential_which_beats_the_pasted_url() {
+    fn settings_take_precedence_over_the_credential_and_that_over_the_pasted_url() {
         let rows = [
             (Some("au"), Some("eu"), Some("us2"), "https://api.au.snyk.io from --api"),
             (Some("https://gateway.example"), Some("eu"), None, "https://gateway.example from --api"),

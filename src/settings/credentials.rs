@@ -1,49 +1,42 @@
-//! Which credential is meant: the first that is found.
+//! The credential: the first one that is found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Environment, SettingsError};
 use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{Credential, Scheme, Source};
 use crate::text::Text;
 
-/// Where the layers name a token file: a flag beats the environment, which beats a settings file, which beats
-/// what the Snyk CLI has stored.
-#[derive(Debug)]
-pub(super) struct TokenFiles {
-    pub(super) from_flag: Option<PathBuf>,
-    pub(super) from_settings_file: Option<PathBuf>,
-}
-
+/// The first credential that is found, and its place. A token file of a flag takes precedence over the environment, that over a
+/// settings file, and that over the Snyk CLI.
 pub(super) fn source(
-    files: &TokenFiles,
+    flag: Option<&Path>,
+    flag_or_file: Option<&Path>,
     environment: &Environment,
 ) -> Result<(Source, String), SettingsError> {
-    let file = |path: PathBuf, origin: &str| {
-        let name = format!("{origin} {}", Text::of_path(&path));
-        (Source::TokenFile(path), name)
+    let file = |path: &Path, origin: &str| {
+        (Source::TokenFile(path.to_owned()), format!("{origin} {}", Text::of_path(path)))
     };
     let value = |name: &str, scheme| -> Result<_, SettingsError> {
         let found = environment.get(name).map(|text| Credential::new(text, scheme, name));
         Ok(found.transpose()?.map(|credential| (Source::Value(credential), name.to_owned())))
     };
-    if let Some(path) = &files.from_flag {
-        return Ok(file(path.clone(), "--token-file"));
+    if let Some(path) = flag {
+        return Ok(file(path, "--token-file"));
     }
-    if let Some(found) = value("SNYK_OAUTH_TOKEN", Scheme::Bearer)? {
-        return Ok(found);
-    }
-    if let Some(found) = value("SNYK_TOKEN", Scheme::ByForm)? {
-        return Ok(found);
+    for (name, scheme) in [("SNYK_OAUTH_TOKEN", Scheme::Bearer), ("SNYK_TOKEN", Scheme::ByForm)] {
+        if let Some(found) = value(name, scheme)? {
+            return Ok(found);
+        }
     }
     if let Some(path) = environment.get("SNYK_TOKEN_FILE") {
-        return Ok(file(path.into(), "SNYK_TOKEN_FILE"));
+        return Ok(file(Path::new(path), "SNYK_TOKEN_FILE"));
     }
     if let Some(client) = client(environment)? {
         return Ok((client, "SNYK_CLIENT_ID".to_owned()));
     }
-    if let Some(path) = &files.from_settings_file {
-        return Ok(file(path.clone(), "the settings file's token-file"));
+    if let Some(path) = flag_or_file {
+        return Ok(file(path, "the settings file's token-file"));
     }
     if let Some(found) = value("SNYK_CFG_API", Scheme::ByForm)? {
         return Ok(found);

@@ -1,4 +1,4 @@
-//! Durations as people write them in flags, variables and files. All of them are read by this one parser.
+//! Durations as people write them in flags, variables and files: one parser for all.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,17 +12,17 @@ use serde::de::{Deserializer, Visitor};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HumanDuration(pub(crate) Duration);
 
-/// A duration of more than nothing.
+/// A duration of more than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause(pub(crate) Duration);
 
-/// A text that is not a duration, or that may be meant as another one than it says.
+/// A text that is not a duration, or an ambiguous one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotADuration {
-    /// A number alone.
+    /// A number without a unit.
     #[error("`{0}` has no unit: did you mean `{0}s`?")]
     NoUnit(String),
-    /// `M`, which humantime takes for months and people write for minutes.
+    /// `M`, which means months to humantime and minutes to many people.
     #[error("`{given}` can mean minutes or months: write `{minutes}` or `{months}`")]
     MinutesOrMonths {
         /// What was written.
@@ -32,7 +32,7 @@ pub(crate) enum NotADuration {
         /// How to write it with months.
         months: String,
     },
-    /// Nothing, where a pause is needed.
+    /// 0, although a pause is needed.
     #[error("expected a duration of more than 0, such as `500ms` or `30s`")]
     Nothing,
     /// Anything else.
@@ -66,7 +66,7 @@ impl FromStr for Pause {
     }
 }
 
-/// What is wrong with a text that humantime does not read.
+/// The error for a text that humantime cannot parse.
 fn without_unit(text: &str) -> NotADuration {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     match is_number && humantime::parse_duration(&format!("{text}s")).is_ok() {
@@ -75,7 +75,7 @@ fn without_unit(text: &str) -> NotADuration {
     }
 }
 
-/// The text with `unit` for each unit that is `M` alone.
+/// The text with `unit` in place of each `M`.
 fn with_m_as(text: &str, unit: &str) -> String {
     let words = text.split_inclusive(|char: char| !char.is_alphabetic());
     let replaced = words.map(|word| match word.strip_prefix('M') {
@@ -85,7 +85,7 @@ fn with_m_as(text: &str, unit: &str) -> String {
     replaced.collect()
 }
 
-/// Reads a value of a TOML file by the same rule as a flag.
+/// Deserializes a TOML value with the parser of the flag.
 struct Written<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = NotADuration>> Visitor<'_> for Written<T> {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_alone_is_asked_about() {
+    fn a_number_without_a_unit_is_an_error_with_a_suggestion() {
         for text in ["5", "3600", " 00 ", "99999"] {
             let error = text.parse::<HumanDuration>().unwrap_err().to_string();
             let text = text.trim();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn m_is_neither_minutes_nor_months() {
+    fn a_capital_m_is_ambiguous() {
         let rows = [
             ("10M", "10m", "10months"),
             ("1h 10M", "1h 10m", "1h 10months"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_never_nothing() {
+    fn a_pause_is_never_0() {
         assert_eq!("1ns".parse(), Ok(Pause(Duration::from_nanos(1))));
         for text in ["0", "0s", "0ms"] {
             assert_eq!(text.parse::<Pause>(), Err(NotADuration::Nothing), "{text}");

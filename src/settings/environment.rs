@@ -5,16 +5,15 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where programs are looked for if nothing says where.
+/// Where to search for programs if `PATH` is unset.
 const DEFAULT_PATH: &str = "/usr/bin:/bin";
 
-/// The variables of this process. An empty variable is an unset one, since that is how CI systems hand on what
-/// was never set.
+/// The variables of this process. An empty variable counts as unset, because CI systems pass unset variables that way.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables as they are now. What is not Unicode can be none of ours and is left out.
+    /// The current variables. Variables that are not Unicode are left out; none of ours are.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
     pub fn read() -> Self {
@@ -23,7 +22,7 @@ impl Environment {
             .collect()
     }
 
-    /// Only what says how to speak, for commands that ask nobody: the rest may be wrong and not matter.
+    /// Only the variables about output, for commands that send no requests: the others may be wrong.
     #[must_use]
     pub fn of_speech(&self) -> Self {
         const NAMES: [&str; 5] =
@@ -38,14 +37,14 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
-    /// The file that a command names: at its path, or else in `PATH`.
+    /// The executable file that a command names: at its path, or else in `PATH`.
     #[must_use]
     pub fn executable(&self, name: &OsStr) -> Option<PathBuf> {
         if name.as_encoded_bytes().contains(&b'/') {
             return Some(PathBuf::from(name)).filter(|path| is_executable(path));
         }
         let directories = std::env::split_paths(self.get("PATH").unwrap_or(DEFAULT_PATH));
-        // An empty entry is the working directory.
+        // An empty entry means the working directory.
         let directories = directories.map(|directory| match directory.as_os_str().is_empty() {
             true => PathBuf::from("."),
             false => directory,
@@ -64,7 +63,7 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// Values may be secrets; the names are not.
+/// Shows only names: values may be secrets.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -1,7 +1,6 @@
-//! Which exports are meant: ids with a scope from elsewhere, URLs and paths, documents on standard input.
+//! Which exports are meant: ids with a scope, URLs, paths, and documents on standard input.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Environment, Settings};
@@ -9,10 +8,10 @@ use crate::export::{ExportArg, ExportRef, Scope, ScopeRef, parse_id, scope_of_li
 use crate::snyk::region::Api;
 use crate::text::Text;
 
-/// The longest standard input that is read, in bytes. A document that names an export has a few hundred.
+/// The longest standard input, in bytes. A document that names an export has a few hundred.
 pub const MAX_INPUT: u64 = 1024 * 1024;
 
-/// It is not clear which exports are meant.
+/// Why it is not clear which exports are meant.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportsError {
     /// No export was named.
@@ -33,11 +32,11 @@ pub enum ExportsError {
     /// Two scopes of equal rank.
     #[error("SNYK_GROUP_ID and SNYK_ORG_ID are both set: say which one is meant with --group-id or --org-id")]
     TwoScopes,
-    /// A scope that is no id.
+    /// A scope that is not an id.
     #[error("{0}: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
     NoId(&'static str, Text),
-    /// A flag that names another scope than every URL, and that nothing else needs.
-    #[error("{given} is not of the {} that --{}-id names, {}: drop one of them", flag.scope, flag.scope, flag.id)]
+    /// A flag that contradicts the scope of every URL.
+    #[error("{given} is not in the {} of --{}-id, {}: remove one of them", flag.scope, flag.scope, flag.id)]
     OtherScope {
         /// The export as the URL or path names it.
         given: ExportRef,
@@ -58,12 +57,12 @@ pub enum ExportsError {
     Unreadable(#[source] std::io::Error),
 }
 
-/// The exports that are meant, each once, and the region that their URLs name.
+/// The exports, each once, and the region of their URLs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exports {
     /// The exports, in the order in which they were named.
     pub exports: Vec<ExportRef>,
-    /// The API at the host of a pasted URL, where no API is configured.
+    /// The API at the host of a pasted URL, if no API is configured.
     pub api: Option<Api>,
 }
 
@@ -119,15 +118,15 @@ impl Exports {
     }
 }
 
-/// An export as an argument, a line or a document names it.
+/// An export as named by an argument, a line or a document.
 enum Named {
     /// Its id, with the scope in the document's link if there is one.
     Id(Uuid, Option<ScopeRef>),
-    /// Its path, with the origin of its URL if it was one.
+    /// Its path, with the origin if it was a URL.
     Located(ExportRef, Option<url::Url>),
 }
 
-/// The API at a pasted URL's host: heard only if it is Snyk's own and nothing else is configured.
+/// The API at the host of a pasted URL: used only if it is one of Snyk's and no API is configured.
 fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     let region = Api::of_known_region(origin);
     let configured = settings.configured_api();
@@ -144,7 +143,7 @@ fn region_of(origin: &url::Url, settings: &Settings) -> Option<Api> {
     None
 }
 
-/// A flag decides, then the document's own link, then the environment.
+/// Adds the scope: from a flag, else from the link of the document, else from the environment.
 fn with_scope(
     export_id: Uuid,
     flag: Option<ScopeRef>,
@@ -157,7 +156,7 @@ fn with_scope(
     Ok(ExportRef { scope: scope.scope, scope_id: scope.id, export_id })
 }
 
-/// The scope in which an export is to be started: a flag decides, then the environment.
+/// The scope of an export to start: from a flag, else from the environment.
 ///
 /// # Errors
 ///
@@ -179,38 +178,7 @@ fn scope_of_environment(environment: &Environment) -> Result<Option<ScopeRef>, E
     }
 }
 
-/// Snyk's answer, or one of our own documents.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
-    #[serde(borrow)]
-    links: Option<Links<'a>>,
-    export: Option<Own>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    id: String,
-    #[serde(borrow)]
-    links: Option<Links<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Links<'a> {
-    /// A text, or by JSON:API an object with an `href`.
-    #[serde(rename = "self", borrow)]
-    this: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Own {
-    scope: Scope,
-    scope_id: String,
-    export_id: String,
-}
-
-/// The exports that standard input names: ids, URLs and paths, one a line, and JSON documents.
+/// Reads exports from standard input: ids, URLs and paths, one a line, and JSON documents.
 fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
     let mut found = Vec::new();
     let mut rest = input.trim_start();
@@ -218,7 +186,7 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
         let line = 1 + input[..input.len() - rest.len()].matches('\n').count();
         let error = |line: usize, why: &str| ExportsError::Input(Text::new(&format!("line {line}: {why}")));
         if rest.starts_with('{') {
-            let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Document<'_>>();
+            let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
             let Some(document) = documents.next() else { break };
             let document = document.map_err(|parse| {
                 let why = parse.to_string();
@@ -226,7 +194,7 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
                 let why = format!("it is not a JSON document that names an export ({why})");
                 error(line + parse.line().saturating_sub(1), &why)
             })?;
-            found.push(named_by(document).map_err(|why| error(line, &why))?);
+            found.push(named_by(&document).map_err(|why| error(line, &why))?);
             rest = rest[documents.byte_offset()..].trim_start();
             continue;
         }
@@ -247,26 +215,26 @@ fn read_input(input: &str) -> Result<Vec<Named>, ExportsError> {
     Ok(found)
 }
 
-/// The export that a document names; the error says why it names none.
-fn named_by(document: Document<'_>) -> Result<Named, String> {
-    if let Some(own) = document.export {
-        let ids = parse_id(&own.export_id).zip(parse_id(&own.scope_id));
-        let (export_id, id) = ids.ok_or("the ids of the export are not UUIDs")?;
-        return Ok(Named::Id(export_id, Some(ScopeRef { scope: own.scope, id })));
+/// The export that a document names: an answer of Snyk or a document of ours.
+fn named_by(document: &Value) -> Result<Named, String> {
+    if let Some(own) = document.get("export").filter(|own| !own.is_null()) {
+        let member = |name: &str| own.get(name).and_then(Value::as_str);
+        let scope = member("scope")
+            .and_then(Scope::from_word)
+            .ok_or("the scope of the export is neither group nor org")?;
+        let ids = [member("export_id"), member("scope_id")].map(|id| id.and_then(parse_id));
+        let [Some(export_id), Some(id)] = ids else {
+            return Err("the ids of the export are not UUIDs".to_owned());
+        };
+        return Ok(Named::Id(export_id, Some(ScopeRef { scope, id })));
     }
-    let data = document.data.ok_or("the document names no export, in `data` or `export`")?;
-    let id = parse_id(&data.id).ok_or_else(|| format!("the id `{}` is not a UUID", data.id))?;
-    let links = [data.links, document.links].into_iter().flatten();
-    Ok(Named::Id(id, links.filter_map(|links| href(links.this?)).find_map(|link| scope_of_link(&link))))
-}
-
-fn href(raw: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Link {
-        href: String,
-    }
-    let text = serde_json::from_str::<String>(raw.get());
-    text.or_else(|_| serde_json::from_str::<Link>(raw.get()).map(|link| link.href)).ok()
+    let id = document.pointer("/data/id").and_then(Value::as_str);
+    let id = id.ok_or("the document names no export, in `data` or `export`")?;
+    let export_id = parse_id(id).ok_or_else(|| format!("the id `{id}` is not a UUID"))?;
+    let links = ["/data/links/self", "/links/self"].into_iter().filter_map(|at| document.pointer(at));
+    // A link is a text, or by JSON:API an object with an `href`.
+    let mut links = links.filter_map(|link| link.as_str().or_else(|| link.get("href")?.as_str()));
+    Ok(Named::Id(export_id, links.find_map(scope_of_link)))
 }
 
 #[cfg(test)]
@@ -303,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_explicit_beats_what_is_ambient() {
+    fn flags_and_urls_take_precedence_over_the_environment() {
         let group = format!("/groups/{G}/jobs/export/{E}");
         let org = format!("/orgs/{O}/jobs/export/{E}");
         let both = [("SNYK_GROUP_ID", G), ("SNYK_ORG_ID", O)];
@@ -318,7 +286,7 @@ mod tests {
             resolve(&[E], None, "", &[("SNYK_ORG_ID", "acme")]).contains("SNYK_ORG_ID: `acme` is not a UUID")
         );
         assert_eq!(resolve(&[&group, E], Some((Scope::Org, O)), "", &[]), format!("{group} {org}"));
-        assert!(resolve(&[&group], Some((Scope::Org, O)), "", &[]).contains("drop one of them"));
+        assert!(resolve(&[&group], Some((Scope::Org, O)), "", &[]).contains("remove one of them"));
         assert_eq!(resolve(&[&group], Some((Scope::Group, G)), "", &[]), group);
         assert!(resolve(&[], None, "", &[]).contains("no export"));
     }
@@ -330,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn hears_only_the_hosts_of_known_regions() {
+    fn uses_only_hosts_of_known_regions() {
         let url = |host: &str| format!("https://{host}/rest/groups/{G}/jobs/export/{E}");
         let group = format!("/groups/{G}/jobs/export/{E}");
         let at_eu = format!("{group} at https://api.eu.snyk.io");
@@ -386,7 +354,7 @@ mod tests {
         }
         let url = format!("https://api.eu.snyk.io/rest/groups/{G}/jobs/export/{E}");
         assert!(resolve(&["-"], None, &url, &[]).ends_with(" at https://api.eu.snyk.io"));
-        assert!(resolve(&["-"], Some((Scope::Org, O)), &url, &[]).contains("drop one of them"));
+        assert!(resolve(&["-"], Some((Scope::Org, O)), &url, &[]).contains("remove one of them"));
     }
 
     #[test]

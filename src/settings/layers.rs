@@ -1,6 +1,6 @@
-//! One struct a section: the list of its flags, of its variables, and of its keys in a file.
+//! One struct for each section: its flags, its variables, and its keys in a file.
 //!
-//! Plain comments, not documentation, stand on the structs: clap would take them for the program's description.
+//! The structs have plain comments because clap would use documentation as the description of the program.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,86 +16,123 @@ use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, S
 use crate::export::Status;
 use crate::snyk::region::Api;
 
-/// Defines a section whose members may all be missing, and `or`, which fills what is missing from another.
-macro_rules! layer {
-    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
-        #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+/// A section in one layer: every member may be missing.
+pub(super) trait Section: Sized {
+    /// The section with the values from all layers.
+    type Values;
+
+    /// Fills what is missing from a weaker layer.
+    fn or(self, weaker: Self) -> Self;
+
+    /// The values, or `None` if a required member is missing.
+    fn complete(self) -> Option<Self::Values>;
+}
+
+/// Merges a section of several layers, the strongest first. The last layer is `config/default.toml`, which has every key.
+pub(super) fn resolve<S: Section>(layers: impl IntoIterator<Item = S>) -> S::Values {
+    let complete = layers.into_iter().reduce(S::or).and_then(S::complete);
+    complete.unwrap_or_else(|| unreachable!("config/default.toml has every key: the tests read it"))
+}
+
+/// Defines a section and its values. Members in brackets have no default, and are optional in the values too.
+macro_rules! section {
+    ($(#[$meta:meta])* $section:ident => $values:ident {
+        $([$(#[$maybe_meta:meta])* $maybe:ident: $maybe_type:ty])*
+        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+    }) => {
+        #[derive(Debug, Clone, Default, Deserialize)]
         $(#[$meta])*
         #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-        pub(crate) struct $name {
+        pub(crate) struct $section {
+            $($(#[$maybe_meta])* pub(crate) $maybe: Option<$maybe_type>,)*
             $($(#[$field_meta])* pub(crate) $field: Option<$type>,)*
         }
 
-        impl $name {
-            pub(crate) fn or(self, lower: Self) -> Self {
-                Self { $($field: self.$field.or(lower.$field),)* }
+        #[derive(Debug)]
+        pub(super) struct $values {
+            $(pub(super) $maybe: Option<$maybe_type>,)*
+            $(pub(super) $field: $type,)*
+        }
+
+        impl Section for $section {
+            type Values = $values;
+
+            fn or(self, weaker: Self) -> Self {
+                Self {
+                    $($maybe: self.$maybe.or(weaker.$maybe),)*
+                    $($field: self.$field.or(weaker.$field),)*
+                }
+            }
+
+            fn complete(self) -> Option<$values> {
+                Some($values { $($maybe: self.$maybe,)* $($field: self.$field?,)* })
             }
         }
     };
 }
 
-layer! {
+section! {
+    #[derive(clap::Args)]
     #[command(next_help_heading = "Snyk")]
-    SnykLayer {
-        /// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
-        #[arg(long, global = true, value_name = "URL|REGION")]
-        api: Api,
-        /// The version of the API; one that you set is never replaced by another
-        #[arg(long, global = true, value_name = "VERSION")]
-        api_version: Version,
-        /// A file that holds the token, read again after a 401
-        #[arg(long, global = true, value_name = "FILE")]
-        token_file: PathBuf,
-        /// Certificate authorities (PEM) to trust besides those of the system
-        #[arg(long, global = true, value_name = "FILE")]
-        ca_cert: PathBuf,
+    SnykSection => SnykValues {
+        [/// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
+         #[arg(long, global = true, value_name = "URL|REGION")]
+         api: Api]
+        [/// The version of the API; one that you set is never replaced by another
+         #[arg(long, global = true, value_name = "VERSION")]
+         api_version: Version]
+        [/// A file that holds the token, read again after a 401
+         #[arg(long, global = true, value_name = "FILE")]
+         token_file: PathBuf]
+        [/// Certificate authorities (PEM) to trust besides those of the system
+         #[arg(long, global = true, value_name = "FILE")]
+         ca_cert: PathBuf]
+        [#[arg(skip)]
+         accounts: BTreeMap<Name, AccountSection>]
         /// Let plain http leave this machine
         #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         allow_http: bool,
         #[arg(skip)]
         requests_per_minute: NonZeroU32,
-        #[arg(skip)]
-        accounts: BTreeMap<Name, AccountSection>,
     }
 }
 
-layer! {
+section! {
+    #[derive(clap::Args)]
     #[command(next_help_heading = "Pace")]
-    PaceLayer {
+    PaceSection => PaceValues {
         /// The pause after the first poll
         #[arg(long, value_name = "DURATION")]
         initial_interval: Pause,
-        /// What each pause is multiplied by for the next one
+        /// The factor from each pause to the next one
         #[arg(long, value_name = "NUMBER")]
         multiplier: Multiplier,
         /// The longest pause
         #[arg(long, value_name = "DURATION")]
         max_interval: Pause,
-        /// By which share of itself a pause is lengthened at random, at most (0 to 1)
+        /// The largest random share by which a pause is lengthened (0 to 1)
         #[arg(long, value_name = "SHARE")]
         jitter: Share,
     }
 }
 
-layer! {
-    RetryLayer {
-        #[arg(skip)]
+section! {
+    RetrySection => RetryValues {
         initial_interval: Pause,
-        #[arg(skip)]
         multiplier: Multiplier,
-        #[arg(skip)]
         max_interval: Pause,
     }
 }
 
-layer! {
+section! {
+    #[derive(clap::Args)]
     #[command(next_help_heading = "Limits")]
-    LimitsLayer {
-        /// How long to wait in all; the last poll is made when this time is over. 0 for no limit
+    LimitsSection => LimitsValues {
+        /// How long to wait in total; the last poll starts at the end of this time. 0 for no limit
         #[arg(long, value_name = "DURATION")]
         max_wait: HumanDuration,
-        /// How long to go on without any answer. 0 for no limit
+        /// How long to keep retrying without an answer. 0 for no limit
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
         /// How long one poll may take
@@ -104,7 +141,7 @@ layer! {
         /// How long after the start an export that is not found may still appear
         #[arg(long, value_name = "DURATION")]
         not_found_grace: HumanDuration,
-        /// Wait a 409 out instead of ending with it
+        /// Keep retrying on 409
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_parser = BoolishValueParser::new(), value_name = "BOOL")]
         retry_conflict: bool,
@@ -116,9 +153,10 @@ layer! {
     }
 }
 
-layer! {
-    DownloadLayer {
-        /// How much all files together may be on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
+section! {
+    #[derive(clap::Args)]
+    DownloadSection => DownloadValues {
+        /// The largest total size of all files on the disk, unpacked, such as 500MB or 10GiB. 0 for no limit
         #[arg(long, value_name = "SIZE")]
         max_size: Size,
         #[arg(skip)]
@@ -126,9 +164,10 @@ layer! {
     }
 }
 
-layer! {
+section! {
+    #[derive(clap::Args)]
     #[command(next_help_heading = "Status words")]
-    StatusesLayer {
+    StatusesSection => StatusesValues {
         /// Another word for an export that is in progress (repeatable)
         #[arg(long, value_name = "WORD", value_delimiter = ',')]
         in_progress_status: Vec<Status>,
@@ -141,43 +180,37 @@ layer! {
     }
 }
 
-layer! {
+section! {
+    #[derive(clap::Args)]
     #[command(next_help_heading = "Output")]
-    LogLayer {
-        /// How log lines are written, on standard error
+    LogSection => LogValues {
+        /// The format of log lines on standard error
         #[arg(long, global = true, value_name = "FORMAT", value_enum)]
         log_format: LogFormat,
-        /// When text is colored
+        /// When to color text
         #[arg(long, global = true, value_name = "WHEN", value_enum)]
         color: Color,
     }
 }
 
-layer! {
-    StoreLayer {
-        #[arg(skip)]
-        url: StoreUrl,
-        #[arg(skip)]
+section! {
+    StoreSection => StoreValues {
+        [url: StoreUrl]
         keep_ended: Pause,
-        #[arg(skip)]
         max_watches: u64,
-        #[arg(skip)]
         max_labels: Size,
     }
 }
 
-layer! {
-    ServerLayer {
-        #[arg(skip)]
+section! {
+    ServerSection => ServerValues {
+        [metrics_listen: SocketAddr]
+        [token_file: PathBuf]
         listen: SocketAddr,
-        #[arg(skip)]
-        metrics_listen: SocketAddr,
-        #[arg(skip)]
-        token_file: PathBuf,
     }
 }
 
-// `[wait]` and `[run]`: the limits and the longest pause, which differ from command to command.
+// `[wait]` and `[run]`: the limits and the longest pause, which differ between commands.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct CommandSection {
@@ -191,23 +224,9 @@ pub(crate) struct CommandSection {
     concurrency: Option<NonZeroUsize>,
 }
 
-// What the policy of a command is made of.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Following {
-    pub(crate) pace: PaceLayer,
-    pub(crate) limits: LimitsLayer,
-}
-
-impl Following {
-    pub(crate) fn or(self, lower: impl Into<Self>) -> Self {
-        let lower = lower.into();
-        Self { pace: self.pace.or(lower.pace), limits: self.limits.or(lower.limits) }
-    }
-}
-
-impl From<CommandSection> for Following {
+impl From<CommandSection> for (PaceSection, LimitsSection) {
     fn from(section: CommandSection) -> Self {
-        let limits = LimitsLayer {
+        let limits = LimitsSection {
             max_wait: section.max_wait,
             max_outage: section.max_outage,
             request_timeout: section.request_timeout,
@@ -216,42 +235,64 @@ impl From<CommandSection> for Following {
             max_in_progress: section.max_in_progress,
             concurrency: section.concurrency,
         };
-        Self { pace: PaceLayer { max_interval: section.max_interval, ..PaceLayer::default() }, limits }
+        (PaceSection { max_interval: section.max_interval, ..PaceSection::default() }, limits)
     }
 }
 
-// What a settings file may hold. Commands that wait pass over what is the daemon's.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The sections that say how a command follows exports, the strongest first. Values are taken from them, and an error names
+/// the one that has to change.
+pub(super) type Sections = &'static [&'static str];
+
+/// The sections of `wait`, `start`, `download` and `status`.
+pub(super) const WAIT: Sections = &["wait", "limits", "pace"];
+
+/// The sections of `run`.
+pub(super) const RUN: Sections = &["run", "wait", "limits", "pace"];
+
+/// The sections of `watch`.
+pub(super) const WATCH: Sections = &["limits", "pace"];
+
+// All sections in one layer: flags, variables, or a file. Only the daemon uses its own sections.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct File {
-    pub(crate) snyk: SnykLayer,
-    pub(crate) pace: PaceLayer,
-    pub(crate) retry: RetryLayer,
-    pub(crate) limits: LimitsLayer,
-    pub(crate) download: DownloadLayer,
+pub(crate) struct Layer {
+    #[command(flatten)]
+    pub(crate) snyk: SnykSection,
+    #[command(flatten)]
+    pub(crate) pace: PaceSection,
+    #[command(flatten)]
+    pub(crate) limits: LimitsSection,
+    #[command(flatten)]
+    pub(crate) download: DownloadSection,
+    #[command(flatten)]
+    pub(crate) statuses: StatusesSection,
+    #[command(flatten)]
+    pub(crate) log: LogSection,
+    #[arg(skip)]
+    pub(crate) retry: RetrySection,
+    #[arg(skip)]
     pub(crate) wait: CommandSection,
+    #[arg(skip)]
     pub(crate) run: CommandSection,
-    pub(crate) statuses: StatusesLayer,
-    pub(crate) log: LogLayer,
-    pub(crate) store: StoreLayer,
-    pub(crate) server: ServerLayer,
+    #[arg(skip)]
+    pub(crate) store: StoreSection,
+    #[arg(skip)]
+    pub(crate) server: ServerSection,
+    #[arg(skip)]
     pub(crate) watch: Vec<WatchSection>,
+    #[arg(skip)]
     pub(crate) notify: Vec<NotifySection>,
 }
 
-// The sections that have flags, as one command line or one environment gives them.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Flags {
-    #[command(flatten)]
-    pub(crate) snyk: SnykLayer,
-    #[command(flatten)]
-    pub(crate) pace: PaceLayer,
-    #[command(flatten)]
-    pub(crate) limits: LimitsLayer,
-    #[command(flatten)]
-    pub(crate) download: DownloadLayer,
-    #[command(flatten)]
-    pub(crate) statuses: StatusesLayer,
-    #[command(flatten)]
-    pub(crate) log: LogLayer,
+impl Layer {
+    /// The pace and the limits in one of [`Sections`].
+    pub(super) fn following(&self, section: &str) -> (PaceSection, LimitsSection) {
+        match section {
+            "run" => self.run.clone().into(),
+            "wait" => self.wait.clone().into(),
+            "limits" => (PaceSection::default(), self.limits.clone()),
+            "pace" => (self.pace.clone(), LimitsSection::default()),
+            _ => Default::default(),
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What is wrong with a settings file, and where. Nothing of the file is in it but the names of keys: a secret may stand
-//! where none belongs.
+//! Errors in a settings file and their places. They show nothing of the file except the names of keys, because a secret may be
+//! anywhere.
 
 use std::fmt;
 use std::path::Path;
@@ -7,12 +7,13 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::places::position;
 use crate::text::Text;
 
-/// The longest key that is named, in characters: what is longer is none of ours, and may be a secret.
+/// The longest key that is shown, in characters: a longer one is not ours and may be a secret.
 const LONGEST_KEY: usize = 24;
 
-/// The shortest value that is hidden, in bytes: a shorter one is no secret, and may be a part of what is expected.
+/// The shortest value that is masked, in bytes: a shorter one is not a secret, and may be part of the expected words.
 const SHORTEST_HIDDEN: usize = 6;
 
 /// A mistake in a settings file.
@@ -24,7 +25,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// What the parser says of the file at `path`, which holds `text`.
+    /// Describes a parser error in `text`, the content of the file at `path`.
     pub(super) fn new(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map(|span| span.start);
         let before = offset.and_then(|offset| text.get(..offset));
@@ -32,14 +33,11 @@ impl Mistake {
         let found = offset.and_then(|offset| found_in(table.get_ref(), offset));
         let keys = match &found {
             Some(Found { keys, .. }) => keys.clone(),
-            // What cannot be parsed stands behind its key, on a line below its section.
+            // If the text cannot be parsed, the key is before it on the line, and the section is above.
             None => before.map(|before| keys_of_line(text, before.len())).unwrap_or_default(),
         };
         let value = found.and_then(|found| found.value);
-        let position = before.map(|before| {
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            format!(" line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
-        });
+        let position = before.map(|before| format!(" {}", position(before)));
         let key = name(&keys).map(|name| format!(", {name}")).unwrap_or_default();
         let path = Text::of_path(path);
         Self {
@@ -58,9 +56,9 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// What stands at a place in the file.
+/// The value at a place in the file.
 struct Found {
-    /// The way to it.
+    /// The keys on the path to it.
     keys: Vec<String>,
     value: Option<String>,
 }
@@ -106,7 +104,7 @@ fn keys_of_line(text: &str, offset: usize) -> Vec<String> {
     }
 }
 
-/// A key with its section, as the file has them: `[snyk] token`.
+/// A key with its section: `[snyk] token`.
 fn name(keys: &[String]) -> Option<String> {
     let is_plain = |key: &String| {
         (1..=LONGEST_KEY).contains(&key.len())
@@ -119,7 +117,7 @@ fn name(keys: &[String]) -> Option<String> {
     })
 }
 
-/// The parser's words without anything of the file.
+/// The message of the parser without any text of the file.
 fn reason(message: &str, value: Option<&str>) -> Text {
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| format!(", expected {expected}"));
     if message.starts_with("unknown field ") {
@@ -128,7 +126,7 @@ fn reason(message: &str, value: Option<&str>) -> Text {
         return Text::new(&format!("there is no such key{}", expected.unwrap_or_default()));
     }
     if message.starts_with("invalid type: ") || message.starts_with("invalid value: ") {
-        // What is quoted is the value.
+        // The quoted part is the value.
         let kind = message.split(['"', '`']).next().unwrap_or_default().split(", expected").next();
         return Text::new(&format!(
             "{}{}",
@@ -143,24 +141,24 @@ fn reason(message: &str, value: Option<&str>) -> Text {
     let forms = [value.to_owned(), value.trim().to_owned(), Text::of_input(value).to_string()];
     let message = forms.iter().fold(message, |message, form| {
         let message = message.replace(&format!("`{form}`"), "`***`");
-        // A word may be one of what is expected.
+        // A word may be one of the expected words.
         let is_word = form.chars().all(|char| char.is_ascii_alphabetic());
         if is_word { message } else { message.replace(form.as_str(), "***") }
     });
     Text::new(&message)
 }
 
-/// How a path is written, if that is what is wrong with it.
+/// How to write a path, if that is the mistake.
 fn unquoted(keys: &[String], message: &str, value: Option<&str>) -> Option<&'static str> {
     let is_open = ["string values must be quoted", "invalid basic string"]
         .iter()
         .any(|start| message.starts_with(start));
     let is_file = keys.last().is_some_and(|key| key.ends_with("file"));
     (is_file && (is_open || value.is_none()))
-        .then_some("the path of a file stands in quotes, such as `\"/run/secrets/snyk\"`")
+        .then_some("the path of a file needs quotes, such as `\"/run/secrets/snyk\"`")
 }
 
-/// Where a secret belongs, if that is what seems to be in the file.
+/// Where a secret belongs, if the file seems to contain one.
 fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
     let (key, sections) = keys.split_last()?;
     let key = key.to_ascii_lowercase();
@@ -175,19 +173,19 @@ fn hint(keys: &[String], value: Option<&str>) -> Option<&'static str> {
     }
     Some(match section {
         "snyk" if sections.len() > 1 && sounds(&["secret"]) => {
-            "a client's secret has a file of its own, which `client-secret-file` names"
+            "put the secret of a client into a separate file, and name that as `client-secret-file`"
         }
         "snyk" if sounds(&["secret"]) => {
-            "a client's secret is taken from SNYK_CLIENT_SECRET, or for an account of [snyk.accounts.NAME] from the file \
-             that `client-secret-file` names"
+            "set the secret of a client in SNYK_CLIENT_SECRET, or for an account of [snyk.accounts.NAME] in a file that \
+             `client-secret-file` names"
         }
-        "snyk" | "server" => "a token has a file of its own, which `token-file` names",
+        "snyk" | "server" => "put the token into a separate file, and name that as `token-file`",
         "notify" if sounds(&["secret", "token", "password", "key"]) || is_key => {
-            "a signing key has a file of its own, which `secret-file` names"
+            "put the signing key into a separate file, and name that as `secret-file`"
         }
-        "notify" => "an address that is a secret has a file of its own, which `url-file` names",
+        "notify" => "put a secret URL into a separate file, and name that as `url-file`",
         _ => {
-            "a secret has a file of its own, which `token-file`, `client-secret-file`, `secret-file` or `url-file` names"
+            "put the secret into a separate file, and name that as `token-file`, `client-secret-file`, `secret-file` or `url-file`"
         }
     })
 }

@@ -1,4 +1,4 @@
-//! How this machine reaches others: the certificates and the proxies that flags, files and variables name.
+//! The certificates and the proxies that flags, files and variables name.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{Environment, Settings, SettingsError};
 use crate::http::{Bundle, Exempt, Network, Proxies, Proxy, Store};
 use crate::text::Text;
 
-/// What the environment says of all connections, whoever asks.
+/// The certificate stores and proxies of the environment, which apply to all connections.
 #[derive(Debug)]
 pub(super) struct Surroundings {
     store: Store,
@@ -17,29 +17,29 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// A network that trusts these certificates too.
+    /// A network that also trusts these certificates.
     pub(super) fn with(&self, own: Vec<CertificateDer<'static>>) -> Network {
         Network::new(own, self.store.clone(), self.proxies.clone())
     }
 }
 
 impl Settings {
-    /// How this machine reaches Snyk and others.
+    /// The network for requests to Snyk and others.
     ///
     /// # Errors
     ///
-    /// When the file of `--ca-cert` or a proxy cannot be used. What the variables name is read when a connection needs it.
+    /// When the file of `--ca-cert` or a proxy cannot be used. Files that variables name are read when a connection needs them.
     pub fn network(&self) -> Result<Network, SettingsError> {
         Ok(self.surroundings()?.with(self.own_certificates()?))
     }
 
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-        let Some(path) = &self.layers.snyk.ca_cert else { return Ok(Vec::new()) };
+        let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
         read_certificates(path, || self.places.of(&["snyk"], "ca-cert"))
     }
 
-    /// What the environment says of all connections.
+    /// The certificate stores and proxies of the environment.
     pub(super) fn surroundings(&self) -> Result<Surroundings, SettingsError> {
         let environment = self.environment();
         let store = Store {
@@ -51,14 +51,14 @@ impl Settings {
     }
 }
 
-/// The certificates in a file that the setting at `place` names: at least one.
+/// Reads at least one certificate from the file that the setting at `place` names.
 pub(super) fn read_certificates(
     path: &Path,
     place: impl Fn() -> String,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let bundle = Bundle::read(path);
-    let bundle =
-        bundle.map_err(|why| SettingsError::CaCert { place: place(), path: path.to_owned(), why })?;
+    let failed = |why| format!("failed to read CA certificates from {}: {why}", Text::of_path(path));
+    let bundle = bundle.map_err(|why| SettingsError::wrong(place(), failed(why)))?;
     bundle.warn(&place(), path);
     Ok(bundle.certificates)
 }
@@ -67,9 +67,9 @@ fn paths(list: &str) -> Vec<PathBuf> {
     list.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
-/// The proxies that the variables name, as other tools read them: in capitals or not, and one for all schemes.
+/// The proxies that the variables name, in upper or lower case; `ALL_PROXY` applies to all schemes.
 fn proxies(environment: &Environment) -> Result<Proxies, SettingsError> {
-    // A program that serves CGI takes the header `Proxy` of whoever asks it for this variable.
+    // In a CGI program a client sets this variable with the header `Proxy`.
     let is_cgi = environment.get("REQUEST_METHOD").is_some();
     let http: &[&str] = if is_cgi { &["http_proxy"] } else { &["HTTP_PROXY", "http_proxy"] };
     let of = |names: &[&str]| names.iter().find_map(|name| proxy(environment, name)).transpose();
@@ -92,36 +92,36 @@ fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, Settings
     let proxy = proxy_url(text).map(|url| Proxy::new(url, name));
     Some(proxy.map_err(|why| {
         let why =
-            format!("it names no proxy that can be used: {why} (the form is http://HOST:PORT, with USER:PASSWORD@ before the host where it wants a login)");
-        SettingsError::Variable(name.to_owned(), Text::new(&why))
+            format!("it is not a usable proxy: {why} (the form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT if it needs a login)");
+        SettingsError::wrong(name, why)
     }))
 }
 
-/// Where a proxy is. What is wrong is told without the text, which may hold a password.
+/// Parses the URL of a proxy. The error does not show the text, which may contain a password.
 fn proxy_url(text: &str) -> Result<Url, &'static str> {
     if text.contains(['"', '\'']) {
-        return Err("it has quotation marks in it");
+        return Err("it contains quotation marks");
     }
     if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
-        return Err("it has a blank or a line break in it");
+        return Err("it contains a blank or a line break");
     }
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     if rest.starts_with("http:/") || rest.starts_with("https:/") {
-        return Err("its scheme is followed by one `/`, where two belong");
+        return Err("its scheme is followed by one `/` instead of two");
     }
     let scheme = scheme.to_ascii_lowercase();
     if scheme.starts_with("socks") {
-        return Err("proxies that speak SOCKS cannot be used here");
+        return Err("SOCKS proxies are not supported");
     }
     if !matches!(scheme.as_str(), "http" | "https") {
         return Err("its scheme is neither http nor https");
     }
-    // A path says nothing to a proxy. With an `@` in it, it is the end of a password that was cut there.
+    // A proxy ignores a path. If the path contains an `@`, it is the rest of a password that was cut there.
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     if path.contains(['@', '?', '#', '\\']) {
         return Err("a `/`, `?`, `#` or `\\` in a user or a password is written %2F, %3F, %23 or %5C");
     }
-    let no_port = "its port is no number from 1 to 65535";
+    let no_port = "its port is not a number from 1 to 65535";
     let url = Url::parse(&format!("{scheme}://{authority}"));
     if url.as_ref().is_ok_and(|url| url.port() == Some(0)) {
         return Err(no_port);
@@ -132,7 +132,7 @@ fn proxy_url(text: &str) -> Result<Url, &'static str> {
         } else if error == url::ParseError::EmptyHost {
             "it names no host"
         } else {
-            "it is no valid URL"
+            "it is not a valid URL"
         }
     })
 }
@@ -189,7 +189,7 @@ mod tests {
         let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         for (name, value) in names.into_iter().flat_map(|name| unusable.map(|value| (name, value))) {
             let error = proxies(&environment(&[(name, value)])).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{name}: it names no proxy")), "{error}");
+            assert!(error.starts_with(&format!("{name}: it is not a usable proxy")), "{error}");
             assert!(!error.contains("ter2") && !error.contains("3128"), "{error}");
         }
         for usable in [
@@ -210,6 +210,6 @@ mod tests {
     fn settings_with_an_unusable_proxy_are_refused() {
         let command_line = crate::settings::CommandLine::default();
         let settings = Settings::load(command_line, environment(&[("HTTPS_PROXY", "htp://p")])).unwrap();
-        assert!(matches!(settings.network(), Err(SettingsError::Variable(name, _)) if name == "HTTPS_PROXY"));
+        assert!(matches!(settings.network(), Err(SettingsError::Wrong(name, _)) if name == "HTTPS_PROXY"));
     }
 }

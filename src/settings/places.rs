@@ -1,4 +1,4 @@
-//! Where values come from, so that an error can name the place that has to change.
+//! Where values come from, so that an error names the place that has to change.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::sources::alias;
 use super::variable;
 use crate::text::Text;
 
-/// A step on the way to a value in the file.
+/// A step on the path to a value in the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step<'a> {
     /// Into a table.
@@ -30,7 +30,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The place that gives `key` its value; in a file the first of `sections` that has it.
+    /// The place of the value of `key`; in a file the first of `sections` that has it.
     pub(super) fn of(&self, sections: &[&str], key: &str) -> String {
         if self.flags.contains(key) {
             return format!("--{key}");
@@ -39,31 +39,28 @@ impl Places {
             return name;
         }
         let alias = || alias(key).filter(|name| self.environment.get(name).is_some()).map(str::to_owned);
-        self.line_in_file(sections, key).or_else(alias).unwrap_or_else(|| "the defaults".to_owned())
+        self.of_file(sections, key).or_else(alias).unwrap_or_else(|| "the defaults".to_owned())
     }
 
-    /// The place in the file, or the defaults, for a key that has neither flag nor variable.
+    /// The place in the file, or the defaults, for a key without a flag and a variable.
     pub(super) fn in_file(&self, sections: &[&str], key: &str) -> String {
-        self.line_in_file(sections, key).unwrap_or_else(|| "the defaults".to_owned())
+        self.of_file(sections, key).unwrap_or_else(|| "the defaults".to_owned())
     }
 
-    fn line_in_file(&self, sections: &[&str], key: &str) -> Option<String> {
-        let line = sections.iter().find_map(|section| self.line(&[Step::Key(section), Step::Key(key)]));
-        let ((path, _), line) = self.file.as_ref().zip(line)?;
-        Some(format!("{} line {line}, {key}", Text::of_path(path)))
+    fn of_file(&self, sections: &[&str], key: &str) -> Option<String> {
+        let at = sections.iter().find_map(|section| self.at(&[Step::Key(section), Step::Key(key)]))?;
+        Some(format!("{at}, {key}"))
     }
 
-    /// The place of what stands at the end of `steps`, or else of the last thing on the way to it.
+    /// The place of the value at the end of `steps`, or of the last existing value on the path to it.
     pub(super) fn of_entry(&self, steps: &[Step<'_>], name: &str) -> String {
-        let line = (1..=steps.len()).rev().find_map(|taken| self.line(steps.get(..taken)?));
-        match self.file.as_ref().zip(line) {
-            Some(((path, _), line)) => format!("{} line {line}, {name}", Text::of_path(path)),
-            None => name.to_owned(),
-        }
+        let at = (1..=steps.len()).rev().find_map(|taken| self.at(steps.get(..taken)?));
+        at.map_or_else(|| name.to_owned(), |at| format!("{at}, {name}"))
     }
 
-    fn line(&self, steps: &[Step<'_>]) -> Option<usize> {
-        let (_, text) = self.file.as_ref()?;
+    /// The file, the line and the column of the value at the end of `steps`.
+    fn at(&self, steps: &[Step<'_>]) -> Option<String> {
+        let (path, text) = self.file.as_ref()?;
         let root = DeTable::parse(text).ok()?;
         let (mut table, mut array, mut start) = (Some(root.get_ref()), None, 0);
         for step in steps {
@@ -81,11 +78,17 @@ impl Places {
             };
             (table, array) = (value.get_ref().as_table(), value.get_ref().as_array());
         }
-        Some(1 + text.get(..start)?.matches('\n').count())
+        Some(format!("{} {}", Text::of_path(path), position(text.get(..start)?)))
     }
 }
 
-/// The flags that were given on the command line, by their long names.
+/// The line and the column at the end of a text.
+pub(super) fn position(before: &str) -> String {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// The long names of the flags on the command line.
 pub(crate) fn given(matches: &ArgMatches) -> BTreeSet<String> {
     let typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let mut flags: BTreeSet<String> =

@@ -1,18 +1,17 @@
-//! The layers as they are read: variables by the rules of their flags, a file, certificates.
+//! Reading the layers: variables with the parsers of their flags, and files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as _, FromArgMatches as _};
 
-use super::layers::{File, Flags};
+use super::layers::Layer;
 use super::mistake::Mistake;
 use super::{Environment, SettingsError};
 use crate::disk;
 use crate::text::Text;
 
-/// The variable of a flag. `--api` is called as the Snyk CLI calls it; a token file has its place among the
-/// credentials.
+/// The variable of a flag. That of `--api` has the name that the Snyk CLI uses; a token file is one of the credentials.
 pub(crate) fn variable(flag: &str) -> Option<String> {
     match flag {
         "token-file" => None,
@@ -21,18 +20,17 @@ pub(crate) fn variable(flag: &str) -> Option<String> {
     }
 }
 
-/// The variable of the Snyk CLI that overrides what its own file says under the same key. Such a variable counts as that
-/// file does: after all that was said to us.
+/// The variable of the Snyk CLI for the same key. Like the CLI's own file, it is weaker than all settings of ours.
 pub(super) fn alias(flag: &str) -> Option<&'static str> {
     (flag == "api").then_some("SNYK_CFG_ENDPOINT")
 }
 
-/// Reads the flags' variables by the flags' own rules. Those of flags that were given do not matter.
+/// Reads the variables of flags with the parsers of the flags. Variables of given flags are ignored.
 pub(super) fn read_environment(
     environment: &Environment,
     given: &BTreeSet<String>,
-) -> Result<Flags, SettingsError> {
-    let command = Flags::augment_args(clap::Command::new("environment").no_binary_name(true));
+) -> Result<Layer, SettingsError> {
+    let command = Layer::augment_args(clap::Command::new("environment").no_binary_name(true));
     let mut arguments = Vec::new();
     for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
     {
@@ -40,17 +38,17 @@ pub(super) fn read_environment(
         let Some(value) = environment.get(&name) else { continue };
         let argument = format!("--{flag}={value}");
         if let Err(error) = command.clone().try_get_matches_from([&argument]) {
-            return Err(SettingsError::Variable(name, Text::new(&why_invalid(&error, value))));
+            return Err(SettingsError::wrong(name, why_invalid(&error, value)));
         }
         arguments.push(argument);
     }
     let matches = command.try_get_matches_from(arguments);
     matches
-        .and_then(|matches| Flags::from_arg_matches(&matches))
-        .map_err(|error| SettingsError::Variable("the environment".to_owned(), Text::new(&error.to_string())))
+        .and_then(|matches| Layer::from_arg_matches(&matches))
+        .map_err(|error| SettingsError::wrong("the environment", error))
 }
 
-/// The telling part of clap's message, which ends with a call to try `--help`.
+/// The useful part of clap's message, without the hint about `--help`.
 fn why_invalid(error: &clap::Error, value: &str) -> String {
     let message = error.to_string().replace(value, Text::of_wrong_value(value).as_str());
     let message = message.strip_prefix("error: ").unwrap_or(&message);
@@ -64,6 +62,6 @@ pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsErro
     }
 }
 
-pub(super) fn parse_file(path: &Path, text: &str) -> Result<File, SettingsError> {
+pub(super) fn parse_file(path: &Path, text: &str) -> Result<Layer, SettingsError> {
     toml::from_str(text).map_err(|error| SettingsError::File(Mistake::new(path, text, &error)))
 }

@@ -3,9 +3,9 @@ use clap::{Args as _, FromArgMatches as _};
 use super::*;
 
 fn load(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>) -> Result<Settings, SettingsError> {
-    let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+    let command = Layer::augment_args(clap::Command::new("test").no_binary_name(true));
     let matches = command.get_matches_from(flags);
-    let (flags, given) = (Flags::from_arg_matches(&matches).unwrap(), places::given(&matches));
+    let (flags, given) = (Layer::from_arg_matches(&matches).unwrap(), places::given(&matches));
     let directory = tempfile::tempdir().unwrap();
     let config = file.map(|text| {
         let path = directory.path().join("settings.toml");
@@ -39,7 +39,7 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn those_who_wait_see_an_end_within_11_seconds_and_a_daemon_within_33() {
+fn wait_and_run_see_an_end_within_11_seconds_and_watch_within_33() {
     let token = [("SNYK_TOKEN", "t")];
     let settings = load(&[], &token, None).unwrap();
     let policies = [
@@ -58,7 +58,7 @@ fn those_who_wait_see_an_end_within_11_seconds_and_a_daemon_within_33() {
 }
 
 #[test]
-fn what_the_user_says_of_the_longest_pause_beats_the_default_of_a_command() {
+fn max_interval_of_the_user_takes_precedence_over_the_default_of_a_command() {
     let longest = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
         let variables: Vec<_> = [("SNYK_TOKEN", "t")].iter().chain(variables).copied().collect();
         let settings = load(flags, &variables, Some(file)).unwrap();
@@ -81,7 +81,7 @@ fn what_the_user_says_of_the_longest_pause_beats_the_default_of_a_command() {
 }
 
 #[test]
-fn a_flag_beats_a_variable_beats_a_file_beats_the_defaults() {
+fn precedence_is_flag_variable_file_defaults() {
     let file = "[limits]\nmax-wait = \"3m\"\n";
     let variables = [("SNYK_EXPORT_MAX_WAIT", "2m")];
     let max_wait = |flags: &[&str], variables: &[(&str, &str)], file| {
@@ -102,7 +102,7 @@ fn a_flag_beats_a_variable_beats_a_file_beats_the_defaults() {
 }
 
 #[test]
-fn variables_follow_the_rules_of_their_flags() {
+fn variables_are_parsed_like_their_flags() {
     let variables = [
         ("SNYK_EXPORT_RETRY_CONFLICT", "true"),
         ("SNYK_EXPORT_MAX_IN_PROGRESS", "pending=1m,QUEUED=2m"),
@@ -120,7 +120,7 @@ fn variables_follow_the_rules_of_their_flags() {
 }
 
 #[test]
-fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
+fn an_error_names_file_line_key_and_what_is_allowed() {
     let rows = [
         ("[limits]\n\nmax-wait = \"soon\"", ["line 3, column 12, [limits] max-wait: ", "`90s`", ""]),
         ("[limits]\nmax-wait = 50", ["line 2", "did you mean `50s`?", "a duration in quotes"]),
@@ -152,7 +152,7 @@ fn a_wrong_value_names_file_line_key_and_what_is_allowed() {
 }
 
 #[test]
-fn a_wrong_variable_names_itself() {
+fn an_error_names_the_wrong_variable() {
     for (name, value, allowed) in [
         ("SNYK_EXPORT_MAX_WAIT", "soon", "`90s`"),
         ("SNYK_EXPORT_MAX_WAIT", "10M", "minutes or months: write `10m` or `10months`"),
@@ -168,7 +168,7 @@ fn a_wrong_variable_names_itself() {
 }
 
 #[test]
-fn contradictions_name_both_sides_and_their_places() {
+fn an_error_about_a_contradiction_names_both_places() {
     let flag = error(&["--initial-interval=1m"], &[], None);
     let expected = "initial-interval (1m, from --initial-interval) is above max-interval (10s, from the defaults) in \
                     the settings of [pace]";
@@ -176,29 +176,32 @@ fn contradictions_name_both_sides_and_their_places() {
     let mixed =
         error(&[], &[("SNYK_EXPORT_INITIAL_INTERVAL", "1m")], Some("\n[pace]\nmax-interval = \"2s\""));
     assert!(mixed.contains("(1m, from SNYK_EXPORT_INITIAL_INTERVAL)"), "{mixed}");
-    assert!(mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, max-interval)"), "{mixed}");
+    assert!(
+        mixed.contains("(2s, from ") && mixed.contains("settings.toml line 3, column 1, max-interval)"),
+        "{mixed}"
+    );
     let of_wait = error(&["--initial-interval=1m"], &[], Some("[wait]\nmax-interval = \"2s\""));
-    assert!(of_wait.contains("settings.toml line 2, max-interval)"), "{of_wait}");
+    assert!(of_wait.contains("settings.toml line 2, column 1, max-interval)"), "{of_wait}");
     let retry = error(&["--initial-interval=5s"], &[], Some("[retry]\ninitial-interval = \"1m\""));
     assert!(
-        retry.contains("settings.toml line 2, initial-interval)") && retry.contains("[retry]"),
+        retry.contains("settings.toml line 2, column 1, initial-interval)") && retry.contains("[retry]"),
         "{retry}"
     );
     let taught = error(&["--failed-status=STARTED"], &[], None);
     assert!(taught.starts_with("--failed-status: ") && taught.contains("--in-progress-status"), "{taught}");
     let limit = error(&[], &[], Some("[limits]\nmax-in-progress = [\"FINISHED=1m\"]"));
-    assert!(limit.contains("settings.toml line 2, max-in-progress: `FINISHED`"), "{limit}");
+    assert!(limit.contains("settings.toml line 2, column 1, max-in-progress: `FINISHED`"), "{limit}");
 }
 
 #[test]
-fn what_is_overridden_need_not_be_right() {
+fn overridden_values_are_not_checked() {
     let variables = [("SNYK_EXPORT_MAX_WAIT", "junk"), ("SNYK_API", "junk")];
     assert!(load(&["--max-wait=1m", "--api=eu"], &variables, None).is_ok());
     assert!(load(&["--max-wait=1m"], &variables, None).is_err());
 }
 
 #[test]
-fn errors_show_no_passwords_and_give_no_orders() {
+fn errors_show_no_passwords_and_no_control_characters() {
     let variable = error(&[], &[("SNYK_API", "https://u:hunter2@api.snyk.io")], None);
     let file = error(&[], &[], Some("[snyk]\napi = \"https://u:hunter2@api.snyk.io\""));
     let control = error(&[], &[], Some("a\0\x1b[31m"));
@@ -290,7 +293,7 @@ fn what_is_no_credential_is_named_by_its_variable_and_never_shown() {
 }
 
 #[test]
-fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
+fn the_api_has_its_place_and_that_of_the_snyk_cli_comes_last() {
     let chosen = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
         let settings = load(flags, variables, Some(file)).unwrap();
         let chosen = settings.api().unwrap().chosen(None, None);
@@ -302,7 +305,7 @@ fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
     assert_eq!(chosen(&[], &variables, file), "https://api.us.snyk.io from SNYK_API");
     let of_file = chosen(&[], &variables[1..], file);
     assert!(
-        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, api"),
+        of_file.starts_with("https://api.snykgov.io from /") && of_file.ends_with("line 2, column 1, api"),
         "{of_file}"
     );
     assert_eq!(chosen(&[], &variables[1..], ""), "https://api.au.snyk.io from SNYK_CFG_ENDPOINT");
@@ -313,7 +316,7 @@ fn an_api_is_named_by_its_place_and_that_of_the_snyk_cli_comes_last() {
 }
 
 #[test]
-fn plain_http_stays_here() {
+fn plain_http_is_refused_unless_it_stays_on_this_machine_or_is_allowed() {
     let api = |flags: &[&str]| {
         let configured = load(flags, &[], None).unwrap().api()?;
         Ok::<_, SettingsError>(configured.chosen(None, None).api.to_string())
@@ -350,8 +353,8 @@ fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs(
         ("[limits]\nmax-in-progress = [\"$\"]", "line 2, column 20, [limits] max-in-progress: ", "line 2"),
         ("[snyk]\n$", "line 2, column ", "line 2"),
         ("[snyk]\ntoken: $", "line 2, column ", "line 2"),
-        ("[snyk]\ntoken-file = $", "line 2, column ", "the path of a file stands in quotes"),
-        ("[snyk]\ntoken-file = \"$", "line 2, column ", "the path of a file stands in quotes"),
+        ("[snyk]\ntoken-file = $", "line 2, column ", "the path of a file needs quotes"),
+        ("[snyk]\ntoken-file = \"$", "line 2, column ", "the path of a file needs quotes"),
         ("[$]\n", "line 1, column ", "line 1"),
     ];
     let secrets = [
@@ -371,7 +374,10 @@ fn a_secret_in_the_wrong_place_is_not_shown_and_the_error_says_where_it_belongs(
     }
     let signing_key = "[[notify]]\nwebhook = 'whsec_hunter2hunter2hunter2hunter2'";
     let error = error(&[], &[], Some(signing_key));
-    assert!(error.ends_with("; a signing key has a file of its own, which `secret-file` names"), "{error}");
+    assert!(
+        error.ends_with("; put the signing key into a separate file, and name that as `secret-file`"),
+        "{error}"
+    );
 }
 
 #[test]

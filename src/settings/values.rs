@@ -1,10 +1,10 @@
-//! Values as people write them, in flags, variables and files alike.
+//! Values as people write them in flags, variables and files.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::Deserializer;
 use uuid::Uuid;
 
 pub(crate) use super::duration::{HumanDuration, Pause};
@@ -35,7 +35,7 @@ impl FromStr for StatusLimit {
     }
 }
 
-/// How long signed links work: whole seconds, from none to an hour.
+/// How long signed links work: whole seconds, up to an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UrlExpiration(pub(crate) u64);
 
@@ -85,7 +85,7 @@ impl FromStr for Size {
     }
 }
 
-/// An id as Snyk writes them.
+/// A UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(pub(crate) Uuid);
 
@@ -99,11 +99,13 @@ impl FromStr for Id {
 }
 
 /// A factor of at least 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
 pub(crate) struct Multiplier(pub(crate) f64);
 
 /// A share, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
 pub(crate) struct Share(pub(crate) f64);
 
 impl TryFrom<f64> for Multiplier {
@@ -142,7 +144,7 @@ impl FromStr for Share {
     }
 }
 
-/// Reads a TOML text by the same rule as a flag.
+/// Deserializes a TOML string with the parser of the flag.
 macro_rules! deserialize_from_text {
     ($($type:ty: $expected:literal),* $(,)?) => {$(
         impl<'de> Deserialize<'de> for $type {
@@ -176,26 +178,14 @@ deserialize_from_text! {
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
 
-impl<'de> Deserialize<'de> for Multiplier {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        f64::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
-}
-
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text.
     Auto,
     /// A line of text for people.
     Text,
-    /// A JSON object a line, for machines.
+    /// One JSON object a line, for machines.
     Json,
 }
 
@@ -226,7 +216,7 @@ impl FromStr for Color {
     }
 }
 
-/// A version of Snyk's API: a date, perhaps with a stability.
+/// A version of Snyk's API: a date, optionally with a stability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version(pub(crate) String);
 

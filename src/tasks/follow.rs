@@ -13,9 +13,9 @@ use crate::export::ExportRef;
 use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
 use crate::snyk::Client;
 use crate::store::MemoryStore;
-use crate::watch::Policy;
 use crate::watch::observation::Poller;
 use crate::watch::outcome::{Outcome, Signal};
+use crate::watch::{DEFAULT_ACCOUNT, Policy};
 
 /// How many polls may be under way at once in [`follow`].
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
@@ -40,7 +40,7 @@ pub async fn run<P>(
         // To break off here changes nothing: no poll was made, and the first event breaks off as well.
         let _ = tell(&What::Added { watch }.at(now));
     }
-    let account = Account { name: Arc::from("default"), poller, requests_per_minute: None };
+    let account = Account { name: Arc::from(DEFAULT_ACCOUNT), poller, requests_per_minute: None };
     let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
     let outcome = match runner.run(stop, true, &mut tell).await {
         Ok(Stopped::Asked(signal)) => Outcome::Interrupted(signal),

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::{Tasks, unless};
+use crate::duration::rounded;
 use crate::event::{Task, TaskEvent};
 use crate::request::StartRequest;
 use crate::snyk::{InFlight, NotStarted, Started};
@@ -155,6 +156,6 @@ impl Tasks<'_> {
 fn with_hint(problem: Problem, hint: Option<Duration>) -> Problem {
     let Some(hint) = hint else { return problem };
     let said = problem.detail.as_ref().map(|detail| format!("{detail}; ")).unwrap_or_default();
-    let detail = format!("{said}it asks to be left alone for {}", crate::observe::rounded(hint));
+    let detail = format!("{said}it asks to be left alone for {}", rounded(hint));
     Problem { detail: Text::non_empty(&detail), ..problem }
 }

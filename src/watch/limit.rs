@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use crate::duration::to_the_ms;
 use crate::moment::Moment;
 
 /// A hint that asked for more time than a limit left: it ended the watch.
@@ -19,9 +20,8 @@ pub struct Overlong {
 
 impl fmt::Display for Overlong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let text = |duration| humantime::format_duration(Duration::from_millis(in_ms(duration)));
-        write!(f, "asks to wait {}; {} is {}", text(self.asked), self.option, text(self.limit))
+        let Self { asked, option, limit } = self;
+        write!(f, "asks to wait {}; {option} is {}", to_the_ms(*asked), to_the_ms(*limit))
     }
 }
 

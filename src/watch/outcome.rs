@@ -86,6 +86,12 @@ impl Outcome {
         Self::Abandoned,
     ];
 
+    /// The outcome of this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
     /// The word for it in documents and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -141,6 +147,8 @@ mod tests {
             "abandoned",
         ];
         assert_eq!(Outcome::ALL.map(|outcome| outcome.to_string()), words);
+        assert_eq!(words.map(|word| Outcome::from_word(word).unwrap()), Outcome::ALL);
+        assert_eq!(Outcome::from_word("Finished"), None);
         assert_eq!(serde_json::to_value(Outcome::ALL).unwrap(), serde_json::json!(words));
         let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
         assert_eq!(signals.map(Signal::name), ["SIGHUP", "SIGINT", "SIGTERM"]);

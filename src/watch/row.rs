@@ -1,16 +1,16 @@
 //! A watch as stores keep it and as everybody is handed it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Progress;
+use super::labels::Labels;
 use crate::export::ExportRef;
 use crate::moment::Moment;
 
-/// What the owner of a watch notes on it, for whoever hears of its end.
-pub type Labels = BTreeMap<String, String>;
+/// The name of the account that is meant if none is named. A command that waits has no other.
+pub const DEFAULT_ACCOUNT: &str = "default";
 
 /// A watch to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Watch {
     /// A watch of a command that waits: known by its export, and of the one account that the command has.
     #[must_use]
     pub fn unnamed(export: ExportRef, now: Moment) -> Self {
-        let (id, account, labels) = (Uuid::nil(), Arc::from("default"), Labels::new());
+        let (id, account, labels) = (Uuid::nil(), Arc::from(DEFAULT_ACCOUNT), Labels::new());
         Self { id, account, labels, export, progress: Progress::new(now) }
     }
 }

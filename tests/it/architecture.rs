@@ -13,11 +13,13 @@ use self::sources::{
 };
 
 /// The rules and their words. They know only each other.
-const CORE: [&str; 6] = ["watch", "export", "moment", "text", "secret", "exit"];
+const CORE: [&str; 7] = ["watch", "export", "moment", "text", "secret", "exit", "duration"];
 
 /// The core, and what is said of it: nothing here asks, stores, shows, or reads the time.
-const PURE: [&str; 10] =
-    ["watch", "export", "moment", "text", "secret", "exit", "event", "document", "manifest", "request"];
+const PURE: [&str; 11] = [
+    "watch", "export", "moment", "text", "secret", "exit", "duration", "event", "document", "manifest",
+    "request",
+];
 
 /// Modules that must not know each other.
 const STRANGERS: [&str; 5] = ["snyk", "store", "notify", "observe", "download"];
@@ -214,6 +216,14 @@ fn only_disk_changes_files() {
         for changing in CHANGING {
             assert!(!code.contains(changing), "{} names {changing}: that is for src/disk", path.display());
         }
+    }
+}
+
+#[test]
+fn no_path_is_shown_as_it_is() {
+    // A file name may hold control characters, which a terminal would obey.
+    for (path, code) in sources() {
+        assert!(!code.contains(".display()"), "{}: messages show Text::of_path or of_file", path.display());
     }
 }
 

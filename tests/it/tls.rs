@@ -92,11 +92,11 @@ fn links_of_a_remote_api_lead_neither_to_this_machine_nor_to_the_network_of_it()
     let links = [
         (format!("{}/x", plain.url()), "the link is plain http"),
         ("http://storage.example/x".to_owned(), "the link is plain http"),
-        (format!("{}/x", here.url), "the link leads to this machine, and the API is not here"),
+        (format!("{}/x", here.url), "the link leads to this machine, but the API is not on it"),
         (format!("https://127.0.0.1:{}/x", here.port), "the link leads to this machine"),
         (format!("https://0.0.0.0:{}/x", here.port), "the link leads to this machine"),
-        ("https://169.254.169.254/latest/meta-data".to_owned(), "network's own services"),
-        ("https://[fd00:ec2::254]/latest/meta-data".to_owned(), "network's own services"),
+        ("https://169.254.169.254/latest/meta-data".to_owned(), "reserved for services of this network"),
+        ("https://[fd00:ec2::254]/latest/meta-data".to_owned(), "reserved for services of this network"),
     ];
     for (link, why) in links {
         let part = format!("{{\"url\":\"{link}\",\"file_size\":5}}");

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
 use crate::download::{Safety, Target};
-use crate::text::Text;
+use crate::text::{Text, path_as_data};
 
 /// Where the files of an export go, as absolute paths, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Place {
 
     /// The options that name this place.
     pub(in crate::commands) fn options(&self) -> Vec<(String, Option<String>)> {
-        let option = |name: &str, path: &Path| (name.to_owned(), Some(path.display().to_string()));
+        let option = |name: &str, path: &Path| (name.to_owned(), Some(path_as_data(path)));
         let merge = self.merge.as_ref().map(|merge| option("merge", merge));
         let force = self.force.then(|| ("force".to_owned(), None));
         [Some(option("dir", &self.dir)), merge, force].into_iter().flatten().collect()

@@ -10,6 +10,7 @@ use crate::commands::files::Prospect;
 use crate::commands::start::now;
 use crate::commands::{Asking, CommandError};
 use crate::export::ExportRef;
+use crate::text::path_as_data;
 use crate::watch::Policy;
 
 /// The longest outage that is waited out for what an earlier day has left. One of Snyk's meets this day's own run too, which
@@ -80,7 +81,7 @@ impl Run<'_> {
             }
             Prospect::Doubtful => {
                 let command = |export: ExportRef| {
-                    let dir = ("dir".to_owned(), Some(left.dir.display().to_string()));
+                    let dir = ("dir".to_owned(), Some(path_as_data(&left.dir)));
                     let command = self.session.go_on("download").with([dir]).command(export, None);
                     format!("its files can be had for three days: {command}")
                 };

@@ -11,6 +11,7 @@ use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::observe::{GoOn, Transfer, sentence};
+use crate::text::path_as_data;
 use crate::watch::outcome::{Outcome, Signal};
 
 /// What is left to do of a run.
@@ -114,7 +115,7 @@ impl Job<'_> {
 
 /// The command that goes on with an export of a run.
 pub(super) fn go_on(place: &Place, state: Option<&Path>, session: &Session) -> GoOn {
-    let state = state.map(|path| ("state".to_owned(), Some(path.display().to_string())));
+    let state = state.map(|path| ("state".to_owned(), Some(path_as_data(path))));
     let go_on = session.go_on("run").naming_export_by("resume");
     go_on.with(place.options().into_iter().chain(state))
 }

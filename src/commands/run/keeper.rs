@@ -223,9 +223,9 @@ fn put_aside(path: &Path, why: &str) -> io::Result<()> {
     let aside = disk::beside(path, ".unreadable");
     disk::rename_durably(path, &aside)?;
     tracing::error!(
-        path = %path.display(),
+        path = %Text::of_file(path),
         reason = why,
-        renamed_to = %aside.display(),
+        renamed_to = %Text::of_file(&aside),
         "a state file that cannot be read is put aside: it is older than three days, and Snyk keeps no export longer"
     );
     Ok(())

@@ -10,6 +10,7 @@ use super::{Place, Run, SAFETY};
 use crate::commands::start::now;
 use crate::disk;
 use crate::observe::quoted;
+use crate::text::{Text, path_as_data};
 
 /// What the state file of a call is called.
 const PREFIX: &str = "run-";
@@ -57,7 +58,7 @@ impl Run<'_> {
         // Where it cannot be forgotten, the next run tries again.
         if keeper.is_ok_and(|mut keeper| keeper.forget(record).is_ok()) {
             tracing::warn!(
-                path = %path.display(),
+                path = %Text::of_file(path),
                 run.date = record.date,
                 export.id = record.export.map(|export| tracing::field::display(export.export_id)),
                 "what another call has left is given up: Snyk keeps no export for longer than three days"
@@ -69,14 +70,14 @@ impl Run<'_> {
         let (dir, merge) = (record.dir.clone(), record.merge.clone());
         let place = Place { dir, merge, force: false, safety: SAFETY };
         let hint = record.export.map_or_else(
-            || format!("whether there is one is not known; to forget it: rm {}", quoted(path.display())),
+            || format!("whether there is one is not known; to forget it: rm {}", quoted(path_as_data(path))),
             |export| {
                 let command = go_on(&place, Some(path), self.session).command(export, None);
                 format!("to go on with it: {command}")
             },
         );
         let id = record.export.map(|export| tracing::field::display(export.export_id));
-        let (path, date) = (path.display(), &record.date);
+        let (path, date) = (Text::of_file(path), &record.date);
         if is_the_same {
             // Of this somebody has to know even where only errors are wanted.
             tracing::error!(

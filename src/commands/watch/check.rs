@@ -10,6 +10,7 @@ use crate::exit::ExitCode;
 use crate::server::ServerError;
 use crate::settings::daemon::DaemonSettings;
 use crate::store::{self, Checked};
+use crate::text::Text;
 
 pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<ExitCode, CommandError> {
     let (store, state) = (settings.store.clone(), session.settings.state_directory());
@@ -30,7 +31,7 @@ pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<E
             accounts = settings.accounts.len(),
             watches = settings.watches.len(),
             endpoints = settings.endpoints.len(),
-            store = %settings.store.display(),
+            store = %Text::of_file(&settings.store),
             note = in_use.strip_prefix("; "),
             "the settings are valid"
         );

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::{failure, ms, text};
+use super::{failure, text};
+use crate::duration::in_ms;
 use crate::event::{Task, TaskEvent, TaskFailure};
 use crate::manifest::Manifest;
 use crate::watch::observation::Problem;
@@ -18,7 +19,7 @@ pub(super) fn write(name: &str, event: &TaskEvent) {
                 warn,
                 problem,
                 [event = name, file.name = file.as_deref(),],
-                [delay_ms = ms(*delay),],
+                [delay_ms = in_ms(*delay),],
                 "{message}"
             );
         }
@@ -95,7 +96,7 @@ fn downloaded(name: &str, manifest: &Manifest, dir: &str, took: Option<Duration>
         download.bytes = files.iter().map(|entry| entry.file_size).sum::<u64>(),
         download.merged = merged.as_ref().map(|merged| merged.path.as_str()),
         row_count,
-        waited_ms = took.map(ms),
+        waited_ms = took.map(in_ms),
         "{message}"
     );
 }

@@ -236,8 +236,7 @@ impl Followed {
             });
         };
         Self::read(document).unwrap_or_else(|_| {
-            let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);
-            let exit_code = outcome.and_then(ExitCode::of).map(ExitCode::code);
+            let exit_code = Outcome::from_word(word).and_then(ExitCode::of).map(ExitCode::code);
             let known = Self::new(&Listed { end: None, ..listed.clone() }, *at);
             Self { outcome: Some(word.clone()), exit_code, ..known }
         })

@@ -1,40 +1,40 @@
-//! Accounts: whose credentials ask, where, and how often.
+//! Accounts: their credentials, APIs and request budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entry::{Entry, EntryError, read_secret};
+use super::AccountSettings;
+use super::entry::{Entry, read_secret, unusable};
 use super::sections::AccountSection;
 use super::values::Name;
 use super::watches;
-use super::{AccountSettings, DEFAULT_ACCOUNT};
 use crate::disk;
 use crate::http::Network;
 use crate::secret::Placeholder;
 use crate::settings::network::{Surroundings, read_certificates};
 use crate::settings::places::Step;
-use crate::settings::{ConfiguredApi, Settings, SettingsError};
+use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
 use crate::text::Text;
-use crate::watch::NewWatch;
+use crate::watch::{DEFAULT_ACCOUNT, NewWatch};
 
-/// All accounts, the default one first. That one may be missing where there are others and no watch is its.
+/// All accounts, the default one first. It may be missing if there are others and no watch uses it.
 pub(super) fn all(
     settings: &Settings,
     watches: &[NewWatch],
     surroundings: &Surroundings,
     network: &Network,
 ) -> Result<Vec<AccountSettings>, SettingsError> {
-    let sections: Vec<_> = settings.layers.snyk.accounts.iter().flatten().collect();
+    let sections: Vec<_> = settings.snyk.accounts.iter().flatten().collect();
     let of_default = watches.iter().position(|watch| &*watch.account == DEFAULT_ACCOUNT);
     let mut accounts = Vec::new();
     match (default(settings, network), of_default) {
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
-            return Err(watches::error(settings, index, EntryError::NoDefaultAccount));
+            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
+            return Err(watches::error(settings, index, NO_DEFAULT));
         }
         (Err(error), _) => return Err(error),
     }
@@ -45,14 +45,14 @@ pub(super) fn all(
     let known: BTreeSet<&str> = accounts.iter().map(|account| &*account.name).collect();
     let stray = watches.iter().enumerate().find(|(_, watch)| !known.contains(&*watch.account));
     if let Some((index, watch)) = stray {
-        let wanted = watch.account.to_string();
-        let known = Vec::from_iter(known).join(", ");
-        return Err(watches::error(settings, index, EntryError::UnknownAccount { wanted, known }));
+        let (wanted, known) = (Text::of_wrong_value(&watch.account), Vec::from_iter(known).join(", "));
+        let why = format!("there is no account `{wanted}`: the settings have {known}");
+        return Err(watches::error(settings, index, why));
     }
     Ok(accounts)
 }
 
-/// The networks of accounts. Those that trust the same certificates share one, which reads them once.
+/// The networks of accounts. Accounts that trust the same certificates share one, which reads them once.
 struct Networks<'a> {
     surroundings: &'a Surroundings,
     of_all: &'a Network,
@@ -60,7 +60,7 @@ struct Networks<'a> {
 }
 
 impl Networks<'_> {
-    /// The network of an account that may name a file of its own.
+    /// The network of an account, which may have its own certificates.
     fn of(&mut self, ca_cert: Option<&Path>, entry: Entry<'_>) -> Result<Network, SettingsError> {
         let Some(path) = ca_cert else { return Ok(self.of_all.clone()) };
         if let Some(known) = self.of_files.get(path) {
@@ -73,13 +73,14 @@ impl Networks<'_> {
     }
 }
 
-/// The account of `[snyk]`, whose credential is found as a command that waits finds it.
+/// The account of `[snyk]`, with the same credential as `wait`.
 fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, SettingsError> {
     let (source, origin) = settings.credential_source()?;
     if let Source::TokenFile(path) = &source {
-        let is_of_file = settings.token_files.from_settings_file.as_ref() == Some(path);
+        let [_, _, file, _] = &settings.layers;
+        let is_of_file = file.snyk.token_file.as_ref() == Some(path);
         let entry = Entry::new(&settings.places, &[Step::Key("snyk")], "[snyk]");
-        let in_file = |error| entry.at("token-file")(EntryError::Credential(error));
+        let in_file = |error| entry.at("token-file")(with_cause(&error));
         match is_of_file {
             true => check_token_file(path, Text::of_path(path).as_str()).map_err(in_file)?,
             false => check_token_file(path, &origin)?,
@@ -94,12 +95,12 @@ fn default(settings: &Settings, network: &Network) -> Result<AccountSettings, Se
         source,
         origin,
         network: network.clone(),
-        ca_cert: settings.layers.snyk.ca_cert.clone(),
-        requests_per_minute: requests_per_minute(settings),
+        ca_cert: settings.snyk.ca_cert.clone(),
+        requests_per_minute: settings.snyk.requests_per_minute,
     })
 }
 
-/// A named account: what it does not say is as in `[snyk]`, but for the credential.
+/// A named account: it inherits everything from `[snyk]` except the credential.
 fn account(
     settings: &Settings,
     name: &Name,
@@ -110,14 +111,12 @@ fn account(
     let steps = [Step::Key("snyk"), Step::Key("accounts"), Step::Key(&name.0)];
     let entry = Entry::new(&settings.places, &steps, &title);
     if &*name.0 == DEFAULT_ACCOUNT {
-        return Err(entry.error(EntryError::DefaultIsTaken));
+        return Err(
+            entry.error("`default` is the name of the account of [snyk] itself: give this one another")
+        );
     }
     let api = match &section.api {
-        Some(api) => {
-            let allowed = settings.allowed(api.clone());
-            let api = allowed.map_err(|api| entry.at("api")(EntryError::PlainHttp(api)))?;
-            ConfiguredApi(Some((api, entry.place_of("api"))))
-        }
+        Some(api) => settings.configured(api, entry.place_of("api"), "`allow-http` in [snyk]")?,
         None => settings.api()?,
     };
     let (source, origin) = source(section, entry)?;
@@ -131,45 +130,53 @@ fn account(
         source,
         origin,
         network,
-        ca_cert: section.ca_cert.clone().or_else(|| settings.layers.snyk.ca_cert.clone()),
-        requests_per_minute: section.requests_per_minute.unwrap_or_else(|| requests_per_minute(settings)),
+        ca_cert: section.ca_cert.clone().or_else(|| settings.snyk.ca_cert.clone()),
+        requests_per_minute: section.requests_per_minute.unwrap_or(settings.snyk.requests_per_minute),
     })
 }
 
-fn requests_per_minute(settings: &Settings) -> NonZeroU32 {
-    settings.layers.snyk.requests_per_minute.unwrap_or(NonZeroU32::MIN)
-}
-
-/// A named account's own credential, and where it is from.
+/// The credential of a named account, and its origin.
 fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String), SettingsError> {
     let AccountSection { token_file, client_id, client_secret_file, .. } = section;
     match (token_file, client_id, client_secret_file) {
-        (None, None, None) => Err(entry.error(EntryError::NoCredential)),
+        (None, None, None) => Err(entry.error(
+            "it has no credential: give `token-file`, or `client-id` and `client-secret-file`; a named account takes none \
+             from the environment",
+        )),
         (Some(path), None, None) => {
             let path_as_text = Text::of_path(path).to_string();
-            let wrong = |error| entry.at("token-file")(EntryError::Credential(error));
-            check_token_file(path, &path_as_text).map_err(wrong)?;
+            check_token_file(path, &path_as_text)
+                .map_err(|error| entry.at("token-file")(with_cause(&error)))?;
             Ok((Source::TokenFile(path.clone()), format!("token-file {path_as_text}")))
         }
         (None, Some(id), Some(path)) => {
             let secret = read_secret(path).map_err(entry.at("client-secret-file"))?;
             let id = id.trim().to_owned();
             if id.is_empty() {
-                return Err(entry.at("client-id")(EntryError::Missing("client-id")));
+                return Err(entry.at("client-id")("`client-id` is missing"));
             }
             if let Some(placeholder) = Placeholder::of(&id) {
-                let why = EntryError::Placeholder("client-id".to_owned(), placeholder);
-                return Err(entry.at("client-id")(why));
+                return Err(entry.at("client-id")(unusable("client-id", placeholder)));
             }
             Ok((Source::Client { id, secret }, format!("client-secret-file {}", Text::of_path(path))))
         }
-        (None, Some(_), None) => Err(entry.error(EntryError::Missing("client-secret-file"))),
-        (None, None, Some(_)) => Err(entry.error(EntryError::Missing("client-id"))),
-        (Some(_), _, _) => Err(entry.error(EntryError::TwoCredentials)),
+        (None, Some(_), None) => Err(entry.lacks("client-secret-file")),
+        (None, None, Some(_)) => Err(entry.lacks("client-id")),
+        (Some(_), _, _) => Err(entry.error(
+            "it has two credentials: give either `token-file`, or `client-id` and `client-secret-file`",
+        )),
     }
 }
 
-/// Looks whether a file holds a token now. A pipe is left alone, since it can be read only once.
+/// An error about a credential, with its cause.
+fn with_cause(error: &CredentialError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Checks that a file contains a token now. A pipe is not checked, because it can be read only once.
 fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     let unreadable = |error| CredentialError::File(path.to_owned(), error);
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {

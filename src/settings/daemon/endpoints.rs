@@ -1,4 +1,4 @@
-//! `[[notify]]`: who is told how watches ended.
+//! `[[notify]]`: the receivers of notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::entry::{Entry, EntryError, read_secret};
+use super::entry::{Entry, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
 use crate::http::{Network, is_loopback};
@@ -20,11 +20,11 @@ use crate::text::Text;
 /// How long a command may take unless the settings say otherwise.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every command gets of our environment.
+/// The variables that every command gets.
 const NEEDED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// The variables that may hold a credential for Snyk: those that this program reads, those of Snyk's own CLI, and those
-/// that scripts around exports use. No command gets one of them.
+/// The variables that may contain a credential for Snyk: those of this program, of Snyk's own CLI, and of scripts around
+/// exports. No command gets them.
 const CREDENTIALS: [&str; 9] = [
     "SNYK_TOKEN",
     "SNYK_OAUTH_TOKEN",
@@ -41,12 +41,15 @@ const CREDENTIALS: [&str; 9] = [
 pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<Endpoint>, SettingsError> {
     let mut names = BTreeSet::new();
     let mut endpoints = Vec::new();
-    for (index, section) in settings.daemon.endpoints.iter().enumerate() {
+    for (index, section) in settings.layers.iter().flat_map(|layer| &layer.notify).enumerate() {
         let steps = [Step::Key("notify"), Step::Index(index)];
         let entry = Entry::new(&settings.places, &steps, "[[notify]]");
-        let name = section.name.as_ref().ok_or_else(|| entry.error(EntryError::Missing("name")))?;
+        let name = section.name.as_ref().ok_or_else(|| entry.lacks("name"))?;
         if !names.insert(name.clone()) {
-            return Err(entry.at("name")(EntryError::SameName(name.to_string())));
+            return Err(entry.at("name")(format!(
+                "there is another endpoint called `{}`: each needs a name of its own",
+                Text::of_wrong_value(&name.0)
+            )));
         }
         endpoints.push(endpoint(section, name.to_string(), entry, settings, network)?);
     }
@@ -60,9 +63,9 @@ fn endpoint(
     settings: &Settings,
     network: &Network,
 ) -> Result<Endpoint, SettingsError> {
-    let kind = section.kind.ok_or_else(|| entry.error(EntryError::Missing("kind")))?;
+    let kind = section.kind.ok_or_else(|| entry.lacks("kind"))?;
     if let Some(key) = foreign_key(section, kind) {
-        return Err(entry.at(key)(EntryError::NotForKind(key, kind.as_str())));
+        return Err(entry.at(key)(format!("`{key}` is not for an endpoint of kind \"{}\"", kind.as_str())));
     }
     let kind = match kind {
         Kind::Webhook => webhook(section, &name, entry)?,
@@ -74,10 +77,9 @@ fn endpoint(
     };
     let on = section.on.as_ref().map(words);
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
-        return Err(entry.at("on")(EntryError::NeverTold));
+        return Err(entry.at("on")("`on` is empty: leave it out to be notified of every outcome"));
     }
-    Endpoint::new(name, on, kind, network)
-        .map_err(|error| entry.error(EntryError::Endpoint(error.to_string())))
+    Endpoint::new(name, on, kind, network).map_err(|error| entry.error(error))
 }
 
 fn webhook(section: &NotifySection, name: &str, entry: Entry<'_>) -> Result<EndpointKind, SettingsError> {
@@ -95,7 +97,10 @@ fn slack(
 ) -> Result<EndpointKind, SettingsError> {
     let (url, text) = address(section, entry)?;
     if !is_safe(&url) && !settings.allows_http() {
-        return Err(entry.error(EntryError::PlainSlack));
+        return Err(entry.error(
+            "the address of a Slack webhook is a secret, which others could read over plain http: use https, or \
+             `allow-http` in [snyk] if nobody else can listen",
+        ));
     }
     Ok(EndpointKind::Slack { url: text })
 }
@@ -105,7 +110,7 @@ fn command(
     entry: Entry<'_>,
     settings: &Settings,
 ) -> Result<EndpointKind, SettingsError> {
-    let argv = section.argv.as_ref().ok_or_else(|| entry.error(EntryError::Missing("argv")))?;
+    let argv = section.argv.as_ref().ok_or_else(|| entry.lacks("argv"))?;
     let argv = found_command(argv, settings.environment()).map_err(entry.at("argv"))?;
     let timeout = section.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
     let listed = section.env.as_deref().unwrap_or_default();
@@ -113,14 +118,19 @@ fn command(
     Ok(EndpointKind::Command { argv, environment, timeout })
 }
 
-/// The environment of a command: what every program needs, and what the settings list. A variable that is not set here is
-/// not set there.
-fn variables(listed: &[String], environment: &Environment) -> Result<BTreeMap<String, String>, EntryError> {
+/// The environment of a command: what every program needs, and what the settings list. Unset variables stay unset.
+fn variables(listed: &[String], environment: &Environment) -> Result<BTreeMap<String, String>, String> {
     if let Some(name) = listed.iter().find(|name| !is_variable(name)) {
-        return Err(EntryError::NoVariable(Text::new(name)));
+        return Err(format!(
+            "`{}` is not the name of a variable: list names only, such as \"DATABASE_URL\"; the values come from the \
+             environment",
+            Text::new(name)
+        ));
     }
     if let Some(name) = listed.iter().find(|name| CREDENTIALS.contains(&name.as_str())) {
-        return Err(EntryError::CredentialForCommand(name.clone()));
+        return Err(format!(
+            "`{name}` may contain a credential for Snyk, which commands never get: leave it out"
+        ));
     }
     let names = NEEDED.into_iter().chain(listed.iter().map(String::as_str));
     Ok(names.filter_map(|name| Some((name.to_owned(), environment.get(name)?.to_owned()))).collect())
@@ -132,7 +142,7 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A key that has no meaning for an endpoint of this kind.
+/// A key that does not apply to endpoints of this kind.
 fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
     let is_sent = kind != Kind::Command;
     let keys = [
@@ -146,30 +156,32 @@ fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
     keys.into_iter().find(|(_, given, fits)| *given && !fits).map(|(key, ..)| key)
 }
 
-/// The address to send to, as a URL and as the secret that it may be.
+/// The URL to send to, also as the secret that it may be.
 fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), SettingsError> {
     let (text, key) = match (&section.url, &section.url_file) {
         (Some(text), None) => (text.0.clone(), "url"),
         (None, Some(path)) => (read_secret(path).map_err(entry.at("url-file"))?, "url-file"),
-        (None, None) | (Some(_), Some(_)) => return Err(entry.error(EntryError::EitherOr("url", "url-file"))),
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(entry.error("it needs either `url` or `url-file`"));
+        }
     };
-    // What is wrong is told without the text, which may be a secret.
-    let wrong = |why: &str| entry.at(key)(EntryError::Address(why.to_owned()));
-    let url =
-        Url::parse(text.expose().trim()).map_err(|error| wrong(&format!("it is no valid URL ({error})")))?;
+    // The error does not show the text, which may be a secret.
+    let wrong = |why: &str| entry.at(key)(why);
+    let url = Url::parse(text.expose().trim())
+        .map_err(|error| wrong(&format!("it is not a valid URL ({error})")))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(wrong("its scheme is neither https nor http"));
     }
     let has_password = !url.username().is_empty() || url.password().is_some();
     if has_password && key == "url" {
         return Err(wrong(
-            "it carries credentials: put it into a file of its own, and name that as `url-file`",
+            "it contains credentials: put it into a separate file, and name that as `url-file`",
         ));
     }
     Ok((url, Secret::new(text.expose().trim())))
 }
 
-/// Whether nobody on the way can read what is sent.
+/// Whether others on the way cannot read what is sent.
 fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || is_loopback(url)
 }
@@ -178,20 +190,20 @@ fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<Signi
     let Some(path) = &section.secret_file else { return Ok(None) };
     let read = || {
         let text = read_secret(path)?;
-        SigningKey::new(text.expose())
-            .map_err(|error| EntryError::SigningKey { path: path.clone(), why: error.to_string() })
+        SigningKey::new(text.expose()).map_err(|error| format!("{}: {error}", Text::of_path(path)))
     };
     read().map(Some).map_err(entry.at("secret-file"))
 }
 
-/// The command with the file that it names in the place of its name: what is found is what is run.
-fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<String>, EntryError> {
-    let (program, args) = argv.split_first().ok_or(EntryError::Missing("argv"))?;
-    if program.is_empty() {
-        return Err(EntryError::Missing("argv"));
-    }
+/// The command with the path of its program: the file that is found now is the one that runs later.
+fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<String>, String> {
+    let (program, args) =
+        argv.split_first().filter(|(program, _)| !program.is_empty()).ok_or("`argv` is missing")?;
     let found = environment.executable(OsStr::new(program));
     let found = found.and_then(|path| path.into_os_string().into_string().ok());
-    let found = found.ok_or_else(|| EntryError::NoCommand(Text::of_path(Path::new(program))))?;
+    let shown = Text::of_path(Path::new(program));
+    let found = found.ok_or_else(|| {
+        format!("`{shown}` cannot be run: there is no such executable file here or in PATH")
+    })?;
     Ok(std::iter::once(found).chain(args.iter().cloned()).collect())
 }

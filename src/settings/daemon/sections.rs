@@ -1,4 +1,4 @@
-//! The entries of a settings file of which there may be many, as they are read.
+//! The repeatable entries of a settings file, as they are read.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

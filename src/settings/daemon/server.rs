@@ -1,82 +1,88 @@
-//! `[server]`: where the daemon listens, and what lets others in.
+//! `[server]`: where the daemon listens, and which tokens it accepts.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entry::{Entry, EntryError, read_secret};
+use super::entry::{Entry, read_secret, unusable};
+use crate::http::is_loopback_address;
 use crate::secret::{Placeholder, Secret};
+use crate::settings::layers::ServerValues;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::{DEFAULTS, Settings, SettingsError};
 use crate::text::Text;
 
-/// The shortest token that lets others in, in characters: anybody who reaches the server may try as many as they like.
+/// The shortest token, in characters: clients can try any number of tokens.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Where the daemon listens, and what lets others in.
+/// Where the daemon listens, and which tokens it accepts.
 #[derive(Debug)]
 pub struct ServerSettings {
     /// The address.
     pub listen: SocketAddr,
-    /// The bearer tokens of which `/v1` asks for one; none where only this machine can reach it.
+    /// The bearer tokens, one of which `/v1` requires. Empty if only this machine can reach the server.
     pub tokens: Vec<Secret>,
-    /// Where metrics and health are served besides.
+    /// A second address for metrics and health.
     pub metrics_listen: Option<SocketAddr>,
 }
 
 pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
-    let section = &settings.daemon.server;
+    let ServerValues { listen, metrics_listen, token_file } = &settings.server;
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
-    let listen = section.listen.ok_or_else(|| entry.error(EntryError::Missing("listen")))?;
-    let tokens = section.token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
+    let tokens = token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
     let tokens = tokens.unwrap_or_default();
-    if tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
-        return Err(entry.at("listen")(EntryError::OpenToAll(listen)));
+    if tokens.is_empty() && !is_loopback_address(listen.ip()) {
+        return Err(entry.at("listen")(format!(
+            "listen = \"{listen}\" can be reached from other machines: [server] needs a `token-file` then, or listen on \
+             loopback, such as 127.0.0.1:8686"
+        )));
     }
-    Ok(ServerSettings { listen, tokens, metrics_listen: section.metrics_listen })
+    Ok(ServerSettings { listen: *listen, tokens, metrics_listen: *metrics_listen })
 }
 
-/// The tokens in a file, one a line: while one takes the place of another, both are there.
-fn tokens(path: &Path) -> Result<Vec<Secret>, EntryError> {
+/// The tokens in a file, one a line: while one replaces another, both are there.
+fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
     let all = read_secret(path)?;
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     let checked = |token: &str| {
         if let Some(placeholder) = Placeholder::of(token) {
-            return Err(EntryError::Placeholder(Text::of_path(path).to_string(), placeholder));
+            return Err(unusable(Text::of_path(path), placeholder));
         }
         match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Secret::new(token)),
-            false => Err(EntryError::WeakToken { path: path.to_owned(), least: SHORTEST_TOKEN }),
+            false => Err(format!(
+                "the token in {} must have {SHORTEST_TOKEN} characters or more, without blanks; if there are several, one a line, each must: `openssl rand -hex 32` makes one",
+                Text::of_path(path)
+            )),
         }
     };
     lines.map(checked).collect()
 }
 
-/// Where the daemon of a settings file listens, for those who ask how it is.
+/// Where the daemon of a settings file listens, for `healthcheck`.
 ///
-/// Nothing else in the file is looked at: a daemon that goes on with its old settings, because somebody has made a
-/// mistake in the new ones, is well.
+/// Everything else in the file is ignored: a daemon that keeps its old settings because of a mistake in the new ones is well.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or its `listen` is no address.
+/// When the file cannot be read, or its `listen` is not an address.
 pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
     let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
-    // A program that answers in the daemon's place may repeat what it was sent.
+    // Another program that answers at this address may repeat a token.
     if let Some(tokens) = of_file("token-file").and_then(|path| std::fs::read_to_string(path).ok()) {
         tokens.lines().map(str::trim).for_each(|token| drop(Secret::new(token)));
     }
     let address = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
     let place =
         || format!("{}, [server] listen", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
-    let expected = || EntryError::Address("expected an address such as \"127.0.0.1:8686\"".to_owned());
-    address.parse().map_err(|_| SettingsError::Entry(place(), expected()))
+    let expected = "expected an address such as \"127.0.0.1:8686\"";
+    address.parse().map_err(|_| SettingsError::wrong(place(), expected))
 }
 
-/// What a file says of a key of `[server]`, as far as it can be read.
+/// The value of a key of `[server]` in a file that may be partly wrong.
 fn said(text: &str, key: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(text);
     let value = table.get_ref().get("server")?.get_ref().as_table()?.get(key)?.get_ref();

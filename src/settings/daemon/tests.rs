@@ -8,7 +8,7 @@ use clap::{Args as _, FromArgMatches as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::settings::layers::Flags;
+use crate::settings::layers::Layer;
 use crate::settings::{CommandLine, places};
 use crate::snyk::region::Api;
 
@@ -58,9 +58,9 @@ impl Bed {
     ) -> Result<Settings, SettingsError> {
         let config = self.path("settings.toml");
         std::fs::write(&config, text.replace("'@", &format!("'{}/", self.0.path().display()))).unwrap();
-        let command = Flags::augment_args(clap::Command::new("test").no_binary_name(true));
+        let command = Layer::augment_args(clap::Command::new("test").no_binary_name(true));
         let matches = command.get_matches_from(flags);
-        let (flags, given) = (Flags::from_arg_matches(&matches).unwrap(), places::given(&matches));
+        let (flags, given) = (Layer::from_arg_matches(&matches).unwrap(), places::given(&matches));
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Settings::load(CommandLine { config: Some(config), flags, given }, variables.collect())
     }
@@ -114,7 +114,7 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn limits_are_those_of_all_commands_and_never_those_of_wait() {
+fn the_daemon_uses_limits_and_ignores_wait() {
     let bed = Bed::new();
     let limits = |variables: &[(&str, &str)], text: &str, until_idle| {
         let variables: Vec<_> = TOKEN.iter().chain(variables).copied().collect();
@@ -147,7 +147,7 @@ fn the_store_is_an_absolute_path() {
         ("sqlite:///srv/", "absolute path"),
         ("sqlite::memory:", "absolute path"),
         ("sqlite:///srv/x.db?mode=ro", "takes no options"),
-        ("postgres://u:hunter2@db/x", "this release keeps its watches in SQLite only"),
+        ("postgres://u:hunter2@db/x", "this release supports SQLite only"),
     ];
     for (url, expected) in rows {
         let error = error(&TOKEN, &format!("[store]\nurl = '{url}'"));
@@ -158,7 +158,7 @@ fn the_store_is_an_absolute_path() {
 }
 
 #[test]
-fn what_the_api_may_have_kept_is_limited_unless_the_settings_say_otherwise() {
+fn what_the_api_accepts_is_limited_unless_the_settings_say_otherwise() {
     let kept = |text: &str| {
         let settings = daemon(text);
         (settings.max_watches, settings.max_labels)
@@ -198,16 +198,32 @@ fn a_server_that_others_can_reach_needs_a_token() {
         assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.tokens.is_empty(), "{here}");
     }
     let rows = [
-        ("\nlisten = '0.0.0.0:80'", "line 3, listen: listen = \"0.0.0.0:80\" can be reached", "token-file"),
-        ("listen = '192.0.2.1:80'", "line 2, listen: listen = \"192.0.2.1:80\"", "[server]"),
+        (
+            "\nlisten = '0.0.0.0:80'",
+            "line 3, column 1, listen: listen = \"0.0.0.0:80\" can be reached",
+            "token-file",
+        ),
+        ("listen = '192.0.2.1:80'", "line 2, column 1, listen: listen = \"192.0.2.1:80\"", "[server]"),
         ("listen = 'localhost'", "line 2", "invalid socket address"),
-        ("token-file = '@short'", "line 2, token-file: the token in @short", "openssl rand -hex 32"),
-        ("token-file = '@two-of-which-one-is-short'", "line 2, token-file: the token in @two", "one a line"),
-        ("token-file = '@two-of-which-one-is-unset'", "line 2, token-file: @two", "holds no usable value"),
+        (
+            "token-file = '@short'",
+            "line 2, column 1, token-file: the token in @short",
+            "openssl rand -hex 32",
+        ),
+        (
+            "token-file = '@two-of-which-one-is-short'",
+            "line 2, column 1, token-file: the token in @two",
+            "one a line",
+        ),
+        (
+            "token-file = '@two-of-which-one-is-unset'",
+            "line 2, column 1, token-file: @two",
+            "holds no usable value",
+        ),
         ("metrics-listen = '9686'", "line 2", "invalid socket address"),
-        ("token-file = '@none'", "line 2, token-file: failed to read @none", "No such file"),
-        ("token-file = '@empty'", "line 2, token-file: @empty is empty", ""),
-        ("token-file = '@unset'", "line 2, token-file: @unset holds no usable value", "a variable"),
+        ("token-file = '@none'", "line 2, column 1, token-file: failed to read @none", "No such file"),
+        ("token-file = '@empty'", "line 2, column 1, token-file: @empty is empty", ""),
+        ("token-file = '@unset'", "line 2, column 1, token-file: @unset holds no usable value", "a variable"),
     ];
     for (server, expected, and) in rows {
         let error = error(&TOKEN, &format!("[server]\n{server}"));
@@ -216,7 +232,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
 }
 
 #[test]
-fn commands_that_wait_pass_over_what_is_the_daemons() {
+fn wait_ignores_the_settings_of_the_daemon() {
     let text = "[snyk.accounts.acme]\ntoken-file = '/nowhere'\n[server]\nlisten = '0.0.0.0:80'\n\
         [store]\nkeep-ended = '1d'\n[[notify]]\n[[watch]]\naccount = 'nobody'";
     let settings = Bed::new().load(&TOKEN, &[], text).unwrap();
@@ -224,7 +240,7 @@ fn commands_that_wait_pass_over_what_is_the_daemons() {
 }
 
 #[test]
-fn whoever_asks_how_the_daemon_is_needs_nothing_but_its_address() {
+fn a_healthcheck_needs_only_the_address() {
     let bed = Bed::new();
     let listen = |text: &str| {
         std::fs::write(bed.path("settings.toml"), text).unwrap();

@@ -16,7 +16,7 @@ use crate::watch::outcome::Outcome;
 /// The longest name of an account or an endpoint, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// The name of an account or an endpoint. It goes into logs, metrics and ids, and so is plain.
+/// The name of an account or an endpoint. Logs, metrics and ids contain it, so it is plain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(pub(super) Arc<str>);
 
@@ -38,7 +38,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// Where watches are kept: the path of an SQLite file.
+/// The path of the SQLite file that keeps watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoreUrl(pub(super) PathBuf);
 
@@ -49,9 +49,9 @@ impl FromStr for StoreUrl {
         const EXPECTED: &str = "expected an absolute path such as `sqlite:///var/lib/snyk-export/watches.db`";
         let text = text.trim();
         if ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
-            return Err(format!("this release keeps its watches in SQLite only; {EXPECTED}"));
+            return Err(format!("this release supports SQLite only; {EXPECTED}"));
         }
-        // A path relative to whatever directory a daemon happens to be started in would be another file each time.
+        // A relative path would be another file in each working directory.
         let path = text.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
         let url = path.and_then(|path| Url::parse(&format!("file://{path}")).ok()).ok_or(EXPECTED)?;
         if url.query().is_some() || url.fragment().is_some() {
@@ -62,10 +62,10 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// What an endpoint is.
+/// The kind of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A webhook that takes CloudEvents.
+    /// A webhook that receives CloudEvents.
     Webhook,
     /// An incoming webhook of Slack.
     Slack,
@@ -102,13 +102,12 @@ impl FromStr for OutcomeWord {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == text);
-        let words = || Outcome::ALL.map(Outcome::as_str).join(", ");
-        outcome.map(Self).ok_or_else(|| format!("expected one of {}", words()))
+        let expected = || format!("expected one of {}", Outcome::ALL.map(Outcome::as_str).join(", "));
+        Outcome::from_word(text).map(Self).ok_or_else(expected)
     }
 }
 
-/// A text that may be a secret, such as the address of a Slack webhook.
+/// A text that may be a secret, such as the URL of a Slack webhook.
 #[derive(Debug, Clone)]
 pub(crate) struct SecretText(pub(super) Secret);
 

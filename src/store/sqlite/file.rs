@@ -65,9 +65,9 @@ impl Files {
         let failed = |path: &Path, why: &str| {
             let why = format!(
                 "{} {why} while the daemon ran; put the file back that was there, and start again",
-                path.display()
+                Text::of_file(path)
             );
-            Err(StoreError::Failed(store.display().to_string(), Text::new(&why)))
+            Err(StoreError::Failed(Text::of_file(store).to_string(), Text::new(&why)))
         };
         for (path, device, inode) in &self.0 {
             match path.symlink_metadata() {

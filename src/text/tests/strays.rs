@@ -91,4 +91,12 @@ fn shows_no_token_that_went_astray() {
     for (path, shown) in rows {
         assert_eq!(Text::of_path(Path::new(path)).as_str(), shown, "{path}");
     }
+    let rows = [
+        ("/x/run-3f9ab2c41d5e6f708192a3b4c5d6e7f8.json", "/x/run-3f9ab2c41d5e6f708192a3b4c5d6e7f8.json"),
+        ("/x/\x1b[31m\n/y", "/x/[31m /y"),
+        ("/x/snyk_uat.1a2b3c4d.x", "/x/***"),
+    ];
+    for (path, shown) in rows {
+        assert_eq!(Text::of_file(Path::new(path)).as_str(), shown, "{path}");
+    }
 }

@@ -208,7 +208,7 @@ fn a_proxy_has_a_certificate_too() {
 #[test]
 fn a_host_that_cannot_be_found_says_whether_a_proxy_is_asked() {
     let failure = poll("https://api.snyk.invalid", &trusting(&[]));
-    let cure = &["api.snyk.invalid is asked without a proxy", "HTTPS_PROXY"];
+    let cure = &["api.snyk.invalid is reached without a proxy", "HTTPS_PROXY"];
     check(failure, FailureKind::Transient, "connection failed", &[], cure);
     let failure = poll(&format!("http://{}", free_address()), &trusting(&[])).unwrap();
     assert_eq!(failure.problem.cure, None, "loopback needs no proxy");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_account_inherits_all_but_the_credential() {
+fn an_account_inherits_everything_except_the_credential() {
     let bed = Bed::new();
     let text = "[snyk]\napi = 'eu'\napi-version = '2024-10-15'\nrequests-per-minute = 100\n\
         [snyk.accounts.acme]\ntoken-file = '@token'\n\
@@ -31,7 +31,7 @@ fn an_account_inherits_all_but_the_credential() {
 }
 
 #[test]
-fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own() {
+fn a_flag_or_variable_changes_the_default_account_but_not_a_named_one() {
     let text = "[snyk]\napi = 'eu'\n[snyk.accounts.acme]\napi = 'us2'\ntoken-file = '@token'\n";
     let settings = Bed::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
     let apis: Vec<_> = settings.accounts.iter().map(asked).collect();
@@ -39,7 +39,7 @@ fn what_names_the_default_account_beats_its_file_but_not_an_account_of_its_own()
 }
 
 #[test]
-fn an_account_without_an_api_asks_the_region_of_its_credential() {
+fn an_account_without_an_api_uses_the_region_of_its_credential() {
     let chosen = |variables: &[(&str, &str)], text: &str| {
         let settings = Bed::new().daemon(variables, text).unwrap();
         let of_token: Api = "eu".parse().unwrap();
@@ -56,14 +56,14 @@ fn an_account_without_an_api_asks_the_region_of_its_credential() {
 }
 
 #[test]
-fn the_default_account_may_be_missing_where_nothing_needs_it() {
+fn the_default_account_may_be_missing_if_nothing_needs_it() {
     let acme = "[snyk.accounts.acme]\ntoken-file = '@token'\n";
     let settings = Bed::new().daemon(&[], &format!("{acme}{}", watch("account = 'acme'"))).unwrap();
     assert_eq!((settings.accounts.len(), &*settings.watches[0].account), (1, "acme"));
     assert!(error(&[], "").starts_with("no credential: set SNYK_TOKEN"));
     let needed = error(&[], &format!("{acme}{}", watch("")));
     assert!(
-        needed.starts_with("@settings.toml line 3, [[watch]]: it is of the account `default`"),
+        needed.starts_with("@settings.toml line 3, column 1, [[watch]]: it is of the account `default`"),
         "{needed}"
     );
     let half = error(&[("SNYK_CLIENT_ID", "i")], acme);
@@ -71,32 +71,47 @@ fn the_default_account_may_be_missing_where_nothing_needs_it() {
 }
 
 #[test]
-fn a_wrong_account_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_account() {
     let rows = [
-        ("", "line 2, [snyk.accounts.acme]: it has no credential: give `token-file`"),
-        ("token-file = '@token'\nclient-id = 'i'", "line 2, [snyk.accounts.acme]: it has two credentials"),
-        ("client-id = 'i'", "line 2, [snyk.accounts.acme]: `client-secret-file` is missing"),
-        ("client-secret-file = '@secret'", "line 2, [snyk.accounts.acme]: `client-id` is missing"),
-        ("client-id = ' '\nclient-secret-file = '@secret'", "line 3, client-id: `client-id` is missing"),
-        ("\ntoken-file = '@none'", "line 4, token-file: failed to read the token file @none: No such file"),
-        ("token-file = '@empty'", "line 3, token-file: @empty holds no token"),
+        ("", "line 2, column 16, [snyk.accounts.acme]: it has no credential: give `token-file`"),
+        (
+            "token-file = '@token'\nclient-id = 'i'",
+            "line 2, column 16, [snyk.accounts.acme]: it has two credentials",
+        ),
+        ("client-id = 'i'", "line 2, column 16, [snyk.accounts.acme]: `client-secret-file` is missing"),
+        ("client-secret-file = '@secret'", "line 2, column 16, [snyk.accounts.acme]: `client-id` is missing"),
+        (
+            "client-id = ' '\nclient-secret-file = '@secret'",
+            "line 3, column 1, client-id: `client-id` is missing",
+        ),
+        (
+            "\ntoken-file = '@none'",
+            "line 4, column 1, token-file: failed to read the token file @none: No such file",
+        ),
+        ("token-file = '@empty'", "line 3, column 1, token-file: @empty holds no token"),
         (
             "token-file = '@unset'",
-            "line 3, token-file: @unset holds no usable token: it looks like a variable that was not replaced",
+            "line 3, column 1, token-file: @unset holds no usable token: it looks like a variable that was not replaced",
         ),
-        ("client-id = 'i'\nclient-secret-file = '@empty'", "line 4, client-secret-file: @empty is empty"),
+        (
+            "client-id = 'i'\nclient-secret-file = '@empty'",
+            "line 4, column 1, client-secret-file: @empty is empty",
+        ),
         (
             "client-id = 'i'\nclient-secret-file = '@unset'",
-            "line 4, client-secret-file: @unset holds no usable value: it looks like a variable",
+            "line 4, column 1, client-secret-file: @unset holds no usable value: it looks like a variable",
         ),
         (
             "client-id = '<id>'\nclient-secret-file = '@secret'",
-            "line 3, client-id: client-id holds no usable value: it looks like the placeholder",
+            "line 3, column 1, client-id: client-id holds no usable value: it looks like the placeholder",
         ),
-        ("token-file = '@token'\napi = 'http://snyk:1'", "line 4, api: http://snyk:1 is plain http"),
+        (
+            "token-file = '@token'\napi = 'http://snyk:1'",
+            "line 4, column 1, api: http://snyk:1 is plain http",
+        ),
         (
             "token-file = '@token'\nca-cert = '@token'",
-            "line 4, ca-cert: failed to read CA certificates from @token",
+            "line 4, column 1, ca-cert: failed to read CA certificates from @token",
         ),
         ("token-file = '@token'\ntoken = 't'", "line 4, column 1"),
         ("requests-per-minute = 0", "line 3, column"),
@@ -106,13 +121,13 @@ fn a_wrong_account_is_named_with_its_line() {
         assert!(error.contains(expected), "{error}");
     }
     let taken = error(&TOKEN, "[snyk.accounts.default]\ntoken-file = '@token'");
-    assert!(taken.contains("line 1, [snyk.accounts.default]: `default` is the name"), "{taken}");
+    assert!(taken.contains("line 1, column 16, [snyk.accounts.default]: `default` is the name"), "{taken}");
     let name = error(&TOKEN, "[snyk.accounts.'a b']\ntoken-file = '@token'");
     assert!(name.contains("line 1") && name.contains("expected a name of letters"), "{name}");
 }
 
 #[test]
-fn plain_http_to_an_account_is_let_through_where_it_may_leave_the_machine() {
+fn plain_http_to_an_account_is_allowed_by_allow_http() {
     let text =
         "[snyk]\nallow-http = true\n[snyk.accounts.acme]\napi = 'http://snyk:1'\ntoken-file = '@token'";
     assert_eq!(asked(&daemon(text).accounts[1]), "http://snyk:1");
@@ -129,37 +144,35 @@ fn watches_are_read_with_their_labels() {
 }
 
 #[test]
-fn a_wrong_watch_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_watch() {
     let ids = format!("group-id = '{G}'\nexport-id = '{E}'");
     let rows = [
-        (format!("export-id = '{E}'"), "line 2, [[watch]]: it needs either `group-id` or `org-id`"),
-        (format!("{ids}\norg-id = '{G}'"), "line 2, [[watch]]: it needs either `group-id` or `org-id`"),
-        (format!("group-id = '{G}'"), "line 2, [[watch]]: `export-id` is missing"),
+        (format!("export-id = '{E}'"), "line 2, column 1, [[watch]]: it needs either `group-id` or `org-id`"),
+        (
+            format!("{ids}\norg-id = '{G}'"),
+            "line 2, column 1, [[watch]]: it needs either `group-id` or `org-id`",
+        ),
+        (format!("group-id = '{G}'"), "line 2, column 1, [[watch]]: `export-id` is missing"),
         ("group-id = 'acme'".to_owned(), "expected a UUID such as 7f2c1a9e"),
         (
             format!("{ids}\naccount = 'acme'"),
-            "line 2, [[watch]]: there is no account `acme`: the settings have default",
+            "line 2, column 1, [[watch]]: there is no account `acme`: the settings have default",
         ),
-        (format!("{ids}\nlabels = {{ '' = 'x' }}"), "line 2, [[watch]]: a watch takes 32 labels at most"),
+        (
+            format!("{ids}\nlabels = {{ '' = 'x' }}"),
+            "line 2, column 1, [[watch]]: a watch has at most 32 labels",
+        ),
         (
             format!("{ids}\nlabels = {{ x = \"a\\u202eb\" }}"),
-            "none of them a control or a direction character",
+            "line 2, column 1, [[watch]]: a label contains a control",
         ),
-        (
-            format!("{ids}\nlabels = {{ \"x\\n\" = \"b\" }}"),
-            "none of them a control or a direction character",
-        ),
-        (format!("{ids}\nlabels = {{ x = \"a\\u200bb\" }}"), "one that nobody sees, or a secret"),
-        (
-            format!("{ids}\nlabels = {{ x = 'the-token-of-this-test-1' }}"),
-            "one that nobody sees, or a secret",
-        ),
+        (format!("{ids}\nlabels = {{ x = 'the-token-of-this-test-1' }}"), "contains a secret of this daemon"),
         (format!("{ids}\naccount = '{E}'"), "there is no account `***`"),
         (format!("{ids}\nlabels = {{ x = 1 }}"), "line 5, column"),
         (
             format!("{ids}\n[[watch]]\n{ids}"),
-            "line 5, [[watch]]: the account `default` follows this export already, by \
-            the entry at @settings.toml line 2, [[watch]]",
+            "line 5, column 1, [[watch]]: the account `default` follows this export already, by \
+            the entry at @settings.toml line 2, column 1, [[watch]]",
         ),
     ];
     let _held = crate::secret::Secret::new("the-token-of-this-test-1");
@@ -167,6 +180,4 @@ fn a_wrong_watch_is_named_with_its_line() {
         let error = error(&TOKEN, &format!("\n[[watch]]\n{entry}"));
         assert!(error.contains(expected), "{error}");
     }
-    let long = "x".repeat(257);
-    assert!(error(&TOKEN, &watch(&format!("labels = {{ x = '{long}' }}"))).contains("up to 256"));
 }

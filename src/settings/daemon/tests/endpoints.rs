@@ -19,50 +19,59 @@ fn endpoints_of_every_kind_are_read() {
 }
 
 #[test]
-fn a_wrong_endpoint_is_named_with_its_line() {
+fn an_error_names_the_line_of_a_wrong_endpoint() {
     let hook = "name = 'a'\nkind = 'webhook'\nurl = 'https://x.example'";
     let rows = [
-        ("kind = 'webhook'", "line 2, [[notify]]: `name` is missing"),
-        ("name = 'a'", "line 2, [[notify]]: `kind` is missing"),
+        ("kind = 'webhook'", "line 2, column 1, [[notify]]: `name` is missing"),
+        ("name = 'a'", "line 2, column 1, [[notify]]: `kind` is missing"),
         ("name = 'a'\nkind = 'email'", "expected `webhook`, `slack` or `command`"),
         ("name = 'a b'", "expected a name of letters"),
-        ("name = 'a'\nkind = 'webhook'", "line 2, [[notify]]: it needs either `url` or `url-file`"),
-        ("name = 'a'\nkind = 'command'", "line 2, [[notify]]: `argv` is missing"),
-        ("name = 'a'\nkind = 'command'\nargv = []", "line 5, argv: `argv` is missing"),
-        ("name = 'a'\nkind = 'command'\nargv = ['@key']", "line 5, argv: `@key` cannot be run"),
+        ("name = 'a'\nkind = 'webhook'", "line 2, column 1, [[notify]]: it needs either `url` or `url-file`"),
+        ("name = 'a'\nkind = 'command'", "line 2, column 1, [[notify]]: `argv` is missing"),
+        ("name = 'a'\nkind = 'command'\nargv = []", "line 5, column 1, argv: `argv` is missing"),
+        ("name = 'a'\nkind = 'command'\nargv = ['@key']", "line 5, column 1, argv: `@key` cannot be run"),
         (
             "name = 'a'\nkind = 'command'\nargv = ['no-such-program']",
-            "line 5, argv: `no-such-program` cannot be run",
+            "line 5, column 1, argv: `no-such-program` cannot be run",
         ),
-        ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, url: it is no valid URL"),
-        (
-            "name = 'a'\nkind = 'slack'\nurl = 'http://x.example/hunter2'",
-            "is a secret, which plain http would show",
-        ),
+        ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, column 1, url: it is not a valid URL"),
+        ("name = 'a'\nkind = 'slack'\nurl = 'http://x.example/hunter2'", "is a secret, which"),
         (
             "name = 'a'\nkind = 'webhook'\nurl = 'ftp://hunter2'",
-            "line 5, url: its scheme is neither https nor http",
+            "line 5, column 1, url: its scheme is neither https nor http",
         ),
         (
             "name = 'a'\nkind = 'webhook'\nurl = 'https://u:hunter2@x.example'",
-            "line 5, url: it carries credentials",
+            "line 5, column 1, url: it contains credentials",
         ),
-        ("name = 'a'\nkind = 'webhook'\nurl-file = '@none'", "line 5, url-file: failed to read @none"),
-        (&format!("{hook}\nsecret-file = '@token'"), "line 6, secret-file: @token: "),
-        (&format!("{hook}\nargv = ['x']"), "line 6, argv: `argv` is not for an endpoint of kind \"webhook\""),
-        (&format!("{hook}\ntimeout = '1m'"), "line 6, timeout: `timeout` is not for an endpoint"),
-        (&format!("{hook}\nenv = ['X']"), "line 6, env: `env` is not for an endpoint of kind \"webhook\""),
+        (
+            "name = 'a'\nkind = 'webhook'\nurl-file = '@none'",
+            "line 5, column 1, url-file: failed to read @none",
+        ),
+        (&format!("{hook}\nsecret-file = '@token'"), "line 6, column 1, secret-file: @token: "),
+        (
+            &format!("{hook}\nargv = ['x']"),
+            "line 6, column 1, argv: `argv` is not for an endpoint of kind \"webhook\"",
+        ),
+        (&format!("{hook}\ntimeout = '1m'"), "line 6, column 1, timeout: `timeout` is not for an endpoint"),
+        (
+            &format!("{hook}\nenv = ['X']"),
+            "line 6, column 1, env: `env` is not for an endpoint of kind \"webhook\"",
+        ),
         (
             "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['X=y']",
-            "line 6, env: `X=y` is no name of a variable",
+            "line 6, column 1, env: `X=y` is not the name of a variable",
         ),
         (
             "name = 'a'\nkind = 'command'\nargv = ['@program']\nenv = ['SNYK_TOKEN']",
-            "line 6, env: `SNYK_TOKEN` may hold a credential for Snyk",
+            "line 6, column 1, env: `SNYK_TOKEN` may contain a credential for Snyk",
         ),
-        (&format!("{hook}\non = []"), "line 6, on: `on` is empty"),
+        (&format!("{hook}\non = []"), "line 6, column 1, on: `on` is empty"),
         (&format!("{hook}\non = ['done']"), "expected one of finished, failed, unauthorized"),
-        (&format!("{hook}\n[[notify]]\n{hook}"), "line 7, name: there is another endpoint called `a`"),
+        (
+            &format!("{hook}\n[[notify]]\n{hook}"),
+            "line 7, column 1, name: there is another endpoint called `a`",
+        ),
     ];
     for (endpoint, expected) in rows {
         let error = error(&TOKEN, &format!("\n[[notify]]\n{endpoint}"));
