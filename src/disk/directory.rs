@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, mkdirat, openat, renameat, renameat_with,
-    statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, chmodat, mkdirat, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -91,11 +91,19 @@ impl Directory {
         Err(io::Error::new(ErrorKind::PermissionDenied, why))
     }
 
-    /// Removes the files that belong to other users.
-    pub(crate) fn remove_foreign(&self) -> io::Result<()> {
+    /// Takes over the files that earlier calls have left in a private directory: removes those of other users, and gives the
+    /// others the mode of a new file.
+    pub(crate) fn take_over(&self) -> io::Result<()> {
+        let (name, new) = self.create_temporary("mode".as_ref(), "", Readers::Umask)?;
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(&new)?.st_mode);
+        self.remove(&name)?;
         for name in self.names()? {
             match self.stat(&name) {
                 Ok(stat) if !is_ours(&stat) => self.remove(&name)?,
+                // Not every file system keeps modes.
+                Ok(stat) if check_regular(&stat).is_ok() => {
+                    let _ = chmodat(&self.handle, &name, mode, AtFlags::empty());
+                }
                 _ => {}
             }
         }

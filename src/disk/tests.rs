@@ -97,6 +97,25 @@ fn what_killed_calls_have_left_is_removed_and_nothing_else() {
 }
 
 #[test]
+fn files_that_earlier_calls_left_get_the_mode_of_a_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::open(folder.path()).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("new"), "").unwrap();
+    std::fs::write(path("victim"), "").unwrap();
+    symlink(path("victim"), path("link")).unwrap();
+    let left = folder.path().join("left");
+    for mode in [0o666, 0o777, 0o000, 0o600] {
+        std::fs::write(&left, "").unwrap();
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&left, permissions).unwrap();
+        directory.take_over().unwrap();
+        assert_eq!(self::mode(&left), self::mode(&path("new")), "{mode:o}");
+    }
+    assert_eq!(names(folder.path()).len(), 4, "nothing is left or lost");
+}
+
+#[test]
 fn nothing_is_renamed_over_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();

@@ -134,7 +134,7 @@ impl Store for SqliteStore {
 
     /// If what is in the log cannot be written to the file, nothing is lost: the log stays.
     fn close(&self) -> Reply<()> {
-        Box::pin(self.keeper.clone().close())
+        self.keeper.close()
     }
 }
 

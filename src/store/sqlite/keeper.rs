@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::watch;
 
 use super::OpenError;
 use super::file::{self, Files, Opened};
@@ -37,7 +38,7 @@ pub(crate) struct Keeper {
     safety: Safety,
     /// Why nothing is kept any more: what was not synced when a write failed may never be, and all that comes behind it in the
     /// log would be lost with it. When the file is closed, all of the log is written to the file.
-    failed: Option<StoreError>,
+    failed: watch::Sender<Option<StoreError>>,
     files: Files,
     /// What keeps other daemons away. It goes last, when the file is closed.
     lock: File,
@@ -59,7 +60,15 @@ impl Keeper {
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
         // The program that has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
         conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
-        Ok(Self { path, conn, state, safety: Safety::PowerCut, failed: None, files, lock })
+        Ok(Self {
+            path,
+            conn,
+            state,
+            safety: Safety::PowerCut,
+            failed: watch::Sender::default(),
+            files,
+            lock,
+        })
     }
 
     /// Writes the log back into the file, and gives the file free.
@@ -107,7 +116,7 @@ impl Keeper {
         // After the write: what was removed before it ended is not acknowledged. An error may come of it, too.
         let done = self.files.check().and(done.map_err(|fault| fault.of_store(&self.path)));
         if let Err(error) = &done {
-            self.failed = Some(error.clone());
+            self.failed.send_replace(Some(error.clone()));
         }
         done
     }
@@ -121,14 +130,14 @@ impl Keeper {
         self.transact(TransactionBehavior::Deferred, work).map_err(|fault| fault.of_store(&self.path))
     }
 
-    /// Why nothing is kept any more, if a write has failed.
-    pub(super) const fn failure(&self) -> Option<&StoreError> {
-        self.failed.as_ref()
+    /// Receives why nothing is kept any more, once a write has failed.
+    pub(super) fn failed(&self) -> watch::Receiver<Option<StoreError>> {
+        self.failed.subscribe()
     }
 
     /// Calls after a failed write fail with its reason.
     fn check(&self) -> Result<(), StoreError> {
-        self.failed.clone().map_or(Ok(()), Err)
+        self.failed.borrow().clone().map_or(Ok(()), Err)
     }
 
     fn transact<T>(

@@ -40,25 +40,6 @@ pub(super) fn position(ns: Option<i64>) -> Position {
     ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or_default()))
 }
 
-/// Who asked for a watch.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Origin {
-    /// The API.
-    Api,
-    /// The settings.
-    Settings,
-}
-
-impl Origin {
-    /// The word for it in the file.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Settings => "settings",
-        }
-    }
-}
-
 /// The columns that [`watch`] reads, and that come first where more are read.
 macro_rules! watch_columns {
     () => {

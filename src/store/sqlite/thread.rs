@@ -17,10 +17,7 @@ use crate::text::Text;
 /// How many may ask at once before others wait to be heard.
 const QUEUE: usize = 64;
 
-enum Job {
-    Work(Box<dyn FnOnce(&mut Keeper) + Send>),
-    Close(oneshot::Sender<Result<(), StoreError>>),
-}
+type Job = Box<dyn FnOnce(&mut Option<Keeper>) + Send>;
 
 /// A handle to the thread; clones share it. The thread ends with the last of them.
 #[derive(Debug, Clone)]
@@ -35,44 +32,50 @@ impl Thread {
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         let (jobs, asked) = mpsc::channel(QUEUE);
         let (answer, opened) = oneshot::channel();
-        let (failing, failed) = watch::channel(None);
         let path: Arc<Path> = path.into();
-        let handle = Self { path: Arc::clone(&path), jobs, failed };
+        let own = Arc::clone(&path);
         std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || match Keeper::open(&path) {
+            .spawn(move || match Keeper::open(&own) {
                 Ok(keeper) => {
-                    // Nobody to hear it is nobody to ask either: the queue is closed then.
-                    drop(answer.send(Ok(())));
-                    serve(keeper, asked, &failing);
+                    // If nobody receives this, the queue is closed as well.
+                    drop(answer.send(Ok(keeper.failed())));
+                    serve(keeper, asked);
                 }
                 Err(error) => drop(answer.send(Err(error))),
             })
-            .map_err(|error| unreachable_file(&handle.path, &error))?;
-        opened.await.unwrap_or_else(|_| Err(handle.gone().into()))?;
-        Ok(handle)
+            .map_err(|error| unreachable_file(&path, &error))?;
+        let failed = opened.await.unwrap_or_else(|_| Err(gone(&path).into()))?;
+        Ok(Self { path, jobs, failed })
     }
 
-    /// Ends the thread once what was asked before is done. Whoever asks later hears that the store is closed.
-    pub(super) async fn close(self) -> Result<(), StoreError> {
-        let (answer, closed) = oneshot::channel();
-        self.jobs.send(Job::Close(answer)).await.map_err(|_| self.gone())?;
-        closed.await.map_err(|_| self.gone())?
+    /// Ends the thread after all earlier jobs. Later jobs fail, because the store is closed.
+    pub(super) fn close(&self) -> Reply<()> {
+        self.ask(|keeper| keeper.take().map(Keeper::close))
     }
 
-    /// Waits until a write has failed, whoever asked for it, and says why: nothing is kept from then on.
+    /// Waits until a write has failed, and says why. Nothing is kept from then on.
     pub(super) async fn failure(self) -> StoreError {
         let mut failed = self.failed.clone();
         let failed = failed.wait_for(Option::is_some).await.map(|failed| failed.clone());
         match failed {
-            Ok(failed) => failed.unwrap_or_else(|| self.gone()),
+            Ok(failed) => failed.unwrap_or_else(|| gone(&self.path)),
             Err(_) => std::future::pending().await,
         }
     }
 
-    fn gone(&self) -> StoreError {
-        let why = Text::new("it is closed, or its thread has panicked; start the daemon again");
-        StoreError::Failed(Text::of_path(&self.path).to_string(), why)
+    /// Sends a job. If the keeper is gone, there is no answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Option<Keeper>) -> Option<Result<T, StoreError>> + Send + 'static,
+    ) -> Reply<T> {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |keeper: &mut _| drop(work(keeper).map(|done| answer.send(done))));
+        let Self { path, jobs, .. } = self.clone();
+        Box::pin(async move {
+            jobs.send(job).await.map_err(|_| gone(&path))?;
+            answered.await.map_err(|_| gone(&path))?
+        })
     }
 }
 
@@ -81,33 +84,22 @@ impl Keeping for Thread {
         &self,
         work: impl FnOnce(&mut Keeper) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job::Work(Box::new(move |keeper| drop(answer.send(work(keeper)))));
-        let thread = self.clone();
-        Box::pin(async move {
-            thread.jobs.send(job).await.map_err(|_| thread.gone())?;
-            answered.await.map_err(|_| thread.gone())?
-        })
+        self.ask(move |keeper| keeper.as_mut().map(work))
     }
 }
 
-fn serve(mut keeper: Keeper, mut asked: mpsc::Receiver<Job>, failing: &watch::Sender<Option<StoreError>>) {
-    let last = loop {
-        match asked.blocking_recv() {
-            Some(Job::Work(work)) => {
-                work(&mut keeper);
-                failing.send_if_modified(|failed| {
-                    let is_new = failed.is_none() && keeper.failure().is_some();
-                    if is_new {
-                        *failed = keeper.failure().cloned();
-                    }
-                    is_new
-                });
-            }
-            Some(Job::Close(answer)) => break Some(answer),
-            None => break None,
-        }
-    };
-    let closed = keeper.close();
-    drop(last.map(|answer| answer.send(closed)));
+/// Works until the keeper is closed, or the last handle is gone.
+fn serve(keeper: Keeper, mut asked: mpsc::Receiver<Job>) {
+    let mut keeper = Some(keeper);
+    while keeper.is_some()
+        && let Some(job) = asked.blocking_recv()
+    {
+        job(&mut keeper);
+    }
+    drop(keeper.map(Keeper::close));
+}
+
+fn gone(path: &Path) -> StoreError {
+    let why = Text::new("it is closed, or its thread has panicked; start the daemon again");
+    StoreError::Failed(Text::of_path(path).to_string(), why)
 }

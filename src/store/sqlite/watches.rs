@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
 use super::outbox;
-use super::rows::{self, Origin, at, ms, uuid, watch_columns};
+use super::rows::{self, at, ms, uuid, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
 use crate::export::ExportRef;
@@ -24,12 +24,12 @@ pub(super) fn add(
     quota: Quota,
     now: Moment,
 ) -> Result<Added, Fault> {
-    if let Some(existing) = find(conn, &new.account, &new.export)? {
-        return Ok(Added::Existing(existing.id));
+    if let Some((_, id)) = find(conn, &new)? {
+        return Ok(Added::Existing(id));
     }
     match no_room(conn, state, &new, quota)? {
         Some(no_room) => Ok(Added::NoRoom(no_room)),
-        None => insert(conn, state, new, Origin::Api, id, now).map(|watch| Added::New(Box::new(watch))),
+        None => insert(conn, state, new, "api", id, now).map(|watch| Added::New(Box::new(watch))),
     }
 }
 
@@ -58,30 +58,21 @@ pub(super) fn active_accounts(conn: &Connection) -> Result<Vec<(String, u64)>, F
     Ok(counts.collect::<Result<_, _>>()?)
 }
 
-/// A row, as far as it matters to whom it belongs.
-struct Existing {
-    seq: i64,
-    id: Uuid,
-    is_of_settings: bool,
-}
-
-fn find(conn: &Connection, account: &str, export: &ExportRef) -> Result<Option<Existing>, Fault> {
+/// The row and the id of the watch on this export.
+fn find(conn: &Connection, new: &NewWatch) -> Result<Option<(i64, Uuid)>, Fault> {
     let mut select = conn.prepare_cached(
-        "SELECT seq, id, origin = 'settings' FROM watches \
-         WHERE export_id = ?1 AND scope_id = ?2 AND scope = ?3 AND account = ?4",
+        "SELECT seq, id FROM watches WHERE export_id = ?1 AND scope_id = ?2 AND scope = ?3 AND account = ?4",
     )?;
-    let ExportRef { scope, scope_id, export_id } = export;
-    let key = (export_id.as_bytes(), scope_id.as_bytes(), scope.as_str(), account);
-    let existing =
-        |row: &Row<'_>| Ok(Existing { seq: row.get(0)?, id: uuid(row, 1)?, is_of_settings: row.get(2)? });
-    Ok(select.query_row(key, existing).optional()?)
+    let ExportRef { scope, scope_id, export_id } = &new.export;
+    let key = (export_id.as_bytes(), scope_id.as_bytes(), scope.as_str(), &*new.account);
+    Ok(select.query_row(key, |row| Ok((row.get(0)?, uuid(row, 1)?))).optional()?)
 }
 
 fn insert(
     conn: &Connection,
     state: &mut State,
     new: NewWatch,
-    origin: Origin,
+    origin: &str,
     id: Uuid,
     now: Moment,
 ) -> Result<Watch, Fault> {
@@ -102,7 +93,7 @@ fn insert(
         watch.export.scope_id.as_bytes(),
         watch.export.export_id.as_bytes(),
         labels,
-        origin.as_str(),
+        origin,
         ms(now),
         watch.progress.to_kept(),
     ))?;
@@ -121,21 +112,18 @@ pub(super) fn reconcile(
     let mut reconciled = Reconciled::default();
     let mut stay = BTreeSet::new();
     for (id, new) in listed {
-        match find(conn, &new.account, &new.export)? {
-            Some(Existing { seq, is_of_settings, .. }) => {
-                if !is_of_settings {
-                    give_to(conn, seq, Origin::Settings)?;
-                }
-                let labels = rows::labels_text(&new.labels);
-                let sql = "UPDATE watches SET labels = ?2 WHERE seq = ?1 AND labels <> ?2";
-                if conn.prepare_cached(sql)?.execute((seq, labels))? > 0 {
-                    // They are counted anew when somebody wants to know.
+        match find(conn, &new)? {
+            Some((seq, _)) => {
+                let sql = "UPDATE watches SET origin = 'settings', labels = ?2 \
+                           WHERE seq = ?1 AND (origin <> 'settings' OR labels <> ?2)";
+                if conn.prepare_cached(sql)?.execute((seq, rows::labels_text(&new.labels)))? > 0 {
+                    // They are counted again when they are needed.
                     state.label_bytes = None;
                 }
                 stay.insert(seq);
             }
             None => {
-                reconciled.added.push(insert(conn, state, new, Origin::Settings, id, now)?);
+                reconciled.added.push(insert(conn, state, new, "settings", id, now)?);
                 stay.insert(conn.last_insert_rowid());
             }
         }
@@ -151,11 +139,6 @@ pub(super) fn reconcile(
     Ok(reconciled)
 }
 
-fn give_to(conn: &Connection, seq: i64, origin: Origin) -> Result<(), Fault> {
-    conn.prepare_cached("UPDATE watches SET origin = ?2 WHERE seq = ?1")?.execute((seq, origin.as_str()))?;
-    Ok(())
-}
-
 /// Forgets a watch that the settings no longer list, and says which. One that has ended stays until it is pruned.
 fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watch>, Fault> {
     match show(conn, seq)? {
@@ -164,7 +147,7 @@ fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watc
             Ok(Some(watch))
         }
         Some(Listed { end: Some(_), .. }) | None => {
-            give_to(conn, seq, Origin::Api)?;
+            conn.prepare_cached("UPDATE watches SET origin = 'api' WHERE seq = ?1")?.execute((seq,))?;
             Ok(None)
         }
     }
@@ -174,15 +157,12 @@ fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watc
 fn forget(conn: &Connection, state: &mut State, seq: i64) -> Result<(), Fault> {
     outbox::forget_settled(conn, state, seq)?;
     let sql = "DELETE FROM watches WHERE seq = ?1 RETURNING ended_at_ms IS NULL, octet_length(labels)";
-    let gone: Option<(bool, i64)> =
+    let gone =
         conn.prepare_cached(sql)?.query_row((seq,), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let was_active = gone.map(|(was_active, _)| was_active);
-    state.replace_labels(gone.map_or(0, |(_, labels)| labels), 0);
-    let counts = &mut state.counts;
-    match was_active {
-        Some(true) => counts.active = counts.active.saturating_sub(1),
-        Some(false) => counts.ended = counts.ended.saturating_sub(1),
-        None => {}
+    if let Some((was_active, labels)) = gone {
+        let count = if was_active { &mut state.counts.active } else { &mut state.counts.ended };
+        *count = count.saturating_sub(1);
+        state.replace_labels(labels, 0);
     }
     state.watches.forget(seq);
     Ok(())
