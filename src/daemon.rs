@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::event::{Event, Startup, What};
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
-use crate::runner::{Plan, Refusal, Runner, Stopped};
+use crate::runner::{Plan, Runner, Stopped};
 use crate::server::{Agreed, Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
@@ -166,8 +166,9 @@ impl Daemon {
         };
         ledger.metrics.set_accounts(&names);
         ledger.asks_with(&accounts);
-        let plan = plan(settings.policy, settings.concurrency, until_idle);
-        let runner = Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock);
+        let plan = plan(settings.policy, settings.concurrency);
+        let runner =
+            Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock, fastrand::Rng::new());
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
         let agreed = Agreed { accounts: names.clone(), tokens: settings.server.tokens, quota };
         let mut daemon = Self {
@@ -423,7 +424,6 @@ fn or_panic<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn plan(policy: Policy, concurrency: std::num::NonZeroUsize, until_idle: bool) -> Plan {
-    let refusal = if until_idle { Refusal::EndsAccount } else { Refusal::PausesAccount };
-    Plan { policy, concurrency, refusal, beat: Some(BEAT) }
+const fn plan(policy: Policy, concurrency: std::num::NonZeroUsize) -> Plan {
+    Plan { policy, concurrency, beat: Some(BEAT) }
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 pub use self::folder::{Folder, Left};
+pub use self::links::Relist;
 pub use self::storage::Storage;
 pub use self::target::{FolderError, Target};
 
@@ -120,6 +121,9 @@ impl From<Defeat> for DownloadError {
     }
 }
 
+/// A function that is told what happens.
+pub type Tell<'a> = &'a (dyn Fn(TaskEvent) + Sync);
+
 /// What is to be brought home.
 #[derive(Debug)]
 pub struct Wanted {
@@ -161,12 +165,12 @@ pub struct Means<'a> {
 /// # Errors
 ///
 /// When a file cannot be fetched or written. What is whole is kept for the next call.
-pub async fn bring_home(
+pub async fn bring_home<'a>(
     wanted: Wanted,
     folder: &Arc<Folder>,
     means: &Means<'_>,
-    relist: impl AsyncFn() -> Result<Vec<Part>, Defeat>,
-    tell: impl Fn(TaskEvent),
+    relist: &'a Relist<'a>,
+    tell: Tell<'_>,
 ) -> Result<Manifest, DownloadError> {
     let Wanted { export, parts, row_count, merge } = wanted;
     let count = parts.len();
@@ -188,7 +192,7 @@ pub async fn bring_home(
             links: &links,
             room: &room,
             means,
-            tell: &tell,
+            tell,
         };
         fetch.run()
     };

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A point in time, counted from the Unix epoch.
 ///
 /// Where it comes from decides what it promises: [`Clock`](crate::clock::Clock) counts on monotonically from
@@ -64,6 +67,20 @@ impl fmt::Display for Moment {
     }
 }
 
+/// As it is displayed.
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let time = humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)?;
+        Ok(Self(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +89,11 @@ mod tests {
     fn writes_rfc_3339_and_survives_the_end_of_time() {
         let moment = Moment::from_unix(Duration::from_millis(1_732_529_622_470));
         assert_eq!(moment.to_string(), "2024-11-25T10:13:42.470Z");
+        let written = serde_json::to_value(moment).unwrap();
+        assert_eq!(
+            (&written, serde_json::from_value(written.clone()).unwrap()),
+            (&"2024-11-25T10:13:42.470Z".into(), moment)
+        );
         assert_eq!(Moment::from_unix(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
         assert_eq!(moment.plus(Duration::MAX).since(moment), Duration::MAX - moment.0);
         assert_eq!(moment.since(moment.plus(Duration::from_secs(1))), Duration::ZERO);

@@ -7,7 +7,6 @@
 //! is kept in one transaction. What happened is told once it is kept, and not before.
 
 mod accounts;
-mod block;
 mod pass;
 mod poll;
 
@@ -19,7 +18,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-pub use self::accounts::{Account, Refusal};
+pub use self::accounts::Account;
 pub use self::poll::{poll_within, within};
 
 use self::accounts::AccountState;
@@ -30,10 +29,6 @@ use crate::moment::Moment;
 use crate::store::{NewDelivery, Passed, Queue, Record, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
-
-/// How long a claimed watch is hidden: until it is given back, or the store is opened again. A runner is the only one
-/// that has its store, and it may stand still for any time while it holds claims.
-const LEASE: Duration = Duration::MAX;
 
 /// What an end comes with in a store that keeps it.
 #[derive(Debug, Default)]
@@ -70,8 +65,6 @@ pub struct Plan {
     pub policy: Policy,
     /// How many polls may be under way at once.
     pub concurrency: NonZeroUsize,
-    /// What a refused credential does to the watches of its account.
-    pub refusal: Refusal,
     /// How long the store may hear nothing: a pass is made then even if nothing is due, which shows that both work.
     pub beat: Option<Duration>,
 }
@@ -90,7 +83,7 @@ pub enum Stopped<R> {
 /// What is told of a pass once it is kept: each event with the number of the record that it tells of, if it tells of one.
 type Told = Vec<(Option<usize>, Event)>;
 
-type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>>>>;
+type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>> + Send>>;
 
 /// Follows the watches of a store.
 pub struct Runner<S, P, W> {
@@ -116,13 +109,20 @@ pub struct Runner<S, P, W> {
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Queue + 'static,
-    P: Poller + Clone + 'static,
+    S: Queue,
+    P: Poller + Clone,
     W: Obligations,
 {
-    /// A runner over `store` that asks with `accounts`.
+    /// A runner over `store` that asks with `accounts` and draws jitter from `rng`.
     #[must_use]
-    pub fn new(store: S, accounts: Vec<Account<P>>, plan: Plan, obligations: W, clock: Clock) -> Self {
+    pub fn new(
+        store: S,
+        accounts: Vec<Account<P>>,
+        plan: Plan,
+        obligations: W,
+        clock: Clock,
+        rng: fastrand::Rng,
+    ) -> Self {
         let started_at = clock.now();
         let accounts = accounts.into_iter().map(|account| AccountState::new(account, started_at)).collect();
         Self {
@@ -131,7 +131,7 @@ where
             obligations,
             plan,
             clock,
-            rng: fastrand::Rng::new(),
+            rng,
             started_at,
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
@@ -141,12 +141,6 @@ where
             passed_at: Moment::default(),
             closing: false,
         }
-    }
-
-    /// Draws jitter from this.
-    #[must_use]
-    pub fn with_rng(self, rng: fastrand::Rng) -> Self {
-        Self { rng, ..self }
     }
 
     /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are
@@ -256,4 +250,4 @@ async fn passed(passing: &mut Option<Passing>) -> Result<(Passed, Told), StoreEr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -44,8 +44,8 @@ use crate::http::TransportError;
 use crate::secret::{Placeholder, Secret};
 use crate::snyk::credentials::{CredentialError, Source};
 use crate::text::Text;
-use crate::watch::Policy;
 use crate::watch::pace::{Pace, PaceError};
+use crate::watch::{Policy, Refusal};
 
 /// The lowest layer, and the reference for users.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -223,7 +223,7 @@ impl Settings {
             not_found_grace: limits.not_found_grace.0,
             retry_conflict: limits.retry_conflict,
             unrecoverable_is_final: true,
-            unauthorized_is_final: true,
+            refusal: Refusal::EndsWatch,
             max_in_progress: self.max_in_progress(&limits, sections, &vocabulary)?,
             vocabulary,
         })

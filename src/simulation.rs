@@ -31,15 +31,15 @@ mod theme;
 mod trace;
 mod world;
 
-use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use self::case::Case;
 use self::figures::{Figures, Total};
 use self::scene::Scene;
 use self::script::Script;
 use self::world::World;
+use crate::runner::tests::cells::RefCell;
 
 /// Seeds that are tried each time.
 const SEEDS: u64 = 100;
@@ -55,13 +55,13 @@ struct Came {
 
 /// Lets a world be, from its beginning to its end.
 fn run(scene: Scene, is_told: bool) -> Came {
-    let kept: RefCell<Option<Rc<World>>> = RefCell::default();
+    let kept: RefCell<Option<Arc<World>>> = RefCell::default();
     let living = || {
         let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = builder.unwrap_or_else(|error| panic!("no runtime: {error}"));
         runtime.block_on(async {
             let world = World::new(scene, is_told);
-            *kept.borrow_mut() = Some(Rc::clone(&world));
+            *kept.borrow_mut() = Some(Arc::clone(&world));
             lives::lives(&world, Script::of(&world)).await;
         });
     };

@@ -53,7 +53,7 @@ impl<'a> Tasks<'a> {
 /// export, as the error says. It is not known either if the future is dropped before it is ready.
 pub async fn start(client: &Client, request: &StartRequest, policy: &Policy) -> Result<Started, Unstarted> {
     let tasks = Tasks::new(client, policy, Clock::start());
-    match tasks.start(request, |_| Ok::<_, Infallible>(()), pending(), |_| ()).await {
+    match tasks.start(request, |_| Ok::<_, Infallible>(()), pending(), &|_| ()).await {
         Ok(Begun::Started { started, .. }) => Ok(started),
         Ok(Begun::NotStarted(unstarted)) => Err(unstarted),
         Err(never) => match never {},

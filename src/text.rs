@@ -1,9 +1,8 @@
-//! Text that somebody else wrote, made fit to be shown.
+//! Foreign text, cleaned so that it can be shown.
 //!
-//! Error details, titles and status words come from a server, and whoever controls one may try to write to
-//! our user's terminal or to give orders to a CI system; a server may also send back what we sent it. They are data:
-//! [`Text`] is the only form in which they travel through this crate. What a certain place needs on top (Markdown,
-//! annotations) is escaped there.
+//! Error details, titles and status words come from a server. A hostile server may try to write to the user's terminal or
+//! to give commands to a CI system, and a server may send back the secrets that it received. [`Text`] is the only form of
+//! foreign text in this crate. Where a place needs more escaping (Markdown, annotations), it is done there.
 
 mod layer;
 mod looks;
@@ -14,29 +13,30 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::layer::Layers;
 use crate::secret::held::{self, Held};
 
-/// How much of a text is looked at, in characters that show something. The secrets in it take up more room than what is
-/// shown of them, and so what is shown may end anywhere in here.
+/// How many visible characters of a text are examined. Secrets are longer than their masks, so the shown part may end
+/// anywhere within them.
 const LOOKED_AT: usize = 4096;
 
-/// How much before that end is not shown: a secret that begins there may not be known by its beginning.
+/// How many of the last examined characters are not shown if the text goes on: a secret that begins there might not be
+/// recognised by its beginning.
 const NOT_SHOWN: usize = 1024;
 
-/// How often a text is looked at, until there is nothing more to mask.
+/// How often a text is searched for secrets at most, until nothing is left to mask.
 const MOST_ROUNDS: usize = 8;
 
-/// How many letters and digits in a row may be a name that somebody has given.
+/// A run of letters and digits up to this length may be a name that a person chose.
 const LONGEST_NAME: usize = 16;
 
-/// What stands for a secret.
+/// Replaces a secret.
 const MASK: &str = "***";
 
-/// Foreign text without control characters, of at most 500 characters, on one line, and without secrets: neither one that
-/// this process holds nor what looks like one, in whichever of the usual encodings.
+/// Foreign text on one line: at most 500 characters, no control characters, and no secrets in any usual encoding, neither
+/// those that this process holds nor what looks like one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text(String);
 
@@ -44,17 +44,17 @@ impl Text {
     /// The longest text that is kept, in characters (a rule of `docs/ARCHITECTURE.md`).
     pub const MAX_CHARS: usize = 500;
 
-    /// Cleans `raw`: white space of any kind becomes a blank, other control and direction characters go, and so
-    /// do blanks at both ends. A `##` is broken up, since CI systems look for `##[command]` anywhere in a line.
+    /// Cleans `raw`: any white space becomes a blank, other control and direction characters are removed, and blanks at
+    /// both ends are trimmed. `##` is split, because CI systems search lines for `##[command]`.
     ///
-    /// Secrets become `***`. They are looked for in the text as it is and in what it reads as once its JSON escapes, HTML
-    /// entities and percent-encoding are undone, again and again, and once Base64 is. What is no secret stays as it is.
+    /// Secrets become `***`. The search covers the text as it is, and the text with its JSON escapes, HTML entities,
+    /// percent-encoding and Base64 decoded, repeatedly. Everything else stays as it is.
     #[must_use]
     pub fn new(raw: &str) -> Self {
         held::with_all(|held| Self::without(raw, held))
     }
 
-    /// Cleans `raw` of what `held` holds.
+    /// Cleans `raw`, and masks the secrets of `held`.
     fn without(raw: &str, held: &Held) -> Self {
         let shown = raw.chars().filter_map(shown).skip_while(|char| *char == ' ');
         let mut chars: Vec<char> = shown.take(LOOKED_AT + 1).collect();
@@ -77,8 +77,8 @@ impl Text {
         Self(String::from_iter(clean).trim().to_owned())
     }
 
-    /// Something that a user typed, to be shown in an error: a token that went astray is not shown again, nor what stands
-    /// before the `@` of an address.
+    /// User input for an error message. A token that was typed in the wrong place is masked, and so is the part of an
+    /// address before the `@`.
     #[must_use]
     pub fn of_input(raw: &str) -> Self {
         let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
@@ -99,25 +99,25 @@ impl Text {
         }
     }
 
-    /// A value that a user typed in the wrong place, to be shown in an error. Ids are taken where they belong, and so a UUID
-    /// that is not may be a token (`SNYK_API` is easily taken for its variable).
+    /// An invalid value for an error message. A UUID where none is expected may be a token: users confuse `SNYK_API` with
+    /// the variable for it.
     #[must_use]
     pub fn of_wrong_value(raw: &str) -> Self {
         let bare = raw.trim_matches(|char: char| !char.is_ascii_alphanumeric());
-        // Without hyphens it is more likely an id that was copied badly: tokens have them.
+        // Tokens have hyphens. Without them it is more likely a badly copied id.
         let is_like_a_token = bare.contains('-') && uuid::Uuid::try_parse(bare).is_ok();
         if is_like_a_token { Self(MASK.to_owned()) } else { Self::of_input(raw) }
     }
 
-    /// A host that is not asked. A part of it that looks like a secret may be one.
+    /// A host for an error message. It is masked if a part of it looks like a secret.
     #[must_use]
     pub fn of_host(raw: &str) -> Self {
         let is_secret = |part: &str| Self::of_wrong_value(part).0 == MASK;
         if raw.split(['.', '/', ':']).any(is_secret) { Self(MASK.to_owned()) } else { Self::new(raw) }
     }
 
-    /// The path of a file, to be shown in an error. What looks like no path, or ends with what looks like a secret, may be the
-    /// secret that belongs into the file.
+    /// A file's path for an error message. It is masked if it does not look like a path, or if its last part looks like a
+    /// secret: the user may have given the secret instead of its file.
     #[must_use]
     pub fn of_path(path: &Path) -> Self {
         let text = path.to_string_lossy();
@@ -128,14 +128,14 @@ impl Text {
         if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&text) }
     }
 
-    /// The path of a file that this program makes or has found. It is no secret that was put in the wrong place, and so
-    /// it is shown even if its name looks made up by a machine.
+    /// The path of a file that this program makes or has found. It is not a secret that a user put in the wrong place, so it
+    /// is shown even if its name looks random.
     #[must_use]
     pub fn of_file(path: &Path) -> Self {
         Self::new(&path.to_string_lossy())
     }
 
-    /// The last `most` characters of something that says most at its end, and is not long.
+    /// The last `most` characters of a short text whose end says most.
     #[must_use]
     pub fn end_of(raw: &str, most: usize) -> Self {
         let chars: Vec<char> = raw.trim().chars().filter_map(shown).take(LOOKED_AT).collect();
@@ -146,7 +146,7 @@ impl Text {
         Self::new(&format!("{cut}{}", String::from_iter(&clean[skipped..])))
     }
 
-    /// Like [`Text::new`], but nothing where nothing is left to show.
+    /// Like [`Text::new`], but `None` if nothing is left to show.
     #[must_use]
     pub fn non_empty(raw: &str) -> Option<Self> {
         let text = Self::new(raw);
@@ -161,27 +161,26 @@ impl Text {
 }
 
 /// A path as data for programs: in documents, in outputs for CI systems, and quoted in command lines. It may hold control
-/// characters, and so messages show a [`Text`] of a path.
+/// characters, so messages show a [`Text`] of a path.
 pub(crate) fn path_as_data(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Whether so much of a text looks made up by a machine that it can be a secret.
+/// Whether a text contains a run that looks random and is long enough to be a secret.
 fn is_made_up(text: &str) -> bool {
     looks::is_made_up(&text.chars().collect::<Vec<char>>(), LONGEST_NAME)
 }
 
-/// Whether a secret of this process is in a text.
+/// Whether a text contains a secret of this process.
 pub(crate) fn has_our_secret(text: &str) -> bool {
     let layers = Layers::of(text.chars().filter_map(shown));
     held::with_all(|held| !masks::of_ours(&layers, held).is_empty())
 }
 
-/// The characters of a text before `end` without secrets; nothing where it is encoded so often, or so oddly, that nobody who
-/// means well has written it.
+/// The characters before `end`, with secrets masked. `None` if the text has more layers of encoding than any honest text.
 fn without_secrets(chars: &[char], end: usize, held: &Held) -> Option<Vec<char>> {
     let (mut chars, mut end) = (Cow::Borrowed(chars), end);
-    // What stands beside a mask may read as something else than before.
+    // A mask may change the meaning of the characters beside it, so search again.
     for _ in 0..MOST_ROUNDS {
         let layers = Layers::of(chars.iter().copied());
         if layers.goes_on {
@@ -198,7 +197,7 @@ fn without_secrets(chars: &[char], end: usize, held: &Held) -> Option<Vec<char>>
     None
 }
 
-/// The characters of a text before `end`, with stars for those that are masked.
+/// The characters before `end`, with each masked range replaced by stars.
 fn masked(chars: &[char], masks: &[Range<usize>], end: usize) -> Vec<char> {
     let (mut clean, mut at) = (Vec::with_capacity(end), 0);
     for mask in masks.iter().take_while(|mask| mask.start < end) {
@@ -210,15 +209,14 @@ fn masked(chars: &[char], masks: &[Range<usize>], end: usize) -> Vec<char> {
     clean
 }
 
-/// Something that is shown because somebody asked for it as it is, such as a signed link: only the secrets of this process
-/// are masked.
+/// A text that the user asked to see unmasked, such as a signed link: only the secrets of this process are masked.
 pub(crate) fn without_our_secrets(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let masks = held::with_all(|held| masks::of_ours(&Layers::of(chars.iter().copied()), held));
     masked(&chars, &masks, chars.len()).into_iter().collect()
 }
 
-/// A character as it may be shown on a line; nothing where it shows nothing itself but changes what is shown around it.
+/// A character as it may be shown on a line; `None` if it is invisible and changes how its neighbours look.
 fn shown(char: char) -> Option<char> {
     if char.is_whitespace() {
         return Some(' ');
@@ -226,7 +224,7 @@ fn shown(char: char) -> Option<char> {
     (!is_invisible(char)).then_some(char)
 }
 
-/// A text as it is compared with others: in small letters, on one line, with what a form writes for a blank.
+/// A text for comparison: in lower case, on one line, with `+` (a blank in form encoding) as a blank.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     text.chars().filter_map(shown).for_each(|char| fold_into(&mut folded, char));
@@ -241,8 +239,8 @@ fn fold_into(folded: &mut String, char: char) {
     }
 }
 
-/// The letters and digits of a text as they are compared with others: lines, quotes and hyphens make no difference. A mask
-/// and what is left out do.
+/// The letters and digits of a text for comparison, without line breaks, quotes and hyphens. Masks (`*`) and omissions
+/// (`…`) are kept.
 pub(crate) fn core(text: &str) -> String {
     let mut core = String::with_capacity(text.len());
     text.chars().for_each(|char| core_into(&mut core, char));
@@ -255,18 +253,18 @@ fn core_into(core: &mut String, char: char) {
     }
 }
 
-/// What a text reads as once all encodings are undone, but for Base64.
+/// A text with all encodings but Base64 decoded.
 pub(crate) fn undone(text: &str) -> String {
     let layers = Layers::of(text.chars());
     layers.all.last().map(|layer| layer.chars().collect()).unwrap_or_default()
 }
 
-/// Whether a character ends a line, moves a cursor, turns around what is beside it or hides.
+/// Whether a character ends a line, moves the cursor, changes the text direction or is invisible.
 pub(crate) fn gives_orders(char: char) -> bool {
     ORDERS.iter().any(|range| range.contains(&char))
 }
 
-/// What no plain text has: control characters, those that change its direction, and those that nobody sees.
+/// The characters that plain text does not contain: control characters, direction changes and invisible ones.
 const ORDERS: [RangeInclusive<char>; 11] = [
     '\0'..='\u{1f}',
     '\u{7f}'..='\u{9f}',
@@ -281,7 +279,7 @@ const ORDERS: [RangeInclusive<char>; 11] = [
     '\u{e0000}'..='\u{e007f}',
 ];
 
-/// The regular expression of plain texts, as JSON Schema wants it.
+/// A regular expression for plain text, in JSON Schema's syntax.
 pub(crate) fn plain_pattern() -> String {
     let place = |char: char| match u32::from(char) {
         code @ ..=0xffff => format!("\\u{code:04x}"),
@@ -291,14 +289,13 @@ pub(crate) fn plain_pattern() -> String {
     format!("^[^{}]*$", ranges.concat())
 }
 
-/// Whether a text is what it looks like: without control characters, without those that change its direction, and without
-/// those that nobody sees.
+/// Whether a text contains no control characters, direction changes or invisible characters.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     !text.contains(gives_orders)
 }
 
-/// The text with escapes such as `\u{202e}` for what would make it no plain one.
+/// The text with escapes such as `\u{202e}` for characters that plain text does not contain.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let escape =
@@ -306,7 +303,7 @@ pub fn escaped(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Whether a character shows nothing itself but changes what is shown around it.
+/// Whether a character is invisible or changes how its neighbours are shown.
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -322,6 +319,13 @@ impl fmt::Display for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+/// Cleans the text that is read.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|raw| Self::new(&raw))
     }
 }
 

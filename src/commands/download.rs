@@ -70,8 +70,8 @@ async fn status(
     transfer: &Transfer,
     session: &Session,
 ) -> Result<Report, Lost> {
-    let tasks = asking.tasks(session.clock);
-    let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
+    let clock = session.clock;
+    let (tasks, tell) = (asking.tasks(clock), |event: TaskEvent| transfer.event(&event.at(clock.now())));
     let polling = transfer.ticking(tasks.status(export, &tell));
     match session.signals.unless_interrupted(polling).await {
         Ok(answered) => {

@@ -68,11 +68,11 @@ impl Download<'_> {
         let Self { export, place, session, .. } = self;
         let (target, limits) = (place.target(), session.settings.download_limits());
         let reach = Reach::from(asking.client.api().url(), session.settings.allows_http());
-        let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
-        let tasks = asking.tasks(session.clock);
+        let clock = session.clock;
+        let (tasks, tell) = (asking.tasks(clock), |event: TaskEvent| transfer.event(&event.at(clock.now())));
         let fetching = transfer.ticking(tasks.fetch(export, report, &target, limits, reach, &tell));
         let fetched = session.signals.unless_interrupted(fetching).await;
-        let (whole, files) = (transfer.files_whole(), transfer.files());
+        let (whole, files) = transfer.files();
         let head = format!("downloading {export}, after {whole} of {files} files");
         let lost = match fetched {
             Ok(Ok(manifest)) => return Ok(Fetched::Whole(manifest)),

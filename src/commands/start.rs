@@ -47,9 +47,10 @@ pub(super) async fn begin(
 ) -> Result<Begun, CommandError> {
     let line = session.console.line.clone();
     let transfer = Transfer::new(session.clock, line.clone());
-    let tell = |event: TaskEvent| transfer.event(&event.at(session.clock.now()));
-    let (tasks, stop) = (asking.tasks(session.clock), session.signals.ended());
-    let begun = transfer.ticking(tasks.start(request, keep, stop, tell)).await;
+    let clock = session.clock;
+    let tell = |event: TaskEvent| transfer.event(&event.at(clock.now()));
+    let (tasks, stop) = (asking.tasks(clock), session.signals.ended());
+    let begun = transfer.ticking(tasks.start(request, keep, stop, &tell)).await;
     line.clear();
     begun
 }

@@ -21,10 +21,6 @@ use crate::text::Text;
 /// How many deliveries are brought to one endpoint at once: one that hangs does not hold the others up.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// How long a claimed delivery is hidden: until it is given back, or the store is opened again. A daemon is the only
-/// one that has its store, and it may stand still for any time during an attempt.
-const LEASE: Duration = Duration::MAX;
-
 /// How long a courier rests at most: endpoints change, and so does what is owed to them.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -60,7 +56,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             let now = self.clock.now();
             let room = AT_ONCE.get() - under_way.len();
             let endpoint = self.endpoint.name().to_owned();
-            let (claimed, due_at) = self.store.claim(endpoint, room, LEASE, now).await?;
+            let (claimed, due_at) = self.store.claim(endpoint, room, now).await?;
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed)));
             let rest_until = due_at.unwrap_or(Moment::NEVER).min(now.plus(LONGEST_REST));
             let has_room = under_way.len() < AT_ONCE.get();

@@ -78,7 +78,7 @@ impl Daemon {
         self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
         self.ledger.asks_with(&accounts);
         self.endpoints = Endpoints::new(settings.endpoints, &self.ledger);
-        let plan = plan(settings.policy, settings.concurrency, self.until_idle);
+        let plan = plan(settings.policy, settings.concurrency);
         self.runner.change(accounts, plan, self.endpoints.clone());
         self.runner.look_again();
         self.retire.send_replace(true);

@@ -15,7 +15,7 @@ use super::room::{Room, Share};
 use super::setback::{Setback, misfit, no_such_range, too_slow, unwritten};
 use super::storage::Body;
 use super::writer::{Sent, Whole, Writer, Written};
-use super::{DiskError, DownloadError, Means, aside};
+use super::{DiskError, DownloadError, Means, Tell, aside};
 use crate::event::{Task, TaskEvent};
 use crate::http::{self, Encoding};
 use crate::manifest::Entry;
@@ -32,7 +32,7 @@ const REFUSALS: u32 = 3;
 const MISFITS: u32 = 2;
 
 /// One file to be fetched.
-pub(super) struct Fetch<'a, R, T> {
+pub(super) struct Fetch<'a, 'links> {
     pub(super) index: usize,
     pub(super) name: String,
     /// How many rows the whole export has, as Snyk says.
@@ -40,13 +40,13 @@ pub(super) struct Fetch<'a, R, T> {
     /// Whether this is the only part.
     pub(super) is_only: bool,
     pub(super) folder: &'a Arc<Folder>,
-    pub(super) links: &'a Links<R>,
+    pub(super) links: &'a Links<'links>,
     pub(super) room: &'a Arc<Room>,
     pub(super) means: &'a Means<'a>,
-    pub(super) tell: &'a T,
+    pub(super) tell: Tell<'a>,
 }
 
-impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>, T: Fn(TaskEvent)> Fetch<'_, R, T> {
+impl Fetch<'_, '_> {
     /// Fetches the file, unless it is there from an earlier call.
     pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::DownloadError;
@@ -10,15 +11,18 @@ use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
+/// Asks for the parts of an export anew, with links that work.
+pub type Relist<'a> = dyn Fn() -> BoxFuture<'a, Result<Vec<Part>, Defeat>> + Sync + 'a;
+
 /// The links to the parts of an export.
-pub(super) struct Links<R> {
+pub(super) struct Links<'a> {
     /// The parts as they were listed last, and how often the list was asked for.
     listed: Mutex<(Vec<Part>, u32)>,
-    relist: R,
+    relist: &'a Relist<'a>,
 }
 
-impl<R: AsyncFn() -> Result<Vec<Part>, Defeat>> Links<R> {
-    pub(super) fn new(parts: Vec<Part>, relist: R) -> Self {
+impl<'a> Links<'a> {
+    pub(super) fn new(parts: Vec<Part>, relist: &'a Relist<'a>) -> Self {
         Self { listed: Mutex::new((parts, 0)), relist }
     }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::watch::pace::{Pace, Position, lengthen};
+use crate::watch::pace::{Pace, Position, lengthen_hint};
 
 /// For how long a delivery is tried, from when it was owed.
 pub const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,7 +42,7 @@ pub fn next_attempt(
     let mut position = position;
     let left = limit.saturating_sub(now.since(created_at));
     let hint = hint.unwrap_or_default().min(LONGEST);
-    let wanted = PACE.next(&mut position, rng).max(lengthen(hint, JITTER, rng));
+    let wanted = PACE.next(&mut position, rng).max(lengthen_hint(hint, rng));
     (!left.is_zero() && hint <= left).then(|| (wanted.min(left), position))
 }
 

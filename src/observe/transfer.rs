@@ -1,6 +1,6 @@
 //! What is said while an export is started and while its files come.
 
-use std::cell::{Cell, RefCell};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::BinaryBytes;
@@ -21,59 +21,59 @@ pub struct Transfer {
     clock: Clock,
     line: ProgressLine,
     since: Moment,
-    polls: Cell<u32>,
-    spoke_at: Cell<Moment>,
-    /// How many bytes there will be, where that is known of all files.
-    total: Cell<Option<u64>>,
-    files: Cell<usize>,
-    came: Cell<u64>,
-    whole: Cell<usize>,
-    /// What stands in the way at this moment.
-    trouble: RefCell<Option<String>>,
+    state: Mutex<State>,
+}
+
+/// How far it is.
+#[derive(Debug, Default)]
+struct State {
+    polls: u32,
+    spoke_at: Moment,
+    /// How many bytes there will be, if that is known of all files.
+    total: Option<u64>,
+    files: usize,
+    came: u64,
+    whole: usize,
+    /// Why it does not go on at this moment.
+    trouble: Option<String>,
 }
 
 impl Transfer {
     /// Progress that is drawn on `line`.
     #[must_use]
     pub fn new(clock: Clock, line: ProgressLine) -> Self {
-        let now = clock.now();
-        Self {
-            clock,
-            line,
-            since: now,
-            polls: Cell::default(),
-            spoke_at: Cell::new(now),
-            total: Cell::default(),
-            files: Cell::default(),
-            came: Cell::default(),
-            whole: Cell::default(),
-            trouble: RefCell::default(),
-        }
+        let since = clock.now();
+        let state = Mutex::new(State { spoke_at: since, ..State::default() });
+        Self { clock, line, since, state }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renders an event.
     pub fn event(&self, event: &Event) {
         let What::Task(task) = &event.what else { return };
         log_event(event);
+        let mut state = self.state();
         match task {
             TaskEvent::Retrying { problem, .. } => {
-                self.spoke_at.set(event.at);
-                self.trouble.replace(Some(format!("retrying: {problem}")));
+                state.spoke_at = event.at;
+                state.trouble = Some(format!("retrying: {problem}"));
+                drop(state);
                 self.tick();
             }
-            TaskEvent::StatusRequested => self.polls.set(self.polls.get() + 1),
+            TaskEvent::StatusRequested => state.polls += 1,
             TaskEvent::DownloadStarted { files, bytes } => {
-                self.spoke_at.set(event.at);
-                self.files.set(*files);
-                self.total.set(*bytes);
+                (state.spoke_at, state.files, state.total) = (event.at, *files, *bytes);
             }
             TaskEvent::Received(bytes) => {
-                self.came.set(self.came.get() + bytes);
-                self.trouble.take();
+                state.came += bytes;
+                state.trouble = None;
             }
-            TaskEvent::Discarded(bytes) => self.came.set(self.came.get().saturating_sub(*bytes)),
-            TaskEvent::FileDownloaded(_) => self.whole.set(self.whole.get() + 1),
-            TaskEvent::LinksExpired { .. } => self.spoke_at.set(event.at),
+            TaskEvent::Discarded(bytes) => state.came = state.came.saturating_sub(*bytes),
+            TaskEvent::FileDownloaded(_) => state.whole += 1,
+            TaskEvent::LinksExpired { .. } => state.spoke_at = event.at,
             TaskEvent::Started { .. }
             | TaskEvent::NotStarted(_)
             | TaskEvent::Unchecked { .. }
@@ -83,16 +83,17 @@ impl Transfer {
         }
     }
 
-    /// How many files are whole.
+    /// How many files are whole, and how many there are.
     #[must_use]
-    pub fn files_whole(&self) -> usize {
-        self.whole.get()
+    pub fn files(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.whole, state.files)
     }
 
     /// How often the status was asked for.
     #[must_use]
     pub fn polled(&self) -> u32 {
-        self.polls.get()
+        self.state().polls
     }
 
     /// How long it has taken so far.
@@ -101,31 +102,25 @@ impl Transfer {
         self.clock.now().since(self.since)
     }
 
-    /// How many files there are.
-    #[must_use]
-    pub fn files(&self) -> usize {
-        self.files.get()
-    }
-
     /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long it has
     /// nothing to say.
     fn tick(&self) -> Duration {
-        let now = self.clock.now();
+        let (now, mut state) = (self.clock.now(), self.state());
         if self.line.is_shown() {
-            self.draw(now);
+            self.draw(&state, now);
             return ProgressLine::REDRAW_EVERY;
         }
-        let quiet = now.since(self.spoke_at.get());
+        let quiet = now.since(state.spoke_at);
         if quiet < HEARTBEAT {
             return HEARTBEAT - quiet;
         }
-        self.spoke_at.set(now);
+        state.spoke_at = now;
         tracing::info!(
-            download.files_whole = self.whole.get(),
-            download.files = self.files.get(),
-            download.bytes_received = self.came.get(),
-            download.bytes = self.total.get(),
-            error.title = self.trouble.borrow().as_deref(),
+            download.files_whole = state.whole,
+            download.files = state.files,
+            download.bytes_received = state.came,
+            download.bytes = state.total,
+            error.title = state.trouble.as_deref(),
             waited_ms = in_ms(now.since(self.since)),
             "still at it"
         );
@@ -141,17 +136,17 @@ impl Transfer {
         }
     }
 
-    fn draw(&self, now: Moment) {
+    fn draw(&self, state: &State, now: Moment) {
         let mut parts = Vec::new();
-        if let Some(trouble) = &*self.trouble.borrow() {
+        if let Some(trouble) = &state.trouble {
             parts.push(trouble.chars().take(60).collect());
         }
-        if self.files.get() == 0 {
+        if state.files == 0 {
             self.line.draw(parts.pop().unwrap_or_else(|| "asking".to_owned()));
             return;
         }
-        let (came, took) = (self.came.get(), now.since(self.since));
-        parts.push(match self.total.get() {
+        let (came, took) = (state.came, now.since(self.since));
+        parts.push(match state.total {
             Some(total) => format!("{} of {}", BinaryBytes(came), BinaryBytes(total)),
             None => BinaryBytes(came).to_string(),
         });
@@ -159,12 +154,12 @@ impl Transfer {
         if came > 0 && took > RATED_AFTER {
             let rate = came as f64 / took.as_secs_f64();
             parts.push(format!("{}/s", BinaryBytes(rate as u64)));
-            let left = self.total.get().map(|total| total.saturating_sub(came) as f64 / rate);
+            let left = state.total.map(|total| total.saturating_sub(came) as f64 / rate);
             parts.extend(
                 left.map(|left| format!("{} left", to_the_second(Duration::from_secs_f64(left.min(1e6))))),
             );
         }
-        parts.push(format!("{} of {} files", self.whole.get(), self.files.get()));
-        self.line.draw_bar(came, self.total.get(), parts.join(" · "));
+        parts.push(format!("{} of {} files", state.whole, state.files));
+        self.line.draw_bar(came, state.total, parts.join(" · "));
     }
 }

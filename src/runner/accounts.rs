@@ -5,31 +5,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::block::{Blocking, News};
-use super::{Plan, Runner};
+use super::Runner;
 use crate::moment::Moment;
 use crate::store::{Claimed, Wish};
-use crate::watch::Progress;
+use crate::watch::block::{Blocking, News};
 use crate::watch::budget::Budget;
-use crate::watch::observation::{Failure, Observation};
-use crate::watch::outcome::Outcome;
+use crate::watch::observation::Observation;
+use crate::watch::{Policy, Progress};
 
 /// How many watches of an account are claimed ahead, however many accounts there are.
 const AHEAD_AT_LEAST: usize = 4;
 
 /// How soon a server answers that is not taken for one that hangs; where that is less, half of what a request may take.
 const PROMPT: Duration = Duration::from_secs(1);
-
-/// What a refused credential does to the watches of its account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nothing: each watch asks for itself.
-    EachForItself,
-    /// They wait until the credential works again, or until their own time is over.
-    PausesAccount,
-    /// They end.
-    EndsAccount,
-}
 
 /// An account: a credential with a name.
 #[derive(Debug, Clone)]
@@ -55,7 +43,7 @@ pub(super) struct AccountState<P> {
     under_way: usize,
     /// Whether its server answered the last poll soon.
     pub(super) is_prompt: bool,
-    blocking: Blocking,
+    pub(super) blocking: Blocking,
     /// When the next look for watches is due whose time is over, while the account is blocked.
     sweep_at: Moment,
 }
@@ -97,11 +85,6 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
-    /// Why and how a watch ends without a poll: the account is blocked, and the watch's time is over.
-    pub(super) fn end_of(&self, progress: &Progress, plan: &Plan, now: Moment) -> Option<(Failure, Outcome)> {
-        self.blocking.end_of(progress, plan, now).filter(|_| self.blocking.is_blocked(now))
-    }
-
     /// A poll begins: a request is taken out of the budget for it.
     pub(super) fn begin(&mut self, now: Moment) {
         self.under_way += 1;
@@ -111,31 +94,25 @@ impl<P: Clone> AccountState<P> {
     }
 
     /// A poll has ended.
-    pub(super) fn end(&mut self, took: Duration, plan: &Plan) {
+    pub(super) fn end(&mut self, took: Duration, policy: &Policy) {
         self.under_way = self.under_way.saturating_sub(1);
-        self.is_prompt = took < PROMPT.min(plan.policy.request_timeout / 2);
+        self.is_prompt = took < PROMPT.min(policy.request_timeout / 2);
     }
 
-    /// What polls a watch that was claimed; nothing if the account has been blocked since.
-    pub(super) fn ask(&mut self, now: Moment) -> Option<P> {
-        let may_ask = !self.blocking.is_blocked(now) || self.blocking.may_try(now);
-        may_ask.then(|| self.account.poller.clone())
-    }
-
-    /// What an answer means for the account: it is blocked, or no longer is.
-    pub(super) fn heed(
+    /// Records what an answer means for the account: it is blocked, or it is free again.
+    pub(super) fn record(
         &mut self,
         observation: &Observation,
         progress: &Progress,
-        plan: &Plan,
+        policy: &Policy,
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<News> {
-        let polled_at = progress.polled_at();
         let was_blocked = self.blocking.is_blocked(now);
-        let news = self.blocking.heed_credential(observation, progress, plan, now);
+        let news = self.blocking.record_credential(observation, progress, policy, now);
         if let Some(budget) = &mut self.budget
-            && let Some(until) = self.blocking.heed_pace(observation, polled_at, &plan.policy, now, rng)
+            && let Some(until) =
+                self.blocking.record_pace(observation, progress.polled_at(), policy, now, rng)
         {
             budget.drain_until(until);
         }
@@ -148,7 +125,7 @@ impl<P: Clone> AccountState<P> {
     /// What the account wants of the store, and from when on, for at most so many watches.
     ///
     /// This is the one place that says so: what lies ahead of `now` is a time to wake at, all else is wished for now.
-    fn wants(&self, room: usize, plan: &Plan, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
+    fn wants(&self, room: usize, policy: &Policy, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
         let is_blocked = self.blocking.is_blocked(now);
         // A try takes a request out of the budget as any poll does, and waits for it.
         let ready_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
@@ -162,8 +139,8 @@ impl<P: Clone> AccountState<P> {
         // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
         let due_at = self.due_at.filter(|_| affordable > 0 || self.ready.is_empty());
         let next = due_at.map(|due_at| (due_at.max(ready_at), wish(room.min(affordable), None)));
-        let over = self.blocking.over(plan, now).filter(|_| is_blocked);
-        let sweep = over.map(|started_by| (self.sweep_at, wish(room, Some(started_by))));
+        let sweep =
+            self.blocking.over(policy, now).map(|started_by| (self.sweep_at, wish(room, Some(started_by))));
         next.into_iter().chain(sweep).filter(move |_| room > 0)
     }
 }
@@ -192,7 +169,9 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         // server that hangs can take another's part.
         let ahead = if self.closing { 0 } else { self.share().max(AHEAD_AT_LEAST) };
         let accounts = self.accounts.iter();
-        accounts.flat_map(move |state| state.wants(ahead.saturating_sub(state.ready.len()), &self.plan, now))
+        accounts.flat_map(move |state| {
+            state.wants(ahead.saturating_sub(state.ready.len()), &self.plan.policy, now)
+        })
     }
 
     /// How many polls of each account may be under way, whatever the others do.

@@ -4,7 +4,7 @@ use std::mem::take;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{LEASE, Obligations, Runner, Told, named};
+use super::{Obligations, Runner, Told, named};
 use crate::event::{Event, What};
 use crate::moment::Moment;
 use crate::store::{Claimed, Pass, Passed, Queue};
@@ -12,8 +12,8 @@ use crate::watch::observation::Poller;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Queue + 'static,
-    P: Poller + Clone + 'static,
+    S: Queue,
+    P: Poller + Clone,
     W: Obligations,
 {
     /// Hands the store what there is to keep and what is wanted, unless it is still at the pass before, or there is
@@ -35,7 +35,7 @@ where
             }
         }
         let (records, owed, told) = (take(&mut self.records), take(&mut self.owed), take(&mut self.told));
-        let passed = self.store.pass(Pass { now, lease: LEASE, records, owed, wishes });
+        let passed = self.store.pass(Pass { now, records, owed, wishes });
         self.passing = Some(Box::pin(async move { Ok((passed.await?, told)) }));
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::block::News;
 use super::{Closing, Obligations, Runner, named};
 use crate::clock::Clock;
 use crate::duration::to_the_ms;
@@ -15,6 +14,7 @@ use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Queue, Record};
 use crate::text::Text;
+use crate::watch::block::News;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 use crate::watch::{Decision, Watch};
 
@@ -22,12 +22,12 @@ use crate::watch::{Decision, Watch};
 pub(super) type Polled = (Claimed, Timing, Observation);
 
 /// A poll that is under way.
-pub(super) type Asking = Pin<Box<dyn Future<Output = Polled>>>;
+pub(super) type Asking = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 impl<S, P, W> Runner<S, P, W>
 where
-    S: Queue + 'static,
-    P: Poller + Clone + 'static,
+    S: Queue,
+    P: Poller + Clone,
     W: Obligations,
 {
     /// Polls what is ready, as far as there is room.
@@ -37,7 +37,8 @@ where
             && let Some(state) = self.next_account().map(|n| &mut self.accounts[n])
             && let Some(mut claimed) = state.ready.pop_front()
         {
-            if let Some(poller) = state.ask(now) {
+            if state.blocking.may_ask(now) {
+                let poller = state.account.poller.clone();
                 let limit = claimed.watch.progress.begin_poll(&self.plan.policy, now);
                 state.begin(now);
                 self.under_way.push(poll(poller, self.clock, claimed, limit));
@@ -60,7 +61,8 @@ where
             // An account that has gone from the settings meanwhile claims its watches again when it is back.
             return self.give_back(claimed);
         };
-        let Some((failure, outcome)) = state.end_of(&claimed.watch.progress, &self.plan, now) else {
+        let Some((failure, outcome)) = state.blocking.end_of(&claimed.watch.progress, &self.plan.policy, now)
+        else {
             return state.ready.push_back(claimed);
         };
         // After an end the store is asked whether there is any other.
@@ -83,7 +85,7 @@ where
     fn take_in(&mut self, polled: Polled) {
         let (Claimed { claim, mut watch, .. }, timing, observation) = polled;
         let now = self.clock.now();
-        self.heed(&watch, timing, &observation, now);
+        self.record_for_account(&watch, timing, &observation, now);
         let from = watch.progress.status().cloned();
         let decision = watch.progress.record(&observation, &self.plan.policy, now, &mut self.rng);
         let due_at = match decision {
@@ -129,12 +131,12 @@ where
         self.keep(Record { claim, watch, next }, What::Finished(Arc::new(ending)), at);
     }
 
-    /// What an answer means for its whole account.
-    fn heed(&mut self, watch: &Watch, timing: Timing, observation: &Observation, now: Moment) {
+    /// Records what an answer means for its whole account.
+    fn record_for_account(&mut self, watch: &Watch, timing: Timing, observation: &Observation, now: Moment) {
         let Some(state) = named(&mut self.accounts, &watch.account) else { return };
-        state.end(timing.took, &self.plan);
+        state.end(timing.took, &self.plan.policy);
         let account = Arc::clone(&watch.account);
-        let news = state.heed(observation, &watch.progress, &self.plan, now, &mut self.rng);
+        let news = state.record(observation, &watch.progress, &self.plan.policy, now, &mut self.rng);
         let what = match news {
             Some(News::Refused(problem)) => {
                 self.owed.extend(self.obligations.refuse(&account, &problem, now));
@@ -148,7 +150,7 @@ where
 }
 
 /// Polls a watch.
-fn poll<P: Poller + 'static>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -> Asking {
+fn poll<P: Poller>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -> Asking {
     let start = clock.now();
     Box::pin(async move {
         let observation = poll_within(&poller, &claimed.watch.export, limit).await;

@@ -2,19 +2,19 @@
 //! at once there.
 
 mod accounts;
-mod blocks;
+pub(crate) mod cells;
 mod places;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::rc::Rc;
 use std::sync::Arc;
 
+use self::cells::{Cell, RefCell};
 use super::*;
 use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass, Reply};
+use crate::watch::Refusal;
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
@@ -31,10 +31,10 @@ struct Script {
 }
 
 impl Script {
-    fn new(answers: impl IntoIterator<Item = Scripted>) -> Rc<Self> {
+    fn new(answers: impl IntoIterator<Item = Scripted>) -> Arc<Self> {
         let clock = Clock::start();
         let answers = RefCell::new(answers.into_iter().collect());
-        Rc::new(Self { clock, start: clock.now(), answers, polled_at: RefCell::default() })
+        Arc::new(Self { clock, start: clock.now(), answers, polled_at: RefCell::default() })
     }
 
     fn elapsed(&self) -> u64 {
@@ -42,7 +42,7 @@ impl Script {
     }
 }
 
-impl Poller for Rc<Script> {
+impl Poller for Script {
     async fn poll(&self, _: &ExportRef) -> Observation {
         self.polled_at.borrow_mut().push(self.elapsed());
         let next = self.answers.borrow_mut().pop_front();
@@ -79,7 +79,7 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         unrecoverable_is_final: true,
-        unauthorized_is_final: true,
+        refusal: Refusal::EndsWatch,
         vocabulary: crate::export::Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -107,30 +107,25 @@ impl Queue for Slow {
 
 /// A runner over a store of `count` exports, as `wait` has it.
 fn runner(
-    script: &Rc<Script>,
+    script: &Arc<Script>,
     policy: &Policy,
     count: u128,
     concurrency: usize,
-) -> (Runner<MemoryStore, Rc<Script>, ()>, MemoryStore) {
+) -> (Runner<MemoryStore, Arc<Script>, ()>, MemoryStore) {
     let store = MemoryStore::default();
     for export in exports(count) {
         assert!(store.add(export, script.clock.now()).is_some());
     }
-    let plan = Plan {
-        policy: policy.clone(),
-        concurrency: NonZeroUsize::new(concurrency).unwrap(),
-        refusal: Refusal::EachForItself,
-        beat: None,
-    };
-    let (name, poller) = ("default".into(), Rc::clone(script));
+    let plan =
+        Plan { policy: policy.clone(), concurrency: NonZeroUsize::new(concurrency).unwrap(), beat: None };
+    let (name, poller) = ("default".into(), Arc::clone(script));
     let account = Account { name, poller, requests_per_minute: None };
-    let runner = Runner::new(store.clone(), vec![account], plan, (), script.clock);
-    (runner.with_rng(fastrand::Rng::with_seed(1)), store)
+    (Runner::new(store.clone(), vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1)), store)
 }
 
 /// Follows `count` exports and returns the names of the events and the endings.
 async fn run(
-    script: &Rc<Script>,
+    script: &Arc<Script>,
     policy: &Policy,
     count: u128,
     concurrency: usize,
@@ -147,6 +142,15 @@ async fn run(
     let stopped = runner.run(std::future::pending::<()>(), true, &mut tell).await.unwrap();
     assert_eq!((stopped, store.unfinished().len()), (Stopped::Idle, 0));
     (names, endings)
+}
+
+#[tokio::test]
+async fn a_run_may_be_moved_to_another_thread() {
+    fn assert_send<T: Send>(_: T) {}
+    let (mut runner, _) = runner(&Script::new([]), &policy(), 1, 1);
+    let tell = &mut |_: &Event| ControlFlow::Continue(());
+    assert_send(runner.run(std::future::pending::<()>(), true, tell));
+    assert_send(runner.wind_up(Duration::ZERO, tell));
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +278,6 @@ async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
-    // Both answers take longer than any lease would: they are still those of the polls that were begun.
     let patient = Policy { request_timeout: Duration::from_secs(7200), ..policy() };
     let script = Script::new([(3_600_000, status("FINISHED")), (3_600_001, status("FINISHED"))]);
     let (_, endings) = run(&script, &patient, 2, 64).await;
@@ -287,16 +290,11 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let policy = Policy { pace: steady, ..policy() };
     let script = Script::new([]);
     let (_, store) = runner(&script, &policy, 3, 64);
-    let plan = Plan {
-        policy,
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::EachForItself,
-        beat: None,
-    };
-    let (name, poller) = ("default".into(), Rc::clone(&script));
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
+    let (name, poller) = ("default".into(), Arc::clone(&script));
     let account = Account { name, poller, requests_per_minute: None };
     let slow = Slow(store, Duration::from_millis(7));
-    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1));
     let over = tokio::time::sleep(Duration::from_secs(60));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
     // 500 ms, and two passes: that which keeps a poll, and that which claims the next.
@@ -309,9 +307,9 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
     let (script, policy) = (Script::new([]), policy());
     let (fast, store) = runner(&script, &policy, 3, 1);
     let plan = fast.plan.clone();
-    let account = Account { name: "default".into(), poller: Rc::clone(&script), requests_per_minute: None };
+    let account = Account { name: "default".into(), poller: Arc::clone(&script), requests_per_minute: None };
     let slow = Slow(store.clone(), Duration::from_secs(1));
-    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock);
+    let mut runner = Runner::new(slow, vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1));
     let mut tell = |_: &Event| ControlFlow::Continue(());
     let stop = tokio::time::sleep(Duration::from_millis(500));
     assert_eq!(runner.run(stop, false, &mut tell).await.unwrap(), Stopped::Asked(()));
@@ -326,8 +324,8 @@ async fn jitter_is_drawn_from_the_generator_that_is_handed_in() {
     let policy = Policy { pace: jittery, ..policy() };
     let polled = async |seed| {
         let script = Script::new([]);
-        let (runner, _) = runner(&script, &policy, 1, 1);
-        let mut runner = runner.with_rng(fastrand::Rng::with_seed(seed));
+        let (mut runner, _) = runner(&script, &policy, 1, 1);
+        runner.rng = fastrand::Rng::with_seed(seed);
         let over = tokio::time::sleep(Duration::from_secs(60));
         runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
         script.polled_at.take()

@@ -21,7 +21,7 @@ use crate::http::Network;
 use crate::notify::Endpoint;
 use crate::snyk::credentials::Source;
 use crate::text::Text;
-use crate::watch::{NewWatch, Policy};
+use crate::watch::{NewWatch, Policy, Refusal};
 
 /// How long an outage may last with `--until-idle`, unless the user sets a limit.
 const MAX_OUTAGE_UNTIL_IDLE: Duration = Duration::from_secs(10 * 60);
@@ -110,7 +110,7 @@ impl Settings {
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,
-                unauthorized_is_final: false,
+                refusal: if until_idle { Refusal::EndsAccount } else { Refusal::PausesAccount },
                 ..policy
             },
             concurrency: limits.concurrency,

@@ -169,7 +169,6 @@ pub(super) use deserialize_from_text;
 
 deserialize_from_text! {
     StatusLimit: "a limit such as \"PENDING=30m\"",
-    Status: "a status word in quotes, such as \"PENDING\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
     LogFormat: "\"auto\", \"text\" or \"json\"",
     Color: "\"auto\", \"always\" or \"never\"",

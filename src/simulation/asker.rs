@@ -1,33 +1,33 @@
 //! What asks a server for an account: the program's own choice of a version, and its own reading of answers.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::rules::Saw;
 use super::servers::Sent;
 use super::world::World;
 use crate::export::ExportRef;
+use crate::runner::tests::cells::{Cell, RefCell};
 use crate::snyk::{DEFAULT_VERSION, GA_VERSION, Reply, Version, observation};
 use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
 
 /// What asks a server for an account, as long as the settings stay as they are.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
-    world: Rc<World>,
+    world: Arc<World>,
     account: usize,
-    version: Rc<Version>,
+    version: Arc<Version>,
     /// Whether the GA version has been found to take the place of the default one.
-    keeps_ga: Rc<Cell<bool>>,
+    keeps_ga: Arc<Cell<bool>>,
 }
 
 /// The requests of a poll, and what came of each.
 type Asked = RefCell<Vec<(String, Sent)>>;
 
 impl Asker {
-    pub(super) fn new(world: &Rc<World>, account: usize) -> Self {
+    pub(super) fn new(world: &Arc<World>, account: usize) -> Self {
         let set = world.scene.account(account).and_then(|scene| scene.version);
-        let version = Rc::new(Version::new(set.map(str::to_owned)));
-        Self { world: Rc::clone(world), account, version, keeps_ga: Rc::default() }
+        let version = Arc::new(Version::new(set.map(str::to_owned)));
+        Self { world: Arc::clone(world), account, version, keeps_ga: Arc::default() }
     }
 
     /// Sends a request.

@@ -8,11 +8,9 @@ use super::run;
 use super::scene::Scene;
 
 /// What was found before, by its name. The program no longer does this.
-pub(super) const FOUND: [&str; 8] = [
+pub(super) const FOUND: [&str; 7] = [
     // A credential is tried again at once, whatever is left of the budget.
     "252:t2",
-    // A claimed watch is claimed once more when its lease runs out: the store was locked for longer.
-    "202:t0:w0.1",
     // A daemon that is started again has a full budget each time.
     "45:t0:w0.1.2.3",
     // A budget that is raised still waits for what was taken at the old rate.

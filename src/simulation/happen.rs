@@ -1,7 +1,7 @@
 //! What the world takes note of: lives that begin and end, watches that come and go, settings that change.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds;
@@ -17,7 +17,7 @@ use crate::watch::Watch;
 
 impl World {
     /// A life begins, over a store whose last moment is this.
-    pub(super) fn life_begins(self: &Rc<Self>, last: Option<Moment>) -> Ledger {
+    pub(super) fn life_begins(self: &Arc<Self>, last: Option<Moment>) -> Ledger {
         let clock = Clock::at(self.wall());
         self.clock.set(last.map_or(clock, |last| clock.not_before(last)));
         let now = self.now();
@@ -31,7 +31,7 @@ impl World {
         self.note([15, u64::from(life), now.unix_ms()], || {
             format!("life {life} begins, the clock says {now}")
         });
-        Ledger { world: Rc::clone(self), bells: Bells::default() }
+        Ledger { world: Arc::clone(self), bells: Bells::default() }
     }
 
     /// A life has ended: what was under way is gone.

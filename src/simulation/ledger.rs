@@ -1,7 +1,7 @@
 //! The events of the runner, and the notifications it owes: in the place of the daemon's ledger.
 
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::watch::outcome::Outcome;
 /// The events of the runner, and the notifications it owes.
 #[derive(Clone)]
 pub(super) struct Ledger {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) bells: Bells,
 }
 

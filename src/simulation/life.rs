@@ -2,7 +2,6 @@
 //! the same couriers.
 
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use super::store::{Disk, Kept};
 use super::world::{World, name};
 use crate::daemon::courier::Courier;
 use crate::event::Event;
-use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
+use crate::runner::{Account, Plan, Runner, Stopped};
 use crate::store::StoreError;
+use crate::watch::Refusal;
 
 /// How long polls that are under way may take when the daemon stops, and how long all of stopping may.
 const GRACE: Duration = Duration::from_secs(6);
@@ -44,7 +44,7 @@ pub(super) enum Left {
 }
 
 /// One life, from the start of the process to its end.
-pub(super) async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) -> Left {
+pub(super) async fn live(world: &Arc<World>, disk: &Disk, script: &mut Script) -> Left {
     let last = match &disk.kept {
         Kept::File(file) => file.last_moment(),
         Kept::Memory(_) => None,
@@ -58,8 +58,8 @@ pub(super) async fn live(world: &Rc<World>, disk: &Disk, script: &mut Script) ->
     let number = world.state.borrow().life as usize;
     let retire = watch::Sender::new(false);
     let mut couriers = couriers(world, disk, &ledger, &retire);
-    let mut runner = Runner::new(disk.clone(), accounts(world), plan(world), ledger.clone(), clock)
-        .with_rng(rng(world.scene.seed, "runner", number));
+    let rng = rng(world.scene.seed, "runner", number);
+    let mut runner = Runner::new(disk.clone(), accounts(world), plan(world), ledger.clone(), clock, rng);
     let left = work(world, disk, script, (&mut runner, &mut couriers), &ledger).await;
     let any = matches!(world.scene.mode, Mode::Wait { any: true });
     if !world.is_wait() {
@@ -90,7 +90,7 @@ fn failed(world: &World, error: &StoreError) -> Left {
 
 /// Works until it is asked to stop, or has nothing left to do.
 async fn work(
-    world: &Rc<World>,
+    world: &Arc<World>,
     disk: &Disk,
     script: &mut Script,
     (runner, couriers): (&mut Running, &mut Couriers),
@@ -166,14 +166,13 @@ async fn last_deliveries(world: &World, couriers: &mut Couriers, ledger: &Ledger
 }
 
 /// A courier for each endpoint.
-#[expect(clippy::arc_with_non_send_sync, reason = "couriers share their endpoints as the daemon's do")]
-fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sender<bool>) -> Couriers {
+fn couriers(world: &Arc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sender<bool>) -> Couriers {
     let couriers = FuturesUnordered::new();
     for endpoint in world.scene.endpoints.iter().filter(|_| matches!(disk.kept, Kept::File(_))) {
         let (id, name, heard) = (endpoint.id, super::post::name(endpoint.id), ledger.clone());
         let courier = Courier {
-            store: Rc::new(disk.clone()),
-            endpoint: Arc::new(Ear { world: Rc::clone(world), id, name, takes: endpoint.takes }),
+            store: Arc::new(disk.clone()),
+            endpoint: Arc::new(Ear { world: Arc::clone(world), id, name, takes: endpoint.takes }),
             clock: world.clock.get(),
             bell: Arc::clone(&ledger.bells.owing),
             retired: retire.subscribe(),
@@ -187,7 +186,7 @@ fn couriers(world: &Rc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Sen
     couriers
 }
 
-fn accounts(world: &Rc<World>) -> Vec<Account<Asker>> {
+fn accounts(world: &Arc<World>) -> Vec<Account<Asker>> {
     let state = world.state.borrow();
     let there = state.accounts.iter().enumerate().filter(|(_, account)| account.is_there);
     there
@@ -201,15 +200,13 @@ fn accounts(world: &Rc<World>) -> Vec<Account<Asker>> {
 
 fn plan(world: &World) -> Plan {
     let limits = world.state.borrow().limits;
-    let refusal = match world.scene.mode {
-        Mode::Wait { .. } => Refusal::EachForItself,
-        Mode::Daemon { until_idle: true, .. } => Refusal::EndsAccount,
-        Mode::Daemon { .. } => Refusal::PausesAccount,
-    };
+    let mut policy = limits.policy(world.is_wait());
+    if matches!(world.scene.mode, Mode::Daemon { until_idle: true, .. }) {
+        policy.refusal = Refusal::EndsAccount;
+    }
     Plan {
-        policy: limits.policy(world.is_wait()),
+        policy,
         concurrency: std::num::NonZeroUsize::new(limits.concurrency).unwrap_or(std::num::NonZeroUsize::MIN),
-        refusal,
         beat: (!world.is_wait()).then_some(world.scene.beat),
     }
 }

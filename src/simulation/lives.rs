@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::life::{Left, live};
@@ -13,7 +13,7 @@ use super::world::World;
 use crate::store::{Catalogue as _, Filter, MemoryStore};
 
 /// All lives, one after the other.
-pub(super) async fn lives(world: &Rc<World>, mut script: Script) {
+pub(super) async fn lives(world: &Arc<World>, mut script: Script) {
     let folder = match world.scene.mode {
         Mode::Daemon { in_file: true, .. } => Some(folder()),
         _ => None,
@@ -80,7 +80,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// What is in the file in the end is what is known.
-async fn in_the_file(world: &Rc<World>, path: &Path) {
+async fn in_the_file(world: &Arc<World>, path: &Path) {
     let opened = InFile::open(path);
     let Ok(file) = opened else {
         return world.violate(|| "the store cannot be opened in the end".to_owned());

@@ -1,7 +1,7 @@
 //! Notifications: what is owed, and what becomes of it.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bounds;
@@ -212,7 +212,7 @@ pub(super) fn name(endpoint: usize) -> String {
 /// Where notifications go.
 #[derive(Debug)]
 pub(super) struct Ear {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) id: usize,
     pub(super) name: String,
     pub(super) takes: Duration,
@@ -262,13 +262,12 @@ impl Outbox for Disk {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
         let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
-        let world = Rc::clone(&self.world);
+        let world = Arc::clone(&self.world);
         self.call(async move {
-            let (claimed, next) = file.sqlite.claim(endpoint, room, lease, now).await?;
+            let (claimed, next) = file.sqlite.claim(endpoint, room, now).await?;
             let mut post = world.post.borrow_mut();
             for ClaimedDelivery { claim, delivery, .. } in &claimed {
                 post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));
@@ -279,7 +278,7 @@ impl Outbox for Disk {
 
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {
         let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
-        let world = Rc::clone(&self.world);
+        let world = Arc::clone(&self.world);
         self.call(async move {
             file.sqlite.record(records.clone()).await?;
             world.is_recorded(&records);

@@ -1,6 +1,6 @@
 //! What the settings and the API do to the store: watches are added, and cancelled.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::store::{Disk, Kept};
 use super::world::{World, export, name};
@@ -9,7 +9,7 @@ use crate::watch::{NewWatch, Watch};
 
 /// Makes the watches of the settings those of this list.
 pub(super) async fn reconcile(
-    world: &Rc<World>,
+    world: &Arc<World>,
     disk: &Disk,
     settings: Vec<usize>,
 ) -> Result<(), StoreError> {
@@ -22,7 +22,7 @@ pub(super) async fn reconcile(
         return Ok(());
     };
     let listed = settings.into_iter().map(|watch| (watch_id(watch), new_watch(world, watch))).collect();
-    let world = Rc::clone(world);
+    let world = Arc::clone(world);
     disk.call(async move {
         world.is_reconciled(&file.sqlite.reconcile(listed, now).await?);
         Ok(())
@@ -31,7 +31,7 @@ pub(super) async fn reconcile(
 }
 
 /// Takes a watch on, as the API does.
-pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+pub(super) async fn add(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let (new, now) = (new_watch(world, watch), world.now());
     match disk.kept.clone() {
         Kept::Memory(memory) => {
@@ -41,7 +41,7 @@ pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<
             Ok(())
         }
         Kept::File(file) => {
-            let world = Rc::clone(world);
+            let world = Arc::clone(world);
             disk.call(async move {
                 if let Added::New(watch) =
                     file.sqlite.add(new, watch_id(watch), Quota::default(), now).await?
@@ -56,9 +56,9 @@ pub(super) async fn add(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<
 }
 
 /// Gives a watch up, as the API does.
-pub(super) async fn cancel(world: &Rc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
+pub(super) async fn cancel(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let Kept::File(file) = disk.kept.clone() else { return Ok(()) };
-    let world = Rc::clone(world);
+    let world = Arc::clone(world);
     disk.call(async move {
         file.sqlite.remove(watch_id(watch)).await?;
         world.is_cancelled(watch);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rules::{Pace, schedule};
 use crate::export::{Status, Vocabulary};
-use crate::watch::{self, Policy};
+use crate::watch::{self, Policy, Refusal};
 
 /// A world, before anything happens in it.
 #[derive(Debug, Clone)]
@@ -234,7 +234,7 @@ impl Limits {
             not_found_grace: self.not_found_grace,
             retry_conflict: self.retry_conflict,
             unrecoverable_is_final: is_wait,
-            unauthorized_is_final: is_wait,
+            refusal: if is_wait { Refusal::EndsWatch } else { Refusal::PausesAccount },
             vocabulary: Vocabulary::default(),
             max_in_progress: pending.into_iter().collect(),
         }

@@ -1,6 +1,6 @@
 //! What happens to a daemon, and when.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ledger::Ledger;
@@ -69,7 +69,7 @@ impl Script {
     /// Lets happen what happens, until something reaches the runner.
     pub(super) async fn next(
         &mut self,
-        world: &Rc<World>,
+        world: &Arc<World>,
         disk: &Disk,
         ledger: &Ledger,
     ) -> Result<Asked, StoreError> {

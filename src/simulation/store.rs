@@ -1,9 +1,7 @@
 //! Where watches are kept: the stores of the program, reached without a thread, over a disk that is slow, locked, full,
 //! or loses its power.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use super::invent::rng;
 use super::scene::What;
 use super::world::World;
 use crate::moment::Moment;
+use crate::runner::tests::cells::Cell;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError};
 use crate::text::Text;
 
@@ -42,7 +41,7 @@ impl Inline {
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Memory(MemoryStore),
-    File(Rc<InFile>),
+    File(Arc<InFile>),
 }
 
 #[derive(Debug)]
@@ -64,12 +63,12 @@ struct Log {
 /// A store as the runner and the couriers reach it.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
-    pub(super) world: Rc<World>,
+    pub(super) world: Arc<World>,
     pub(super) kept: Kept,
     /// One call after the other.
-    turn: Rc<tokio::sync::Mutex<u64>>,
+    turn: Arc<tokio::sync::Mutex<u64>>,
     /// How many passes began at one moment.
-    at_once: Rc<Cell<(Duration, u64)>>,
+    at_once: Arc<Cell<(Duration, u64)>>,
 }
 
 fn failure(why: &str) -> StoreError {
@@ -81,13 +80,13 @@ fn or_panic<T>(joined: Result<T, tokio::task::JoinError>) -> T {
 }
 
 impl InFile {
-    pub(super) fn open(path: &Path) -> Result<Rc<Self>, String> {
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, String> {
         let keeper = Keeper::open(path).map_err(|error| error.to_string())?;
         let keeper = Inline(Arc::new(Mutex::new(Some(keeper))));
         let sqlite = SqliteStore::over(keeper.clone());
         let file = Self { sqlite, keeper, path: path.to_owned(), written: Cell::default() };
         file.written.set(file.log());
-        Ok(Rc::new(file))
+        Ok(Arc::new(file))
     }
 
     /// The latest moment that is written in the file.
@@ -145,8 +144,8 @@ impl InFile {
 }
 
 impl Disk {
-    pub(super) fn new(world: &Rc<World>, kept: Kept) -> Self {
-        Self { world: Rc::clone(world), kept, turn: Rc::default(), at_once: Rc::default() }
+    pub(super) fn new(world: &Arc<World>, kept: Kept) -> Self {
+        Self { world: Arc::clone(world), kept, turn: Arc::default(), at_once: Arc::default() }
     }
 
     /// A call, and the time that it takes. A caller that stops waiting does not stop the work on a file, as in a thread of

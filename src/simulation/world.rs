@@ -1,7 +1,6 @@
 //! The world that a daemon lives in: time, servers, and what is known of everything that happens.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, Credential};
@@ -14,6 +13,7 @@ use super::trace::Trace;
 use crate::clock::Clock;
 use crate::export::{ExportRef, Scope};
 use crate::moment::Moment;
+use crate::runner::tests::cells::{Cell, RefCell};
 use crate::watch::outcome::Outcome;
 
 /// When the world begins.
@@ -124,7 +124,7 @@ pub(super) struct Undo {
 }
 
 impl World {
-    pub(super) fn new(scene: Scene, is_wanted: bool) -> Rc<Self> {
+    pub(super) fn new(scene: Scene, is_wanted: bool) -> Arc<Self> {
         let time = Clock::at(BEGINNING);
         let accounts = scene.accounts.iter().map(|account| account.id + 1).max().unwrap_or_default();
         let watches = scene.watches.iter().map(|watch| watch.id + 1).max().unwrap_or_default();
@@ -150,7 +150,7 @@ impl World {
         }
         let longest = scene.accounts.iter().map(|account| account.latency.0 + account.latency.1).max();
         let answer = Duration::from_millis(longest.unwrap_or_default()) + bounds::CALL;
-        Rc::new(Self {
+        Arc::new(Self {
             scene,
             trace: Trace::new(is_wanted),
             time,

@@ -1,7 +1,6 @@
 //! Watches in memory, for as long as one command waits.
 //!
-//! The store has one owner: nobody else can claim what is claimed, so that a claimed row is out of the queue until it
-//! is given back, however long that takes, and no lease is needed.
+//! A claimed row is not in the queue until it is given back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

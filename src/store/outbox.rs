@@ -1,7 +1,5 @@
 //! The outbox: notifications that are owed, and what became of them. A pass of the [`Queue`](super::Queue) owes them.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::{Claim, Reply};
@@ -17,7 +15,6 @@ pub trait Outbox {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)>;
 
@@ -50,7 +47,7 @@ pub struct NewDelivery {
     pub at: Moment,
 }
 
-/// A delivery that is due, hidden under a lease.
+/// A due delivery. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct ClaimedDelivery {
     /// The key to give it back.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Claim, NewDelivery, Reply};
 use crate::moment::Moment;
@@ -38,8 +37,6 @@ pub struct Wish {
 pub struct Pass {
     /// The time.
     pub now: Moment,
-    /// How long claimed rows stay hidden.
-    pub lease: Duration,
     /// What became of rows that were claimed before.
     pub records: Vec<Record>,
     /// Deliveries that are owed and tell of no watch.
@@ -60,7 +57,7 @@ pub struct Passed {
     pub next_due: BTreeMap<Arc<str>, Option<Moment>>,
 }
 
-/// A due watch, hidden from everybody else for the time of its lease.
+/// A due watch. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The key to give it back.

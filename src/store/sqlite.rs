@@ -16,7 +16,6 @@ mod trouble;
 mod watches;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
@@ -202,10 +201,9 @@ impl<K: Keeping> Outbox for SqliteStore<K> {
         &self,
         endpoint: String,
         room: usize,
-        lease: Duration,
         now: Moment,
     ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, lease, now))
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now))
     }
 
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {

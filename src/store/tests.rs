@@ -176,13 +176,7 @@ pub(super) fn wish(account: &str, room: usize) -> Wish {
 }
 
 pub(super) fn wishes(now: Moment, wishes: impl IntoIterator<Item = Wish>) -> Pass {
-    Pass {
-        now,
-        lease: std::time::Duration::MAX,
-        records: Vec::new(),
-        owed: Vec::new(),
-        wishes: wishes.into_iter().collect(),
-    }
+    Pass { now, records: Vec::new(), owed: Vec::new(), wishes: wishes.into_iter().collect() }
 }
 
 pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::Tasks;
-use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Wanted, bring_home};
+use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Tell, Wanted, bring_home};
 use crate::event::{Task, TaskEvent};
 use crate::export::{ExportRef, Phase};
 use crate::http::Reach;
@@ -31,7 +33,7 @@ impl Tasks<'_> {
     /// # Errors
     ///
     /// When the request is refused, or fails for longer than `max-outage`.
-    pub async fn status(&self, export: &ExportRef, tell: &impl Fn(TaskEvent)) -> Result<Report, Defeat> {
+    pub async fn status(&self, export: &ExportRef, tell: Tell<'_>) -> Result<Report, Defeat> {
         let mut tries = Tries::new(self.clock.now());
         loop {
             tell(TaskEvent::StatusRequested);
@@ -50,7 +52,7 @@ impl Tasks<'_> {
     /// # Errors
     ///
     /// When the request is refused, or fails for longer than `max-outage`, and when the export has failed after all.
-    pub async fn results(&self, export: &ExportRef, tell: &impl Fn(TaskEvent)) -> Result<Report, Defeat> {
+    pub async fn results(&self, export: &ExportRef, tell: Tell<'_>) -> Result<Report, Defeat> {
         let mut tries = Tries::of_what_is_there(self.clock.now());
         loop {
             let seen = within(self.policy.request_timeout, self.client.results(export)).await;
@@ -72,7 +74,7 @@ impl Tasks<'_> {
         failure: Failure,
         hint: Option<Duration>,
         task: Task,
-        tell: &impl Fn(TaskEvent),
+        tell: Tell<'_>,
     ) -> Result<(), Defeat> {
         let now = self.clock.now();
         let delay = tries.failed(&failure, hint, &self.policy, now, &mut fastrand::Rng::new())?;
@@ -94,7 +96,7 @@ impl Tasks<'_> {
         target: &Target<'_>,
         limits: Limits,
         reach: Reach,
-        tell: &impl Fn(TaskEvent),
+        tell: Tell<'_>,
     ) -> Result<Manifest, DownloadError> {
         let is_linked = |parts: &Vec<Part>| !parts.is_empty() && parts.iter().all(|part| part.link.is_some());
         let is_enough =
@@ -112,8 +114,8 @@ impl Tasks<'_> {
         let wanted = Wanted { export: *export, parts, row_count, merge: target.merge.map(Path::to_owned) };
         let storage = Storage::new(self.client.network().clone(), self.policy.request_timeout, reach);
         let means = Means { storage, policy: &self.policy, limits, clock: self.clock };
-        let relist = async || self::parts(&self.results(export, tell).await?);
-        let manifest = bring_home(wanted, &folder.folder, &means, relist, tell).await?;
+        let relist = || async { self::parts(&self.results(export, tell).await?) }.boxed();
+        let manifest = bring_home(wanted, &folder.folder, &means, &relist, tell).await?;
         folder.is_done = true;
         let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
         // What was said of one file is not said again of all of them.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::event::{Ending, Event, What};
 use crate::export::ExportRef;
-use crate::runner::{Account, Plan, Refusal, Runner, Stopped};
+use crate::runner::{Account, Plan, Runner, Stopped};
 use crate::snyk::Client;
 use crate::store::MemoryStore;
 use crate::watch::observation::Poller;
@@ -32,7 +32,7 @@ pub async fn run<P>(
     stop: impl Future<Output = Signal>,
     mut tell: impl FnMut(&Event) -> ControlFlow<()>,
 ) where
-    P: Poller + Clone + 'static,
+    P: Poller + Clone,
 {
     let store = MemoryStore::default();
     let now = clock.now();
@@ -41,7 +41,7 @@ pub async fn run<P>(
         let _ = tell(&What::Added { watch }.at(now));
     }
     let account = Account { name: Arc::from(DEFAULT_ACCOUNT), poller, requests_per_minute: None };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock, fastrand::Rng::new());
     let outcome = match runner.run(stop, true, &mut tell).await {
         Ok(Stopped::Asked(signal)) => Outcome::Interrupted(signal),
         // A store in memory never fails.
@@ -56,8 +56,8 @@ pub async fn run<P>(
 
 /// How a command follows exports: each watch on its own, whatever the others meet.
 #[must_use]
-pub fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
-    Plan { policy, concurrency, refusal: Refusal::EachForItself, beat: None }
+pub const fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
+    Plan { policy, concurrency, beat: None }
 }
 
 /// Follows exports until each has ended, and gives each event as it happens; the last one of an export is

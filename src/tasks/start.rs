@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::{Tasks, unless};
+use crate::download::Tell;
 use crate::duration::rounded;
 use crate::event::{Task, TaskEvent};
 use crate::request::StartRequest;
@@ -89,7 +90,7 @@ impl Tasks<'_> {
         request: &StartRequest,
         mut keep: impl FnMut(Sent<'_>) -> Result<(), E>,
         stop: impl Future<Output = Signal>,
-        tell: impl Fn(TaskEvent),
+        tell: Tell<'_>,
     ) -> Result<Begun, E> {
         // What is refused is refused.
         let policy = Policy { retry_conflict: false, ..self.policy.clone() };

@@ -1,31 +1,31 @@
-//! Text as it reads once encodings are undone, with the places of the text that it came from.
+//! Text with its encodings decoded, and for each character its place in the original.
 
 use std::ops::Range;
 
-/// How many encodings, each around the last, are undone.
+/// How many nested encodings are decoded.
 const MOST_LAYERS: usize = 8;
 
-/// How many digits the number of a character may have, with zeros before it.
+/// How many digits a character reference may have, including leading zeros.
 const MOST_DIGITS: usize = 9;
 
-/// A character, and which characters of the text it stands for.
+/// A character, and its range in the original text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unit {
     pub(super) char: char,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether it is what an escape reads as.
+    /// Whether it was decoded from an escape.
     pub(super) is_decoded: bool,
 }
 
-/// A text, or what one reads as.
+/// A text, or its decoded form.
 #[derive(Debug, Clone)]
 pub(super) struct Layer(pub(super) Vec<Unit>);
 
-/// A text, and what it reads as each time that an encoding is undone.
+/// A text, and its form after each step of decoding.
 pub(super) struct Layers {
     pub(super) all: Vec<Layer>,
-    /// Whether there is still more to undo.
+    /// Whether there is still more to decode.
     pub(super) goes_on: bool,
 }
 
@@ -48,7 +48,7 @@ impl Layers {
 }
 
 impl Layer {
-    /// The characters of the text for which `range` of this one stands.
+    /// The range of the original text that corresponds to `range` of this layer.
     pub(super) fn origin(&self, range: Range<usize>) -> Range<usize> {
         let units = self.0.get(range).unwrap_or_default();
         units.first().map_or(0, |unit| unit.start)..units.last().map_or(0, |unit| unit.end)
@@ -58,7 +58,7 @@ impl Layer {
         self.0.iter().map(|unit| unit.char)
     }
 
-    /// The same with one encoding undone, of each kind; nothing where there is none.
+    /// This layer with one level of each encoding decoded; `None` if there is none.
     fn undone(&self) -> Option<Self> {
         let units = &self.0;
         let mut first = units.iter().position(|unit| matches!(unit.char, '\\' | '&' | '%'))?;
@@ -89,16 +89,16 @@ impl Layer {
     }
 }
 
-/// Characters, and which units each of them stands for.
+/// Decoded characters, each with the range that it was decoded from.
 pub(super) type Decoded = Vec<(char, Range<usize>)>;
 
-/// The number of so many hexadecimal digits.
+/// The value of the hexadecimal digits in a range.
 fn hex(units: &[Unit], at: Range<usize>) -> Option<u32> {
     let digits = units.get(at)?;
     digits.iter().try_fold(0, |number, unit| Some(number << 4 | unit.char.to_digit(16)?))
 }
 
-/// An escape as JSON, JavaScript and many others have it, and its length.
+/// A backslash escape as in JSON and JavaScript, and its length.
 fn escape(units: &[Unit]) -> Option<(char, usize)> {
     match units.get(1)?.char {
         'u' | 'U' if units.get(2)?.char == '{' => {
@@ -122,7 +122,7 @@ fn escape(units: &[Unit]) -> Option<(char, usize)> {
     }
 }
 
-/// The names that HTML has for what secrets and links are made of.
+/// The HTML entities for characters that occur in secrets and links.
 const ENTITIES: [(&str, char); 35] = [
     ("amp", '&'),
     ("lt", '<'),
@@ -161,7 +161,7 @@ const ENTITIES: [(&str, char); 35] = [
     ("NewLine", ' '),
 ];
 
-/// A character as HTML and XML write it, and its length.
+/// An entity or a character reference of HTML or XML, and its length.
 fn entity(units: &[Unit]) -> Option<(char, usize)> {
     if units.get(1)?.char == '#' {
         return number(units);
@@ -172,7 +172,7 @@ fn entity(units: &[Unit]) -> Option<(char, usize)> {
     Some((*char, length + 1))
 }
 
-/// The same where it is a number, which browsers read without a semicolon too.
+/// A numeric character reference, and its length. Browsers accept it without the semicolon too.
 fn number(units: &[Unit]) -> Option<(char, usize)> {
     let (start, radix) = if matches!(units.get(2)?.char, 'x' | 'X') { (3, 16) } else { (2, 10) };
     let digits = units[start..].iter().take(MOST_DIGITS).map_while(|unit| unit.char.to_digit(radix));
@@ -183,7 +183,7 @@ fn number(units: &[Unit]) -> Option<(char, usize)> {
     char::from_u32(number).filter(|_| length > 0).map(|char| (char, start + length + semicolon))
 }
 
-/// What a run of percent-encoded bytes reads as, and its length.
+/// A decoded run of percent-encoded bytes, and its length.
 fn percent(units: &[Unit]) -> Option<(Decoded, usize)> {
     let byte = |at: usize| {
         let is_percent = units.get(at)?.char == '%';
@@ -194,7 +194,7 @@ fn percent(units: &[Unit]) -> Option<(Decoded, usize)> {
     (!bytes.is_empty()).then(|| (chars.collect(), 3 * bytes.len()))
 }
 
-/// What bytes read as, and which of them each character is.
+/// Bytes decoded as UTF-8, each character with its range of bytes.
 pub(super) fn read(bytes: &[u8]) -> Decoded {
     let (mut chars, mut at) = (Vec::new(), 0);
     for chunk in bytes.utf8_chunks() {

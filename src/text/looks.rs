@@ -1,32 +1,31 @@
-//! What looks like a secret, whoever it belongs to.
+//! Finds text that looks like a secret, even if this process does not hold it.
 
 use std::ops::Range;
 
 use super::layer::Layer;
 
-/// What ends a link, or a value.
+/// Characters that end a link or a value.
 const LINK_ENDS: &str = "\"'`<>|";
 const VALUE_ENDS: &str = "\"'`<>|&;,)]}";
 
-/// What names of values that let others in begin or end with, in small letters and without hyphens.
+/// How the names of secret values begin or end, in lower case and without hyphens.
 const TELLING_BEGINNINGS: [&str; 2] = ["xgoog", "xamz"];
 const TELLING_ENDS: [&str; 6] = ["token", "secret", "password", "signature", "apikey", "api_key"];
 
-/// The shortest value that may have been made up by a machine, in characters.
+/// The shortest value that can look random, in characters.
 const SHORTEST_MADE_UP: usize = 8;
 
-/// How far after a blank in it a password is searched for its end, in characters.
+/// How far the end of a password is searched for after a blank in it, in characters.
 const LONGEST_PASSWORD_REST: usize = 40;
 
 fn lower(layer: &Layer) -> Vec<char> {
     layer.chars().map(|char| char.to_ascii_lowercase()).collect()
 }
 
-/// What looks like a secret. What is hidden already is not looked at again, so that the time that this takes grows with the
-/// text and no faster.
+/// The ranges that look like secrets. Characters already covered are not examined again, so that the time is linear.
 pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
     let text = lower(layer);
-    let links = LinkEnds::of(&text);
+    let links = Links::of(&text);
     let mut hidden = vec![false; text.len()];
     let mut found = Vec::new();
     for (at, char) in text.iter().enumerate() {
@@ -54,15 +53,15 @@ pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
     found
 }
 
-/// Where the links of a text have their ends and their queries.
-struct LinkEnds {
-    /// The first character from each one on that ends a link.
+/// Where the links of a text end, and where their queries begin.
+struct Links {
+    /// For each index, the next character that ends a link.
     ends: Vec<usize>,
-    /// The first question mark from each one on.
+    /// For each index, the next question mark.
     queries: Vec<usize>,
 }
 
-impl LinkEnds {
+impl Links {
     fn of(text: &[char]) -> Self {
         let (mut ends, mut queries) = (vec![text.len(); text.len() + 1], vec![text.len(); text.len() + 1]);
         for (at, char) in text.iter().enumerate().rev() {
@@ -73,7 +72,7 @@ impl LinkEnds {
         Self { ends, queries }
     }
 
-    /// Of a link, whose authority begins at `start`: the user with the password, and the query.
+    /// The user with the password, and the query, of the link whose authority begins at `start`.
     fn secrets(&self, text: &[char], start: usize) -> [Option<Range<usize>>; 2] {
         let (end, query) = (self.ends[start], self.queries[start]);
         let authority = run(&text[..end.min(query)], start, |char| char != '/').end;
@@ -86,7 +85,7 @@ impl LinkEnds {
     }
 }
 
-/// A user with a password that has a blank in it, unless what follows the colon is a port.
+/// A user with a password that contains a blank, unless a port follows the colon.
 fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize>> {
     let colon = authority.start + text[authority.clone()].iter().position(|char| *char == ':')?;
     let is_port = text[colon + 1..authority.end].iter().all(char::is_ascii_digit);
@@ -96,7 +95,7 @@ fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize
     (!is_port).then_some(authority.start..authority.end + at)
 }
 
-/// The user and the password that stand before an `@`, with or without a scheme. An address for mail has no colon.
+/// The user and the password before an `@`, with or without a scheme. Mail addresses have no colon.
 fn user(text: &[char], at: usize) -> Option<Range<usize>> {
     let is_user = |char: &&char| **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char);
     let length = text[..at].iter().rev().take_while(is_user).count();
@@ -107,7 +106,7 @@ fn user(text: &[char], at: usize) -> Option<Range<usize>> {
     (text[user.clone()].contains(&':') && is_host && !is_mail).then_some(user)
 }
 
-/// Whether nothing in a query lets others in.
+/// Whether a query contains no secret.
 fn is_harmless(query: &[char]) -> bool {
     let is_plain = |char: &char| char.is_alphanumeric() || "-_.~:,;&=#/+%*…[]()!@".contains(*char);
     query.iter().all(is_plain)
@@ -116,7 +115,7 @@ fn is_harmless(query: &[char]) -> bool {
             let (name, value) = equals.map_or((&[][..], pair), |at| (&pair[..at], &pair[at + 1..]));
             let is_key =
                 || ["key", "code", "auth", "pass", "pwd"].iter().any(|key| name.ends_with(&chars(key)));
-            is_masked(value) || !(lets_in(name, value) || is_key() || is_made_up(value, SHORTEST_MADE_UP))
+            is_masked(value) || !(is_secret(name, value) || is_key() || is_made_up(value, SHORTEST_MADE_UP))
         })
 }
 
@@ -124,7 +123,7 @@ fn chars(text: &str) -> Vec<char> {
     text.chars().collect()
 }
 
-/// Whether some of this looks as if a machine had made it up: so many letters and digits in a row.
+/// Whether a text contains a run that looks random: at least `shortest` characters, with letters and digits.
 pub(super) fn is_made_up(text: &[char], shortest: usize) -> bool {
     let is_of_run = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '+' | '=' | '~');
     text.split(|char| !is_of_run(char)).any(|run| {
@@ -133,12 +132,12 @@ pub(super) fn is_made_up(text: &[char], shortest: usize) -> bool {
     })
 }
 
-/// Whether these are the stars of a mask, perhaps cut off.
+/// Whether a value is only a mask, perhaps truncated.
 fn is_masked(value: &[char]) -> bool {
     value.iter().all(|char| matches!(char, '*' | '…'))
 }
 
-/// From `start` to the first character that is one of `ends`, or white space.
+/// From `start` to the next white space or character of `ends`.
 fn until(text: &[char], start: usize, ends: &str) -> Range<usize> {
     let rest = text.get(start..).unwrap_or_default();
     let length = rest.iter().position(|char| char.is_whitespace() || ends.contains(*char));
@@ -167,32 +166,32 @@ fn is_telling(name: &[char]) -> bool {
         || TELLING_ENDS.iter().any(|word| name.ends_with(word))
 }
 
-/// Whether a value lets others in, by its name. A short word or number is said of one, and is none: `page_token=3`.
-fn lets_in(name: &[char], value: &[char]) -> bool {
+/// Whether a value is a secret by its name. A short word or number is not: `page_token=3`.
+fn is_secret(name: &[char], value: &[char]) -> bool {
     let is_word = value.len() < SHORTEST_MADE_UP
         && (value.iter().all(char::is_ascii_alphabetic) || value.iter().all(char::is_ascii_digit));
     let may_be_said = ["token", "signature", "sig"].iter().any(|end| name.ends_with(&chars(end)));
     is_telling(name) && !(is_word && may_be_said && !name.starts_with(&['x', '-']))
 }
 
-/// The name that ends at a place, perhaps before a blank.
+/// The name that ends at `end`, ignoring blanks.
 fn name_before(text: &[char], end: usize) -> &[char] {
     let blanks = text[..end].iter().rev().take_while(|char| **char == ' ').count();
     let name = text[..end - blanks].iter().rev().take_while(|char| is_of_name(**char)).count();
     &text[end - blanks - name..end - blanks]
 }
 
-/// The value of a parameter whose name says that it lets others in, with or without a link around it.
+/// The value of a parameter whose name says that it is secret, in a link or not.
 fn parameter(text: &[char], equals: usize) -> Option<Range<usize>> {
     let has_blank = |at: usize| text.get(at).is_some_and(|char| *char == ' ');
     let is_apart = (equals > 0 && has_blank(equals - 1)) || has_blank(equals + 1);
     let value = until(text, run(text, equals + 1, |char| char == ' ').end, VALUE_ENDS);
     let found = &text[value.clone()];
     let is_word = is_apart && found.iter().all(|char| char.is_alphabetic() || *char == '=');
-    (lets_in(name_before(text, equals), found) && !is_word && !is_masked(found)).then_some(value)
+    (is_secret(name_before(text, equals), found) && !is_word && !is_masked(found)).then_some(value)
 }
 
-/// The value of a header whose name says so.
+/// The value of a header whose name says that it is secret.
 fn header(text: &[char], colon: usize) -> Option<Range<usize>> {
     let name = name_before(text, colon);
     let is_one = ["x-goog-", "x-amz-", "x-api-key", "api-key", "apikey"]
@@ -203,7 +202,7 @@ fn header(text: &[char], colon: usize) -> Option<Range<usize>> {
     (is_one && !found.iter().all(|char| char.is_alphabetic()) && !is_masked(found)).then_some(value)
 }
 
-/// The same as a member of a document: the name ends with the quote at `quote`.
+/// The value of a JSON member whose name says that it is secret; the name ends at `quote`.
 fn member(text: &[char], quote: usize) -> Option<Range<usize>> {
     let mark = text[quote];
     let name = text[..quote].iter().rev().take_while(|char| is_of_name(**char)).count();
@@ -214,10 +213,10 @@ fn member(text: &[char], quote: usize) -> Option<Range<usize>> {
         return None;
     }
     let value = open + 1..open + 1 + text[open + 1..].iter().take_while(|char| **char != mark).count();
-    (lets_in(name, &text[value.clone()]) && !value.is_empty()).then_some(value)
+    (is_secret(name, &text[value.clone()]) && !value.is_empty()).then_some(value)
 }
 
-/// The path of a Slack webhook, which is all that it takes to write there.
+/// The path of a Slack webhook, which is its secret.
 fn of_slack(text: &[char], at: usize) -> Option<Range<usize>> {
     let host =
         ["hooks.slack.com/", "hooks.slack-gov.com/"].into_iter().find(|host| begins(text, at, host))?;
@@ -230,7 +229,7 @@ fn is_of_token(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_' | '~' | '+' | '/' | '=')
 }
 
-/// A token of Snyk's, a JWT or the key of a webhook that begins at `at`.
+/// A Snyk token, a JWT or a webhook key that begins at `at`.
 fn token(text: &[char], at: usize) -> Option<Range<usize>> {
     let is_begun = at > 0 && (is_of_name(text[at - 1]) || text[at - 1] == '.');
     let is_one = match text.get(at)? {
@@ -251,7 +250,7 @@ fn token(text: &[char], at: usize) -> Option<Range<usize>> {
     is_one.then(|| run(text, at, is_of_token))
 }
 
-/// What follows `Basic`, `Bearer` or `token`, if that is no word.
+/// The credential after `Basic`, `Bearer` or `token`, unless it is a plain word.
 fn credential(text: &[char], at: usize) -> Option<Range<usize>> {
     let scheme = ["basic", "bearer", "token"].into_iter().find(|scheme| begins(text, at, scheme))?;
     let blanks = run(text, at + scheme.len(), char::is_whitespace);

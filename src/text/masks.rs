@@ -1,4 +1,4 @@
-//! Where secrets are in a text: those that this process holds, and what looks like one.
+//! Finds secrets in a text: those that this process holds, and what [looks](super::looks) like one.
 
 use std::ops::Range;
 
@@ -6,25 +6,25 @@ use super::layer::{Layer, Layers, Unit, read};
 use super::looks::looks;
 use crate::secret::held::Held;
 
-/// What may stand where a text is broken over lines, besides white space.
+/// Characters that may surround a line break within a secret, besides white space.
 const BREAKS: &str = "\"'`\\,";
 
-/// How long the name of an HTML tag that counts as a break, and the tag, may be, in characters.
+/// The longest HTML tag that counts as a line break, and its longest name, in characters.
 const LONGEST_TAG_NAME: usize = 6;
 const LONGEST_TAG: usize = 40;
 
-/// The shortest run that is looked at as Base64, in characters.
+/// The shortest run that is decoded as Base64, in characters.
 const SHORTEST_BASE64: usize = 8;
 
-/// How many Base64 texts, each within the last, are undone.
+/// How many nested Base64 texts are decoded.
 const BASE64_LEVELS: u32 = 2;
 
-/// The characters of a text that are not shown, in ranges that neither overlap nor touch.
+/// The ranges of a text to mask. They neither overlap nor touch.
 pub(super) fn of(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
     united(Search { held, is_for_looks: true }.within(layers, BASE64_LEVELS))
 }
 
-/// The same, but only for what this process holds.
+/// Like [`of`], but only for secrets that this process holds.
 pub(super) fn of_ours(layers: &Layers, held: &Held) -> Vec<Range<usize>> {
     united(Search { held, is_for_looks: false }.within(layers, BASE64_LEVELS))
 }
@@ -50,7 +50,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The characters of the text that the layers are of. So many Base64 texts, each within the last, are undone.
+    /// The ranges of the original text that hold secrets, with up to `levels` nested Base64 texts decoded.
     fn within(&self, layers: &Layers, levels: u32) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for (index, layer) in layers.all.iter().enumerate() {
@@ -63,13 +63,12 @@ impl Search<'_> {
         found
     }
 
-    /// Base64, in either alphabet and perhaps broken over lines, that holds a secret at whichever place: the words of it that
-    /// do.
+    /// The words of Base64 text that contain a secret at any offset, in either alphabet, with line breaks allowed.
     fn within_base64(&self, layer: &Layer, is_first: bool, levels: u32) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for run in base64_runs(layer) {
             let (first, last) = (run[0].0, run[run.len() - 1].0);
-            // What reads as it did in the layer before was looked at there.
+            // A run without decoded characters was already searched in the layer before.
             if run.len() < SHORTEST_BASE64
                 || !(is_first || layer.0[first..=last].iter().any(|unit| unit.is_decoded))
             {
@@ -90,7 +89,7 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
     if held.is_empty() {
         return Vec::new();
     }
-    // Which character each byte of the folded text is of.
+    // For each byte of the folded text, the index of its character.
     let (mut folded, mut owners) = (String::with_capacity(layer.0.len()), Vec::with_capacity(layer.0.len()));
     for (at, char) in layer.chars().enumerate() {
         super::fold_into(&mut folded, char);
@@ -109,7 +108,7 @@ fn of_held(layer: &Layer, held: &Held) -> Vec<Range<usize>> {
     found
 }
 
-/// The characters of a layer but for short HTML tags, which may stand between two lines.
+/// The indexes of a layer's characters, without short HTML tags: these may stand between two lines.
 fn unbroken(layer: &Layer) -> impl Iterator<Item = usize> {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -121,7 +120,7 @@ fn unbroken(layer: &Layer) -> impl Iterator<Item = usize> {
     })
 }
 
-/// How long the HTML tag is that begins here.
+/// The length of the HTML tag that begins here.
 fn tag(units: &[Unit]) -> Option<usize> {
     let char = |at: usize| units.get(at).map(|unit| unit.char);
     if char(0) != Some('<') {
@@ -136,7 +135,7 @@ fn tag(units: &[Unit]) -> Option<usize> {
     is_tag.then_some(end + 1)
 }
 
-/// The sextets of Base64, with the places where they stand, that follow each other on one line or on several.
+/// Runs of Base64 digits on one line or several: each digit with its index and its value.
 fn base64_runs(layer: &Layer) -> Vec<Vec<(usize, u8)>> {
     let (mut runs, mut run) = (Vec::new(), Vec::new());
     for at in unbroken(layer) {
@@ -151,7 +150,7 @@ fn base64_runs(layer: &Layer) -> Vec<Vec<(usize, u8)>> {
     runs
 }
 
-/// The words of a run that have a part in `secret`, a range of the text that the layer is of.
+/// The words of a run that overlap `secret`, a range of the original text.
 fn words(layer: &Layer, run: &[(usize, u8)], secret: &Range<usize>) -> Range<usize> {
     let mut first = run.partition_point(|(at, _)| layer.0[*at].end <= secret.start).min(run.len() - 1);
     let mut end = run.partition_point(|(at, _)| layer.0[*at].start < secret.end).max(first + 1);
@@ -176,7 +175,7 @@ fn sextet(char: char) -> Option<u8> {
     }
 }
 
-/// What a run of Base64 reads as. Each character stands for the same part of the text as the sextets that it is in.
+/// A decoded run of Base64. Each character has the range of the digits that it was decoded from.
 fn decoded(layer: &Layer, run: &[(usize, u8)]) -> Vec<Unit> {
     let (mut bytes, mut places) = (Vec::new(), Vec::new());
     for group in run.chunks(4) {

@@ -27,10 +27,12 @@ struct Kept {
     polled_at: Option<u64>,
     in_progress_at: Option<u64>,
     #[serde(default)]
-    timeline: Vec<(String, u64)>,
+    timeline: Vec<(Status, u64)>,
     created: Option<String>,
     row_count: Option<u64>,
-    problem: Option<KeptProblem>,
+    problem: Option<Problem>,
+    /// Of the problem, which is written without it.
+    cure: Option<Text>,
     failure: Option<FailureKind>,
     refusal: Option<FailureKind>,
     #[serde(default)]
@@ -41,16 +43,6 @@ struct Kept {
     pace: Option<u64>,
     retry: Option<u64>,
     throttle: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptProblem {
-    http_status: Option<u16>,
-    code: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-    request_id: Option<String>,
-    cure: Option<String>,
 }
 
 impl Progress {
@@ -65,11 +57,12 @@ impl Progress {
             timeline: self
                 .timeline
                 .iter()
-                .map(|change| (change.status.as_str().to_owned(), change.at.unix_ms()))
+                .map(|change| (change.status.clone(), change.at.unix_ms()))
                 .collect(),
             created: self.created.clone(),
             row_count: self.row_count,
-            problem: self.problem.as_ref().map(KeptProblem::of),
+            cure: self.problem.as_ref().and_then(|problem| problem.cure.clone()),
+            problem: self.problem.clone(),
             failure: self.failure,
             refusal: self.refusal,
             in_a_row: self.in_a_row,
@@ -91,18 +84,16 @@ impl Progress {
     pub fn from_kept(text: &str) -> Result<Self, NotKept> {
         let kept: Kept = serde_json::from_str(text)?;
         let started_at = Moment::from_unix_ms(kept.started_at);
-        let change = |(word, at): (String, u64)| {
-            Some(Change { status: Status::new(&word)?, at: Moment::from_unix_ms(at) })
-        };
+        let change = |(status, at)| Change { status, at: Moment::from_unix_ms(at) };
         Ok(Self {
             started_at,
             polls: kept.polls,
             polled_at: kept.polled_at.map_or(started_at, Moment::from_unix_ms),
             in_progress_at: kept.in_progress_at.map(Moment::from_unix_ms),
-            timeline: kept.timeline.into_iter().filter_map(change).collect(),
+            timeline: kept.timeline.into_iter().map(change).collect(),
             created: kept.created,
             row_count: kept.row_count,
-            problem: kept.problem.map(KeptProblem::into_problem),
+            problem: kept.problem.map(|problem| Problem { cure: kept.cure.or(problem.cure), ..problem }),
             failure: kept.failure,
             refusal: kept.refusal,
             in_a_row: kept.in_a_row,
@@ -116,22 +107,6 @@ impl Progress {
             retry: kept.retry.map(Duration::from_nanos),
             throttle: kept.throttle.map(Duration::from_nanos),
         })
-    }
-}
-
-impl KeptProblem {
-    fn of(problem: &Problem) -> Self {
-        let text = |text: &Option<Text>| text.as_ref().map(Text::to_string);
-        let Problem { http_status, code, title, detail, request_id, cure } = problem;
-        let [code, title, detail, request_id, cure] = [code, title, detail, request_id, cure].map(text);
-        Self { http_status: *http_status, code, title, detail, request_id, cure }
-    }
-
-    fn into_problem(self) -> Problem {
-        let text = |text: Option<String>| text.as_deref().and_then(Text::non_empty);
-        let [code, title, detail, request_id, cure] =
-            [self.code, self.title, self.detail, self.request_id, self.cure].map(text);
-        Problem { http_status: self.http_status, code, title, detail, request_id, cure }
     }
 }
 

@@ -15,9 +15,9 @@ use crate::text::Text;
 pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 
 /// What asks for the status of an export: one request, answered or failed, never retried by itself.
-pub trait Poller {
+pub trait Poller: Send + Sync + 'static {
     /// Asks once.
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation>;
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send;
 
     /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
     fn route(&self) -> Option<Text> {
@@ -26,7 +26,7 @@ pub trait Poller {
 }
 
 impl<P: Poller> Poller for Arc<P> {
-    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> {
+    fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send {
         P::poll(self, export)
     }
 
@@ -192,7 +192,7 @@ impl FailureKind {
 }
 
 /// What is known of a failure, as documents show it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
@@ -204,8 +204,8 @@ pub struct Problem {
     pub detail: Option<Text>,
     /// The `snyk-request-id` of the answer, by which Snyk's support can find it.
     pub request_id: Option<Text>,
-    /// What to do about it, where whoever met it knows better than the outcome tells.
-    #[serde(skip)]
+    /// What to do about it, if that is known better here than the outcome tells. Documents have it as their hint.
+    #[serde(skip_serializing)]
     pub cure: Option<Text>,
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A signal that asks a process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,7 +87,7 @@ impl Outcome {
         Self::Abandoned,
     ];
 
-    /// The outcome of this word.
+    /// The outcome of this word. The word of an interruption does not say by which signal.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
@@ -125,6 +126,13 @@ impl Serialize for Outcome {
     }
 }
 
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::from_word(&word).ok_or_else(|| D::Error::custom("unknown outcome"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(words.map(|word| Outcome::from_word(word).unwrap()), Outcome::ALL);
         assert_eq!(Outcome::from_word("Finished"), None);
         assert_eq!(serde_json::to_value(Outcome::ALL).unwrap(), serde_json::json!(words));
+        assert_eq!(serde_json::from_value::<[Outcome; 13]>(serde_json::json!(words)).unwrap(), Outcome::ALL);
         let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
         assert_eq!(signals.map(Signal::name), ["SIGHUP", "SIGINT", "SIGTERM"]);
         assert_eq!(signals.map(Signal::number), [1, 2, 15]);

@@ -22,6 +22,9 @@ pub struct Pace {
 /// The shortest delay; a shorter one that is asked for is this long.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// What a hint is lengthened by at most, so that all who were sent away do not come back at once.
+pub(super) const HINT_JITTER: f64 = 0.1;
+
 /// Where a pace stands: the next delay before jitter. This is all that must be kept to go on with it later.
 pub type Position = Option<Duration>;
 
@@ -99,8 +102,13 @@ impl Pace {
     }
 }
 
+/// A pause that a server asks for, with up to a tenth added.
+pub(crate) fn lengthen_hint(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
+    lengthen(pause, HINT_JITTER, rng)
+}
+
 /// `delay` with up to `share` of it added.
-pub(crate) fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
+fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
     let longer = delay.as_secs_f64() * (1.0 + share * rng.f64());
     Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX).max(delay)
 }

@@ -5,6 +5,17 @@ use std::time::Duration;
 use super::pace::Pace;
 use crate::export::{Status, Vocabulary};
 
+/// What a refused credential (401) does to the watches of its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It ends the watch that asked.
+    EndsWatch,
+    /// They wait until the credential works again, or until their own time is over.
+    PausesAccount,
+    /// It ends all of them, without a poll of each.
+    EndsAccount,
+}
+
 /// What the user wants of a watch.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -26,8 +37,8 @@ pub struct Policy {
     pub retry_conflict: bool,
     /// Whether what no retry can heal ends the watch at once.
     pub unrecoverable_is_final: bool,
-    /// Whether a 401 ends the watch at once; otherwise it is the credential's trouble, which is waited out.
-    pub unauthorized_is_final: bool,
+    /// What a refused credential does.
+    pub refusal: Refusal,
     /// What the status words mean.
     pub vocabulary: Vocabulary,
     /// How long the export may stay in one status.

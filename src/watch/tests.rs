@@ -2,15 +2,18 @@
 
 use proptest::prelude::*;
 
-use super::pace::Pace;
+use super::observation::{Answer, Failure, Observation, Report};
+use super::outcome::Outcome;
+use super::pace::{HINT_JITTER, Pace};
+use super::rules::TIMELINE_LIMIT;
 use super::*;
-use crate::export::{ExportRef, Scope, Vocabulary, parse_id};
+use crate::export::{ExportRef, Phase, Scope, Vocabulary, parse_id};
 use crate::text::Text;
 
 const START: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
 
 /// Delays of exactly 10 s while in progress; 1, 2, 4, 8 s while failing; 5, 10, 20 s while throttled.
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let seconds = Duration::from_secs;
     Policy {
         pace: Pace::new(seconds(10), 1.0, seconds(10), 0.0).unwrap(),
@@ -22,7 +25,7 @@ fn policy() -> Policy {
         not_found_grace: Duration::ZERO,
         retry_conflict: false,
         unrecoverable_is_final: true,
-        unauthorized_is_final: true,
+        refusal: Refusal::EndsWatch,
         vocabulary: Vocabulary::default(),
         max_in_progress: Vec::new(),
     }
@@ -32,13 +35,13 @@ fn saw(answer: Answer) -> Observation {
     Observation { answer, hint: None }
 }
 
-fn status(word: &str) -> Observation {
+pub(super) fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
     saw(Answer::Status(Report { status, created: None, row_count: None, results: None, error: None }))
 }
 
 /// An answer with an HTTP status and no status word.
-fn http(code: u16) -> Observation {
+pub(super) fn http(code: u16) -> Observation {
     let problem = Problem { http_status: Some(code), ..Problem::default() };
     saw(Answer::Failure(Failure { kind: FailureKind::of_http_status(code), problem }))
 }
@@ -53,7 +56,7 @@ fn gateway() -> Observation {
     saw(Answer::Failure(Failure { kind: FailureKind::Gateway, problem }))
 }
 
-fn hinted(observation: Observation, seconds: u64) -> Observation {
+pub(super) fn hinted(observation: Observation, seconds: u64) -> Observation {
     Observation { hint: Some(Duration::from_secs(seconds)), ..observation }
 }
 
@@ -111,7 +114,7 @@ fn follows_an_export_to_its_end() {
 fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
     let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
     let policy =
-        Policy { unauthorized_is_final: false, max_wait: limits.0, max_outage: limits.1, ..policy() };
+        Policy { refusal: Refusal::PausesAccount, max_wait: limits.0, max_outage: limits.1, ..policy() };
     let rows = [
         (0, http(401), after(1)),
         (1, http(401), after(2)),
@@ -147,6 +150,11 @@ fn the_time_in_which_nobody_could_ask_makes_no_outage() {
 fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
     let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
     assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
+    let older =
+        r#"{"started_at":1732529622000,"problem":{"title":"t","cure":"c"},"timeline":[["PENDING",5]]}"#;
+    let problem = Problem { title: Some(Text::new("t")), cure: Some(Text::new("c")), ..Problem::default() };
+    let progress = Progress::from_kept(older).unwrap();
+    assert_eq!((progress.problem(), progress.timeline()[0].at), (Some(&problem), Moment::from_unix_ms(5)));
     assert!(Progress::from_kept("").is_err() && Progress::from_kept("{}").is_err());
 }
 
@@ -347,7 +355,7 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
         (7, http(503), after(3)),
         (10, http(503), end(Outcome::Unavailable)),
     ];
-    check(&Policy { unauthorized_is_final: false, ..impatient }, &rows);
+    check(&Policy { refusal: Refusal::PausesAccount, ..impatient }, &rows);
     check(&policy(), &[(0, http(503), after(1)), (1_000_000, http(503), after(2))]);
 }
 

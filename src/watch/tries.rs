@@ -24,7 +24,7 @@ pub struct Defeat {
 impl Tries {
     /// The first try starts `now`.
     #[must_use]
-    pub const fn new(now: Moment) -> Self {
+    pub fn new(now: Moment) -> Self {
         Self(Progress::new(now))
     }
 

@@ -16,6 +16,7 @@ mod docs;
 mod download;
 mod faults;
 mod lab;
+mod library;
 mod nightly;
 mod notify;
 mod outcomes;

@@ -11,7 +11,7 @@ use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
 
 /// What a server answers, as a rule of when it is asked.
-type Rule = Box<dyn Fn(Duration) -> Observation>;
+type Rule = Box<dyn Fn(Duration) -> Observation + Send + Sync>;
 
 /// A server that follows a rule, and notes when it is asked for which export.
 struct Server {
@@ -23,16 +23,16 @@ struct Server {
 }
 
 impl Server {
-    fn new(rule: impl Fn(Duration) -> Observation + 'static) -> Rc<Self> {
+    fn new(rule: impl Fn(Duration) -> Observation + Send + Sync + 'static) -> Arc<Self> {
         let clock = Clock::start();
         let takes = Duration::from_millis(20);
-        Rc::new(Self { clock, start: clock.now(), rule: Box::new(rule), takes, asked: RefCell::default() })
+        Arc::new(Self { clock, start: clock.now(), rule: Box::new(rule), takes, asked: RefCell::default() })
     }
 
     /// One that never answers.
-    fn hanging() -> Rc<Self> {
-        let server = Rc::into_inner(Self::new(|_| http(500))).unwrap();
-        Rc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
+    fn hanging() -> Arc<Self> {
+        let server = Arc::into_inner(Self::new(|_| http(500))).unwrap();
+        Arc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
     }
 
     /// How often it was asked within a span of seconds.
@@ -42,7 +42,7 @@ impl Server {
     }
 }
 
-impl Poller for Rc<Server> {
+impl Poller for Server {
     async fn poll(&self, export: &ExportRef) -> Observation {
         let at = self.clock.now().since(self.start);
         self.asked.borrow_mut().push((at, *export));
@@ -60,7 +60,7 @@ struct Heard {
 }
 
 /// Counts what is owed for refused accounts.
-struct Owing(Rc<std::cell::Cell<usize>>);
+struct Owing(Arc<Cell<usize>>);
 
 impl Obligations for Owing {
     fn close(&self, _: &Ending) -> Closing {
@@ -75,22 +75,25 @@ impl Obligations for Owing {
     fn passed(&self, _: Moment) {}
 }
 
+fn runner_over<S: Queue, P: Poller + Clone, W: Obligations>(
+    store: S,
+    accounts: Vec<Account<P>>,
+    plan: Plan,
+    obligations: W,
+    clock: Clock,
+) -> Runner<S, P, W> {
+    Runner::new(store, accounts, plan, obligations, clock, fastrand::Rng::with_seed(3))
+}
+
 /// Follows so many watches for each server for so many seconds, or until all have ended.
-async fn daemon(
-    servers: &[(&str, &Rc<Server>, usize)],
-    policy: Policy,
-    refusal: Refusal,
-    rate: u32,
-    seconds: u64,
-) -> Heard {
-    crowded_daemon(servers, policy, refusal, (rate, 64), seconds).await
+async fn daemon(servers: &[(&str, &Arc<Server>, usize)], policy: Policy, rate: u32, seconds: u64) -> Heard {
+    crowded_daemon(servers, policy, (rate, 64), seconds).await
 }
 
 /// The same, with so many requests a minute and so many polls at once.
 async fn crowded_daemon(
-    servers: &[(&str, &Rc<Server>, usize)],
+    servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
-    refusal: Refusal,
     (rate, concurrency): (u32, usize),
     seconds: u64,
 ) -> Heard {
@@ -104,12 +107,11 @@ async fn crowded_daemon(
             assert!(store.take_on(watch, clock.now()).is_some());
         }
         let requests_per_minute = NonZeroU32::new(rate);
-        accounts.push(Account { name, poller: Rc::clone(server), requests_per_minute });
+        accounts.push(Account { name, poller: Arc::clone(server), requests_per_minute });
     }
-    let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), refusal, beat: None };
-    let owed = Rc::default();
-    let mut runner = Runner::new(store, accounts, plan, Owing(Rc::clone(&owed)), clock)
-        .with_rng(fastrand::Rng::with_seed(3));
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(concurrency).unwrap(), beat: None };
+    let owed = Arc::default();
+    let mut runner = runner_over(store, accounts, plan, Owing(Arc::clone(&owed)), clock);
     let mut heard = Heard::default();
     let mut tell = |event: &Event| {
         *heard.names.entry(event.name()).or_default() += 1;
@@ -124,9 +126,14 @@ async fn crowded_daemon(
     heard
 }
 
+/// The policy of `--until-idle`: a refused credential ends its watches.
+fn ending_accounts() -> Policy {
+    Policy { refusal: Refusal::EndsAccount, ..patient() }
+}
+
 /// The daemon's own policy: a refused credential is waited out.
 fn patient() -> Policy {
-    Policy { unauthorized_is_final: false, max_wait: None, max_outage: None, ..policy() }
+    Policy { refusal: Refusal::PausesAccount, max_wait: None, max_outage: None, ..policy() }
 }
 
 fn throttled(seconds: u64) -> Observation {
@@ -143,8 +150,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
     });
     let other = Server::new(|_| status("PENDING"));
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..patient() };
-    let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 5)], policy, Refusal::PausesAccount, 600, 6000).await;
+    let heard = daemon(&[("a", &server, 500), ("b", &other, 5)], policy, 600, 6000).await;
     assert_eq!(heard.endings.len(), 500);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
     assert_eq!((heard.names["account.paused"], heard.names["account.resumed"], heard.owed), (1, 1, 1));
@@ -160,7 +166,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
 async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(3600)), ..patient() };
-    let heard = daemon(&[("a", &server, 200)], policy, Refusal::PausesAccount, 600, 10_000).await;
+    let heard = daemon(&[("a", &server, 200)], policy, 600, 10_000).await;
     assert_eq!(heard.endings.len(), 200);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
@@ -174,8 +180,7 @@ async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
 async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_for_each_watch() {
     let server = Server::new(|_| http(401));
     let other = Server::new(|_| status("FINISHED"));
-    let heard =
-        daemon(&[("a", &server, 500), ("b", &other, 3)], policy(), Refusal::EndsAccount, 600, 100).await;
+    let heard = daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
     let refused = heard.endings.iter().filter(|ending| ending.outcome == Outcome::Unauthorized).count();
     assert_eq!((refused, heard.endings.len()), (500, 503));
     assert!(server.asked.borrow().len() <= 20, "{}", server.asked.borrow().len());
@@ -184,7 +189,7 @@ async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_f
 #[tokio::test(start_paused = true)]
 async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
     let server = Server::new(|_| status("PENDING"));
-    daemon(&[("a", &server, 500)], patient(), Refusal::PausesAccount, 600, 1000).await;
+    daemon(&[("a", &server, 500)], patient(), 600, 1000).await;
     for minute in 0..16 {
         let asked = server.asked_within(minute * 60, minute * 60 + 60);
         assert!((590..=622).contains(&asked), "{asked} in minute {minute}");
@@ -197,13 +202,13 @@ async fn a_budget_is_kept_and_shared_by_all_watches_of_the_account() {
 
 #[tokio::test(start_paused = true)]
 async fn a_doubted_credential_is_tried_within_the_budget() {
-    let (refused, from) = (std::cell::Cell::new(false), Duration::from_secs(300));
+    let (refused, from) = (Cell::new(false), Duration::from_secs(300));
     let server = Server::new(move |at| match at >= from {
         false => status("PENDING"),
         true if !refused.replace(true) => http(401),
         true => http(503),
     });
-    daemon(&[("a", &server, 40)], patient(), Refusal::PausesAccount, 6, 900).await;
+    daemon(&[("a", &server, 40)], patient(), 6, 900).await;
     for minute in 5..15 {
         let asked = server.asked_within(minute * 60, minute * 60 + 60);
         assert!((5..=7).contains(&asked), "{asked} in minute {minute}");
@@ -217,7 +222,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
         _ => status("PENDING"),
     });
     let other = Server::new(|_| status("PENDING"));
-    daemon(&[("a", &server, 50), ("b", &other, 50)], patient(), Refusal::PausesAccount, 600, 300).await;
+    daemon(&[("a", &server, 50), ("b", &other, 50)], patient(), 600, 300).await;
     assert_eq!(server.asked_within(12, 130), 0);
     assert!(server.asked_within(130, 150) > 20);
     assert!(other.asked_within(12, 130) > 500);
@@ -226,7 +231,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() {
     let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });
-    daemon(&[("a", &server, 50)], patient(), Refusal::PausesAccount, 600, 400).await;
+    daemon(&[("a", &server, 50)], patient(), 600, 400).await;
     // 5, 10, 20, 40, 60 seconds, each with what was under way.
     assert!(server.asked_within(1, 200) <= 30, "{}", server.asked_within(1, 200));
     assert!(server.asked_within(260, 400) > 300);
@@ -238,7 +243,7 @@ async fn servers_that_hang_leave_other_accounts_room() {
     let other = Server::new(|_| status("PENDING"));
     let [a, b, c] = &stuck;
     let servers = [("a", a, 500), ("b", b, 500), ("c", c, 500), ("d", &other, 50)];
-    daemon(&servers, patient(), Refusal::PausesAccount, 600, 300).await;
+    daemon(&servers, patient(), 600, 300).await;
     let polls = stuck.each_ref().map(|server| server.asked.borrow().len());
     let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
     assert!(*least > 100 && most - least <= 30, "{polls:?}");
@@ -252,8 +257,8 @@ async fn servers_that_hang_leave_other_accounts_room() {
 async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
     // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
     let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
-    let server = Rc::new(Server { takes: Duration::from_millis(1500), ..Rc::into_inner(server).unwrap() });
-    let heard = daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 600).await;
+    let server = Arc::new(Server { takes: Duration::from_millis(1500), ..Arc::into_inner(server).unwrap() });
+    let heard = daemon(&[("a", &server, 60)], patient(), 600, 600).await;
     assert_eq!(heard.names["account.paused"], 1);
     assert!(!heard.names.contains_key("account.resumed"));
 }
@@ -265,7 +270,7 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
         _ => status("PENDING"),
     });
     let policy = Policy { max_wait: Some(Duration::from_secs(7200)), ..patient() };
-    let heard = daemon(&[("a", &server, 50)], policy, Refusal::PausesAccount, 600, 8000).await;
+    let heard = daemon(&[("a", &server, 50)], policy, 600, 8000).await;
     assert!(server.asked_within(10, 3600) == 0 && server.asked_within(3600, 4200) > 500);
     assert_eq!(heard.endings.len(), 50);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::TimedOut));
@@ -275,7 +280,7 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
 async fn a_429_without_end_keeps_no_watch_beyond_its_deadline() {
     let server = Server::new(|_| throttled(5));
     let policy = Policy { max_wait: Some(Duration::from_secs(20)), ..patient() };
-    let heard = daemon(&[("a", &server, 60)], policy, Refusal::PausesAccount, 600, 150).await;
+    let heard = daemon(&[("a", &server, 60)], policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
@@ -294,7 +299,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
     let other = Server::new(|_| status("PENDING"));
     let policy = Policy { max_outage: Some(Duration::from_secs(60)), ..patient() };
     let servers = [("a", &server, 60), ("b", &other, 3)];
-    let heard = daemon(&servers, policy, Refusal::PausesAccount, 600, 150).await;
+    let heard = daemon(&servers, policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!((&*ending.watch.account, ending.outcome), ("a", Outcome::Unavailable));
@@ -305,7 +310,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
 #[tokio::test(start_paused = true)]
 async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
     for refusal in [Refusal::PausesAccount, Refusal::EndsAccount] {
-        let count = std::cell::Cell::new(0);
+        let count = Cell::new(0);
         let server = Server::new(move |at| {
             count.set(count.get() + 1);
             match count.get() {
@@ -314,7 +319,7 @@ async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
                 _ => status("PENDING"),
             }
         });
-        let heard = daemon(&[("a", &server, 50)], patient(), refusal, 6000, 200).await;
+        let heard = daemon(&[("a", &server, 50)], Policy { refusal, ..patient() }, 6000, 200).await;
         assert_eq!(heard.endings.len(), 50);
         assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Finished));
         assert!(!heard.names.contains_key("account.paused"), "{refusal:?}");
@@ -331,15 +336,10 @@ async fn a_single_401_after_a_restart_ends_nothing() {
         watch.progress.record(&status("PENDING"), &policy(), clock.now(), &mut fastrand::Rng::with_seed(1));
         assert!(store.take_on(watch, clock.now()).is_some());
     }
-    let (name, poller) = ("default".into(), Rc::clone(&server));
+    let (name, poller) = ("default".into(), Arc::clone(&server));
     let account = Account { name, poller, requests_per_minute: NonZeroU32::new(600) };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(1).unwrap(),
-        refusal: Refusal::EndsAccount,
-        beat: None,
-    };
-    let mut runner = Runner::new(store, vec![account], plan, (), clock);
+    let plan = Plan { policy: ending_accounts(), concurrency: NonZeroUsize::new(1).unwrap(), beat: None };
+    let mut runner = runner_over(store, vec![account], plan, (), clock);
     let mut outcomes = Vec::new();
     let mut tell = |event: &Event| {
         if let What::Finished(ending) = &event.what {
@@ -354,7 +354,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_429_that_asks_for_no_pause_gets_one() {
     let server = Server::new(|_| throttled(0));
-    daemon(&[("a", &server, 60)], patient(), Refusal::PausesAccount, 600, 60).await;
+    daemon(&[("a", &server, 60)], patient(), 600, 60).await;
     let asked = server.asked_within(1, 60);
     assert!((40..=70).contains(&asked), "about one a second: {asked}");
 }
@@ -364,8 +364,8 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
     for (takes, timeout) in [(4500, 30_000), (1_000_000, 1500)] {
         let slow: Vec<_> = (0..20)
             .map(|_| {
-                let server = Rc::into_inner(Server::new(|_| http(503))).unwrap();
-                Rc::new(Server { takes: Duration::from_millis(takes), ..server })
+                let server = Arc::into_inner(Server::new(|_| http(503))).unwrap();
+                Arc::new(Server { takes: Duration::from_millis(takes), ..server })
             })
             .collect();
         let quick = Server::new(|_| status("PENDING"));
@@ -375,7 +375,7 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
         let steady = Pace::new(Duration::from_secs(2), 1.0, Duration::from_secs(2), 0.0).unwrap();
         let request_timeout = Duration::from_millis(timeout);
         let policy = Policy { pace: steady.clone(), retry: steady, request_timeout, ..patient() };
-        crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 4), 1000).await;
+        crowded_daemon(&all, policy, (600, 4), 1000).await;
         // From when all are known: both watches every 2 s.
         let asked = quick.asked_within(400, 1000);
         assert!(asked > 570, "{asked} where servers take {takes} ms");
@@ -385,7 +385,7 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
 #[tokio::test(start_paused = true)]
 async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
     let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
-    let heard = daemon(&[("a", &server, 50)], patient(), Refusal::EndsAccount, 600, 60).await;
+    let heard = daemon(&[("a", &server, 50)], ending_accounts(), 600, 60).await;
     assert_eq!(heard.endings.len(), 50);
     assert!(heard.endings.iter().all(|ending| ending.outcome == Outcome::Unauthorized));
     assert_eq!((heard.names["account.paused"], heard.owed), (1, 1));
@@ -394,21 +394,16 @@ async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() 
 #[tokio::test(start_paused = true)]
 async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
     // The first poll is refused after 10 s; by then others have been answered well, with a renewed credential.
-    let first = std::cell::Cell::new(true);
+    let first = Cell::new(true);
     let clock = Clock::start();
-    let slow = Rc::new(SlowRefusal { first, clock });
+    let slow = Arc::new(SlowRefusal { first, clock });
     let store = MemoryStore::default();
     for export in exports(5) {
         assert!(store.add(export, clock.now()).is_some());
     }
     let account = Account { name: "default".into(), poller: slow, requests_per_minute: NonZeroU32::new(600) };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::EndsAccount,
-        beat: None,
-    };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let plan = Plan { policy: ending_accounts(), concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
+    let mut runner = runner_over(store.clone(), vec![account], plan, (), clock);
     let mut paused = 0;
     let mut tell = |event: &Event| {
         paused += usize::from(matches!(event.what, What::AccountPaused { .. }));
@@ -420,11 +415,11 @@ async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
 
 /// Refuses the first poll, late; answers all others at once.
 struct SlowRefusal {
-    first: std::cell::Cell<bool>,
+    first: Cell<bool>,
     clock: Clock,
 }
 
-impl Poller for Rc<SlowRefusal> {
+impl Poller for SlowRefusal {
     async fn poll(&self, _: &ExportRef) -> Observation {
         if !self.first.replace(false) {
             return status("PENDING");
@@ -439,7 +434,7 @@ async fn with_more_accounts_than_room_each_has_its_turn() {
     let servers: Vec<_> = (0..6).map(|_| Server::new(|_| status("PENDING"))).collect();
     let names = ["a", "b", "c", "d", "e", "f"];
     let all: Vec<_> = names.iter().zip(&servers).map(|(name, server)| (*name, server, 3)).collect();
-    crowded_daemon(&all, patient(), Refusal::PausesAccount, (6000, 4), 26).await;
+    crowded_daemon(&all, patient(), (6000, 4), 26).await;
     let polls: Vec<_> = servers.iter().map(|server| server.asked.borrow().len()).collect();
     let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
     assert!(*least > 50 && most - least <= 3, "{polls:?}");
@@ -456,7 +451,7 @@ async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
     let all: Vec<_> = names.iter().zip(servers).map(|(name, server)| (&**name, server, 3)).collect();
     let steady = Pace::new(Duration::from_secs(10), 1.0, Duration::from_secs(10), 0.0).unwrap();
     let policy = Policy { pace: steady, ..patient() };
-    crowded_daemon(&all, policy, Refusal::PausesAccount, (600, 64), 1000).await;
+    crowded_daemon(&all, policy, (600, 64), 1000).await;
     for server in &healthy {
         let mut each: BTreeMap<ExportRef, Vec<Duration>> = BTreeMap::new();
         server.asked.borrow().iter().for_each(|(at, export)| each.entry(*export).or_default().push(*at));
@@ -476,20 +471,15 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(80 * 365 * 24 * 3600)), ..patient() };
     let clock = server.clock;
-    let store = Counted(MemoryStore::default(), Rc::default());
+    let store = Counted(MemoryStore::default(), Arc::default());
     assert!(store.0.add(exports(1)[0], clock.now()).is_some());
     let account = Account {
         name: "default".into(),
-        poller: Rc::clone(&server),
+        poller: Arc::clone(&server),
         requests_per_minute: NonZeroU32::new(600),
     };
-    let plan = Plan {
-        policy,
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::PausesAccount,
-        beat: None,
-    };
-    let mut runner = Runner::new(store.clone(), vec![account], plan, (), clock);
+    let plan = Plan { policy, concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
+    let mut runner = runner_over(store.clone(), vec![account], plan, (), clock);
     let over = tokio::time::sleep(Duration::from_secs(600));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
     assert!(store.1.get() < 100, "{} passes in ten minutes", store.1.get());
@@ -497,7 +487,7 @@ async fn a_limit_of_more_than_56_years_wakes_nobody() {
 
 /// A store that counts its passes.
 #[derive(Clone)]
-struct Counted(MemoryStore, Rc<std::cell::Cell<usize>>);
+struct Counted(MemoryStore, Arc<Cell<usize>>);
 
 impl Queue for Counted {
     fn pass(&self, pass: Pass) -> Reply<Passed> {
@@ -517,19 +507,14 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
         let watch = Watch { account: Arc::from(name), ..Watch::unnamed(exports(1)[0], clock.now()) };
         assert!(store.take_on(watch, clock.now()).is_some());
     }
-    let account = |name: &str, server: &Rc<Server>| Account {
+    let account = |name: &str, server: &Arc<Server>| Account {
         name: Arc::from(name),
-        poller: Rc::clone(server),
+        poller: Arc::clone(server),
         requests_per_minute: NonZeroU32::new(600),
     };
-    let plan = Plan {
-        policy: patient(),
-        concurrency: NonZeroUsize::new(64).unwrap(),
-        refusal: Refusal::PausesAccount,
-        beat: None,
-    };
+    let plan = Plan { policy: patient(), concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
     let accounts = vec![account("gone", &gone), account("stays", &blocked)];
-    let mut runner = Runner::new(store, accounts, plan.clone(), (), clock);
+    let mut runner = runner_over(store, accounts, plan.clone(), (), clock);
     let tell = &mut |_: &Event| ControlFlow::Continue(());
     runner.run(tokio::time::sleep(Duration::from_secs(60)), false, tell).await.unwrap();
     assert_eq!((blocked.asked_within(0, 60), comes.asked_within(0, 60)), (1, 0));
@@ -558,15 +543,13 @@ fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may
     for (request_timeout, took, is_prompt) in rows {
         let [request_timeout, took] = [request_timeout, took].map(Duration::from_millis);
         let policy = Policy { request_timeout, ..policy() };
-        let plan =
-            Plan { policy, concurrency: NonZeroUsize::MIN, refusal: Refusal::PausesAccount, beat: None };
-        state.end(took, &plan);
+        state.end(took, &policy);
         assert_eq!(state.is_prompt, is_prompt, "{took:?} of {request_timeout:?}");
     }
 }
 
 /// Counts passes.
-struct Passes(Rc<std::cell::Cell<usize>>);
+struct Passes(Arc<Cell<usize>>);
 
 impl Obligations for Passes {
     fn passed(&self, _: Moment) {
@@ -575,18 +558,15 @@ impl Obligations for Passes {
 }
 
 /// A runner over an empty store, with one account.
-fn idle(
-    rate: u32,
-    beat: Option<Duration>,
-) -> (Runner<MemoryStore, Rc<Server>, Passes>, Rc<std::cell::Cell<usize>>) {
+fn idle(rate: u32, beat: Option<Duration>) -> (Runner<MemoryStore, Arc<Server>, Passes>, Arc<Cell<usize>>) {
     let server = Server::new(|_| status("PENDING"));
-    let (clock, passes) = (server.clock, Rc::default());
+    let (clock, passes) = (server.clock, Arc::default());
     let account =
         Account { name: Arc::from("default"), poller: server, requests_per_minute: NonZeroU32::new(rate) };
     let (policy, concurrency) = (patient(), NonZeroUsize::MIN);
-    let plan = Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat };
-    let obligations = Passes(Rc::clone(&passes));
-    (Runner::new(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
+    let plan = Plan { policy, concurrency, beat };
+    let obligations = Passes(Arc::clone(&passes));
+    (runner_over(MemoryStore::default(), vec![account], plan, obligations, clock), passes)
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,20 +15,27 @@ fn at(seconds: u64) -> Moment {
     Moment::from_unix_ms(1_732_529_622_000).plus(Duration::from_secs(seconds))
 }
 
-fn account(name: &str) -> Account<Rc<Script>> {
+fn account(name: &str) -> Account<Arc<Script>> {
     Account { name: Arc::from(name), poller: Script::new([]), requests_per_minute: None }
 }
 
 fn plan(concurrency: usize) -> Plan {
     let concurrency = NonZeroUsize::new(concurrency).unwrap();
-    let policy = Policy { max_wait: None, max_outage: None, unauthorized_is_final: false, ..policy() };
-    Plan { policy, concurrency, refusal: Refusal::PausesAccount, beat: None }
+    let policy = Policy { max_wait: None, max_outage: None, refusal: Refusal::PausesAccount, ..policy() };
+    Plan { policy, concurrency, beat: None }
 }
 
 /// Which of these accounts polls next, with so many places for all of them.
 fn next(concurrency: usize, places: &[Place]) -> Option<usize> {
     let accounts = (0..places.len()).map(|n| account(&n.to_string())).collect();
-    let mut runner = Runner::new(MemoryStore::default(), accounts, plan(concurrency), (), Clock::start());
+    let mut runner = Runner::new(
+        MemoryStore::default(),
+        accounts,
+        plan(concurrency),
+        (),
+        Clock::start(),
+        fastrand::Rng::new(),
+    );
     for (state, (under_way, is_prompt, due_at)) in runner.accounts.iter_mut().zip(places) {
         for _ in 0..*under_way {
             state.begin(at(0));
@@ -87,7 +94,7 @@ async fn the_end_of_a_block_makes_its_account_look_at_once_and_nothing_else_does
         let mut progress = Progress::new(at(0));
         progress.begin_poll(&plan.policy, at(now));
         state.due_at = Some(at(1000));
-        state.heed(&answer, &progress, &plan, at(now), &mut rng);
+        state.record(&answer, &progress, &plan.policy, at(now), &mut rng);
         assert_eq!(state.due_at, Some(at(expected)), "after {now} s");
     }
 }
@@ -96,11 +103,11 @@ async fn the_end_of_a_block_makes_its_account_look_at_once_and_nothing_else_does
 async fn an_account_that_replaces_one_that_is_refused_is_tried_at_once_and_stays_refused_until_then() {
     let (plan, mut rng) = (plan(1), fastrand::Rng::with_seed(1));
     let mut before = AccountState::new(account("a"), at(0));
-    before.heed(&http(401), &Progress::new(at(0)), &plan, at(0), &mut rng);
-    assert!(before.ask(at(1)).is_none());
+    before.record(&http(401), &Progress::new(at(0)), &plan.policy, at(0), &mut rng);
+    assert!(!before.blocking.may_ask(at(1)));
     let mut after = AccountState::new(account("a"), at(1)).after(before, at(1));
-    assert!(after.ask(at(1)).is_some(), "one poll tries it");
-    assert!(after.ask(at(1)).is_none(), "and no other");
+    assert!(after.blocking.may_ask(at(1)), "one poll tries it");
+    assert!(!after.blocking.may_ask(at(1)), "and no other");
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,7 +106,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(settings.concurrency.get(), 64);
     let policy = &settings.policy;
     assert_eq!((policy.max_wait, policy.max_outage), (Some(Duration::from_secs(86_400)), None));
-    assert!(!policy.unrecoverable_is_final && !policy.unauthorized_is_final);
+    assert!(!policy.unrecoverable_is_final && policy.refusal == Refusal::PausesAccount);
     assert_eq!(
         settings.summary(),
         "1 account, 0 watches, 0 endpoints, store /var/lib/snyk-export/watches.db"
@@ -120,7 +120,7 @@ fn the_daemon_uses_limits_and_ignores_wait() {
         let variables: Vec<_> = TOKEN.iter().chain(variables).copied().collect();
         let settings = bed.load(&variables, &[], text).unwrap();
         let policy = settings.daemon(until_idle).unwrap().policy;
-        assert!(!policy.unauthorized_is_final, "the account decides");
+        assert_eq!(policy.refusal == Refusal::EndsAccount, until_idle);
         [policy.max_wait, policy.max_outage].map(|limit| limit.map(|limit| limit.as_secs()))
     };
     let wait = "[wait]\nmax-wait = '1m'\nmax-outage = '2m'\n";

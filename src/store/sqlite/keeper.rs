@@ -54,7 +54,7 @@ pub(super) enum Safety {
 }
 
 impl Keeper {
-    /// Opens the file, and frees all leases.
+    /// Opens the file, with nothing claimed.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let Opened { path, conn, lock, files } = file::open(path, MIGRATIONS)?;
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;

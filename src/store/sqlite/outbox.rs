@@ -1,7 +1,5 @@
 //! Deliveries: what is owed, and what became of it.
 
-use std::time::Duration;
-
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -39,7 +37,6 @@ pub(super) fn claim(
     state: &mut State,
     endpoint: &str,
     room: usize,
-    lease: Duration,
     now: Moment,
 ) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), Fault> {
     let mut by_due = conn.prepare_cached(
@@ -49,22 +46,19 @@ pub(super) fn claim(
     let mut delivery = conn.prepare_cached(
         "SELECT id, endpoint, event, created_at_ms, watch_id, attempts, pace_ns FROM deliveries WHERE seq = ?1",
     )?;
-    let (mut claimed, mut next_due) = (Vec::new(), None::<Moment>);
+    let (mut claimed, mut next_due) = (Vec::new(), None);
     let mut rows = by_due.query((endpoint,))?;
     while let Some(row) = rows.next()? {
         let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
-        let hidden_until = state.deliveries.hidden_until(seq, now);
-        if hidden_until.is_none() && due_at <= now && claimed.len() < room {
-            let claim = state.deliveries.claim(seq, now.plus(lease));
+        if !state.deliveries.is_claimed(seq) {
+            if due_at > now || claimed.len() == room {
+                next_due = Some(due_at);
+                break;
+            }
+            let claim = state.deliveries.claim(seq);
             claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
-            next_due.get_or_insert(Moment::NEVER);
-            continue;
         }
-        let free_at = hidden_until.map_or(due_at, |until| until.max(due_at));
-        next_due = Some(next_due.map_or(free_at, |next_due| next_due.min(free_at)));
-        if hidden_until.is_none() {
-            break;
-        }
+        next_due = Some(Moment::NEVER);
     }
     Ok((claimed, next_due))
 }
@@ -133,7 +127,7 @@ pub(super) fn give_up(
     )?;
     let mut given_up = Vec::new();
     for (seq, delivery) in old {
-        if state.deliveries.hidden_until(seq, now).is_none() {
+        if !state.deliveries.is_claimed(seq) {
             settle.execute((seq, ms(now), problem.as_str()))?;
             state.counts.pending = state.counts.pending.saturating_sub(1);
             state.counts.undeliverable += 1;

@@ -39,7 +39,7 @@ pub(super) fn pass(conn: &Connection, state: &mut State, pass: Pass) -> Result<P
     for delivery in &pass.owed {
         outbox::owe(conn, state, delivery, None)?;
     }
-    let mut queue = Queue::new(conn, state, pass.now, pass.now.plus(pass.lease))?;
+    let mut queue = Queue::new(conn, state, pass.now)?;
     for wish in &pass.wishes {
         if wish.room > 0 {
             queue.fulfil(wish, &mut passed)?;
@@ -94,14 +94,13 @@ fn end(
 struct Queue<'a> {
     state: &'a mut State,
     now: Moment,
-    until: Moment,
     by_due: CachedStatement<'a>,
     by_start: CachedStatement<'a>,
     row: CachedStatement<'a>,
 }
 
 impl<'a> Queue<'a> {
-    fn new(conn: &'a Connection, state: &'a mut State, now: Moment, until: Moment) -> Result<Self, Fault> {
+    fn new(conn: &'a Connection, state: &'a mut State, now: Moment) -> Result<Self, Fault> {
         // The longest due first. These read nothing but the index; the row follows for those that are claimed.
         let by_due = conn.prepare_cached(
             "SELECT seq, due_at_ms FROM watches INDEXED BY watches_due \
@@ -113,7 +112,7 @@ impl<'a> Queue<'a> {
         )?;
         let row =
             conn.prepare_cached(concat!("SELECT ", watch_columns!(), " FROM watches WHERE seq = ?1"))?;
-        Ok(Self { state, now, until, by_due, by_start, row })
+        Ok(Self { state, now, by_due, by_start, row })
     }
 
     /// Claims what is wished for, and says when there will be more if that is not enough.
@@ -122,26 +121,21 @@ impl<'a> Queue<'a> {
         if let Some(started_by) = wish.started_by {
             self.claim_started(wish, started_by, enough, passed)?;
         }
-        // When a lease runs out, its row is due again.
-        let mut next_due: Option<Moment> = None;
+        let mut next_due = None;
         let mut rows = self.by_due.query((&*wish.account,))?;
         while let Some(row) = rows.next()? {
             if passed.claimed.len() == enough {
                 return Ok(());
             }
             let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
-            let hidden_until = self.state.watches.hidden_until(seq, self.now);
-            if hidden_until.is_none() && due_at <= self.now && wish.started_by.is_none() {
-                let account = Arc::clone(&wish.account);
-                passed.claimed.push(claim(&mut self.row, self.state, seq, account, self.until)?);
-                next_due.get_or_insert(Moment::NEVER);
-                continue;
+            if !self.state.watches.is_claimed(seq) {
+                if due_at > self.now || wish.started_by.is_some() {
+                    next_due = Some(due_at);
+                    break;
+                }
+                passed.claimed.push(claim(&mut self.row, self.state, seq, &wish.account)?);
             }
-            let free_at = hidden_until.map_or(due_at, |until| until.max(due_at));
-            next_due = Some(next_due.map_or(free_at, |next_due| next_due.min(free_at)));
-            if hidden_until.is_none() {
-                break;
-            }
+            next_due = Some(Moment::NEVER);
         }
         if passed.claimed.len() < enough {
             passed.next_due.insert(Arc::clone(&wish.account), next_due);
@@ -162,9 +156,8 @@ impl<'a> Queue<'a> {
             && let Some(row) = rows.next()?
         {
             let seq = row.get(0)?;
-            if self.state.watches.hidden_until(seq, self.now).is_none() {
-                let account = Arc::clone(&wish.account);
-                passed.claimed.push(claim(&mut self.row, self.state, seq, account, self.until)?);
+            if !self.state.watches.is_claimed(seq) {
+                passed.claimed.push(claim(&mut self.row, self.state, seq, &wish.account)?);
             }
         }
         Ok(())
@@ -175,11 +168,10 @@ fn claim(
     row: &mut CachedStatement<'_>,
     state: &mut State,
     seq: i64,
-    account: Arc<str>,
-    until: Moment,
+    account: &Arc<str>,
 ) -> Result<Claimed, Fault> {
     let mut rows = row.query((seq,))?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let (watch, due_at) = (rows::watch(row, account)?, rows::due_at(row)?);
-    Ok(Claimed { claim: state.watches.claim(seq, until), watch, due_at })
+    let (watch, due_at) = (rows::watch(row, Arc::clone(account))?, rows::due_at(row)?);
+    Ok(Claimed { claim: state.watches.claim(seq), watch, due_at })
 }

@@ -1,4 +1,4 @@
-//! What the keeper of the file remembers itself: counts, leases, and the latest moment.
+//! What the keeper of the file remembers itself: counts, claims, and the latest moment.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub(super) struct State {
     /// How many bytes the labels of all watches have; nothing until somebody wants to know.
     pub(super) label_bytes: Option<u64>,
     /// The watches that are claimed.
-    pub(super) watches: Leases,
+    pub(super) watches: Claims,
     /// The deliveries that are claimed.
-    pub(super) deliveries: Leases,
+    pub(super) deliveries: Claims,
     /// The latest moment that is written in the file.
     pub(super) last: Option<Moment>,
 }
@@ -41,7 +41,7 @@ impl State {
         };
         let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
         let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
-        let (watches, deliveries) = (Leases::default(), Leases::default());
+        let (watches, deliveries) = (Claims::default(), Claims::default());
         Ok(Self { counts, label_bytes: None, watches, deliveries, last })
     }
 
@@ -74,41 +74,34 @@ impl State {
     }
 }
 
-/// Who has claimed which rows of a table, and for how long.
+/// Which rows of a table are claimed, each with its fence.
 ///
-/// It is kept in memory: nobody else can have the file, and a daemon that starts anew shall find all rows free.
-/// There are as many as are under way at once, however many rows there are.
+/// This is in memory and nowhere else: no other process has the file, and a daemon that starts anew finds all rows free.
+/// There are as many claims as polls or deliveries under way, however many rows there are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Leases {
-    by_row: BTreeMap<i64, Lease>,
+pub(super) struct Claims {
+    by_row: BTreeMap<i64, i64>,
     /// How often a row was claimed.
     claims: i64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Lease {
-    fence: i64,
-    until: Moment,
-}
-
-impl Leases {
-    /// Until when a row is hidden, if it is.
-    pub(super) fn hidden_until(&self, row: i64, now: Moment) -> Option<Moment> {
-        self.by_row.get(&row).map(|lease| lease.until).filter(|until| *until > now)
+impl Claims {
+    /// Whether a row is claimed.
+    pub(super) fn is_claimed(&self, row: i64) -> bool {
+        self.by_row.contains_key(&row)
     }
 
-    /// Hides a row. Whoever claimed it before can no longer give it back.
-    pub(super) fn claim(&mut self, row: i64, until: Moment) -> Claim {
+    /// Claims a row until it is given back.
+    pub(super) fn claim(&mut self, row: i64) -> Claim {
         self.claims += 1;
         let fence = self.claims;
-        self.by_row.insert(row, Lease { fence, until });
+        self.by_row.insert(row, fence);
         Claim { row, fence }
     }
 
-    /// Ends the lease of this claim, and says whether there was one: that its time has run out is no matter as long as
-    /// nobody else has claimed the row.
+    /// Ends this claim. Returns whether it was still held.
     pub(super) fn give_back(&mut self, claim: Claim) -> bool {
-        let is_held = self.by_row.get(&claim.row).is_some_and(|lease| lease.fence == claim.fence);
+        let is_held = self.by_row.get(&claim.row) == Some(&claim.fence);
         if is_held {
             self.by_row.remove(&claim.row);
         }

@@ -235,8 +235,7 @@ async fn deliver(bed: &impl Lasting, model: &mut Model, count: usize) {
             }
         }
     }
-    let (claimed, next_due) =
-        bed.store().claim("platform".to_owned(), count, Duration::MAX, now).await.unwrap();
+    let (claimed, next_due) = bed.store().claim("platform".to_owned(), count, now).await.unwrap();
     let mut pending: Vec<_> =
         model.deliveries.iter().filter(|owed| owed.state == DeliveryState::Pending).collect();
     pending.sort_by_key(|owed| owed.due_at);

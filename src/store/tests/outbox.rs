@@ -7,7 +7,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn claim(bed: &impl Lasting, now: Moment) -> (Vec<ClaimedDelivery>, Option<Moment>) {
-    bed.store().claim("platform".to_owned(), 9, Duration::MAX, now).await.unwrap()
+    bed.store().claim("platform".to_owned(), 9, now).await.unwrap()
 }
 
 async fn record(bed: &impl Lasting, claim: Claim, next: NextDelivery) {
@@ -87,7 +87,7 @@ pub(super) async fn the_longest_due_comes_first_endpoint_by_endpoint(bed: impl L
     assert_eq!((ids(&claimed), next), (vec!["c"], Some(NOW.plus(SECOND * 3))));
     for (id, next_due) in [("d", Some(NOW.plus(SECOND))), ("b", Some(Moment::NEVER))] {
         assert_eq!(endpoints().await, ["other", "platform"]);
-        let (claimed, next) = bed.store().claim("other".to_owned(), 1, Duration::MAX, now).await.unwrap();
+        let (claimed, next) = bed.store().claim("other".to_owned(), 1, now).await.unwrap();
         assert_eq!((ids(&claimed), next), (vec![id], next_due));
         record(&bed, claimed[0].claim, NextDelivery::Sent).await;
     }
@@ -97,8 +97,7 @@ pub(super) async fn the_longest_due_comes_first_endpoint_by_endpoint(bed: impl L
 pub(super) async fn what_is_owed_for_too_long_is_given_up_unless_it_is_under_way(bed: impl Lasting) {
     let owed = ["a", "b", "c"].map(|id| delivery(id, "platform"));
     bed.pass(owes(owed.into_iter().chain([delivery("d", "other")]))).await;
-    let under_way =
-        bed.store().claim("platform".to_owned(), 1, Duration::MAX, NOW).await.unwrap().0.remove(0);
+    let under_way = bed.store().claim("platform".to_owned(), 1, NOW).await.unwrap().0.remove(0);
     bed.pass(owes([NewDelivery { at: NOW.plus(SECOND), ..delivery("e", "platform") }])).await;
     let give_up = async || {
         let problem = Text::new("gone");

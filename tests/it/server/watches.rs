@@ -1,7 +1,6 @@
 //! Watches over HTTP: added, listed, looked at, taken away.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use snyk_export::moment::Moment;
@@ -142,8 +141,7 @@ fn claim(bed: &TestServer) -> Vec<Claimed> {
 
 fn pass(bed: &TestServer, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::store::Passed {
     let now = bed.service.clock.now();
-    let lease = Duration::from_secs(60);
-    bed.runtime.block_on(bed.store.pass(Pass { now, lease, records, wishes, owed: Vec::new() })).unwrap()
+    bed.runtime.block_on(bed.store.pass(Pass { now, records, wishes, owed: Vec::new() })).unwrap()
 }
 
 /// As a store keeps it.

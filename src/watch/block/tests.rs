@@ -1,11 +1,7 @@
 //! What blocks an account, answer by answer: when each poll began decides what it says.
 
-use std::time::Duration;
-
+use super::super::tests::{hinted, http, policy, status};
 use super::*;
-use crate::moment::Moment;
-use crate::runner::block::{Blocking, News};
-use crate::watch::{Progress, observation::Observation};
 
 /// So many seconds after the start.
 fn at(seconds: u64) -> Moment {
@@ -15,16 +11,15 @@ fn at(seconds: u64) -> Moment {
 /// A block with all that it depends on. Moments are in seconds.
 struct Bed {
     blocking: Blocking,
-    plan: Plan,
+    policy: Policy,
     /// What is known of the watch that is polled.
     progress: Progress,
 }
 
 impl Bed {
     fn new(refusal: Refusal) -> Self {
-        let policy = Policy { max_wait: None, max_outage: None, unauthorized_is_final: false, ..policy() };
-        let plan = Plan { policy, concurrency: NonZeroUsize::MIN, refusal, beat: None };
-        Self { blocking: Blocking::default(), plan, progress: Progress::new(at(0)) }
+        let policy = Policy { refusal, ..policy() };
+        Self { blocking: Blocking::default(), policy, progress: Progress::new(at(0)) }
     }
 
     /// One whose credential worked at second 10 and was refused at second 20.
@@ -45,8 +40,8 @@ impl Bed {
 
     /// What an answer says of the credential, to a poll that began and ended then.
     fn says(&mut self, answer: &Observation, polled_at: u64, now: u64) -> Option<String> {
-        self.progress.begin_poll(&self.plan.policy, at(polled_at));
-        let news = self.blocking.heed_credential(answer, &self.progress, &self.plan, at(now));
+        self.progress.begin_poll(&self.policy, at(polled_at));
+        let news = self.blocking.record_credential(answer, &self.progress, &self.policy, at(now));
         news.map(|news| match news {
             News::Refused(_) => "refused".to_owned(),
             News::Works(paused) => format!("works after {} s", paused.as_secs()),
@@ -56,8 +51,7 @@ impl Bed {
     /// Until when an answer blocks the account, as one that asks for a pause.
     fn slows(&mut self, answer: &Observation, polled_at: u64, now: u64) -> Option<u64> {
         let mut rng = fastrand::Rng::with_seed(1);
-        let (policy, polled_at) = (&self.plan.policy, at(polled_at));
-        let until = self.blocking.heed_pace(answer, polled_at, policy, at(now), &mut rng);
+        let until = self.blocking.record_pace(answer, at(polled_at), &self.policy, at(now), &mut rng);
         until.map(|until| until.since(at(0)).as_secs())
     }
 
@@ -67,7 +61,7 @@ impl Bed {
 }
 
 fn hint(seconds: u64) -> Observation {
-    Observation { hint: Some(Duration::from_secs(seconds)), ..http(429) }
+    hinted(http(429), seconds)
 }
 
 #[test]
@@ -133,27 +127,27 @@ fn a_refusal_lasts_from_the_first_to_the_next_good_answer_and_is_told_once() {
 fn a_credential_that_worked_before_a_restart_is_only_doubted() {
     let mut bed = Bed::new(Refusal::PausesAccount);
     let mut rng = fastrand::Rng::with_seed(1);
-    bed.progress.record(&status("PENDING"), &bed.plan.policy, at(0), &mut rng);
+    bed.progress.record(&status("PENDING"), &bed.policy, at(0), &mut rng);
     assert_eq!(bed.says(&http(401), 1, 2), None);
     assert_eq!((bed.until(), bed.blocking.is_blocked(at(2))), (3, true));
 }
 
 #[test]
-fn what_a_plan_makes_of_a_refusal() {
-    let mut bed = Bed::new(Refusal::EachForItself);
+fn what_a_policy_makes_of_a_refusal() {
+    let mut bed = Bed::new(Refusal::EndsWatch);
     assert_eq!(bed.says(&http(401), 1, 2), None);
     assert!(!bed.blocking.is_blocked(at(2)));
     let mut bed = Bed::refused(Refusal::EndsAccount);
-    assert!(!bed.blocking.may_try(at(1_000_000)), "nobody tries again");
-    assert_eq!(bed.blocking.over(&bed.plan, at(20)), Some(at(20)), "all end");
+    assert!(!bed.blocking.may_ask(at(1_000_000)), "nobody tries again");
+    assert_eq!(bed.blocking.over(&bed.policy, at(20)), Some(at(20)), "all end");
     let bed = Bed::refused(Refusal::PausesAccount);
-    assert_eq!(bed.blocking.over(&bed.plan, at(20)), None);
+    assert_eq!(bed.blocking.over(&bed.policy, at(20)), None);
     let mut bed = Bed::doubted();
-    bed.plan.refusal = Refusal::EndsAccount;
-    assert_eq!(bed.blocking.over(&bed.plan, at(20)), None, "a doubt ends nothing");
+    bed.policy.refusal = Refusal::EndsAccount;
+    assert_eq!(bed.blocking.over(&bed.policy, at(20)), None, "a doubt ends nothing");
     // The second 401 is believed.
     assert_eq!(bed.says(&http(401), 21, 22).as_deref(), Some("refused"));
-    assert_eq!(bed.blocking.over(&bed.plan, at(22)), Some(at(22)));
+    assert_eq!(bed.blocking.over(&bed.policy, at(22)), Some(at(22)));
 }
 
 #[test]
@@ -179,11 +173,11 @@ fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
 #[test]
 fn one_poll_is_tried_when_the_time_of_a_block_is_over() {
     let mut bed = Bed::refused(Refusal::PausesAccount);
-    assert!(!bed.blocking.may_try(at(49)) && bed.blocking.may_try(at(50)));
-    assert!(!bed.blocking.may_try(at(50)) && !bed.blocking.may_try(at(79)) && bed.blocking.may_try(at(80)));
-    assert!(!Blocking::default().may_try(at(50)), "without a block there is nothing to try");
+    assert!(!bed.blocking.may_ask(at(49)) && bed.blocking.may_ask(at(50)));
+    assert!(!bed.blocking.may_ask(at(50)) && !bed.blocking.may_ask(at(79)) && bed.blocking.may_ask(at(80)));
+    assert!(Blocking::default().may_ask(at(50)), "without a block anybody may");
     let mut renewed = Bed::refused(Refusal::PausesAccount).blocking.tried_now();
-    assert!(renewed.is_blocked(at(21)) && renewed.may_try(at(21)), "a credential that may be another");
+    assert!(renewed.is_blocked(at(21)) && renewed.may_ask(at(21)), "a credential that may be another");
     let mut bed = Bed::new(Refusal::PausesAccount);
     bed.slows(&http(429), 0, 0);
     let slowed = bed.blocking.tried_now();
@@ -220,34 +214,34 @@ fn a_pause_that_a_server_asks_for_is_kept_and_never_made_shorter() {
 #[test]
 fn a_run_of_429s_ends_watches_once_it_has_lasted_too_long() {
     let mut bed = Bed::new(Refusal::PausesAccount);
-    bed.plan.policy.max_outage = Some(Duration::from_secs(20));
+    bed.policy.max_outage = Some(Duration::from_secs(20));
     for (polled_at, now, over) in
         [(0, 0, None), (5, 5, None), (4, 14, None), (15, 15, None), (35, 35, Some(15))]
     {
         bed.slows(&http(429), polled_at, now);
-        let is_over = bed.blocking.over(&bed.plan, at(now));
+        let is_over = bed.blocking.over(&bed.policy, at(now));
         assert_eq!(is_over, over.map(at), "at {now}");
     }
-    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.plan, at(35));
+    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.policy, at(35));
     let (failure, outcome) = end(15).unwrap();
     assert_eq!((failure.problem.http_status, outcome), (Some(429), Outcome::Unavailable));
     assert!(end(16).is_none(), "one that is younger has time");
     let mut answered = bed;
     answered.slows(&status("PENDING"), 36, 36);
-    assert_eq!(answered.blocking.over(&answered.plan, at(36)), None);
+    assert_eq!(answered.blocking.over(&answered.policy, at(36)), None);
 }
 
 #[test]
 fn the_limit_that_is_over_first_says_how_a_watch_ends() {
     let mut bed = Bed::refused(Refusal::PausesAccount);
-    bed.plan.policy.max_wait = Some(Duration::from_secs(60));
-    assert_eq!(bed.blocking.over(&bed.plan, at(70)), Some(at(10)));
-    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.plan, at(70));
+    bed.policy.max_wait = Some(Duration::from_secs(60));
+    assert_eq!(bed.blocking.over(&bed.policy, at(70)), Some(at(10)));
+    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.policy, at(70));
     assert_eq!(end(10).map(|(_, outcome)| outcome), Some(Outcome::TimedOut));
     assert!(end(11).is_none());
     // Where a refusal ends the account, its watches need not be old.
-    bed.plan.refusal = Refusal::EndsAccount;
-    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.plan, at(70));
+    bed.policy.refusal = Refusal::EndsAccount;
+    let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.policy, at(70));
     assert_eq!(end(70).map(|(_, outcome)| outcome), Some(Outcome::Unauthorized));
-    assert_eq!(bed.blocking.over(&bed.plan, at(70)), Some(at(70)));
+    assert_eq!(bed.blocking.over(&bed.policy, at(70)), Some(at(70)));
 }

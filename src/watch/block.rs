@@ -1,24 +1,23 @@
 //! What blocks an account: a refused credential or a 429. Both block it in one way, with a reason and a time.
 //!
-//! While an account is blocked, nobody asks for its watches but the one poll that can end the block. Watches whose own
-//! time is over end all the same.
+//! While an account is blocked, its watches are not polled, except by the one poll that can end the block. Watches whose
+//! own time is over end all the same.
 
 use std::time::Duration;
 
-use super::{Plan, Refusal};
+use super::observation::{Answer, Failure, FailureKind, Observation, Problem};
+use super::outage::Outage;
+use super::outcome::Outcome;
+use super::pace::{Position, lengthen_hint};
+use super::{Policy, Progress, Refusal};
 use crate::moment::Moment;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Problem};
-use crate::watch::outage::Outage;
-use crate::watch::outcome::Outcome;
-use crate::watch::pace::Position;
-use crate::watch::{Policy, Progress, lengthen_hint};
 
-/// How often a credential that was refused is tried again. The client looks at its file when it does.
+/// How often a refused credential is tried again. The client reads its file again then.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// What is known of an account that can keep it from asking.
 #[derive(Debug, Default)]
-pub(super) struct Blocking {
+pub(crate) struct Blocking {
     block: Option<Block>,
     /// When the last poll began whose answer shows that the credential works.
     works_since: Option<Moment>,
@@ -38,89 +37,99 @@ struct Block {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// The server answers 429. It is over when its time is.
+    /// The server answers 429. The block ends when its time is over.
     Throttled,
-    /// A credential that has worked was refused once: the next poll says whether it is so.
+    /// A credential that has worked was refused once: the next poll confirms it or not.
     Doubted,
-    /// The credential is refused: a poll that is answered ends it.
+    /// The credential is refused: a good answer ends the block.
     Refused,
 }
 
-/// What others hear of an account.
+/// A change of an account that is reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum News {
+pub(crate) enum News {
     /// Its credential is refused.
     Refused(Problem),
-    /// Its credential works again, after so long.
+    /// Its credential works again, after this time.
     Works(Duration),
 }
 
 impl Blocking {
-    /// Whether nobody may ask, but for a try.
-    pub(super) fn is_blocked(&self, now: Moment) -> bool {
+    /// Whether nobody may ask, except for a try.
+    pub(crate) fn is_blocked(&self, now: Moment) -> bool {
         self.block.as_ref().is_some_and(|block| block.why != Why::Throttled || now < block.until)
     }
 
     /// Until when nobody asks.
-    pub(super) fn until(&self) -> Moment {
+    pub(crate) fn until(&self) -> Moment {
         self.block.as_ref().map_or_else(Moment::default, |block| block.until)
     }
 
-    /// Takes the one poll that is due now to see whether the block is over.
-    pub(super) fn may_try(&mut self, now: Moment) -> bool {
-        let Some(block) = self.block.as_mut().filter(|block| block.until <= now) else { return false };
-        block.until = now.plus(TRY_AGAIN_EVERY);
+    /// Whether a poll may begin now. Where the credential is refused or doubted, one poll may try it each time.
+    pub(crate) fn may_ask(&mut self, now: Moment) -> bool {
+        match &mut self.block {
+            Some(block) if now < block.until => return false,
+            Some(block) if block.why != Why::Throttled => block.until = now.plus(TRY_AGAIN_EVERY),
+            Some(_) | None => {}
+        }
         true
     }
 
     /// A refused credential is tried at once: it may be another now.
-    pub(super) fn tried_now(mut self) -> Self {
+    pub(crate) fn tried_now(mut self) -> Self {
         if let Some(block) = self.block.as_mut().filter(|block| block.why != Why::Throttled) {
             block.until = Moment::default();
         }
         self
     }
 
-    /// Watches that started by then have no time left, if there can be any.
-    pub(super) fn over(&self, plan: &Plan, now: Moment) -> Option<Moment> {
-        self.limits(plan).filter_map(|(age, _)| now.before(age)).max()
+    /// While the account is blocked, watches that started by this moment have no time left.
+    pub(crate) fn over(&self, policy: &Policy, now: Moment) -> Option<Moment> {
+        self.limits(policy, now).filter_map(|(age, _)| now.before(age)).max()
     }
 
-    /// How a watch ends, and why, if its time is over.
-    pub(super) fn end_of(&self, progress: &Progress, plan: &Plan, now: Moment) -> Option<(Failure, Outcome)> {
+    /// Why and how a watch ends without a poll: the account is blocked, and the watch's time is over.
+    pub(crate) fn end_of(
+        &self,
+        progress: &Progress,
+        policy: &Policy,
+        now: Moment,
+    ) -> Option<(Failure, Outcome)> {
         let is_over = |age| now.before(age).is_some_and(|by| progress.started_at() <= by);
-        let (_, outcome) = self.limits(plan).find(|(age, _)| is_over(*age))?;
+        let (_, outcome) = self.limits(policy, now).find(|(age, _)| is_over(*age))?;
         Some((self.block.as_ref()?.failure.clone(), outcome))
     }
 
-    /// How old a watch may get while nobody can ask for it, and how it ends then.
-    fn limits(&self, plan: &Plan) -> impl Iterator<Item = (Duration, Outcome)> {
-        let is_refused = self.block.as_ref().is_some_and(|block| block.why == Why::Refused);
-        let refused = (is_refused && plan.refusal == Refusal::EndsAccount).then_some(Duration::ZERO);
-        let Policy { max_wait, max_outage, .. } = plan.policy;
-        let outage = max_outage.filter(|max| self.outage.left(*max).is_zero());
-        let limits =
-            [(refused, Outcome::Unauthorized), (max_wait, Outcome::TimedOut), (outage, Outcome::Unavailable)];
-        limits.into_iter().filter_map(|(age, outcome)| Some((age?, outcome)))
+    /// How old a watch may get while the account is blocked, and how it ends then.
+    fn limits(&self, policy: &Policy, now: Moment) -> impl Iterator<Item = (Duration, Outcome)> {
+        let why = self.block.as_ref().filter(|_| self.is_blocked(now)).map(|block| block.why);
+        let ends_all = why == Some(Why::Refused) && policy.refusal == Refusal::EndsAccount;
+        let outage = policy.max_outage.filter(|max| self.outage.left(*max).is_zero());
+        let limits = [
+            (ends_all.then_some(Duration::ZERO), Outcome::Unauthorized),
+            (policy.max_wait, Outcome::TimedOut),
+            (outage, Outcome::Unavailable),
+        ];
+        limits.into_iter().filter_map(move |(age, outcome)| Some((age.filter(|_| why.is_some())?, outcome)))
     }
 
     /// What an answer to a poll of a watch says of the credential.
-    pub(super) fn heed_credential(
+    pub(crate) fn record_credential(
         &mut self,
         observation: &Observation,
         progress: &Progress,
-        plan: &Plan,
+        policy: &Policy,
         now: Moment,
     ) -> Option<News> {
         let polled_at = progress.polled_at();
         match &observation.answer {
             Answer::Failure(failure) if failure.kind == FailureKind::Unauthorized => {
-                self.refuse(failure, progress, plan, now)
+                self.refuse(failure, progress, policy, now)
             }
             Answer::Failure(failure) if proves_nothing(failure.kind) => {
                 let is_doubted = |block: &&mut Block| block.why == Why::Doubted && polled_at >= block.since;
                 if let Some(block) = self.block.as_mut().filter(is_doubted) {
-                    block.until = now.plus(plan.policy.retry.first());
+                    block.until = now.plus(policy.retry.first());
                 }
                 None
             }
@@ -133,34 +142,43 @@ impl Blocking {
         }
     }
 
-    /// A 401. After a good answer it is believed when the next poll sees it too; one that was asked before the last good
-    /// answer, or before the doubt, says nothing.
-    fn refuse(&mut self, failure: &Failure, progress: &Progress, plan: &Plan, now: Moment) -> Option<News> {
+    /// A 401. After a good answer it is believed when the next poll sees it too. An answer to a poll that began before the
+    /// last good answer's, or before the doubt, says nothing.
+    fn refuse(
+        &mut self,
+        failure: &Failure,
+        progress: &Progress,
+        policy: &Policy,
+        now: Moment,
+    ) -> Option<News> {
         let polled_at = progress.polled_at();
         // A watch knows of the answers from before a restart.
         let has_worked = self.works_since.is_some() || progress.was_answered();
         let is_stale = self.works_since.is_some_and(|works_since| polled_at < works_since);
-        if plan.refusal == Refusal::EachForItself || is_stale {
+        if policy.refusal == Refusal::EndsWatch || is_stale {
             return None;
         }
-        let (why, since, until) = match &self.block {
-            Some(Block { why: Why::Doubted, since, .. }) if polled_at < *since => return None,
-            Some(Block { why: Why::Refused, since, .. }) => (Why::Refused, *since, now.plus(TRY_AGAIN_EVERY)),
-            Some(Block { why: Why::Throttled, .. }) | None if has_worked => {
-                (Why::Doubted, now, now.plus(plan.policy.retry.first()))
-            }
-            _ => (Why::Refused, now, now.plus(TRY_AGAIN_EVERY)),
+        let before = self.block.as_ref().map(|block| (block.why, block.since));
+        let (why, since) = match before {
+            Some((Why::Doubted, since)) if polled_at < since => return None,
+            Some((Why::Refused, since)) => (Why::Refused, since),
+            Some((Why::Throttled, _)) | None if has_worked => (Why::Doubted, now),
+            Some(_) | None => (Why::Refused, now),
         };
-        let is_news = why == Why::Refused && !matches!(&self.block, Some(Block { why: Why::Refused, .. }));
-        let until =
-            if why == Why::Refused && plan.refusal == Refusal::EndsAccount { Moment::NEVER } else { until };
-        self.block = Some(Block { why, since, until: until.max(self.until()), failure: failure.clone() });
+        let pause = match why {
+            Why::Refused if policy.refusal == Refusal::EndsAccount => Duration::MAX,
+            Why::Refused => TRY_AGAIN_EVERY,
+            Why::Doubted | Why::Throttled => policy.retry.first(),
+        };
+        let until = now.plus(pause).max(self.until());
+        self.block = Some(Block { why, since, until, failure: failure.clone() });
+        let is_news = why == Why::Refused && before.is_none_or(|(before, _)| before != Why::Refused);
         is_news.then(|| News::Refused(failure.problem.clone()))
     }
 
-    /// A 429 blocks the account for as long as the server says, or else for the next delay of the pace of 429s. Gives the
+    /// A 429 blocks the account for as long as the server says, or else for the next delay of the pace of 429s. Returns the
     /// end of the pause. Answers to polls that began before the first of several 429s add no delay of the pace.
-    pub(super) fn heed_pace(
+    pub(crate) fn record_pace(
         &mut self,
         observation: &Observation,
         polled_at: Moment,
@@ -204,3 +222,6 @@ const fn proves_nothing(kind: FailureKind) -> bool {
     use FailureKind::{Gateway, Throttled, Transient, Unrecoverable};
     matches!(kind, Transient | Throttled | Unrecoverable | Gateway)
 }
+
+#[cfg(test)]
+mod tests;
