@@ -49,9 +49,9 @@ fn whole() -> Whole {
     Whole { written: written(), rows: Some(0) }
 }
 
-struct Bed(TempDir);
+struct Place(TempDir);
 
-impl Bed {
+impl Place {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -111,9 +111,9 @@ impl Bed {
 }
 
 /// A folder that was killed when it had given so many files their names.
-fn killed_at(renamed: usize, force: bool) -> Bed {
+fn killed_at(renamed: usize, force: bool) -> Place {
     let names = ["part-0001.csv", "part-0002.csv"];
-    let bed = Bed::new();
+    let bed = Place::new();
     assert!(bed.with(&names, force).commit(&manifest(&names), None).is_ok());
     for name in &names[..renamed] {
         std::fs::rename(bed.work().join(name), bed.path(name)).unwrap();
@@ -127,7 +127,7 @@ fn part(size: u64) -> Part {
 
 #[test]
 fn files_get_their_names_when_all_are_there() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let names = ["part-0001.csv", "part-0002.csv"];
     let folder = bed.with(&names, false);
     assert_eq!(bed.names().len(), 1, "until then they are hidden: {:?}", bed.names());
@@ -147,7 +147,7 @@ fn files_get_their_names_when_all_are_there() {
 #[test]
 fn files_that_are_not_what_their_manifest_says_are_fetched_again() {
     for text in [None, Some("y"), Some(""), Some("xx")] {
-        let bed = Bed::new();
+        let bed = Place::new();
         let names = ["part-0001.csv", "part-0002.csv"];
         bed.with(&names, false).finish(manifest(&names), None).unwrap();
         std::fs::remove_file(bed.path("part-0002.csv")).unwrap();
@@ -166,7 +166,7 @@ fn a_merged_file_that_is_not_as_its_manifest_says_is_made_again() {
     for (force, text) in
         [(false, None), (false, Some("y")), (false, Some("")), (true, None), (true, Some(""))]
     {
-        let bed = Bed::new();
+        let bed = Place::new();
         let names = ["part-0001.csv"];
         let merge = bed.path("all.csv");
         let manifest = bed.with(&names, false).finish(manifest(&names), Some(&merge)).unwrap();
@@ -182,7 +182,7 @@ fn a_merged_file_that_is_not_as_its_manifest_says_is_made_again() {
 #[test]
 fn nothing_is_overwritten_unless_it_is_forced() {
     for taken in ["manifest.json", "part-0001.csv", "part-12345.csv"] {
-        let bed = Bed::new();
+        let bed = Place::new();
         std::fs::write(bed.path(taken), "mine").unwrap();
         let error = bed.open(false).unwrap_err().to_string();
         assert!(
@@ -194,7 +194,7 @@ fn nothing_is_overwritten_unless_it_is_forced() {
         assert_eq!(std::fs::read_to_string(bed.path("part-0001.csv")).unwrap(), "x");
     }
     for other in ["part-1.csv", "part-000a.csv", "all.csv", "manifest.json.old"] {
-        let bed = Bed::new();
+        let bed = Place::new();
         std::fs::write(bed.path(other), "mine").unwrap();
         assert!(bed.open(false).is_ok(), "{other}");
     }
@@ -202,7 +202,7 @@ fn nothing_is_overwritten_unless_it_is_forced() {
 
 #[test]
 fn a_smaller_download_leaves_nothing_of_a_larger_one() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let names = ["part-0001.csv", "part-0002.csv"];
     bed.with(&names, false).finish(manifest(&names), None).unwrap();
     std::fs::write(bed.path("part-0003.csv"), "mine").unwrap();
@@ -212,7 +212,7 @@ fn a_smaller_download_leaves_nothing_of_a_larger_one() {
 
 #[test]
 fn whole_files_are_kept_for_the_same_part_only() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let folder = bed.with(&["part-0001.csv"], false);
     assert_eq!(folder.whole("part-0001.csv", &part(1)), Some(whole()));
     assert_eq!(folder.whole("part-0001.csv", &part(2)), None, "the results list another one");
@@ -225,7 +225,7 @@ fn whole_files_are_kept_for_the_same_part_only() {
 
 #[test]
 fn one_at_a_time() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let first = bed.open(false).unwrap();
     assert!(matches!(bed.open(false), Err(FolderError::Busy(_))));
     first.tidy();
@@ -234,7 +234,7 @@ fn one_at_a_time() {
 
 #[test]
 fn the_merged_file_is_none_of_the_others() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let check = |merge: &PathBuf, force| bed.target(Some(merge), force).check();
     assert!(matches!(check(&bed.path("part-0007.csv"), true), Err(FolderError::Clash(_))));
     assert!(matches!(check(&bed.path("manifest.json"), true), Err(FolderError::Clash(_))));

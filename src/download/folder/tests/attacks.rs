@@ -9,7 +9,7 @@ fn what_a_manifest_names_is_no_way_out_of_the_folder() {
     for name in
         ["../x", "sub/authorized_keys", "/etc/x", &out, "", ".", "part-0002.csv", "part-0001.csv\n::error::"]
     {
-        let bed = Bed::new();
+        let bed = Place::new();
         bed.make_work();
         std::os::unix::fs::symlink(elsewhere.path(), bed.path("sub")).unwrap();
         let text = serde_json::to_string(&manifest(&[name])).unwrap();
@@ -19,7 +19,7 @@ fn what_a_manifest_names_is_no_way_out_of_the_folder() {
         }
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0, "{name:?}");
     }
-    let bed = Bed::new();
+    let bed = Place::new();
     let merged = Merged {
         path: format!("{out}\n::error::x\u{1b}[2J"),
         file_size: 1,
@@ -34,7 +34,7 @@ fn what_a_manifest_names_is_no_way_out_of_the_folder() {
 
 #[test]
 fn a_hidden_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let victim = tempfile::tempdir().unwrap();
     std::fs::write(victim.path().join("part-0001.csv"), "mine").unwrap();
     std::os::unix::fs::symlink(victim.path(), bed.work()).unwrap();
@@ -48,7 +48,7 @@ fn a_hidden_folder_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
 
 #[test]
 fn nothing_in_the_hidden_folder_is_followed_or_waited_for() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let victim = tempfile::NamedTempFile::new().unwrap();
     bed.make_work();
     let names =
@@ -60,12 +60,12 @@ fn nothing_in_the_hidden_folder_is_followed_or_waited_for() {
     assert_eq!(victim.path().metadata().unwrap().len(), 0, "nothing was written through a link");
     assert_eq!(bed.names(), ["manifest.json", "part-0001.csv"]);
     assert!(bed.path("part-0001.csv").symlink_metadata().unwrap().is_file());
-    let bed = Bed::new();
+    let bed = Place::new();
     bed.make_work();
     std::os::unix::fs::symlink(victim.path(), bed.work().join("lock")).unwrap();
     assert!(matches!(bed.open(false), Err(FolderError::Unusable { .. })));
     for name in ["part-0001.csv", "part-0001.csv.json", "manifest.json"] {
-        let bed = Bed::new();
+        let bed = Place::new();
         bed.make_work();
         let fifo = rustix::fs::CWD;
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -77,7 +77,7 @@ fn nothing_in_the_hidden_folder_is_followed_or_waited_for() {
 
 #[test]
 fn a_file_that_comes_in_between_stays() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let folder = bed.with(&["part-0001.csv"], false);
     std::fs::write(bed.path("part-0001.csv"), "mine").unwrap();
     assert!(folder.finish(manifest(&["part-0001.csv"]), None).is_err());
@@ -89,7 +89,7 @@ fn a_file_that_comes_in_between_stays() {
 
 #[test]
 fn two_downloads_into_one_folder_do_not_take_each_others_files() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let names = ["part-0001.csv", "part-0002.csv"];
     let folder = bed.with(&names, false);
     let other = Folder::open(&bed.target(None, false), &export(2));
@@ -173,7 +173,7 @@ fn a_manifest_that_we_would_not_write_is_none() {
         Manifest { rows: None, ..whole },
     ];
     for odd in rows {
-        let bed = Bed::new();
+        let bed = Place::new();
         drop(bed.with(&names, false));
         std::fs::write(bed.work().join(MANIFEST), serde_json::to_vec(&odd).unwrap()).unwrap();
         assert_eq!(bed.settle(None, false).unwrap(), Left::Nothing, "{odd:?}");

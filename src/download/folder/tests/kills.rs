@@ -43,7 +43,7 @@ fn what_a_power_cut_has_taken_is_fetched_again_and_the_rest_is_kept() {
 
 #[test]
 fn what_was_replaced_goes_away_even_if_it_was_killed_meanwhile() {
-    let bed = Bed::new();
+    let bed = Place::new();
     let before = ["part-0001.csv", "part-0002.csv", "part-0003.csv"];
     bed.with(&before, false).finish(manifest(&before), None).unwrap();
     let folder = bed.with(&before[..1], true);
