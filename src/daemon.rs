@@ -27,6 +27,7 @@ pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
 use crate::clock::Clock;
 use crate::event::{Event, Startup, What};
+use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Runner, Stopped};
@@ -89,6 +90,8 @@ pub(crate) enum DaemonError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Transport(#[from] TransportError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     #[error(transparent)]
     OpenStore(#[from] OpenError),
     #[error(transparent)]
@@ -155,7 +158,7 @@ impl Daemon {
         let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(settings.accounts).await?;
-        let endpoints = Endpoints::new(settings.endpoints, &ledger);
+        let endpoints = Endpoints::new(settings.endpoints, &settings.network, &ledger)?;
         let started = Startup {
             address: server.address().to_string(),
             metrics_address: server.metrics_address().map(|address| address.to_string()),

@@ -115,8 +115,10 @@ impl Console {
         };
         let (format, color) = (flag("--log-format"), flag("--color"));
         let json = format.as_deref().or(environment.get("SNYK_EXPORT_LOG_FORMAT")) == Some("json");
-        let color =
-            color.as_deref().or(environment.get("SNYK_EXPORT_COLOR")).and_then(|color| color.parse().ok());
+        let color = color
+            .as_deref()
+            .or(environment.get("SNYK_EXPORT_COLOR"))
+            .and_then(|color| clap::ValueEnum::from_str(color, true).ok());
         let ansi = is_colored(color.unwrap_or(Color::Auto), environment);
         let style = Arc::new(LogStyle::new(json, ansi));
         let (line, actions) = (ProgressLine::default(), GitHubActions::detect(|name| environment.get(name)));

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
 use crate::health::Health;
+use crate::http::Network;
 use crate::moment::Moment;
-use crate::notify::{Endpoint, delivery_id, event};
+use crate::notify::{Endpoint, EndpointError, delivery_id, event};
 use crate::observe::{Journal, Metrics};
 use crate::runner::{Account, Closing, Obligations};
+use crate::settings::daemon::EndpointSettings;
 use crate::snyk::Client;
 use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
@@ -111,8 +113,15 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(all: Vec<Endpoint>, ledger: &Arc<Ledger>) -> Self {
-        Self { all: all.into_iter().map(Arc::new).collect(), ledger: Arc::clone(ledger) }
+    pub(super) fn new(
+        settings: Vec<EndpointSettings>,
+        network: &Network,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, EndpointError> {
+        let endpoint =
+            |EndpointSettings { name, on, kind }| Endpoint::new(name, on, kind, network).map(Arc::new);
+        let all = settings.into_iter().map(endpoint).collect::<Result<_, _>>()?;
+        Ok(Self { all, ledger: Arc::clone(ledger) })
     }
 
     /// Whether the settings name an endpoint so.

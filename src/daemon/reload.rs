@@ -62,6 +62,7 @@ impl Daemon {
     }
 
     async fn take_on(&mut self, Fresh { settings, accounts }: Fresh) -> Result<(), DaemonError> {
+        let endpoints = Endpoints::new(settings.endpoints, &settings.network, &self.ledger)?;
         let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
         if fixed != self.fixed {
             tracing::warn!("another store or address is taken on when the daemon is started again");
@@ -77,7 +78,7 @@ impl Daemon {
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
         self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
         self.ledger.asks_with(&accounts);
-        self.endpoints = Endpoints::new(settings.endpoints, &self.ledger);
+        self.endpoints = endpoints;
         let plan = plan(settings.policy, settings.concurrency);
         self.runner.change(accounts, plan, self.endpoints.clone());
         self.runner.look_again();

@@ -41,67 +41,53 @@ pub struct Store {
     pub extra: Option<PathBuf>,
 }
 
-/// The certificates in a file.
-#[derive(Debug)]
-pub struct Bundle {
-    /// The usable ones.
-    pub certificates: Vec<CertificateDer<'static>>,
-    /// How many are unusable.
-    pub unusable: usize,
-}
-
-impl Bundle {
-    /// Reads a PEM file.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be read, or that it has no usable certificate.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let mut certificates = Vec::new();
-        let unusable = each(path, |der| {
-            let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
-            certificates.extend(is_usable.then_some(der));
-            is_usable
-        })?;
-        Ok(Self { certificates, unusable })
-    }
-
-    /// Logs a warning about unusable certificates in a file that `setting` names.
-    pub fn warn(&self, setting: &str, path: &Path) {
-        warn_of_damaged(self.unusable, setting, path);
-    }
+/// Reads the usable certificates of a PEM file that `setting` names. Logs a warning about damaged ones.
+///
+/// # Errors
+///
+/// Why it cannot be read, or that it has no usable certificate.
+pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut certificates = Vec::new();
+    each(setting, path, |der| {
+        let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
+        certificates.extend(is_usable.then_some(der));
+        is_usable
+    })?;
+    Ok(certificates)
 }
 
 /// Passes each certificate of a PEM file to `take`, one at a time, because a file may have hundreds of kilobytes. `take` returns
-/// whether it is usable; the result is the number of unusable ones.
-fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<usize, String> {
+/// whether it is usable. Logs a warning about damaged ones in the file, which `setting` names.
+fn each(
+    setting: &str,
+    path: &Path,
+    mut take: impl FnMut(CertificateDer<'static>) -> bool,
+) -> Result<(), String> {
     let input = Input::open(path).map_err(|error| error.to_string())?;
-    let (mut usable, mut unusable) = (0, 0);
+    let (mut usable, mut damaged) = (0, 0);
     for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
         let is_usable = match der {
             Ok(der) => take(der),
             Err(error @ pem::Error::Io(_)) => return Err(in_words(error)),
             Err(_) => false,
         };
-        *(if is_usable { &mut usable } else { &mut unusable }) += 1;
+        *(if is_usable { &mut usable } else { &mut damaged }) += 1;
     }
-    match (usable, unusable) {
-        (0, 0) => Err("it has no certificate in PEM form".to_owned()),
-        (0, 1) => Err("the certificate in it is damaged".to_owned()),
-        (0, _) => Err("all certificates in it are damaged".to_owned()),
-        (_, unusable) => Ok(unusable),
+    match (usable, damaged) {
+        (0, 0) => return Err("it has no certificate in PEM form".to_owned()),
+        (0, 1) => return Err("the certificate in it is damaged".to_owned()),
+        (0, _) => return Err("all certificates in it are damaged".to_owned()),
+        (_, 0) => {}
+        _ => {
+            let path = Text::of_path(path);
+            tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates were passed over");
+        }
     }
+    Ok(())
 }
 
 fn in_words(error: pem::Error) -> String {
     if let pem::Error::Io(error) = error { error.to_string() } else { error.to_string() }
-}
-
-fn warn_of_damaged(count: usize, setting: &str, path: &Path) {
-    if count > 0 {
-        let path = Text::of_path(path);
-        tracing::warn!(setting, %path, certificates.damaged = count, "damaged certificates were passed over");
-    }
 }
 
 impl Trust {
@@ -120,14 +106,11 @@ impl Trust {
         for der in &self.added {
             trusted.add(der.clone());
         }
-        if let Some(path) = &self.store.extra {
-            match each(path, |der| trusted.add(der)) {
-                Ok(damaged) => warn_of_damaged(damaged, "NODE_EXTRA_CA_CERTS", path),
-                Err(why) => {
-                    let path = Text::of_path(path);
-                    tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
-                }
-            }
+        if let Some(path) = &self.store.extra
+            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
+        {
+            let path = Text::of_path(path);
+            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
         }
         if self.store.is_in_place_of_the_systems() {
             self.store.load(&mut trusted)?;
@@ -174,11 +157,10 @@ impl Store {
     fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
-        if let Some(path) = &self.file {
-            match each(path, |der| trusted.add(der)) {
-                Ok(damaged) => warn_of_damaged(damaged, "SSL_CERT_FILE", path),
-                Err(why) => reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path))),
-            }
+        if let Some(path) = &self.file
+            && let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der))
+        {
+            reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
         }
         for path in &self.directories {
             let found = rustls_native_certs::load_certs_from_paths(None, Some(path));

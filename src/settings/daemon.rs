@@ -8,6 +8,7 @@ mod server;
 pub(crate) mod values;
 mod watches;
 
+use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub use self::server::{ServerSettings, listen_address};
 use super::layers::{StoreValues, WATCH};
 use super::{ConfiguredApi, Settings, SettingsError};
 use crate::http::Network;
-use crate::notify::Endpoint;
+use crate::notify::EndpointKind;
 use crate::snyk::credentials::Source;
 use crate::text::Text;
 use crate::watch::{NewWatch, Policy, Refusal};
@@ -47,7 +48,9 @@ pub struct DaemonSettings {
     /// The exports to follow from the start. Their accounts are among `accounts`.
     pub watches: Vec<NewWatch>,
     /// The receivers of notifications.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointSettings>,
+    /// The network for endpoints.
+    pub network: Network,
     /// How each watch is followed.
     pub policy: Policy,
     /// How many polls may be in flight at once.
@@ -73,6 +76,17 @@ pub struct AccountSettings {
     pub ca_cert: Option<PathBuf>,
     /// How many requests it may send in a minute.
     pub requests_per_minute: NonZeroU32,
+}
+
+/// An endpoint: a receiver of notifications.
+#[derive(Debug)]
+pub struct EndpointSettings {
+    /// Its name.
+    pub name: String,
+    /// The words of the outcomes that it is notified of; `None` for all.
+    pub on: Option<BTreeSet<String>>,
+    /// Its kind, with what that needs.
+    pub kind: EndpointKind,
 }
 
 impl Settings {
@@ -107,6 +121,7 @@ impl Settings {
             server: server::server(self)?,
             watches,
             endpoints: endpoints::all(self, &network)?,
+            network,
             policy: Policy {
                 max_outage,
                 unrecoverable_is_final: false,

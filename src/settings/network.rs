@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::{Environment, Settings, SettingsError};
-use crate::http::{Bundle, Exempt, Network, Proxies, Proxy, Store};
+use crate::http::{Exempt, Network, Proxies, Proxy, Store, read_certificates};
 use crate::text::Text;
 
 /// The certificate stores and proxies of the environment, which apply to all connections.
@@ -36,7 +36,7 @@ impl Settings {
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
-        read_certificates(path, || self.places.of(&["snyk"], "ca-cert"))
+        certificates(path, self.places.of(&["snyk"], "ca-cert"))
     }
 
     /// The certificate stores and proxies of the environment.
@@ -52,15 +52,12 @@ impl Settings {
 }
 
 /// Reads at least one certificate from the file that the setting at `place` names.
-pub(super) fn read_certificates(
+pub(super) fn certificates(
     path: &Path,
-    place: impl Fn() -> String,
+    place: String,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let bundle = Bundle::read(path);
     let failed = |why| format!("failed to read CA certificates from {}: {why}", Text::of_path(path));
-    let bundle = bundle.map_err(|why| SettingsError::wrong(place(), failed(why)))?;
-    bundle.warn(&place(), path);
-    Ok(bundle.certificates)
+    read_certificates(&place, path).map_err(|why| SettingsError::wrong(place, failed(why)))
 }
 
 fn paths(list: &str) -> Vec<PathBuf> {

@@ -98,50 +98,37 @@ impl FromStr for Id {
     }
 }
 
-/// A factor of at least 1.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(try_from = "f64")]
-pub(crate) struct Multiplier(pub(crate) f64);
+/// Defines a number within bounds, with one parser for flags, variables and files.
+macro_rules! number {
+    ($($(#[$doc:meta])* $name:ident: $expected:literal, $is_within:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+        #[serde(try_from = "f64")]
+        pub(crate) struct $name(pub(crate) f64);
 
-/// A share, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(try_from = "f64")]
-pub(crate) struct Share(pub(crate) f64);
+        impl TryFrom<f64> for $name {
+            type Error = &'static str;
 
-impl TryFrom<f64> for Multiplier {
-    type Error = String;
+            fn try_from(number: f64) -> Result<Self, Self::Error> {
+                if ($is_within).contains(&number) { Ok(Self(number)) } else { Err($expected) }
+            }
+        }
 
-    fn try_from(number: f64) -> Result<Self, Self::Error> {
-        let valid = number.is_finite() && number >= 1.0;
-        valid.then_some(Self(number)).ok_or_else(|| "expected a number of at least 1".to_owned())
-    }
+        impl FromStr for $name {
+            type Err = &'static str;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::try_from(text.trim().parse().unwrap_or(f64::NAN))
+            }
+        }
+    )*};
 }
 
-impl TryFrom<f64> for Share {
-    type Error = String;
-
-    fn try_from(number: f64) -> Result<Self, Self::Error> {
-        (0.0..=1.0)
-            .contains(&number)
-            .then_some(Self(number))
-            .ok_or_else(|| "expected a number from 0 to 1".to_owned())
-    }
-}
-
-impl FromStr for Multiplier {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::try_from(text.trim().parse().unwrap_or(f64::NAN))
-    }
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::try_from(text.trim().parse().unwrap_or(f64::NAN))
-    }
+number! {
+    /// A factor of at least 1.
+    Multiplier: "expected a number of at least 1", 1.0..=f64::MAX;
+    /// A share, from 0 to 1.
+    Share: "expected a number from 0 to 1", 0.0..=1.0;
 }
 
 /// Deserializes a TOML string with the parser of the flag.
@@ -170,15 +157,14 @@ pub(super) use deserialize_from_text;
 deserialize_from_text! {
     StatusLimit: "a limit such as \"PENDING=30m\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
-    LogFormat: "\"auto\", \"text\" or \"json\"",
-    Color: "\"auto\", \"always\" or \"never\"",
     Size: "a size in quotes, such as \"10GiB\"",
     Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
 
 /// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text.
     Auto,
@@ -188,8 +174,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Whether text is colored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+/// When text is colored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
@@ -197,22 +184,6 @@ pub enum Color {
     Always,
     /// Never.
     Never,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        clap::ValueEnum::from_str(text, true).map_err(|_| "expected `auto`, `text` or `json`".to_owned())
-    }
-}
-
-impl FromStr for Color {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        clap::ValueEnum::from_str(text, true).map_err(|_| "expected `auto`, `always` or `never`".to_owned())
-    }
 }
 
 /// A version of Snyk's API: a date, optionally with a stability.

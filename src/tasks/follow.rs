@@ -69,7 +69,7 @@ pub fn follow(
     client: impl Into<Arc<Client>>,
     exports: Vec<ExportRef>,
     policy: Policy,
-) -> impl Stream<Item = Event> {
+) -> impl Stream<Item = Event> + Send {
     let client = client.into();
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut following = Box::pin(

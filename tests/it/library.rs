@@ -70,7 +70,8 @@ fn a_program_starts_follows_and_downloads_on_any_thread() {
         assert!(matches!(events.last().unwrap().what, What::Finished(_)));
         download(&client, &export, &policy, &dir).await.unwrap()
     };
-    let manifest = runtime().block_on(work);
+    // The runtime moves what it spawns from thread to thread.
+    let manifest = runtime().block_on(async { tokio::spawn(work).await }).unwrap();
     assert!(directory.path().join(&manifest.files[0].name).exists());
 }
 
@@ -102,6 +103,7 @@ fn what_a_program_gets_may_go_to_other_threads() {
         let (policy, export) = (Policy::default(), export());
         let dir = std::path::Path::new("/nowhere");
         assert_send(&download(&client, &export, &policy, dir));
+        assert_send(&follow(client, vec![export], policy));
     });
 }
 

@@ -12,7 +12,7 @@ use super::watches;
 use crate::disk;
 use crate::http::Network;
 use crate::secret::Placeholder;
-use crate::settings::network::{Surroundings, read_certificates};
+use crate::settings::network::{Surroundings, certificates};
 use crate::settings::places::Step;
 use crate::settings::{Settings, SettingsError};
 use crate::snyk::credentials::{Credential, CredentialError, Scheme, Source};
@@ -33,7 +33,8 @@ pub(super) fn all(
         (Ok(account), _) => accounts.push(account),
         (Err(SettingsError::NoCredential), None) if !sections.is_empty() => {}
         (Err(SettingsError::NoCredential), Some(index)) if !sections.is_empty() => {
-            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
+            const NO_DEFAULT: &str = "it uses the account `default`, which has no credential: name another `account`, \
+                or set SNYK_TOKEN, SNYK_TOKEN_FILE or the token-file of [snyk]";
             return Err(watches::error(settings, index, NO_DEFAULT));
         }
         (Err(error), _) => return Err(error),
@@ -66,8 +67,7 @@ impl Networks<'_> {
         if let Some(known) = self.of_files.get(path) {
             return Ok(known.clone());
         }
-        let network =
-            self.surroundings.with(read_certificates(path, || entry.place_of("ca-cert"))?).with_threads();
+        let network = self.surroundings.with(certificates(path, entry.place_of("ca-cert"))?).with_threads();
         self.of_files.insert(path.to_owned(), network.clone());
         Ok(network)
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::EndpointSettings;
 use super::entry::{Entry, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
 use crate::http::{Network, is_loopback};
-use crate::notify::{Endpoint, EndpointKind, SigningKey};
+use crate::notify::{EndpointKind, SigningKey};
 use crate::secret::Secret;
 use crate::settings::places::Step;
 use crate::settings::{Environment, Settings, SettingsError};
@@ -38,7 +39,7 @@ const CREDENTIALS: [&str; 9] = [
 ];
 
 /// All endpoints, each name once.
-pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<Endpoint>, SettingsError> {
+pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<EndpointSettings>, SettingsError> {
     let mut names = BTreeSet::new();
     let mut endpoints = Vec::new();
     for (index, section) in settings.layers.iter().flat_map(|layer| &layer.notify).enumerate() {
@@ -62,14 +63,14 @@ fn endpoint(
     entry: Entry<'_>,
     settings: &Settings,
     network: &Network,
-) -> Result<Endpoint, SettingsError> {
+) -> Result<EndpointSettings, SettingsError> {
     let kind = section.kind.ok_or_else(|| entry.lacks("kind"))?;
     if let Some(key) = foreign_key(section, kind) {
-        return Err(entry.at(key)(format!("`{key}` is not for an endpoint of kind \"{}\"", kind.as_str())));
+        let kind = format!("{kind:?}").to_lowercase();
+        return Err(entry.at(key)(format!("`{key}` is not for an endpoint of kind \"{kind}\"")));
     }
     let kind = match kind {
-        Kind::Webhook => webhook(section, &name, entry)?,
-        Kind::Slack => slack(section, entry, settings)?,
+        Kind::Webhook | Kind::Slack => receiver(kind, &name, section, entry, settings, network)?,
         Kind::Command => command(section, entry, settings)?,
     };
     let words = |words: &Vec<OutcomeWord>| -> BTreeSet<String> {
@@ -79,30 +80,34 @@ fn endpoint(
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(entry.at("on")("`on` is empty: leave it out to be notified of every outcome"));
     }
-    Endpoint::new(name, on, kind, network).map_err(|error| entry.error(error))
+    Ok(EndpointSettings { name, on, kind })
 }
 
-fn webhook(section: &NotifySection, name: &str, entry: Entry<'_>) -> Result<EndpointKind, SettingsError> {
-    let (url, _) = address(section, entry)?;
-    if !is_safe(&url) {
-        tracing::warn!(endpoint = name, "notifications go over plain http");
-    }
-    Ok(EndpointKind::Webhook { url, secret: signing_key(section, entry)? })
-}
-
-fn slack(
+/// An endpoint that is reached by HTTP.
+fn receiver(
+    kind: Kind,
+    name: &str,
     section: &NotifySection,
     entry: Entry<'_>,
     settings: &Settings,
+    network: &Network,
 ) -> Result<EndpointKind, SettingsError> {
     let (url, text) = address(section, entry)?;
-    if !is_safe(&url) && !settings.allows_http() {
-        return Err(entry.error(
-            "the address of a Slack webhook is a secret, which others could read over plain http: use https, or \
-             `allow-http` in [snyk] if nobody else can listen",
-        ));
+    network.prepare(&url).map_err(|error| entry.error(error))?;
+    let others_can_read = url.scheme() != "https" && !is_loopback(&url);
+    if kind == Kind::Slack {
+        return match others_can_read && !settings.allows_http() {
+            true => Err(entry.error(
+                "the address of a Slack webhook is a secret, which others could read over plain http: use https, or \
+                 `allow-http` in [snyk] if nobody else can listen",
+            )),
+            false => Ok(EndpointKind::Slack { url: text }),
+        };
     }
-    Ok(EndpointKind::Slack { url: text })
+    if others_can_read {
+        tracing::warn!(endpoint = name, "notifications go over plain http");
+    }
+    Ok(EndpointKind::Webhook { url, secret: signing_key(section, entry)? })
 }
 
 fn command(
@@ -179,11 +184,6 @@ fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), S
         ));
     }
     Ok((url, Secret::new(text.expose().trim())))
-}
-
-/// Whether others on the way cannot read what is sent.
-fn is_safe(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url)
 }
 
 fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<SigningKey>, SettingsError> {

@@ -53,7 +53,8 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
         match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Secret::new(token)),
             false => Err(format!(
-                "the token in {} must have {SHORTEST_TOKEN} characters or more, without blanks; if there are several, one a line, each must: `openssl rand -hex 32` makes one",
+                "the token in {} must have {SHORTEST_TOKEN} characters or more, without blanks; if there are several, one a \
+                 line, each must: `openssl rand -hex 32` makes one",
                 Text::of_path(path)
             )),
         }

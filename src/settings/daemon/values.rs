@@ -63,7 +63,8 @@ impl FromStr for StoreUrl {
 }
 
 /// The kind of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A webhook that receives CloudEvents.
     Webhook,
@@ -71,27 +72,6 @@ pub(crate) enum Kind {
     Slack,
     /// A command on this machine.
     Command,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Webhook, Self::Slack, Self::Command];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Slack => "slack",
-            Self::Command => "command",
-        }
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        kind.ok_or_else(|| "expected `webhook`, `slack` or `command`".to_owned())
-    }
 }
 
 /// A word for how a watch ended.
@@ -120,6 +100,5 @@ impl<'de> Deserialize<'de> for SecretText {
 deserialize_from_text! {
     Name: "a name in quotes",
     StoreUrl: "a URL in quotes such as \"sqlite:///var/lib/snyk-export/watches.db\"",
-    Kind: "\"webhook\", \"slack\" or \"command\"",
     OutcomeWord: "an outcome in quotes, such as \"finished\"",
 }

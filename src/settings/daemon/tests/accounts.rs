@@ -63,7 +63,7 @@ fn the_default_account_may_be_missing_if_nothing_needs_it() {
     assert!(error(&[], "").starts_with("no credential: set SNYK_TOKEN"));
     let needed = error(&[], &format!("{acme}{}", watch("")));
     assert!(
-        needed.starts_with("@settings.toml line 3, column 1, [[watch]]: it is of the account `default`"),
+        needed.starts_with("@settings.toml line 3, column 1, [[watch]]: it uses the account `default`"),
         "{needed}"
     );
     let half = error(&[("SNYK_CLIENT_ID", "i")], acme);

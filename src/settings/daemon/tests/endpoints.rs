@@ -1,7 +1,6 @@
 //! Endpoints.
 
 use super::*;
-use crate::watch::outcome::Outcome;
 
 #[test]
 fn endpoints_of_every_kind_are_read() {
@@ -11,11 +10,10 @@ fn endpoints_of_every_kind_are_read() {
          [[notify]]\nname = 'c'\nkind = 'command'\nargv = ['@program', '-q']\ntimeout = '5s'\n\
          [[notify]]\nname = 'd'\nkind = 'webhook'\nurl = 'http://receiver:8080/'\n",
     );
-    let kinds: Vec<_> =
-        settings.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.kind())).collect();
-    assert_eq!(kinds, [("a", "webhook"), ("b", "slack"), ("c", "command"), ("d", "webhook")]);
-    let wants = |index: usize, outcome| settings.endpoints[index].wants(outcome);
-    assert!(wants(0, Outcome::Finished) && !wants(0, Outcome::Failed) && wants(1, Outcome::Failed));
+    let kinds = settings.endpoints.iter().map(|endpoint| format!("{} {:?}", endpoint.name, endpoint.kind));
+    assert_eq!(kinds.collect::<Vec<_>>(), ["a Webhook", "b Slack", "c Command", "d Webhook"]);
+    let [a, b, ..] = &settings.endpoints[..] else { panic!("{settings:?}") };
+    assert_eq!((&a.on, &b.on), (&Some(["finished".to_owned()].into()), &None));
 }
 
 #[test]
@@ -24,7 +22,7 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
     let rows = [
         ("kind = 'webhook'", "line 2, column 1, [[notify]]: `name` is missing"),
         ("name = 'a'", "line 2, column 1, [[notify]]: `kind` is missing"),
-        ("name = 'a'\nkind = 'email'", "expected `webhook`, `slack` or `command`"),
+        ("name = 'a'\nkind = 'email'", "expected one of `webhook`, `slack`, `command`"),
         ("name = 'a b'", "expected a name of letters"),
         ("name = 'a'\nkind = 'webhook'", "line 2, column 1, [[notify]]: it needs either `url` or `url-file`"),
         ("name = 'a'\nkind = 'command'", "line 2, column 1, [[notify]]: `argv` is missing"),
