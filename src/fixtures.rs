@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::export::{ExportRef, Scope, Status, Vocabulary};
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
+use crate::watch::observation::{Failure, FailureKind, Observation, Problem, Report};
 use crate::watch::pace::Pace;
 use crate::watch::{Policy, Refusal};
 
@@ -19,7 +19,7 @@ pub(crate) fn report(word: &str) -> Report {
 
 /// An answer with a status word.
 pub(crate) fn status(word: &str) -> Observation {
-    Observation { answer: Answer::Status(report(word)), hint: None }
+    Observation { answer: Ok(report(word)), hint: None }
 }
 
 /// An answer with an HTTP status, and without a status word.
@@ -29,7 +29,7 @@ pub(crate) fn http(code: u16) -> Observation {
 
 /// A poll that failed.
 pub(crate) fn failed(kind: FailureKind, problem: Problem) -> Observation {
-    Observation { answer: Answer::Failure(Failure { kind, problem }), hint: None }
+    Observation { answer: Err(Failure { kind, problem }), hint: None }
 }
 
 /// The same, with a hint.

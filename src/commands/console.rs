@@ -235,12 +235,7 @@ impl Console {
 
     /// A result on standard output, in the form that was asked for; without text there is nothing to write as text. The error
     /// may be of one before.
-    pub(super) fn result(
-        &self,
-        output: Format,
-        document: &Document<'_>,
-        text: &str,
-    ) -> Result<(), CommandError> {
+    pub(super) fn result(&self, output: Format, document: &Document, text: &str) -> Result<(), CommandError> {
         match output {
             Format::Json => self.data(format!("{}\n", document.to_line()).as_bytes()),
             Format::Text if text.is_empty() => Ok(()),

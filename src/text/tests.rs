@@ -134,6 +134,8 @@ fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
     }
 }
 
+type Encoder = fn(&str) -> String;
+
 #[test]
 fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
     let _held = crate::secret::Secret::new(TOKEN);
@@ -145,8 +147,6 @@ fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
     assert_eq!(Text::end_of(" short\n", 40).as_str(), "short");
     assert_eq!(Text::end_of("long enough", 6).as_str(), "…enough");
 }
-
-type Encoder = fn(&str) -> String;
 
 /// All the ways in which ordinary programs write a text, as a function for each.
 fn encoders() -> Vec<(&'static str, Encoder)> {

@@ -4,7 +4,7 @@ mod limits;
 mod properties;
 mod verdicts;
 
-use super::observation::{Answer, Observation};
+use super::observation::Observation;
 use super::outcome::Outcome;
 use super::pace::{HINT_JITTER, Pace};
 use super::rules::TIMELINE_LIMIT;
@@ -177,7 +177,7 @@ fn throttling_without_a_hint_has_a_longer_pace() {
 #[test]
 fn a_watch_that_ends_without_a_poll_counts_none() {
     let mut progress = check(&policy(), &[(0, status("PENDING"), after(10))]);
-    let Answer::Failure(failure) = http(401).answer else { unreachable!() };
+    let Err(failure) = http(401).answer else { unreachable!() };
     progress.give_up(&failure);
     assert_eq!((progress.polls(), progress.failure()), (1, Some(FailureKind::Unauthorized)));
     assert_eq!(progress.problem(), Some(&failure.problem));
@@ -186,7 +186,7 @@ fn a_watch_that_ends_without_a_poll_counts_none() {
 #[test]
 fn a_failed_export_says_why() {
     let mut observation = status("ERROR");
-    if let Answer::Status(report) = &mut observation.answer {
+    if let Ok(report) = &mut observation.answer {
         report.error = Some(Text::new("too many rows"));
     }
     let progress = check(&policy(), &[(0, observation, end(Outcome::Failed))]);
@@ -196,7 +196,7 @@ fn a_failed_export_says_why() {
 #[test]
 fn what_snyk_has_said_once_is_remembered() {
     let mut observation = status("STARTED");
-    if let Answer::Status(report) = &mut observation.answer {
+    if let Ok(report) = &mut observation.answer {
         (report.created, report.row_count) = (Some("2024-11-25T10:13:42.000Z".to_owned()), Some(1061));
     }
     let silent = check(&policy(), &[(0, status("PENDING"), after(10))]);

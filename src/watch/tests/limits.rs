@@ -73,7 +73,7 @@ fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
 #[test]
 fn tries_that_a_hint_has_ended_say_so() {
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
-    let Answer::Failure(failure) = http(503).answer else { unreachable!() };
+    let Err(failure) = http(503).answer else { unreachable!() };
     let hint = Some(Duration::from_secs(3600));
     let mut tries = tries::Tries::new(START);
     let defeat = tries.failed(&failure, hint, &policy, START, &mut fastrand::Rng::with_seed(1)).unwrap_err();

@@ -87,7 +87,7 @@ proptest! {
             now = now.plus(Duration::from_millis(*took).min(limit));
             let decision = progress.record(observation, &policy, now, &mut rng);
             let deadline = progress.deadline(&policy);
-            if let Answer::Status(_) = observation.answer {
+            if observation.answer.is_ok() {
                 failures.clear();
             }
             if let Some(deadline) = deadline {
@@ -100,7 +100,7 @@ proptest! {
             if let Some(deadline) = deadline {
                 prop_assert!(now < deadline, "what goes on after the deadline has no end");
             }
-            if let Answer::Failure(_) = observation.answer {
+            if observation.answer.is_err() {
                 failures.push((started, now, delay));
                 let gap = |pair: &[(Moment, Moment, Duration)]| {
                     let ((_, before, planned), (began, ended, _)) = (pair[0], pair[1]);
