@@ -1,4 +1,4 @@
-//! Random interleavings of all that can be asked of a store, compared with a model, step by step.
+//! Random interleavings of all calls, compared with a model after each step.
 
 mod model;
 
@@ -10,21 +10,21 @@ use proptest::test_runner::TestRunner;
 use self::model::{Model, Owed, Row};
 use super::*;
 
-/// Something that is asked of a store.
+/// A call, or a change of the world.
 #[derive(Debug, Clone)]
 enum Step {
     /// Adds a watch of one of two accounts.
     Add(usize, u128),
-    /// Makes the watches of the settings those on these exports.
+    /// Reconciles the settings, which list watches on these exports.
     List(Vec<u128>),
     Remove(usize),
-    /// Gives back the claimed watches whose bits are set, and wishes for so many.
+    /// Gives back some of the claimed watches, and wishes for this many of each account.
     Pass {
         back: Vec<Option<Back>>,
         rooms: [usize; 2],
         only_old: bool,
     },
-    /// Claims so many deliveries, and records as many.
+    /// Records all claimed deliveries, and claims up to this many.
     Deliver(usize),
     GiveUp,
     Prune,
@@ -34,9 +34,9 @@ enum Step {
 
 #[derive(Debug, Clone, Copy)]
 enum Back {
-    /// It is due again after so many seconds.
+    /// It is due again after this many seconds.
     Due(u64),
-    /// It has ended, and owes so many deliveries.
+    /// It has ended, with this many deliveries.
     Ended(u32),
 }
 
@@ -244,7 +244,7 @@ async fn list(bed: &impl Lasting, model: &mut Model, numbers: &[u128]) {
     assert!(removed.is_empty());
 }
 
-/// All that can be seen is as the model has it.
+/// Compares everything that is visible with the model.
 async fn compare(bed: &impl Lasting, model: &Model) {
     assert_eq!(bed.counts().await, model.counts());
     let listing = bed.store().list(Filter::default()).await.unwrap().unwrap();
@@ -266,7 +266,7 @@ async fn compare(bed: &impl Lasting, model: &Model) {
     }
 }
 
-/// Runs so many random interleavings over new stores.
+/// Runs this many random interleavings, each over a new store.
 pub(super) fn hold<S: Subject>(cases: u32) {
     let mut runner = TestRunner::new(ProptestConfig::with_cases(cases));
     let run = runner.run(&steps(), |steps| {

@@ -18,8 +18,8 @@ pub(super) fn sources() -> Vec<(PathBuf, String)> {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && !is_of_tests(&path) {
+                directories.extend(Some(path).filter(|path| !path.ends_with("tests")));
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
                 found.push((path.strip_prefix(&root).unwrap().to_owned(), code_of(&read(&path))));
             }
         }
@@ -28,10 +28,6 @@ pub(super) fn sources() -> Vec<(PathBuf, String)> {
     found.retain(|(path, _)| module_of(path).first().is_none_or(|top| !for_tests.contains(top)));
     found.sort();
     found
-}
-
-fn is_of_tests(path: &Path) -> bool {
-    path.ends_with("tests.rs") || path.iter().any(|part| part == "tests")
 }
 
 /// The modules that `lib.rs` has for tests only.

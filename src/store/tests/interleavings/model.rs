@@ -2,15 +2,15 @@
 
 use super::*;
 
-/// What must be in the store.
+/// What the store must contain.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) now: Moment,
     /// In the order in which they were added.
     pub(super) watches: Vec<Row>,
-    /// In the order in which they were owed.
+    /// In the order in which they were added.
     pub(super) deliveries: Vec<Owed>,
-    /// What this daemon has claimed.
+    /// The claims of the current daemon.
     pub(super) claimed: Vec<Claimed>,
     pub(super) claimed_deliveries: Vec<ClaimedDelivery>,
 }
@@ -48,13 +48,13 @@ impl Model {
         self.watches.push(Row { watch, is_of_settings, due_at: self.now, ended_at: None });
     }
 
-    /// The row goes, and its settled deliveries with it.
+    /// Removes a row with its settled deliveries.
     pub(super) fn remove(&mut self, position: usize) {
         let id = self.watches.remove(position).watch.id;
         self.deliveries.retain(|owed| owed.watch != Some(id) || owed.state == DeliveryState::Pending);
     }
 
-    /// Takes in what a pass gave back, and says what must have been kept.
+    /// Applies a record. Returns whether the store must have kept it.
     pub(super) fn keep(&mut self, record: &Record) -> bool {
         let Some(row) = self.watches.iter_mut().find(|row| row.watch.id == record.watch.id) else {
             return false;
@@ -75,7 +75,7 @@ impl Model {
         self.deliveries.push(Owed { delivery, watch, due_at, attempts: 0, state, settled_at });
     }
 
-    /// Checks what a pass claimed for a wish: as many as it could, the longest due.
+    /// Checks the claims for a wish: as many watches as possible, the longest due first.
     pub(super) fn claim(&mut self, wish: &Wish, claimed: Vec<Claimed>, next_due: Option<Option<Moment>>) {
         let is_eligible = |row: &&Row| {
             let is_due = match wish.started_by {
