@@ -18,14 +18,14 @@ use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 use crate::words;
 
-/// What a line names of the watch that it is about.
+/// How a line identifies its watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
-    /// Nothing: people who wait for one export know which one it is.
+    /// Not at all: there is only one.
     Nothing,
-    /// The export.
+    /// By the export.
     Export,
-    /// The export, the watch on it, and the account that asks.
+    /// By the export, the watch and the account.
     Watch,
 }
 
@@ -136,7 +136,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
     }
 }
 
-/// Who has done what through the API.
+/// Logs what a client of the API did.
 fn api(name: &str, event: &ApiEvent) {
     let ApiEvent { what, peer, request, omitted } = event;
     let request = request.as_ref();
