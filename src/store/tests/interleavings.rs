@@ -1,27 +1,30 @@
-//! Random interleavings of all that can be asked of a store, compared with a model, step by step.
+//! Random interleavings of all calls, compared with a model after each step.
+
+mod model;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use self::model::{Model, Owed, Row};
 use super::*;
 
-/// Something that is asked of a store.
+/// A call, or a change of the world.
 #[derive(Debug, Clone)]
 enum Step {
     /// Adds a watch of one of two accounts.
     Add(usize, u128),
-    /// Makes the watches of the settings those on these exports.
+    /// Reconciles the settings, which list watches on these exports.
     List(Vec<u128>),
     Remove(usize),
-    /// Gives back the claimed watches whose bits are set, and wishes for so many.
+    /// Gives back some of the claimed watches, and wishes for this many of each account.
     Pass {
         back: Vec<Option<Back>>,
         rooms: [usize; 2],
         only_old: bool,
     },
-    /// Claims so many deliveries, and records as many.
+    /// Records all claimed deliveries, and claims up to this many.
     Deliver(usize),
     GiveUp,
     Prune,
@@ -31,9 +34,9 @@ enum Step {
 
 #[derive(Debug, Clone, Copy)]
 enum Back {
-    /// It is due again after so many seconds.
+    /// It is due again after this many seconds.
     Due(u64),
-    /// It has ended, and owes so many deliveries.
+    /// It has ended, with this many deliveries.
     Ended(u32),
 }
 
@@ -53,124 +56,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..60)
-}
-
-/// What must be in the store.
-#[derive(Debug, Default)]
-struct Model {
-    now: Moment,
-    /// In the order in which they were added.
-    watches: Vec<Row>,
-    /// In the order in which they were owed.
-    deliveries: Vec<Owed>,
-    /// What this daemon has claimed.
-    claimed: Vec<Claimed>,
-    claimed_deliveries: Vec<ClaimedDelivery>,
-}
-
-#[derive(Debug)]
-struct Row {
-    watch: Watch,
-    is_of_settings: bool,
-    due_at: Moment,
-    ended_at: Option<Moment>,
-}
-
-#[derive(Debug)]
-struct Owed {
-    delivery: NewDelivery,
-    watch: Option<Uuid>,
-    due_at: Moment,
-    attempts: u32,
-    state: DeliveryState,
-    settled_at: Moment,
-}
-
-impl Model {
-    fn is_free(&self, row: &Row) -> bool {
-        row.ended_at.is_none() && !self.claimed.iter().any(|claimed| claimed.watch.id == row.watch.id)
-    }
-
-    fn position(&self, account: &str, number: u128) -> Option<usize> {
-        let is_it = |row: &Row| &*row.watch.account == account && row.watch.export == export(number);
-        self.watches.iter().position(is_it)
-    }
-
-    fn added(&mut self, watch: Watch, is_of_settings: bool) {
-        assert_eq!(watch.progress.started_at(), self.now);
-        self.watches.push(Row { watch, is_of_settings, due_at: self.now, ended_at: None });
-    }
-
-    /// The row goes, and its settled deliveries with it.
-    fn remove(&mut self, position: usize) {
-        let id = self.watches.remove(position).watch.id;
-        self.deliveries.retain(|owed| owed.watch != Some(id) || owed.state == DeliveryState::Pending);
-    }
-
-    /// Takes in what a pass gave back, and says what must have been kept.
-    fn keep(&mut self, record: &Record) -> bool {
-        let Some(row) = self.watches.iter_mut().find(|row| row.watch.id == record.watch.id) else {
-            return false;
-        };
-        match &record.next {
-            Next::Due(at) => row.due_at = *at,
-            Next::Ended(ended) => {
-                row.ended_at = Some(ended.at);
-                let (id, now) = (row.watch.id, self.now);
-                ended.deliveries.iter().for_each(|delivery| self.owe(delivery.clone(), Some(id), now));
-            }
-        }
-        true
-    }
-
-    fn owe(&mut self, delivery: NewDelivery, watch: Option<Uuid>, due_at: Moment) {
-        let (state, settled_at) = (DeliveryState::Pending, due_at);
-        self.deliveries.push(Owed { delivery, watch, due_at, attempts: 0, state, settled_at });
-    }
-
-    /// Checks what a pass claimed for a wish: as many as it could, the longest due.
-    fn claim(&mut self, wish: &Wish, claimed: Vec<Claimed>, next_due: Option<Option<Moment>>) {
-        let is_eligible = |row: &&Row| {
-            let is_due = match wish.started_by {
-                None => row.due_at <= self.now,
-                Some(by) => row.watch.progress.started_at() <= by,
-            };
-            row.watch.account == wish.account && is_due && self.is_free(row)
-        };
-        let mut eligible: Vec<&Row> = self.watches.iter().filter(is_eligible).collect();
-        assert_eq!(claimed.len(), eligible.len().min(wish.room));
-        if wish.started_by.is_none() {
-            let due: Vec<Moment> = claimed.iter().map(|claimed| claimed.due_at).collect();
-            eligible.sort_by_key(|row| row.due_at);
-            assert!(
-                due.iter().eq(eligible.iter().take(wish.room).map(|row| &row.due_at)),
-                "the longest due first"
-            );
-        }
-        for claimed in &claimed {
-            let row =
-                eligible.iter().find(|row| row.watch.id == claimed.watch.id).expect("it may be claimed");
-            assert_eq!((claimed.due_at, claimed.watch.export), (row.due_at, row.watch.export));
-        }
-        let is_all = claimed.len() < wish.room;
-        self.claimed.extend(claimed);
-        let own =
-            || self.watches.iter().filter(|row| row.watch.account == wish.account && row.ended_at.is_none());
-        let free = own().filter(|row| self.is_free(row)).map(|row| row.due_at).min();
-        let expected = free.or_else(|| own().next().map(|_| Moment::NEVER));
-        assert_eq!(next_due, is_all.then_some(expected), "{wish:?}");
-    }
-
-    fn counts(&self) -> Counts {
-        let of = |state| self.deliveries.iter().filter(|owed| owed.state == state).count() as u64;
-        let ended = self.watches.iter().filter(|row| row.ended_at.is_some()).count();
-        Counts {
-            active: (self.watches.len() - ended) as u64,
-            ended: ended as u64,
-            pending: of(DeliveryState::Pending),
-            undeliverable: of(DeliveryState::Undeliverable),
-        }
-    }
 }
 
 async fn pass(
@@ -359,7 +244,7 @@ async fn list(bed: &impl Lasting, model: &mut Model, numbers: &[u128]) {
     assert!(removed.is_empty());
 }
 
-/// All that can be seen is as the model has it.
+/// Compares everything that is visible with the model.
 async fn compare(bed: &impl Lasting, model: &Model) {
     assert_eq!(bed.counts().await, model.counts());
     let listing = bed.store().list(Filter::default()).await.unwrap().unwrap();
@@ -381,7 +266,7 @@ async fn compare(bed: &impl Lasting, model: &Model) {
     }
 }
 
-/// Runs so many random interleavings over new stores.
+/// Runs this many random interleavings, each over a new store.
 pub(super) fn hold<S: Subject>(cases: u32) {
     let mut runner = TestRunner::new(ProptestConfig::with_cases(cases));
     let run = runner.run(&steps(), |steps| {
