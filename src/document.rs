@@ -32,7 +32,7 @@ pub struct Document {
     #[schema(required)]
     pub exit_code: Option<u8>,
     /// The export that is followed.
-    #[schema(nullable = false)]
+    #[schema(required, nullable = false)]
     pub export: Option<ExportRef>,
     /// The last status seen.
     #[schema(required, value_type = Option<String>)]
@@ -240,4 +240,26 @@ fn outcome_schema() -> Schema {
 fn known_outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Outcome>, D::Error> {
     let word = Option::<String>::deserialize(deserializer)?;
     Ok(word.as_deref().and_then(Outcome::from_word))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_requires_every_member_and_knows_the_scopes() {
+        let schema = serde_json::to_value(Document::schema()).unwrap();
+        let members: Vec<Value> =
+            schema["properties"].as_object().unwrap().keys().cloned().map(Value::from).collect();
+        let mut required = schema["required"].as_array().unwrap().clone();
+        required.sort_by_key(Value::to_string);
+        let mut sorted = members;
+        sorted.sort_by_key(Value::to_string);
+        assert_eq!(required, sorted);
+        let scope = &serde_json::to_value(ExportRef::schema()).unwrap()["properties"]["scope"];
+        assert_eq!((&scope["type"], &scope["enum"]), (&json!("string"), &json!(["group", "org"])));
+    }
 }
