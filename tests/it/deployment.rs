@@ -231,7 +231,7 @@ fn the_health_check_says_what_is_wrong() {
 }
 
 #[test]
-fn a_health_check_shows_none_of_the_tokens_that_the_server_takes() {
+fn a_health_check_shows_no_token_of_the_server() {
     const TOKENS: [&str; 2] = ["first-Server-token-0123456789", "second-Server-token-0123456789"];
     let detail = TOKENS.join(" and ");
     let answer = format!("HTTP/1.1 503 X\r\nconnection: close\r\n\r\nwrong: {detail}");

@@ -1,4 +1,4 @@
-//! A bad credential is the credential's trouble, not the exports'.
+//! A refused credential pauses its account and does not end watches.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
 }
 
 #[test]
-fn a_deprecated_version_is_said_once_however_many_accounts_ask_in_it() {
+fn a_deprecated_version_is_logged_once_for_all_accounts() {
     let deprecated = format!("{NEVER}deprecation = '2026-01-01T00:00:00Z'\n");
     let labs = [Lab::start(&deprecated), Lab::start(&deprecated)];
     let accounts = [asking(&labs[0]), account("acme", &labs[1])].concat();
@@ -140,7 +140,7 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
 }
 
 #[test]
-fn a_credential_that_works_again_lets_all_go_on() {
+fn an_account_resumes_when_its_credential_works_again() {
     let revoked = Revoked::start();
     let Revoked { bed, daemon, receiver, .. } = &revoked;
     bed.file("acme-token", "second\n");
@@ -156,7 +156,7 @@ fn a_credential_that_works_again_lets_all_go_on() {
 }
 
 #[test]
-fn an_account_that_is_taken_away_troubles_nobody_any_more() {
+fn a_removed_account_has_no_effect_any_more() {
     let (lab, refusing) = (Lab::start(NEVER), Lab::start("token = 'another'"));
     let kept = [account("well", &lab), watch("well", EXPORT_ID)].concat();
     let bed = DaemonHome::new(&[&*kept, &account("ill", &refusing)].concat());

@@ -1,4 +1,4 @@
-//! A daemon with a directory and an address of its own, which outlive it: it can be started again.
+//! A directory and an address for a daemon, which can be started there again and again.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};

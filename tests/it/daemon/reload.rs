@@ -1,4 +1,4 @@
-//! SIGHUP: the settings are read again, and all goes on.
+//! SIGHUP reads the settings again without a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,7 +159,7 @@ fn another_store_or_address_waits_for_the_next_start() {
 }
 
 #[test]
-fn a_hail_of_hangups_loses_nothing() {
+fn many_hangups_lose_nothing() {
     const EXPORTS: u128 = 20;
     let course = "pending = '0s'\nstarted = '0s'\nlatency = '5ms'\nlatency-jitter = '20ms'\n\
         answers = [{ status = 'PENDING', repeat = 30 }]\n";

@@ -1,4 +1,4 @@
-//! Signals that come at a bad moment, and readers that do not read.
+//! Signals at a bad moment, and log readers that do not read.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -122,7 +122,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
 }
 
 #[test]
-fn it_works_though_nobody_reads_its_log() {
+fn the_daemon_works_with_a_full_log_pipe() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let (_reader, writer) = full_pipe();

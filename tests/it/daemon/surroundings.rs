@@ -1,4 +1,4 @@
-//! What is around it: systemd, health checks, a container's PID 1; and eyes that must see no secret.
+//! systemd, health checks, PID 1 in a container, and the environment of commands.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;

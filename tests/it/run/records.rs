@@ -1,4 +1,4 @@
-//! Records of other calls, of others, and of nobody.
+//! Records of other calls, and records that cannot be used.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ fn each_date_of_a_call_makes_another_call_of_it() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_put_aside_when_it_is_three_days_old() {
+fn an_unreadable_record_is_renamed_after_three_days() {
     let bed = RunHome::new(READY);
     std::fs::write(bed.path("state.json"), "{").unwrap();
     bed.run().run().exits(2).stderr_has("it may tell of an export");
@@ -57,7 +57,7 @@ fn a_record_that_cannot_be_read_is_put_aside_when_it_is_three_days_old() {
 }
 
 #[test]
-fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
+fn a_record_of_another_call_is_reported_with_the_command_that_continues() {
     let bed = RunHome::new(HANGS_ONCE);
     let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
     bed.killed_at_its_poll(default(), 1);
@@ -83,7 +83,7 @@ fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
 }
 
 #[test]
-fn what_another_call_has_left_is_not_told_while_it_runs_nor_after_three_days() {
+fn a_record_of_another_call_is_not_reported_while_it_runs_nor_after_three_days() {
     let bed = RunHome::new(NEVER);
     let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
     let state = bed.path(".local/state/snyk-export");
@@ -114,7 +114,7 @@ fn what_another_call_has_left_is_not_told_while_it_runs_nor_after_three_days() {
 }
 
 #[test]
-fn a_record_that_leads_elsewhere_is_none_of_ours() {
+fn a_record_with_foreign_values_is_refused() {
     let bed = RunHome::new(HANGS_ONCE);
     bed.killed();
     for (member, value) in [("dir", "elsewhere"), ("merge", "/a\n::error::b"), ("api", "\u{1b}[2J")] {
@@ -152,7 +152,7 @@ fn a_state_file_that_is_no_regular_file_is_neither_read_nor_followed() {
 }
 
 #[test]
-fn a_record_that_is_none_of_ours_is_not_written_over() {
+fn a_record_of_another_program_is_not_overwritten() {
     for text in ["", "{", "{}", "[1]", "{\"schema\":2}"] {
         let bed = RunHome::new(READY);
         std::fs::write(bed.path("state.json"), text).unwrap();

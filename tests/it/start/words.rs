@@ -1,4 +1,4 @@
-//! Words of a request: what is known, what is sent all the same, and what is refused.
+//! Words of a request: known ones, unknown ones that are sent with a warning, and wrong ones.
 
 use serde_json::{Value, json};
 
