@@ -1,4 +1,4 @@
-//! The files of exports as storage keeps them: rendered, encoded, and with an ETag of their content.
+//! The files of exports as storage keeps them: rendered, encoded, and with an `ETag` of their content.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
