@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_export_and_shows_the_form() {
+    fn rejects_other_text_and_shows_the_form() {
         let simple = E.replace('-', "");
         let wrong = [
             "".to_owned(),
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn learns_words_but_never_two_meanings() {
+    fn a_word_has_only_one_meaning() {
         let mut vocabulary = Vocabulary::default();
         let queued = Status::new("Queued").unwrap();
         vocabulary.teach(queued.clone(), Phase::InProgress).unwrap();

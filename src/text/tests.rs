@@ -12,7 +12,7 @@ const TOKEN: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLnNueWsuaW8ifQ.x-y_zaa0Qd3fFG
 const CLIENT_SECRET: &str = "pa+ss/w\u{f6}rd &<\"'> 100%25 \\n#1";
 const PASSWORD: &str = "hunter22";
 
-/// What is not shown here, whatever else this process holds.
+/// Text that must not be shown, whatever this process holds.
 struct Ours(Held, Vec<Arc<SecretString>>);
 
 impl Ours {
@@ -31,7 +31,7 @@ impl Ours {
 }
 
 #[test]
-fn removes_what_could_give_orders() {
+fn removes_control_and_direction_characters() {
     let rows = [
         ("plain, with ünïcödé", "plain, with ünïcödé"),
         ("  \n ", ""),
@@ -53,7 +53,7 @@ fn removes_what_could_give_orders() {
 }
 
 #[test]
-fn masks_what_looks_like_a_secret_of_anybody() {
+fn masks_text_that_looks_like_a_secret() {
     let rows = [
         (r#"{"u":"https:\/\/s.example\/x?X-Goog-Signature=a"}"#, r#"{"u":"https:\/\/s.example\/x?***"}"#),
         ("/bucket/x?X-Goog-Signature=abc&v=1", "/bucket/x?X-Goog-Signature=***&v=1"),
@@ -98,7 +98,7 @@ fn masks_what_looks_like_a_secret_of_anybody() {
     }
 }
 
-/// What programs put between the lines of a text that they break.
+/// What programs insert where they break a text into lines.
 const BREAKS: [&str; 17] = [
     "\n",
     "\r\n",
@@ -145,7 +145,7 @@ fn masks_secrets_that_are_broken_over_lines() {
 }
 
 #[test]
-fn a_long_part_of_a_secret_is_one_wherever_it_stands() {
+fn a_long_part_of_a_secret_is_masked_anywhere() {
     let ours = Ours::new(&[UUID, TOKEN, "Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2"]);
     let rows = [
         ("token ****2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6 is invalid", "token ******* is invalid"),
@@ -165,7 +165,7 @@ fn a_long_part_of_a_secret_is_one_wherever_it_stands() {
 }
 
 #[test]
-fn an_id_in_the_path_of_a_webhook_is_no_secret_by_itself() {
+fn an_id_in_the_path_of_a_webhook_is_not_a_secret_by_itself() {
     let ours = Ours::new(&[
         &format!("https://h.example/hooks/{UUID}/k5LmN6oPqR7sTuV8wX"),
         "https://h.example/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
@@ -182,7 +182,7 @@ fn an_id_in_the_path_of_a_webhook_is_no_secret_by_itself() {
 }
 
 #[test]
-fn leaves_other_text_alone() {
+fn does_not_change_other_text() {
     let ours =
         Ours::new(&[UUID, TOKEN, CLIENT_SECRET, PASSWORD, "https://h.example/services/T01/hunter2hunter2"]);
     let texts = [
@@ -209,7 +209,7 @@ fn leaves_other_text_alone() {
 }
 
 #[test]
-fn what_is_encoded_too_often_is_not_shown() {
+fn text_with_too_many_layers_of_encoding_is_not_shown() {
     let ours = Ours::new(&[UUID]);
     let mut text = UUID.replace('-', "%2d");
     for _ in 0..6 {
@@ -223,7 +223,7 @@ fn what_is_encoded_too_often_is_not_shown() {
 }
 
 #[test]
-fn shows_no_token_that_went_astray() {
+fn masks_a_token_that_was_typed_in_the_wrong_place() {
     let rows = [
         ("snyk_uat.abcdefgh.x.y", "***"),
         ("eyJhbGciOiJSUzI1NiJ9.e.s", "***"),
@@ -277,7 +277,7 @@ fn shows_no_token_that_went_astray() {
 }
 
 #[test]
-fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
+fn direction_changes_are_not_plain_text_and_are_escaped() {
     for plain in ["", "payments", "zählt 100 % \u{1f469}\u{200d}\u{1f4bb} عربي"] {
         assert!(is_plain(plain) && escaped(plain) == plain, "{plain}");
     }
@@ -303,7 +303,7 @@ fn cuts_at_500_characters() {
 }
 
 #[test]
-fn half_a_secret_is_none_wherever_a_text_is_cut() {
+fn a_text_is_never_cut_so_that_half_a_secret_is_shown() {
     let ours = Ours::new(&[TOKEN]);
     let escaped: String = TOKEN.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
     for secret in [TOKEN, &escaped] {
@@ -324,7 +324,7 @@ fn half_a_secret_is_none_wherever_a_text_is_cut() {
 type Encoder = fn(&str) -> String;
 
 #[test]
-fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
+fn the_end_of_a_text_does_not_begin_with_half_a_secret() {
     let _held = crate::secret::Secret::new(TOKEN);
     for after in 0..60 {
         let said = format!("some words and {TOKEN} {}", "-".repeat(after));
@@ -335,7 +335,7 @@ fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
     assert_eq!(Text::end_of("long enough", 6).as_str(), "…enough");
 }
 
-/// All the ways in which ordinary programs write a text, as a function for each.
+/// The encodings that ordinary programs use for a text, each as a function.
 fn encoders() -> Vec<(&'static str, Encoder)> {
     fn each(text: &str, write: impl Fn(char) -> String) -> String {
         text.chars()
@@ -391,7 +391,7 @@ fn encoders() -> Vec<(&'static str, Encoder)> {
     ]
 }
 
-/// Whether a secret can be read from a text by somebody who undoes the usual encodings.
+/// Whether a secret can be read from a text after the usual encodings are decoded.
 fn shows(text: &str, secret: &str) -> bool {
     let fold = |text: &str| text.to_lowercase();
     let core = |text: &str| -> String { fold(text).chars().filter(|char| char.is_alphanumeric()).collect() };
@@ -419,7 +419,7 @@ fn masks_every_secret_in_every_usual_encoding() {
             }
             for (outer, wrap) in encoders() {
                 let clean = ours.clean(&format!("got {}", wrap(&encoded)));
-                // What nobody can undo shows nothing: Base64 has no other letter case.
+                // Base64 in another letter case cannot be decoded.
                 let is_lost =
                     encoded != secret && name.starts_with("base64") && ["capitals", "small"].contains(&outer);
                 let is_lost = is_lost || (name == "Basic" && ["capitals", "small"].contains(&outer));
@@ -452,13 +452,13 @@ proptest! {
     }
 
     #[test]
-    fn cleaned_twice_is_cleaned_once(raw in r#"([ -~]|://|\?|@|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&#[0-9]{2};|##|eyJ|snyk_uat\.|sig=|\*\*\*){0,60}"#) {
+    fn cleaning_twice_changes_nothing(raw in r#"([ -~]|://|\?|@|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&#[0-9]{2};|##|eyJ|snyk_uat\.|sig=|\*\*\*){0,60}"#) {
         let ours = Ours::new(&[UUID, PASSWORD]);
         ours.clean(&raw);
     }
 
     #[test]
-    fn no_secret_is_shown_wherever_it_stands(
+    fn no_secret_is_shown_anywhere(
         before in r#"([ -~]|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&amp;){0,40}"#,
         after in r#"([ -~]|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&amp;){0,40}"#,
         secret in "[a-zA-Z0-9][!-~]{6,40}[a-zA-Z0-9]",

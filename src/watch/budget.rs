@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn starting_again_and_again_asks_no_more_often() {
+    fn restarts_do_not_exceed_the_rate() {
         let mut asked = 0;
         for start in 0..12 {
             let now = at(start * 5000);

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poller_that_is_shared_tells_the_same_of_its_route() {
+    fn a_shared_poller_has_the_same_route() {
         struct ByProxy;
 
         impl Poller for ByProxy {

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_alone_is_no_outage() {
+    fn a_single_failure_is_not_an_outage() {
         assert_eq!(length(&[(0, 30, 1)]), 0);
     }
 
@@ -71,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_counts_only_as_long_as_somebody_wanted_to_ask() {
+    fn a_gap_counts_at_most_as_long_as_planned() {
         assert_eq!(length(&[(0, 0, 4), (86_400, 86_403, 4)]), 7, "a day in which the daemon was not running");
     }
 
     proptest! {
         #[test]
-        fn it_is_never_longer_than_the_time_that_has_passed(
+        fn it_is_never_longer_than_the_elapsed_time(
             failures in prop::collection::vec((0_u64..100, 0_u64..100, 0_u64..100), 1..50),
         ) {
             let (mut outage, mut now) = (Outage::default(), at(0));

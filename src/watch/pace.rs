@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_kept() {
+    fn rejects_invalid_values() {
         let error = |initial, multiplier, max, jitter| {
             Pace::new(MS * initial, multiplier, MS * max, jitter).unwrap_err().to_string()
         };
@@ -213,7 +213,7 @@ mod tests {
         }
 
         #[test]
-        fn goes_on_from_a_kept_position(steps in 0_usize..60) {
+        fn continues_from_a_stored_position(steps in 0_usize..60) {
             let pace = Pace::new(MS * 500, 1.1, MS * 30_000, 0.0).unwrap();
             let (mut position, mut rng) = (None, fastrand::Rng::new());
             for _ in 0..steps {

@@ -68,7 +68,7 @@ fn end(outcome: Outcome) -> Decision {
     Decision::Finish(outcome)
 }
 
-/// Records each observation at its second and compares what follows; jitter of hints is left out.
+/// Records each observation at its second and compares what follows, without the jitter of hints.
 #[track_caller]
 fn check(policy: &Policy, rows: &[(u64, Observation, Decision)]) -> Progress {
     let mut progress = Progress::new(START);
@@ -111,7 +111,7 @@ fn follows_an_export_to_its_end() {
 }
 
 #[test]
-fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
+fn with_a_refused_credential_a_watch_ends_only_at_its_deadline() {
     let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
     let policy =
         Policy { refusal: Refusal::PausesAccount, max_wait: limits.0, max_outage: limits.1, ..policy() };
@@ -125,7 +125,7 @@ fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
 }
 
 #[test]
-fn the_time_in_which_nobody_could_ask_makes_no_outage() {
+fn time_without_polls_does_not_count_as_an_outage() {
     let policy = Policy { max_outage: Some(Duration::from_secs(5)), ..policy() };
     // The server asked for a pause, and then one poll failed.
     let rows = [
@@ -147,7 +147,7 @@ fn the_time_in_which_nobody_could_ask_makes_no_outage() {
 }
 
 #[test]
-fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
+fn the_progress_of_an_older_release_can_be_read_and_other_text_cannot() {
     let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
     assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
     let older =
@@ -159,7 +159,7 @@ fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
 }
 
 #[test]
-fn taught_words_count() {
+fn words_that_the_user_adds_are_known() {
     let mut policy = policy();
     policy.vocabulary.teach(Status::new("QUEUED").unwrap(), Phase::InProgress).unwrap();
     policy.vocabulary.teach(Status::new("Done").unwrap(), Phase::Finished).unwrap();
@@ -203,7 +203,7 @@ fn every_http_status_has_its_class() {
 }
 
 #[test]
-fn failures_have_their_own_pace_and_leave_the_main_one_alone() {
+fn failures_have_their_own_pace_and_do_not_change_the_main_one() {
     let mut policy = policy();
     let seconds = Duration::from_secs;
     policy.pace = Pace::new(seconds(10), 2.0, seconds(80), 0.0).unwrap();
@@ -257,7 +257,7 @@ fn a_hint_beyond_a_limit_ends_the_watch_now() {
     let outage = Policy { max_outage: Some(Duration::from_secs(50)), ..policy() };
     check(&outage, &[(0, hinted(http(503), 51), end(Outcome::Unavailable))]);
     check(&outage, &[(0, http(503), after(1)), (1, hinted(http(503), 50), end(Outcome::Unavailable))]);
-    // A server that answers and asks for patience is no outage.
+    // A server that answers with a hint is not an outage.
     check(&outage, &[(0, hinted(status("PENDING"), 51), after(51))]);
 }
 
@@ -283,7 +283,7 @@ fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
 }
 
 #[test]
-fn tries_that_a_hint_has_ended_say_so() {
+fn tries_that_a_hint_ended_say_so() {
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
     let Err(failure) = http(503).answer else { unreachable!() };
     let hint = Some(Duration::from_secs(3600));
@@ -294,7 +294,7 @@ fn tries_that_a_hint_has_ended_say_so() {
 }
 
 #[test]
-fn no_hint_counts_for_more_than_an_hour() {
+fn a_hint_counts_for_at_most_an_hour() {
     let year = 365 * 24 * 60 * 60;
     check(&policy(), &[(0, hinted(status("PENDING"), year), after(3600))]);
     let limited = Policy { max_wait: Some(Duration::from_secs(2 * 3600)), ..policy() };
@@ -327,7 +327,7 @@ fn a_poll_gets_one_second_beyond_the_deadline() {
     assert_eq!(limit(&limited, 71), 30);
     assert_eq!(limit(&limited, 72), 29);
     assert_eq!(limit(&limited, 100), 1);
-    assert_eq!(limit(&limited, 102), 1, "however late it starts");
+    assert_eq!(limit(&limited, 102), 1, "even if it starts late");
     let hasty = Policy { request_timeout: Duration::from_millis(10), ..limited };
     assert_eq!(Progress::new(START).begin_poll(&hasty, START.plus(Duration::from_secs(100))).as_millis(), 10);
     assert_eq!(limit(&policy(), 1_000_000), 30);
@@ -347,7 +347,7 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
         (23, http(503), end(Outcome::Unavailable)),
     ];
     check(&impatient, &rows);
-    // Where a refused credential is waited out, other failures are not.
+    // If a refused credential pauses the account, other failures are still final.
     let rows = [
         (0, http(503), after(1)),
         (1, http(503), after(2)),
@@ -372,7 +372,7 @@ fn a_request_that_fails_slowly_counts_with_its_own_time() {
 }
 
 #[test]
-fn an_outage_of_a_retried_answer_means_what_the_answer_means() {
+fn an_outage_of_a_retried_answer_ends_as_that_answer() {
     let max_outage = Some(Duration::from_secs(1));
     let conflict = Policy { retry_conflict: true, max_outage, ..policy() };
     check(&conflict, &[(0, http(409), after(1)), (1, http(409), end(Outcome::Conflict))]);
@@ -433,7 +433,7 @@ fn an_export_that_was_seen_must_be_missing_three_times_in_a_row() {
 }
 
 #[test]
-fn one_refusal_after_a_good_answer_is_no_verdict() {
+fn one_refusal_after_a_good_answer_is_not_final() {
     use Outcome::{Forbidden, Rejected, Unauthorized};
     for (code, outcome) in [(401, Unauthorized), (403, Forbidden)] {
         let rows = [
@@ -459,7 +459,7 @@ fn one_refusal_after_a_good_answer_is_no_verdict() {
 }
 
 #[test]
-fn a_watch_that_ends_without_a_poll_counts_none() {
+fn a_watch_that_ends_without_a_poll_does_not_count_one() {
     let mut progress = check(&policy(), &[(0, status("PENDING"), after(10))]);
     let Err(failure) = http(401).answer else { unreachable!() };
     progress.give_up(&failure);
@@ -468,7 +468,7 @@ fn a_watch_that_ends_without_a_poll_counts_none() {
 }
 
 #[test]
-fn a_conflict_may_be_waited_out() {
+fn a_conflict_may_be_retried() {
     let patient = Policy { retry_conflict: true, ..policy() };
     check(&patient, &[(0, http(409), after(1)), (1, http(409), after(2)), (3, status("STARTED"), after(10))]);
 }
@@ -505,7 +505,7 @@ fn a_failed_export_says_why() {
 }
 
 #[test]
-fn what_snyk_has_said_once_is_remembered() {
+fn facts_that_snyk_sent_once_are_remembered() {
     let mut observation = status("STARTED");
     if let Ok(report) = &mut observation.answer {
         (report.created, report.row_count) = (Some("2024-11-25T10:13:42.000Z".to_owned()), Some(1061));
@@ -540,7 +540,7 @@ fn a_timeline_does_not_grow_without_end() {
     assert_eq!(progress.timeline().last().unwrap().at, START.plus(Duration::from_secs(999)));
 }
 
-/// Any answer, most of which do not end a watch.
+/// Any answer. Most do not end a watch.
 fn any_observation() -> impl Strategy<Value = Observation> {
     let answer = prop_oneof![
         4 => prop_oneof![Just("PENDING"), Just("STARTED")].prop_map(status),
@@ -576,9 +576,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    /// A watch that is kept and read again after each poll goes on as one that never was.
+    /// A watch that is stored and read after each poll behaves like one that was not.
     #[test]
-    fn a_watch_that_was_kept_goes_on_where_it_was(
+    fn a_stored_watch_continues_where_it_was(
         policy in any_policy(),
         observations in prop::collection::vec((any_observation(), 0_u64..2000), 1..60),
         seed: u64,
@@ -604,7 +604,7 @@ proptest! {
         }
     }
 
-    /// Whatever a server answers: a delay respects every floor and limit, and every watch with a deadline ends.
+    /// For any answers: a delay respects every floor and limit, and every watch with a deadline ends.
     #[test]
     fn the_rules_hold_for_any_answers(
         policy in any_policy(),
@@ -614,7 +614,7 @@ proptest! {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut progress = Progress::new(START);
         let mut now = START;
-        // The outage, as slowly and plainly as it can be told: when each poll of it began and ended, and what was planned.
+        // A simple model of the outage: when each of its polls began and ended, and the planned pause.
         let mut failures: Vec<(Moment, Moment, Duration)> = Vec::new();
         for (observation, took) in &observations {
             let limit = progress.begin_poll(&policy, now);
@@ -631,10 +631,10 @@ proptest! {
                 prop_assert!(now <= deadline.plus(LAST_POLL));
             }
             let Decision::PollAfter(delay) = decision else { return Ok(()) };
-            prop_assert!(!delay.is_zero(), "no poll follows at once");
+            prop_assert!(!delay.is_zero(), "no delay is 0");
             prop_assert!(observation.hint.is_none_or(|hint| hint <= delay), "a hint is a floor");
             if let Some(deadline) = deadline {
-                prop_assert!(now < deadline, "what goes on after the deadline has no end");
+                prop_assert!(now < deadline, "a watch ends at its deadline");
             }
             if observation.answer.is_err() {
                 failures.push((started, now, delay));
@@ -643,7 +643,7 @@ proptest! {
                     ended.since(before).min(planned + ended.since(began))
                 };
                 let outage: Duration = failures.windows(2).map(gap).sum();
-                prop_assert!(policy.max_outage.is_none_or(|max| outage < max), "an outage has its end");
+                prop_assert!(policy.max_outage.is_none_or(|max| outage < max), "an outage ends");
             }
             let hint = observation.hint.unwrap_or_default();
             prop_assert!(delay <= LONGEST.max(hint.mul_f64(1.0 + HINT_JITTER)) + Duration::from_micros(1));
@@ -653,7 +653,7 @@ proptest! {
 
     /// A failure, however long it lasts, does not change the pace of what follows it.
     #[test]
-    fn failures_leave_the_main_pace_alone(failures in prop::collection::vec(500_u16..600, 0..20), polls in 1_usize..40) {
+    fn failures_do_not_change_the_main_pace(failures in prop::collection::vec(500_u16..600, 0..20), polls in 1_usize..40) {
         let steady = Policy {
             pace: Pace::new(Duration::from_millis(500), 1.1, Duration::from_secs(30), 0.0).unwrap(),
             ..policy()

@@ -10,10 +10,10 @@ use crate::watch::Watch;
 use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
 
-/// What a server answers, as a rule of when it is asked.
+/// A server's answer, by the time of the request.
 type Rule = Box<dyn Fn(Duration) -> Observation + Send + Sync>;
 
-/// A server that follows a rule, and notes when it is asked for which export.
+/// A server that answers by a rule, and records when each export is polled.
 struct Server {
     clock: Clock,
     start: Moment,
@@ -35,7 +35,7 @@ impl Server {
         Arc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
     }
 
-    /// How often it was asked within a span of seconds.
+    /// How many polls it got within a span of seconds.
     fn asked_within(&self, from: u64, to: u64) -> usize {
         let span = Duration::from_secs(from)..Duration::from_secs(to);
         self.asked.borrow().iter().filter(|(at, _)| span.contains(at)).count()
@@ -51,7 +51,7 @@ impl Poller for Server {
     }
 }
 
-/// What was told of a run.
+/// What a run reported.
 #[derive(Default)]
 struct Heard {
     names: BTreeMap<&'static str, usize>,
@@ -59,7 +59,7 @@ struct Heard {
     owed: usize,
 }
 
-/// Counts what is owed for refused accounts.
+/// Counts the notifications for refused accounts.
 struct Owing(Arc<Cell<usize>>);
 
 impl Obligations for Owing {
@@ -85,12 +85,12 @@ fn runner_over<S: Queue, P: Poller + Clone, W: Obligations>(
     Runner::new(store, accounts, plan, obligations, clock, fastrand::Rng::with_seed(3))
 }
 
-/// Follows so many watches for each server for so many seconds, or until all have ended.
+/// Follows a number of watches for each server, for `seconds` or until all have ended.
 async fn daemon(servers: &[(&str, &Arc<Server>, usize)], policy: Policy, rate: u32, seconds: u64) -> Heard {
     crowded_daemon(servers, policy, (rate, 64), seconds).await
 }
 
-/// The same, with so many requests a minute and so many polls at once.
+/// Like [`daemon`], with a limit on polls at once.
 async fn crowded_daemon(
     servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
@@ -131,7 +131,7 @@ fn ending_accounts() -> Policy {
     Policy { refusal: Refusal::EndsAccount, ..patient() }
 }
 
-/// The daemon's own policy: a refused credential is waited out.
+/// The daemon's policy: a refused credential pauses its account.
 fn patient() -> Policy {
     Policy { refusal: Refusal::PausesAccount, max_wait: None, max_outage: None, ..policy() }
 }
@@ -157,7 +157,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
     // One try every half minute, besides those that were under way.
     let tries = server.asked_within(610, 600 + 3600);
     assert!((115..=125).contains(&tries), "{tries}");
-    // It goes on half a minute after the token is back at the latest, and the other account never noticed.
+    // Polls continue at most half a minute after the token works again. The other account is not affected.
     assert!(server.asked_within(4200, 4240) > 50);
     assert!(other.asked_within(1000, 2000) > 100);
 }
@@ -177,7 +177,7 @@ async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_for_each_watch() {
+async fn with_until_idle_a_refusal_ends_all_watches_of_the_account_without_a_poll_each() {
     let server = Server::new(|_| http(401));
     let other = Server::new(|_| status("FINISHED"));
     let heard = daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
@@ -229,7 +229,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() {
+async fn a_429_without_a_hint_doubles_the_pause_up_to_a_minute() {
     let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });
     daemon(&[("a", &server, 50)], patient(), 600, 400).await;
     // 5, 10, 20, 40, 60 seconds, each with what was under way.
@@ -238,7 +238,7 @@ async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn servers_that_hang_leave_other_accounts_room() {
+async fn servers_that_hang_do_not_take_the_places_of_other_accounts() {
     let stuck = [Server::hanging(), Server::hanging(), Server::hanging()];
     let other = Server::new(|_| status("PENDING"));
     let [a, b, c] = &stuck;
@@ -254,7 +254,7 @@ async fn servers_that_hang_leave_other_accounts_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
+async fn an_answer_to_an_older_poll_does_not_end_a_refusal() {
     // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
     let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
     let server = Arc::new(Server { takes: Duration::from_millis(1500), ..Arc::into_inner(server).unwrap() });
@@ -277,14 +277,14 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_end_keeps_no_watch_beyond_its_deadline() {
+async fn a_429_that_never_ends_does_not_keep_a_watch_beyond_its_deadline() {
     let server = Server::new(|_| throttled(5));
     let policy = Policy { max_wait: Some(Duration::from_secs(20)), ..patient() };
     let heard = daemon(&[("a", &server, 60)], policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
-        // A watch whose own poll was answered with a pause beyond its deadline ends there and then.
+        // A watch whose own poll got a hint beyond its deadline ends at once.
         let earliest = if ending.watch.progress.overlong().is_some() { 14_500 } else { 20_000 };
         assert!((earliest..21_500).contains(&ending.waited().as_millis()), "{:?}", ending.waited());
         assert_eq!(ending.watch.progress.problem().and_then(|problem| problem.http_status), Some(429));
@@ -308,7 +308,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
+async fn a_single_401_among_good_answers_ends_nothing_and_is_not_reported() {
     for refusal in [Refusal::PausesAccount, Refusal::EndsAccount] {
         let count = Cell::new(0);
         let server = Server::new(move |at| {
@@ -352,7 +352,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_that_asks_for_no_pause_gets_one() {
+async fn a_429_with_a_hint_of_0_gets_a_pause() {
     let server = Server::new(|_| throttled(0));
     daemon(&[("a", &server, 60)], patient(), 600, 60).await;
     let asked = server.asked_within(1, 60);
@@ -383,7 +383,7 @@ async fn servers_that_answer_slowly_do_not_hold_up_one_that_is_quick() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
+async fn with_until_idle_a_confirmed_401_ends_the_account() {
     let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
     let heard = daemon(&[("a", &server, 50)], ending_accounts(), 600, 60).await;
     assert_eq!(heard.endings.len(), 50);
@@ -392,8 +392,8 @@ async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
-    // The first poll is refused after 10 s; by then others have been answered well, with a renewed credential.
+async fn a_slow_401_from_before_the_last_good_answer_is_ignored() {
+    // The first poll is refused after 10 s. By then other polls have succeeded with a renewed credential.
     let first = Cell::new(true);
     let clock = Clock::start();
     let slow = Arc::new(SlowRefusal { first, clock });
@@ -440,8 +440,8 @@ async fn with_more_accounts_than_room_each_has_its_turn() {
     assert!(*least > 50 && most - least <= 3, "{polls:?}");
 }
 
-/// No watch of a healthy account is polled later than its pace by more than the time that one request may take, and none
-/// once the servers that hang are known: then by less than a second.
+/// A watch of a healthy account is late by at most the time of one request, and by less than a second once the servers that
+/// hang are known.
 #[tokio::test(start_paused = true)]
 async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
     let hanging: Vec<_> = (0..66).map(|_| Server::hanging()).collect();
@@ -467,7 +467,7 @@ async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_more_than_56_years_wakes_nobody() {
+async fn a_limit_of_more_than_56_years_does_not_spin() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(80 * 365 * 24 * 3600)), ..patient() };
     let clock = server.clock;
@@ -497,8 +497,8 @@ impl Queue for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_that_go_keep_no_watch() {
-    // Three accounts: one stays and is blocked for ten minutes, one goes, and one comes later.
+async fn after_a_change_accounts_that_stay_keep_their_state_and_removed_ones_keep_no_watch() {
+    // Three accounts: one stays and is blocked for ten minutes, one is removed, and one is added.
     let blocked = Server::new(|_| throttled(600));
     let [gone, comes, successor] = [(); 3].map(|()| Server::new(|_| status("PENDING")));
     let clock = blocked.clock;
@@ -536,7 +536,7 @@ async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_
 }
 
 #[test]
-fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may_take() {
+fn a_prompt_server_answers_within_a_second_or_half_of_the_request_timeout() {
     let account = Account { name: Arc::from("default"), poller: (), requests_per_minute: None };
     let mut state = AccountState::new(account, Moment::default());
     let rows = [(30_000, 999, true), (30_000, 1000, false), (600, 299, true), (600, 300, false)];
@@ -570,7 +570,7 @@ fn idle(rate: u32, beat: Option<Duration>) -> (Runner<MemoryStore, Arc<Server>, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_are_made_at_the_beat_though_nothing_is_due() {
+async fn passes_are_made_at_the_beat_although_nothing_is_due() {
     for (beat, expected) in [(None, 1), (Some(Duration::from_secs(5)), 12)] {
         let (mut runner, passes) = idle(1, beat);
         let over = tokio::time::sleep(Duration::from_secs(58));
@@ -580,7 +580,7 @@ async fn passes_are_made_at_the_beat_though_nothing_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_request_to_spare_the_store_is_not_asked_for_more() {
+async fn without_a_spare_request_nothing_more_is_claimed() {
     let claimed = |now| {
         let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
         Claimed { claim, watch, due_at: now }

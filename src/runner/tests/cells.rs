@@ -1,5 +1,5 @@
-//! Cells for tests that may be moved between threads, as the futures of the program are. They never wait: what is borrowed
-//! twice panics, as with those of the standard library.
+//! Cells for tests that can be shared between threads, because the program's futures are `Send`. They never wait: a second
+//! mutable borrow panics, as with the cells of the standard library.
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
