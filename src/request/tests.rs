@@ -49,7 +49,7 @@ fn options_make_a_document() {
 }
 
 #[test]
-fn what_is_known_to_be_wrong_is_refused() {
+fn known_mistakes_are_rejected() {
     let rows = [
         ("/data/attributes", Value::Null, "`data.attributes` is missing"),
         ("/data/type", Value::Null, "it is \"resource\""),
@@ -122,7 +122,7 @@ fn a_type_is_a_word_of_small_letters_digits_and_underscores() {
 }
 
 #[test]
-fn a_range_of_one_moment_is_in_order() {
+fn a_range_may_begin_and_end_at_the_same_moment() {
     let mut body = valid();
     body["data"]["attributes"]["filters"]["introduced"]["to"] = json!("2025-01-01T00:00:00Z");
     assert_eq!(request(Scope::Group, body).check(), Ok(Vec::new()));
@@ -135,7 +135,7 @@ fn a_request_is_shown_as_its_dataset_and_its_path() {
 }
 
 #[test]
-fn what_only_groups_have_is_refused_in_an_organization() {
+fn filters_for_groups_are_rejected_for_organizations() {
     let mut body = valid();
     let in_a_group = json!({
         "orgs": [GROUP], "event": { "to": "2026-07-06T00:00:00Z" }, "is_suppressed": false, "git_repo": ["x"],
@@ -153,7 +153,7 @@ fn what_only_groups_have_is_refused_in_an_organization() {
 }
 
 #[test]
-fn what_is_not_known_is_sent_and_named() {
+fn unknown_words_are_sent_with_a_warning() {
     let word = |member, word: &str| Unknown::Word(member, Text::new(word));
     let rows = [
         ("dataset", json!("sbom"), word("dataset", "sbom")),
@@ -184,7 +184,7 @@ fn what_is_not_known_is_sent_and_named() {
     (body["meta"], body["data"]["id"]) = (json!({}), json!("x"));
     let expected = vec![word("the document", "meta"), word("data", "id")];
     assert_eq!(request(Scope::Org, body).check(), Ok(expected));
-    // Which dates a dataset needs that is not known, is not known either.
+    // An unknown dataset may need any date, or none.
     let mut body = valid();
     body["data"]["attributes"]["dataset"] = json!("sbom");
     body["data"]["attributes"]["filters"] = Value::Null;
@@ -225,7 +225,7 @@ fn filters_have_the_values_that_they_take() {
 }
 
 #[test]
-fn one_value_is_given_once() {
+fn a_single_value_is_given_once() {
     let rows: [&[&str]; 6] = [
         &["empty_project_tags=only", "empty-project-tags=include"],
         &["is_suppressed=true", "is_suppressed=true"],
@@ -243,7 +243,7 @@ fn one_value_is_given_once() {
 }
 
 #[test]
-fn dates_are_days_moments_or_ago() {
+fn dates_are_days_moments_or_time_spans() {
     let rows = [
         ("2025-01-31", "UTC", "2025-01-31T00:00:00Z"),
         ("2025-01-31", "Europe/Berlin", "2025-01-30T23:00:00Z"),
@@ -283,7 +283,7 @@ fn dates_are_days_moments_or_ago() {
 }
 
 #[test]
-fn a_day_is_where_it_is() {
+fn days_begin_in_the_time_zone() {
     let now = "2025-03-31T23:30:00Z".parse().unwrap();
     assert_eq!(Zone::default().date(now), "2025-03-31");
     assert_eq!("Europe/Berlin".parse::<Zone>().unwrap().date(now), "2025-04-01");
