@@ -146,7 +146,8 @@ impl FromStr for Zone {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || format!("`{}` is not a time zone such as UTC or Europe/Berlin", Text::of_input(text));
+        let expected =
+            || format!("`{}` is not a time zone such as UTC or Europe/Berlin", Text::of_input(text));
         TimeZone::get(text.trim()).map(Self).map_err(|_| expected())
     }
 }

@@ -17,8 +17,7 @@ use crate::watch::Policy;
 const MAX_OUTAGE: Duration = Duration::from_secs(10 * 60);
 
 /// The hint after a start of an earlier day that may have created an export.
-const GIVEN_UP: &str =
-    "that day is given up: if you need its export, start it again with dates such as --introduced-from 2025-01-31";
+const GIVEN_UP: &str = "that day is given up: if you need its export, start it again with dates such as --introduced-from 2025-01-31";
 
 /// The prospect of a record that may have expired: Snyk keeps exports for three days.
 fn unless_expired(prospect: Prospect, is_expired: bool) -> Prospect {

@@ -206,7 +206,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
         return Err(unreadable(format!("its schema is {schema}, and {SCHEMA} is known here")));
     }
     match earlier.iter().find_map(Record::flaw) {
-        Some(member) => Err(unreadable(format!("its member `{member}` has a value that this program never writes"))),
+        Some(member) => {
+            Err(unreadable(format!("its member `{member}` has a value that this program never writes")))
+        }
         None => Ok(earlier),
     }
 }

@@ -70,7 +70,12 @@ impl Run<'_> {
         let (dir, merge) = (record.dir.clone(), record.merge.clone());
         let place = Place { dir, merge, force: false, safety: SAFETY };
         let hint = record.export.map_or_else(
-            || format!("whether there is an export is unknown; to remove the record: rm {}", quoted(path_as_data(path))),
+            || {
+                format!(
+                    "whether there is an export is unknown; to remove the record: rm {}",
+                    quoted(path_as_data(path))
+                )
+            },
             |export| {
                 let command = go_on(&place, Some(path), self.session).command(export, None);
                 format!("to go on with it: {command}")
