@@ -1,32 +1,32 @@
-//! The manifest: what was downloaded, so that others can tell that it is all there and as it was.
+//! The manifest: a list of downloaded files, with which others can check that they are complete and unchanged.
 
 use serde::{Deserialize, Serialize};
 
 use crate::export::ExportRef;
 
-/// The form of the document.
+/// The version of the document's form.
 pub const SCHEMA: u8 = 1;
 
-/// What is in a folder of downloads (an interface: the README shows one).
+/// The files of a finished download. This is an interface: the README shows an example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The form of this document.
+    /// The version of this document's form.
     pub schema: u8,
-    /// The export that the files are of.
+    /// The export.
     pub export: ExportRef,
-    /// When all was there: RFC 3339 in UTC.
+    /// When the download finished: RFC 3339 in UTC.
     pub downloaded_at: String,
-    /// How many rows the export has, as Snyk says.
+    /// The export's number of rows, as Snyk says.
     pub row_count: Option<u64>,
-    /// How many rows the files have, counted; none where one of them is not CSV.
+    /// The counted rows of all files. `None` if one of them is not CSV.
     pub rows: Option<u64>,
     /// The files, in the order of the parts.
     pub files: Vec<Entry>,
-    /// The file into which they were merged, if they were.
+    /// The merged file, if there is one.
     pub merged: Option<Merged>,
 }
 
-/// A file in the folder.
+/// A file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name.
@@ -35,26 +35,26 @@ pub struct Entry {
     pub file_size: u64,
     /// Its number of rows, as Snyk says.
     pub row_count: Option<u64>,
-    /// Its number of rows, counted: the records of a CSV file without its header. None where it is not CSV.
+    /// Its counted rows: the records of a CSV file without the header. `None` if it is not CSV.
     pub rows: Option<u64>,
-    /// The SHA-256 of what it holds, in hexadecimal digits.
+    /// The SHA-256 of its contents, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// The parts in one file.
+/// A file with all parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merged {
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// Its size in bytes.
     pub file_size: u64,
-    /// Its number of rows, counted.
+    /// Its counted rows.
     pub row_count: u64,
-    /// The SHA-256 of what it holds, in hexadecimal digits.
+    /// The SHA-256 of its contents, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Bytes in hexadecimal digits, as digests are written.
+/// Bytes in hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -1,12 +1,11 @@
 //! Where watches are kept: the row is the machine, the table is the queue.
 //!
-//! A watch is a row with a due time. A claimed row is hidden until it was polled, and then saved with its new due time or
-//! its end; an end and the notifications that it owes are one transaction. A crash needs no recovery: what was claimed
-//! is due again when the store is opened.
+//! A watch is a row with a due time. A claimed row is hidden until its poll is recorded, with a new due time or with its
+//! end. An end and the notifications for it are written in one transaction. A crash needs no recovery: rows that were
+//! claimed are due again when the store is opened.
 //!
-//! A store is three contracts, and callers take the one that they need: [`Queue`] hands out watches that are due,
-//! [`Catalogue`] adds, shows and removes watches, [`Outbox`] hands out notifications that are due. [`open`] decides which
-//! database is behind them. [`MemoryStore`] is a queue for one command.
+//! A store is three contracts, and callers take the one that they need: [`Queue`] hands out due watches, [`Catalogue`]
+//! adds, lists and removes watches, [`Outbox`] hands out due notifications. [`open`] decides which database is behind them. [`MemoryStore`] is a queue for one command.
 
 mod catalogue;
 mod memory;
@@ -34,22 +33,21 @@ pub(crate) use self::sqlite::{Keeper, Keeping};
 use crate::moment::Moment;
 use crate::text::Text;
 
-/// What a store answers, or why it cannot. After an error nothing of what was asked is kept.
+/// The future result of a call. After an error the call has changed nothing.
 pub type Reply<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 /// A store that outlives the process.
 pub trait Store: Queue + Catalogue + Outbox + Send + Sync {
-    /// The latest moment that is written in it; a clock must start no earlier.
+    /// The latest moment that was recorded. A clock must not start earlier.
     fn last_moment(&self) -> Reply<Option<Moment>>;
 
-    /// Notes that the daemon is alive at `now`.
+    /// Records that the daemon is alive at `now`.
     fn beat(&self, now: Moment) -> Reply<()>;
 
-    /// Waits until a write has failed, whoever asked for it, and says why. Then nothing can be asked of the store any
-    /// more but to close it.
+    /// Waits until any write has failed, and returns its error. After that every call fails except [`Store::close`].
     fn failure(&self) -> BoxFuture<'static, StoreError>;
 
-    /// Writes everything out and lets others open it. Later calls fail.
+    /// Writes everything out, so that another process can open the store. Later calls fail.
     fn close(&self) -> Reply<()>;
 }
 
@@ -57,30 +55,30 @@ pub trait Store: Queue + Catalogue + Outbox + Send + Sync {
 ///
 /// # Errors
 ///
-/// When it is in use, of a newer release, damaged, or out of reach.
+/// If it is in use, damaged, out of reach, or of a newer release.
 pub async fn open(path: &Path) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(SqliteStore::open(path).await?))
 }
 
-/// Whether the store at `path` could be opened. Nothing is left of the attempt.
+/// Checks whether the store at `path` could be opened. Leaves no trace.
 ///
 /// # Errors
 ///
-/// As [`open`], but that a daemon has it is not an error.
+/// Those of [`open`], except that a store in use is not an error.
 pub fn check(path: &Path) -> Result<Checked, OpenError> {
     SqliteStore::check(path)
 }
 
-/// The key with which a claimed row is given back. It no longer holds once the row is gone or was claimed anew.
+/// Identifies a claim. It ends when the row is given back or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claim {
     /// The row.
     pub row: i64,
-    /// How often the row had been claimed.
+    /// Tells claims on the same row apart.
     pub fence: i64,
 }
 
-/// A store that no longer works. The message names what to do.
+/// Why a store no longer works. The message says what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// There is no room left: the disk is full, or a file has reached the limit on its size. `SQLite` does not tell which.

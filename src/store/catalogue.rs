@@ -1,4 +1,4 @@
-//! The catalogue: watches are added, listed, looked at, removed, counted and pruned.
+//! The catalogue: adds, lists, shows, removes, counts and prunes watches.
 
 use uuid::Uuid;
 
@@ -6,85 +6,86 @@ use super::{ListedDelivery, Reply};
 use crate::moment::Moment;
 use crate::watch::{NewWatch, Watch};
 
-/// What the API, the settings and housekeeping ask of a store.
+/// What the API, the settings and housekeeping need of a store.
 pub trait Catalogue {
-    /// Adds a watch that is due at once, unless its account has one on the same export, ended or not, or it exceeds the
-    /// quota.
+    /// Adds a watch that is due at once, unless the account already has a watch on this export, ended or not, or the quota
+    /// is exceeded.
     fn add(&self, new: NewWatch, id: Uuid, quota: Quota, now: Moment) -> Reply<Added>;
 
-    /// Makes the watches of the settings those of this list, in one transaction: adds the missing ones under
-    /// these ids, gives up those that are no longer listed and have not ended, and leaves the rest alone.
+    /// Makes this list the watches of the settings, in one transaction: adds missing watches under these ids, removes those
+    /// that are no longer listed and have not ended, and keeps the rest.
     fn reconcile(&self, listed: Vec<(Uuid, NewWatch)>, now: Moment) -> Reply<Reconciled>;
 
-    /// Watches in the order in which they were added, without their deliveries. `None` if there is no watch with the id
-    /// in [`Filter::after`].
+    /// Lists watches in the order in which they were added, without their deliveries. `None` if the watch in
+    /// [`Filter::after`] does not exist.
     fn list(&self, filter: Filter) -> Reply<Option<Listing>>;
 
-    /// A watch with its deliveries.
+    /// Shows a watch with its deliveries.
     fn look(&self, id: Uuid) -> Reply<Option<Listed>>;
 
-    /// Removes a watch, and says whether there was one. Deliveries that are owed for it stay owed.
+    /// Removes a watch. Returns whether it existed. Its pending deliveries stay.
     fn remove(&self, id: Uuid) -> Reply<bool>;
 
-    /// How many rows there are. This is cheap.
+    /// Counts all rows. This is cheap.
     fn count(&self) -> Reply<Counts>;
 
-    /// The accounts with watches that have not ended, and how many each has.
+    /// The accounts with watches that have not ended, and how many watches that are.
     fn active_accounts(&self) -> Reply<Vec<(String, u64)>>;
 
-    /// Removes watches that ended before `before`, with their settled deliveries, and says how many. Those that the
-    /// settings list stay, or they would be followed anew. It works in small steps, so that nobody waits for it.
+    /// Removes watches that ended before `before`, with their settled deliveries, and returns how many. Watches that the
+    /// settings list stay: otherwise they would be followed again. Works in small transactions, so that other calls need not
+    /// wait.
     fn prune(&self, before: Moment) -> Reply<usize>;
 }
 
-/// How much is kept for the clients of the API.
+/// How much clients of the API may store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// How many watches, ended or not; any number where it is not said.
+    /// The most watches, ended or not. `None` means no limit.
     pub watches: Option<u64>,
-    /// How many bytes the labels of all watches may have together.
+    /// The most bytes of the labels of all watches together. `None` means no limit.
     pub labels: Option<u64>,
 }
 
-/// What there is no more room for.
+/// Which quota is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
-    /// As many watches as these may be kept, and are.
+    /// There are as many watches as allowed: this many.
     Watches(u64),
-    /// The labels of all watches would have more bytes than this.
+    /// The labels would have more than this many bytes.
     Labels(u64),
 }
 
-/// Whether a watch was taken on.
+/// Whether a watch was added.
 #[derive(Debug, Clone)]
 pub enum Added {
-    /// It was.
+    /// It was added.
     New(Box<Watch>),
-    /// The account follows, or followed, that export already.
+    /// The account already has this watch on the export.
     Existing(Uuid),
-    /// It was not: there is no room for it.
+    /// It was not added: a quota is exceeded.
     NoRoom(NoRoom),
 }
 
-/// What a new list of watches in the settings came to.
+/// What a new list of watches in the settings changed.
 #[derive(Debug, Clone, Default)]
 pub struct Reconciled {
-    /// Taken on.
+    /// Watches that were added.
     pub added: Vec<Watch>,
-    /// No longer in the settings, and given up.
+    /// Watches that were removed, because they are no longer listed.
     pub removed: Vec<Watch>,
 }
 
-/// Which watches are listed; by default all.
+/// Which watches to list. The default is all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
     /// Only those that have ended, or only those that have not.
     pub ended: Option<bool>,
     /// Only those after this one, in the order in which they were added.
     pub after: Option<Uuid>,
-    /// How many at most.
+    /// The most watches.
     pub limit: usize,
-    /// How many bytes they may have in the store, but for the last one.
+    /// Stop after this many bytes, but not before the first watch.
     pub bytes: usize,
 }
 
@@ -94,7 +95,7 @@ impl Default for Filter {
     }
 }
 
-/// Watches that were listed.
+/// A list of watches.
 #[derive(Debug)]
 pub struct Listing {
     /// The watches.
@@ -103,7 +104,7 @@ pub struct Listing {
     pub has_more: bool,
 }
 
-/// A watch as it is shown.
+/// A watch with what the store knows of it.
 #[derive(Debug, Clone)]
 pub struct Listed {
     /// The watch.
@@ -112,18 +113,18 @@ pub struct Listed {
     pub due_at: Option<Moment>,
     /// How it ended, and the document of the end: JSON.
     pub end: Option<(String, Moment, String)>,
-    /// Its notifications. Empty where it is one of many.
+    /// Its notifications. Empty in a [`Listing`].
     pub deliveries: Vec<ListedDelivery>,
 }
 
-/// How many rows there are.
+/// The numbers of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Watches that have not ended.
     pub active: u64,
     /// Watches that have ended.
     pub ended: u64,
-    /// Deliveries that are owed.
+    /// Deliveries that are pending.
     pub pending: u64,
     /// Deliveries that were given up.
     pub undeliverable: u64,

@@ -1,6 +1,4 @@
-//! Watches in memory, for as long as one command waits.
-//!
-//! A claimed row is not in the queue until it is given back.
+//! Watches in memory, for one command that waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +16,13 @@ pub struct MemoryStore(Arc<Mutex<Rows>>);
 struct Rows {
     /// The watches that have not ended, claimed or not.
     watches: BTreeMap<i64, Arc<Watch>>,
-    /// Those that are not claimed, by account and by when they are due.
+    /// The unclaimed ones, by account and due time.
     due: BTreeSet<(Arc<str>, Moment, i64)>,
     added: i64,
 }
 
 impl MemoryStore {
-    /// Adds a watch on `export` that is due at once. An export that is already watched is not watched twice.
+    /// Adds a watch on `export` that is due at once, unless there is one.
     #[must_use]
     pub fn add(&self, export: ExportRef, now: Moment) -> Option<Arc<Watch>> {
         self.take_on(Watch::unnamed(export, now), now)
@@ -58,7 +56,7 @@ impl MemoryStore {
 }
 
 impl Rows {
-    /// Takes in what became of a claimed watch.
+    /// Records the result of a poll.
     fn keep(&mut self, record: Record) {
         let Record { claim: Claim { row, .. }, watch, next } = record;
         match next {
@@ -72,13 +70,13 @@ impl Rows {
         }
     }
 
-    /// The watches of an account that are not claimed, the longest-due first.
+    /// The unclaimed watches of an account, the longest due first.
     fn queue(&self, account: &Arc<str>) -> impl Iterator<Item = &(Arc<str>, Moment, i64)> {
         let first = (Arc::clone(account), Moment::default(), i64::MIN);
         self.due.range(first..).take_while(move |(of, ..)| of == account)
     }
 
-    /// Claims what is wished for.
+    /// Claims the watches of a wish.
     fn claim(&mut self, wish: &Wish, now: Moment) -> Vec<Claimed> {
         let is_wanted = |(_, due_at, row): &&(Arc<str>, Moment, i64)| match wish.started_by {
             None => *due_at <= now,
@@ -97,7 +95,7 @@ impl Rows {
 }
 
 impl Queue for MemoryStore {
-    /// Never fails. What is owed is not kept: the command that waits tells of its ends itself.
+    /// Never fails. Ignores deliveries: the command that waits reports the ends itself.
     fn pass(&self, pass: Pass) -> Reply<Passed> {
         let mut rows = self.rows();
         let mut passed = Passed { kept: vec![true; pass.records.len()], ..Passed::default() };

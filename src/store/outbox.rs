@@ -1,4 +1,5 @@
-//! The outbox: notifications that are owed, and what became of them. A pass of the [`Queue`](super::Queue) owes them.
+//! The outbox: notifications that must be delivered, and the results of the attempts. A pass of the
+//! [`Queue`](super::Queue) adds them.
 
 use uuid::Uuid;
 
@@ -7,10 +8,10 @@ use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::pace::Position;
 
-/// What couriers ask of a store.
+/// What couriers need of a store.
 pub trait Outbox {
-    /// Claims up to `room` due deliveries to `endpoint`, the longest due first, and says when the next unclaimed one is
-    /// due: `Moment::NEVER` if all are claimed, `None` if nothing is owed.
+    /// Claims up to `room` due deliveries to `endpoint`, the longest due first. Also returns when the next unclaimed one is
+    /// due: `Moment::NEVER` if all are claimed, `None` if there are none.
     fn claim(
         &self,
         endpoint: String,
@@ -18,13 +19,13 @@ pub trait Outbox {
         now: Moment,
     ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)>;
 
-    /// Keeps what became of claimed deliveries. A record whose claim no longer holds is ignored.
+    /// Records the results of attempts. A record whose claim has ended is ignored.
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()>;
 
-    /// The endpoints to which deliveries are owed.
+    /// The endpoints with pending deliveries.
     fn owed_endpoints(&self) -> Reply<Vec<String>>;
 
-    /// Gives up deliveries that have been owed to `endpoint` since `owed_before` or longer and are not claimed: up to 1,000.
+    /// Gives up unclaimed deliveries to `endpoint` that were owed at `owed_before` or earlier, at most 1,000 of them.
     fn give_up(
         &self,
         endpoint: String,
@@ -34,14 +35,14 @@ pub trait Outbox {
     ) -> Reply<Vec<GivenUp>>;
 }
 
-/// A notification that is owed to one endpoint.
+/// A notification to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
-    /// Its stable id, the same in each attempt.
+    /// Its id, the same in each attempt.
     pub id: String,
     /// The endpoint's name.
     pub endpoint: String,
-    /// What is told: a `CloudEvents` document, JSON.
+    /// What is sent: a `CloudEvents` document, JSON.
     pub event: String,
     /// Since when it is owed.
     pub at: Moment,
@@ -50,22 +51,22 @@ pub struct NewDelivery {
 /// A due delivery. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct ClaimedDelivery {
-    /// The key to give it back.
+    /// Its claim.
     pub claim: Claim,
-    /// What is owed.
+    /// What must be delivered.
     pub delivery: NewDelivery,
-    /// The watch that it tells of; none where it tells of an account.
+    /// The watch that it is about. `None` if it is about an account.
     pub watch: Option<Uuid>,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// Where its pace stands.
+    /// The state of its pace.
     pub pace: Position,
 }
 
-/// What became of a claimed delivery.
+/// The result of an attempt.
 #[derive(Debug, Clone)]
 pub struct DeliveryRecord {
-    /// The key under which it was claimed.
+    /// The claim of the delivery.
     pub claim: Claim,
     /// When the attempt ended.
     pub at: Moment,
@@ -73,16 +74,16 @@ pub struct DeliveryRecord {
     pub next: NextDelivery,
 }
 
-/// What follows for a claimed delivery.
+/// What follows from an attempt.
 #[derive(Debug, Clone)]
 pub enum NextDelivery {
-    /// The endpoint has it.
+    /// It was delivered.
     Sent,
-    /// It is tried again.
+    /// It is due again.
     Due {
         /// When.
         at: Moment,
-        /// Where its pace stands.
+        /// The state of its pace.
         pace: Position,
         /// Why the attempt failed.
         problem: Text,
@@ -97,44 +98,44 @@ pub enum NextDelivery {
 /// A delivery that was given up without another attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// Its stable id.
+    /// Its id.
     pub id: String,
-    /// The watch that it tells of; none where it tells of an account.
+    /// The watch that it is about. `None` if it is about an account.
     pub watch: Option<Uuid>,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: u32,
 }
 
-/// A delivery as it is shown.
+/// A delivery with what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDelivery {
-    /// Its stable id.
+    /// Its id.
     pub id: String,
     /// The endpoint's name.
     pub endpoint: String,
-    /// Where it stands.
+    /// Its state.
     pub state: DeliveryState,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// When it is tried next, if it is pending.
+    /// When the next attempt is due, if it is pending.
     pub due_at: Option<Moment>,
     /// Why the last attempt failed.
     pub problem: Option<Text>,
 }
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// It is owed.
+    /// It must be delivered.
     Pending,
-    /// The endpoint has it.
+    /// It was delivered.
     Sent,
     /// It was given up.
     Undeliverable,
 }
 
 impl DeliveryState {
-    /// One of each.
+    /// All states.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Sent, Self::Undeliverable];
 
     /// The word for it.

@@ -1,4 +1,4 @@
-//! The queue: watches that are due are claimed, polled, and given back.
+//! The queue: the runner claims due watches, polls them, and gives them back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +8,9 @@ use crate::moment::Moment;
 use crate::watch::Watch;
 use crate::watch::outcome::Outcome;
 
-/// What the runner asks of a store.
+/// What the runner needs of a store.
 pub trait Queue {
-    /// Keeps what polls came to, and claims due watches, in one transaction. It is kept when this returns; after an
-    /// error none of it is.
+    /// Records the results of polls and claims due watches, in one transaction.
     fn pass(&self, pass: Pass) -> Reply<Passed>;
 }
 
@@ -21,57 +20,57 @@ impl<Q: Queue + ?Sized> Queue for Arc<Q> {
     }
 }
 
-/// How many watches of an account are wanted.
+/// How many watches of an account the runner can poll.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// The account's name.
     pub account: Arc<str>,
-    /// How many at most.
+    /// The most watches.
     pub room: usize,
-    /// Only those that started at this moment or before, whenever they are due: they have no time left.
+    /// Only watches that started at this moment or earlier, due or not: their time is over.
     pub started_by: Option<Moment>,
 }
 
-/// One pass of the runner: what polls have come to, and what it could poll now.
+/// What the runner sends: results of polls, and wishes for more watches.
 #[derive(Debug)]
 pub struct Pass {
     /// The time.
     pub now: Moment,
-    /// What became of rows that were claimed before.
+    /// The results of polls.
     pub records: Vec<Record>,
-    /// Deliveries that are owed and tell of no watch.
+    /// Deliveries to add that are not about a watch.
     pub owed: Vec<NewDelivery>,
-    /// What is wanted, account by account.
+    /// Wishes, at most one for each account.
     pub wishes: Vec<Wish>,
 }
 
-/// What a pass came to.
+/// What the store returns.
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// For each record, in their order, whether it was kept: one whose row is gone or was claimed anew is not.
+    /// For each record, in order, whether it was kept. It was not if its claim had ended.
     pub kept: Vec<bool>,
-    /// What was claimed, by account in the order of the wishes, the longest due first.
+    /// The claimed watches, in the order of the wishes, the longest due first.
     pub claimed: Vec<Claimed>,
-    /// For each account that got less than it wished for, when its next unclaimed watch is due: `Moment::NEVER` if all
-    /// are claimed, `None` if all have ended.
+    /// For each account that got fewer watches than it wished for, when its next unclaimed watch is due: `Moment::NEVER` if
+    /// all are claimed, `None` if all have ended.
     pub next_due: BTreeMap<Arc<str>, Option<Moment>>,
 }
 
 /// A due watch. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    /// The key to give it back.
+    /// Its claim.
     pub claim: Claim,
     /// The watch.
     pub watch: Watch,
-    /// Since when it is due.
+    /// When it became due.
     pub due_at: Moment,
 }
 
-/// What became of a claimed watch.
+/// The result of a poll.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// The key under which it was claimed.
+    /// The claim of the watch.
     pub claim: Claim,
     /// The watch as it is now.
     pub watch: Arc<Watch>,
@@ -79,7 +78,7 @@ pub struct Record {
     pub next: Next,
 }
 
-/// What follows for a claimed watch.
+/// What follows from a poll.
 #[derive(Debug, Clone)]
 pub enum Next {
     /// It is due again.
@@ -88,15 +87,15 @@ pub enum Next {
     Ended(Ended),
 }
 
-/// The end of a watch, as it is kept.
+/// The end of a watch.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// How.
     pub outcome: Outcome,
     /// When.
     pub at: Moment,
-    /// The document that tells of it: JSON.
+    /// The document about it: JSON.
     pub document: String,
-    /// The notifications that are owed for it.
+    /// Deliveries to add for it.
     pub deliveries: Vec<NewDelivery>,
 }

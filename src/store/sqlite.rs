@@ -1,8 +1,8 @@
 //! Watches and deliveries in an `SQLite` file: what a daemon remembers.
 //!
-//! One [`keeper`] has the file, and works in a thread of its own ([`thread`]); what it is asked to do is in [`watches`] (taking on, showing, forgetting),
-//! [`queue`] (passes of the runner) and [`outbox`] (deliveries). What was acknowledged survives the end of the process
-//! and of the machine; only a due time may be taken back by a power cut, and then a watch is polled once more.
+//! One [`keeper`] owns the file and works in its own [`thread`]. Each contract has a file: [`queue`], [`watches`] (the
+//! catalogue) and [`outbox`]. What was acknowledged survives the end of the process, and a power cut, except due times: then
+//! a watch is polled once more.
 
 mod file;
 mod keeper;
@@ -38,7 +38,7 @@ use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::NewWatch;
 
-/// A store that cannot be opened. The message names what to do.
+/// Why a store cannot be opened. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it.
@@ -57,7 +57,7 @@ pub enum OpenError {
         /// The newest version that is known here.
         known: i64,
     },
-    /// Its directory is not there or cannot be written to, or the like.
+    /// The file or its directory cannot be used.
     #[error("failed to open the store {}: {why}; {cure}", Text::of_path(path))]
     Io {
         /// The file.
@@ -67,40 +67,40 @@ pub enum OpenError {
         /// What to do.
         cure: &'static str,
     },
-    /// It does not work.
+    /// The store does not work.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How many rows are pruned in one transaction, so that nobody waits for all of them.
+/// How many rows are pruned in one transaction. Other calls wait for no more than that.
 const PRUNED_AT_ONCE: u16 = 256;
 
-/// A handle to what has the file; clones share it. The thread ends with the last of them.
+/// A handle to the keeper of a file. Clones share it. Its thread ends with the last handle.
 #[derive(Debug, Clone)]
 pub(crate) struct SqliteStore<K = Thread> {
     keeper: K,
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, creates it if it is not there, and migrates it if an older release wrote it. Its directory
-    /// is created too, but not the one above that.
+    /// Opens the file at `path`. Creates a missing file and its directory, but not the directory above that. Migrates a file
+    /// of an older release.
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self::over(Thread::open(path).await?))
     }
 
-    /// Whether the file at `path` could be opened or made; nothing is left of the attempt.
+    /// Checks whether the file at `path` could be opened or created. Leaves no trace.
     pub(super) fn check(path: &Path) -> Result<Checked, OpenError> {
         file::check(path, schema::MIGRATIONS)
     }
 }
 
 impl<K: Keeping> SqliteStore<K> {
-    /// A store whose keeper is reached so.
+    /// A store over this keeper.
     pub(crate) const fn over(keeper: K) -> Self {
         Self { keeper }
     }
 
-    /// One transaction of the keeper.
+    /// A transaction of the keeper.
     fn write<T: Send + 'static>(
         &self,
         safety: Safety,
@@ -131,7 +131,7 @@ impl Store for SqliteStore {
         Box::pin(self.keeper.clone().failure())
     }
 
-    /// If what is in the log cannot be written to the file, nothing is lost: the log stays.
+    /// If the log cannot be written back to the file, nothing is lost: the log stays.
     fn close(&self) -> Reply<()> {
         self.keeper.close()
     }

@@ -1,4 +1,4 @@
-//! Opening a file: its place, its lock, its settings.
+//! Opening a file: its path, its lock, its settings.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -16,39 +16,38 @@ use crate::disk::{self, Readers};
 use crate::store::StoreError;
 use crate::text::Text;
 
-/// What a page of the file has. A poll rewrites one row, and with it the page that the row is on: the smaller the page,
-/// the less there is to write, and four rows fit on this one.
+/// The size of a page. A poll rewrites one row, and so a whole page: smaller pages mean less to write. Four rows fit on one.
 const PAGE_BYTES: i64 = 2048;
 
-/// What of the file is kept in memory, in KiB, however large it is. More of it makes nothing faster: which watch is
-/// polled next is as good as random.
+/// The size of the cache, in KiB, however large the file is. A larger one is not faster: the order of polls is as good as
+/// random.
 const CACHE_KIB: i64 = 1024;
 
-/// How many pages the log has when it is written back, for which all wait: pages that were written several times until
-/// then are written back once.
+/// The log is written back to the file when it has this many pages. All calls wait for that. A page that was written several
+/// times is written back once.
 const CHECKPOINT_PAGES: i32 = 8000;
 
-/// What the log may keep of the disk once it was written back.
+/// The most that the log keeps of the disk after it was written back.
 const LOG_BYTES: i64 = 32 << 20;
 
-/// How long to wait for a program that looks at the file, such as one that backs it up.
+/// How long to wait for a program that reads the file, such as a backup.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A file that nobody else has.
+/// A file that is open and locked.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// The file itself, links resolved.
+    /// Its path, links resolved.
     pub(super) path: PathBuf,
     /// The one connection to it.
     pub(super) conn: Connection,
-    /// What keeps other daemons away for as long as it lives.
+    /// Keeps other daemons away for as long as it lives.
     pub(super) lock: File,
-    /// Which files these are.
+    /// The identities of the files.
     pub(super) files: Files,
 }
 
-/// The files that a daemon has open, to be compared with those that have their names. They are only looked at: `SQLite` loses
-/// its locks on a file that is closed anywhere in the process.
+/// The identities of the files that a daemon has open. They are never opened again: `SQLite` loses its locks on a file that
+/// is closed anywhere in the process.
 #[derive(Debug)]
 pub(super) struct Files([(PathBuf, u64, u64); 2]);
 
@@ -58,8 +57,8 @@ impl Files {
         Ok(Self([seen(path.to_owned())?, seen(lock_path(path))?]))
     }
 
-    /// Whether the names still lead to these files, and the store has more than nothing in it. Others write to what is there
-    /// otherwise, and what is kept here nobody would find.
+    /// Checks that the paths still lead to these files, and that the store was not truncated. Otherwise new rows would be
+    /// lost.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let Self([(store, ..), _]) = self;
         let failed = |path: &Path, why: &str| {
@@ -86,20 +85,20 @@ impl Files {
     }
 }
 
-/// What a look at a file has found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
-    /// A daemon could open it.
+    /// A daemon could open the store.
     Free,
-    /// A daemon has it.
+    /// A daemon has the store.
     InUse,
 }
 
-/// Opens the file at `path`, creates it if it is not there, and brings it to the newest of these schemas.
+/// Opens the file at `path`, creates it if it is missing, and migrates it to the newest schema.
 pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError> {
     let path = place(path).map_err(|error| unreachable_file(path, &error))?;
     let lock = lock(&path)?;
-    // SQLite would create it for everybody to read.
+    // SQLite would create it readable for everyone.
     disk::create_private_durably(&path).map_err(|error| unreachable_file(&path, &error))?;
     let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
     let mut conn = connect(&path).map_err(failed)?;
@@ -115,13 +114,13 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     Ok(Opened { path, conn, lock, files })
 }
 
-/// Whether a file could be opened, or made, as [`open`] does it; nothing is left of the attempt.
+/// Checks whether [`open`] would succeed. Leaves no trace.
 pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenError> {
     let unreachable = |error: io::Error| unreachable_file(path, &error);
     let Ok(file) = path.canonicalize() else { return check_in_another_place(path, migrations) };
     is_file(&file).map_err(unreachable)?;
     let lock = lock_path(&file);
-    // A lock that is not there nobody has, and one that is made would be left behind.
+    // A missing lock file is not locked, and creating it would leave a trace.
     if lock.exists() && disk::lock(&lock).map_err(|error| unreachable_file(&lock, &error))?.is_none() {
         return Ok(Checked::InUse);
     }
@@ -133,7 +132,7 @@ pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenErr
     Ok(Checked::Free)
 }
 
-/// Makes a file of the kind in a directory beside the one that is not there, and removes both.
+/// Creates a store in a new directory beside the missing file, and removes both.
 fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, OpenError> {
     let unreachable = |error: io::Error| unreachable_file(path, &error);
     let name = path.file_name().ok_or(ErrorKind::IsADirectory).map_err(|kind| unreachable(kind.into()))?;
@@ -143,7 +142,7 @@ fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, O
     let trial = parent.join(format!(".snyk-export-check-{}", std::process::id()));
     let tried = disk::create_directories_durably(&trial, Readers::Owner).map_err(unreachable);
     let tried = tried.and_then(|()| open(&trial.join(name), migrations).map(|_| Checked::Free));
-    // What cannot be removed is in nobody's way.
+    // If this fails, the directory does no harm.
     let _ = disk::remove_tree(&trial);
     if is_new {
         let _ = disk::remove_empty_directory(parent);
@@ -151,7 +150,7 @@ fn check_in_another_place(path: &Path, migrations: &[&str]) -> Result<Checked, O
     tried
 }
 
-/// The file that `path` leads to, in a directory that is there. Whoever takes another way to it meets the same lock.
+/// The real path of the file, in a directory that exists. All paths to a file share one lock.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
     disk::create_parent_durably(path)?;
@@ -164,7 +163,7 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// What is there is a file, and no directory, device or pipe.
+/// Checks that this is a regular file.
 fn is_file(path: &Path) -> io::Result<()> {
     match path.metadata()? {
         metadata if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
@@ -179,7 +178,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     locked.ok_or_else(|| OpenError::Locked(path.to_owned()))
 }
 
-/// Whether the file is one of ours, of a release that is no newer.
+/// Checks that the file is ours, and not of a newer release.
 fn judge(conn: &Connection, migrations: &[&str], path: &Path) -> Result<(), OpenError> {
     let found = schema::look(conn, migrations).map_err(|fault| fault.of_store(path))?;
     let path = path.to_owned();
@@ -202,20 +201,20 @@ fn connect(path: &Path) -> Result<Connection, Fault> {
     Ok(conn)
 }
 
-/// Settings of the connection, and a write-ahead log for the file.
+/// Sets the connection up, and gives the file a write-ahead log.
 fn set_up(conn: &mut Connection) -> Result<(), Fault> {
     conn.pragma_update(None, "page_size", PAGE_BYTES)?;
-    // The mode is written to the file behind the row that names it: an error comes only then.
+    // The mode is set after the first row: read on to see an error.
     let mut wal = conn.prepare("PRAGMA journal_mode = wal")?;
     let mut rows = wal.query(())?;
     while rows.next()?.is_some() {}
     drop(rows);
     drop(wal);
-    // Where the root file system is read-only, there is no place for temporary files.
+    // Temporary files have no place if the root file system is read-only.
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // SQLite would do that by itself, and not say that it failed.
+    // SQLite's own checkpoints do not report errors.
     conn.wal_hook(Some(|wal: &mut Wal, pages: i32| match pages < CHECKPOINT_PAGES {
         true => Ok(()),
         false => or_busy(wal.checkpoint()),
@@ -228,7 +227,7 @@ fn set_up(conn: &mut Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// That a program looks at the file, such as one that backs it up, is no failure: the next time will do.
+/// A busy file is not a failure: another program reads it, such as a backup. The next checkpoint does the work.
 fn or_busy(done: rusqlite::Result<()>) -> rusqlite::Result<()> {
     match done {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
@@ -236,14 +235,14 @@ fn or_busy(done: rusqlite::Result<()>) -> rusqlite::Result<()> {
     }
 }
 
-/// Whether the file has a write-ahead log, whatever was asked for.
+/// Whether the file really has a write-ahead log.
 fn has_log(conn: &Connection) -> Result<bool, Fault> {
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     Ok(mode == "wal")
 }
 
-/// Writes what an earlier process has left in the log into the file. If its disk has failed, what it had not synced of the log
-/// is marked as written all the same, and all that comes behind it would be lost with it.
+/// Writes the log of an earlier process back to the file. If its disk has failed, the kernel may take unsynced pages of the
+/// log for written, and everything after them would be lost.
 fn write_back(conn: &Connection) -> Result<(), Fault> {
     Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
 }

@@ -1,5 +1,4 @@
-//! What has the file: one connection, and what is remembered beside it. It works where it is asked to
-//! ([`Keeping`]), one thing after the other.
+//! The keeper: the one connection to the file, and the state beside it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,10 @@ use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{Reply, StoreError};
 
-/// How long to wait for another program that has the file locked while we have it open: `SQLite` counts milliseconds in an `i32`.
+/// How long to wait while another program locks the file: for ever. `SQLite` counts milliseconds in an `i32`.
 const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// How a keeper is reached, wherever it works.
+/// How a keeper is called: in its thread, or directly in the simulation.
 pub(crate) trait Keeping: Clone + Send + Sync + 'static {
     /// Lets the keeper do `work`. A caller that stops waiting for the reply does not stop the work.
     fn call<T: Send + 'static>(
@@ -29,27 +28,27 @@ pub(crate) trait Keeping: Clone + Send + Sync + 'static {
     ) -> Reply<T>;
 }
 
-/// What has the file.
+/// The owner of the file.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     path: PathBuf,
     conn: Connection,
     state: State,
     safety: Safety,
-    /// Why nothing is kept any more: what was not synced when a write failed may never be, and all that comes behind it in the
-    /// log would be lost with it. When the file is closed, all of the log is written to the file.
+    /// The error of the first failed write, after which nothing more is written: unsynced pages of the log may be lost, and
+    /// everything after them would be lost too. Closing the file writes the whole log back.
     failed: watch::Sender<Option<StoreError>>,
     files: Files,
-    /// What keeps other daemons away. It goes last, when the file is closed.
+    /// Keeps other daemons away. Dropped last.
     lock: File,
 }
 
-/// What a transaction survives once it is kept. All survive the end of the process.
+/// What a transaction survives. Every transaction survives the end of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Safety {
-    /// A power cut may take it back: due times, which only means that a watch is polled, or a delivery sent, once more.
+    /// A power cut may undo it. For due times: then a watch is polled, or a delivery sent, once more.
     Process,
-    /// A power cut takes nothing back, neither of it nor of what was kept before it.
+    /// A power cut undoes neither it nor any transaction before it.
     PowerCut,
 }
 
@@ -58,7 +57,7 @@ impl Keeper {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let Opened { path, conn, lock, files } = file::open(path, MIGRATIONS)?;
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
-        // The program that has it locked will let it go. Meanwhile nothing is lost, and `/readyz` says that it does not answer.
+        // Another program will unlock the file. Until then nothing is lost, and `/readyz` says that the store does not answer.
         conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
         Ok(Self {
             path,
@@ -71,15 +70,15 @@ impl Keeper {
         })
     }
 
-    /// Writes the log back into the file, and gives the file free.
+    /// Writes the log back to the file, closes it and unlocks it.
     pub(crate) fn close(self) -> Result<(), StoreError> {
         let Self { path, conn, lock, files, .. } = self;
         if let Err(error) = files.check() {
-            // The log beside the path may be another file's by now, and SQLite would remove it.
+            // The log at this path may belong to another file by now, and SQLite would remove it.
             let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             return Err(error);
         }
-        // What is not written back now is at the next start.
+        // If another program locks the file, the next start writes the log back.
         let _ = conn.busy_timeout(Duration::from_secs(1));
         let written = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         let closed = written.and(conn.close().map_err(|(_, error)| error));
@@ -87,12 +86,12 @@ impl Keeper {
         closed.map_err(|error| Fault::from(error).of_store(&path))
     }
 
-    /// The latest moment that is written in the file.
+    /// The latest moment in the file.
     pub(crate) const fn last(&self) -> Option<Moment> {
         self.state.last
     }
 
-    /// Whether a power cut takes back neither the last transaction nor any before it.
+    /// Whether a power cut undoes neither the last transaction nor any before it.
     #[cfg(test)]
     pub(crate) fn survives_power_cuts(&self) -> bool {
         self.safety == Safety::PowerCut
@@ -104,7 +103,7 @@ impl Keeper {
         (self.state.watches.count(), self.state.deliveries.count())
     }
 
-    /// One transaction: all of it is kept when this returns, or none of it is, here and in memory.
+    /// One transaction: all of it is kept when this returns, or nothing, in the file and in memory.
     pub(super) fn write<T>(
         &mut self,
         safety: Safety,
@@ -113,7 +112,7 @@ impl Keeper {
         self.check()?;
         let set = self.set(safety);
         let done = set.and_then(|()| self.transact(TransactionBehavior::Immediate, work));
-        // After the write: what was removed before it ended is not acknowledged. An error may come of it, too.
+        // Checked after the write: if the file was removed before, the write must not be acknowledged.
         let done = self.files.check().and(done.map_err(|fault| fault.of_store(&self.path)));
         if let Err(error) = &done {
             self.failed.send_replace(Some(error.clone()));
@@ -121,7 +120,7 @@ impl Keeper {
         done
     }
 
-    /// The same, of one that changes nothing in the file.
+    /// Like `write`, but read-only.
     pub(super) fn read<T>(
         &mut self,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault>,
@@ -130,12 +129,12 @@ impl Keeper {
         self.transact(TransactionBehavior::Deferred, work).map_err(|fault| fault.of_store(&self.path))
     }
 
-    /// Receives why nothing is kept any more, once a write has failed.
+    /// Receives the error of the first failed write.
     pub(super) fn failed(&self) -> watch::Receiver<Option<StoreError>> {
         self.failed.subscribe()
     }
 
-    /// Calls after a failed write fail with its reason.
+    /// After a failed write, every call fails with its error.
     fn check(&self) -> Result<(), StoreError> {
         self.failed.borrow().clone().map_or(Ok(()), Err)
     }
@@ -153,7 +152,7 @@ impl Keeper {
         Ok(done)
     }
 
-    /// The log is written through to the disk after each transaction, or when it is written back.
+    /// Syncs the log after each transaction, or only when it is written back.
     fn set(&mut self, safety: Safety) -> Result<(), Fault> {
         if self.safety != safety {
             let word = match safety {

@@ -1,4 +1,4 @@
-//! Deliveries: what is owed, and what became of it.
+//! The outbox in the file.
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
@@ -13,7 +13,7 @@ use crate::store::{
 };
 use crate::text::Text;
 
-/// Owes a delivery, which tells of the watch in a row, or of none. One with the same id is owed already.
+/// Adds a delivery, which may be about the watch in a row. One with the same id is added once.
 pub(super) fn owe(
     conn: &Connection,
     state: &mut State,
@@ -31,7 +31,7 @@ pub(super) fn owe(
     Ok(())
 }
 
-/// Claims due deliveries to an endpoint, the longest due first, and says when there will be more.
+/// Claims due deliveries to an endpoint, the longest due first. Also returns when the next one is due.
 pub(super) fn claim(
     conn: &Connection,
     state: &mut State,
@@ -46,21 +46,11 @@ pub(super) fn claim(
     let mut delivery = conn.prepare_cached(
         "SELECT id, endpoint, event, created_at_ms, watch_id, attempts, pace_ns FROM deliveries WHERE seq = ?1",
     )?;
-    let (mut claimed, mut next_due) = (Vec::new(), None);
-    let mut rows = by_due.query((endpoint,))?;
-    while let Some(row) = rows.next()? {
-        let (seq, due_at) = (row.get(0)?, at(row.get(1)?));
-        if !state.deliveries.is_claimed(seq) {
-            if due_at > now || claimed.len() == room {
-                next_due = Some(due_at);
-                break;
-            }
-            let claim = state.deliveries.claim(seq);
-            claimed.push(delivery.query_row((seq,), |row| claimed_delivery(row, claim))?);
-        }
-        next_due = Some(Moment::NEVER);
-    }
-    Ok((claimed, next_due))
+    let mut claims = Vec::new();
+    let next_due = state.deliveries.claim_due(by_due.query((endpoint,))?, room, now, &mut claims)?;
+    let claimed =
+        claims.into_iter().map(|claim| delivery.query_row((claim.row,), |row| claimed_delivery(row, claim)));
+    Ok((claimed.collect::<Result<_, _>>()?, next_due))
 }
 
 fn claimed_delivery(row: &Row<'_>, claim: crate::store::Claim) -> rusqlite::Result<ClaimedDelivery> {
@@ -70,7 +60,7 @@ fn claimed_delivery(row: &Row<'_>, claim: crate::store::Claim) -> rusqlite::Resu
     Ok(ClaimedDelivery { claim, delivery, watch, attempts: row.get(5)?, pace: position(row.get(6)?) })
 }
 
-/// Keeps what became of claimed deliveries, but for those that were claimed anew since, or are gone.
+/// Records the results of attempts. Ignores records whose claim has ended.
 pub(super) fn record(conn: &Connection, state: &mut State, records: &[DeliveryRecord]) -> Result<(), Fault> {
     let mut retry = conn.prepare_cached(
         "UPDATE deliveries SET attempts = attempts + 1, due_at_ms = ?2, pace_ns = ?3, problem = ?4 \
@@ -103,7 +93,7 @@ pub(super) fn record(conn: &Connection, state: &mut State, records: &[DeliveryRe
     Ok(())
 }
 
-/// Gives up what is owed to an endpoint since before `owed_before`, but for what is under way.
+/// Gives up old unclaimed deliveries to an endpoint.
 pub(super) fn give_up(
     conn: &Connection,
     state: &mut State,
@@ -137,7 +127,7 @@ pub(super) fn give_up(
     Ok(given_up)
 }
 
-/// The endpoints to which something is owed. One step in the index for each of them, however much that is.
+/// The endpoints with pending deliveries. Takes one step in the index for each, however many deliveries there are.
 pub(super) fn owed_endpoints(conn: &Connection) -> Result<Vec<String>, Fault> {
     let mut next = conn.prepare_cached(
         "SELECT min(endpoint) FROM deliveries INDEXED BY deliveries_due WHERE state = 'pending' AND endpoint > ?1",
@@ -152,7 +142,7 @@ pub(super) fn owed_endpoints(conn: &Connection) -> Result<Vec<String>, Fault> {
     }
 }
 
-/// The deliveries that tell of a watch, in the order in which they were owed.
+/// The deliveries for a watch, in the order in which they were added.
 pub(super) fn of_watch(conn: &Connection, seq: i64) -> Result<Vec<ListedDelivery>, Fault> {
     let mut select = conn.prepare_cached(
         "SELECT id, endpoint, state, attempts, due_at_ms, problem FROM deliveries WHERE watch_seq = ?1 ORDER BY seq",
@@ -171,7 +161,7 @@ pub(super) fn of_watch(conn: &Connection, seq: i64) -> Result<Vec<ListedDelivery
     Ok(listed.collect::<Result<_, _>>()?)
 }
 
-/// Forgets the settled deliveries of a watch that goes. What is owed for it stays owed.
+/// Removes the settled deliveries of a watch. Pending ones stay.
 pub(super) fn forget_settled(conn: &Connection, state: &mut State, watch: i64) -> Result<(), Fault> {
     let sql = "DELETE FROM deliveries WHERE watch_seq = ?1 AND state <> 'pending' RETURNING state";
     let mut forget = conn.prepare_cached(sql)?;
@@ -180,7 +170,7 @@ pub(super) fn forget_settled(conn: &Connection, state: &mut State, watch: i64) -
     Ok(())
 }
 
-/// Forgets up to `limit` deliveries that tell of no watch any more and were settled before `before`, and says how many.
+/// Removes up to `limit` deliveries without a watch that were settled before `before`. Returns how many.
 pub(super) fn prune(
     conn: &Connection,
     state: &mut State,

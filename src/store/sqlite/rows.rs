@@ -1,4 +1,4 @@
-//! Rows and what they stand for.
+//! Conversions between values and columns.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,33 +14,33 @@ use crate::text::{self, Text};
 use crate::watch::pace::Position;
 use crate::watch::{Labels, Progress, Watch};
 
-/// A moment as it is kept: the whole millisecond that has begun.
+/// A moment as stored: rounded down to milliseconds.
 pub(super) fn ms(moment: Moment) -> i64 {
     i64::try_from(moment.unix_ms()).unwrap_or(i64::MAX)
 }
 
-/// A moment to wait for, as it is kept: the first whole millisecond at which it has come.
+/// A due time as stored: rounded up to milliseconds, so that nothing is due too early.
 pub(super) fn due_ms(moment: Moment) -> i64 {
     let begun = ms(moment);
     if at(begun) < moment { begun.saturating_add(1) } else { begun }
 }
 
-/// The moment that is kept so.
+/// A stored moment.
 pub(super) fn at(ms: i64) -> Moment {
     Moment::from_unix_ms(u64::try_from(ms).unwrap_or_default())
 }
 
-/// A position of a pace as it is kept.
+/// The state of a pace as stored.
 pub(super) fn pace_ns(position: Position) -> Option<i64> {
     position.map(|delay| i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// The position that is kept so.
+/// A stored state of a pace.
 pub(super) fn position(ns: Option<i64>) -> Position {
     ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or_default()))
 }
 
-/// The columns that [`watch`] reads, and that come first where more are read.
+/// The columns that [`watch`] reads. Queries may add more columns after these.
 macro_rules! watch_columns {
     () => {
         "seq, id, scope, scope_id, export_id, labels, progress, due_at_ms"
@@ -48,7 +48,7 @@ macro_rules! watch_columns {
 }
 pub(super) use watch_columns;
 
-/// The watch of this account that is in a row of these columns.
+/// The watch in a row that starts with these columns.
 pub(super) fn watch(row: &Row<'_>, account: Arc<str>) -> Result<Watch, Fault> {
     let seq = row.get(0)?;
     let unreadable = |column: &str, why: &dyn Display| {
@@ -70,7 +70,7 @@ pub(super) fn watch(row: &Row<'_>, account: Arc<str>) -> Result<Watch, Fault> {
     })
 }
 
-/// When the watch in a row of these columns is due.
+/// When the watch in such a row is due.
 pub(super) fn due_at(row: &Row<'_>) -> Result<Moment, Fault> {
     Ok(at(row.get(7)?))
 }
@@ -80,7 +80,7 @@ pub(super) fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid, rusqlite::Error
     Ok(Uuid::from_bytes(row.get(column)?))
 }
 
-/// Labels as they may be shown: an earlier version has taken on others.
+/// Labels that are safe to show: an earlier version accepted others.
 fn plain(labels: Labels) -> Labels {
     let is_plain = |(name, value): (&String, &String)| text::is_plain(name) && text::is_plain(value);
     match labels.iter().all(is_plain) {
@@ -89,7 +89,7 @@ fn plain(labels: Labels) -> Labels {
     }
 }
 
-/// Labels as they are kept.
+/// Labels as stored.
 pub(super) fn labels_text(labels: &Labels) -> String {
     serde_json::to_string(labels).unwrap_or_else(|_| unreachable!("a map of texts can be written as JSON"))
 }

@@ -1,29 +1,28 @@
-//! The tables, and how a file of an older release becomes one of this release.
+//! The tables, and the migrations from older releases.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::trouble::Fault;
 
-/// One text for each version of the schema, in order. Never remove or change an entry: files out there count how many
-/// of them they have seen.
+/// The migrations, in order. Never remove or change one: a file stores how many of them it has seen.
 pub(super) const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_watches.sql"), include_str!("migrations/0002_no_downtime.sql")];
 
-/// What `SQLite` files of ours carry in their headers ("snyX"), so that nobody else's is taken for one.
+/// The application id in the header of our files ("snyX").
 const APPLICATION_ID: i64 = 0x736e_7958;
 
-/// Whose file it is.
+/// Who wrote a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It is empty, or was written by this release or an older one.
+    /// This release or an older one; or the file is empty.
     Ours,
-    /// A newer release wrote it: its schema has this version.
+    /// A newer release. Its schema has this version.
     Newer(i64),
-    /// Another program wrote it.
+    /// Another program.
     Foreign,
 }
 
-/// Whose file this is, without changing anything in it.
+/// Finds out who wrote the file, without changing it.
 pub(super) fn look(conn: &Connection, migrations: &[&str]) -> Result<Found, Fault> {
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
@@ -36,7 +35,7 @@ pub(super) fn look(conn: &Connection, migrations: &[&str]) -> Result<Found, Faul
     })
 }
 
-/// Brings the file to the newest version, each step in a transaction of its own.
+/// Runs the missing migrations, each in its own transaction.
 pub(super) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<(), Fault> {
     let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let seen = usize::try_from(version).unwrap_or_default();
@@ -50,7 +49,7 @@ pub(super) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<(), 
     Ok(())
 }
 
-/// The newest version that these migrations lead to.
+/// The version after the last migration.
 pub(super) fn known(migrations: &[&str]) -> i64 {
     i64::try_from(migrations.len()).unwrap_or(i64::MAX)
 }

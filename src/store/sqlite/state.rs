@@ -1,31 +1,32 @@
-//! What the keeper of the file remembers itself: counts, claims, and the latest moment.
+//! The state that the keeper has in memory: counts, claims, and the latest moment.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Rows};
 
 use super::rows::{at, ms};
 use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{Claim, Counts};
 
-/// What is remembered. It follows the transactions: what one that fails has changed is undone here too.
+/// The state in memory. If a transaction fails, its changes are undone here too.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     /// How many rows there are.
     pub(super) counts: Counts,
-    /// How many bytes the labels of all watches have; nothing until somebody wants to know.
+    /// The bytes of all labels. `None` until they are needed.
     pub(super) label_bytes: Option<u64>,
     /// The watches that are claimed.
     pub(super) watches: Claims,
     /// The deliveries that are claimed.
     pub(super) deliveries: Claims,
-    /// The latest moment that is written in the file.
+    /// The latest moment in the file.
     pub(super) last: Option<Moment>,
 }
 
 impl State {
-    /// As the file is, with nothing claimed.
+    /// Reads the state of a file. Nothing is claimed.
     pub(super) fn read(conn: &Connection) -> Result<Self, Fault> {
         let count = |of: &str| {
             let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {of}"), (), |row| row.get(0))?;
@@ -45,7 +46,7 @@ impl State {
         Ok(Self { counts, label_bytes: None, watches, deliveries, last })
     }
 
-    /// How many bytes the labels of all watches have. They are counted once, and then kept up to date.
+    /// The bytes of all labels. They are counted once, and then kept up to date.
     pub(super) fn label_bytes(&mut self, conn: &Connection) -> Result<u64, Fault> {
         if let Some(known) = self.label_bytes {
             return Ok(known);
@@ -55,14 +56,14 @@ impl State {
         Ok(*self.label_bytes.insert(counted.unsigned_abs()))
     }
 
-    /// Labels of so many bytes have taken the place of others.
+    /// Labels were replaced: these are their bytes before and now.
     pub(super) fn replace_labels(&mut self, before: i64, now: i64) {
         self.label_bytes = self
             .label_bytes
             .map(|known| known.saturating_sub(before.unsigned_abs()).saturating_add(now.unsigned_abs()));
     }
 
-    /// Writes `now` into the file, unless something later is there.
+    /// Writes `now` into the file as the latest moment, unless that is later.
     pub(super) fn note(&mut self, conn: &Connection, now: Moment) -> Result<(), Fault> {
         if self.last.is_none_or(|last| last < now) {
             let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1) \
@@ -81,7 +82,7 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claims {
     by_row: BTreeMap<i64, i64>,
-    /// How often a row was claimed.
+    /// How many claims there were.
     claims: i64,
 }
 
@@ -91,12 +92,33 @@ impl Claims {
         self.by_row.contains_key(&row)
     }
 
-    /// Claims a row until it is given back.
-    pub(super) fn claim(&mut self, row: i64) -> Claim {
+    /// Claims a row until it is given back, unless it is claimed.
+    pub(super) fn claim(&mut self, row: i64) -> Option<Claim> {
+        let Entry::Vacant(free) = self.by_row.entry(row) else { return None };
         self.claims += 1;
-        let fence = self.claims;
-        self.by_row.insert(row, fence);
-        Claim { row, fence }
+        Some(Claim { row, fence: *free.insert(self.claims) })
+    }
+
+    /// Claims up to `room` due rows. Returns when the next unclaimed row is due: `Moment::NEVER` if all are claimed. `by_due`
+    /// yields rows and their due times, the longest due first.
+    pub(super) fn claim_due(
+        &mut self,
+        mut by_due: Rows<'_>,
+        room: usize,
+        now: Moment,
+        claims: &mut Vec<Claim>,
+    ) -> Result<Option<Moment>, Fault> {
+        let enough = claims.len() + room;
+        let mut next_due = None;
+        while let Some(row) = by_due.next()? {
+            let (row, due_at) = (row.get(0)?, at(row.get(1)?));
+            if (due_at > now || claims.len() == enough) && !self.is_claimed(row) {
+                return Ok(Some(due_at));
+            }
+            claims.extend(self.claim(row));
+            next_due = Some(Moment::NEVER);
+        }
+        Ok(next_due)
     }
 
     /// Ends this claim. Returns whether it was still held.
@@ -114,7 +136,7 @@ impl Claims {
         self.by_row.len()
     }
 
-    /// The row is gone.
+    /// Ends the claim on a row that was removed.
     pub(super) fn forget(&mut self, row: i64) {
         self.by_row.remove(&row);
     }

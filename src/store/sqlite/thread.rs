@@ -1,7 +1,7 @@
-//! The thread in which the keeper works, and how others ask it.
+//! The thread in which the keeper works.
 //!
-//! `SQLite` blocks, and has one writer anyway: one thread with one connection does all that is asked, one thing after
-//! the other, while nobody's event loop waits.
+//! `SQLite` calls block, and there is one writer anyway. So one thread with one connection does all the work, and event
+//! loops never block.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::trouble::unreachable_file;
 use crate::store::{Reply, StoreError};
 use crate::text::Text;
 
-/// How many may ask at once before others wait to be heard.
+/// How many jobs may wait.
 const QUEUE: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Option<Keeper>) + Send>;
 
-/// A handle to the thread; clones share it. The thread ends with the last of them.
+/// A handle to the thread. Clones share it. The thread ends with the last handle.
 #[derive(Debug, Clone)]
 pub(crate) struct Thread {
     path: Arc<Path>,
@@ -28,7 +28,7 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Starts a thread that opens the file.
+    /// Starts the thread, which opens the file.
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         let (jobs, asked) = mpsc::channel(QUEUE);
         let (answer, opened) = oneshot::channel();
@@ -38,7 +38,7 @@ impl Thread {
             .name("store".to_owned())
             .spawn(move || match Keeper::open(&own) {
                 Ok(keeper) => {
-                    // If nobody receives this, the queue is closed as well.
+                    // If nobody receives this, the queue of jobs is closed too.
                     drop(answer.send(Ok(keeper.failed())));
                     serve(keeper, asked);
                 }

@@ -1,4 +1,4 @@
-//! What goes wrong with a file, in words that name the cure.
+//! Errors of a file, with what to do about them.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::disk;
 use crate::store::StoreError;
 use crate::text::Text;
 
-/// What went wrong within the keeper of the file.
+/// An error within the keeper.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// `SQLite` says so.
+    /// An error of `SQLite`.
     Sqlite(Error),
-    /// A row holds what we never write.
+    /// A row contains something that we never write.
     Unreadable {
         /// Its table.
         table: &'static str,
@@ -33,7 +33,7 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    /// As others are told of it.
+    /// The error for callers.
     pub(super) fn of_store(self, path: &Path) -> StoreError {
         let name = Text::of_path(path).to_string();
         match self {
@@ -47,7 +47,7 @@ impl Fault {
 
 fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
     let Error::SqliteFailure(failure, _) = error else {
-        // A value of another type than its column ever had.
+        // The column never had a value of this type.
         let is_value = matches!(
             error,
             Error::FromSqlConversionFailure(..)
@@ -59,7 +59,7 @@ fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
     };
     let why = Text::new(&format!("{error}, SQLite's code {}", failure.extended_code));
     let is = |codes: &[ErrorCode]| codes.contains(&failure.code);
-    // The index of the log grows as a file does; SQLite has no better word for one that cannot.
+    // The index of the log is a file that grows, too. SQLite has no other code for its failure.
     if is(&[ErrorCode::DiskFull]) || failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE {
         return StoreError::Full(name);
     }
@@ -86,15 +86,15 @@ fn of_sqlite(error: &Error, path: &Path, name: String) -> StoreError {
     StoreError::Failed(name, why)
 }
 
-/// Why nothing can be written beside the file, where this is so: a file system that is read-only by now, say. Asked of
-/// the lock file, since `SQLite` loses its locks on a file that is closed anywhere in the process.
+/// Why the file system refuses writes, if it does: it may have become read-only. This tries the lock file, because `SQLite`
+/// loses its locks on a file that is closed anywhere in the process.
 fn refused_write(path: &Path) -> Option<Text> {
     let error = disk::try_to_write(&lock_path(path)).err()?;
     let is_refusal = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&error.kind());
     is_refusal.then(|| Text::new(&error.to_string()))
 }
 
-/// A file that cannot even be reached.
+/// The error for a file that cannot be opened.
 pub(super) fn unreachable_file(path: &Path, error: &io::Error) -> OpenError {
     let path = path.to_owned();
     if error.kind() == ErrorKind::StorageFull {

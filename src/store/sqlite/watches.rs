@@ -1,4 +1,4 @@
-//! Taking watches on, showing them, and forgetting them.
+//! The catalogue in the file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::moment::Moment;
 use crate::store::{Added, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
 use crate::watch::{NewWatch, Progress, Watch};
 
-/// Takes on a watch that is due at once, unless its account has one on the same export.
+/// See [`Catalogue::add`](crate::store::Catalogue::add).
 pub(super) fn add(
     conn: &Connection,
     state: &mut State,
@@ -33,7 +33,7 @@ pub(super) fn add(
     }
 }
 
-/// What there is no room for, if a watch cannot be taken on.
+/// Which quota a new watch would exceed.
 fn no_room(
     conn: &Connection,
     state: &mut State,
@@ -49,7 +49,7 @@ fn no_room(
     Ok((all > most).then_some(NoRoom::Labels(most)))
 }
 
-/// How many watches of each account have not ended.
+/// The number of watches of each account that have not ended.
 pub(super) fn active_accounts(conn: &Connection) -> Result<Vec<(String, u64)>, Fault> {
     let mut count = conn.prepare_cached(
         "SELECT account, count(*) FROM watches INDEXED BY watches_due WHERE ended_at_ms IS NULL GROUP BY account",
@@ -76,7 +76,7 @@ fn insert(
     id: Uuid,
     now: Moment,
 ) -> Result<Watch, Fault> {
-    // What is told of it now is what will be read later: whole milliseconds.
+    // Rounded as stored, so that callers see now what they read later.
     let progress = Progress::new(at(ms(now)));
     let NewWatch { account, export, labels } = new;
     let watch = Watch { id, account, labels, export, progress };
@@ -102,7 +102,7 @@ fn insert(
     Ok(watch)
 }
 
-/// Makes the watches of the settings those of this list.
+/// See [`Catalogue::reconcile`](crate::store::Catalogue::reconcile).
 pub(super) fn reconcile(
     conn: &Connection,
     state: &mut State,
@@ -117,7 +117,7 @@ pub(super) fn reconcile(
                 let sql = "UPDATE watches SET origin = 'settings', labels = ?2 \
                            WHERE seq = ?1 AND (origin <> 'settings' OR labels <> ?2)";
                 if conn.prepare_cached(sql)?.execute((seq, rows::labels_text(&new.labels)))? > 0 {
-                    // They are counted again when they are needed.
+                    // Counted again when needed.
                     state.label_bytes = None;
                 }
                 stay.insert(seq);
@@ -139,7 +139,7 @@ pub(super) fn reconcile(
     Ok(reconciled)
 }
 
-/// Forgets a watch that the settings no longer list, and says which. One that has ended stays until it is pruned.
+/// Removes a watch that the settings no longer list, and returns it. One that has ended stays until it is pruned.
 fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watch>, Fault> {
     match show(conn, seq)? {
         Some(Listed { end: None, watch, .. }) => {
@@ -153,7 +153,7 @@ fn give_up(conn: &Connection, state: &mut State, seq: i64) -> Result<Option<Watc
     }
 }
 
-/// Forgets a watch and its settled deliveries.
+/// Removes a watch and its settled deliveries.
 fn forget(conn: &Connection, state: &mut State, seq: i64) -> Result<(), Fault> {
     outbox::forget_settled(conn, state, seq)?;
     let sql = "DELETE FROM watches WHERE seq = ?1 RETURNING ended_at_ms IS NULL, octet_length(labels)";
@@ -168,7 +168,7 @@ fn forget(conn: &Connection, state: &mut State, seq: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Forgets a watch, and says whether there was one.
+/// Removes a watch. Returns whether it existed.
 pub(super) fn remove(conn: &Connection, state: &mut State, id: Uuid) -> Result<bool, Fault> {
     let seq = seq_of(conn, id)?;
     seq.map(|seq| forget(conn, state, seq)).transpose().map(|removed| removed.is_some())
@@ -179,7 +179,7 @@ fn seq_of(conn: &Connection, id: Uuid) -> Result<Option<i64>, Fault> {
     Ok(select.query_row((id.as_bytes(),), |row| row.get(0)).optional()?)
 }
 
-/// Forgets up to `limit` watches of the API that ended before `before`, those that ended first, and says how many.
+/// Removes up to `limit` watches of the API that ended before `before`, the oldest ends first. Returns how many.
 pub(super) fn prune(
     conn: &Connection,
     state: &mut State,
@@ -209,7 +209,7 @@ fn show(conn: &Connection, seq: i64) -> Result<Option<Listed>, Fault> {
     Ok(watches.pop())
 }
 
-/// Watches in the order in which they were added; `None` if the one to begin after is not there.
+/// See [`Catalogue::list`](crate::store::Catalogue::list).
 pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Listing>, Fault> {
     let after = match filter.after {
         None => 0,
@@ -230,7 +230,7 @@ pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Listing>,
     select(conn, wanted, (after,), filter).map(Some)
 }
 
-/// The watches that are wanted, by what follows `FROM`, until there are enough.
+/// Selects watches, up to the limits of the filter. `wanted` is what follows `FROM`.
 fn select(conn: &Connection, wanted: &str, params: (i64,), enough: Filter) -> Result<Listing, Fault> {
     const COLUMNS: &str = concat!(watch_columns!(), ", account, ended_at_ms, outcome, document");
     let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
