@@ -1,8 +1,8 @@
-//! The bars of a benchmark: what must hold.
+//! The bars of a benchmark: the limits that must hold.
 
 use std::process::ExitCode;
 
-/// What must hold, and what of it did not.
+/// The limits that were missed.
 #[derive(Default)]
 pub(crate) struct Bars {
     missed: Vec<String>,
@@ -23,7 +23,7 @@ impl Bars {
         }
     }
 
-    /// Success if nothing was missed; what was is named.
+    /// Success if no limit was missed. Prints those that were.
     pub(crate) fn verdict(self) -> ExitCode {
         if self.missed.is_empty() {
             return ExitCode::SUCCESS;

@@ -1,4 +1,4 @@
-//! What the benchmarks run against, and how they run it.
+//! The servers that the benchmarks run against, and the programs that they run.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ pub(crate) const FINISHED: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4
 
 pub(crate) const PENDING: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"PENDING"}}}"#;
 
-/// What a URL ends with that the TLS server never answers.
+/// The TLS server never answers a URL with this ending.
 pub(crate) const HANG: &str = "&hang";
 
 /// An API on loopback.
@@ -28,7 +28,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// The simulator, playing a scenario.
+    /// The simulator with a scenario.
     pub(crate) fn http(scenario: &str) -> Self {
         let runtime = runtime();
         let scenario = Scenario::from_toml(scenario).expect("a scenario");
@@ -48,7 +48,7 @@ impl Bed {
         }
     }
 
-    /// A TLS server that answers `document` to everything but what ends with [`HANG`].
+    /// A TLS server that answers `document` to every URL that does not end with [`HANG`].
     pub(crate) fn https(document: &'static str) -> Self {
         let runtime = runtime();
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -72,7 +72,7 @@ impl Bed {
         let port = listener.local_addr().expect("an address").port();
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                // Else the answer may wait 40 ms for an acknowledgement of session tickets, as at no server of our days.
+                // Otherwise the answer may wait 40 ms for an acknowledgement of session tickets. Real servers do not do that.
                 let _ = socket.set_nodelay(true);
                 tokio::spawn(answer(acceptor.clone(), socket, document));
             }
@@ -87,17 +87,17 @@ impl Bed {
         }
     }
 
-    /// The API's base.
+    /// The base URL of the API.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The certificate to trust, as PEM, where there is TLS.
+    /// The certificate to trust, as PEM, if there is TLS.
     pub(crate) fn ca(&self) -> Option<&Path> {
         self.ca.as_deref()
     }
 
-    /// What was answered so far.
+    /// The requests that were answered so far.
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.simulator.as_ref().map(Simulator::exchanges).unwrap_or_default()
     }

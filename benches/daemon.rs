@@ -1,8 +1,8 @@
 //! The daemon at scale: memory, start, polls a second, lag, beside a bare loop of the same HTTP client.
 //!
-//! Every figure is a ratio against something run in the same call, or a bound of its own. Fails if a bar is missed.
+//! Every figure is a ratio to something that runs in the same call, or has a limit of its own. Fails if a bar is missed.
 //!
-//! `cargo bench --bench daemon`; with `-- --lag` the minute that the lag takes, too.
+//! `cargo bench --bench daemon`; with `-- --lag` it also measures the lag, which takes a minute.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -29,10 +29,10 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_snyk-export");
 
-/// Polls that are under way at once, ours and the bare loop's.
+/// Polls in flight at once, in the daemon and in the bare loop.
 const CONCURRENCY: usize = 64;
 
-/// How long polls are counted.
+/// For how long polls are counted.
 const SPAN: Duration = Duration::from_secs(6);
 
 const PENDING: &str = r#"{"data":{"type":"export","id":"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b","attributes":{"status":"PENDING","created":"2026-02-12T20:09:47Z"}}}"#;
@@ -81,14 +81,14 @@ fn main() -> ExitCode {
     bars.verdict()
 }
 
-/// What a daemon did.
+/// The figures of a daemon.
 struct Measured {
     first_ms: f64,
     peak_mib: f64,
     rate: f64,
 }
 
-/// A daemon over a fresh store of so many watches, all due, for a while.
+/// Runs a daemon over a fresh store of `watches` watches, all due.
 fn measure(server: &Server, watches: usize, pace: &str, span: Duration) -> Measured {
     let home = tempfile::tempdir().expect("a directory");
     fill(&home.path().join("watches.db"), watches, false);
@@ -128,7 +128,7 @@ fn lag(bars: &mut Bars, server: &Server) {
     );
 }
 
-/// Writes watches of 50 accounts into a store; all due at once, or spread over 30 s.
+/// Writes watches of 50 accounts into a store, all due at once or spread over 30 s.
 fn fill(path: &Path, watches: usize, spread: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let now = now();
@@ -195,7 +195,7 @@ impl Daemon {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(f64::NAN) / 1024.0
     }
 
-    /// The buckets of the lag, and how many polls are in each or below.
+    /// The buckets of the lag, with how many polls are in each one or below.
     fn lags(&self) -> Vec<(f64, f64)> {
         let mut stream = TcpStream::connect(self.address).expect("a connection");
         stream
@@ -221,7 +221,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A server that answers PENDING to everything, and counts.
+/// A server that answers PENDING to every request, and counts requests.
 struct Server {
     address: SocketAddr,
     polls: Arc<AtomicU64>,
@@ -288,13 +288,13 @@ async fn answer(mut socket: tokio::net::TcpStream, polls: Arc<AtomicU64>) {
     }
 }
 
-/// This very benchmark as a bare loop, in a process of its own.
+/// This benchmark as a bare loop, in a process of its own.
 fn bare(url: &str) -> Child {
     let path = std::env::current_exe().expect("a path");
     Command::new(path).args(["--bare-loop", url]).stdin(Stdio::null()).spawn().expect("the benchmark")
 }
 
-/// The same HTTP client, at the same concurrency, with nothing around it.
+/// The same HTTP client with the same concurrency, and nothing else.
 fn bare_loop(url: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _ = rustls::crypto::ring::default_provider().install_default();

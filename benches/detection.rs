@@ -1,7 +1,7 @@
-//! How soon the end of an export is seen, and for how many requests: our default paces beside those of others.
+//! How soon the end of an export is seen, and with how many requests: our default paces beside those of other tools.
 //!
-//! Virtual time and pure rules, so that the figures are the same on every machine. Durations are drawn
-//! log-uniformly from 5 s to 2 h. Fails if a listed policy is better than one of ours in both at once.
+//! Time is virtual and the rules are pure, so that the figures are the same on every machine. Durations are drawn
+//! log-uniformly from 5 s to 2 h. Fails if a listed policy is better than one of ours in both figures.
 //!
 //! `cargo bench --bench detection`
 
@@ -16,7 +16,7 @@ const DRAWS: usize = 20_000;
 const SHORTEST: f64 = 5.0;
 const LONGEST: f64 = 2.0 * 60.0 * 60.0;
 
-/// A policy gives the pause after the n-th poll (from 0), in seconds.
+/// A policy returns the pause after the n-th poll (from 0), in seconds.
 type Policy = Box<dyn FnMut(u32, &mut fastrand::Rng) -> f64>;
 
 struct Row {
@@ -47,11 +47,11 @@ fn main() -> ExitCode {
 
 type Named = (&'static str, Policy);
 
-/// Our own policies, and those of others.
+/// Our policies, and those of other tools.
 fn policies() -> (Vec<Named>, Vec<Named>) {
     let fixed = |seconds: f64| -> Policy { Box::new(move |_, _| seconds) };
     let doubling = |first: f64, last: f64| -> Policy { Box::new(move |n, _| exponential(first, last, n)) };
-    // As Smithy's waiters draw it: anything between the least pause and the exponential one.
+    // As in Smithy's waiters: a random pause between the shortest one and the exponential one.
     let full_jitter = |first: f64, last: f64| -> Policy {
         Box::new(move |n, rng| first + (exponential(first, last, n) - first) * rng.f64())
     };
@@ -72,7 +72,7 @@ fn exponential(first: f64, last: f64, n: u32) -> f64 {
     (first * 2_f64.powi(n.min(40) as i32)).min(last)
 }
 
-/// The paces of `config/default.toml`, as the program reads them: of those who wait, and of the daemon.
+/// The paces of `config/default.toml`, as the program reads them: of `wait` and of the daemon.
 fn our_paces() -> [Pace; 2] {
     let token = [("SNYK_TOKEN".to_owned(), "x".to_owned())];
     let settings = Settings::load(CommandLine::default(), token.into_iter().collect());

@@ -1,13 +1,11 @@
-//! A download beside `curl --parallel`, of the same files, in the same run; and its peak memory at any size.
+//! A download beside `curl --parallel`, of the same files, in the same run; and its peak memory for several sizes.
 //!
-//! Ours takes the SHA-256 of each part on the way, counts its records and compares its CRC-32C, and curl does nothing of
-//! this; what SHA-256 takes by itself is said apart. Runs
-//! take turns, each into a directory of its own that is gone after it, and what counts is the ratio within a pair.
-//! Needs `curl`, GNU `time` (for memory), and 2 GB on the disk; what is not there is left out, and said so. Fails if a
-//! bar is missed, and at once if ours brings home anything but the parts.
+//! Our program computes the SHA-256 of each part, counts its records and compares its CRC-32C. curl does nothing of this; the time
+//! of SHA-256 alone is printed too. Runs alternate, each into a directory of its own, and the ratio within each pair counts.
+//! Needs `curl`, GNU `time` (for memory), and 2 GB on the disk. Without one of these the figure is left out, with a note. Fails if
+//! a bar is missed, and at once if our files differ from the parts.
 //!
-//! `cargo bench --bench download`; with `-- --dir /dev/shm` onto another file system, with `-- --program PATH` of
-//! the program as users run it.
+//! `cargo bench --bench download`; with `-- --dir /dev/shm` on another file system, with `-- --program PATH` for another build.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -30,10 +28,10 @@ use tempfile::TempDir;
 
 const PAIRS: usize = 9;
 
-/// How often the peak of each size is taken.
+/// How many peaks are measured for each size.
 const PEAKS: usize = 5;
 
-/// What may wait for the disk, in MB: that much more than without any, and no more, at whatever size.
+/// How much more memory a larger download may take, in MB: what may wait for the disk is bounded.
 const MAX_WAITING: f64 = 15.0;
 
 const PARALLEL: Export = Export { parts: 8, part_bytes: 128 * MIB };
@@ -54,14 +52,14 @@ fn main() -> ExitCode {
     bars.verdict()
 }
 
-/// 1 GiB in 8 parts, by turns.
+/// 1 GiB in 8 parts, alternating.
 fn throughput(bars: &mut Bars, bed: &Bed) {
     let sha256 = bed.storage.sha256(PARALLEL);
     let [mut ours, mut curl, mut hashing] = [const { Vec::new() }; 3];
-    // A machine may have to find the memory for so many pages first, which none of us should pay for.
+    // The first run may have to find memory for the page cache, and is not counted.
     bed.ours(PARALLEL, bed.directory().path()).time().expect("a download");
     for pair in 0..PAIRS {
-        // Who goes first finds another machine than who comes after it.
+        // The first run of a pair may be faster or slower because it is the first.
         for turn in [pair, pair + 1] {
             let directory = bed.directory();
             if turn % 2 == 0 {
@@ -80,7 +78,7 @@ fn throughput(bars: &mut Bars, bed: &Bed) {
         println!("| (no curl here: throughput is left out) | | |");
         return;
     }
-    // The throughput, and so the inverse of time.
+    // Throughput is the inverse of time.
     let ratios: Vec<f64> = curl.iter().zip(&ours).map(|(curl, ours)| curl / ours).collect();
     let with_sha256 =
         curl.iter().zip(&hashing).zip(&ours).map(|((curl, hashing), ours)| (curl + hashing) / ours);
@@ -100,8 +98,8 @@ fn throughput(bars: &mut Bars, bed: &Bed) {
     );
 }
 
-/// The peak at three sizes: the worst of some runs, and the usual one to compare sizes by, since how much waits for the
-/// disk at once is a matter of chance.
+/// The peak for three sizes: the worst of some runs, and their median to compare sizes, since how much waits for the disk at
+/// once is random.
 fn memory(bars: &mut Bars, bed: &Bed) {
     let peaks = [SMALL, PARALLEL, SINGLE].map(|export| {
         let sha256 = bed.storage.sha256(export);
@@ -128,7 +126,7 @@ fn memory(bars: &mut Bars, bed: &Bed) {
     bars.at_most(&growth, parallel - small, MAX_WAITING, " MB");
 }
 
-/// Where exports come from and where they go.
+/// The server of exports, and the directory of the runs.
 struct Bed {
     storage: Storage,
     parent: PathBuf,
@@ -155,7 +153,7 @@ impl Bed {
     }
 }
 
-/// Ends the benchmark unless a directory holds the parts of an export, and a manifest that says so.
+/// Panics unless a directory holds the parts of an export and their manifest.
 fn check(directory: &Path, export: Export, sha256: &str) {
     let manifest = std::fs::read(directory.join("manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&manifest).expect("a manifest in JSON");
@@ -170,7 +168,7 @@ fn check(directory: &Path, export: Export, sha256: &str) {
     }
 }
 
-/// The SHA-256 of a file that must be there.
+/// The SHA-256 of a file.
 fn sha256_of(path: &Path) -> String {
     let mut hasher = Hasher::new();
     std::io::copy(&mut File::open(path).expect("a file"), &mut hasher).expect("its content");

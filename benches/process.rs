@@ -1,11 +1,10 @@
-//! The whole process beside the tools of today: start, memory, size, and when an end is seen.
+//! The whole process beside other tools: start, memory, size, and when the end of an export is seen.
 //!
-//! Every figure is a ratio against something run in the same call, or a count; runs take turns, so that a busy
-//! machine slows all alike. Needs `curl`, GNU `time` (for memory), `bash` and `jq` (for CPU time), and `python3` with
-//! `requests`; what is not there is left out, and said so. Fails if a bar is missed.
+//! Every figure is a count, or a ratio to something that runs in the same call. Runs alternate, so that a busy machine slows all
+//! of them. Needs `curl`, GNU `time` (for memory), `bash` and `jq` (for CPU time), and `python3` with `requests`. Without one of
+//! these the figure is left out, with a note. Fails if a bar is missed.
 //!
-//! `cargo bench --bench process`, and with `-- --long` the five minutes that 54 polls take, too; with
-//! `-- --program PATH` of the program as users run it.
+//! `cargo bench --bench process`; with `-- --long` also the five minutes of 54 polls; with `-- --program PATH` for another build.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -65,7 +64,7 @@ fn size(bars: &mut Bars) {
     bars.at_most("size of the program, stripped", bytes / 1e6, 10.0, " MB");
 }
 
-/// One poll finds the export finished: all that is left is the process itself.
+/// One poll finds the export finished, so that the time is that of the process itself.
 fn already_finished(bars: &mut Bars, bed: &Bed, scheme: &str) {
     let ours = bed.ours(&["wait", EXPORT]);
     let url = format!("{}/rest{EXPORT}?version=2024-10-15", bed.url());
@@ -109,7 +108,7 @@ fn already_finished(bars: &mut Bars, bed: &Bed, scheme: &str) {
     compare_memory(bars, &format!("{scheme}: peak memory"), ours_kib, curl_kib, 0.9);
 }
 
-/// Between two polls, beside a curl that waits for an answer: what nobody else can use, and the kernel cannot drop.
+/// Memory between two polls that is neither shared nor can be dropped, beside a curl that waits for an answer.
 fn private_memory(bars: &mut Bars, bed: &Bed, slow: &Bed, scheme: &str) {
     let ours = bed.ours(&["wait", EXPORT]);
     let url = format!("{}/rest{EXPORT}?version=2024-10-15{HANG}", slow.url());
@@ -135,7 +134,7 @@ fn compare_memory(bars: &mut Bars, what: &str, ours: Vec<f64>, curl: Vec<f64>, b
     bars.at_most(&format!("{what}, of curl's"), ours / curl, bar, " ×");
 }
 
-/// `Private_Dirty` of a run in KiB, once it has stayed the same for half a second: then it waits.
+/// `Private_Dirty` of a run in KiB, once it has not changed for half a second.
 fn private_kib(run: &Run) -> Option<f64> {
     const PAUSE: Duration = Duration::from_millis(50);
     let mut child = run.command().spawn().ok()?;
@@ -158,8 +157,7 @@ fn private_kib(run: &Run) -> Option<f64> {
     waits.then_some(last)
 }
 
-/// From the launch to the request, beyond what launching anything takes: an empty tokio program takes at least
-/// what `true` takes.
+/// The time from the launch to the request, without the time that the launch of any program takes (`true`).
 fn first_request(bars: &mut Bars) {
     let bed = Bed::http("pending = \"0s\"\nstarted = \"0s\"\n");
     let (ours, nothing) = (bed.ours(&["wait", EXPORT]), bed.other("true", &[]));
@@ -172,7 +170,7 @@ fn first_request(bars: &mut Bars) {
     bars.at_most("launch to first request, beyond `true`", beyond, 5.0, " ms");
 }
 
-/// The export is ready some time after the first poll has started it.
+/// The export is ready some time after the first poll.
 fn seen_late(bars: &mut Bars, ready_after: &str, late: f64, requests: u32) {
     let seconds: f64 = ready_after.trim_end_matches('s').parse().expect("seconds");
     let mut lates = Vec::new();
@@ -198,8 +196,8 @@ fn seen_late(bars: &mut Bars, ready_after: &str, late: f64, requests: u32) {
     bars.at_most(&format!("ready after {ready_after}: connections"), most_connections as f64, 1.0, "");
 }
 
-/// The CPU time of polls in the default pace, beside a loop of curl and jq in the same pauses. Both run at once, so that
-/// the processor's caches are as cold for the one as for the other.
+/// The CPU time of polls in the default pace, beside a loop of curl and jq with the same pauses. Both run at once, so that the
+/// processor's caches are equally cold.
 fn many_polls(bars: &mut Bars) {
     let pauses: Vec<f64> = (0..POLLS).map(|n| (0.5 * 1.1_f64.powi(n as i32)).min(10.0) * 1.05).collect();
     let (bed, of_loop) = (Bed::http("pending = \"1h\"\n"), Bed::http("pending = \"1h\"\n"));
@@ -237,7 +235,7 @@ fn many_polls(bars: &mut Bars) {
     bars.at_least(&what, (loop_ms / asked[1]) / (ours_ms / asked[0]), 20.0, " ×");
 }
 
-/// The CPU time of a run and of all that it starts, in milliseconds, as bash is told by the kernel.
+/// The CPU time of a run and of its children in milliseconds, as bash reports it.
 fn cpu_ms(run: &Run) -> Option<f64> {
     const TIMED: &str = "TIMEFORMAT='%3U %3S'; time \"$@\" 2> /dev/null";
     let timed = run.command();

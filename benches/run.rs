@@ -1,11 +1,11 @@
-//! Runs of programs, ours and others', and what they take.
+//! Runs programs, ours and others, and measures them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Our program: what `-- --program PATH` names, else what Cargo built along. That has the profile of the artefact, but also
-/// what the crates of tests ask of crates that both have, such as HTTP/2: it is larger than what users run.
+/// Our program: the one that `-- --program PATH` names, or the one that Cargo built. That has the profile of the artefact, but
+/// the crates of tests enable features of shared crates, such as HTTP/2, so that it is larger than what users run.
 pub(crate) fn program() -> String {
     let args: Vec<String> = std::env::args().collect();
     let named = args.iter().position(|arg| arg == "--program").and_then(|position| args.get(position + 1));
@@ -21,7 +21,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// A program that finds a home of its own, and not that of whoever measures.
+    /// A program with a home directory of its own.
     pub(crate) fn new<Arg: AsRef<str>>(program: &str, args: &[Arg], home: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -36,13 +36,13 @@ impl Run {
         Self::new(&program(), args, home).env("SNYK_API", api).env("SNYK_TOKEN", "x")
     }
 
-    /// With a variable in its environment.
+    /// With an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// What starts it.
+    /// The command that starts it.
     pub(crate) fn command(&self) -> Command {
         self.command_of(&self.program, &[])
     }
@@ -54,14 +54,14 @@ impl Run {
         command
     }
 
-    /// The wall time in milliseconds; nothing if the program is not there or fails.
+    /// The wall time in milliseconds. `None` if the program is missing or fails.
     pub(crate) fn time(&self) -> Option<f64> {
         let start = now();
         let status = self.command().status().ok()?;
         status.success().then(|| start.elapsed().as_secs_f64() * 1e3)
     }
 
-    /// The peak memory in KiB, by GNU time.
+    /// The peak memory in KiB, measured by GNU time.
     pub(crate) fn peak_kib(&self) -> Option<f64> {
         let mut command = self.command_of("/usr/bin/time", &["-f", "%M", &self.program]);
         let output = command.stderr(Stdio::piped()).output().ok()?;
@@ -74,7 +74,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The median; not a number where there is nothing.
+/// The median. NaN if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,7 +1,7 @@
-//! Exports of any size on loopback: the API that lists their parts, and the storage that has them.
+//! Exports of any size on loopback: an API that lists their parts, and storage that serves them.
 //!
-//! It must not be what a download waits for, on cores that both share: a thread for each connection, and bodies that
-//! go from the page cache to the socket without a copy (sendfile).
+//! The server shares the processors with the download, and must not slow it down: it has a thread for each connection, and sends
+//! bodies from the page cache to the socket without a copy (sendfile).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,15 +17,15 @@ use uuid::Uuid;
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 
-/// What is served again and again; larger than any cache of a processor.
+/// The size of the block that is served repeatedly: larger than any cache of a processor.
 const BLOCK: u64 = 128 * MIB;
 
-/// Each row has this length, line break included.
+/// The length of each row, with its line break.
 const ROW: u64 = 128;
 
 const HEADER: &str = "ISSUE_URL,ISSUE_SEVERITY,PROBLEM_TITLE";
 
-/// An export that is finished: so many parts of so many bytes. Its id says both, so that the server keeps no list.
+/// A finished export with `parts` parts of `part_bytes` bytes. Its id encodes both, so that the server needs no list.
 #[derive(Clone, Copy)]
 pub(crate) struct Export {
     pub(crate) parts: u64,
@@ -33,13 +33,13 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    /// The path by which users name it.
+    /// The path that names it on the command line.
     pub(crate) fn path(self) -> String {
         let id = Uuid::from_u64_pair(self.parts, self.part_bytes);
         format!("/groups/11111111-2222-4333-8444-555555555555/jobs/export/{id}")
     }
 
-    /// How it is called, for people.
+    /// Its name in tables.
     pub(crate) fn name(self) -> String {
         format!("{} × {} MiB", self.parts, self.part_bytes / MIB)
     }
@@ -49,7 +49,7 @@ impl Export {
         Some(Self { parts, part_bytes })
     }
 
-    /// Where its parts are.
+    /// The links to its parts.
     fn links(self, storage: &str) -> impl Iterator<Item = String> {
         (1..=self.parts).map(move |n| format!("{storage}/storage/{}/{n}", self.part_bytes))
     }
@@ -68,7 +68,7 @@ impl Export {
     }
 }
 
-/// The server; it runs until the process ends.
+/// The server. It runs until the process ends.
 pub(crate) struct Storage {
     address: SocketAddr,
     content: Arc<Content>,
@@ -83,19 +83,19 @@ impl Storage {
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 let content = Arc::clone(&served);
-                // What ends a connection is the client's affair: it sees it, and says so.
+                // The client reports a connection that ends.
                 std::thread::spawn(move || serve(socket, &content, &format!("http://{address}")));
             }
         });
         Self { address, content }
     }
 
-    /// The API's base, and the storage's.
+    /// The base URL of the API and of storage.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the parts of an export are.
+    /// The links to the parts of an export.
     pub(crate) fn links(&self, export: Export) -> Vec<String> {
         export.links(&self.url()).collect()
     }
@@ -106,10 +106,10 @@ impl Storage {
     }
 }
 
-/// What parts consist of, in a file without a name: it goes when the process ends, however that ends.
+/// The content of parts, in a file without a name, which is removed when the process ends.
 struct Content {
     file: File,
-    /// The checksum of a part of so many bytes, as Google's storage says it: taken once, when a part is first asked for.
+    /// The checksum of a part of each size, as Google's storage writes it. It is computed when a part is first requested.
     hashes: Mutex<BTreeMap<u64, String>>,
 }
 
@@ -140,7 +140,7 @@ impl Content {
         Some(hash)
     }
 
-    /// Reads a part of so many bytes.
+    /// Reads a part of `length` bytes.
     fn read(&self, length: u64, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         for (mut from, mut left) in Self::stretches(0, length) {
@@ -155,7 +155,7 @@ impl Content {
         Ok(())
     }
 
-    /// The stretches of the file that make up so many bytes of a part, from an offset on: where, and how long.
+    /// The ranges of the file (start and length) that make up `length` bytes of a part from `offset` on.
     fn stretches(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
         let end = offset + length;
         std::iter::successors(Some(offset), |offset| Some(offset - offset % BLOCK + BLOCK))
@@ -181,7 +181,7 @@ impl Content {
     }
 }
 
-/// Answers the requests of one connection; nothing when it has ended.
+/// Answers the requests of one connection until it ends.
 fn serve(socket: TcpStream, content: &Content, url: &str) -> Option<()> {
     socket.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(socket.try_clone().ok()?);
@@ -223,10 +223,10 @@ fn head(status: &str, kind: &str, length: u64, more: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n{more}\r\n")
 }
 
-/// What a request asks for.
+/// A request.
 struct Request {
     path: String,
-    /// The first byte that is asked for, and the last.
+    /// The first and the last byte of the requested range.
     range: Option<(u64, u64)>,
 }
 
@@ -241,7 +241,7 @@ impl Request {
     }
 }
 
-/// The range that a header line asks for.
+/// The range that a header line requests.
 fn range(line: &str) -> Option<(u64, u64)> {
     let (name, value) = line.split_once(':')?;
     let (start, end) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
@@ -249,7 +249,7 @@ fn range(line: &str) -> Option<(u64, u64)> {
     name.eq_ignore_ascii_case("range").then_some((start.parse().ok()?, end))
 }
 
-/// SHA-256 of what is written to it.
+/// Computes the SHA-256 of what is written to it.
 pub(crate) struct Hasher(Context);
 
 impl Hasher {
@@ -257,7 +257,7 @@ impl Hasher {
         Self(Context::new(&SHA256))
     }
 
-    /// In hexadecimal.
+    /// The digest in hexadecimal.
     pub(crate) fn finish(self) -> String {
         self.0.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }

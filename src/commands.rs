@@ -32,7 +32,6 @@ use crate::clock::Clock;
 use crate::daemon::DaemonError;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
-use crate::observe::GoOn;
 use crate::output::Output;
 use crate::request::RequestError;
 use crate::settings::places::given;
@@ -43,6 +42,7 @@ use crate::snyk::TransportError;
 use crate::store::StoreError;
 use crate::text::Text;
 use crate::watch::outcome::Signal;
+use crate::words::GoOn;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,12 @@
-//! The JSON document that tells how one export ended (an interface: the README shows one).
+//! The JSON document of an export: how it ended, or how far it has come (an interface: the README shows one).
+//!
+//! It is made once when a watch ends, and written into the store. The API, Slack messages and commands read it back.
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::event::Ending;
 use crate::exit::ExitCode;
@@ -14,30 +18,55 @@ use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::{Change, Watch};
 
-/// One line of `--output json`. Its members are always there, null when unknown.
-#[derive(Debug, Serialize)]
-pub struct Document<'a> {
-    schema: u8,
-    outcome: Option<Outcome>,
-    exit_code: Option<u8>,
-    export: Option<ExportRef>,
-    status: Option<&'a Status>,
-    created: Option<&'a str>,
-    waited_seconds: f64,
-    polls: u32,
-    timeline: &'a [Change],
-    row_count: Option<u64>,
-    results: Option<Vec<Part>>,
-    error: Option<&'a Problem>,
-    /// What to do now, as people are told.
-    hint: Option<String>,
-    /// The files; there only where a command brings them, and null where it could not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    download: Option<Option<&'a Downloaded>>,
+/// The version of the document's form.
+pub const SCHEMA: u8 = 1;
+
+/// How an export ended, or how far it has come. Members are always there, null when unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Followed)]
+pub struct Document {
+    #[serde(deserialize_with = "known_outcome")]
+    #[schema(required, schema_with = outcome_schema)]
+    pub outcome: Option<Outcome>,
+    /// The exit code that `snyk-export wait` has for that; some outcomes have none.
+    #[schema(required)]
+    pub exit_code: Option<u8>,
+    /// The export that is followed.
+    #[schema(nullable = false)]
+    pub export: Option<ExportRef>,
+    /// The last status seen.
+    #[schema(required, value_type = Option<String>)]
+    pub status: Option<Status>,
+    /// When the export was created, as Snyk says.
+    #[schema(required)]
+    pub created: Option<String>,
+    /// How long it was followed, or has been until now.
+    #[schema(minimum = 0)]
+    pub waited_seconds: f64,
+    /// How often Snyk was asked.
+    pub polls: u32,
+    /// The statuses seen, in order.
+    pub timeline: Vec<Change>,
+    /// How many rows the export has, as Snyk says.
+    #[schema(required)]
+    pub row_count: Option<u64>,
+    /// The files of the export's result, as far as Snyk has listed them.
+    #[schema(required)]
+    pub results: Option<Vec<Part>>,
+    /// Why the last poll failed, or the export.
+    #[schema(required)]
+    pub error: Option<Problem>,
+    /// What to do now, where it is known.
+    #[schema(required)]
+    pub hint: Option<String>,
+    /// The files that were downloaded, null if they were not; missing where nothing is downloaded.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub download: Option<Option<Downloaded>>,
 }
 
-/// The files of an export, as they lie in a directory.
-#[derive(Debug, Serialize)]
+/// The files of an export in their directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Downloaded {
     /// The directory.
     pub dir: String,
@@ -47,157 +76,143 @@ pub struct Downloaded {
     pub merged: Option<Merged>,
 }
 
-#[derive(Debug, Serialize)]
-struct Part {
-    file_size: Option<u64>,
-    row_count: Option<u64>,
-    url: Option<String>,
+/// One file of an export's result. Its link is shown to nobody: it lets everybody read the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Part {
+    /// Its size in bytes.
+    #[schema(required)]
+    pub file_size: Option<u64>,
+    /// Its number of rows.
+    #[schema(required)]
+    pub row_count: Option<u64>,
+    /// Its signed link, null if that must not be shown; missing in what was read back.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    #[schema(ignore)]
+    pub url: Option<Option<Link>>,
 }
 
-impl<'a> Document<'a> {
+/// What is printed and kept.
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u8,
+    #[serde(flatten)]
+    document: &'a Document,
+}
+
+impl Document {
     /// The document of an ending. Signed links are shown only with `show_urls`.
     #[must_use]
-    pub fn of_ending(ending: &'a Ending, show_urls: bool) -> Self {
+    pub fn of_ending(ending: &Ending, show_urls: bool) -> Self {
         let outcome = Some(ending.outcome);
-        let exit_code = ExitCode::of(ending.outcome);
-        Self::new(&ending.watch, outcome, exit_code, ending.report.as_ref(), ending.at, show_urls)
+        let exit_code = ExitCode::of(ending.outcome).map(ExitCode::code);
+        let report = ending.report.as_ref();
+        let results = report.and_then(|report| parts(report, show_urls));
+        let row_count = ending.row_count();
+        Self { outcome, exit_code, results, row_count, ..Self::under_way(&ending.watch, ending.at) }
     }
 
     /// The document of an export that is still in progress, as `status` finds it.
     #[must_use]
-    pub fn in_progress(watch: &'a Watch, at: Moment) -> Self {
-        Self::new(watch, None, Some(ExitCode::IN_PROGRESS), None, at, false)
+    pub fn in_progress(watch: &Watch, at: Moment) -> Self {
+        Self { exit_code: Some(ExitCode::IN_PROGRESS.code()), ..Self::under_way(watch, at) }
     }
 
-    /// The document of a watch that goes on, as far as it has come: without an outcome, and so without an exit code.
+    /// The document of a watch that has not ended. It has no outcome, and so no exit code.
     #[must_use]
-    pub fn under_way(watch: &'a Watch, at: Moment) -> Self {
-        Self::new(watch, None, None, None, at, false)
+    pub fn under_way(watch: &Watch, at: Moment) -> Self {
+        let progress = &watch.progress;
+        Self {
+            export: Some(watch.export),
+            status: progress.status().cloned(),
+            created: progress.created().map(str::to_owned),
+            waited_seconds: seconds(at.since(progress.started_at())),
+            polls: progress.polls(),
+            timeline: progress.timeline().to_vec(),
+            row_count: progress.row_count(),
+            error: progress.problem().cloned(),
+            ..Self::default()
+        }
     }
 
-    /// The document of an export that was started. It names the export as `wait -` takes it.
+    /// The document of an export that was started. `wait -` reads the export from it.
     #[must_use]
-    pub fn of_start(export: &ExportRef, created: Option<&'a str>) -> Self {
-        let exit_code = Some(ExitCode::SUCCESS.code());
-        Self { exit_code, export: Some(*export), created, ..Self::empty() }
+    pub fn of_start(export: &ExportRef, created: Option<String>) -> Self {
+        Self { exit_code: Some(ExitCode::SUCCESS.code()), created, ..Self::of(export) }
     }
 
-    /// The document of a start that came to no export, as far as is known.
+    /// The document of a start that created no export, as far as we know.
     #[must_use]
-    pub fn of_no_start(outcome: Outcome, problem: &'a Problem) -> Self {
+    pub fn of_no_start(outcome: Outcome, problem: Problem) -> Self {
         let exit_code = ExitCode::of(outcome).map(ExitCode::code);
-        Self { outcome: Some(outcome), exit_code, error: Some(problem), ..Self::empty() }
+        Self { outcome: Some(outcome), exit_code, error: Some(problem), ..Self::default() }
     }
 
-    /// The document of an export of which nothing else is known.
+    /// The document of an export about which nothing else is known.
     #[must_use]
     pub fn of(export: &ExportRef) -> Self {
-        Self { export: Some(*export), ..Self::empty() }
+        Self { export: Some(*export), ..Self::default() }
     }
 
-    /// The document of an export of which only the number of rows is known.
+    /// The document of an export about which only the number of rows is known.
     #[must_use]
     pub fn of_rows(export: &ExportRef, row_count: Option<u64>) -> Self {
         Self { row_count, ..Self::of(export) }
     }
 
-    /// The document of an export that was asked for without a wait.
+    /// The document of an export whose status was requested once.
     #[must_use]
-    pub fn of_report(export: &ExportRef, report: &'a Report) -> Self {
+    pub fn of_report(export: &ExportRef, report: &Report) -> Self {
         Self {
-            status: Some(&report.status),
-            created: report.created.as_deref(),
+            status: Some(report.status.clone()),
+            created: report.created.clone(),
             row_count: report.row_count,
-            results: parts(Some(report), false),
+            results: parts(report, false),
             ..Self::of(export)
         }
     }
 
-    /// The same export, of which all is there.
+    /// The same export, whose files were downloaded.
     #[must_use]
     pub fn finished(self) -> Self {
         let exit_code = Some(ExitCode::SUCCESS.code());
         Self { outcome: Some(Outcome::Finished), exit_code, ..self }
     }
 
-    /// The same export, with which something went wrong, and what to do now.
+    /// The same export, with a failure and what to do now.
     #[must_use]
     pub fn failed(
         self,
         outcome: Option<Outcome>,
         code: ExitCode,
-        problem: &'a Problem,
+        problem: Problem,
         hint: Option<String>,
     ) -> Self {
         Self { outcome, exit_code: Some(code.code()), error: Some(problem), hint, ..self }
     }
 
-    /// The same document, after so long and so many polls.
+    /// The same document, after this time and so many polls.
     #[must_use]
     pub fn after(self, waited: Duration, polls: u32) -> Self {
         Self { waited_seconds: seconds(waited), polls, ..self }
     }
 
-    /// The same export, whose files are there, or (with nothing) are not.
+    /// The same document, with the files that were downloaded, or without any.
     #[must_use]
-    pub fn with_download(self, download: Option<&'a Downloaded>) -> Self {
+    pub fn with_download(self, download: Option<Downloaded>) -> Self {
         Self { download: Some(download), ..self }
     }
 
-    /// The same document, which says what to do now.
+    /// The same document, with what to do now.
     #[must_use]
     pub fn with_hint(self, hint: Option<String>) -> Self {
         Self { hint, ..self }
     }
 
-    const fn empty() -> Self {
-        Self {
-            schema: 1,
-            outcome: None,
-            exit_code: None,
-            export: None,
-            status: None,
-            created: None,
-            waited_seconds: 0.0,
-            polls: 0,
-            timeline: &[],
-            row_count: None,
-            results: None,
-            error: None,
-            hint: None,
-            download: None,
-        }
-    }
-
-    fn new(
-        watch: &'a Watch,
-        outcome: Option<Outcome>,
-        exit_code: Option<ExitCode>,
-        report: Option<&'a Report>,
-        at: Moment,
-        show_urls: bool,
-    ) -> Self {
-        let progress = &watch.progress;
-        Self {
-            outcome,
-            exit_code: exit_code.map(ExitCode::code),
-            export: Some(watch.export),
-            status: progress.status(),
-            created: progress.created(),
-            waited_seconds: seconds(at.since(progress.started_at())),
-            polls: progress.polls(),
-            timeline: progress.timeline(),
-            row_count: progress.row_count().or(report.and_then(|report| report.row_count)),
-            results: parts(report, show_urls),
-            error: progress.problem(),
-            ..Self::empty()
-        }
-    }
-
-    /// The document on one line.
+    /// The document on one line, as it is printed and kept.
     #[must_use]
     pub fn to_line(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|_| unreachable!("all members can be written as JSON"))
+        serde_json::to_string(&Line { schema: SCHEMA, document: self })
+            .unwrap_or_else(|_| unreachable!("all members can be written as JSON"))
     }
 }
 
@@ -205,11 +220,30 @@ fn seconds(duration: Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
 }
 
-fn parts(report: Option<&Report>, show_urls: bool) -> Option<Vec<Part>> {
-    let parts = report?.results.as_ref()?.iter().map(|part| Part {
+fn parts(report: &Report, show_urls: bool) -> Option<Vec<Part>> {
+    let parts = report.results.as_ref()?.iter().map(|part| Part {
         file_size: part.file_size,
         row_count: part.row_count,
-        url: part.link.as_ref().filter(|_| show_urls).map(Link::show),
+        url: Some(part.link.clone().filter(|_| show_urls)),
     });
     Some(parts.collect())
+}
+
+fn shown<S: Serializer>(url: &Option<Option<Link>>, serializer: S) -> Result<S::Ok, S::Error> {
+    url.as_ref().and_then(Option::as_ref).map(Link::show).serialize(serializer)
+}
+
+fn outcome_schema() -> Schema {
+    let words = Outcome::ALL.map(|outcome| Some(outcome.as_str()));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(words.into_iter().chain([None])))
+        .description(Some("How it ended; null if it has not."))
+        .into()
+}
+
+/// An outcome that only a later version knows is read as `None`: the document is worth more than its word.
+fn known_outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Outcome>, D::Error> {
+    let word = Option::<String>::deserialize(deserializer)?;
+    Ok(word.as_deref().and_then(Outcome::from_word))
 }

@@ -1,7 +1,7 @@
-//! Bringing the files of an export home: each part streamed, resumed, checked and renamed when it is whole; the manifest
-//! last. The parts come at once, and what is held of them in memory is bounded whatever their size.
+//! Downloads the files of an export. Each part is streamed, resumed if the connection breaks, checked, and renamed when it is
+//! complete; the manifest is written last. Parts are downloaded in parallel, and their memory is bounded, whatever their size.
 //!
-//! No credential is known here: signed links are all that storage is asked with, and they go nowhere else.
+//! No credential is known here: storage is asked with signed links only, and those are sent nowhere else.
 
 mod checksum;
 mod course;
@@ -45,27 +45,27 @@ use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
-/// How many files come at once.
+/// How many files are downloaded in parallel.
 const AT_ONCE: usize = 8;
 
-/// Why the files are not there.
+/// Why the files were not downloaded.
 #[derive(Debug)]
 pub enum DownloadError {
-    /// They could not be fetched.
+    /// Storage did not send them.
     Defeat(Defeat),
-    /// Snyk could not be asked for links that work.
+    /// Snyk did not list links that work.
     Listing(Defeat),
-    /// They could not be written.
+    /// The disk refused them.
     Disk(DiskError),
     /// They cannot be put into the folder.
     Folder(FolderError),
-    /// Parts that cannot be merged.
+    /// The parts cannot be merged.
     Merge(String),
     /// They are larger than the user allows. The message says so.
     TooLarge(String),
 }
 
-/// The disk of this machine refuses something.
+/// The disk refuses an operation.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing} {}", Text::of_path(path))]
 pub struct DiskError {
@@ -77,7 +77,7 @@ pub struct DiskError {
 }
 
 impl DiskError {
-    /// Makes an error of one of the system's.
+    /// Turns an error of the system into this one.
     fn because(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self { doing, path, source, is_of_sync: false }
@@ -88,7 +88,7 @@ impl DiskError {
         Self { doing: "write", path, source, is_of_sync: true }
     }
 
-    /// The path at which somebody else has put something, if that is what is wrong.
+    /// The path, if the error is that somebody else has put something there.
     fn taken(&self) -> Option<&PathBuf> {
         (self.source.kind() == io::ErrorKind::AlreadyExists).then_some(&self.path)
     }
@@ -121,50 +121,50 @@ impl From<Defeat> for DownloadError {
     }
 }
 
-/// A function that is told what happens.
+/// A function that is called with each event.
 pub type Tell<'a> = &'a (dyn Fn(TaskEvent) + Sync);
 
-/// What is to be brought home.
+/// What to download.
 #[derive(Debug)]
 pub struct Wanted {
     /// The export.
     pub export: ExportRef,
     /// Its parts, with their links.
     pub parts: Vec<Part>,
-    /// How many rows they have together, as Snyk says.
+    /// The number of rows of all parts, as Snyk says.
     pub row_count: Option<u64>,
-    /// Where the parts are merged into one file, if anywhere.
+    /// The file to merge the parts into, if any.
     pub merge: Option<PathBuf>,
 }
 
-/// How much is fetched, and how slowly.
+/// How large the files may be, and how slow storage.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many bytes all files together may have, as they are written; any number where it is not said.
+    /// The most bytes that all files together may have on the disk. `None` for no limit.
     pub max_size: Option<u64>,
-    /// How long a file may come more slowly than a kibibyte a second.
+    /// How long a file may arrive more slowly than a kibibyte a second.
     pub patience: Duration,
 }
 
-/// Everything that fetching needs.
+/// What downloading needs.
 #[derive(Debug)]
 pub struct Means<'a> {
-    /// Who fetches.
+    /// Storage.
     pub storage: Storage,
-    /// By which rules what fails is tried again.
+    /// The rules of retries.
     pub policy: &'a Policy,
-    /// How much may come, and how slowly.
+    /// The limits.
     pub limits: Limits,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// Brings an export's files home into `folder`, and gives their manifest, which is there when they all are. `relist` asks
-/// for the parts anew, with links that work; `tell` gets each event.
+/// Downloads the files of an export into `folder`, and returns their manifest, which is written last. `relist` requests the
+/// parts again, with new links. `tell` is called with each event.
 ///
 /// # Errors
 ///
-/// When a file cannot be fetched or written. What is whole is kept for the next call.
+/// If a file cannot be downloaded or written. Complete files are kept for the next call.
 pub async fn bring_home<'a>(
     wanted: Wanted,
     folder: &Arc<Folder>,
@@ -178,7 +178,7 @@ pub async fn bring_home<'a>(
         return Err(defeat.into());
     }
     let room = Arc::new(Room::new(means.limits.max_size));
-    // What is announced may be the size before it is unpacked: this refuses early, and writing refuses all the same.
+    // This fails early. The announced size may be that of compressed files, so that writing is limited as well.
     let announced = parts.iter().filter_map(|part| part.file_size).fold(0, u64::saturating_add);
     Room::new(means.limits.max_size).take(announced)?;
     let links = Links::new(parts, relist);
@@ -196,7 +196,7 @@ pub async fn bring_home<'a>(
         };
         fetch.run()
     };
-    // In whichever order they come: one that is slow holds up no other.
+    // Unordered, so that a slow file does not hold up the others.
     let fetched = stream::iter((0..count).map(fetch)).buffer_unordered(AT_ONCE);
     let mut files = fetched.try_collect::<Vec<Entry>>().await?;
     files.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
@@ -207,7 +207,7 @@ pub async fn bring_home<'a>(
     aside(move || folder.finish(manifest, merge.as_deref())).await
 }
 
-/// A part that Snyk lists without a link cannot be fetched, now or later.
+/// Fails if Snyk lists a part without a link.
 fn missing_link(parts: &[Part]) -> Option<Defeat> {
     let index = parts.iter().position(|part| part.link.is_none())?;
     let detail = format!("part {} of {} has none that can be followed", index + 1, parts.len());
@@ -216,7 +216,7 @@ fn missing_link(parts: &[Part]) -> Option<Defeat> {
     Some(Defeat { outcome: Outcome::Unavailable, problem })
 }
 
-/// Does what takes the disk's time where it holds up nobody.
+/// Runs blocking work on the disk in a thread of its own.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

@@ -6,12 +6,13 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::text::Text;
 
 /// Whose export it is: a group's or an organization's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// A Snyk group.
@@ -61,10 +62,12 @@ pub struct ScopeRef {
     pub id: Uuid,
 }
 
-/// One export at Snyk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// An export at Snyk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = Export)]
 pub struct ExportRef {
-    /// Group or organization.
+    /// Whose export it is: a group's or an organization's.
+    #[schema(inline)]
     pub scope: Scope,
     /// The id of the group or the organization.
     pub scope_id: Uuid,

@@ -88,3 +88,5 @@ pub mod telemetry;
 pub mod text;
 #[doc(hidden)]
 pub mod watch;
+#[doc(hidden)]
+pub mod words;

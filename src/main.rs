@@ -23,7 +23,10 @@ fn start() -> io::Result<ExitCode> {
     let runtime = match snyk_export::is_daemon(&args) {
         // The daemon's API answers whatever the daemon is doing.
         true => Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
-        false => Builder::new_current_thread().enable_all().build()?,
+        // A server that floods us always has something to read. Timers and signals must be heard all the same.
+        false => {
+            Builder::new_current_thread().enable_all().event_interval(4).global_queue_interval(4).build()?
+        }
     };
     let run = || {
         // A future of this size is made where it stays.

@@ -1,11 +1,11 @@
 //! Notifications: how others are told of ends.
 //!
-//! What is told is a [`CloudEvents` document](event), made once, when a watch ends, and kept with the delivery. An
+//! What is told is a [`CloudEvents` document](cloud_event), made once, when a watch ends, and kept with the delivery. An
 //! [`Endpoint`] tries once to deliver it, and says what came of it; when to try again is a [rule](next_attempt). A
 //! delivery has the same id in each attempt, so that a receiver that got it twice can tell.
 
+pub mod cloud_event;
 mod command;
-pub mod event;
 mod pace;
 mod post;
 mod signature;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::event::delivery_id;
+pub use self::cloud_event::delivery_id;
 pub use self::pace::{LIMIT, next_attempt};
 pub use self::signature::{SigningKey, SigningKeyError};
 

@@ -1,8 +1,6 @@
 //! Everything that tells people and machines what happens: renderings of one [`Event`].
 
 pub mod annotations;
-mod closing;
-mod go_on;
 mod log;
 mod metrics;
 mod transfer;
@@ -11,8 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::closing::{Surroundings, cure, quoted, sentence, words_on_request};
-pub use self::go_on::GoOn;
 pub use self::metrics::Metrics;
 pub use self::transfer::Transfer;
 
@@ -23,6 +19,7 @@ use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
 use crate::watch::Watch;
+use crate::words::{Surroundings, Words};
 
 /// How long a CI system hears nothing at most, so that it does not take the job for dead.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -71,7 +68,7 @@ impl Observer {
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
         if let What::Finished(ending) = &event.what {
             if self.structured {
-                log::write(event, named, closing::advice(ending, &self.surroundings).as_deref());
+                log::write(event, named, Words::of_ending(ending, &self.surroundings).cure.as_deref());
             }
             self.following.remove(&ending.watch.export);
         } else {
@@ -113,7 +110,8 @@ impl Observer {
     /// The closing words on an ending: one line, and one more with advice if we have any.
     #[must_use]
     pub fn closing(&self, ending: &Ending) -> (String, Option<String>) {
-        (closing::sentence(ending), closing::advice(ending, &self.surroundings))
+        let words = Words::of_ending(ending, &self.surroundings);
+        (words.sentence(ending), words.cure)
     }
 
     fn note(&mut self, watch: &Watch, failure: Option<String>, delay: Duration, now: Moment) {
@@ -199,7 +197,7 @@ impl Journal {
     #[must_use]
     pub fn advice(&self, ending: &Ending) -> Option<String> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&ending.watch.account).and_then(|surroundings| closing::advice(ending, surroundings))
+        known.get(&ending.watch.account).and_then(|surroundings| Words::of_ending(ending, surroundings).cure)
     }
 
     /// Tells of an event.

@@ -107,12 +107,7 @@ pub struct Runner<S, P, W> {
     closing: bool,
 }
 
-impl<S, P, W> Runner<S, P, W>
-where
-    S: Queue,
-    P: Poller + Clone,
-    W: Obligations,
-{
+impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
     /// A runner over `store` that asks with `accounts` and draws jitter from `rng`.
     #[must_use]
     pub fn new(

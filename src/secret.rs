@@ -1,4 +1,4 @@
-//! What must never be shown: tokens, client secrets, signed links.
+//! Texts that must never be shown: tokens, client secrets, signed links.
 
 pub(crate) mod held;
 mod link;
@@ -10,20 +10,20 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use self::link::Link;
 
-/// A secret text. It prints as `***`, is wiped from memory when dropped, and is read only through
-/// [`Secret::expose`], so that every use can be found by that name.
+/// A secret text. It prints as `***`, and is wiped from memory when it is dropped. Only [`Secret::expose`] reads it, so that
+/// every use can be found by that name.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretString>);
 
 impl Secret {
-    /// Takes `text` in and out of sight: from now on no [`Text`](crate::text::Text) shows it, in whichever of the usual
-    /// encodings. Of a URL that are its password, its query, and what in its path looks made up by a machine.
+    /// Registers a secret: from now on no [`Text`](crate::text::Text) shows it, in any of the usual encodings. Of a URL these
+    /// are its password, its query, and the random parts of its path.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(held::hold(SecretString::from(text.into())))
     }
 
-    /// The text itself, for the one place that must send it.
+    /// The text itself, for the place that must send it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -50,7 +50,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What stands where a secret should be, because nobody put it there. It says what it looks like, never what it is.
+/// A placeholder that was not replaced by a secret. The message says what it looks like, and never shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Placeholder {
     /// `${NAME}`, `$(NAME)`, `$NAME`, `%NAME%`, or a name alone.
@@ -77,7 +77,7 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
-    /// What `text` is, unless it can be a secret.
+    /// The kind of placeholder that `text` is. `None` if it can be a secret.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -118,13 +118,13 @@ impl Placeholder {
     }
 }
 
-/// Whether a text is a name as programs have them.
+/// Whether a text is an identifier.
 fn is_name(text: &str) -> bool {
     !text.starts_with(|char: char| char.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether a text is a name in capitals, as variables of the environment have them.
+/// Whether a text is an identifier in capitals, such as the name of an environment variable.
 fn is_constant(text: &str) -> bool {
     is_name(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_what_was_never_filled_in() {
+    fn recognises_placeholders() {
         let rows: [(Placeholder, &[&str]); 7] = [
             (
                 Placeholder::Variable,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_can_be_a_secret() {
+    fn accepts_what_can_be_a_secret() {
         let secrets = [
             "",
             "x",

@@ -1,16 +1,16 @@
-//! Files that hold secrets: who else can read them.
+//! Files that hold secrets: warns if other users can read them.
 
 use crate::text::Text;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// What lets every user of a machine read a file.
+/// The mode bit that lets every user read a file.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// Warns of a file with a secret that every user of this machine can read.
+/// Logs a warning if every user of this machine can read a file with a secret.
 pub(crate) fn warn_if_open(path: &Path) {
     let is_open = |metadata: std::fs::Metadata| metadata.permissions().mode() & READ_BY_OTHERS != 0;
-    // What cannot be looked at is an error where it is read.
+    // A file that cannot be read is reported when it is read.
     if std::fs::metadata(path).is_ok_and(is_open) {
         tracing::warn!(
             path = %Text::of_path(path),

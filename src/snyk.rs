@@ -24,6 +24,7 @@ use reqwest::header::{
 use url::Url;
 
 pub use self::start::{InFlight, NotStarted, Started};
+pub use self::transport::Connections;
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};
 pub use crate::http::{Network, TransportError};
 
@@ -33,11 +34,11 @@ pub(crate) use self::version::Version;
 use self::credentials::{Credential, Credentials};
 use self::region::Api;
 use self::start::Posting;
-use self::transport::{Transport, Unanswered};
+use self::transport::Unanswered;
 use crate::export::ExportRef;
 use crate::http;
 use crate::text::Text;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 
 /// How many redirects within the origin are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -55,7 +56,7 @@ const SUNSET: HeaderName = HeaderName::from_static("sunset");
 pub struct Client {
     api: Api,
     credentials: Credentials,
-    transport: Transport,
+    connections: Connections,
     /// Whether signed links are kept. Most commands do not need them.
     keeps_links: bool,
     version: Version,
@@ -67,27 +68,6 @@ impl fmt::Debug for Client {
             .field("api", &self.api)
             .field("version", &self.version)
             .finish_non_exhaustive()
-    }
-}
-
-/// Connections to an API. Clones share them.
-#[derive(Debug, Clone)]
-pub struct Connections(Transport);
-
-impl Connections {
-    /// Connections to `api`. Each is opened when it is first needed.
-    ///
-    /// # Errors
-    ///
-    /// When there is no certificate to trust.
-    pub fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
-        Transport::new(api, network).map(Self)
-    }
-}
-
-impl From<reqwest::Client> for Connections {
-    fn from(client: reqwest::Client) -> Self {
-        Self(Transport::by(client))
     }
 }
 
@@ -115,8 +95,7 @@ impl Client {
         version: Option<String>,
         credentials: Credentials,
     ) -> Self {
-        let (version, Connections(transport)) = (Version::new(version), connections);
-        Self { api, credentials, transport, keeps_links: false, version }
+        Self { api, credentials, connections, keeps_links: false, version: Version::new(version) }
     }
 
     /// Keeps the signed links to results. Without this they are dropped when they arrive.
@@ -140,7 +119,7 @@ impl Client {
     /// How the API is reached.
     #[must_use]
     pub const fn network(&self) -> &Network {
-        self.transport.network()
+        self.connections.network()
     }
 
     /// Requests the results of a finished export, once.
@@ -151,7 +130,7 @@ impl Client {
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
             Ok(reply) => observation(&reply, self.keeps_links),
-            Err(Unanswered { failure, hint }) => Observation { answer: Answer::Failure(failure), hint },
+            Err(Unanswered { failure, hint }) => Observation { answer: Err(failure), hint },
         }
     }
 
@@ -162,13 +141,13 @@ impl Client {
 
     /// Sends a request with the current credential. If that is refused and another one can be had, sends it once more.
     async fn authorized(&self, posting: Option<&Posting>, url: Url) -> Result<Reply, Unanswered> {
-        let credential = self.credentials.current(&self.transport, &self.api).await?;
+        let credential = self.credentials.current(&self.connections, &self.api).await?;
         let reply = self.follow(posting, url.clone(), &credential).await?;
         if reply.http_status != 401 {
             self.credentials.accepted().await;
             return Ok(reply);
         }
-        match self.credentials.renewed(&credential, &self.transport, &self.api).await? {
+        match self.credentials.renewed(&credential, &self.connections, &self.api).await? {
             Some(renewed) => Ok(self.follow(posting, url, &renewed).await?),
             None => Ok(reply),
         }
@@ -217,9 +196,12 @@ impl Client {
         url: Url,
         credential: &Credential,
     ) -> Result<Reply, Failure> {
-        let apart = posting.map(|_| self.transport.apart(&self.api)).transpose();
-        let apart = apart.map_err(|error| Failure::transient("the request failed", &error.to_string()))?;
-        let client = apart.as_ref().unwrap_or_else(|| self.transport.client());
+        let failed =
+            |error: &dyn std::error::Error| Failure::transient("the request failed", &error.to_string());
+        let client = match posting {
+            None => self.connections.client().clone(),
+            Some(_) => self.connections.apart(&self.api).map_err(|error| failed(&error))?,
+        };
         let request = match posting {
             // A cache in between may hold an earlier answer.
             None => client.get(url).header(CACHE_CONTROL, "no-cache"),
@@ -231,9 +213,7 @@ impl Client {
         // Without this header any encoding is permitted.
         let request = request.header(ACCEPT_ENCODING, "identity");
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
-        let request =
-            request.map_err(|error| Failure::transient("the request failed", &error.to_string()))?;
-        let reply = self.transport.send_over(client, request).await?;
+        let reply = self.connections.send(&client, request.map_err(|error| failed(&error))?).await?;
         posting.into_iter().for_each(Posting::answered);
         self.version.note_deprecation(&reply);
         Ok(reply)
@@ -242,7 +222,7 @@ impl Client {
 
 impl Poller for Client {
     fn route(&self) -> Option<Text> {
-        self.transport.network().route(self.api.url())
+        self.connections.network().route(self.api.url())
     }
 
     async fn poll(&self, export: &ExportRef) -> Observation {
@@ -254,7 +234,7 @@ impl Poller for Client {
 pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
     let hint = throttle::hint(reply.http_status, &reply.headers);
     let report = (reply.http_status == 200).then(|| wire::report(&reply.body, keeps_links)).flatten();
-    let answer = report.map_or_else(|| Answer::Failure(failure_of_poll(reply)), Answer::Status);
+    let answer = report.ok_or_else(|| failure_of_poll(reply));
     Observation { answer, hint }
 }
 
@@ -262,8 +242,8 @@ pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
 /// knows nothing about the export.
 fn failure_of_poll(reply: &Reply) -> Failure {
     let mut failure = failure(reply, "the answer holds no status");
-    let is_snyks = reply.headers.contains_key(REQUEST_ID) || problem::has_errors(&reply.body);
-    if failure.kind == FailureKind::Rejected && (400..500).contains(&reply.http_status) && !is_snyks {
+    let is_snyks = || reply.headers.contains_key(REQUEST_ID) || problem::has_errors(&reply.body);
+    if failure.kind == FailureKind::Rejected && (400..500).contains(&reply.http_status) && !is_snyks() {
         failure.kind = FailureKind::Gateway;
     }
     failure

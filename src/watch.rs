@@ -18,6 +18,7 @@ pub mod tries;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::labels::Labels;
 pub use self::limit::Overlong;
@@ -32,11 +33,13 @@ use crate::export::Status;
 use crate::moment::Moment;
 
 /// A status and when it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
-    /// The status word.
+    /// The status.
+    #[schema(value_type = String)]
     pub status: Status,
     /// When it was first seen.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Moment,
 }
 

@@ -1,4 +1,4 @@
-//! Bodies of answers that hold no status word. The first line of an input is the HTTP status, the rest is the body.
+//! Bodies of answers without a status word. The first line of an input is the HTTP status, the rest is the body.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
 
     let problem = problem(status, body);
     assert_eq!(problem.http_status, Some(status));
-    assert_eq!(problem.request_id, None, "a body does not say how its answer can be found");
+    assert_eq!(problem.request_id, None, "the request id is not in the body");
     for text in [&problem.code, &problem.title, &problem.detail].into_iter().flatten() {
         assert_clean(text);
         assert!(!text.as_str().is_empty());

@@ -1,4 +1,4 @@
-//! Exports as they are named: on the command line, in links, on standard input by lines and documents.
+//! The forms that name an export: on the command line, in links, and on standard input in lines and documents.
 
 #![no_main]
 
@@ -43,14 +43,14 @@ fn argument(text: &str) {
     }
 }
 
-/// An export is written in a form that the command line takes back, and that its own scope can be read from.
+/// The command line accepts an export in the form in which we write it, and reads its scope from that.
 fn round_trip(export: ExportRef) {
     let path = export.to_string();
     assert_eq!(path.parse(), Ok(ExportArg::Located { export, origin: None }), "{path}");
     assert_eq!(scope_of_link(&path), Some(ScopeRef { scope: export.scope, id: export.scope_id }), "{path}");
 }
 
-/// A pasted URL leads to Snyk's own hosts only.
+/// A pasted URL leads only to Snyk's own hosts.
 fn region(url: &url::Url) {
     let Some(api) = Api::of_known_region(url) else { return };
     assert!(api.is_https() && !api.is_loopback());
@@ -101,7 +101,7 @@ fn documents(input: &str) {
     }
 }
 
-/// What is read can be written as our own documents write it, and is then read as the same.
+/// An export that was read is written as in our own documents, and read again as the same.
 fn our_own(exports: &[ExportRef]) {
     let ours: Vec<String> = exports
         .iter()

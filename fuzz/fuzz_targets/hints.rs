@@ -1,5 +1,5 @@
-//! `Retry-After` and the rate-limit headers. An input is the head of an answer with its date in seconds since the Unix
-//! epoch behind the HTTP status (`429 @1732529622`), then a header a line.
+//! `Retry-After` and the rate-limit headers. The first line of an input is the HTTP status and the date of the answer in seconds
+//! since the Unix epoch (`429 @1732529622`). Each further line is a header.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     let first = String::from_utf8_lossy(lines.next().unwrap_or_default());
     let (status, now) = first.split_once('@').unwrap_or((&first, "1732529622"));
     let status: u16 = status.trim().parse().unwrap_or(200);
-    // A header can write no date after the year 9999.
+    // A date in a header cannot be after the year 9999.
     let now = Duration::from_secs(now.trim().parse::<u64>().unwrap_or_default() % 253_402_300_800);
     let mut headers: HeaderMap = lines.filter_map(header).collect();
     let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + now);
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let until = |moment: Duration| Moment::from_unix(moment).since(now);
 
-    // What each header asks for, read without regard to whether it counts.
+    // What each header asks for, whether or not it counts.
     let seconds = values("retry-after").filter_map(digits);
     let dates = values("retry-after").filter_map(|text| {
         let date =

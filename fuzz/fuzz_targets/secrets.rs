@@ -1,5 +1,5 @@
-//! Answers that repeat a secret of ours. An input is three bytes, which say which secret, in which two encodings, one around
-//! the other; and what stands before it and, after a zero byte, behind it.
+//! Answers that repeat a secret of ours. The first three bytes of an input choose the secret, the inner encoding and the outer
+//! one. The rest is the text before the secret, and after a zero byte the text behind it.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ const SECRETS: [&str; 5] = [
 ];
 
 fuzz_target!(|input: &[u8]| {
-    // Held as long as this process lives.
+    // Held for the life of this process.
     static HELD: OnceLock<Vec<Secret>> = OnceLock::new();
     HELD.get_or_init(|| SECRETS.map(Secret::new).into());
 
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let (before, after) = rest.split_once('\0').unwrap_or((rest, ""));
     let secret = SECRETS[usize::from(*which) % SECRETS.len()];
     let encoder = |index: &u8| ENCODINGS[usize::from(*index) % ENCODINGS.len()];
-    // Letters lose their case only first: nobody can read Base64 in capitals.
+    // Capitals only as the inner encoding: Base64 in capitals cannot be decoded.
     let (inner, outer) = (encoder(inner), encoder(outer));
     let outer = if outer.0 == "capitals" { ENCODINGS[0] } else { outer };
     let said = format!("{before} {} {after}", (outer.1)(&(inner.1)(secret)));

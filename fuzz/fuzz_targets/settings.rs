@@ -1,4 +1,4 @@
-//! A settings file, and the variables. An input is a file; its lines that begin with `#$`, comments to TOML, are
+//! A settings file and environment variables. An input is a file. Lines that start with `#$`, which are comments in TOML, are
 //! variables: `#$SNYK_EXPORT_MAX_WAIT=5m`.
 
 #![no_main]
@@ -15,7 +15,7 @@ use snyk_export::watch::Policy;
 use snyk_export_fuzz::assert_is_one_line;
 use tempfile::NamedTempFile;
 
-/// Variables that name files to look into: what lies about on this machine is no part of an input.
+/// Variables that name files. The files of this machine are not part of an input.
 const FILES: [&str; 3] = ["SNYK_EXPORT_CONFIG", "HOME", "XDG_CONFIG_HOME"];
 
 thread_local! {
@@ -74,7 +74,7 @@ fn write(text: &str) -> String {
     })
 }
 
-/// Whatever was set: a watch neither asks without a pause nor overflows.
+/// Whatever was set: a watch always pauses between polls, and nothing overflows.
 fn check(policy: &Policy) {
     assert!(!policy.request_timeout.is_zero());
     assert!([policy.max_wait, policy.max_outage].into_iter().flatten().all(|limit| !limit.is_zero()));

@@ -1,5 +1,4 @@
-//! Status documents, and the answer to the start of an export. What serde_json's `Value` makes of the same bytes
-//! is the second opinion.
+//! Status documents, and the answer to the start of an export. They are compared with what serde_json's `Value` reads.
 
 #![no_main]
 
@@ -11,7 +10,7 @@ use snyk_export::snyk::wire::{created, report};
 use snyk_export::watch::observation::Report;
 use snyk_export_fuzz::{assert_clean, assert_is_one_line};
 
-/// More levels than any status document has, and fewer than are refused.
+/// More levels than a status document has, and fewer than are refused.
 const DEEP_ENOUGH: usize = 60;
 
 fuzz_target!(|body: &[u8]| {
@@ -29,8 +28,8 @@ fuzz_target!(|body: &[u8]| {
     if let Some((created, _)) = created(body) {
         assert_eq!(Some(created), id);
     }
-    // Written again, no key is there twice: now both must see the same. Only what no status document needs
-    // separates them.
+    // In the document that is written again no key occurs twice, and both must read the same, except for documents that are
+    // nested too deep.
     let again = document.to_string();
     let read_again = report(again.as_bytes(), true);
     if depth(&document) > DEEP_ENOUGH {
@@ -51,7 +50,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Whoever needs no links gets none, and all else.
+/// Without links, everything else is the same.
 fn without_links(body: &[u8], with: &Report) {
     let without = report(body, false).expect("the same document");
     assert_eq!(
@@ -70,8 +69,8 @@ fn check(report: &Report) {
     assert!(!report.status.as_str().is_empty());
     assert_is_one_line(report.status.as_str());
     let again = Status::new(report.status.as_str()).expect("a word");
-    // It need not be the same: a word that has lost what nobody can see may look like one that we know, and of a link
-    // that was cut there is less to hide.
+    // It need not be the same word: without invisible characters it may be one that we know, and a link that was cut has less to
+    // mask.
     assert_is_one_line(again.as_str());
     if let Some(created) = &report.created {
         assert!(

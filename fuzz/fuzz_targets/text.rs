@@ -1,4 +1,4 @@
-//! Foreign text made fit to be shown.
+//! Text from outside, cleaned so that it can be shown.
 
 #![no_main]
 
@@ -12,10 +12,10 @@ fuzz_target!(|raw: &str| {
     assert_eq!(text.to_string(), text.as_str());
     assert_eq!(Text::non_empty(raw).is_some(), !text.as_str().is_empty());
     if raw.bytes().all(|byte| byte.is_ascii_alphanumeric()) && raw.len() <= Text::MAX_CHARS {
-        // A JWT without its end is of such characters too, and so is Base64.
+        // A JWT without its end has such characters too, and so has Base64.
         assert!(
             text.as_str() == raw || text.as_str().contains("***"),
-            "what is harmless stays as it is: {text}"
+            "harmless text does not change: {text}"
         );
     }
 });

@@ -1,4 +1,4 @@
-//! What holds of everything that a stranger may have written, whichever way it came in.
+//! What must hold for all text from outside.
 
 mod encodings;
 
@@ -6,7 +6,7 @@ use snyk_export::text::Text;
 
 pub use self::encodings::ENCODINGS;
 
-/// Asserts that nobody can read `secret` from what is shown, who undoes one of the encodings.
+/// Asserts that `shown` does not contain `secret`, in any of the encodings.
 pub fn assert_lacks(shown: &str, secret: &str) {
     let folded = shown.to_lowercase();
     for (name, encode) in ENCODINGS {
@@ -14,18 +14,18 @@ pub fn assert_lacks(shown: &str, secret: &str) {
     }
 }
 
-/// Asserts what [`Text`] promises: one short line that gives no orders, and that stays as it is.
+/// Asserts what [`Text`] promises: one short line without commands, that does not change if it is cleaned again.
 pub fn assert_clean(text: &Text) {
     assert!(text.as_str().chars().count() <= Text::MAX_CHARS, "too long: {text:?}");
     assert_is_one_line(text.as_str());
     assert_eq!(text.as_str().trim(), text.as_str(), "blanks at an end");
     assert!(!text.as_str().contains("##"), "a command of a CI system: {text:?}");
-    // Where a long text was cut, what is left of its last link may look like another one: it is hidden then.
+    // If a long text was cut within a link, the rest of the link may look different, and is masked then.
     let was_cut = text.as_str().ends_with('…') && text.as_str().contains("://");
-    assert!(was_cut || &Text::new(text.as_str()) == text, "cleaned twice is not cleaned once: {text:?}");
+    assert!(was_cut || &Text::new(text.as_str()) == text, "cleaning it again changes it: {text:?}");
 }
 
-/// Asserts that nothing in `shown` moves a cursor, ends a line or turns what is beside it around.
+/// Asserts that nothing in `shown` moves a cursor, ends a line or changes the direction of text.
 pub fn assert_is_one_line(shown: &str) {
     let gives_orders = |char: char| {
         char.is_control()

@@ -8,7 +8,6 @@ use super::{CommandError, Session, aside};
 use crate::cli::ExportsArgs;
 use crate::clock::Clock;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
-use crate::observe::Surroundings;
 use crate::settings::exports::{Exports, MAX_INPUT};
 use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
@@ -17,6 +16,7 @@ use crate::snyk::{Client, GA_VERSION};
 use crate::tasks::Tasks;
 use crate::text::Text;
 use crate::watch::Policy;
+use crate::words::Surroundings;
 
 /// What a command needs to send requests to Snyk, and the exports that they are about.
 #[derive(Clone)]

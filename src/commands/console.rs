@@ -234,12 +234,7 @@ impl Console {
 
     /// Writes a result to standard output, as JSON or as text. An empty text is not written. The error may be about an
     /// earlier write.
-    pub(super) fn result(
-        &self,
-        output: Format,
-        document: &Document<'_>,
-        text: &str,
-    ) -> Result<(), CommandError> {
+    pub(super) fn result(&self, output: Format, document: &Document, text: &str) -> Result<(), CommandError> {
         match output {
             Format::Json => self.data(format!("{}\n", document.to_line()).as_bytes()),
             Format::Text if text.is_empty() => Ok(()),

@@ -11,12 +11,12 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{Output, OutputArgs};
 use crate::exit::ExitCode;
 use crate::export::{Scope, ScopeRef};
-use crate::observe::{GoOn, Surroundings};
 use crate::request::StartRequest;
 use crate::simulator::{Scenario, Simulator};
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
 use crate::tasks;
+use crate::words::{GoOn, Surroundings};
 
 /// The group that the demonstration exports.
 const GROUP: Uuid = Uuid::from_u128(0x1111_1111_2222_4333_8444_5555_5555_5555);

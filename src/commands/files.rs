@@ -99,7 +99,7 @@ impl Download<'_> {
     pub(super) fn tell_files(
         &self,
         manifest: &Manifest,
-        document: Document<'_>,
+        document: Document,
         took: Option<Duration>,
     ) -> Result<(), CommandError> {
         let Self { place, session, .. } = self;
@@ -108,7 +108,7 @@ impl Download<'_> {
             Downloaded { dir: path_as_data(&place.dir), files: files.clone(), merged: merged.clone() };
         let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
-        let document = document.with_download(Some(&downloaded));
+        let document = document.with_download(Some(downloaded));
         session.console.result(self.output, &document, &paths.join("\n"))?;
         let dir = Text::of_file(&place.dir).to_string();
         let words = match took {
@@ -124,11 +124,12 @@ impl Download<'_> {
     pub(super) fn tell_lost(
         &self,
         Lost { outcome, failure, .. }: Lost,
-        document: Document<'_>,
+        document: Document,
     ) -> Result<ExitCode, CommandError> {
         let (console, now) = (&self.session.console, self.session.clock.now());
         let TaskFailure { word, exit_code, problem, hint, .. } = &failure;
-        let document = document.failed(outcome, *exit_code, problem, hint.clone()).with_download(None);
+        let document =
+            document.failed(outcome, *exit_code, problem.clone(), hint.clone()).with_download(None);
         console.result(self.output, &document, &format!("{} {word}", self.export.export_id))?;
         Ok(console.failed_task(failure, TaskEvent::NotDownloaded, now))
     }

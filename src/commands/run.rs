@@ -23,11 +23,11 @@ use crate::document::Document;
 use crate::download::Safety;
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
-use crate::observe::quoted;
 use crate::request::StartRequest;
 use crate::tasks::start::{Begun, Sent, Unstarted};
 use crate::text::path_as_data;
 use crate::watch::observation::Problem;
+use crate::words::quoted;
 
 /// The record is removed for good once the files are there, so the files must survive a power cut.
 const SAFETY: Safety = Safety::PowerCut;
@@ -215,7 +215,8 @@ impl<'a> Run<'a> {
         advice: &str,
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
-        let document = Document::of_no_start(unstarted.outcome, &unstarted.problem).with_download(None);
+        let document =
+            Document::of_no_start(unstarted.outcome, unstarted.problem.clone()).with_download(None);
         let answer = (self.args.output.output, document);
         let code = tell_no_start(unstarted, advice, request, &self.asking, answer, self.session)?;
         let prospect = match &unstarted.unsure {

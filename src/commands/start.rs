@@ -9,11 +9,12 @@ use crate::cli::{Output, StartArgs};
 use crate::document::Document;
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
-use crate::observe::{Transfer, log_event, words_on_request};
+use crate::observe::{Transfer, log_event};
 use crate::request::StartRequest;
 use crate::snyk::Started;
 use crate::tasks::start::{Begun, Sent, Unstarted};
 use crate::watch::outcome::Outcome;
+use crate::words::Words;
 
 pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let request = requested(&args.wanted, now(session.clock), session).await?;
@@ -22,7 +23,7 @@ pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode,
         Begun::Started { started, signal } => {
             let wait = asking.surroundings.go_on.command(started.export, None);
             tell_start(&started, &request, Some(&format!("to wait for it: {wait}")), session);
-            let document = Document::of_start(&started.export, started.created.as_deref());
+            let document = Document::of_start(&started.export, started.created.clone());
             let document = document.after(session.waited(), 0);
             let id = started.export.export_id.to_string();
             session.console.result(args.format.output, &document, &id)?;
@@ -32,7 +33,7 @@ pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode,
         Begun::NotStarted(unstarted) => {
             let advice =
                 "Snyk has no list of exports: starting it again may create a second one, of 20 per hour";
-            let document = Document::of_no_start(unstarted.outcome, &unstarted.problem);
+            let document = Document::of_no_start(unstarted.outcome, unstarted.problem.clone());
             tell_no_start(&unstarted, advice, &request, &asking, (args.format.output, document), session)
         }
     }
@@ -70,7 +71,7 @@ pub(super) fn tell_no_start(
     advice: &str,
     request: &StartRequest,
     asking: &Asking,
-    (output, document): (Output, Document<'_>),
+    (output, document): (Output, Document),
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
     let Unstarted { outcome, problem, unsure } = unstarted;
@@ -83,8 +84,8 @@ pub(super) fn tell_no_start(
         }
         (Outcome::Interrupted(_), None) => (format!("the start of {request} was stopped: {problem}"), None),
         (_, None) => {
-            let (words, advice) = words_on_request(*outcome, problem, request.scope, &asking.surroundings);
-            (format!("starting an export failed ({request}): {words}"), advice)
+            let words = Words::of_request(*outcome, problem, request.scope, None, &asking.surroundings);
+            (format!("starting an export failed ({request}): {words}"), words.cure)
         }
     };
     // As text nothing is printed: a script that reads an id must not get anything else.

@@ -15,7 +15,7 @@ use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::observe::Observer;
 use crate::runner::poll_within;
-use crate::watch::observation::{Answer, Observation};
+use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::{Decision, Policy, Watch};
 
@@ -61,10 +61,10 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
     let mut rng = fastrand::Rng::new();
     let decision = watch.progress.record(&observation, policy, now, &mut rng);
     let (outcome, report) = match (decision, observation.answer) {
-        (Decision::PollAfter(_), Answer::Status(_)) => return Found::InProgress(Arc::new(watch)),
-        (Decision::PollAfter(_), Answer::Failure(_)) => (Outcome::Unavailable, None),
-        (Decision::Finish(outcome), Answer::Status(report)) => (outcome, Some(report)),
-        (Decision::Finish(outcome), Answer::Failure(_)) => (outcome, None),
+        (Decision::PollAfter(_), Ok(_)) => return Found::InProgress(Arc::new(watch)),
+        (Decision::PollAfter(_), Err(_)) => (Outcome::Unavailable, None),
+        (Decision::Finish(outcome), Ok(report)) => (outcome, Some(report)),
+        (Decision::Finish(outcome), Err(_)) => (outcome, None),
     };
     Found::Ended(Ending { watch: Arc::new(watch), outcome, report, at: now, timing: None })
 }

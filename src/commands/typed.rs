@@ -8,9 +8,9 @@ use clap::{Arg, ArgMatches};
 
 use crate::cli::REQUEST_HEADING;
 use crate::disk;
-use crate::observe::GoOn;
 use crate::snyk::region::Api;
 use crate::text::{Text, path_as_data};
+use crate::words::GoOn;
 
 /// Options that are not repeated in that command, besides those that say what to export: they name an export or a
 /// place, which the command names itself.
@@ -173,7 +173,7 @@ mod tests {
             typed.go_on("run").command("E", None)
         };
         let script = format!("set -e\n./load '{}'", "x".repeat(600));
-        assert_eq!(go_on(&script), format!("snyk-export run E -- sh -c {}", crate::observe::quoted(&script)));
+        assert_eq!(go_on(&script), format!("snyk-export run E -- sh -c {}", crate::words::quoted(&script)));
         for secret in
             ["curl -H 'Authorization: snyk_uat.x'", "API_TOKEN=x1 ./load", "get https://a.example/x?sig=y1"]
         {

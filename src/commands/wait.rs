@@ -15,10 +15,11 @@ use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
 use crate::exit::ExitCode;
-use crate::observe::{Observer, keep_ticking, sentence};
+use crate::observe::{Observer, keep_ticking};
 use crate::tasks;
 use crate::tasks::follow::plan;
 use crate::watch::outcome::Outcome;
+use crate::words::Words;
 
 pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let successor = Successor::find(&args.command, session.settings.environment())?;
@@ -27,7 +28,10 @@ pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, C
     let code = decide(&endings, args.any);
     if code != ExitCode::SUCCESS {
         let failed = |ending: &&Ending| !matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
-        endings.iter().filter(failed).for_each(|ending| session.console.annotate(&sentence(ending)));
+        for ending in endings.iter().filter(failed) {
+            let sentence = Words::of_ending(ending, &asking.surroundings).sentence(ending);
+            session.console.annotate(&sentence);
+        }
     }
     if let Some(deciding) = endings.iter().find(|ending| ExitCode::of(ending.outcome) == Some(code)) {
         session.console.actions.hand_on(deciding, &endings);

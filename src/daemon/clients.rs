@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::{DaemonError, or_panic};
 use crate::clock::Clock;
-use crate::observe::{GoOn, Surroundings};
 use crate::runner::Account;
 use crate::settings::daemon::AccountSettings;
 use crate::settings::{ChosenApi, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
+use crate::words::{GoOn, Surroundings};
 
 /// What the connections of two accounts must have in common to be shared: whether they are encrypted, whether they
 /// leave this machine, and whom they trust.

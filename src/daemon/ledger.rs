@@ -13,7 +13,7 @@ use crate::event::{Ending, Event, What};
 use crate::health::Health;
 use crate::http::Network;
 use crate::moment::Moment;
-use crate::notify::{Endpoint, EndpointError, delivery_id, event};
+use crate::notify::{Endpoint, EndpointError, cloud_event, delivery_id};
 use crate::observe::{Journal, Metrics};
 use crate::runner::{Account, Closing, Obligations};
 use crate::settings::daemon::EndpointSettings;
@@ -126,20 +126,20 @@ impl Endpoints {
 impl Obligations for Endpoints {
     fn close(&self, ending: &Ending) -> Closing {
         let wanting: Vec<_> = self.all.iter().filter(|endpoint| endpoint.wants(ending.outcome)).collect();
-        let hint = self.ledger.journal.advice(ending);
-        let document = Document::of_ending(ending, false).with_hint(hint.clone()).to_line();
+        let document = Document::of_ending(ending, false).with_hint(self.ledger.journal.advice(ending));
+        let kept = document.to_line();
         if wanting.is_empty() {
-            return Closing { document, deliveries: Vec::new() };
+            return Closing { document: kept, deliveries: Vec::new() };
         }
-        let told = event::ended(ending, hint);
+        let told = cloud_event::ended(ending, document);
         let id = ending.watch.id.to_string();
         let deliveries = wanting.into_iter().map(|endpoint| owed(endpoint, &id, &told, ending.at)).collect();
-        Closing { document, deliveries }
+        Closing { document: kept, deliveries }
     }
 
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
         let id = Uuid::new_v4();
-        let told = event::unauthorized(account, problem, now, id);
+        let told = cloud_event::unauthorized(account, problem, now, id);
         let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
         wanting.map(|endpoint| owed(endpoint, &id.to_string(), &told, now)).collect()
     }

@@ -1,4 +1,4 @@
-//! Checksums that storage sends with a file, checked over the bytes as they are sent.
+//! Checksums that storage sends with a file. They are checked over the bytes as they are sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,37 +8,37 @@ use reqwest::header::{HeaderMap, HeaderName};
 use super::inspect::Unfit;
 use crate::http::Encoding;
 
-/// Google's checksums: of the whole file as it is stored, whichever part of it is sent.
+/// Google's checksums. They are of the whole file as it is stored, even if only a part of it is sent.
 const GOOG_HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 
-/// How Google stores the file.
+/// The encoding in which Google stores the file.
 const GOOG_STORED_ENCODING: HeaderName = HeaderName::from_static("x-goog-stored-content-encoding");
 
 /// The MD5 of what is sent.
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
-/// What the bytes of a file must come to.
+/// The checksum that a file must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Checksum {
     Crc32c(u32),
     Md5([u8; 16]),
 }
 
-/// What an answer says of the file's checksum.
+/// What an answer says about the checksum of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Announced {
-    /// Nothing that is known here.
+    /// Nothing that this version knows.
     #[default]
     Nothing,
     /// This is its checksum.
     Checksum(Checksum),
-    /// The checksum is of other bytes than the ones that are sent: the file is stored in another encoding.
+    /// The checksum is of other bytes: the file is stored in another encoding than it is sent.
     OfOtherBytes,
 }
 
 impl Announced {
-    /// What headers say. With `is_whole` the answer brings the whole file. The CRC-32C is preferred: it costs nearly nothing,
-    /// and MD5 more than SHA-256.
+    /// What headers say. With `is_whole` the answer holds the whole file. CRC-32C is preferred: it costs almost nothing, and
+    /// MD5 costs more than SHA-256.
     pub(super) fn in_headers(headers: &HeaderMap, encoding: Encoding, is_whole: bool) -> Self {
         let texts = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let google = |name: &str| {
@@ -102,7 +102,7 @@ impl Check {
         }
     }
 
-    /// Compares.
+    /// Compares the sum with the expected one.
     pub(super) fn end(self) -> Result<(), Unfit> {
         let (is_right, name) = match self {
             Self::Crc32c { expected, sum } => (sum == expected, "CRC-32C"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_of_other_bytes_is_not_taken_for_one_of_these() {
+    fn a_checksum_of_other_bytes_is_not_compared() {
         let google = ("x-goog-hash", "crc32c=4waSgw==");
         let rows = [
             (
@@ -177,7 +177,7 @@ mod tests {
         for (headers, encoding, expected) in rows {
             assert_eq!(announced(headers, encoding, true), expected, "{headers:?} {encoding:?}");
         }
-        // Of a part of the file there is no MD5 of the whole; Google's is of the whole all the same.
+        // `Content-MD5` is of the part that is sent; Google's checksums are of the whole file.
         assert_eq!(announced(&[("content-md5", MD5)], Encoding::Plain, false), Announced::Nothing);
         assert_eq!(announced(&[google], Encoding::Plain, false), Announced::Checksum(CRC32C));
     }

@@ -1,5 +1,5 @@
-//! Fetching one file: tried again when it fails in passing, resumed where it was cut, with another link when the one it had
-//! does not work any more, and believed only if it is what was announced.
+//! Downloads one file: retries transient failures, resumes where the connection broke, requests another link if the link no
+//! longer works, and accepts the file only if it is what was announced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +24,17 @@ use crate::watch::observation::{Failure, FailureKind, Part};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
-/// How many links in a row may be refused without a byte between: the second may have been refused because the first
-/// had just run out, or since two clocks differ.
+/// How many links in a row may be refused without a byte in between. The second may be refused because two clocks differ.
 const REFUSALS: u32 = 3;
 
-/// How many times a file may come whole and be another than announced.
+/// How many times a complete file may differ from what was announced.
 const MISFITS: u32 = 2;
 
-/// One file to be fetched.
+/// One file to download.
 pub(super) struct Fetch<'a, 'links> {
     pub(super) index: usize,
     pub(super) name: String,
-    /// How many rows the whole export has, as Snyk says.
+    /// The number of rows of the whole export, as Snyk says.
     pub(super) all_rows: Option<u64>,
     /// Whether this is the only part.
     pub(super) is_only: bool,
@@ -47,7 +46,7 @@ pub(super) struct Fetch<'a, 'links> {
 }
 
 impl Fetch<'_, '_> {
-    /// Fetches the file, unless it is there from an earlier call.
+    /// Downloads the file, unless an earlier call did.
     pub(super) async fn run(self) -> Result<Entry, DownloadError> {
         let mut course = Course::begin(self.means.clock.now());
         let mut may_be_kept = true;
@@ -62,7 +61,7 @@ impl Fetch<'_, '_> {
             }
             match self.attempt(&link, &part, &mut course).await {
                 Ok(whole) => {
-                    // Its writer has given it back.
+                    // The writer has released the room that it took.
                     self.room.take(whole.written.file_size)?;
                     self.folder.keep(&self.name, &part, &whole)?;
                     return Ok(self.entry(whole, &part));
@@ -72,7 +71,7 @@ impl Fetch<'_, '_> {
         }
     }
 
-    /// The file, if it was whole at the end of an earlier call.
+    /// The file, if an earlier call has downloaded it.
     async fn kept(&self, part: &Part) -> Option<Whole> {
         let (folder, name, part) = (Arc::clone(self.folder), self.name.clone(), part.clone());
         aside(move || folder.whole(&name, &part)).await
@@ -126,7 +125,7 @@ impl Fetch<'_, '_> {
             if writer.received > course.reached {
                 course.reached = writer.received;
                 course.refusals = 0;
-                // A trickle is no progress, or it would keep us here for ever.
+                // A trickle does not count as progress: it could go on for ever.
                 if speed == Speed::Enough {
                     course.tries.advance(now);
                 }
@@ -135,7 +134,7 @@ impl Fetch<'_, '_> {
                 return Err(too_slow(patience));
             }
             asked = clock.now();
-            // Finishing it says what is wrong.
+            // Finishing the file returns the error.
             if !is_taken || part.file_size.is_some_and(|size| writer.is_beyond(size)) {
                 course.object.total = None;
                 break;
@@ -149,12 +148,12 @@ impl Fetch<'_, '_> {
         if object.checksum == Announced::OfOtherBytes {
             (self.tell)(TaskEvent::Unchecked { file: self.name.clone() });
         }
-        // An empty file that was announced as one may be one of several.
+        // A file that was announced as empty may be one of several.
         let rows = part.row_count.or(self.all_rows.filter(|_| part.file_size != Some(0)));
         let is_of_part = part.row_count.is_some() || self.is_only;
         let expected = Expected { format: Format::of(part), rows, is_of_part };
         let sent = Sent { encoding, checksum: object.checksum.checksum() };
-        // Where as many bytes are sent as are announced, nothing is announced of what they unpack to.
+        // If as many bytes are sent as were announced, that was the compressed size, and the other one is not known.
         let is_of_unpacked =
             encoding == Encoding::Gzip && object.total.is_some() && object.total != part.file_size;
         let most = part.file_size.filter(|_| is_of_unpacked);
@@ -162,13 +161,13 @@ impl Fetch<'_, '_> {
         Writer::start(self.folder.partial(&self.name), sent, expected, share)
     }
 
-    /// Ends the file, if it is all there.
+    /// Finishes the file, if it is complete.
     async fn finish(&self, part: &Part, course: &mut Course) -> Result<Whole, Setback> {
         let expected = course.expected(part);
         let Some((writer, encoding)) = course.writer.take() else { return Err(misfit(0, part)) };
         let received = writer.received;
         if expected.is_some_and(|expected| received < expected) && writer.settles().await {
-            // Where no length comes with it, this is what a cut connection looks like.
+            // If the answer has no length, this is how a broken connection looks.
             course.writer = Some((writer, encoding));
             let detail = format!("after {received} of {} bytes", expected.unwrap_or_default());
             return Err(Failure::transient("the answer was cut off", &detail).into());
@@ -185,7 +184,7 @@ impl Fetch<'_, '_> {
                 }
                 misfit(written.file_size, part)
             }
-            // The rest of it was left, and so its checksum says nothing.
+            // The rest of the file was not read, so that its checksum does not count.
             Err(Setback::Misfit(_)) if is_beyond => misfit(received, part),
             Err(setback) => setback,
         };
@@ -193,17 +192,17 @@ impl Fetch<'_, '_> {
         Err(misfit)
     }
 
-    /// Forgets what has come.
+    /// Discards what has arrived.
     async fn begin_anew(&self, course: &mut Course) {
         course.object = Object::default();
         if let Some((writer, _)) = course.writer.take() {
             (self.tell)(TaskEvent::Discarded(writer.received));
-            // Its thread must be done before another writes to the same file; what it says does not matter any more.
+            // Its thread must end before another one writes to the same file. Its result does not matter.
             let _ = writer.finish().await;
         }
     }
 
-    /// Gets ready for another try, if there may be one.
+    /// Prepares the next attempt, if there may be one.
     async fn recover(
         &self,
         setback: Setback,
@@ -223,7 +222,7 @@ impl Fetch<'_, '_> {
                     return Err(Defeat { outcome: Outcome::Unavailable, problem: failure.problem }.into());
                 }
                 self.pause(&failure, None, course).await?;
-                // Where another link leads, something else may be.
+                // A new link may lead to another object.
                 self.links.renew(generation, || ()).await
             }
             Setback::Refused(failure) => {
@@ -258,7 +257,7 @@ impl Fetch<'_, '_> {
     }
 }
 
-/// How it counts that storage refuses links that are new.
+/// The outcome if storage refuses even new links.
 const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
     match kind {
         FailureKind::Unauthorized | FailureKind::Forbidden => Outcome::Forbidden,

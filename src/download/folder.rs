@@ -1,5 +1,5 @@
-//! The folder that files come into. While they come they are in a hidden folder within it; when all are there they are
-//! renamed, the manifest last. Killed at any moment, the next call goes on where this one was.
+//! The folder that files are downloaded into. Until all are complete they are in a hidden folder within it. Then they are
+//! renamed, the manifest last. If the program is killed at any moment, the next call continues where it stopped.
 
 mod check;
 mod given;
@@ -26,20 +26,20 @@ use crate::export::ExportRef;
 use crate::manifest::{Manifest, Merged, hexadecimal};
 use crate::watch::observation::Part;
 
-/// What a file is called until it is whole.
+/// The ending of the name of a file that is not complete.
 const PARTIAL: &str = ".partial";
 
-/// What is locked while a call uses the folder.
+/// The file that is locked while a call uses the folder.
 const LOCK: &str = "lock";
 
-/// More than any note has, in bytes.
+/// The largest note that is read, in bytes.
 const MAX_NOTE: u64 = 4096;
 
 /// A folder for the files of one export.
 #[derive(Debug)]
 pub struct Folder {
     dir: Directory,
-    /// Where files are until all are there.
+    /// The hidden folder.
     work: Arc<Directory>,
     name: OsString,
     force: bool,
@@ -47,10 +47,10 @@ pub struct Folder {
     _lock: File,
 }
 
-/// What is known of a file that is whole.
+/// What is noted about a complete file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
-    /// The part that it is.
+    /// The part of the export.
     part: AsListed,
     #[serde(flatten)]
     whole: Whole,
@@ -59,7 +59,7 @@ struct Note {
 /// A part as it was listed: it tells whether a file of an earlier call is of this part.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct AsListed {
-    /// A digest of the object's name, which is nobody's business.
+    /// A digest of the object's address, which is not written down itself.
     object: Option<String>,
     announced_size: Option<u64>,
     announced_rows: Option<u64>,
@@ -73,12 +73,12 @@ impl AsListed {
     }
 }
 
-/// What the hidden folder of an export is called.
+/// The name of the hidden folder of an export.
 fn work_name(export: &ExportRef) -> OsString {
     format!(".snyk-export-{}", export.export_id).into()
 }
 
-/// Where a file is described that is whole.
+/// The name of the note about a complete file.
 fn note(name: &str) -> String {
     format!("{name}.json")
 }
@@ -97,7 +97,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When it cannot be used, as [`Target::check`] says, or somebody else uses it.
+    /// If it cannot be used, as [`Target::check`] says, or if somebody else uses it.
     pub fn open(target: &Target<'_>, export: &ExportRef) -> Result<Self, FolderError> {
         target.check()?;
         Self::locked(target, export)
@@ -122,24 +122,24 @@ impl Folder {
                     return Err(FolderError::Locked(path.to_owned()));
                 }
                 Ok(None) => return Err(FolderError::Busy(path.to_owned())),
-                // The process that had it has just removed it.
+                // The process that held the lock has just removed the folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(unusable(error)),
             }
         }
     }
 
-    /// Where a file is until it is whole.
+    /// The place of a file until it is complete.
     pub(super) fn partial(&self, name: &str) -> Partial {
         Partial { directory: Arc::clone(&self.work), name: format!("{name}{PARTIAL}") }
     }
 
-    /// Keeps a file that is whole, with a note of what it is.
+    /// Keeps a complete file, with a note about it.
     pub(super) fn keep(&self, name: &str, part: &Part, whole: &Whole) -> Result<(), DownloadError> {
         let note = Note { part: AsListed::of(part), whole: whole.clone() };
         let note_name = self::note(name);
         let (path, note_path) = (self.work.path(name.as_ref()), self.work.path(note_name.as_ref()));
-        // A note that is cut off is none, and the file is fetched again.
+        // A note that is cut off does not count, and the file is downloaded again.
         let write = || {
             self.work.create_anew(note_name.as_ref(), Readers::Umask)?.write_all(&serde_json::to_vec(&note)?)
         };
@@ -149,7 +149,7 @@ impl Folder {
         Ok(renamed.map_err(DiskError::because("rename", path))?)
     }
 
-    /// A file that was kept, if it is this part and still is what it was.
+    /// A file that was kept, if it is of this part and unchanged.
     pub(super) fn whole(&self, name: &str, part: &Part) -> Option<Whole> {
         let note = self.work.read(note(name).as_ref(), MAX_NOTE).ok()?;
         let Note { part: kept, whole } = serde_json::from_slice(&note).ok()?;
@@ -157,16 +157,16 @@ impl Folder {
         is_same.then_some(whole)
     }
 
-    /// Where a file is: hidden, or under its name already.
+    /// The folder that a file is in: the hidden one, or the final one.
     fn place_of(&self, name: &str) -> &Directory {
         if self.work.has(name.as_ref()) { &self.work } else { &self.dir }
     }
 
-    /// Removes what is of no use to the next call, and the hidden folder if that leaves nothing in it.
+    /// Removes what the next call cannot use, and the hidden folder if nothing is left in it.
     pub fn tidy(&self) {
         let is_of_use = |name: &OsStr| {
             let text = name.to_string_lossy();
-            // A temporary one is hidden; a thread that was given up may create its file only now.
+            // Temporary files start with a dot. A thread that was abandoned may create its file only now.
             text != LOCK && !text.ends_with(PARTIAL) && !text.starts_with('.')
         };
         let (useful, useless): (Vec<_>, Vec<_>) =
@@ -175,26 +175,26 @@ impl Folder {
             return self.remove_work();
         }
         for name in useless.iter().filter(|name| *name != LOCK) {
-            // What cannot be removed is written over.
+            // A file that cannot be removed is overwritten later.
             let _ = self.work.remove(name);
         }
     }
 
-    /// Removes the hidden folder. What cannot be removed of it is hidden, and no harm.
+    /// Removes the hidden folder. If that fails, what is left is hidden and harmless.
     fn remove_work(&self) {
         for name in self.work.names().unwrap_or_default().iter().filter(|name| *name != LOCK) {
             let _ = self.work.remove(name);
         }
-        // The lock goes last: as long as it is there, nobody else begins anything here.
+        // The lock is removed last: until then no other process starts to use the folder.
         let _ = self.work.remove(LOCK.as_ref());
         let _ = self.dir.remove_subdirectory(&self.name);
         if self.safety == Safety::PowerCut {
-            // A power cut that brings it back does no harm either, but nobody would remove it then.
+            // If a power cut brought it back, nobody would remove it.
             let _ = self.dir.sync();
         }
     }
 
-    /// Merges the files if that is wanted, gives them their names, and puts the manifest beside them.
+    /// Merges the files if requested, gives them their final names, and adds the manifest.
     pub(super) fn finish(
         &self,
         mut manifest: Manifest,
@@ -206,7 +206,7 @@ impl Folder {
         Ok(manifest)
     }
 
-    /// Merges the files, wherever they are, if that is wanted.
+    /// Merges the files, in whichever folder they are, if requested.
     fn merge(
         &self,
         manifest: &Manifest,

@@ -1,23 +1,25 @@
-//! Looking at a file while it streams: whether it begins as what was asked for, and how many rows it has.
+//! Inspects a file while it is written: whether it starts like the requested format, and how many rows it has.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::records::Records;
+use super::room::Share;
 use super::writer::{Sink, Written};
 use crate::secret::Link;
 use crate::text::Text;
 use crate::watch::observation::{Part, Problem};
 
-/// The byte order mark that may stand at the beginning of a file in UTF-8.
+/// The byte order mark that a file in UTF-8 may start with.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How many bytes tell what a file begins as.
+/// How many bytes show what a file starts as.
 const TELLING: usize = 16;
 
-/// What files of other formats are called.
+/// The file name extensions of other formats.
 const OTHER_ENDINGS: [&str; 8] = ["json", "jsonl", "ndjson", "parquet", "avro", "orc", "tsv", "xml"];
 
-/// What a file begins as that is not CSV, in lower case, and what that is called. No column's name begins so.
+/// How files start that are not CSV, in lower case, with a name for it. No column's name starts so.
 const NOT_CSV: [(&[u8], &str); 13] = [
     (b"\x1f\x8b", "gzip data that storage does not declare"),
     (b"pk\x03\x04", "a ZIP archive"),
@@ -34,29 +36,29 @@ const NOT_CSV: [(&[u8], &str); 13] = [
     (b"<", "an XML or HTML document"),
 ];
 
-/// Why a file is of no use though storage sent all of it.
+/// Why a complete file is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
-    /// It is something else.
+    /// It is not CSV.
     #[error("it begins as {0}")]
     NotCsv(&'static str),
-    /// There is no row in it.
+    /// It has no rows.
     #[error("{0} rows were announced")]
     Empty(u64),
-    /// It has changed on its way.
+    /// It was changed on its way.
     #[error("its {0} is not what storage says")]
     Damaged(&'static str),
 }
 
 impl Unfit {
-    /// What is wrong, for people.
+    /// The problem and its cure.
     pub(super) fn problem(&self) -> Problem {
-        let elsewhere = "look at what answers in the place of storage, such as a proxy that wants a login";
+        let elsewhere = "look at what answers in place of storage, such as a proxy that wants a login";
         let (title, cure) = match self {
             Self::NotCsv(_) => ("the file is not CSV", elsewhere),
             Self::Empty(_) => ("the file has no rows", elsewhere),
             Self::Damaged(_) => {
-                ("the file is damaged", "look at what may change it on its way, such as a proxy")
+                ("the file is damaged", "look at what may change files on their way, such as a proxy")
             }
         };
         Problem { cure: Text::non_empty(cure), ..Problem::new(title, &self.to_string()) }
@@ -69,17 +71,17 @@ impl From<Unfit> for io::Error {
     }
 }
 
-/// The format of a file, as its name says.
+/// The format of a file, according to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Csv,
-    /// The name says nothing: CSV is what Snyk exports.
+    /// The name does not say. Snyk exports CSV.
     Unsaid,
     Other,
 }
 
 impl Format {
-    /// The format of a part, by the name in its link.
+    /// The format of a part, according to the name in its link.
     pub(super) fn of(part: &Part) -> Self {
         let name = part.link.as_ref().map_or("", Link::file_name).to_ascii_lowercase();
         match name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.') {
@@ -90,7 +92,7 @@ impl Format {
     }
 }
 
-/// What is known of a file before it comes.
+/// What is known of a file before it arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub(super) format: Format,
@@ -99,25 +101,27 @@ pub(super) struct Expected {
     pub(super) is_of_part: bool,
 }
 
-/// A file that is looked at while it is written.
+/// A file that is inspected while it is written.
 pub(super) struct Inspected<W> {
     sink: Sink<W>,
+    /// The room that the file takes.
+    share: Arc<Share>,
     expected: Expected,
     /// The first bytes that are neither blank nor a byte order mark.
     head: Vec<u8>,
-    /// How much of a byte order mark may have come.
+    /// How many bytes of a byte order mark may have arrived.
     mark: usize,
-    /// What counts, as long as the file may be CSV.
+    /// Counts records, as long as the file may be CSV.
     records: Option<Records>,
 }
 
 impl<W: Write> Inspected<W> {
-    pub(super) fn new(sink: Sink<W>, expected: Expected) -> Self {
+    pub(super) fn new(sink: Sink<W>, expected: Expected, share: Arc<Share>) -> Self {
         let records = (expected.format != Format::Other).then(Records::default);
-        Self { sink, expected, head: Vec::new(), mark: 0, records }
+        Self { sink, share, expected, head: Vec::new(), mark: 0, records }
     }
 
-    /// Ends the file: what was written, and how many rows it has below its header, if it is CSV.
+    /// Finishes the file: what was written, and the number of rows below the header, if it is CSV.
     pub(super) fn done(mut self) -> io::Result<(Written, Option<u64>)> {
         if self.head.len() < TELLING {
             self.judge()?;
@@ -125,7 +129,7 @@ impl<W: Write> Inspected<W> {
         let written = self.sink.done()?;
         let records = self.records.map(|records| records.count());
         let rows = records.map(|records| records.saturating_sub(1));
-        // One of several parts may have a header and nothing else.
+        // One of several parts may have only a header.
         let counted = if self.expected.is_of_part { rows } else { records };
         match self.expected.rows {
             Some(announced) if announced > 0 && counted.unwrap_or(written.file_size) == 0 => {
@@ -160,7 +164,7 @@ impl<W: Write> Inspected<W> {
         Ok(())
     }
 
-    /// Looks at what the file begins as.
+    /// Checks how the file starts.
     fn judge(&mut self) -> Result<(), Unfit> {
         if self.expected.format == Format::Other {
             return Ok(());
@@ -182,6 +186,7 @@ impl<W: Write> Inspected<W> {
 impl<W: Write> Write for Inspected<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inspect(bytes)?;
+        self.share.grow(bytes.len())?;
         self.sink.write_all(bytes)?;
         Ok(bytes.len())
     }
@@ -196,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_links_name_says_the_format() {
+    fn the_name_in_a_link_says_the_format() {
         for (name, expected) in [
             ("data_1_1_0.csv", Format::Csv),
             ("data_1_1_0.CSV", Format::Csv),

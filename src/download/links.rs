@@ -1,4 +1,4 @@
-//! Signed links: they stop working, and are asked for anew, once for all who wait for them.
+//! Signed links expire. New ones are requested once for all files that wait for them.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::watch::observation::{Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
-/// Asks for the parts of an export anew, with links that work.
+/// Requests the parts of an export again, with new links.
 pub type Relist<'a> = dyn Fn() -> BoxFuture<'a, Result<Vec<Part>, Defeat>> + Sync + 'a;
 
 /// The links to the parts of an export.
 pub(super) struct Links<'a> {
-    /// The parts as they were listed last, and how often the list was asked for.
+    /// The parts as they were listed last, and how often the list was requested.
     listed: Mutex<(Vec<Part>, u32)>,
     relist: &'a Relist<'a>,
 }
@@ -26,7 +26,7 @@ impl<'a> Links<'a> {
         Self { listed: Mutex::new((parts, 0)), relist }
     }
 
-    /// What is listed of a part, the link to it, and which list they are from.
+    /// A part as it is listed, the link to it, and the number of the list.
     pub(super) async fn of(&self, index: usize) -> Result<(Part, Link, u32), Defeat> {
         let (parts, generation) = &*self.listed.lock().await;
         let part = parts.get(index).ok_or_else(changed)?.clone();
@@ -34,7 +34,7 @@ impl<'a> Links<'a> {
         Ok((part, link, *generation))
     }
 
-    /// Asks for new links, and calls `tell` before, unless a newer list than `generation` is there already.
+    /// Requests new links, unless there is a newer list than `generation` already. Calls `tell` before the request.
     pub(super) async fn renew(&self, generation: u32, tell: impl FnOnce()) -> Result<(), DownloadError> {
         let mut listed = self.listed.lock().await;
         if listed.1 != generation {
@@ -52,8 +52,8 @@ fn changed() -> Defeat {
     Defeat { outcome: Outcome::Unavailable, problem }
 }
 
-/// The parts as they were listed before: in the order of the objects that their links lead to, or, where these have other
-/// names each time, in the order in which they come. Nothing where they cannot be the same ones.
+/// The new parts in the order of the old ones: by the objects that their links lead to, or, if these have other names each
+/// time, in the order of the list. `None` if they cannot be the same parts.
 fn in_order_of(before: &[Part], mut now: Vec<Part>) -> Option<Vec<Part>> {
     let object = |part: &Part| part.link.as_ref().map(Link::object);
     let objects = |parts: &[Part]| parts.iter().map(object).collect::<Option<Vec<_>>>();
@@ -93,6 +93,6 @@ mod tests {
         let other = vec![part("https://s.example/a", 1), part("https://s.example/b", 2)];
         assert!(in_order_of(&before, other).is_none(), "one has another size");
         let same_twice = vec![part("https://s.example/a?s=2", 1), part("https://s.example/a?s=3", 1)];
-        assert!(in_order_of(&before, same_twice).is_some(), "then the order of the list has to do");
+        assert!(in_order_of(&before, same_twice).is_some(), "then the order of the list decides");
     }
 }

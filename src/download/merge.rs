@@ -1,4 +1,4 @@
-//! Merging parts into one CSV with one header: record by record, since a value may hold line breaks.
+//! Merges parts into one CSV with one header: record by record, since a value may contain line breaks.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -16,21 +16,22 @@ use crate::export::ExportRef;
 use crate::manifest::Merged;
 use crate::text::path_as_data;
 
-/// The longest record that is taken for one, in bytes.
+/// The longest record that is accepted, in bytes.
 const LONGEST_RECORD: usize = 8 * 1024 * 1024;
 
-/// The parts in one file, which has no name of its own yet.
+/// The merged file, before it has its final name.
 #[derive(Debug)]
 pub(super) struct Merging {
-    /// Where it gets its name, and is until then.
+    /// The directory that it is in.
     pub(super) directory: Directory,
+    /// Its final name.
     pub(super) name: OsString,
-    /// What it is called until then.
+    /// Its temporary name.
     pub(super) partial: OsString,
 }
 
 impl Merging {
-    /// Merges parts, of which all have the same header, for a file at `path`; empty ones have none.
+    /// Merges parts for a file at `path`. All parts have the same header, except empty ones.
     pub(super) fn of(
         parts: &[impl AsRef<str>],
         open: impl Fn(&str) -> io::Result<File>,
@@ -52,12 +53,12 @@ impl Merging {
         }
     }
 
-    /// Where it is as long as it has no name.
+    /// Its path until it has its final name.
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path(&self.partial)
     }
 
-    /// Removes it, unless it has its name. What cannot be removed is hidden, and the next call tries again.
+    /// Removes the temporary file. If that fails, the next call tries again.
     pub(super) fn remove(&self) {
         let _ = self.directory.remove(&self.partial);
     }
@@ -105,18 +106,18 @@ fn merge(
     Ok(Merged { path: String::new(), file_size: written.file_size, row_count, sha256: written.sha256 })
 }
 
-/// A file that is read up to the end of a record, but not for ever: a quote that never closes makes one record of all the
-/// rest, which would be held in memory.
+/// A file that fails if a record is too long. A quote that is never closed makes one record of the rest of the file, which
+/// would be held in memory.
 struct Bounded {
     file: File,
-    /// How many bytes were read since a record was complete.
+    /// How many bytes were read since the last complete record.
     since_record: Rc<Cell<usize>>,
 }
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.since_record.get() > LONGEST_RECORD {
-            return Err(io::Error::other("a record is longer than 8 MiB: perhaps a quote that never closes"));
+            return Err(io::Error::other("a record is longer than 8 MiB: perhaps a quote is never closed"));
         }
         let read = self.file.read(buffer)?;
         self.since_record.set(self.since_record.get() + read);
@@ -133,7 +134,7 @@ fn write(writer: &mut Writer<Sink<File>>, record: &ByteRecord, partial: &Path) -
     Ok(written.map_err(DiskError::because("write", partial))?)
 }
 
-/// A part that cannot be read, or is no CSV.
+/// A part that cannot be read, or that is not CSV.
 fn unread(part: &str) -> impl FnOnce(csv::Error) -> DownloadError {
     move |error| {
         let of_disk = |error: &io::Error| error.raw_os_error().is_some();
@@ -142,7 +143,7 @@ fn unread(part: &str) -> impl FnOnce(csv::Error) -> DownloadError {
         }
         let why = error.to_string();
         let why = why.strip_prefix("CSV error: ").unwrap_or(&why);
-        DownloadError::Merge(format!("{part} is no CSV: {why}"))
+        DownloadError::Merge(format!("{part} is not CSV: {why}"))
     }
 }
 
@@ -192,21 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_never_closes_is_no_record() {
+    fn a_quote_that_is_never_closed_is_an_error() {
         let text = format!("a,b\n1,\"{}", "x,y\n".repeat(LONGEST_RECORD / 2));
         let (merged, written) = merged(&["a,b\n1,2\n", &text]);
         let Err(DownloadError::Merge(why)) = merged else { panic!("{merged:?}") };
-        assert!(why.starts_with("part-1.csv is no CSV: a record is longer than 8 MiB"), "{why}");
+        assert!(why.starts_with("part-1.csv is not CSV: a record is longer than 8 MiB"), "{why}");
         assert_eq!(written, None);
     }
 
     #[test]
-    fn what_does_not_fit_is_named_and_leaves_nothing() {
+    fn parts_that_do_not_fit_are_named_and_nothing_is_left() {
         let rows: [(&[&str], &str); 2] = [
             (&["a,b\n1,2\n", "a,c\n3,4\n"], "part-1.csv has other columns than the parts before"),
             (
                 &["a,b\n1,2\n1,2,3\n"],
-                "part-0.csv is no CSV: record 2 (line: 3, byte: 8): found record with 3 fields, but the previous record has 2 fields",
+                "part-0.csv is not CSV: record 2 (line: 3, byte: 8): found record with 3 fields, but the previous record has 2 fields",
             ),
         ];
         for (parts, expected) in rows {

@@ -1,27 +1,27 @@
-//! How fast a file comes: a trickle would keep a download alive for ever.
+//! How fast a file arrives. Without a limit, a trickle would keep a download alive for ever.
 
 use std::time::Duration;
 
-/// The slowest that a file may come, in bytes a second.
+/// The slowest acceptable rate, in bytes a second.
 pub(super) const SLOWEST: u64 = 1024;
 
-/// How fast a file comes.
+/// How fast a file arrives.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// How long it may come too slowly.
+    /// How long it may be too slow.
     patience: Duration,
     bytes: u64,
     waited: Duration,
 }
 
-/// What to make of the speed so far.
+/// Whether a file arrives fast enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speed {
     /// It is too early to tell.
     Unknown,
-    /// It comes.
+    /// It is fast enough.
     Enough,
-    /// It has come too slowly for too long.
+    /// It has been too slow for too long.
     TooSlow,
 }
 
@@ -30,7 +30,7 @@ impl Rate {
         Self { patience, bytes: 0, waited: Duration::ZERO }
     }
 
-    /// So many bytes have come after a wait. Only the time in which storage was waited for counts, not that of our disk.
+    /// Counts bytes that arrived after a wait for storage. The time that our disk takes does not count.
     pub(super) fn came(&mut self, bytes: usize, waited: Duration) -> Speed {
         self.bytes += bytes as u64;
         self.waited += waited;
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(speeds(1, SECOND), Some(Speed::TooSlow));
         assert_eq!(speeds(1_000_000, SECOND), Some(Speed::Enough));
         assert_eq!(speeds(1, SECOND / 10), None);
-        // What comes after a long wait is looked at together with that wait.
+        // Bytes that arrive after a long wait are counted together with that wait.
         assert_eq!(speeds(30 * 1024, 60 * SECOND), Some(Speed::Enough));
         assert_eq!(speeds(30 * 1024 - 1, 60 * SECOND), Some(Speed::TooSlow));
     }

@@ -1,5 +1,5 @@
-//! Counting the records of a CSV file while it streams, by the rules of the `csv` crate, which reads parts that are merged:
-//! RFC 4180, where a quoted line break does not end a record, and empty lines do not count.
+//! Counts the records of a CSV file while it is written, by the rules of the `csv` crate, which merges parts: RFC 4180, where
+//! a quoted line break does not end a record, and empty lines do not count.
 
 use memchr::memchr3_iter;
 
@@ -12,17 +12,17 @@ pub(super) struct Records {
     has_begun: bool,
 }
 
-/// Where in a record the next byte is.
+/// The place of the next byte in a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Place {
-    /// At the beginning of a field: only there a quote opens a quoted field.
+    /// At the start of a field. Only there a quote opens a quoted field.
     #[default]
     Beginning,
-    /// Within a field, where a quote is a byte like any other.
+    /// In a field without quotes. A quote is an ordinary byte there.
     Plain,
-    /// Within quotes.
+    /// In a quoted field.
     Quoted,
-    /// Behind a quote within quotes: another one makes both a byte of the field.
+    /// After a quote in a quoted field. A second quote would make both an ordinary byte.
     Quote,
 }
 
@@ -38,14 +38,14 @@ impl Records {
         self.pass(&bytes[from..]);
     }
 
-    /// Passes over bytes that are neither quotes nor line breaks.
+    /// Skips bytes that are neither quotes nor line breaks.
     fn pass(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last().filter(|_| self.place != Place::Quoted) else { return };
         self.has_begun = true;
         self.place = if *last == b',' { Place::Beginning } else { Place::Plain };
     }
 
-    /// Takes a quote or a line break.
+    /// Handles a quote or a line break.
     fn meet(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
             (Place::Quoted, b'"') => Place::Quote,
@@ -63,7 +63,7 @@ impl Records {
         };
     }
 
-    /// How many records there are if the file ends here: the last one needs no line break.
+    /// The number of records if the file ends here. The last one needs no line break.
     pub(super) fn count(&self) -> u64 {
         self.ended + u64::from(self.has_begun)
     }

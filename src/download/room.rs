@@ -1,20 +1,20 @@
-//! How much may be written: by one file, and by all together. What storage sends is small; what it unpacks to need not be.
+//! How much may be written: for one file, and for all together. A small compressed file may unpack to a huge one.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is left of the bytes that all files together may have.
+/// The bytes that all files together may have, and how many of them are taken.
 #[derive(Debug)]
 pub(super) struct Room {
     size: Option<u64>,
     taken: AtomicU64,
 }
 
-/// Why no more is written.
+/// Why no more may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Overflow {
-    /// A file has more bytes than it can have by its announcement.
+    /// A file has more bytes than were announced.
     #[error("it unpacks to more than the {0} bytes that were announced")]
     File(u64),
     /// All files together have more bytes than the user allows.
@@ -23,12 +23,12 @@ pub(super) enum Overflow {
 }
 
 impl Room {
-    /// Room for so many bytes; for any number where that is not said.
+    /// Room for `size` bytes, or for any number of bytes.
     pub(super) const fn new(size: Option<u64>) -> Self {
         Self { size, taken: AtomicU64::new(0) }
     }
 
-    /// Takes room for `bytes` more.
+    /// Takes room for `bytes` more bytes.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Overflow> {
         let size = self.size.unwrap_or(u64::MAX);
         let add = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= size);
@@ -37,11 +37,11 @@ impl Room {
     }
 }
 
-/// The room of a file that is being written. It is given back when the file is given up.
+/// The room of one file. It is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     room: Arc<Room>,
-    /// The most that the file can have.
+    /// The most bytes that the file may have.
     most: Option<u64>,
     written: AtomicU64,
 }
@@ -51,12 +51,12 @@ impl Share {
         Self { room, most, written: AtomicU64::new(0) }
     }
 
-    /// How many bytes were written.
+    /// How many bytes it takes so far.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Takes room for what is written next. Only one thread writes a file.
+    /// Takes room for the next bytes. Only one thread writes a file.
     pub(super) fn grow(&self, bytes: usize) -> io::Result<()> {
         let bytes = bytes as u64;
         let written = self.written().saturating_add(bytes);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn files_share_the_room_and_give_back_what_they_do_not_keep() {
+    fn files_share_the_room_and_release_what_they_do_not_keep() {
         let room = Arc::new(Room::new(Some(10)));
         let [one, other] = [(); 2].map(|()| Share::new(Arc::clone(&room), None));
         assert_eq!(why(one.grow(6)), None);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_no_more_than_was_announced() {
+    fn a_file_has_no_more_bytes_than_were_announced() {
         let share = Share::new(Arc::new(Room::new(None)), Some(3));
         assert_eq!(why(share.grow(3)), None);
         assert_eq!(why(share.grow(1)), Some(Overflow::File(3)));

@@ -1,4 +1,4 @@
-//! Storage: what signed links lead to. One request, one answer; nothing here is tried twice.
+//! Storage, where signed links lead. One request, one answer: nothing is retried here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,46 +15,46 @@ use crate::secret::Link;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
-/// How many redirects are followed. They take nothing along: a signed link is no credential of ours.
+/// How many redirects are followed. No credential is sent along.
 const MAX_REDIRECTS: usize = 5;
 
-/// The longest code of an error that is taken for one, in characters.
+/// The longest error code that is shown, in characters.
 const LONGEST_CODE: usize = 50;
 
-/// How long making a connection may take.
+/// The timeout for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A file, or what is left of it, on its way.
+/// A file, or the rest of one, that is being received.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) response: Response,
     pub(super) encoding: Encoding,
-    /// Where it begins, in bytes as they are sent.
+    /// Where it starts, in bytes as they are sent.
     pub(super) from: u64,
-    /// What storage says of the object.
+    /// What storage says about the object.
     pub(super) object: Object,
 }
 
-/// Asks storage.
+/// A client of storage.
 #[derive(Debug)]
 pub struct Storage {
     network: Network,
-    /// How long storage may be silent.
+    /// How long storage may send nothing.
     silence: Duration,
     reach: Reach,
     clients: Mutex<Vec<(Origin, Client)>>,
 }
 
 impl Storage {
-    /// Storage that is reached by `network`, and that may be silent for a while. Links lead as far as `reach` says: they come
-    /// from a server, and let anybody read the file.
+    /// Storage that is reached by `network`, and that may send nothing for `silence`. `reach` says where links may lead: they are
+    /// written by a server.
     #[must_use]
     pub fn new(network: Network, silence: Duration, reach: Reach) -> Self {
         Self { network, silence, reach, clients: Mutex::default() }
     }
 
-    /// Asks for a file from byte `from` on: of the object with this `ETag`, if one is known. `None` if storage has no such
-    /// range of it.
+    /// Requests a file from byte `from` on: of the object with this `ETag`, if one is known. `None` if storage does not have
+    /// that range.
     pub(super) async fn get(
         &self,
         link: &Link,
@@ -64,8 +64,8 @@ impl Storage {
         let url = link.expose();
         self.reach.check(url).map_err(Failure::from)?;
         let client = self.client(url)?;
-        // Without this, Google's storage unpacks what it keeps packed: it takes no ranges then, and sends another number
-        // of bytes than it keeps.
+        // Without this, Google's storage decompresses files that it keeps compressed. Then it supports no ranges, and the size
+        // differs.
         let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "gzip");
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -81,29 +81,29 @@ impl Storage {
         let is_whole = response.status() == StatusCode::OK;
         let range = match response.status().as_u16() {
             200 => Some((0, response.content_length())),
-            // An answer that does not say where it begins cannot be trusted to begin where it should.
+            // A range that does not say where it starts cannot be trusted.
             206 => headers.get(CONTENT_RANGE).and_then(range),
             416 => None,
             _ => return Err(self.refusal(response).await),
         };
         let Some((from, total)) = range else { return Ok(None) };
-        let encoding = Encoding::of(headers).map_err(|other| {
-            rejected("the file comes in an encoding that is not known here", other.as_str())
-        })?;
+        let encoding = Encoding::of(headers)
+            .map_err(|other| rejected("the file is in an encoding that is not known here", other.as_str()))?;
         let object = Object::of(headers, encoding, is_whole, total);
         Ok(Some(Body { encoding, from, object, response }))
     }
 
-    /// What an answer means that brings no file. Of what it says only the code is shown: in words storage repeats the link,
-    /// or what its signature was made of.
+    /// What an answer without a file means. Only its error code is shown: the text of storage's errors repeats the link, or what
+    /// was signed.
     async fn refusal(&self, response: Response) -> Setback {
         let status = response.status().as_u16();
         let hint = http::retry_after(response.headers());
-        let mut problem = Problem::new("storage does not give the file", "");
+        let mut problem = Problem::new("storage does not send the file", "");
         problem.http_status = Some(status);
         if (300..400).contains(&status) {
-            problem.detail =
-                Text::non_empty("the redirect is not followed: too many, or to where no link may lead");
+            problem.detail = Text::non_empty(
+                "the redirect is not followed: too many, or to a place where a link may not lead",
+            );
         }
         problem.code = code(&http::read_error_body(response).await);
         let failure = Failure { kind: FailureKind::of_http_status(status), problem };
@@ -113,7 +113,7 @@ impl Storage {
         }
     }
 
-    /// The client for a link's origin: its proxy and its trust depend on it.
+    /// The client for an origin, on which proxy and certificates depend.
     fn client(&self, url: &Url) -> Result<Client, Setback> {
         let origin = url.origin();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ impl Storage {
     }
 }
 
-/// Follows a redirect to where a link may lead, but never from TLS to plain http.
+/// Follows a redirect if a link may lead there, and never from TLS to plain http.
 fn follow(attempt: Attempt<'_>, reach: Reach) -> reqwest::redirect::Action {
     let was_secret = attempt.previous().iter().any(|url| url.scheme() == "https");
     let reach = if was_secret { Reach { plain_loopback: false, plain: false, ..reach } } else { reach };
@@ -144,7 +144,7 @@ fn follow(attempt: Attempt<'_>, reach: Reach) -> reqwest::redirect::Action {
     if is_allowed && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
-/// The code in an error document of storage, as Google and Amazon write it.
+/// The code in an error document of Google's or Amazon's storage.
 fn code(body: &[u8]) -> Option<Text> {
     let body = String::from_utf8_lossy(body);
     let (code, _) = body.split_once("<Code>")?.1.split_once("</Code>")?;
@@ -152,7 +152,7 @@ fn code(body: &[u8]) -> Option<Text> {
     is_code.then(|| Text::non_empty(code)).flatten()
 }
 
-/// Where a range begins, and what it is part of: `bytes 100-199/200`.
+/// The start of a range and the size of the whole: `bytes 100-199/200`.
 fn range(value: &HeaderValue) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.to_str().ok()?.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_begin_where_they_say() {
+    fn a_range_says_where_it_starts() {
         for (text, expected) in [
             ("bytes 100-199/200", Some((100, Some(200)))),
             ("bytes 0-0/*", Some((0, None))),

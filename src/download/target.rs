@@ -1,4 +1,4 @@
-//! What a folder is called in which there are files, and whether others can be put into it.
+//! Where files go, and whether they can be put there.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 use crate::disk::{self, Readers, Safety};
 use crate::text::Text;
 
-/// The manifest's name.
+/// The name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
 /// Where the files of an export go, and how.
@@ -16,18 +16,18 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub struct Target<'a> {
     /// The directory.
     pub dir: &'a Path,
-    /// Where the parts are merged into one file, if anywhere.
+    /// The file to merge the parts into, if any.
     pub merge: Option<&'a Path>,
-    /// Whether what is there may be overwritten.
+    /// Whether existing files may be overwritten.
     pub force: bool,
-    /// What is to survive once the files are there.
+    /// What the finished files must survive.
     pub safety: Safety,
 }
 
-/// A folder that cannot take files. Each message names it and the cure.
+/// Why files cannot be put into a folder. Each message names the folder and the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It cannot be made or written to.
+    /// It cannot be created or written to.
     #[error("{option} {} cannot be written to; name another place", Text::of_path(path))]
     Unusable {
         /// The option that names it.
@@ -37,16 +37,16 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
-    /// There is something that would be overwritten.
+    /// Something would be overwritten.
     #[error("{} is there already: name another place, or overwrite it with --force", Text::of_path(.0))]
     Taken(PathBuf),
-    /// There is something that is no file.
-    #[error("--merge {}: what is there is no file, and is not replaced by one: name another", Text::of_path(.0))]
+    /// The path exists and is not a file.
+    #[error("--merge {}: this is not a file, and is not replaced by one: name another path", Text::of_path(.0))]
     NoFile(PathBuf),
-    /// The merged file would be one of the others.
-    #[error("--merge {}: that is the name of one of the files that are merged: name another", Text::of_path(.0))]
+    /// The merged file would have the name of another file.
+    #[error("--merge {}: this is the name of one of the downloaded files: name another path", Text::of_path(.0))]
     Clash(PathBuf),
-    /// There is a download of the same export, but it was merged otherwise than it is wanted now.
+    /// There is a download of the same export, but it was merged in another way.
     #[error(
         "{} has a download of this export already, {}: leave --merge as it was, or download it anew with --force",
         Text::of_path(dir),
@@ -55,22 +55,22 @@ pub enum FolderError {
     OtherMerge {
         /// The folder.
         dir: PathBuf,
-        /// What they were merged into, as the manifest says.
+        /// The merged file, as the manifest says.
         merged: Option<Text>,
     },
-    /// Somebody else is at it.
-    #[error("another snyk-export downloads this export into {} at this moment: wait for its end", Text::of_path(.0))]
+    /// Another process downloads the same export.
+    #[error("another snyk-export downloads this export into {} at this moment: wait until it has ended", Text::of_path(.0))]
     Busy(PathBuf),
-    /// Somebody else puts other files there, or has locked it for another reason.
+    /// Another process downloads other files into it, or has locked it.
     #[error(
-        "another snyk-export, or a program that has locked it, uses {} at this moment: wait for its end, or name another place",
+        "another snyk-export, or a program that has locked it, uses {} at this moment: wait until it has ended, or name another place",
         Text::of_path(.0)
     )]
     Locked(PathBuf),
 }
 
 impl FolderError {
-    /// Whether it is about what is in the folder, and so about these files only.
+    /// Whether the reason is in the folder, so that other files can be put elsewhere.
     #[must_use]
     pub const fn is_of_what_is_there(&self) -> bool {
         match self {
@@ -81,11 +81,11 @@ impl FolderError {
 }
 
 impl Target<'_> {
-    /// Looks whether files can be put there, and makes the directory if it is not there, before anything is asked of anybody.
+    /// Checks that files can be put there, and creates the directory if it is missing. Called before any request is sent.
     ///
     /// # Errors
     ///
-    /// When it cannot be written to, or when something is there that would be overwritten.
+    /// If it cannot be written to, or if something would be overwritten.
     pub fn check(&self) -> Result<(), FolderError> {
         let Self { dir, merge, force, .. } = *self;
         let unusable = |option: &'static str, path: &Path| {
@@ -99,7 +99,7 @@ impl Target<'_> {
             let parent = disk::parent(merge);
             is_writable(parent).map_err(unusable("--merge", merge))?;
             if merge.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-                // A directory, or a device such as /dev/stdout, which a rename would put a file in the place of.
+                // A directory, or a device such as /dev/stdout, which a rename would replace.
                 return Err(FolderError::NoFile(merge.to_owned()));
             }
             let name = merge.file_name().unwrap_or_default().to_string_lossy();
@@ -120,7 +120,7 @@ impl Target<'_> {
     }
 }
 
-/// What a part is called.
+/// The file name of a part.
 pub(super) fn part_name(index: usize) -> String {
     format!("part-{:04}.csv", index + 1)
 }

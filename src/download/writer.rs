@@ -1,4 +1,4 @@
-//! Writing a file as it comes: on a thread of its own, which checks, decompresses, counts and hashes it on the way.
+//! Writes a file while it is received: a thread of its own checks, decompresses, counts, hashes and writes it.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 
 use super::checksum::{Check, Checksum};
 use super::inspect::{Expected, Inspected};
-use super::room::{Room, Share};
+use super::room::Share;
 use crate::disk::{Directory, Readers};
 use crate::http::Encoding;
 use crate::manifest::hexadecimal;
 
-/// How many chunks may wait to be written, of some hundred kilobytes each. More make nothing faster (docs/PERFORMANCE.md).
+/// How many chunks, of some hundred kilobytes each, may wait to be written. More do not help (docs/PERFORMANCE.md).
 const WAITING: usize = 1;
 
 /// A file that is being written.
@@ -27,13 +27,13 @@ const WAITING: usize = 1;
 pub(super) struct Writer {
     chunks: Sender<Bytes>,
     writing: JoinHandle<io::Result<Whole>>,
-    /// How many bytes came, as they were sent.
+    /// How many bytes were received, as they were sent.
     pub(super) received: u64,
-    /// How many bytes were written of them.
+    /// The room that the file takes.
     share: Arc<Share>,
 }
 
-/// The place of a file in a directory until it is whole.
+/// The place of a file until it is complete.
 #[derive(Debug, Clone)]
 pub(super) struct Partial {
     pub(super) directory: Arc<Directory>,
@@ -41,7 +41,7 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Creates it in the place of what an earlier try has left.
+    /// Creates the file. A leftover of an earlier attempt is replaced.
     fn create(&self) -> io::Result<File> {
         self.directory.create_anew(self.name.as_ref(), Readers::Umask)
     }
@@ -51,7 +51,7 @@ impl Partial {
     }
 }
 
-/// A file that was written.
+/// What was written to a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
     /// Its size in bytes.
@@ -60,12 +60,12 @@ pub(super) struct Written {
     pub(super) sha256: String,
 }
 
-/// A file that is whole.
+/// A complete file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Whole {
     #[serde(flatten)]
     pub(super) written: Written,
-    /// How many rows it has, counted, if it is CSV.
+    /// The number of its rows, counted, if it is CSV.
     pub(super) rows: Option<u64>,
 }
 
@@ -73,26 +73,26 @@ pub(super) struct Whole {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
     pub(super) encoding: Encoding,
-    /// What its bytes must come to, as they are sent.
+    /// The checksum of its bytes, as they are sent.
     pub(super) checksum: Option<Checksum>,
 }
 
 impl Writer {
-    /// Begins a file anew, which has as many bytes as it finds room for.
+    /// Starts a file. It may have as many bytes as it finds room for.
     pub(super) fn start(partial: Partial, sent: Sent, expected: Expected, share: Share) -> Self {
         let (chunks, waiting) = channel(WAITING);
         let share = Arc::new(share);
         let own = Arc::clone(&share);
         let writing = tokio::task::spawn_blocking(move || {
-            let sink = Sink::within(partial.create()?, own);
-            write(Inspected::new(sink, expected), sent, waiting)
+            let sink = Sink::new(partial.create()?);
+            write(Inspected::new(sink, expected, own), sent, waiting)
         });
         Self { chunks, writing, received: 0, share }
     }
 
-    /// Waits until all that came is written, and says whether that went well. If not, [`Writer::finish`] says why.
+    /// Waits until all chunks are written. Returns `false` if that failed; then [`Writer::finish`] returns the error.
     pub(super) async fn settles(&self) -> bool {
-        // The second one is taken in when the thread asks for more, and so is done with all before.
+        // The last one is accepted only when the thread has finished all chunks before.
         for _ in 0..=WAITING {
             if self.chunks.send(Bytes::new()).await.is_err() {
                 return false;
@@ -101,40 +101,34 @@ impl Writer {
         true
     }
 
-    /// Whether more has come than a file of this size can have, however it was counted.
+    /// Whether more was received than a file of this size can have, compressed or not.
     pub(super) fn is_beyond(&self, file_size: u64) -> bool {
         self.received > file_size && self.share.written() > file_size
     }
 
-    /// Takes what came; says whether it can be written. If not, [`Writer::finish`] says why.
+    /// Takes a chunk. Returns `false` if the file cannot be written; then [`Writer::finish`] returns the error.
     pub(super) async fn take(&mut self, chunk: Bytes) -> bool {
         self.received += chunk.len() as u64;
         self.chunks.send(chunk).await.is_ok()
     }
 
-    /// Ends the file.
+    /// Finishes the file.
     pub(super) async fn finish(self) -> io::Result<Whole> {
         drop(self.chunks);
         self.writing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 }
 
-/// What is written to a file, counted and hashed.
+/// A file that is counted and hashed while it is written.
 pub(super) struct Sink<W> {
     file: W,
     file_size: u64,
     digest: Context,
-    /// The room that it takes, where others see how much it is.
-    share: Arc<Share>,
 }
 
 impl<W: Write> Sink<W> {
     pub(super) fn new(file: W) -> Self {
-        Self::within(file, Arc::new(Share::new(Arc::new(Room::new(None)), None)))
-    }
-
-    fn within(file: W, share: Arc<Share>) -> Self {
-        Self { file, file_size: 0, digest: Context::new(&SHA256), share }
+        Self { file, file_size: 0, digest: Context::new(&SHA256) }
     }
 
     pub(super) fn done(mut self) -> io::Result<Written> {
@@ -145,7 +139,6 @@ impl<W: Write> Sink<W> {
 
 impl<W: Write> Write for Sink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.share.grow(bytes.len())?;
         self.file.write_all(bytes)?;
         self.digest.update(bytes);
         self.file_size += bytes.len() as u64;
@@ -186,7 +179,7 @@ fn write(file: Inspected<File>, sent: Sent, mut chunks: Receiver<Bytes>) -> io::
 #[cfg(test)]
 mod tests {
     use super::super::inspect::{Format, Unfit};
-    use super::super::room::Overflow;
+    use super::super::room::{Overflow, Room};
     use super::*;
 
     fn partial(folder: &std::path::Path) -> Partial {
@@ -231,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_records_below_the_header_however_the_file_is_cut() {
+    async fn rows_are_the_records_below_the_header_whatever_the_chunks() {
         for (text, rows) in [
             ("", 0),
             ("a,b\n", 0),
@@ -249,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_csv_is_no_download() {
+    async fn a_file_that_is_not_csv_is_refused() {
         let other = Expected { format: Format::Other, rows: Some(2), is_of_part: true };
         let unsaid = Expected { format: Format::Unsaid, rows: Some(2), is_of_part: true };
         let said = Expected { format: Format::Csv, rows: Some(2), is_of_part: true };
@@ -304,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_that_has_settled_knows_what_is_wrong_with_what_came() {
+    async fn a_writer_that_has_settled_knows_whether_the_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for (text, is_well) in [("a,b\n1,2\n3,4\n5,6\n", true), ("<html><title>Login</title>", false)] {
             let mut writer = Writer::start(partial(folder.path()), PLAIN, ANY, any_size());
@@ -315,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_unpacks_to_more_than_there_is_room_for_is_not_written() {
+    async fn a_file_that_unpacks_to_more_than_there_is_room_for_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let bomb = gzip(&vec![b'a'; 4_000_000]);
         assert!(bomb.len() < 40_000);
@@ -330,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_gzip_or_cut_off_is_no_fault_of_the_disk() {
+    async fn damaged_gzip_is_not_an_error_of_the_disk() {
         for chunk in [b"not gzip at all".as_slice(), &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]] {
             let error = written(GZIP, ANY, &[chunk]).await.0.unwrap_err();
             assert_eq!(error.raw_os_error(), None, "{error:?}");

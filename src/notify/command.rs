@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 
-use super::event::Told;
+use super::cloud_event::Notice;
 use super::{Attempt, EndpointError};
 use crate::text::Text;
 
@@ -91,25 +91,25 @@ impl Command {
         command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         // What we have inherited may hold secrets: credentials, the password of a proxy.
-        command.env_clear().envs(&self.environment).envs(results(&Told::of(event)));
+        command.env_clear().envs(&self.environment).envs(results(event));
         command
     }
 }
 
-/// What `wait -- COMMAND` tells a command in its environment, as far as the event says it.
-fn results(told: &Told) -> impl Iterator<Item = (&'static str, String)> {
-    let export = told.data.export.as_ref();
-    let results = [
-        ("SNYK_EXPORT_RESULT_OUTCOME", told.data.outcome.clone()),
-        ("SNYK_EXPORT_RESULT_SCOPE", export.map(|export| export.scope.clone())),
-        ("SNYK_EXPORT_RESULT_SCOPE_ID", export.map(|export| export.scope_id.clone())),
-        ("SNYK_EXPORT_RESULT_EXPORT_ID", export.map(|export| export.export_id.clone())),
+/// The variables that `wait -- COMMAND` sets too, if the event is about an export.
+fn results(event: &str) -> Vec<(&'static str, String)> {
+    let Some(Notice::Ended { outcome, ended }) = Notice::read(event) else { return Vec::new() };
+    let Some(export) = ended.document.export else { return Vec::new() };
+    vec![
+        ("SNYK_EXPORT_RESULT_OUTCOME", outcome.to_string()),
+        ("SNYK_EXPORT_RESULT_SCOPE", export.scope.to_string()),
+        ("SNYK_EXPORT_RESULT_SCOPE_ID", export.scope_id.to_string()),
+        ("SNYK_EXPORT_RESULT_EXPORT_ID", export.export_id.to_string()),
         (
             "SNYK_EXPORT_RESULT_ROW_COUNT",
-            export.map(|_| told.data.row_count.map(|rows| rows.to_string()).unwrap_or_default()),
+            ended.document.row_count.map(|rows| rows.to_string()).unwrap_or_default(),
         ),
-    ];
-    results.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    ]
 }
 
 /// The process group of a command that may still run: killed when this is dropped, as it is when the daemon stops.
@@ -178,7 +178,9 @@ fn tail(said: &[u8]) -> Option<Text> {
 mod tests {
     use std::ffi::OsStr;
 
+    use super::super::cloud_event::tests::{ending, told};
     use super::*;
+    use crate::watch::outcome::Outcome;
 
     /// The environment of a command that may have `LANG`.
     fn environment(event: &str) -> BTreeMap<String, String> {
@@ -197,11 +199,11 @@ mod tests {
 
     #[test]
     fn an_export_without_rows_that_are_known_has_an_empty_row_count() {
-        let event = r#"{"data":{"outcome":"failed","export":{"scope":"org","scope_id":"s","export_id":"e"},"row_count":null}}"#;
-        let environment = environment(event);
+        let environment = environment(&told(&ending(Outcome::Failed)));
         let value = |name: &str| environment[&format!("SNYK_EXPORT_RESULT_{name}")].clone();
         let values = ["OUTCOME", "SCOPE", "SCOPE_ID", "EXPORT_ID", "ROW_COUNT"].map(value);
-        assert_eq!(values, ["failed", "org", "s", "e", ""]);
+        let [scope_id, export_id] = [1, 2].map(|id| uuid::Uuid::from_u128(id).to_string());
+        assert_eq!(values, ["failed", "group", &scope_id, &export_id, ""]);
     }
 
     #[test]

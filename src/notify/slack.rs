@@ -10,13 +10,15 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use url::Url;
 
-use super::event::Told;
+use super::cloud_event::{Ended, Notice, Unauthorized};
 use super::post::Receiver;
 use super::{Attempt, EndpointError};
+use crate::document::Document;
 use crate::http::Network;
 use crate::secret::Secret;
 use crate::text::Text;
-use crate::watch::outcome::Outcome;
+use crate::watch::observation::Problem;
+use crate::words;
 
 /// How many labels are shown.
 const MAX_LABELS: usize = 10;
@@ -33,47 +35,56 @@ impl Slack {
     }
 
     pub(super) async fn send(&self, event: &str) -> Attempt {
-        let message = json!({"text": text(&Told::of(event)), "unfurl_links": false, "unfurl_media": false});
+        let message = json!({"text": text(event), "unfurl_links": false, "unfurl_media": false});
         let headers = |request: reqwest::RequestBuilder| request.header(CONTENT_TYPE, "application/json");
         self.0.post(message.to_string(), headers).await
     }
 }
 
-/// The lines of a message.
-fn text(told: &Told) -> String {
-    let problem = told.problem().map(|problem| format!("error: {}", code(problem.as_str())));
-    if told.is_of_account() {
-        let account = told.data.account.as_deref().unwrap_or_default();
-        let head = format!("*unauthorized*: Snyk refuses the credential of the account {}", code(account));
-        let advice =
-            "its polls pause until the credential works: it may have expired, or belong to another region";
-        return [Some(head), problem, Some(advice.to_owned())]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("\n");
+/// The lines of a message. An event that cannot be read says at least that a watch has ended.
+fn text(event: &str) -> String {
+    match Notice::read(event) {
+        Some(Notice::Ended { outcome, ended }) => text_of_end(&outcome, &ended),
+        Some(Notice::Unauthorized(Unauthorized { account, error })) => lines([
+            Some(format!("*unauthorized*: Snyk refuses the credential of the account {}", code(&account))),
+            problem(&error),
+            Some(words::REFUSED_ACCOUNT.to_owned()),
+        ]),
+        None => "`ended`: `an export`".to_owned(),
     }
-    let outcome = told.outcome();
-    let word = outcome.map_or_else(
-        || code(told.data.outcome.as_deref().unwrap_or("ended")),
-        |outcome| format!("*{outcome}*"),
-    );
-    let head = format!("{word}: {}", code(told.subject.as_deref().unwrap_or("an export")));
-    let advice = outcome.and_then(advice).map(str::to_owned);
-    let lines = [Some(head), Some(facts(told)), problem, labels(told), advice];
+}
+
+fn text_of_end(outcome: &Text, ended: &Ended) -> String {
+    let Document { outcome: known, export, error, hint, .. } = &ended.document;
+    let word = known.map_or_else(|| code(outcome.as_str()), |outcome| format!("*{outcome}*"));
+    let export = export.map_or_else(|| "an export".to_owned(), |export| export.to_string());
+    lines([
+        Some(format!("{word}: {}", code(&export))),
+        Some(facts(ended)),
+        error.as_ref().and_then(problem),
+        labels(ended),
+        hint.as_deref().map(|hint| format!("what to do: {}", code(hint))),
+    ])
+}
+
+fn lines<const N: usize>(lines: [Option<String>; N]) -> String {
     lines.into_iter().flatten().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// How long it took, and what came of it.
-fn facts(told: &Told) -> String {
-    let data = &told.data;
-    let waited = data.waited_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.round()).ok());
+fn problem(problem: &Problem) -> Option<String> {
+    (*problem != Problem::default()).then(|| format!("error: {}", code(&problem.to_string())))
+}
+
+/// How long it took, and the results.
+fn facts(ended: &Ended) -> String {
+    let Document { waited_seconds, polls, status, row_count, .. } = &ended.document;
+    let waited = Duration::try_from_secs_f64(waited_seconds.round()).ok();
     let waited = waited.map(|waited| format!("after {}", humantime::format_duration(waited)));
-    let polls = data.polls.map(|polls| count(polls, "poll"));
-    let account = data.account.as_deref().map(|account| format!("account {}", code(account)));
-    let status = data.status.as_deref().map(|status| format!("status {}", code(status)));
-    let rows = data.row_count.map(|rows| count(rows, "row"));
-    let links = data.links_expire_at.as_deref().map(|at| format!("its links work until {}", code(at)));
+    let polls = Some(count((*polls).into(), "poll"));
+    let account = Some(format!("account {}", code(&ended.account)));
+    let status = status.as_ref().map(|status| format!("status {}", code(status.as_str())));
+    let rows = row_count.map(|rows| count(rows, "row"));
+    let links = ended.links_expire_at.map(|at| format!("its links work until {}", code(&at.to_string())));
     [waited, polls, account, status, rows, links].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -81,8 +92,8 @@ fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn labels(told: &Told) -> Option<String> {
-    let labels = &told.data.labels;
+fn labels(ended: &Ended) -> Option<String> {
+    let labels = &ended.labels;
     let shown = |(name, value): (&String, &String)| {
         let label = format!("{name}={value}");
         code(&label.chars().take(LABEL_CHARS).collect::<String>())
@@ -90,28 +101,6 @@ fn labels(told: &Told) -> Option<String> {
     let mut list: Vec<String> = labels.iter().take(MAX_LABELS).map(shown).collect();
     list.extend((labels.len() > MAX_LABELS).then(|| format!("{} more", labels.len() - MAX_LABELS)));
     (!list.is_empty()).then(|| format!("labels: {}", list.join(", ")))
-}
-
-/// What to do now, where we know it.
-const fn advice(outcome: Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::Failed => Some("this export will never be ready: start a new one"),
-        Outcome::Unauthorized => Some("the credential may have expired, or belong to another region"),
-        Outcome::Forbidden => Some("the credential needs the permission to view reports"),
-        Outcome::NotFound => {
-            Some("the group or organization may be the wrong one, or the export is older than three days")
-        }
-        Outcome::UnknownStatus => Some("the settings can teach that status word"),
-        Outcome::Stalled | Outcome::TimedOut => {
-            Some("the export may still become ready: watch it anew to go on")
-        }
-        Outcome::Unavailable => Some("Snyk could not be asked for too long: watch it anew to go on"),
-        Outcome::Finished
-        | Outcome::Conflict
-        | Outcome::Rejected
-        | Outcome::Interrupted(_)
-        | Outcome::Abandoned => None,
-    }
 }
 
 /// The text of others as code. Slack reads `&`, `<` and `>` as its own even there, and a back quote would end it.
@@ -128,49 +117,45 @@ mod tests {
     use serde_json::Value;
     use uuid::Uuid;
 
-    use super::super::event::tests::{ending, problem};
-    use super::super::event::{ended, unauthorized};
+    use super::super::cloud_event::tests::{ending, problem, told};
+    use super::super::cloud_event::{ended, unauthorized};
     use super::*;
     use crate::moment::Moment;
+    use crate::watch::outcome::Outcome;
 
     const EXPORT: &str =
         "/groups/00000000-0000-0000-0000-000000000001/jobs/export/00000000-0000-0000-0000-000000000002";
-
-    fn message(event: &str) -> String {
-        text(&Told::of(event))
-    }
 
     #[test]
     fn says_what_people_ask_first() {
         let finished = "after 2m 31s, 0 polls, account `acme`, 1061 rows, its links work until \
             `2024-11-25T11:13:42.470Z`\nlabels: `team=payments`";
-        assert_eq!(
-            message(&ended(&ending(Outcome::Finished), None)),
-            format!("*finished*: `{EXPORT}`\n{finished}")
-        );
-        let not_found = message(&ended(&ending(Outcome::NotFound), None));
+        assert_eq!(text(&told(&ending(Outcome::Finished))), format!("*finished*: `{EXPORT}`\n{finished}"));
+        let not_found = ending(Outcome::NotFound);
+        let document = Document::of_ending(&not_found, false).with_hint(Some("<look> again".to_owned()));
+        let not_found = text(&ended(&not_found, document));
         assert!(not_found.starts_with(&format!("*not-found*: `{EXPORT}`\nafter ")), "{not_found}");
-        assert!(not_found.ends_with("older than three days"), "{not_found}");
-        let refused = message(&unauthorized("acme", &problem(), Moment::from_unix_ms(0), Uuid::nil()));
+        assert!(not_found.ends_with("\nwhat to do: `&lt;look&gt; again`"), "{not_found}");
+        let refused = text(&unauthorized("acme", &problem(), Moment::from_unix_ms(0), Uuid::nil()));
         assert_eq!(
             refused,
             "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
              error: `HTTP 401: Unauthorized: the token has expired`\n\
-             its polls pause until the credential works: it may have expired, or belong to another region"
+             its polls pause until the credential works: it may have expired, or belong to another region; the \
+             account's token file is read every 30 s"
         );
     }
 
     #[test]
     fn text_of_others_gives_no_orders() {
-        let mut event: Value = serde_json::from_str(&ended(&ending(Outcome::Failed), None)).unwrap();
+        let mut event: Value = serde_json::from_str(&told(&ending(Outcome::Failed))).unwrap();
         let hostile = "`*<!channel> <https://evil.example|ok> & @here\n*finished*: all is well";
-        event["subject"] = hostile.into();
-        for member in ["status", "account", "links_expire_at"] {
+        for member in ["status", "account", "hint"] {
             event["data"][member] = hostile.into();
         }
         event["data"]["labels"] = json!({hostile: hostile});
         event["data"]["error"] = json!({"title": hostile, "detail": hostile, "code": hostile});
-        let text = message(&event.to_string());
+        let text = text(&event.to_string());
         assert!(!text.contains(['<', '>']), "{text}");
         assert_eq!(text.lines().count(), 5, "{text}");
         // What is left outside of code is all ours.
@@ -185,7 +170,7 @@ mod tests {
         let mut ending = ending(Outcome::Failed);
         Arc::make_mut(&mut ending.watch).labels =
             (10..22).map(|n| (format!("l{n}"), "v".repeat(1000))).collect();
-        let text = message(&ended(&ending, None));
+        let text = text(&told(&ending));
         let line = text.lines().find(|line| line.starts_with("labels: ")).unwrap();
         assert!(line.contains("`l19=v") && !line.contains("l20") && line.ends_with(", 2 more"), "{line}");
         assert!(line.len() < 1100, "{line}");
@@ -193,8 +178,8 @@ mod tests {
 
     #[test]
     fn an_event_that_cannot_be_read_is_told_of_all_the_same() {
-        assert_eq!(message("junk"), "`ended`: `an export`");
-        let later = r#"{"subject":"/x","data":{"outcome":"better","polls":1}}"#;
-        assert_eq!(message(later), "`better`: `/x`\n1 poll");
+        assert_eq!(text("junk"), "`ended`: `an export`");
+        let later = told(&ending(Outcome::Failed)).replace("failed", "better");
+        assert!(text(&later).starts_with(&format!("`better`: `{EXPORT}`\nafter ")), "{later}");
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::event::MEDIA_TYPE;
+use super::cloud_event::MEDIA_TYPE;
 use super::post::Receiver;
 use super::{Attempt, EndpointError, SigningKey};
 use crate::http::Network;

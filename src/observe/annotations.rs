@@ -6,11 +6,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::disk;
-use crate::duration::rounded;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
 use crate::text::Text;
 use crate::watch::observation::Report;
+use crate::words;
 
 /// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
@@ -145,14 +145,10 @@ fn outputs(values: &[(&str, String)], random: u128) -> String {
 fn summary(ending: &Ending) -> String {
     let progress = &ending.watch.progress;
     let mut text = format!(
-        "### Snyk export {}\n\n`{}`, {} after {}\n\n| at | status |\n|---|---|\n",
+        "### Snyk export {}\n\n`{}` {}\n\n| at | status |\n|---|---|\n",
         ending.outcome,
         ending.watch.export,
-        match progress.polls() {
-            1 => "1 poll".to_owned(),
-            polls => format!("{polls} polls"),
-        },
-        rounded(ending.waited()),
+        words::after(ending),
     );
     for change in progress.timeline() {
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
@@ -184,7 +180,7 @@ mod tests {
     use super::*;
     use crate::export::{ExportArg, Status};
     use crate::moment::Moment;
-    use crate::watch::observation::{Answer, Observation, Report};
+    use crate::watch::observation::{Observation, Report};
     use crate::watch::outcome::Outcome;
     use crate::watch::{Progress, Watch};
 
@@ -195,7 +191,7 @@ mod tests {
         let status = Status::new(status).unwrap();
         let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
         let mut progress = Progress::new(now);
-        let observation = Observation { answer: Answer::Status(report), hint: None };
+        let observation = Observation { answer: Ok(report), hint: None };
         let settings = crate::settings::Settings::load(Default::default(), Default::default());
         let policy = settings.unwrap().policy().unwrap();
         progress.record(&observation, &policy, now, &mut fastrand::Rng::new());

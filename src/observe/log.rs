@@ -16,6 +16,7 @@ use crate::text::Text;
 use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
+use crate::words;
 
 /// What a line names of the watch that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             error,
             problem,
             [event = name, account = &**account,],
-            [hint = "put a token that works into the account's token file: it is looked at every 30 s",],
+            [hint = words::REFUSED_ACCOUNT,],
             "the credential is refused, the account's polls pause"
         ),
         What::AccountResumed { account, paused } => {

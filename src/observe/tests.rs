@@ -7,6 +7,7 @@ use tracing::subscriber::with_default;
 use super::*;
 use crate::event::Timing;
 use crate::export::{Scope, Status};
+use crate::words::GoOn;
 
 /// What was logged.
 #[derive(Clone, Default)]

@@ -10,12 +10,7 @@ use crate::moment::Moment;
 use crate::store::{Claimed, Pass, Passed, Queue};
 use crate::watch::observation::Poller;
 
-impl<S, P, W> Runner<S, P, W>
-where
-    S: Queue,
-    P: Poller + Clone,
-    W: Obligations,
-{
+impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
     /// Hands the store what there is to keep and what is wanted, unless it is still at the pass before, or there is
     /// nothing to say.
     pub(super) fn begin_pass(&mut self) {

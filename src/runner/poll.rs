@@ -15,7 +15,7 @@ use crate::moment::Moment;
 use crate::store::{Claim, Claimed, Ended, Next, Queue, Record};
 use crate::text::Text;
 use crate::watch::block::News;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::observation::{Failure, Observation, Poller};
 use crate::watch::{Decision, Watch};
 
 /// A poll that has ended: the watch, when the poll started and how long it took, and what it saw.
@@ -24,12 +24,7 @@ pub(super) type Polled = (Claimed, Timing, Observation);
 /// A poll that is under way.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
-impl<S, P, W> Runner<S, P, W>
-where
-    S: Queue,
-    P: Poller + Clone,
-    W: Obligations,
-{
+impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
     /// Polls what is ready, as far as there is room.
     pub(super) fn poll_ready(&mut self) {
         let now = self.clock.now();
@@ -100,18 +95,16 @@ where
         let of = Arc::clone(&watch);
         let what = match (decision, observation.answer) {
             (Decision::Finish(outcome), answer) => {
-                let report = if let Answer::Status(report) = answer { Some(report) } else { None };
-                return self.end(claim, Ending { watch, outcome, report, at: now, timing: Some(timing) });
+                let (report, timing) = (answer.ok(), Some(timing));
+                return self.end(claim, Ending { watch, outcome, report, at: now, timing });
             }
-            (Decision::PollAfter(delay), Answer::Failure(failure)) => {
+            (Decision::PollAfter(delay), Err(failure)) => {
                 What::Retrying { watch: of, failure, delay, timing }
             }
-            (Decision::PollAfter(delay), Answer::Status(report)) => {
-                match from.as_ref() == Some(&report.status) {
-                    true => What::Polled { watch: of, delay, timing },
-                    false => What::StatusChanged { watch: of, from, delay, timing },
-                }
+            (Decision::PollAfter(delay), Ok(report)) if from.as_ref() == Some(&report.status) => {
+                What::Polled { watch: of, delay, timing }
             }
+            (Decision::PollAfter(delay), Ok(_)) => What::StatusChanged { watch: of, from, delay, timing },
         };
         self.keep(Record { claim, watch, next: Next::Due(due_at) }, what, now);
     }
@@ -172,7 +165,7 @@ pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) 
 
 fn too_late(limit: Duration, cure: Option<Text>) -> Observation {
     let detail = format!("no complete answer within {}", to_the_ms(limit));
-    let problem = Problem { cure, ..Problem::new("request timed out", &detail) };
-    let failure = Failure { kind: FailureKind::Transient, problem };
-    Observation { answer: Answer::Failure(failure), hint: None }
+    let mut failure = Failure::transient("request timed out", &detail);
+    failure.problem.cure = cure;
+    Observation { answer: Err(failure), hint: None }
 }

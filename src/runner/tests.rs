@@ -15,7 +15,7 @@ use crate::event::What;
 use crate::export::{ExportRef, Scope, Status};
 use crate::store::{MemoryStore, Pass, Reply};
 use crate::watch::Refusal;
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Report};
+use crate::watch::observation::{Failure, FailureKind, Observation, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
 
@@ -55,13 +55,13 @@ impl Poller for Script {
 fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
     let report = Report { status, created: None, row_count: None, results: None, error: None };
-    Observation { answer: Answer::Status(report), hint: None }
+    Observation { answer: Ok(report), hint: None }
 }
 
 fn http(code: u16) -> Observation {
     let problem = Problem { http_status: Some(code), ..Problem::default() };
     let failure = Failure { kind: FailureKind::of_http_status(code), problem };
-    Observation { answer: Answer::Failure(failure), hint: None }
+    Observation { answer: Err(failure), hint: None }
 }
 
 /// The defaults of the design without jitter.

@@ -1,9 +1,9 @@
-//! The secrets that this process holds, so that no text shows one when a peer sends it back to us.
+//! The secrets that this process holds, so that no text shows one that a peer sends back.
 //!
-//! This is state of the whole process, and the only such state: which secrets there are does not depend on who asks, and a
-//! text must not show one because the place where it is made was not told of it. [`Secret::new`](super::Secret::new) adds,
-//! [`Text`](crate::text::Text) looks. A secret that nobody uses any more (a token before its renewal) is still looked for:
-//! an answer may be late, and a log is read later. Only so many of those are kept. All copies are wiped when they go.
+//! This is global state, and the only global state of the program: a text must not show a secret because the code that makes the
+//! text does not know of it. [`Secret::new`](super::Secret::new) registers a secret, and [`Text`](crate::text::Text) searches for
+//! all of them. A secret that is no longer used (such as a token before its renewal) is still searched for, because an answer may
+//! be late. Only a limited number of those is kept. Copies are wiped from memory when they are dropped.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,34 +17,34 @@ use url::Url;
 
 use crate::text::{core, fold, undone};
 
-/// How many secrets that nobody uses any more are looked for.
+/// How many secrets that are no longer used are searched for.
 const MOST_FORMER: usize = 256;
 
-/// What is shorter than this, in bytes, is a stand-in, and is found by chance in any text.
+/// Shorter secrets (in bytes) are not searched for: they occur in any text by chance.
 const SHORTEST: usize = 6;
 
-/// What is shorter than this is masked only where it stands alone: it may be a part of common words.
+/// Shorter secrets are masked only as whole words: they may be a part of common words.
 const SHORTEST_ANYWHERE: usize = 8;
 
-/// What is shorter than this is not masked as a part of a secret of several parts.
+/// The shortest part of a secret of several parts that is masked by itself.
 const SHORTEST_PART: usize = 16;
 
-/// How long a part of a secret has to be to be masked wherever it stands, in bytes of its letters and digits.
+/// The shortest part of a secret that is masked anywhere, in letters and digits.
 const SHORTEST_RUN: usize = 16;
 
-/// How long the letters and digits of a secret are at least to be found with others between them, in bytes.
+/// The shortest secret, in letters and digits, that is found with other characters in between.
 const SHORTEST_CORE: usize = 12;
 
-/// How many different bytes such a part has at least: what is left of a made-up id may be a part of other ones.
+/// How many different letters and digits such a part has at least: `00000000` may be a part of many ids.
 const FEWEST_DIFFERENT: usize = 6;
 
-/// How much of a secret at the end of a text, which may have been cut there, is masked.
+/// The shortest beginning of a secret that is masked at the end of a text, which may have been cut there.
 const SHORTEST_BEGINNING: usize = 8;
 
 #[cfg(not(test))]
 static HELD: RwLock<Held> = RwLock::new(Held::EMPTY);
 
-// Each unit test has its own, so that none masks the texts of another.
+// Each unit test has its own secrets, so that it does not mask the texts of another.
 #[cfg(test)]
 thread_local! {
     static HELD: &'static RwLock<Held> = Box::leak(Box::new(RwLock::new(Held::EMPTY)));
@@ -212,7 +212,7 @@ impl Held {
     }
 }
 
-/// Whether a part of a secret is one of this secret, and no filling.
+/// Whether a part of a secret is specific enough to be masked.
 fn tells(part: &[u8]) -> bool {
     let mut bytes = part.to_vec();
     bytes.sort_unstable();
@@ -220,16 +220,16 @@ fn tells(part: &[u8]) -> bool {
     bytes.len() >= FEWEST_DIFFERENT
 }
 
-/// A number for some bytes that shows none of them. What it finds is compared.
+/// A hash of some bytes. What it finds is compared byte by byte.
 fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// More than any escape of one character has, in bytes.
+/// The longest escape of one character, in bytes.
 const LONGEST_ESCAPE: usize = 12;
 
-/// Whether a text is long enough to be told from other text. A short word is not: a sentence of ours may have it, and a mask in
-/// such a sentence would give it away.
+/// Whether a secret is long enough to be searched for. A short word is not: our own sentences may contain it, and a mask in one
+/// of them would give it away.
 fn is_looked_for(text: &str) -> bool {
     let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
     text.len() >= SHORTEST_ANYWHERE || (text.len() >= SHORTEST && !is_word)
@@ -239,13 +239,13 @@ fn is_of_word(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || !byte.is_ascii())
 }
 
-/// How much of the beginning of a secret says that it is this one: not what all tokens of Snyk begin with.
+/// How much of its beginning identifies a secret. The prefix that all of Snyk's tokens share does not count.
 fn beginning(text: &str) -> usize {
     let common = if text.starts_with("snyk_") { "snyk_uat.".len() } else { 0 };
     common + SHORTEST_BEGINNING.min((text.len() / 2).max(KEY))
 }
 
-/// The texts by which a secret can be known: itself, what it is once it is decoded, and parts that are of use by themselves.
+/// The texts to search for: the secret itself, its decoded form, and parts that are secret by themselves.
 fn forms(secret: &str) -> Vec<String> {
     let secret = secret.trim_start_matches('\u{feff}').trim();
     let mut forms = match Url::parse(secret).ok().filter(|_| secret.contains("://")) {
@@ -262,9 +262,9 @@ fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// What Base64 makes of a text at each place where it can stand, in both alphabets. What else is there would show in the
-/// characters at both ends, which are left out. Texts are searched for Base64 by decoding it, too; but as a part of a host it
-/// comes in small letters, and nobody can decode those.
+/// A text in Base64, at each of the three offsets that it can have in a longer text, in both alphabets. The characters at both
+/// ends, which depend on the text around it, are left out. Base64 in texts is decoded as well, but in a host name it is in small
+/// letters, which cannot be decoded.
 fn in_base64(text: &str) -> Vec<String> {
     let encoded = |skipped: usize| {
         let encoded = BASE64_STANDARD_NO_PAD.encode([&[0; 2][..skipped], text.as_bytes()].concat());
@@ -279,7 +279,7 @@ fn of_text(secret: &str) -> Vec<String> {
     let long = |part: &&str| part.len() >= SHORTEST_PART;
     // A file may hold several keys or tokens.
     forms.extend(secret.split_whitespace().filter(long).map(str::to_owned));
-    // The signature of a token, or what its claims are.
+    // The signature of a token, or its claims.
     forms.extend(
         secret.split(|char: char| char.is_whitespace() || char == '.').filter(long).map(str::to_owned),
     );
@@ -290,7 +290,7 @@ fn of_text(secret: &str) -> Vec<String> {
     forms
 }
 
-/// The letters and digits of what may be known by a part of itself: what looks as if a machine had made it up.
+/// The letters and digits of a secret, or of the random parts of a URL. Parts of these are searched for.
 fn cores(secret: &str) -> Vec<String> {
     let secret = secret.trim_start_matches('\u{feff}').trim();
     let whole = match Url::parse(secret).ok().filter(|_| secret.contains("://")) {
@@ -316,14 +316,14 @@ fn is_mixed(text: &str) -> bool {
     has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
 }
 
-/// What of a URL lets others in: a password, the path and the query, and what in these looks as if a machine had made it up.
+/// The secret parts of a URL: the password, and random parts of the path and the query.
 fn of_url(url: &Url) -> Vec<String> {
     let is_random = |part: &&str| part.len() >= SHORTEST_ANYWHERE && (part.len() >= 24 || is_mixed(part));
     let mut forms: Vec<String> = url.path().split('/').filter(is_random).map(str::to_owned).collect();
     if !forms.is_empty() {
         forms.push(url.path().to_owned());
     }
-    // An id of what the address is for says nothing by itself, and has to stay readable. Alone in a path it is the secret.
+    // Beside other parts of a path, a UUID is the id of something and stays readable. Alone in a path it is the secret.
     let is_id = |part: &String| uuid::Uuid::try_parse(part).is_ok();
     if url.path().trim_matches('/').contains('/') {
         forms.retain(|part| !is_id(part));
@@ -334,7 +334,7 @@ fn of_url(url: &Url) -> Vec<String> {
     if let Some(password) = url.password() {
         forms.extend([password.to_owned(), format!("{}:{password}", url.username())]);
     } else if url.username().len() >= SHORTEST_PART {
-        // A token in the place of the user.
+        // A token in place of the user.
         forms.push(url.username().to_owned());
     }
     forms
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn short_secrets_damage_no_words_and_shorter_ones_are_none() {
+    fn short_secrets_do_not_damage_words() {
         let (held, _owners) = held(&["s3cret", "abcdefgh", "token", "another"]);
         let rows = [
             ("s3cret, S3CRET", "***, ***"),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_secret_counts_where_a_text_ends() {
+    fn the_beginning_of_a_secret_is_masked_at_the_end_of_a_text() {
         let (held, _owners) =
             held(&["snyk_uat.1a2b3c4d.eyJoIjoieCJ9.signature", "5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd"]);
         let rows = [
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_known_in_small_letters_too() {
+    fn base64_in_small_letters_is_found() {
         let (held, _owners) = held(&["5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd", "hunter2", "~~~~???>>>"]);
         for secret in ["5f1c2a8e-aaaa-4bbb-8ccc-dddddddddddd", "hunter2", "~~~~???>>>"] {
             for before in ["", "x", "me"] {
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_former_secrets_are_kept_and_all_that_are_in_use() {
+    fn all_secrets_in_use_are_kept_and_a_limited_number_of_former_ones() {
         let (mut held, owners) = held(&["in-use-all-the-time"]);
         let name = |number| format!("former-secret-{number:05}");
         for number in 0..2 * MOST_FORMER {
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn of_urls_what_lets_in_is_a_secret_and_words_are_none() {
+    fn passwords_and_random_parts_of_urls_are_secrets_and_words_are_not() {
         let (held, _owners) = held(&[
             "https://user:pass%20word@h.example/services/T0001/hunter2hunter2?sig=abc%2Fdef1&v=1",
             "http://127.0.0.1:9000/notifications/export",

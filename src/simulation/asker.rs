@@ -8,7 +8,7 @@ use super::world::World;
 use crate::export::ExportRef;
 use crate::runner::tests::cells::{Cell, RefCell};
 use crate::snyk::{DEFAULT_VERSION, GA_VERSION, Reply, Version, observation};
-use crate::watch::observation::{Answer, Failure, FailureKind, Observation, Poller, Problem};
+use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 
 /// What asks a server for an account, as long as the settings stay as they are.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl Poller for Asker {
         }
         match reply {
             Ok(reply) => observation(&reply, false),
-            Err(failure) => Observation { answer: Answer::Failure(failure), hint: None },
+            Err(failure) => Observation { answer: Err(failure), hint: None },
         }
     }
 }

@@ -7,10 +7,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::world::{World, account_of};
+use crate::document::Document;
 use crate::event::{Ending, Event, What};
 use crate::health::Health;
 use crate::moment::Moment;
-use crate::notify::{delivery_id, event};
+use crate::notify::{cloud_event, delivery_id};
 use crate::runner::{Closing, Obligations};
 use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
@@ -35,7 +36,7 @@ impl Obligations for Ledger {
         if wanting.is_empty() {
             return Closing { document: "{}".to_owned(), deliveries: Vec::new() };
         }
-        let told = event::ended(ending, None);
+        let told = cloud_event::ended(ending, Document::of_ending(ending, false));
         let id = ending.watch.id.to_string();
         let deliveries =
             wanting.into_iter().map(|endpoint| owed(endpoint.id, &id, &told, ending.at)).collect();
@@ -45,7 +46,7 @@ impl Obligations for Ledger {
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
         self.world.owes_refusal(account_of(account), now);
         let id = Uuid::from_u128(u128::from(now.unix_ms()) << 64 | account_of(account) as u128);
-        let told = event::unauthorized(account, problem, now, id);
+        let told = cloud_event::unauthorized(account, problem, now, id);
         let wanting = self.world.scene.endpoints.iter().filter(|endpoint| !endpoint.finished_only);
         wanting.map(|endpoint| owed(endpoint.id, &id.to_string(), &told, now)).collect()
     }

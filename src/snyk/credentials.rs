@@ -13,7 +13,7 @@ pub use super::token::NotAToken;
 
 use super::credential::read_file;
 use super::region::Api;
-use super::transport::{Reply, Transport, Unanswered};
+use super::transport::{Connections, Reply, Unanswered};
 use super::{problem, throttle};
 use crate::clock::Clock;
 use crate::moment::Moment;
@@ -101,14 +101,18 @@ impl Credentials {
     }
 
     /// The credential to send now. An access token is requested if there is none or if it is about to expire.
-    pub(super) async fn current(&self, transport: &Transport, api: &Api) -> Result<Credential, Unanswered> {
+    pub(super) async fn current(
+        &self,
+        connections: &Connections,
+        api: &Api,
+    ) -> Result<Credential, Unanswered> {
         let mut grant = self.grant.lock().await;
         let now = self.clock.now();
         match &*grant {
             Some(grant) if grant.renew_at.is_none_or(|renew_at| now < renew_at) => {
                 Ok(grant.credential.clone())
             }
-            _ => self.exchange(&mut grant, transport, api).await,
+            _ => self.exchange(&mut grant, connections, api).await,
         }
     }
 
@@ -116,7 +120,7 @@ impl Credentials {
     pub(super) async fn renewed(
         &self,
         refused: &Credential,
-        transport: &Transport,
+        connections: &Connections,
         api: &Api,
     ) -> Result<Option<Credential>, Unanswered> {
         let mut grant = self.grant.lock().await;
@@ -125,7 +129,7 @@ impl Credentials {
         }
         match &self.source {
             Source::Value(_) => Ok(None),
-            Source::Client { .. } => self.exchange(&mut grant, transport, api).await.map(Some),
+            Source::Client { .. } => self.exchange(&mut grant, connections, api).await.map(Some),
             Source::TokenFile(path) | Source::SnykCli(path) => {
                 let credential = match read_file(&self.source, path, &self.origin).await {
                     Ok(credential) => credential,
@@ -170,7 +174,7 @@ impl Credentials {
     async fn exchange(
         &self,
         grant: &mut Option<Grant>,
-        transport: &Transport,
+        connections: &Connections,
         api: &Api,
     ) -> Result<Credential, Unanswered> {
         let Source::Client { id, secret } = &self.source else {
@@ -178,11 +182,11 @@ impl Credentials {
         };
         let form =
             [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret.expose())];
-        let request = transport.client().post(api.token_url()).header(ACCEPT_ENCODING, "identity");
+        let request = connections.client().post(api.token_url()).header(ACCEPT_ENCODING, "identity");
         let request = request.form(&form).build();
         let request =
             request.map_err(|error| Failure::transient("the token request failed", &report(&error)))?;
-        let reply = transport.send(request).await?;
+        let reply = connections.send(connections.client(), request).await?;
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
         (self.on_exchange)(credential.token());

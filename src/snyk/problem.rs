@@ -1,6 +1,7 @@
 //! Error answers, in all the shapes that Snyk and the gateways before it send.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
 use super::wire::{string, text};
@@ -11,36 +12,8 @@ use crate::watch::observation::Problem;
 /// The code of Snyk's answers during maintenance.
 const MAINTENANCE: &str = "SNYK-0099";
 
-/// A JSON:API error document, one of its errors, or a flat object: the shapes share their members.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    errors: Option<&'a RawValue>,
-    #[serde(borrow)]
-    code: Option<&'a RawValue>,
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error_description: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Source<'a> {
-    #[serde(borrow)]
-    parameter: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pointer: Option<&'a RawValue>,
-}
+/// The members of a JSON:API error document, of one of its errors, or of a flat object.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// The problem that an answer with HTTP status `http_status` describes. Never fails: an empty body is a problem too.
 #[must_use]
@@ -58,9 +31,18 @@ pub fn problem(http_status: u16, body: &[u8]) -> Problem {
 
 /// Whether a body is a JSON:API document with errors, as Snyk writes them.
 pub(super) fn has_errors(body: &[u8]) -> bool {
-    let shape: Option<Shape<'_>> = serde_json::from_slice(body).ok();
-    let errors = shape.and_then(|shape| serde_json::from_str::<Vec<&RawValue>>(shape.errors?.get()).ok());
-    errors.is_some_and(|errors| !errors.is_empty())
+    let members: Option<Members<'_>> = serde_json::from_slice(body).ok();
+    members.is_some_and(|members| first_error(&members).is_some())
+}
+
+/// The first error that a JSON:API document lists.
+fn first_error<'a>(members: &Members<'a>) -> Option<&'a RawValue> {
+    let errors: Vec<&RawValue> = serde_json::from_str(members.get("errors")?.get()).ok()?;
+    errors.first().copied()
+}
+
+fn members(raw: &RawValue) -> Option<Members<'_>> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 fn in_maintenance(title: &Text) -> Text {
@@ -68,23 +50,17 @@ fn in_maintenance(title: &Text) -> Text {
 }
 
 fn parse(body: &[u8]) -> Option<Problem> {
-    let outer: Shape<'_> = serde_json::from_slice(body).ok()?;
-    let listed = outer.errors.and_then(|errors| serde_json::from_str::<Vec<&RawValue>>(errors.get()).ok());
-    let first = listed.and_then(|errors| serde_json::from_str(errors.first()?.get()).ok());
-    let shape: Shape<'_> = first.unwrap_or(outer);
-    let mut detail = shape.detail.or(shape.message).or(shape.error_description).and_then(text);
-    let source: Source<'_> =
-        shape.source.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    let source = source.parameter.or(source.pointer).and_then(string);
+    let outer: Members<'_> = serde_json::from_slice(body).ok()?;
+    let error = first_error(&outer).and_then(members).unwrap_or(outer);
+    let first = |names: &[&str]| names.iter().find_map(|name| text(error.get(*name)?));
+    let mut detail = first(&["detail", "message", "error_description"]);
+    let source = error.get("source").copied().and_then(members);
+    let source = source.and_then(|source| string(source.get("parameter").or(source.get("pointer"))?));
     if let (Some(text), Some(source)) = (&detail, source) {
         detail = Some(Text::new(&format!("{text} ({source})")));
     }
-    let problem = Problem {
-        code: shape.code.and_then(text),
-        title: shape.title.or(shape.error).and_then(text),
-        detail,
-        ..Problem::default()
-    };
+    let problem =
+        Problem { code: first(&["code"]), title: first(&["title", "error"]), detail, ..Problem::default() };
     (problem != Problem::default()).then_some(problem)
 }
 

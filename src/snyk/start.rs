@@ -1,4 +1,4 @@
-//! Starting an export: one POST, which is never repeated blindly, since each may create an export.
+//! Starting an export: one POST. It is never repeated blindly, since each one may create an export.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,23 +24,23 @@ pub struct Started {
     pub created: Option<String>,
 }
 
-/// Why it is not known that an export has started.
+/// Why no export is known to have started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotStarted {
     /// What went wrong.
     pub failure: Failure,
     /// How long the server asks us to stay away, if it does.
     pub hint: Option<Duration>,
-    /// Whether there may be an export all the same: the request was on its way, and no answer rules it out.
+    /// Whether an export may exist all the same: the request was sent, and no answer rules it out.
     pub may_exist: bool,
 }
 
-/// Whether a start is on its way: something of it was sent, and was not answered yet. Clones tell the same.
+/// Whether a start is in flight: a part of it was sent, and no answer has arrived. Clones share this state.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight(Arc<AtomicBool>);
 
 impl InFlight {
-    /// Whether it may have arrived by now.
+    /// Whether the request may have reached Snyk.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -51,7 +51,7 @@ impl InFlight {
     }
 }
 
-/// A document on its way.
+/// A document that is being sent.
 #[derive(Debug, Clone)]
 pub(super) struct Posting {
     bytes: Bytes,
@@ -63,7 +63,7 @@ impl Posting {
         Self { bytes: request.body.to_string().into(), in_flight: in_flight.clone() }
     }
 
-    /// The body of a request. Once it is looked at, there is a connection, and the request goes out.
+    /// The body of a request. When it is first polled, there is a connection, and the request is being sent.
     pub(super) fn body(&self) -> reqwest::Body {
         let length = self.bytes.len() as u64;
         reqwest::Body::wrap(Marked {
@@ -73,13 +73,13 @@ impl Posting {
         })
     }
 
-    /// Notes that an answer came: by it we know.
+    /// Notes that an answer has arrived: it says whether there is an export.
     pub(super) fn answered(&self) {
         self.in_flight.set(false);
     }
 }
 
-/// A body that notes that it is being sent. What fails before that, such as a connection, cannot have reached anybody.
+/// A body that notes when it is sent. A request that fails before, such as in connecting, has reached nobody.
 struct Marked {
     bytes: Option<Bytes>,
     length: u64,
@@ -103,18 +103,18 @@ impl Body for Marked {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Known, so that the length is announced: not every server takes a body in chunks.
+        // The length is announced: not every server accepts a chunked body.
         SizeHint::with_exact(if self.bytes.is_some() { self.length } else { 0 })
     }
 }
 
 impl Client {
-    /// Starts an export. The request is sent once, and is given `limit`; repeating it is for those who know from the
-    /// failure that there can be no export yet. Whoever gives up waiting for the answer knows from `in_flight`.
+    /// Starts an export. The request is sent once, with a timeout of `limit`. A caller may repeat it only if the failure says
+    /// that no export can exist. A caller that stops waiting for the answer learns from `in_flight` whether one may exist.
     ///
     /// # Errors
     ///
-    /// When the answer is not the id of an export.
+    /// If the answer is not the id of an export.
     pub async fn start(
         &self,
         request: &StartRequest,
@@ -126,13 +126,13 @@ impl Client {
         let reply = match tokio::time::timeout(limit, asking).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(Unanswered { failure, hint })) => {
-                // What no retry can heal kept the request from the server that would have carried it out.
+                // A failure that no retry can heal has kept the request from Snyk's server.
                 let may_exist = in_flight.may_have_arrived() && failure.kind != FailureKind::Unrecoverable;
                 return Err(NotStarted { failure, hint, may_exist });
             }
             Err(_) => {
                 let mut failure = Failure::transient("request timed out", "");
-                failure.problem.cure = self.transport.network().route(self.api.url());
+                failure.problem.cure = self.connections.network().route(self.api.url());
                 return Err(NotStarted { failure, hint: None, may_exist: in_flight.may_have_arrived() });
             }
         };
@@ -145,15 +145,15 @@ impl Client {
 
 fn not_started(reply: &Reply) -> NotStarted {
     NotStarted {
-        failure: failure(reply, "the answer names no export"),
+        failure: failure(reply, "the answer does not name an export"),
         hint: throttle::hint(reply.http_status, &reply.headers),
         may_exist: may_have_started(reply.http_status),
     }
 }
 
-/// Whether an export may have been started by a request that was answered with this and names none. A gateway that gave
-/// up waiting (502, 504), a server that broke down (500) and an answer that was mutilated tell nothing of what was done;
-/// whoever refuses a request, or sends it away (429, 503, 425), has not carried it out.
+/// Whether a request may have started an export if this was the status of its answer, and the answer names none. After a
+/// gateway's timeout (502, 504), an error of the server (500) or a damaged answer nobody knows. A server that refuses a request
+/// or sends it away (429, 503, 425) has not carried it out.
 const fn may_have_started(http_status: u16) -> bool {
     let is_transient = matches!(FailureKind::of_http_status(http_status), FailureKind::Transient);
     is_transient && !matches!(http_status, 425 | 503)

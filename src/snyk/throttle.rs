@@ -1,4 +1,4 @@
-//! How long a server asks us to stay away.
+//! How long a server asks us to wait before the next request.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use crate::http::{self, seconds};
 use crate::moment::Moment;
 
-/// Seconds from here on are no duration but a date, counted from the Unix epoch.
+/// From this number on, seconds are not a duration but a date, counted from the Unix epoch.
 const EPOCH_SECONDS_FROM: u64 = 1_000_000_000;
 
-/// The longest of the hints in an answer, if there is one. What cannot be parsed is ignored.
+/// The longest of the hints in an answer, if there is any. Hints that cannot be parsed are ignored.
 ///
 /// `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3) counts on any answer. `X-RateLimit-Reset` (seconds,
-/// in Snyk's clients) is sent on good answers too and counts only where the limit is reached.
+/// in Snyk's clients) is sent on good answers too and counts only if the limit is reached.
 #[must_use]
 pub fn hint(http_status: u16, headers: &HeaderMap) -> Option<Duration> {
     let retry_after = http::retry_after(headers);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    /// When the server answers, by its own clock, which has nothing to do with ours: 1732529622 seconds after the epoch.
+    /// When the server answers, by its own clock: 1732529622 seconds after the epoch.
     const ANSWERED_AT: &str = "Mon, 25 Nov 2024 10:13:42 GMT";
 
     #[track_caller]
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_compared_with_our_wall_clock_where_the_answer_has_no_date_of_its_own() {
+    fn dates_are_compared_with_our_wall_clock_if_the_answer_has_no_date() {
         let after = |moment: Moment, date: &str| {
             let date = HeaderValue::from_str(date).unwrap();
             let epoch = HeaderValue::from(moment.unix_ms() / 1000);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_reset_only_where_the_limit_is_reached() {
+    fn reads_the_reset_only_if_the_limit_is_reached() {
         check(429, &[("x-ratelimit-reset", "30")], Some(30));
         check(200, &[("x-ratelimit-reset", "30"), ("x-ratelimit-remaining", "0")], Some(30));
         check(200, &[("x-ratelimit-reset", "30"), ("x-ratelimit-remaining", "12")], None);

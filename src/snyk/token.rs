@@ -1,4 +1,4 @@
-//! What a token looks like, and what it says of where it is from.
+//! What a token looks like, and which region it names.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,14 +9,14 @@ use super::region::Api;
 use crate::secret::Placeholder;
 use crate::text::Text;
 
-/// Why a text cannot be a token. It says what the text looks like, never what it is.
+/// Why a text cannot be a token. The message says what the text looks like, and never shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAToken {
-    /// Something that nobody replaced by a token.
+    /// A placeholder that was not replaced by a token.
     #[error(transparent)]
     Placeholder(Placeholder),
     /// A path.
-    #[error("it looks like the path of a file: name that with --token-file, SNYK_TOKEN_FILE or `token-file`")]
+    #[error("it looks like the path of a file: use --token-file, SNYK_TOKEN_FILE or `token-file` for that")]
     Path,
     /// A JSON document.
     #[error("it looks like a JSON document: give the token alone")]
@@ -24,17 +24,17 @@ pub enum NotAToken {
     /// White space in the middle.
     #[error("it has white space inside (a line break, perhaps)")]
     WhiteSpace,
-    /// Other characters than a header carries as a token.
-    #[error("it has characters that no token has")]
+    /// Characters that a header cannot carry as a token.
+    #[error("it has characters that a token cannot have")]
     Characters,
 }
 
-/// Whether `text` can be a token: a UUID, a `snyk_…` token, a JWT, or any other text of the characters that a header
-/// carries as a token (RFC 9110, `token68`). One that begins with a slash is taken for a path: Snyk's never do.
+/// Checks that `text` can be a token: a UUID, a `snyk_…` token, a JWT, or another text of characters that a header can carry
+/// as a token (RFC 9110, `token68`). A text that starts with a slash is taken for a path: Snyk's tokens never do.
 ///
 /// # Errors
 ///
-/// When it cannot be one.
+/// If it cannot be one.
 pub(super) fn check(text: &str) -> Result<(), NotAToken> {
     if let Some(placeholder) = Placeholder::of(text) {
         return Err(NotAToken::Placeholder(placeholder));
@@ -54,15 +54,15 @@ pub(super) fn check(text: &str) -> Result<(), NotAToken> {
     is_token.then_some(()).ok_or(NotAToken::Characters)
 }
 
-/// Three parts in base64url, the first of which is a JSON object.
+/// Whether a token is a JWT: three parts in base64url, the first of which is a JSON object.
 pub(super) fn is_jwt(token: &str) -> bool {
     token.starts_with("eyJ") && token.split('.').count() == 3
 }
 
-/// The API that a token says it is for, if that is one of Snyk's own: nothing else may send a token elsewhere.
+/// The API that a token names, if that is one of Snyk's own: no other host may receive a token because of this.
 ///
-/// A `snyk_…` token has the API's host in its next-to-last part, as the claim `h`; a JWT names the API in `aud`. Nobody
-/// checks a signature here: what comes of a forged token is a 401 of another of Snyk's hosts.
+/// A `snyk_…` token has the API's host in its next-to-last part, as the claim `h`. A JWT names the API in `aud`. Signatures
+/// are not checked: a forged token gets a 401 from another host of Snyk's.
 pub(super) fn region(token: &str) -> Option<Api> {
     #[derive(Deserialize)]
     struct Claims {
@@ -81,7 +81,7 @@ pub(super) fn region(token: &str) -> Option<Api> {
     let region = names.iter().filter_map(Value::as_str).find_map(Api::of_snyk);
     if region.is_none() {
         let named = Text::new(&named.to_string());
-        tracing::debug!(credential.names = %named, "the credential names none of Snyk's regions");
+        tracing::debug!(credential.names = %named, "the credential does not name a region of Snyk's");
     }
     region
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_can_be_a_token() {
+    fn accepts_what_can_be_a_token() {
         let tokens = [
             "x",
             "5f1c2a8e-0000-4000-8000-000000000000",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn hears_a_region_only_if_it_is_snyks() {
+    fn a_token_names_only_regions_of_snyk() {
         let rows = [
             (snyks(r#"{"h":"api.eu.snyk.io"}"#), Some("https://api.eu.snyk.io")),
             (snyks(r#"{"h":"api.snykgov.io","j":1}"#), Some("https://api.snykgov.io")),

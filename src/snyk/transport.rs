@@ -1,4 +1,4 @@
-//! One request, one answer: connections, certificates, limits. Nothing here tries anything twice.
+//! One request, one answer: connections and limits. Nothing is retried here.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use crate::http::{self, Network, TransportError};
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
 
-/// The longest answer that is read. A status document has about a thousand bytes.
+/// The longest answer that is read, in bytes. A status document has about a thousand.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 
-/// Sends requests.
+/// Connections to an API. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Transport {
+pub struct Connections {
     client: Client,
     network: Network,
     /// Whether the client is the caller's own, of which no other can be built.
     is_callers: bool,
 }
 
-/// A complete answer, or one whose error body was cut short.
+/// A complete answer, or an error whose body may be cut short.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) http_status: u16,
@@ -32,7 +32,7 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer, and for how long not to ask again.
+/// Why there is no answer, and how long the server asks us to wait.
 #[derive(Debug)]
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
@@ -45,22 +45,21 @@ impl From<Failure> for Unanswered {
     }
 }
 
-impl Transport {
-    /// A client for `api`.
-    pub(super) fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
-        // Longer than the longest default pause, so that all polls of a wait share one connection.
+impl Connections {
+    /// Connections to `api`. Each is opened when it is first needed.
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate to trust.
+    pub fn new(api: &Api, network: &Network) -> Result<Self, TransportError> {
+        // Longer than the longest default pause, so that all polls of a `wait` share one connection.
         let options = |builder: ClientBuilder| builder.pool_idle_timeout(Duration::from_secs(90));
         let client = http::client(api.url(), network, options)?;
         Ok(Self { client, network: network.clone(), is_callers: false })
     }
 
-    /// Sends by a client of the caller's.
-    pub(super) fn by(client: Client) -> Self {
-        Self { client, network: Network::default(), is_callers: true }
-    }
-
-    /// A client that begins a connection for each request. One that others have used may be closing at this moment, and
-    /// then nobody knows whether what was written to it has arrived.
+    /// A client that opens a connection for each request. A connection that was used before may be closing at this moment, and
+    /// then nobody knows whether the request has arrived.
     pub(super) fn apart(&self, api: &Api) -> Result<Client, TransportError> {
         match self.is_callers {
             true => Ok(self.client.clone()),
@@ -73,18 +72,13 @@ impl Transport {
         &self.network
     }
 
-    /// The underlying client, to build requests with.
+    /// The underlying client, for building requests.
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Sends a request over the connections that all share, and reads the answer.
-    pub(super) async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        self.send_over(&self.client, request).await
-    }
-
-    /// Sends a request and reads the answer, as far as it may be read.
-    pub(super) async fn send_over(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
+    /// Sends a request over a client, and reads the answer up to its limit.
+    pub(super) async fn send(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
         let mut response = self.network.send(client, request).await?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let decoder = Decoder::new(&headers, MAX_DOCUMENT);
@@ -97,14 +91,20 @@ impl Transport {
     }
 }
 
+impl From<Client> for Connections {
+    fn from(client: Client) -> Self {
+        Self { client, network: Network::default(), is_callers: true }
+    }
+}
+
 impl Reply {
-    /// What this answer means: the problem, with what is known of the answer.
+    /// A failure with this problem, and with what is known of the answer.
     pub(super) fn failure(&self, kind: FailureKind, problem: Problem) -> Failure {
         let request_id = self.header(&REQUEST_ID);
         Failure { kind, problem: Problem { http_status: Some(self.http_status), request_id, ..problem } }
     }
 
-    /// A header as text, cleaned.
+    /// A header as text.
     pub(super) fn header(&self, name: &HeaderName) -> Option<Text> {
         Text::non_empty(&String::from_utf8_lossy(self.headers.get(name)?.as_bytes()))
     }
@@ -122,9 +122,9 @@ async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<V
     decoder.finish()
 }
 
-/// What can be read of an error's body, which may be cut short.
+/// What can be decoded of an error's body, which may be cut short.
 fn decoded(mut decoder: Decoder, body: &[u8]) -> Vec<u8> {
-    // Whether all of it can be read changes what is said, not what is decided.
+    // A damaged body changes the message only, and not the decision.
     let _ = decoder.take(body);
     decoder.rest()
 }

@@ -1,4 +1,4 @@
-//! Which version of the API is asked for.
+//! Which version of the API is used.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,25 +7,25 @@ use super::transport::Reply;
 use crate::text::Text;
 use crate::watch::observation::FailureKind;
 
-/// The version of the API that is asked for unless the user says otherwise: the one in Snyk's own page.
+/// The version of the API that is used unless the user sets another: the one in Snyk's documentation.
 pub const DEFAULT_VERSION: &str = "2024-05-10~experimental";
 
-/// The version that became generally available, asked for where the default one is gone.
+/// The generally available version, which is used if the default one is gone.
 pub const GA_VERSION: &str = "2024-10-15";
 
-/// Versions whose deprecation has been said: once a process is enough, however many clients ask in them.
+/// Versions whose deprecation was reported. Once in a process is enough, however many clients use them.
 static WARNED_OF: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// The version in use, which all requests of a client share.
+/// The version that all requests of a client use.
 #[derive(Debug)]
 pub(crate) struct Version(Mutex<InUse>);
 
 #[derive(Debug)]
 struct InUse {
     text: String,
-    /// Whether the GA version may take its place. An answer settles nothing: the default version may go at any time.
+    /// Whether the GA version may replace it. A good answer does not change this: the default version may go at any time.
     is_default: bool,
-    /// Whether the last answer in it says that it is deprecated or has a last day.
+    /// Whether the last answer says that it is deprecated or has a last day.
     is_deprecated: bool,
 }
 
@@ -36,7 +36,7 @@ impl InUse {
 }
 
 impl Version {
-    /// The version that the user has set, or the default one.
+    /// The version that the user set, or the default one.
     pub(crate) fn new(set: Option<String>) -> Self {
         let is_default = set.is_none();
         let text = set.unwrap_or_else(|| DEFAULT_VERSION.to_owned());
@@ -66,18 +66,18 @@ impl Version {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The version, and whether the GA version may take its place.
+    /// The version, and whether the GA version may replace it.
     fn current(&self) -> (String, bool) {
         let in_use = self.in_use();
         (in_use.text.clone(), in_use.is_default)
     }
 
-    /// Whether Snyk says of it that it is deprecated or has a last day.
+    /// Whether Snyk says that it is deprecated or has a last day.
     pub(super) fn is_deprecated(&self) -> bool {
         self.in_use().is_deprecated
     }
 
-    /// Keeps to the GA version from now on, and says so once. `first` is the answer in the default version.
+    /// Switches to the GA version, and logs it once. `first` is the answer in the default version.
     fn keep_ga(&self, first: &Reply) {
         let mut in_use = self.in_use();
         if !in_use.is_default {
@@ -93,7 +93,7 @@ impl Version {
         );
     }
 
-    /// Notes whether the version in use is deprecated, and warns of it once. Only a good answer says that it is not.
+    /// Notes whether the version is deprecated, and logs a warning once. Only a good answer says that it is not.
     pub(super) fn note_deprecation(&self, reply: &Reply) {
         let [deprecation, sunset] = [&super::DEPRECATION, &super::SUNSET].map(|name| reply.header(name));
         let is_deprecated = deprecation.is_some() || sunset.is_some();

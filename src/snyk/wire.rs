@@ -1,5 +1,5 @@
-//! Status documents as they come. Only `data.attributes.status` is required of one; what else is there and makes
-//! sense is taken along, and what does not is passed over.
+//! Status documents. Only `data.attributes.status` is required. Other members are read if they make sense, and ignored if
+//! they do not.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,7 +13,7 @@ use crate::secret::Link;
 use crate::text::{Text, has_our_secret};
 use crate::watch::observation::{Part, Report};
 
-/// More parts than any export has: a list that is longer is not kept, so that it cannot fill our memory.
+/// The longest list of parts that is kept. No export has so many, and a hostile list must not fill our memory.
 const MAX_PARTS: usize = 10_000;
 
 /// A status document has five levels.
@@ -31,7 +31,7 @@ struct Data<'a> {
     attributes: Attributes<'a>,
 }
 
-/// Members that others get wrong stay raw until each is looked at by itself.
+/// Members stay raw until each is read by itself, so that one that is wrong does not spoil the others.
 #[derive(Deserialize)]
 struct Attributes<'a> {
     #[serde(borrow)]
@@ -57,8 +57,7 @@ struct RawPart<'a> {
     row_count: Option<&'a RawValue>,
 }
 
-/// Reads a status document; `None` if it holds no status word. Without `keeps_links` the signed links are dropped: what is
-/// not needed is not held.
+/// Reads a status document; `None` if it holds no status word. Without `keeps_links` signed links are not kept.
 #[must_use]
 pub fn report(body: &[u8], keeps_links: bool) -> Option<Report> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -75,13 +74,13 @@ pub fn report(body: &[u8], keeps_links: bool) -> Option<Report> {
     })
 }
 
-/// Whether no value is nested deeper than a status document has any use for: a parser keeps a note of each level.
+/// Whether no value is nested deeper than in a status document. The parser takes memory for each level.
 fn is_shallow(body: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
     for byte in body {
         match byte {
             _ if escaped => escaped = false,
-            b'\\' => escaped = true, // outside a string it is no JSON
+            b'\\' => escaped = true, // outside a string it is not JSON
             b'"' => in_string = !in_string,
             _ if in_string => {}
             b'{' | b'[' => depth += 1,
@@ -126,7 +125,7 @@ pub(super) fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// A JSON value as a text to show: a string's content, anything else but null and nothing as it is written.
+/// A JSON value as text: the content of a string; anything else as it is written, but not null or an empty value.
 pub(super) fn text(raw: &RawValue) -> Option<Text> {
     match string(raw) {
         Some(string) => Text::non_empty(&string),
@@ -140,8 +139,8 @@ fn number(raw: &RawValue) -> Option<u64> {
     serde_json::from_str(raw.get()).ok().or_else(|| string(raw)?.trim().parse().ok())
 }
 
-/// A timestamp as RFC 3339 in UTC with milliseconds, whichever form of ISO 8601 it came in. Without a zone it is in
-/// UTC, as Snyk's are. No export is older than the Unix epoch.
+/// A timestamp in any form of ISO 8601, as RFC 3339 in UTC with milliseconds. Without a zone it is taken as UTC, as Snyk
+/// means it. Times before the Unix epoch are ignored.
 fn utc(created: &str) -> Option<String> {
     let created = created.trim();
     let without_zone = || TimeZone::UTC.to_timestamp(created.parse::<jiff::civil::DateTime>()?);
@@ -243,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn counts_levels_and_no_brackets_in_strings() {
+    fn counts_levels_but_not_brackets_in_strings() {
         let with =
             |value: &str| status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{value}}}}}}}"#));
         let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
         let left = MAX_DEPTH as usize - 3;
         assert!(with(&nested(left)).is_some());
         assert_eq!(with(&nested(left + 1)), None);
-        assert!(with(&format!("[{}[]]", "[],{},".repeat(100))).is_some(), "one beside the other");
+        assert!(with(&format!("[{}[]]", "[],{},".repeat(100))).is_some(), "side by side");
         let brackets = "[{".repeat(100);
         for text in [brackets.clone(), format!(r#"\"{brackets}"#), format!(r#"\\","z":"{brackets}"#)] {
             assert!(with(&format!("\"{text}\"")).is_some(), "{text}");
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_when_the_first_link_stops_working_even_without_the_links() {
+    fn knows_when_the_first_link_expires_even_if_links_are_not_kept() {
         let link = |seconds| {
             format!("\"https://b.example/x?X-Goog-Date=20260212T200947Z&X-Goog-Expires={seconds}\"")
         };
@@ -317,7 +316,7 @@ mod tests {
         }
         assert_eq!(created(br#"{"data":{"id":"7f2c1a9e"}}"#), None);
         let _token = Secret::new(id);
-        assert_eq!(read(""), None, "a token that is sent back is no id");
+        assert_eq!(read(""), None, "a token that is sent back is not an id");
     }
 
     #[test]
@@ -343,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_no_endless_list() {
+    fn does_not_keep_a_list_that_is_too_long() {
         let list = |count| {
             format!(r#"{{"data":{{"attributes":{{"status":"X","results":[{}7]}}}}}}"#, "7,".repeat(count))
         };

@@ -14,7 +14,7 @@ use crate::http::Reach;
 use crate::manifest::{Entry, Manifest};
 use crate::runner::{poll_within, within};
 use crate::watch::Policy;
-use crate::watch::observation::{Answer, Failure, FailureKind, Part, Problem, Report};
+use crate::watch::observation::{Failure, FailureKind, Part, Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::{Defeat, Tries};
 
@@ -39,8 +39,8 @@ impl Tasks<'_> {
             tell(TaskEvent::StatusRequested);
             let seen = poll_within(self.client, export, self.policy.request_timeout).await;
             match seen.answer {
-                Answer::Status(report) => return Ok(report),
-                Answer::Failure(failure) => {
+                Ok(report) => return Ok(report),
+                Err(failure) => {
                     self.pause(&mut tries, failure, seen.hint, Task::Status, tell).await?;
                 }
             }
@@ -57,11 +57,11 @@ impl Tasks<'_> {
         loop {
             let seen = within(self.policy.request_timeout, self.client.results(export)).await;
             let failure = match seen.answer {
-                Answer::Status(report) => match listing(report, &self.policy)? {
+                Ok(report) => match listing(report, &self.policy)? {
                     Listing::Ready(report) => return Ok(report),
                     Listing::NotYet(failure) => failure,
                 },
-                Answer::Failure(failure) => failure,
+                Err(failure) => failure,
             };
             self.pause(&mut tries, failure, seen.hint, Task::Listing, tell).await?;
         }

@@ -122,44 +122,10 @@ fn escape(units: &[Unit]) -> Option<(char, usize)> {
     }
 }
 
-/// The HTML entities for characters that occur in secrets and links.
-const ENTITIES: [(&str, char); 35] = [
-    ("amp", '&'),
-    ("lt", '<'),
-    ("gt", '>'),
-    ("quot", '"'),
-    ("apos", '\''),
-    ("nbsp", ' '),
-    ("sol", '/'),
-    ("bsol", '\\'),
-    ("plus", '+'),
-    ("equals", '='),
-    ("period", '.'),
-    ("lowbar", '_'),
-    ("hyphen", '-'),
-    ("dash", '-'),
-    ("colon", ':'),
-    ("semi", ';'),
-    ("comma", ','),
-    ("commat", '@'),
-    ("percnt", '%'),
-    ("num", '#'),
-    ("dollar", '$'),
-    ("excl", '!'),
-    ("quest", '?'),
-    ("ast", '*'),
-    ("lpar", '('),
-    ("rpar", ')'),
-    ("lsqb", '['),
-    ("rsqb", ']'),
-    ("lbrace", '{'),
-    ("rbrace", '}'),
-    ("verbar", '|'),
-    ("grave", '`'),
-    ("tilde", '~'),
-    ("Tab", ' '),
-    ("NewLine", ' '),
-];
+/// The HTML entities for characters that occur in secrets and links: each character, followed by its name.
+const ENTITIES: &str = "&amp <lt >gt \"quot 'apos \u{a0}nbsp /sol \\bsol +plus =equals .period _lowbar -hyphen -dash \
+    :colon ;semi ,comma @commat %percnt #num $dollar !excl ?quest *ast (lpar )rpar [lsqb ]rsqb \
+    {lbrace }rbrace |verbar `grave ~tilde \tTab \nNewLine";
 
 /// An entity or a character reference of HTML or XML, and its length.
 fn entity(units: &[Unit]) -> Option<(char, usize)> {
@@ -168,8 +134,10 @@ fn entity(units: &[Unit]) -> Option<(char, usize)> {
     }
     let length = units.iter().take(12).position(|unit| unit.char == ';')?;
     let name: String = units[1..length].iter().map(|unit| unit.char).collect();
-    let (_, char) = ENTITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name))?;
-    Some((*char, length + 1))
+    let mut known =
+        ENTITIES.split(' ').filter_map(|entity| entity.split_at_checked(entity.chars().next()?.len_utf8()));
+    let (char, _) = known.find(|(_, known)| known.eq_ignore_ascii_case(&name))?;
+    Some((char.chars().next()?, length + 1))
 }
 
 /// A numeric character reference, and its length. Browsers accept it without the semicolon too.

@@ -25,7 +25,7 @@ fn lower(layer: &Layer) -> Vec<char> {
 /// The ranges that look like secrets. Characters already covered are not examined again, so that the time is linear.
 pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
     let text = lower(layer);
-    let links = Links::of(&text);
+    let links = LinkEnds::of(&text);
     let mut hidden = vec![false; text.len()];
     let mut found = Vec::new();
     for (at, char) in text.iter().enumerate() {
@@ -35,7 +35,7 @@ pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
         let here = match char {
             ':' if text[at..].starts_with(&[':', '/', '/']) => links.secrets(&text, at + 3),
             ':' => [header(&text, at), None],
-            '@' => [user(&text, at), None],
+            '@' => [user(&text, at, &hidden), None],
             '=' => [parameter(&text, at), None],
             '"' | '\'' => [member(&text, at), None],
             'h' => [of_slack(&text, at), None],
@@ -54,14 +54,14 @@ pub(super) fn looks(layer: &Layer) -> Vec<Range<usize>> {
 }
 
 /// Where the links of a text end, and where their queries begin.
-struct Links {
+struct LinkEnds {
     /// For each index, the next character that ends a link.
     ends: Vec<usize>,
     /// For each index, the next question mark.
     queries: Vec<usize>,
 }
 
-impl Links {
+impl LinkEnds {
     fn of(text: &[char]) -> Self {
         let (mut ends, mut queries) = (vec![text.len(); text.len() + 1], vec![text.len(); text.len() + 1]);
         for (at, char) in text.iter().enumerate().rev() {
@@ -96,9 +96,11 @@ fn user_with_blank(text: &[char], authority: Range<usize>) -> Option<Range<usize
 }
 
 /// The user and the password before an `@`, with or without a scheme. Mail addresses have no colon.
-fn user(text: &[char], at: usize) -> Option<Range<usize>> {
-    let is_user = |char: &&char| **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char);
-    let length = text[..at].iter().rev().take_while(is_user).count();
+fn user(text: &[char], at: usize, hidden: &[bool]) -> Option<Range<usize>> {
+    let is_user = |(char, is_hidden): &(&char, &bool)| {
+        !**is_hidden && **char != '/' && !char.is_whitespace() && !LINK_ENDS.contains(**char)
+    };
+    let length = text[..at].iter().zip(&hidden[..at]).rev().take_while(is_user).count();
     let user = at - length..at;
     let is_mail = begins(text, user.start, "mailto:") || begins(text, user.start, "email:");
     let is_host = text.get(at + 1).is_some_and(|char| char.is_alphanumeric() || matches!(char, '[' | '*'))
@@ -185,10 +187,14 @@ fn name_before(text: &[char], end: usize) -> &[char] {
 fn parameter(text: &[char], equals: usize) -> Option<Range<usize>> {
     let has_blank = |at: usize| text.get(at).is_some_and(|char| *char == ' ');
     let is_apart = (equals > 0 && has_blank(equals - 1)) || has_blank(equals + 1);
+    let name = name_before(text, equals);
+    if !is_telling(name) {
+        return None;
+    }
     let value = until(text, run(text, equals + 1, |char| char == ' ').end, VALUE_ENDS);
     let found = &text[value.clone()];
     let is_word = is_apart && found.iter().all(|char| char.is_alphabetic() || *char == '=');
-    (is_secret(name_before(text, equals), found) && !is_word && !is_masked(found)).then_some(value)
+    (is_secret(name, found) && !is_word && !is_masked(found)).then_some(value)
 }
 
 /// The value of a header whose name says that it is secret.

@@ -78,6 +78,7 @@ fn masks_what_looks_like_a_secret_of_anybody() {
         ("c255a191YXQuMWEyYjNjNGQueA==", "***=="),
         ("to //u:pw@h/x, u:pass1@h.example:80", "to //***@h/x, ***@h.example:80"),
         ("https:u:pw@h, http://u:secret pw@h/x", "***@h, http://***@h/x"),
+        ("a:b@c:d@h.example", "***@h.example"),
         ("redis://:pw1@h, bob@corp.example", "redis://***@h, bob@corp.example"),
         (
             "X-Goog-Signature = 4d6f7a1b, X-Amz-Signature: 4d6f7a1b",

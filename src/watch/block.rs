@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::observation::{Answer, Failure, FailureKind, Observation, Problem};
+use super::observation::{Failure, FailureKind, Observation, Problem};
 use super::outage::Outage;
 use super::outcome::Outcome;
 use super::pace::{Position, lengthen_hint};
@@ -123,17 +123,17 @@ impl Blocking {
     ) -> Option<News> {
         let polled_at = progress.polled_at();
         match &observation.answer {
-            Answer::Failure(failure) if failure.kind == FailureKind::Unauthorized => {
+            Err(failure) if failure.kind == FailureKind::Unauthorized => {
                 self.refuse(failure, progress, policy, now)
             }
-            Answer::Failure(failure) if proves_nothing(failure.kind) => {
+            Err(failure) if proves_nothing(failure.kind) => {
                 let is_doubted = |block: &&mut Block| block.why == Why::Doubted && polled_at >= block.since;
                 if let Some(block) = self.block.as_mut().filter(is_doubted) {
                     block.until = now.plus(policy.retry.first());
                 }
                 None
             }
-            Answer::Status(_) | Answer::Failure(_) => {
+            Ok(_) | Err(_) => {
                 self.works_since = self.works_since.max(Some(polled_at));
                 let is_over = |block: &mut Block| block.why != Why::Throttled && polled_at >= block.since;
                 let Block { why, since, .. } = self.block.take_if(is_over)?;
@@ -188,12 +188,12 @@ impl Blocking {
     ) -> Option<Moment> {
         let is_news = self.block.as_ref().is_none_or(|block| polled_at >= block.since);
         let failure = match &observation.answer {
-            Answer::Failure(failure) if failure.kind == FailureKind::Throttled => failure,
-            Answer::Status(_) if is_news => {
+            Err(failure) if failure.kind == FailureKind::Throttled => failure,
+            Ok(_) if is_news => {
                 (self.throttle, self.outage) = (None, Outage::default());
                 return None;
             }
-            Answer::Status(_) | Answer::Failure(_) => return None,
+            Ok(_) | Err(_) => return None,
         };
         let pause = match observation.pause() {
             // A server that says "at once" is not taken at its word.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
@@ -38,8 +39,8 @@ impl<P: Poller> Poller for Arc<P> {
 /// What one poll saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The answer, or why there was none.
-    pub answer: Answer,
+    /// A status document, or why there was none.
+    pub answer: Result<Report, Failure>,
     /// How long the server asks us to stay away, if it does (`Retry-After` and the like).
     pub hint: Option<Duration>,
 }
@@ -50,15 +51,6 @@ impl Observation {
     pub fn pause(&self) -> Option<Duration> {
         self.hint.map(|hint| hint.min(LONGEST_HINT))
     }
-}
-
-/// The answer to a poll.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// A status document.
-    Status(Report),
-    /// Anything else.
-    Failure(Failure),
 }
 
 /// What a status document said. Only the status word is sure to be there.
@@ -191,21 +183,28 @@ impl FailureKind {
     }
 }
 
-/// What is known of a failure, as documents show it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What is known of a failure at Snyk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Failure)]
 pub struct Problem {
     /// The HTTP status, if there was an answer.
+    #[schema(required)]
     pub http_status: Option<u16>,
     /// Snyk's code, such as `SNYK-OPENAPI-0004`.
+    #[schema(required, value_type = Option<String>)]
     pub code: Option<Text>,
     /// A few words.
+    #[schema(required, value_type = Option<String>)]
     pub title: Option<Text>,
     /// A sentence or more.
+    #[schema(required, value_type = Option<String>)]
     pub detail: Option<Text>,
-    /// The `snyk-request-id` of the answer, by which Snyk's support can find it.
+    /// The id by which Snyk's support can find the request.
+    #[schema(required, value_type = Option<String>)]
     pub request_id: Option<Text>,
     /// What to do about it, if that is known better here than the outcome tells. Documents have it as their hint.
     #[serde(skip_serializing)]
+    #[schema(ignore)]
     pub cure: Option<Text>,
 }
 

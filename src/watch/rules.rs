@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::limit::{Limit, Overlong};
-use super::observation::{Answer, Failure, FailureKind, Observation, Problem, Report};
+use super::observation::{Failure, FailureKind, Observation, Problem, Report};
 use super::outage::Outage;
 use super::outcome::Outcome;
 use super::pace::lengthen_hint;
@@ -53,8 +53,8 @@ impl Progress {
     ) -> Decision {
         self.polls += 1;
         let next = match &observation.answer {
-            Answer::Status(report) => self.record_report(report, policy, now, rng),
-            Answer::Failure(failure) => self.record_failure(failure, observation.hint, policy, now, rng),
+            Ok(report) => self.record_report(report, policy, now, rng),
+            Err(failure) => self.record_failure(failure, observation.hint, policy, now, rng),
         };
         let decision = next.and_then(|(delay, limit)| self.schedule(delay, observation, limit, now, rng));
         match decision {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::observation::{Answer, Failure, Observation, Report};
+use super::observation::{Failure, Observation, Report};
 use super::outcome::Outcome;
 use super::pace::{HINT_JITTER, Pace};
 use super::rules::TIMELINE_LIMIT;
@@ -31,29 +31,29 @@ pub(super) fn policy() -> Policy {
     }
 }
 
-fn saw(answer: Answer) -> Observation {
+fn saw(answer: Result<Report, Failure>) -> Observation {
     Observation { answer, hint: None }
 }
 
 pub(super) fn status(word: &str) -> Observation {
     let status = Status::new(word).unwrap();
-    saw(Answer::Status(Report { status, created: None, row_count: None, results: None, error: None }))
+    saw(Ok(Report { status, created: None, row_count: None, results: None, error: None }))
 }
 
 /// An answer with an HTTP status and no status word.
 pub(super) fn http(code: u16) -> Observation {
     let problem = Problem { http_status: Some(code), ..Problem::default() };
-    saw(Answer::Failure(Failure { kind: FailureKind::of_http_status(code), problem }))
+    saw(Err(Failure { kind: FailureKind::of_http_status(code), problem }))
 }
 
 fn certificate() -> Observation {
-    saw(Answer::Failure(Failure { kind: FailureKind::Unrecoverable, problem: Problem::new("untrusted", "") }))
+    saw(Err(Failure { kind: FailureKind::Unrecoverable, problem: Problem::new("untrusted", "") }))
 }
 
 /// A 4xx that Snyk did not write.
 fn gateway() -> Observation {
     let problem = Problem { http_status: Some(421), ..Problem::default() };
-    saw(Answer::Failure(Failure { kind: FailureKind::Gateway, problem }))
+    saw(Err(Failure { kind: FailureKind::Gateway, problem }))
 }
 
 pub(super) fn hinted(observation: Observation, seconds: u64) -> Observation {
@@ -285,7 +285,7 @@ fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
 #[test]
 fn tries_that_a_hint_has_ended_say_so() {
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
-    let Answer::Failure(failure) = http(503).answer else { unreachable!() };
+    let Err(failure) = http(503).answer else { unreachable!() };
     let hint = Some(Duration::from_secs(3600));
     let mut tries = tries::Tries::new(START);
     let defeat = tries.failed(&failure, hint, &policy, START, &mut fastrand::Rng::with_seed(1)).unwrap_err();
@@ -377,8 +377,7 @@ fn an_outage_of_a_retried_answer_means_what_the_answer_means() {
     let conflict = Policy { retry_conflict: true, max_outage, ..policy() };
     check(&conflict, &[(0, http(409), after(1)), (1, http(409), end(Outcome::Conflict))]);
     check(&conflict, &[(0, http(409), after(1)), (1, http(503), end(Outcome::Unavailable))]);
-    let reset =
-        saw(Answer::Failure(Failure { kind: FailureKind::Transient, problem: Problem::new("reset", "") }));
+    let reset = saw(Err(Failure { kind: FailureKind::Transient, problem: Problem::new("reset", "") }));
     check(&conflict, &[(0, http(409), after(1)), (1, reset.clone(), end(Outcome::Conflict))]);
     let longer = Policy { max_outage: Some(Duration::from_secs(3)), ..conflict };
     check(
@@ -462,7 +461,7 @@ fn one_refusal_after_a_good_answer_is_no_verdict() {
 #[test]
 fn a_watch_that_ends_without_a_poll_counts_none() {
     let mut progress = check(&policy(), &[(0, status("PENDING"), after(10))]);
-    let Answer::Failure(failure) = http(401).answer else { unreachable!() };
+    let Err(failure) = http(401).answer else { unreachable!() };
     progress.give_up(&failure);
     assert_eq!((progress.polls(), progress.failure()), (1, Some(FailureKind::Unauthorized)));
     assert_eq!(progress.problem(), Some(&failure.problem));
@@ -498,7 +497,7 @@ fn an_export_that_stays_too_long_in_one_status_has_stalled() {
 #[test]
 fn a_failed_export_says_why() {
     let mut observation = status("ERROR");
-    if let Answer::Status(report) = &mut observation.answer {
+    if let Ok(report) = &mut observation.answer {
         report.error = Some(Text::new("too many rows"));
     }
     let progress = check(&policy(), &[(0, observation, end(Outcome::Failed))]);
@@ -508,7 +507,7 @@ fn a_failed_export_says_why() {
 #[test]
 fn what_snyk_has_said_once_is_remembered() {
     let mut observation = status("STARTED");
-    if let Answer::Status(report) = &mut observation.answer {
+    if let Ok(report) = &mut observation.answer {
         (report.created, report.row_count) = (Some("2024-11-25T10:13:42.000Z".to_owned()), Some(1061));
     }
     let silent = check(&policy(), &[(0, status("PENDING"), after(10))]);
@@ -624,7 +623,7 @@ proptest! {
             now = now.plus(Duration::from_millis(*took).min(limit));
             let decision = progress.record(observation, &policy, now, &mut rng);
             let deadline = progress.deadline(&policy);
-            if let Answer::Status(_) = observation.answer {
+            if observation.answer.is_ok() {
                 failures.clear();
             }
             if let Some(deadline) = deadline {
@@ -637,7 +636,7 @@ proptest! {
             if let Some(deadline) = deadline {
                 prop_assert!(now < deadline, "what goes on after the deadline has no end");
             }
-            if let Answer::Failure(_) = observation.answer {
+            if observation.answer.is_err() {
                 failures.push((started, now, delay));
                 let gap = |pair: &[(Moment, Moment, Duration)]| {
                     let ((_, before, planned), (began, ended, _)) = (pair[0], pair[1]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::observation::{Answer, Failure, Observation, Problem};
+use super::observation::{Failure, Observation, Problem};
 use super::outcome::Outcome;
 use super::{Decision, Policy, Progress};
 use crate::moment::Moment;
@@ -52,7 +52,7 @@ impl Tries {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Result<Duration, Defeat> {
-        let observation = Observation { answer: Answer::Failure(failure.clone()), hint };
+        let observation = Observation { answer: Err(failure.clone()), hint };
         match self.0.record(&observation, policy, now, rng) {
             Decision::PollAfter(delay) => Ok(delay),
             Decision::Finish(outcome) => {

@@ -14,7 +14,7 @@ use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use snyk_export::snyk::{Client, Network};
 use snyk_export::text::Text;
 use snyk_export::watch::observation::Poller as _;
-use snyk_export::watch::observation::{Answer, Failure, FailureKind, Observation};
+use snyk_export::watch::observation::{Failure, FailureKind, Observation};
 use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -31,8 +31,8 @@ async fn every_status_code_has_its_class() {
         let export = ExportRef { export_id: Uuid::from_u128(code.into()), ..export() };
         let class = class_of(code);
         match client.poll(&export).await.answer {
-            Answer::Failure(failure) => assert_eq!(failure.kind, class, "{code}"),
-            Answer::Status(report) => panic!("{code} has no status, but {report:?} was seen"),
+            Err(failure) => assert_eq!(failure.kind, class, "{code}"),
+            Ok(report) => panic!("{code} has no status, but {report:?} was seen"),
         }
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 400, "each is asked once");
@@ -70,7 +70,7 @@ async fn only_a_200_with_a_status_word_is_a_status() {
     let status = r#"{"data":{"attributes":{"status":"FINISHED"}}}"#;
     for code in [200, 201, 202, 203, 206, 299, 400, 404, 500] {
         let answer = answer_to(ResponseTemplate::new(code).set_body_string(status)).await.answer;
-        assert_eq!(matches!(answer, Answer::Status(_)), code == 200, "{code}");
+        assert_eq!(answer.is_ok(), code == 200, "{code}");
     }
 }
 
@@ -80,8 +80,8 @@ async fn a_body_over_a_mebibyte_is_transient() {
     for (length, is_read) in [(1024 * 1024, true), (1024 * 1024 + 1, false)] {
         let body = format!("{status}{}", " ".repeat(length - status.len()));
         match answer_to(ResponseTemplate::new(200).set_body_string(body)).await.answer {
-            Answer::Status(_) => assert!(is_read),
-            Answer::Failure(failure) => {
+            Ok(_) => assert!(is_read),
+            Err(failure) => {
                 assert_eq!((failure.kind, is_read), (FailureKind::Transient, false));
             }
         }
@@ -144,8 +144,8 @@ async fn gzip_is_read_within_the_same_cap_though_it_was_not_asked_for() {
         std::io::copy(&mut std::io::repeat(b' ').take((length - status.len()) as u64), &mut gzip).unwrap();
         let template = ResponseTemplate::new(200).insert_header("content-encoding", "gzip");
         match answer_to(template.set_body_bytes(gzip.finish().unwrap())).await.answer {
-            Answer::Status(report) => assert_eq!((report.status.as_str(), is_read), ("FINISHED", true)),
-            Answer::Failure(failure) => {
+            Ok(report) => assert_eq!((report.status.as_str(), is_read), ("FINISHED", true)),
+            Err(failure) => {
                 assert_eq!((failure.kind, is_read), (FailureKind::Transient, false));
                 assert!(failure.problem.to_string().contains("too long"), "{}", failure.problem);
             }
@@ -244,7 +244,7 @@ fn export() -> ExportRef {
 
 fn failure(observation: Observation) -> Failure {
     match observation.answer {
-        Answer::Failure(failure) => failure,
-        Answer::Status(report) => panic!("{report:?}"),
+        Err(failure) => failure,
+        Ok(report) => panic!("{report:?}"),
     }
 }

@@ -24,15 +24,14 @@ fn the_text_on_standard_output_is_one_line_for_each_export() {
 }
 
 #[test]
-fn the_last_line_says_how_long_it_took_and_how_late_the_end_was_seen() {
+fn the_last_line_says_how_long_it_took() {
     let lab = Lab::start(&format!("{READY}answers = [{{ status = 'PENDING' }}]"));
     let run = Program::wait(&lab).export(EXPORT_ID).run();
     let last = run.exits(0).stderr.lines().last().unwrap();
     let (start, rest) = last.split_once(" after ").unwrap();
     assert!(start.ends_with(&format!("finished: {}", crate::lab::path(EXPORT_ID))), "{run}");
-    let (waited, late) = rest.split_once(" and 2 polls; its end was seen at most ").unwrap();
-    let late = late.strip_suffix(" late").unwrap();
-    assert!(humantime::parse_duration(late).unwrap() <= humantime::parse_duration(waited).unwrap(), "{run}");
+    let waited = rest.strip_suffix(" and 2 polls").unwrap();
+    assert!(humantime::parse_duration(waited).is_ok(), "{run}");
 }
 
 #[test]

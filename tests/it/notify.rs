@@ -15,9 +15,15 @@ const NOW: Moment = Moment::from_unix_ms(1_732_529_622_470);
 
 const ID: &str = "msg_01935f00-0000-7000-8000-000000000001_platform";
 
-/// The end of an export, of which an endpoint needs no more than this.
-const EVENT: &str = r#"{"specversion":"1.0","type":"io.snyk-export.watch.finished","subject":"/groups/g/jobs/export/e",
-    "data":{"outcome":"finished","export":{"scope":"group","scope_id":"g","export_id":"e"},"row_count":7}}"#;
+/// The end of an export.
+const EVENT: &str = r#"{"specversion":"1.0","id":"01935f00-0000-7000-8000-000000000001","source":"/snyk-export/accounts/acme",
+    "type":"io.snyk-export.watch.finished","time":"2024-11-25T10:16:14.301Z","datacontenttype":"application/json",
+    "data":{"schema":1,"outcome":"finished","exit_code":0,
+    "export":{"scope":"group","scope_id":"00000000-0000-0000-0000-000000000001",
+    "export_id":"00000000-0000-0000-0000-000000000002"},
+    "status":"FINISHED","created":null,"waited_seconds":151.2,"polls":35,"timeline":[],"row_count":7,"results":null,
+    "error":null,"hint":null,"watch_id":"01935f00-0000-7000-8000-000000000001","account":"acme","labels":{},
+    "links_expire_at":null}}"#;
 
 fn endpoint(kind: EndpointKind) -> Endpoint {
     Endpoint::new("platform".to_owned(), None, kind, &Network::default()).unwrap()

@@ -5,10 +5,10 @@ use crate::download::{DownloadError, FolderError};
 use crate::event::TaskFailure;
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
-use crate::observe::{GoOn, Surroundings, cure, words_on_request};
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::Defeat;
+use crate::words::{GoOn, Surroundings, Words, cure};
 
 /// Whether a later call may get the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +90,10 @@ impl Lost {
         export: &ExportRef,
         surroundings: &Surroundings,
     ) -> Self {
-        let scope = export.scope_ref();
-        let (words, hint) = words_on_request(defeat.outcome, &defeat.problem, scope, surroundings);
+        let Defeat { outcome, problem } = &defeat;
+        let words = Words::of_request(*outcome, problem, export.scope_ref(), Some(export), surroundings);
         let reason = format!("asking for the {what} of {export} failed: {words}");
-        Self::of(defeat, export, reason, hint)
+        Self::of(defeat, export, reason, words.cure)
     }
 
     /// A download failed. `head` says how far it got.
@@ -140,20 +140,7 @@ impl Lost {
         phase: Option<Phase>,
         go_on: &GoOn,
     ) -> Self {
-        let (outcome, words, hint) = match phase {
-            Some(Phase::Failed) => {
-                let hint = "this export will never be ready: start a new one".to_owned();
-                (Some(Outcome::Failed), "Snyk says that the export has failed", hint)
-            }
-            None => {
-                let hint =
-                    "say what it means with --in-progress-status, --finished-status or --failed-status";
-                (Some(Outcome::UnknownStatus), "its status is not known here", hint.to_owned())
-            }
-            Some(Phase::InProgress | Phase::Finished) => {
-                (None, "the export is not ready", format!("to wait for it: {}", go_on.command(export, None)))
-            }
-        };
+        let (outcome, words) = Words::of_unready(export, report, phase, go_on);
         let detail = report.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let status = format!("status {}{detail}", report.status);
         let failure = TaskFailure {
@@ -161,8 +148,8 @@ impl Lost {
             word: outcome.map_or("not-ready", Outcome::as_str),
             exit_code: outcome.map_or(ExitCode::IN_PROGRESS, ExitCode::of_end),
             problem: Problem::new("there are no files to download", &status),
-            reason: format!("downloading {export}: {words} ({status})"),
-            hint: Some(hint),
+            reason: format!("downloading {export}: {words}"),
+            hint: words.cure,
         };
         let prospect = outcome.map_or(Prospect::Later, Prospect::of);
         Self { outcome, failure, prospect, is_of_merge: false }

@@ -67,7 +67,7 @@ fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::GoOn;
+    use crate::words::GoOn;
 
     #[test]
     fn only_the_date_is_filled_in() {

@@ -10,9 +10,10 @@ use crate::document::Document;
 use crate::event::Ending;
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
-use crate::observe::{GoOn, Transfer, sentence};
+use crate::observe::Transfer;
 use crate::text::path_as_data;
 use crate::watch::outcome::{Outcome, Signal};
+use crate::words::{GoOn, Words};
 
 /// The rest of a run.
 pub(super) struct Job<'a> {
@@ -65,7 +66,8 @@ impl Job<'_> {
         if ending.outcome == Outcome::Finished {
             return self.fetch(ending, asking).await;
         }
-        session.console.annotate(&sentence(&ending));
+        let sentence = Words::of_ending(&ending, &asking.surroundings).sentence(&ending);
+        session.console.annotate(&sentence);
         session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
         let code = ExitCode::of_end(ending.outcome);
         Ok(Verdict::of_failure(code, Prospect::of(ending.outcome)))

@@ -9,8 +9,8 @@ use super::record::Record;
 use super::{Place, Run, SAFETY};
 use crate::commands::start::now;
 use crate::disk;
-use crate::observe::quoted;
 use crate::text::{Text, path_as_data};
+use crate::words::quoted;
 
 /// The name of a state file.
 const PREFIX: &str = "run-";

@@ -11,7 +11,7 @@ use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::runner::within;
 use crate::snyk::Client;
-use crate::watch::observation::{Answer, Observation};
+use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::{LAST_POLL, Policy};
 
@@ -69,8 +69,8 @@ async fn add(
     let adding = stream::iter(lacking).for_each_concurrent(allowance.concurrency.get(), async |ending| {
         let export = ending.watch.export;
         match within(allowance.left(), ask(export)).await.answer {
-            Answer::Status(report) => ending.report = Some(report),
-            Answer::Failure(failure) => tracing::warn!(
+            Ok(report) => ending.report = Some(report),
+            Err(failure) => tracing::warn!(
                 export.id = %export.export_id,
                 error.title = %failure.problem,
                 "the results could not be listed"

@@ -1,4 +1,4 @@
-//! Whether what is in a folder is what its manifest says. A manifest that is found is foreign text: nobody knows who wrote it.
+//! Compares a folder with its manifest. A manifest that is found is untrusted input: anybody may have written it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,20 +10,20 @@ use crate::disk::Directory;
 use crate::manifest::{Entry, Manifest, Merged, SCHEMA};
 use crate::text::Text;
 
-/// More than any manifest has, in bytes: one of ten thousand files has about two million.
+/// The largest manifest that is read, in bytes. One of ten thousand files has about two million.
 const MAX_MANIFEST: u64 = 16 * 1024 * 1024;
 
-/// What of a manifest's files is not what it says. A power cut may have taken something of them away, or a person.
+/// What differs from the manifest. A power cut or a person may have changed files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Damage {
     Nothing,
-    /// The merged file: it can be made again of the parts.
+    /// The merged file, which can be made again from the parts.
     Merged,
     /// This part.
     Part(PathBuf),
 }
 
-/// The manifest in a file; nothing where there is none, or none that we would write.
+/// The manifest in a file. `None` if there is none, or one that we would not write.
 pub(super) fn read_manifest(directory: &Directory, name: &str) -> Option<Manifest> {
     let text = directory.read(name.as_ref(), MAX_MANIFEST).ok()?;
     let manifest: Manifest = serde_json::from_slice(&text).ok()?;
@@ -38,10 +38,10 @@ pub(super) fn read_manifest(directory: &Directory, name: &str) -> Option<Manifes
     is_ours.then_some(manifest)
 }
 
-/// Whether a directory has this very file.
+/// Whether a directory has a file with this content.
 pub(super) fn is_there(directory: &Directory, name: &OsStr, expected: &Written) -> bool {
     let Ok(mut file) = directory.open_file(name) else { return false };
-    // One that is too long is not read to its end.
+    // A file of another size need not be read.
     if !file.metadata().is_ok_and(|metadata| metadata.len() == expected.file_size) {
         return false;
     }
@@ -49,11 +49,11 @@ pub(super) fn is_there(directory: &Directory, name: &OsStr, expected: &Written) 
     io::copy(&mut file, &mut sink).is_ok() && sink.done().is_ok_and(|written| written == *expected)
 }
 
-/// Compares the files of a manifest with what it says, each in the first of the directories that has it.
+/// Compares files with their manifest, each in the first of the directories that has it.
 ///
 /// # Errors
 ///
-/// When they were merged otherwise than it is wanted: only a path that the user names is one to look at.
+/// If they were merged in another way than requested. Only a path that the user names is looked at.
 pub(super) fn compare(
     directories: &[&Directory],
     target: &Target<'_>,
@@ -83,7 +83,7 @@ pub(super) fn is_merged(path: &Path, merged: &Merged) -> bool {
     Directory::of(path).is_ok_and(|(directory, name)| is_there(&directory, name, &expected))
 }
 
-/// What a manifest says of a file.
+/// The content of a file, as a manifest says.
 pub(super) fn written(entry: &Entry) -> Written {
     Written { file_size: entry.file_size, sha256: entry.sha256.clone() }
 }

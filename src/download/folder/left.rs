@@ -1,4 +1,4 @@
-//! What an earlier call has left of an export's files.
+//! What an earlier call has left.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ use crate::manifest::Manifest;
 /// What an earlier call has left.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Left {
-    /// Nothing that is whole.
+    /// Nothing complete.
     Nothing,
     /// All files with their manifest.
     Done(Manifest),
-    /// The same, but that something was still to be done, which has been done now.
+    /// The same, after this call did what was left to do.
     Completed(Manifest),
-    /// A manifest, but this file is not what it says: the files are to be fetched again.
+    /// A manifest, but this file differs from it: the files must be downloaded again.
     Damaged(PathBuf),
 }
 
 impl Folder {
-    /// Looks at what an earlier call has left of an export's files, and completes it where nothing has to be fetched: files
-    /// that have no names yet get them, and the merged file is made again if it is not as the manifest says. If a part is
-    /// not, its manifest and the names are taken back. With `force` other files may take their place.
+    /// Completes what an earlier call has left, if nothing must be downloaded for that: gives files their final names, and makes
+    /// the merged file again if it differs from the manifest. If a part differs, the files are hidden again. With `force` other
+    /// files may replace them.
     ///
     /// # Errors
     ///
-    /// When they were merged otherwise than it is wanted, when somebody else is at it, or when something cannot be written.
+    /// If they were merged in another way, if another process uses the folder, or if something cannot be written.
     pub fn settle(target: &Target<'_>, export: &ExportRef) -> Result<Left, FolderError> {
         let dir = match Directory::open(target.dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Left::Nothing),
@@ -97,7 +97,7 @@ impl Folder {
     fn merge_again(&self, target: &Target<'_>, mut manifest: Manifest) -> Result<Left, FolderError> {
         match self.merge(&manifest, target.merge) {
             Ok(Some((merging, merged))) => {
-                // One that is ours is without what it should hold.
+                // The damaged file is ours.
                 let given = Given::read(&self.work);
                 if let Some(before) = manifest.merged.as_ref().filter(|before| given.has_merged(before)) {
                     remove_merged(before).map_err(unusable(target.dir))?;
@@ -107,7 +107,7 @@ impl Folder {
                 Ok(Left::Completed(manifest))
             }
             Err(DownloadError::Disk(error)) => Err(error.into()),
-            // What cannot be merged now never was: somebody has changed the manifest, too.
+            // Parts that cannot be merged never were: somebody has changed the manifest.
             Ok(None) | Err(_) => {
                 self.take_back(&manifest, false).map_err(unusable(target.dir))?;
                 Ok(Left::Damaged(target.dir.join(MANIFEST)))

@@ -1,5 +1,5 @@
-//! Giving files their names: what they hold is durable before it is written down that they are whole, and that they have their
-//! names before the manifest has its own.
+//! Gives files their final names. Their content is durable before the hidden manifest is written, and their names are durable
+//! before the manifest gets its own.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -14,19 +14,19 @@ use super::{Folder, note};
 use crate::disk::{Directory, Readers, Safety};
 use crate::manifest::{Entry, Manifest, Merged};
 
-/// The manifest that is given its name: the other one in the hidden folder stays until all is done.
+/// The copy of the manifest that gets the final name. The other one stays in the hidden folder until the end.
 const NAMED: &str = "named.json";
 
 /// The manifest of the files that are being replaced.
 const REPLACED: &str = "replaced.json";
 
 impl Folder {
-    /// Writes down that all files are whole, gives them their names, and puts the manifest beside them. `merging` is the merged
-    /// file, if there is one that has no name yet.
+    /// Writes the hidden manifest, gives all files their final names, and adds the manifest. `merging` is the merged file, if it
+    /// does not have its final name yet.
     pub(super) fn conclude(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         if let Some(path) = self.foreign(manifest).filter(|_| !self.force) {
             merging.into_iter().for_each(Merging::remove);
-            // Nothing of this call has its name; what a call that was killed has named is hidden again.
+            // Files of a call that was killed are hidden again. None of this call's has its final name.
             let _ = self.take_back(manifest, merging.is_none());
             return Err(DiskError::because("rename a file to", path)(ErrorKind::AlreadyExists.into()));
         }
@@ -36,18 +36,18 @@ impl Folder {
             self.remove_work();
             return Ok(());
         };
-        // It can be made again of the parts.
+        // It can be made again from the parts.
         merging.into_iter().for_each(Merging::remove);
         if error.is_of_sync {
             self.discard(manifest, is_merged_named);
         } else if error.taken().is_some() {
-            // Somebody else has put something there meanwhile, which stays. That is said, whatever comes of the rest.
+            // What somebody else has just put there stays. This error is reported, even if hiding fails.
             let _ = self.take_back(manifest, is_merged_named);
         }
         Err(error)
     }
 
-    /// From then on a call that was killed only has to go on giving names.
+    /// Writes the hidden manifest. After this, a call that is killed leaves only names to be given.
     pub(super) fn commit(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         if self.safety == Safety::PowerCut {
             self.sync_files(manifest, merging)?;
@@ -59,7 +59,7 @@ impl Folder {
         for name in [NAMED, MANIFEST] {
             let replaced = self.work.replace_durably(name.as_ref(), &text, Readers::Umask);
             replaced.map_err(|error| {
-                // It may have its name, and yet not for good.
+                // It may exist, but not durably.
                 let _ = self.work.remove(name.as_ref());
                 DiskError::because("write", &path)(error)
             })?;
@@ -67,7 +67,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Something under one of our names that this download has not put there: another one may have, or a person.
+    /// A file with one of our names that this download has not put there.
     fn foreign(&self, manifest: &Manifest) -> Option<PathBuf> {
         let given = Given::read(&self.work);
         let is_foreign = |entry: &&Entry| self.dir.has(entry.name.as_ref()) && !given.has_named(self, entry);
@@ -76,7 +76,7 @@ impl Folder {
         Some(self.dir.path(name.as_ref()))
     }
 
-    /// Makes all files durable, wherever they are.
+    /// Makes all files durable, in whichever folder they are.
     fn sync_files(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         for entry in &manifest.files {
             let (directory, name) = (self.place_of(&entry.name), entry.name.as_ref());
@@ -100,14 +100,14 @@ impl Folder {
         }
     }
 
-    /// Makes all files durable that have their names, with these and the manifest. If the disk refuses, they are removed.
+    /// Makes files with final names and their manifest durable. If that fails, they are removed.
     pub(super) fn sync_named(&self, manifest: &Manifest) -> Result<(), DiskError> {
         let named = self.dir.sync_files_then_directory([MANIFEST.as_ref()]).map_err(DiskError::unsynced);
         let synced = named.and_then(|()| self.sync_files(manifest, None));
         synced.inspect_err(|_| self.discard(manifest, true))
     }
 
-    /// Gives all files their names, the manifest last.
+    /// Gives all files their final names, the manifest last.
     fn give_names(&self, manifest: &Manifest, merging: Option<&Merging>) -> Result<(), DiskError> {
         let sync = |directory: &Directory| match self.safety {
             Safety::PowerCut => directory.sync_files_then_directory([]).map_err(DiskError::unsynced),
@@ -115,13 +115,13 @@ impl Folder {
         };
         let named = self.dir.path(MANIFEST.as_ref());
         if self.force && self.dir.has(MANIFEST.as_ref()) {
-            // It is the manifest of none of the new files. What it lists is removed when they are there.
+            // The old manifest does not list the new files. The files that it lists are removed later.
             let replaced = self.dir.rename(MANIFEST.as_ref(), &self.work, REPLACED.as_ref());
             replaced.map_err(DiskError::because("rename", named))?;
             sync(&self.work)?;
             sync(&self.dir)?;
         }
-        // What is not in the hidden folder any more was given its name by an earlier call.
+        // A file that is not in the hidden folder got its name from an earlier call.
         for entry in manifest.files.iter().filter(|entry| self.work.has(entry.name.as_ref())) {
             let name = entry.name.as_ref();
             if is_there(&self.dir, name, &written(entry)) {
@@ -154,19 +154,19 @@ impl Folder {
         renamed.map_err(DiskError::because("rename a file to", to.path(name)))
     }
 
-    /// Removes the files of a download that this one takes the place of: the manifest does not know them any more.
+    /// Removes files of the download that was replaced, if the manifest does not list them.
     fn remove_obsolete(&self, manifest: &Manifest) {
         let known = |name: &str| manifest.files.iter().any(|entry| entry.name == name);
         let before = read_manifest(&self.work, REPLACED);
         let before = before.iter().flat_map(|before| &before.files).map(|entry| entry.name.as_str());
         for name in before.filter(|name| is_part_name(name) && !known(name)) {
-            // Whether or not it can be removed, it is not in the manifest.
+            // A file that cannot be removed is not in the manifest.
             let _ = self.dir.remove(name.as_ref());
         }
     }
 
-    /// Hides the manifest of a download of which something is damaged, until that is there again. What is damaged goes first:
-    /// as long as the manifest is there, it is known to be of this download.
+    /// Hides the manifest of a damaged download. Damaged files are removed first: until then the manifest shows that they are of
+    /// this download.
     pub(super) fn hide_manifest(&self, manifest: &Manifest) -> io::Result<()> {
         for entry in &manifest.files {
             if !is_there(&self.dir, entry.name.as_ref(), &written(entry)) {
@@ -183,8 +183,8 @@ impl Folder {
         self.dir.sync()
     }
 
-    /// Hides files again that this download has given their names, and then forgets the hidden manifest: they are not all
-    /// whole. What is not as it says is removed, and so is the merged file if it has its name. What others have put there stays.
+    /// Hides the files that this download has given their final names, and removes the hidden manifest, because not all files
+    /// are intact. Damaged files are removed, and so is the merged file if it has its final name. Other people's files stay.
     pub(super) fn take_back(&self, manifest: &Manifest, is_merged_named: bool) -> io::Result<()> {
         let given = Given::read(&self.work);
         let has_name = |entry: &&Entry| !self.work.has(entry.name.as_ref()) && given.has_named(self, entry);
@@ -205,7 +205,7 @@ impl Folder {
         self.work.remove_durably(MANIFEST.as_ref())
     }
 
-    /// Removes all files, whether they have their names or not. What cannot be removed is found to be damaged after a power cut.
+    /// Removes all files, with final names or not. After a power cut, one that could not be removed shows as damaged.
     fn discard(&self, manifest: &Manifest, is_merged_named: bool) {
         let given = Given::read(&self.work);
         let named: Vec<&Entry> = manifest.files.iter().filter(|entry| given.has_named(self, entry)).collect();

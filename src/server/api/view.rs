@@ -1,16 +1,16 @@
 //! A watch as clients see it: what the document of its end says, and when things happen.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, Schema};
 use uuid::Uuid;
 
 use crate::document::Document;
 use crate::exit::ExitCode;
-use crate::export::Scope;
 use crate::moment::Moment;
 use crate::store::{DeliveryState, Listed, ListedDelivery};
+use crate::text::Text;
 use crate::watch::Labels;
 use crate::watch::outcome::Outcome;
 
@@ -50,16 +50,16 @@ pub(super) struct View {
     #[schema(schema_with = labels_schema)]
     labels: Labels,
     #[serde(flatten)]
-    followed: Followed,
+    document: Document,
     /// When it was taken on.
-    #[schema(format = DateTime)]
-    started_at: String,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Moment,
     /// When it is polled next, if all goes well; null if it has ended.
-    #[schema(required, format = DateTime)]
-    next_poll_at: Option<String>,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    next_poll_at: Option<Moment>,
     /// When it ended.
-    #[schema(required, format = DateTime)]
-    ended_at: Option<String>,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Moment>,
 }
 
 /// A watch with its deliveries.
@@ -70,100 +70,6 @@ pub(super) struct ViewWithDeliveries {
     watch: View,
     /// The notifications that are owed, or were, for its end.
     deliveries: Vec<DeliveryView>,
-}
-
-/// What the document of an end says; of a watch that has not ended, as far as it has come.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-struct Followed {
-    #[schema(required, schema_with = outcome_schema)]
-    outcome: Option<String>,
-    /// The exit code that `snyk-export wait` has for that; some outcomes have none.
-    #[schema(required)]
-    exit_code: Option<u8>,
-    /// The export that is followed.
-    export: ExportView,
-    /// The last status seen.
-    #[schema(required)]
-    status: Option<String>,
-    /// When the export was created, as Snyk says.
-    #[schema(required)]
-    created: Option<String>,
-    /// How long it was followed, or has been until now.
-    #[schema(minimum = 0)]
-    waited_seconds: f64,
-    /// How often Snyk was asked.
-    polls: u32,
-    /// The statuses seen, in order.
-    timeline: Vec<ChangeView>,
-    /// How many rows the export has, as Snyk says.
-    #[schema(required)]
-    row_count: Option<u64>,
-    /// The files of the export's result, as far as Snyk has listed them.
-    #[schema(required)]
-    results: Option<Vec<PartView>>,
-    /// Why the last poll failed, or the export.
-    #[schema(required)]
-    error: Option<ProblemView>,
-    /// What to do now, where it is known.
-    #[serde(default)]
-    #[schema(required)]
-    hint: Option<String>,
-}
-
-/// An export at Snyk.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = Export)]
-struct ExportView {
-    #[schema(schema_with = scope_schema)]
-    scope: Scope,
-    /// The id of the group or the organization.
-    scope_id: Uuid,
-    /// The id of the export.
-    export_id: Uuid,
-}
-
-/// A status and when it was first seen.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = Change)]
-struct ChangeView {
-    /// The status.
-    status: String,
-    /// When it was first seen.
-    #[schema(format = DateTime)]
-    at: String,
-}
-
-/// One file of an export's result. Its link is shown to nobody: it lets everybody read the file.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = Part)]
-struct PartView {
-    /// Its size in bytes.
-    #[schema(required)]
-    file_size: Option<u64>,
-    /// Its number of rows.
-    #[schema(required)]
-    row_count: Option<u64>,
-}
-
-/// What is known of a failure at Snyk.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = Failure)]
-struct ProblemView {
-    /// The HTTP status, if there was an answer.
-    #[schema(required)]
-    http_status: Option<u16>,
-    /// Snyk's code, such as `SNYK-OPENAPI-0004`.
-    #[schema(required)]
-    code: Option<String>,
-    /// A few words.
-    #[schema(required)]
-    title: Option<String>,
-    /// A sentence or more.
-    #[schema(required)]
-    detail: Option<String>,
-    /// The id by which Snyk's support can find the request.
-    #[schema(required)]
-    request_id: Option<String>,
 }
 
 /// A notification to one endpoint.
@@ -179,28 +85,27 @@ struct DeliveryView {
     /// How often it was tried.
     attempts: u32,
     /// When it is tried next; null if it is not.
-    #[schema(required, format = DateTime)]
-    next_attempt_at: Option<String>,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<Moment>,
     /// Why the last attempt failed.
-    #[schema(required)]
-    problem: Option<String>,
+    #[schema(required, value_type = Option<String>)]
+    problem: Option<Text>,
 }
 
 impl View {
     /// A watch as it is `now`.
     pub(super) fn new(listed: &Listed, now: Moment) -> Self {
         let Listed { watch, due_at, end, deliveries: _ } = listed;
-        let text = |moment: Moment| moment.to_string();
         Self {
             id: watch.id,
             state: if end.is_some() { State::Ended } else { State::Active },
             account: watch.account.to_string(),
             labels: watch.labels.clone(),
-            followed: Followed::new(listed, now),
-            started_at: text(watch.progress.started_at()),
+            document: document(listed, now),
+            started_at: watch.progress.started_at(),
             // What is overdue, as while its account is blocked, is not polled in the past.
-            next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| text(due_at.max(now))),
-            ended_at: end.as_ref().map(|(_, at, _)| text(*at)),
+            next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| due_at.max(now)),
+            ended_at: end.as_ref().map(|(_, at, _)| *at),
         }
     }
 }
@@ -220,56 +125,27 @@ impl DeliveryView {
             endpoint: delivery.endpoint.clone(),
             state: delivery.state.as_str(),
             attempts: delivery.attempts,
-            next_attempt_at: delivery.due_at.map(|moment| moment.to_string()),
-            problem: delivery.problem.as_ref().map(ToString::to_string),
+            next_attempt_at: delivery.due_at,
+            problem: delivery.problem.clone(),
         }
     }
 }
 
-impl Followed {
-    /// What the document of the end says. Where it cannot be read, and where there is none yet, what the watch knows.
-    fn new(listed: &Listed, now: Moment) -> Self {
-        let Listed { watch, end, .. } = listed;
-        let Some((word, at, document)) = end else {
-            return Self::read(&Document::under_way(watch, now).to_line()).unwrap_or_else(|error| {
-                unreachable!("a document that was just written can be read: {error}")
-            });
-        };
-        Self::read(document).unwrap_or_else(|_| {
-            let exit_code = Outcome::from_word(word).and_then(ExitCode::of).map(ExitCode::code);
-            let known = Self::new(&Listed { end: None, ..listed.clone() }, *at);
-            Self { outcome: Some(word.clone()), exit_code, ..known }
-        })
-    }
-
-    fn read(document: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(document)
-    }
-}
-
-fn outcome_schema() -> Schema {
-    let words = Outcome::ALL.map(|outcome| Some(outcome.as_str()));
-    ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-        .enum_values(Some(words.into_iter().chain([None])))
-        .description(Some("How it ended; null if it has not."))
-        .into()
-}
-
-fn scope_schema() -> Schema {
-    word_schema(
-        [Scope::Group, Scope::Org].map(Scope::as_str),
-        "Whose export it is: a group's or an organization's.",
-    )
+/// The document of the end. If it cannot be read, and if the watch has not ended, what the watch knows.
+fn document(listed: &Listed, now: Moment) -> Document {
+    let Listed { watch, end, .. } = listed;
+    let Some((word, at, document)) = end else { return Document::under_way(watch, now) };
+    serde_json::from_str(document).unwrap_or_else(|_| {
+        let outcome = Outcome::from_word(word);
+        let exit_code = outcome.and_then(ExitCode::of).map(ExitCode::code);
+        Document { outcome, exit_code, ..Document::under_way(watch, *at) }
+    })
 }
 
 fn delivery_state_schema() -> Schema {
-    word_schema(DeliveryState::ALL.map(DeliveryState::as_str), "Where it stands.")
-}
-
-fn word_schema<const N: usize>(words: [&'static str; N], description: &str) -> Schema {
+    let words = DeliveryState::ALL.map(DeliveryState::as_str);
     let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-    schema.description(Some(description)).into()
+    schema.description(Some("Where it stands.")).into()
 }
 
 fn labels_schema() -> Schema {
@@ -288,8 +164,7 @@ mod tests {
 
     use super::*;
     use crate::event::Ending;
-    use crate::export::ExportRef;
-    use crate::text::Text;
+    use crate::export::{ExportRef, Scope};
     use crate::watch::Watch;
 
     #[test]
@@ -348,10 +223,9 @@ mod tests {
 
     #[test]
     fn no_member_of_a_document_is_left_out() {
-        let document: Value =
-            serde_json::from_str(&Document::under_way(&watch(), Moment::from_unix_ms(0)).to_line()).unwrap();
+        let document = serde_json::to_value(Document::under_way(&watch(), Moment::from_unix_ms(0))).unwrap();
         let view = json(&Listed { watch: watch(), due_at: None, end: None, deliveries: Vec::new() }, 0);
-        for name in document.as_object().unwrap().keys().filter(|name| *name != "schema") {
+        for name in document.as_object().unwrap().keys() {
             assert!(view.get(name).is_some(), "{name}");
         }
     }

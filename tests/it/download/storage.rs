@@ -67,7 +67,7 @@ fn every_mood_passes() {
 #[test]
 fn what_never_passes_ends_with_its_code_and_leaves_no_file() {
     let rows: [(&str, &str, i32, &str); 9] = [
-        ("", "status-code = 403", 4, "storage does not give the file"),
+        ("", "status-code = 403", 4, "storage does not send the file"),
         ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 4, "HTTP 403, ExpiredToken"),
         ("", "status-code = 404", 5, "HTTP 404"),
         ("", "status-code = 400", 7, "HTTP 400"),

@@ -28,8 +28,9 @@ async fn a_command_finds_the_end_in_its_environment() {
     let file = directory.path().join("environment");
     let command = shell(&format!("env | grep ^SNYK_EXPORT_RESULT_ | sort > '{}'", file.display()), LONG);
     assert_eq!(send(&command).await, Attempt::Sent);
-    let expected = "SNYK_EXPORT_RESULT_EXPORT_ID=e\nSNYK_EXPORT_RESULT_OUTCOME=finished\n\
-        SNYK_EXPORT_RESULT_ROW_COUNT=7\nSNYK_EXPORT_RESULT_SCOPE=group\nSNYK_EXPORT_RESULT_SCOPE_ID=g\n";
+    let expected = "SNYK_EXPORT_RESULT_EXPORT_ID=00000000-0000-0000-0000-000000000002\n\
+        SNYK_EXPORT_RESULT_OUTCOME=finished\nSNYK_EXPORT_RESULT_ROW_COUNT=7\nSNYK_EXPORT_RESULT_SCOPE=group\n\
+        SNYK_EXPORT_RESULT_SCOPE_ID=00000000-0000-0000-0000-000000000001\n";
     assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
     let account = r#"{"type":"io.snyk-export.account.unauthorized","data":{"account":"acme"}}"#;
     assert_eq!(command.send(ID, account, NOW).await, Attempt::Sent);

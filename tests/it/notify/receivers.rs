@@ -63,7 +63,8 @@ async fn slack_gets_a_message() {
         ("/services/T/B/x", "application/json")
     );
     let message: Value = serde_json::from_slice(&request.body).unwrap();
-    let text = "*finished*: `/groups/g/jobs/export/e`\n7 rows";
+    let text = "*finished*: `/groups/00000000-0000-0000-0000-000000000001/jobs/export/00000000-0000-0000-0000-000000000002`\n\
+        after 2m 31s, 35 polls, account `acme`, status `FINISHED`, 7 rows";
     assert_eq!(message, json!({"text": text, "unfurl_links": false, "unfurl_media": false}));
 }
 

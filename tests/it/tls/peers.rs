@@ -10,7 +10,7 @@ use snyk_export::http::{Exempt, Network, Proxies, Proxy, Store};
 use snyk_export::request::StartRequest;
 use snyk_export::snyk::credentials::{Credential, Credentials, Scheme, Source};
 use snyk_export::snyk::{Client, InFlight, NotStarted};
-use snyk_export::watch::observation::{Answer, Failure, Poller as _};
+use snyk_export::watch::observation::{Failure, Poller as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -164,12 +164,7 @@ async fn client(url: &str, network: &Network) -> Client {
 pub(super) fn poll(url: &str, network: &Network) -> Option<Failure> {
     let [scope_id, export_id] = [GROUP, EXPORT_ID].map(|id| parse_id(id).unwrap());
     let export = ExportRef { scope: Scope::Group, scope_id, export_id };
-    runtime().block_on(async {
-        match client(url, network).await.poll(&export).await.answer {
-            Answer::Status(_) => None,
-            Answer::Failure(failure) => Some(failure),
-        }
-    })
+    runtime().block_on(async { client(url, network).await.poll(&export).await.answer.err() })
 }
 
 /// Why a start failed.

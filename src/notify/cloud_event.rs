@@ -1,19 +1,20 @@
-//! What is told: `CloudEvents` 1.0 in JSON, all in one document (an interface: docs/OPERATIONS.md shows one).
+//! Notifications: `CloudEvents` 1.0 in JSON, all in one document (an interface: docs/OPERATIONS.md shows one).
 //!
-//! A document is made when something happens, is kept until each endpoint has it, and goes out as it was made. It says
-//! when signed links stop working, and never holds one.
+//! A document is made when something happens, is kept until each endpoint has it, and is sent as it was made. It says
+//! when signed links stop working, and never contains one.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::document::Document;
+use crate::document::{Document, SCHEMA};
 use crate::event::Ending;
 use crate::moment::Moment;
 use crate::text::Text;
+use crate::watch::Labels;
 use crate::watch::observation::{Problem, Report};
-use crate::watch::outcome::Outcome;
 
 /// The media type of these documents.
 pub(super) const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
@@ -32,39 +33,41 @@ struct CloudEvent<'a, D> {
     r#type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
-    time: String,
+    time: Moment,
     datacontenttype: &'a str,
     data: D,
 }
 
-/// The document of the end, as `--output json` has it, and what only a daemon knows.
-#[derive(Serialize)]
-struct Ended<'a> {
+/// The document of the end, as `--output json` prints it, and what only a daemon knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ended {
+    schema: u8,
     #[serde(flatten)]
-    document: Document<'a>,
+    pub(super) document: Document,
     watch_id: Uuid,
-    account: &'a str,
-    labels: &'a BTreeMap<String, String>,
-    links_expire_at: Option<String>,
+    pub(super) account: String,
+    pub(super) labels: Labels,
+    pub(super) links_expire_at: Option<Moment>,
 }
 
-#[derive(Serialize)]
-struct Unauthorized<'a> {
-    account: &'a str,
-    error: &'a Problem,
+/// The credential of an account is refused.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Unauthorized {
+    pub(super) account: String,
+    pub(super) error: Problem,
 }
 
-/// The event that a watch has ended. Its id is the watch's own: a watch ends once.
+/// The notification that a watch has ended as its `document` says. Its id is the watch's own: a watch ends once.
 #[must_use]
-pub fn ended(ending: &Ending, hint: Option<String>) -> String {
+pub fn ended(ending: &Ending, document: Document) -> String {
     let Ending { watch, outcome, report, at, .. } = ending;
-    let expiry = report.as_ref().and_then(Report::links_expire_at);
     let data = Ended {
-        document: Document::of_ending(ending, false).with_hint(hint),
+        schema: SCHEMA,
+        document,
         watch_id: watch.id,
-        account: &watch.account,
-        labels: &watch.labels,
-        links_expire_at: expiry.map(|at| at.to_string()),
+        account: watch.account.to_string(),
+        labels: watch.labels.clone(),
+        links_expire_at: report.as_ref().and_then(Report::links_expire_at),
     };
     let of = format!("{WATCH}{outcome}");
     written(watch.id, &watch.account, &of, Some(watch.export.to_string()), *at, data)
@@ -74,7 +77,8 @@ pub fn ended(ending: &Ending, hint: Option<String>) -> String {
 /// its own.
 #[must_use]
 pub fn unauthorized(account: &str, problem: &Problem, at: Moment, id: Uuid) -> String {
-    written(id, account, UNAUTHORIZED, None, at, Unauthorized { account, error: problem })
+    let data = Unauthorized { account: account.to_owned(), error: problem.clone() };
+    written(id, account, UNAUTHORIZED, None, at, data)
 }
 
 fn written(
@@ -91,7 +95,7 @@ fn written(
         source: format!("/snyk-export/accounts/{}", percent_encoded(account)),
         r#type: of,
         subject,
-        time: at.to_string(),
+        time: at,
         datacontenttype: "application/json",
         data,
     };
@@ -114,72 +118,36 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// What of an event endpoints put into their own words: all that may be missing or unknown, since the event may have
-/// been kept by another version.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Told {
-    r#type: String,
-    pub(super) subject: Option<String>,
-    pub(super) data: ToldData,
+/// What a notification says, for endpoints that put it into their own words.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// A watch has ended.
+    Ended {
+        /// The word of the outcome, which may be one of a later version.
+        outcome: Text,
+        /// The document and the rest.
+        ended: Box<Ended>,
+    },
+    /// The credential of an account is refused.
+    Unauthorized(Unauthorized),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ToldData {
-    pub(super) outcome: Option<String>,
-    pub(super) export: Option<ToldExport>,
-    pub(super) status: Option<String>,
-    pub(super) waited_seconds: Option<f64>,
-    pub(super) polls: Option<u64>,
-    pub(super) row_count: Option<u64>,
-    pub(super) links_expire_at: Option<String>,
-    pub(super) account: Option<String>,
-    pub(super) labels: BTreeMap<String, String>,
-    error: Option<ToldProblem>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct ToldExport {
-    pub(super) scope: String,
-    pub(super) scope_id: String,
-    pub(super) export_id: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ToldProblem {
-    http_status: Option<u16>,
-    code: Option<String>,
-    title: Option<String>,
-    detail: Option<String>,
-    request_id: Option<String>,
-}
-
-impl Told {
-    /// What `event` tells; nothing of it where it is none of ours.
-    pub(super) fn of(event: &str) -> Self {
-        serde_json::from_str(event).unwrap_or_default()
-    }
-
-    /// Whether it says that the credential of an account is refused.
-    pub(super) fn is_of_account(&self) -> bool {
-        self.r#type == UNAUTHORIZED
-    }
-
-    /// How the watch ended, where this version knows the word.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
-        Outcome::from_word(self.data.outcome.as_deref()?)
-    }
-
-    /// What went wrong, on one line.
-    pub(super) fn problem(&self) -> Option<Text> {
-        let text = |text: &Option<String>| text.as_deref().and_then(Text::non_empty);
-        let ToldProblem { http_status, code, title, detail, request_id } = self.data.error.as_ref()?;
-        let [code, title, detail, request_id] = [code, title, detail, request_id].map(text);
-        Text::non_empty(
-            &Problem { http_status: *http_status, code, title, detail, request_id, cure: None }.to_string(),
-        )
+impl Notice {
+    /// What `event` says; `None` if it is not one of ours.
+    pub(super) fn read(event: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            #[serde(borrow)]
+            r#type: Cow<'a, str>,
+            #[serde(borrow)]
+            data: &'a RawValue,
+        }
+        let Envelope { r#type, data } = serde_json::from_str(event).ok()?;
+        if r#type == UNAUTHORIZED {
+            return serde_json::from_str(data.get()).ok().map(Self::Unauthorized);
+        }
+        let outcome = Text::new(r#type.strip_prefix(WATCH)?);
+        serde_json::from_str(data.get()).ok().map(|ended| Self::Ended { outcome, ended })
     }
 }
 
@@ -194,6 +162,7 @@ pub(super) mod tests {
     use crate::export::{ExportRef, Scope, Status};
     use crate::secret::Link;
     use crate::watch::observation::Part;
+    use crate::watch::outcome::Outcome;
     use crate::watch::{Progress, Watch};
 
     const ID: Uuid = Uuid::from_u128(0x0193_5f00_0000_7000_8000_0000_0000_0001);
@@ -230,13 +199,18 @@ pub(super) mod tests {
         Problem { http_status: Some(401), ..Problem::new("Unauthorized", "the token has expired") }
     }
 
+    /// The notification of an end without a hint.
+    pub(in crate::notify) fn told(ending: &Ending) -> String {
+        ended(ending, Document::of_ending(ending, false))
+    }
+
     #[test]
     fn tells_of_an_end_as_the_document_does_and_more() {
         let ending = ending(Outcome::Finished);
-        let text = ended(&ending, None);
+        let text = told(&ending);
         assert!(!text.contains("hunter2"), "{text}");
         let event: Value = serde_json::from_str(&text).unwrap();
-        let mut data = serde_json::to_value(Document::of_ending(&ending, false)).unwrap();
+        let mut data: Value = serde_json::from_str(&Document::of_ending(&ending, false).to_line()).unwrap();
         let more = json!({"watch_id": ID, "account": "acme", "labels": {"team": "payments"},
             "links_expire_at": "2024-11-25T11:13:42.470Z"});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -256,7 +230,7 @@ pub(super) mod tests {
 
     #[test]
     fn members_are_there_when_nothing_is_known_of_them() {
-        let event: Value = serde_json::from_str(&ended(&ending(Outcome::TimedOut), None)).unwrap();
+        let event: Value = serde_json::from_str(&told(&ending(Outcome::TimedOut))).unwrap();
         assert_eq!(event["type"], "io.snyk-export.watch.timed-out");
         let data = event["data"].as_object().unwrap();
         for member in ["links_expire_at", "row_count", "results", "error", "status"] {
@@ -288,15 +262,26 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn reads_back_what_endpoints_put_into_words() {
-        let told = Told::of(&ended(&ending(Outcome::Finished), None));
-        assert_eq!((told.outcome(), told.is_of_account()), (Some(Outcome::Finished), false));
-        assert_eq!((told.data.row_count, told.data.waited_seconds), (Some(1061), Some(151.2)));
-        let told = Told::of(&unauthorized("acme", &problem(), AT, ID));
-        assert!(told.is_of_account() && told.outcome().is_none());
-        assert_eq!(told.problem().unwrap().as_str(), "HTTP 401: Unauthorized: the token has expired");
-        for junk in ["", "[]", "{\"data\":7}", "{\"type\":null}"] {
-            assert_eq!(Told::of(junk).subject, None, "{junk}");
+    fn reads_back_what_was_written() {
+        let ending = ending(Outcome::Finished);
+        let Some(Notice::Ended { outcome, ended }) = Notice::read(&told(&ending)) else { panic!() };
+        assert_eq!(outcome.as_str(), "finished");
+        let mut document = Document::of_ending(&ending, false);
+        // That there is a link is not kept, and neither is the link.
+        document.results.iter_mut().flatten().for_each(|part| part.url = None);
+        assert_eq!(ended.document, document);
+        let refused = Notice::read(&unauthorized("acme", &problem(), AT, ID));
+        let Some(Notice::Unauthorized(refused)) = refused else { panic!() };
+        assert_eq!((refused.account.as_str(), refused.error), ("acme", problem()));
+        for junk in ["", "[]", "{\"data\":7}", "{\"type\":null}", "{\"type\":\"x\",\"data\":{}}"] {
+            assert!(Notice::read(junk).is_none(), "{junk}");
         }
+    }
+
+    #[test]
+    fn an_outcome_of_a_later_version_keeps_its_word() {
+        let event = told(&ending(Outcome::Finished)).replace("finished", "better");
+        let Some(Notice::Ended { outcome, ended }) = Notice::read(&event) else { panic!() };
+        assert_eq!((outcome.as_str(), ended.document.outcome), ("better", None));
     }
 }
