@@ -1,6 +1,6 @@
-//! The daemon: a store, a runner over it, couriers for what is owed, an API, and how all of them begin and end.
+//! The daemon: starts and stops a store, a runner, couriers for notifications and the API.
 //!
-//! It knows no console and no signals. The program that it runs in hands in its settings, and a [`Control`].
+//! It has no console and handles no signals. Its program passes the settings and a [`Control`].
 
 mod clients;
 pub(crate) mod courier;
@@ -31,42 +31,42 @@ use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Runner, Stopped};
-use crate::server::{Agreed, Server, ServerError, Service, Terms};
+use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::{Client, TransportError};
-use crate::store::{self, OpenError, Quota, Store, StoreError};
+use crate::store::{self, OpenError, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
 
-/// How long polls and deliveries that are under way may take to end when the daemon stops.
+/// How long polls and deliveries in flight may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// How long all of stopping may take.
+/// How long stopping may take in all.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// How far the store may be ahead of the wall's clock before someone should know.
+/// How far the store may be ahead of the wall clock before an error is logged.
 const FAR_AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// How often the runner makes a pass at least.
+/// The longest time between two passes of the runner.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// How long notifications may take once every watch has ended, where the daemon ends then.
+/// How long deliveries may take after every watch has ended (`--until-idle`).
 const LAST_DELIVERIES: Duration = Duration::from_secs(5 * 60);
 
-/// The program that a daemon runs in: what it asks for, and the settings that only it can read.
+/// What the program around a daemon does for it.
 pub(crate) trait Control: Sync {
-    /// Waits until the daemon has to stop, and says why. It may be asked again, and then says the same.
+    /// Waits until the daemon has to stop, and returns the reason. A later call returns it again.
     fn stop(&self) -> impl Future<Output = String> + Send;
 
-    /// Waits until the settings have to be read again.
+    /// Waits until the daemon has to reload its settings.
     fn reload(&self) -> impl Future<Output = ()> + Send;
 
     /// Reads the settings again.
     fn read(&self) -> impl Future<Output = Result<DaemonSettings, DaemonError>> + Send;
 
-    /// The daemon now uses the settings that were read last, or keeps the previous ones.
+    /// Is called after a reload. With an error, the daemon keeps the previous settings.
     fn reloaded(&self, result: Result<(), DaemonError>);
 }
 
@@ -76,14 +76,14 @@ pub(crate) enum Ended {
     Stopped,
     /// Nothing is left to do.
     Idle {
-        /// How watches have ended.
+        /// The outcomes of the watches that have ended.
         outcomes: BTreeSet<Outcome>,
-        /// Whether watches are left whose account is not in the settings.
+        /// Whether some watches are left because the settings do not have their account.
         leaves_watches: bool,
     },
 }
 
-/// A daemon that cannot start, or cannot go on.
+/// Why a daemon cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DaemonError {
     #[error(transparent)]
@@ -98,20 +98,20 @@ pub(crate) enum DaemonError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// Something that a reload needs.
+    /// A reload waits for this, and not any longer.
     #[error("{0} did not answer within {limit}", limit = humantime::format_duration(*.1))]
     Slow(String, Duration),
 }
 
-/// What can reach the daemon from outside.
+/// What the daemon has to do besides polling.
 enum Asked {
-    /// To stop, for this reason.
+    /// Stop, for this reason.
     Stop(String),
-    /// To read the settings again.
+    /// Read the settings again.
     Reload,
-    /// To go on by the settings that were read.
+    /// Use the settings that were read.
     GoOn(Result<Box<Fresh>, DaemonError>),
-    /// The store was changed through the API.
+    /// Look for due watches: the API changed the store.
     Changed,
 }
 
@@ -123,25 +123,25 @@ pub(crate) struct Daemon {
     ledger: Arc<Ledger>,
     runner: Runner<Arc<dyn Store>, Arc<Client>, Endpoints>,
     endpoints: Endpoints,
-    /// Who works by the settings as they are, and is replaced with them.
+    /// Couriers and housekeeping. A reload replaces them.
     couriers: JoinSet<Result<(), StoreError>>,
-    /// Tells those who work by older settings that others take over.
+    /// Tells the current couriers and housekeeping to end.
     retire: watch::Sender<bool>,
     tasks: JoinSet<Infallible>,
     changed: Arc<Notify>,
     terms: Arc<Terms>,
-    /// Ends the API when it is dropped.
+    /// Stops the API when it is dropped.
     serving: Option<oneshot::Sender<Infallible>>,
     until_idle: bool,
     started: Startup,
-    /// What stays as it is until the daemon is started again.
+    /// What a reload cannot change: the store and the addresses.
     fixed: (PathBuf, SocketAddr, Option<SocketAddr>),
 }
 
 impl Daemon {
-    /// Opens the store, the API and all that belongs to it. `mask` is called with each access token before it is used.
+    /// Opens the store and the API. `mask` is called with each access token before its first use.
     pub(crate) async fn start(
-        settings: DaemonSettings,
+        mut settings: DaemonSettings,
         until_idle: bool,
         clock: Clock,
         mask: Mask,
@@ -155,53 +155,52 @@ impl Daemon {
         let clock = last.map_or(clock, |last| clock.not_before(last));
 
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
-        let names: BTreeSet<_> = settings.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
-        let accounts = opener.all(settings.accounts).await?;
-        let endpoints = Endpoints::new(settings.endpoints, &settings.network, &ledger)?;
+        let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
         let started = Startup {
             address: server.address().to_string(),
             metrics_address: server.metrics_address().map(|address| address.to_string()),
             store: Text::of_path(&settings.store),
-            accounts: names.iter().cloned().collect(),
-            endpoints: endpoints.all.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+            accounts: accounts.iter().map(|account| Arc::clone(&account.name)).collect(),
+            endpoints: settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
             watches: 0,
         };
-        ledger.metrics.set_accounts(&names);
-        ledger.asks_with(&accounts);
-        let plan = plan(settings.policy, settings.concurrency);
-        let runner =
-            Runner::new(store.clone(), accounts, plan, endpoints.clone(), clock, fastrand::Rng::new());
-        let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
-        let agreed = Agreed { accounts: names.clone(), tokens: settings.server.tokens, quota };
+        let endpoints = Endpoints::new(Vec::new(), &settings.network, &ledger)?;
+        let plan = plan(settings.policy.clone(), settings.concurrency);
         let mut daemon = Self {
+            runner: Runner::new(
+                store.clone(),
+                Vec::new(),
+                plan,
+                endpoints.clone(),
+                clock,
+                fastrand::Rng::new(),
+            ),
             store,
             clock,
             mask,
             ledger,
-            runner,
             endpoints,
             couriers: JoinSet::new(),
             retire: watch::Sender::new(false),
             tasks: JoinSet::new(),
             changed: Arc::default(),
-            terms: Arc::new(Terms::new(agreed)),
+            terms: Arc::default(),
             serving: None,
             until_idle,
             started,
-            fixed: (settings.store, settings.server.listen, settings.server.metrics_listen),
+            fixed: (settings.store.clone(), settings.server.listen, settings.server.metrics_listen),
         };
-        daemon.reconcile(settings.watches, &names).await?;
+        daemon.take_on(Fresh { settings, accounts }).await?;
         daemon.started.watches = daemon.store.count().await?.active;
-        daemon.hire(settings.keep_ended);
-        // The API answers before the runner has made its first pass.
+        // The API answers before the runner has made its first pass, and the daemon is healthy then.
         daemon.ledger.health.pass(clock.now());
         daemon.serve(server);
         daemon.tasks.spawn(reap_orphans());
         Ok(daemon)
     }
 
-    /// Works until it is asked to stop, or has nothing left to do.
+    /// Runs until it has to stop, or (`--until-idle`) has nothing left to do.
     pub(crate) async fn run(mut self, control: &impl Control) -> Result<Ended, DaemonError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
         let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
@@ -212,7 +211,7 @@ impl Daemon {
         self.ledger.health.stop();
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
         self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
-        // What is not kept in time is done again at the next start.
+        // What is not saved in time is done again after the next start.
         let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
         let (_, ended) = worked?;
         match closed {
@@ -222,11 +221,11 @@ impl Daemon {
         Ok(ended)
     }
 
-    /// Says why it ends, in words too.
+    /// Runs; returns why it ends, as text and as a value.
     async fn work(&mut self, control: &impl Control) -> Result<(String, Ended), DaemonError> {
         let mut reading = None;
         loop {
-            // What is read may name more to do.
+            // The new settings may have more watches.
             let until_idle = self.until_idle && reading.is_none();
             let asked = match self.follow(control, &mut reading, until_idle).await? {
                 Some(asked) => asked,
@@ -238,7 +237,7 @@ impl Daemon {
             match asked {
                 Asked::Stop(reason) => return Ok((reason, Ended::Stopped)),
                 Asked::Reload => reading = Some(self.read_again(control)),
-                // If the daemon has to stop meanwhile, that is what is asked next.
+                // If the daemon has to stop meanwhile, `follow` returns that next.
                 Asked::GoOn(read) => tokio::select! {
                     biased;
                     _ = control.stop() => {}
@@ -249,7 +248,7 @@ impl Daemon {
         }
     }
 
-    /// All is done that can be done.
+    /// Why it ends when nothing is left to do.
     async fn idle(&self) -> Result<(String, Ended), DaemonError> {
         let outcomes = self.ledger.outcomes();
         let left = self.orphaned(&self.terms.agreed().accounts).await?;
@@ -262,7 +261,7 @@ impl Daemon {
         Ok((reason, Ended::Idle { outcomes, leaves_watches: !left.is_empty() }))
     }
 
-    /// Follows the watches until something reaches the daemon, or, if it is to end then, until every watch has ended.
+    /// Follows the watches until there is something else to do, or, with `until_idle`, until every watch has ended.
     async fn follow(
         &mut self,
         control: &impl Control,
@@ -277,12 +276,12 @@ impl Daemon {
         })
     }
 
-    /// Waits until nothing is owed any more, but not for long: what is left is for the next start. The runner goes on, so
-    /// that all can see that it does.
+    /// Waits a limited time until everything is delivered: the next start delivers the rest. The runner goes on, so that the
+    /// daemon stays healthy.
     async fn last_deliveries(&mut self, control: &impl Control) -> Result<Option<Asked>, DaemonError> {
         let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
         let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
-        // Nobody comes here while the settings are read again.
+        // This is not called during a reload.
         let mut reading = None;
         let is_settled = tokio::select! {
             settled = settled => settled.map(|()| true)?,
@@ -297,11 +296,11 @@ impl Daemon {
             );
             return Ok(None);
         }
-        // What the API has acknowledged is followed all the same.
+        // A watch that the API accepted meanwhile is followed.
         Ok(changed.notified().now_or_never().map(|()| Asked::Changed))
     }
 
-    /// Lets polls and deliveries in flight end, keeps what they came to, and gives everything back.
+    /// Waits for polls and deliveries in flight, saves their results, and closes the store.
     async fn wind_up(mut self) -> Result<(), StoreError> {
         drop(self.serving.take());
         self.retire.send_replace(true);
@@ -317,7 +316,7 @@ impl Daemon {
         kept.and(delivered.unwrap_or(Ok(()))).and(closed)
     }
 
-    /// Whoever does what the settings say of endpoints and of what is kept.
+    /// Starts the couriers and the housekeeping that the settings ask for.
     fn hire(&mut self, keep_ended: Duration) {
         self.retire = watch::Sender::new(false);
         let (endpoints, ledger) = (self.endpoints.clone(), Arc::clone(&self.ledger));
@@ -366,7 +365,7 @@ impl Daemon {
     }
 }
 
-/// The next thing that reaches the daemon; a failure where something fails that should never end.
+/// Waits for the next thing to do. Fails if the store or a task fails.
 async fn asked(
     store: &dyn Store,
     tasks: &mut JoinSet<Infallible>,
@@ -383,19 +382,19 @@ async fn asked(
             () = changed.notified() => return Ok(Asked::Changed),
             error = store.failure() => return Err(error.into()),
             Some(never) = tasks.join_next() => match or_panic(never) {},
-            // A courier or a task that was retired ends in peace.
+            // It was told to end.
             Some(done) = couriers.join_next() => or_panic(done)?,
         }
     }
 }
 
-/// Takes the addresses that the settings name.
+/// Listens on the addresses in the settings.
 pub(crate) async fn bind(settings: &ServerSettings) -> Result<Server, ServerError> {
     let server = Server::bind(settings.listen, !settings.tokens.is_empty()).await?;
     server.with_metrics(settings.metrics_listen).await
 }
 
-/// The settings have been read again; never, if nobody reads them.
+/// Waits for the new settings; forever if they are not being read.
 async fn read(reading: &mut Option<Reading<'_>>) -> Result<Box<Fresh>, DaemonError> {
     let Some(reads) = reading else { return std::future::pending().await };
     let read = reads.await;
@@ -403,7 +402,7 @@ async fn read(reading: &mut Option<Reading<'_>>) -> Result<Box<Fresh>, DaemonErr
     read
 }
 
-/// All have ended, or one has failed.
+/// Waits until all tasks have ended, or one has failed.
 async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
     while let Some(done) = tasks.join_next().await {
         or_panic(done)?;
@@ -411,7 +410,7 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
     Ok(())
 }
 
-/// Nothing is owed any more to endpoints that there are.
+/// Waits until everything is delivered to the endpoints in the settings.
 async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
     loop {
         let settled = ledger.settled.notified();
@@ -422,7 +421,7 @@ async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger
     }
 }
 
-/// A task that panicked takes the daemon with it: whoever restarts it finds everything in the store.
+/// A task that panicked ends the daemon. After a restart, everything is in the store.
 fn or_panic<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -1,5 +1,5 @@
-//! How the daemon is: what its runner last did, and which accounts cannot ask. Written by those who work, read by
-//! those who are asked.
+//! The daemon's health: when its runner made its last pass, and which credentials are refused. The daemon writes it, the
+//! server reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,23 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// How the daemon is.
-#[derive(Debug)]
+/// The daemon's health.
+#[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     passed_at: Option<Moment>,
     stopping: bool,
     refused: BTreeMap<Arc<str>, Moment>,
 }
 
-/// How long the runner may go without a pass, which it makes every few seconds even if nothing is due.
+/// How long the runner may go without a pass. It makes one every few seconds even if nothing is due.
 pub const PASS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 impl Health {
-    /// Of a daemon that has not done anything yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        let state = State { passed_at: None, stopping: false, refused: BTreeMap::new() };
-        Self { state: Mutex::new(state) }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,7 +33,7 @@ impl Health {
         self.state().passed_at = Some(now);
     }
 
-    /// The daemon takes on nothing any more.
+    /// The daemon stops.
     pub fn stop(&self) {
         self.state().stopping = true;
     }
@@ -61,13 +54,13 @@ impl Health {
         self.state().refused.keys().map(Arc::clone).collect()
     }
 
-    /// Whether the runner has made a pass lately.
+    /// Whether the runner has made a pass recently.
     #[must_use]
     pub fn is_alive(&self, now: Moment) -> bool {
         self.state().passed_at.is_some_and(|at| now.since(at) < PASS_AT_LEAST_EVERY)
     }
 
-    /// Why the daemon is not ready, as far as is known here; empty if it is.
+    /// Why the daemon is not ready; empty if it is.
     #[must_use]
     pub fn troubles(&self, now: Moment) -> Vec<String> {
         let mut troubles = Vec::new();
@@ -81,11 +74,5 @@ impl Health {
             self.refused().iter().map(|account| format!("the credential of account {account} is refused")),
         );
         troubles
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -1,4 +1,4 @@
-//! What a process owes to those around it: to systemd, where that has started us, and to orphans, where we are PID 1.
+//! Duties of a process: it notifies systemd, if that started it, and reaps orphans, if it is PID 1.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// As PID 1 of a container, ends what nobody else waits for: what a command has left behind becomes our child, and would
-/// fill the table of processes; for ever.
+/// As PID 1 of a container, reaps orphans: a process that a command left behind becomes our child, and would stay in the
+/// process table. Never returns.
 ///
-/// Our own children are waited for by those who started them, so that only what is found dead twice is taken away.
+/// The code that started one of our own children waits for it. So only a process that is found dead twice is reaped.
 pub(crate) async fn reap_orphans() -> Infallible {
     const EVERY: Duration = Duration::from_secs(5);
     if std::process::id() != 1 {
@@ -21,7 +21,7 @@ pub(crate) async fn reap_orphans() -> Infallible {
         let dead = tokio::task::spawn_blocking(dead_children).await.unwrap_or_default();
         for id in dead.intersection(&dead_before) {
             if let Some(id) = rustix::process::Pid::from_raw(*id) {
-                // Another task may have taken it away first.
+                // Another task may have reaped it.
                 let _ = rustix::process::waitpid(Some(id), rustix::process::WaitOptions::NOHANG);
             }
         }
@@ -29,11 +29,11 @@ pub(crate) async fn reap_orphans() -> Infallible {
     }
 }
 
-/// The children of this process that have ended and that nobody has waited for.
+/// The children of this process that have ended and were not waited for.
 fn dead_children() -> BTreeSet<i32> {
     let is_dead_child = |id: &i32| {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // The name, in parentheses, may hold anything.
+        // The name, in parentheses, may contain anything.
         let (_, after_name) = stat.rsplit_once(") ").unwrap_or_default();
         let mut fields = after_name.split(' ');
         fields.next() == Some("Z") && fields.next() == Some("1")
@@ -43,7 +43,7 @@ fn dead_children() -> BTreeSet<i32> {
     ids.filter(is_dead_child).collect()
 }
 
-/// Tells systemd that we are well, as often as it wants to hear it, as long as it is so; for ever.
+/// Notifies systemd's watchdog as often as it wants, while `is_well`. Never returns.
 pub(crate) async fn tell_systemd_while(is_well: impl Fn() -> bool) -> Infallible {
     let Some(interval) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
@@ -54,10 +54,10 @@ pub(crate) async fn tell_systemd_while(is_well: impl Fn() -> bool) -> Infallible
     }
 }
 
-/// Tells systemd, if it has started us, and waits for it a little.
+/// Notifies systemd, if it started us, and waits for it for a second at most.
 pub(crate) async fn tell_systemd(state: NotifyState<'static>) {
     const A_LITTLE: Duration = Duration::from_secs(1);
-    // If it has not read it by then, it has other troubles; what was sent stays sent.
+    // A message that was sent stays sent.
     let _ = tokio::time::timeout(A_LITTLE, notify(state)).await;
 }
 

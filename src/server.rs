@@ -1,9 +1,9 @@
-//! The daemon's HTTP server: watches are added, looked at and taken away here (`/v1`), and whoever minds the daemon asks
-//! how it is (`/healthz`, `/readyz`, `/metrics`).
+//! The daemon's HTTP server. Clients add, list and remove watches (`/v1`), and monitoring asks for health and metrics
+//! (`/healthz`, `/readyz`, `/metrics`).
 //!
-//! It decides nothing about exports. What it takes in goes to the store, and the runner is woken. Everything that a
-//! client may use up has a limit (see `limits`), everything that is refused is refused with a document that says
-//! why (see `problem`), and without a token nobody gets in who does not name this very machine (see `guard`).
+//! It decides nothing about exports: it changes the store and wakes the runner. Every resource that a client can use has a
+//! limit (see `limits`). A refused request gets a document that says why (see `problem`). Without a token, only requests for
+//! this machine are answered (see `guard`).
 
 mod api;
 mod audit;
@@ -39,25 +39,25 @@ use crate::observe::Metrics;
 use crate::secret::Secret;
 use crate::store::{Catalogue, Quota};
 
-/// Tells everybody who listens of an event.
+/// Reports an event.
 pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// What the server serves.
+/// What the server needs.
 #[derive(Clone)]
 pub struct Service {
-    /// Where the watches are.
+    /// The watches.
     pub store: Arc<dyn Catalogue + Send + Sync>,
-    /// How the daemon is.
+    /// The daemon's health.
     pub health: Arc<Health>,
-    /// What it has counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Who may ask, and for whom.
+    /// Who may send requests, and for which accounts.
     pub terms: Arc<Terms>,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// Wakes the runner when a watch was added or taken away.
+    /// Wakes the runner when a watch was added or removed.
     pub changed: Arc<Notify>,
-    /// Hears of each watch that is taken on.
+    /// Is called when a watch is added, and with events of the API.
     pub tell: Tell,
 }
 
@@ -67,79 +67,79 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What all routes share.
+/// What all routes use.
 #[derive(Debug)]
 struct Shared {
     service: Service,
     document: openapi::Document,
-    /// How many more pages may be made at once.
+    /// How many more pages may be written at once.
     pages: Semaphore,
 }
 
-/// What the settings say of the API; they may be read again while it serves.
+/// What the settings say about the API. A reload replaces it.
 #[derive(Debug, Default)]
 pub struct Terms(RwLock<Arc<Agreed>>);
 
-/// Who may ask, for whom, and for how much.
+/// Who may send requests, for which accounts, and how much the store may keep.
 #[derive(Debug, Clone, Default)]
 pub struct Agreed {
-    /// Watches may be added for these accounts.
+    /// The accounts that watches may have.
     pub accounts: BTreeSet<Arc<str>>,
-    /// Clients that have one of these may ask; where there are none, clients on this machine.
+    /// A client needs one of these tokens. If there are none, only clients on this machine are answered.
     pub tokens: Vec<Secret>,
-    /// How much is kept.
+    /// How much the store may keep.
     pub quota: Quota,
 }
 
 impl Terms {
-    /// These terms.
+    /// Terms with these contents.
     #[must_use]
     pub fn new(agreed: Agreed) -> Self {
         Self(RwLock::new(Arc::new(agreed)))
     }
 
-    /// Replaces them, for all requests from now on.
+    /// Replaces the contents for all requests from now on.
     pub fn replace(&self, agreed: Agreed) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(agreed);
     }
 
-    /// The terms as they are now.
+    /// The current contents.
     #[must_use]
     pub fn agreed(&self) -> Arc<Agreed> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A server that cannot start. The message names what to do.
+/// Why a server cannot start, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Anybody could add and take away watches.
+    /// Anybody could add and remove watches.
     #[error(
         "refusing to listen on {0} without a token, since others than this machine could reach the API: set [server] \
          token-file, or set [server] listen to a loopback address such as 127.0.0.1:8686"
     )]
     Exposed(SocketAddr),
-    /// The address cannot be had.
+    /// It cannot listen on the address.
     #[error("failed to listen on {address}: {source}; set [server] {key} to an address that is free")]
     Listen {
-        /// Which setting names it.
+        /// The setting that has the address.
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// A server that has its address. Clients can connect from now on; they are answered by [`Server::serve`].
+/// A server that listens. Clients can connect; [`Server::serve`] answers them.
 #[derive(Debug)]
 pub struct Server {
     api: Listening,
-    /// Where metrics and health are asked for besides.
+    /// The address of metrics and health, if they have their own.
     metrics: Option<Listening>,
 }
 
-/// An address that is listened on.
+/// A listener with its address.
 #[derive(Debug)]
 struct Listening {
     listener: TcpListener,
@@ -156,11 +156,11 @@ impl Listening {
 }
 
 impl Server {
-    /// Takes `address`. `has_token` says whether the API asks for a token.
+    /// Listens on `address`. `has_token` says whether the API requires a token.
     ///
     /// # Errors
     ///
-    /// When others could reach it and it asks for no token, and when it is taken.
+    /// When other machines could reach it without a token, and when the address cannot be used.
     pub async fn bind(address: SocketAddr, has_token: bool) -> Result<Self, ServerError> {
         if !has_token && !is_loopback_address(address.ip()) {
             return Err(ServerError::Exposed(address));
@@ -168,31 +168,31 @@ impl Server {
         Ok(Self { api: Listening::on(address, "listen").await?, metrics: None })
     }
 
-    /// Takes another address for metrics and health, which are open to everybody who can reach it; the API's own asks for a token
-    /// then before it shows them. Without one nothing changes.
+    /// Listens on another address for metrics and health. Everybody who can reach it may ask for them there; at the API's own
+    /// address they then require the token. `None` changes nothing.
     ///
     /// # Errors
     ///
-    /// When the address is taken.
+    /// When the address cannot be used.
     pub async fn with_metrics(self, address: Option<SocketAddr>) -> Result<Self, ServerError> {
         let Some(address) = address else { return Ok(self) };
         Ok(Self { metrics: Some(Listening::on(address, "metrics-listen").await?), ..self })
     }
 
-    /// The address of the API, with the port that the system chose if it was asked to choose one.
+    /// The address of the API. If the settings say port 0, it has the port that the system chose.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.api.address
     }
 
-    /// The other address, of metrics and health, if there is one.
+    /// The address of metrics and health, if they have their own.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|listening| listening.address)
     }
 
-    /// Serves until `stop` is done, then takes no more requests, and returns when those under way are answered. They
-    /// are broken off when this is dropped; requests end by themselves within the limits of time.
+    /// Serves until `stop` is done, then accepts no more requests, answers those in progress and returns. If this is dropped,
+    /// they are cancelled. All requests have time limits.
     pub async fn serve(self, service: Service, stop: impl Future<Output = ()> + Send + 'static) {
         let stop = stop.boxed().shared();
         let audit = Arc::new(Audit::new(Arc::clone(&service.tell), service.clock));
@@ -213,7 +213,7 @@ impl Server {
     }
 }
 
-/// A new id for a watch that is taken on at `now`: a UUID of version 7.
+/// A new id for a watch that is added `now`: a UUID of version 7.
 #[must_use]
 pub fn new_id(now: Moment) -> Uuid {
     let ms = now.unix_ms();
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn others_are_let_in_only_with_a_token() {
+    async fn other_machines_need_a_token() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let error = Server::bind(everywhere, false).await.unwrap_err().to_string();
         for named in ["0.0.0.0:0", "[server] listen", "token-file"] {
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_taken_is_named() {
+    async fn an_address_in_use_is_named() {
         let first = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).await.unwrap();
         let error = Server::bind(first.address(), false).await.unwrap_err().to_string();
         assert!(error.contains(&first.address().to_string()) && error.contains("[server] listen"), "{error}");
     }
 
     #[test]
-    fn ids_tell_when_they_were_made() {
+    fn an_id_has_the_time_of_its_creation() {
         let now = Moment::from_unix_ms(1_732_529_622_470);
         let id = new_id(now);
         assert_eq!(id.get_version_num(), 7);

@@ -1,8 +1,7 @@
-//! Signals: one thread hears them, from the first instruction on, and keeps what they ask for.
+//! Signals: one thread receives them, from the start of the process on, and remembers what they ask for.
 //!
-//! What was asked stays asked: whoever looks later finds it too, so that no signal is lost because nobody was looking at
-//! that moment. The thread hears signals while the main thread is busy, and as PID 1, where a process without handlers
-//! ignores them.
+//! No signal is lost: code that looks later still finds it. The thread receives signals while the main thread is busy, and as
+//! PID 1, where a process without handlers ignores them.
 
 use std::future::Future;
 use std::io;
@@ -14,19 +13,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::watch::outcome::Signal;
 
-/// What signals have asked for so far.
+/// What the signals so far ask for.
 #[derive(Debug, Default)]
 struct Asked {
-    /// To end: the first signal that did.
+    /// The first signal that asks to end.
     end: Option<Signal>,
-    /// To read the settings again, since that was last done.
+    /// Whether to reload the settings.
     reload: bool,
-    /// Whether a hangup asks for the settings to be read again, and not to end.
+    /// Whether SIGHUP means to reload, and not to end.
     hangup_reloads: bool,
 }
 
 impl Asked {
-    /// Takes a signal in. Says whether it asks to end a second time.
+    /// Records a signal. Returns whether it is the second one that asks to end.
     fn take_in(&mut self, signal: Signal) -> bool {
         if signal == Signal::Hangup && self.hangup_reloads {
             self.reload = true;
@@ -36,7 +35,7 @@ impl Asked {
             self.end = Some(signal);
             return false;
         }
-        // A terminal that goes away hangs up, and then its shell does.
+        // A terminal that closes sends SIGHUP, and then its shell does.
         signal != Signal::Hangup
     }
 
@@ -46,7 +45,7 @@ impl Asked {
     }
 }
 
-/// What signals ask of this process. Clones see the same.
+/// The signals of this process. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Signals {
     asked: watch::Sender<Asked>,
@@ -54,11 +53,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. A hangup or interrupt that was ignored when the process began stays ignored, here and in a
-    /// command that takes our place: whoever started us wants it so (`nohup`, a shell's background jobs).
+    /// Starts to listen. SIGHUP and SIGINT stay ignored if they were when the process started (`nohup`, background jobs of a
+    /// shell), here and in a command that replaces this process.
     ///
-    /// A second signal that asks to end calls `end_at_once`, from the thread that listens: the rest of the process may be
-    /// stuck.
+    /// A second signal that asks to end calls `end_at_once` on the thread that listens: other threads may be stuck.
     ///
     /// # Errors
     ///
@@ -82,11 +80,11 @@ impl Signals {
                 let second = tokio::select! {
                     signal = listener.next() => take_in(signal),
                     Some(answer) = looked.recv() => {
-                        // The system has told of what came before this by the time that this task goes on.
+                        // After this, tokio has seen all signals that came earlier.
                         tokio::task::yield_now().await;
                         let come = std::iter::from_fn(|| listener.next().now_or_never());
                         let second = come.filter_map(&take_in).last();
-                        // Whoever has asked may be gone.
+                        // The caller may be gone.
                         let _ = answer.send(());
                         second
                     }
@@ -96,25 +94,25 @@ impl Signals {
                 }
             }
         };
-        // All that this thread does is to wait.
+        // It only waits, and needs a small stack.
         let builder = std::thread::Builder::new().name("signals".to_owned()).stack_size(256 * 1024);
         builder.spawn(move || end_at_once(runtime.block_on(listen)))?;
         Ok(Self { asked, looks })
     }
 
-    /// A hangup asks for the settings to be read again; one that has come already, too.
+    /// From now on SIGHUP means to reload, also one that has arrived already.
     pub fn reload_on_hangup(&self) {
         self.asked.send_modify(Asked::reload_on_hangup);
     }
 
-    /// The signal that has asked to end, if one has.
+    /// The signal that asks to end, if there is one.
     #[must_use]
     pub fn end(&self) -> Option<Signal> {
         self.asked.borrow().end
     }
 
-    /// As [`Signals::end`], for the last look before something that cannot be taken back: a signal that has just arrived
-    /// counts too.
+    /// Like [`Signals::end`], and also finds a signal that has just arrived. It is the last look before something that cannot be
+    /// undone.
     pub async fn look(&self) -> Option<Signal> {
         let (answer, answered) = oneshot::channel();
         if self.looks.send(answer).is_ok() {
@@ -124,7 +122,7 @@ impl Signals {
         self.end()
     }
 
-    /// Waits for a signal that asks to end; one that has come before counts.
+    /// Waits for a signal that asks to end. Returns at once if there was one.
     pub async fn ended(&self) -> Signal {
         let mut asked = self.asked.subscribe();
         let end = asked.wait_for(|asked| asked.end.is_some()).await.ok().and_then(|asked| asked.end);
@@ -134,19 +132,19 @@ impl Signals {
         }
     }
 
-    /// Waits until the settings are to be read again, and takes that as done.
+    /// Waits for a signal that asks to reload, and clears it.
     pub async fn reload(&self) {
         let mut asked = self.asked.subscribe();
-        // It cannot fail, since the other end is here.
+        // It cannot fail: `self` has the sender.
         drop(asked.wait_for(|asked| asked.reload).await);
         self.asked.send_modify(|asked| asked.reload = false);
     }
 
-    /// Runs `work` unless a signal asks to end first.
+    /// Runs `work` until it is done or a signal asks to end.
     ///
     /// # Errors
     ///
-    /// The signal, if one comes first.
+    /// The signal.
     pub async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         tokio::select! {
             biased;
@@ -161,7 +159,7 @@ struct Listener {
     hangup: Option<Stream>,
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
-    /// Listened to so that it does not end the process: a write beyond `ulimit -f` fails, and says so.
+    /// Without a handler, a write beyond `ulimit -f` would end the process. So it fails with an error.
     _file_size: Option<Stream>,
 }
 
@@ -198,8 +196,7 @@ async fn next(stream: &mut Option<Stream>) {
     }
 }
 
-/// The signals that this process ignores, one bit each. Linux says so in a file; elsewhere none is taken for ignored,
-/// since no safe call tells.
+/// The signals that this process ignores, one bit each. Only Linux tells, in a file.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -213,7 +210,7 @@ mod tests {
     use Signal::{Hangup, Interrupt, Terminate};
 
     #[test]
-    fn the_first_call_to_end_stays_and_a_second_one_is_told() {
+    fn the_first_signal_counts_and_a_second_one_ends_at_once() {
         let rows: [(&[Signal], Signal, bool); 6] = [
             (&[Terminate], Terminate, false),
             (&[Terminate, Terminate], Terminate, true),
@@ -230,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_reloads_on_a_hangup_that_came_before_it_said_so() {
+    fn a_hangup_before_reload_on_hangup_reloads_too() {
         let mut asked = Asked::default();
         asked.take_in(Hangup);
         asked.reload_on_hangup();
         assert_eq!((asked.end, std::mem::take(&mut asked.reload)), (None, true));
         assert!(!asked.take_in(Hangup) && asked.reload && asked.end.is_none());
         assert!(!asked.take_in(Terminate) && asked.end == Some(Terminate));
-        assert!(!asked.take_in(Hangup), "it is no second call to end");
+        assert!(!asked.take_in(Hangup), "it is not a second signal to end");
     }
 }

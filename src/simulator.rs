@@ -25,6 +25,7 @@ mod route;
 mod scenario;
 mod start_request;
 mod storage;
+mod text;
 mod timeline;
 mod version;
 mod wire;

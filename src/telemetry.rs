@@ -1,4 +1,4 @@
-//! Log lines on standard error: text for people, or one JSON object a line.
+//! Log lines on standard error: text for people, or one JSON object per line.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock::Clock;
 use crate::output::Output;
 
-/// How log lines are written. It may change at any time.
+/// The format of log lines. A reload may change it.
 #[derive(Debug)]
 pub struct LogStyle {
     json: AtomicBool,
@@ -25,13 +25,13 @@ pub struct LogStyle {
 }
 
 impl LogStyle {
-    /// With `json` a JSON object a line, otherwise text, with colors if `ansi`.
+    /// JSON objects if `json`, otherwise text, with colors if `ansi`.
     #[must_use]
     pub const fn new(json: bool, ansi: bool) -> Self {
         Self { json: AtomicBool::new(json), ansi: AtomicBool::new(ansi) }
     }
 
-    /// From now on it is another.
+    /// Changes the format from now on.
     pub fn change(&self, json: bool, ansi: bool) {
         self.json.store(json, Ordering::Relaxed);
         self.ansi.store(ansi, Ordering::Relaxed);
@@ -50,21 +50,21 @@ impl LogStyle {
     }
 }
 
-/// Writes log lines of `level` and above from now on. Only the first call counts. Lines of other crates are left out:
-/// they know nothing of what must not be shown.
+/// Starts to write log lines of `level` and above. Later calls do nothing. Lines of other crates are left out, since they may
+/// show secrets.
 pub fn init(style: Arc<LogStyle>, level: Level, clock: Clock, output: Output) {
-    tell_of_panics();
+    log_panics();
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let json = Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false);
     let json = json.with_target(false).with_timer(Timestamps(clock));
     let layer = tracing_subscriber::fmt::layer().with_writer(Log(output)).log_internal_errors(false);
     let layer = layer.event_format(Lines { style, json, clock }).with_filter(ours);
-    // An error means that there is a subscriber already.
+    // It fails if there is a subscriber already.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
 }
 
-/// Tells of a panic as of anything else: once, on one line.
-fn tell_of_panics() {
+/// Logs panics, on one line each.
+fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let what = panic.payload_as_str().unwrap_or("unknown");
@@ -105,8 +105,8 @@ impl io::Write for &Log {
     }
 }
 
-/// JSON, or text: `2026-11-23T14:18:47.123Z  INFO status changed status=PENDING delay_ms=512`, the sentence, then its
-/// values.
+/// Formats lines as JSON, or as text: `2026-11-23T14:18:47.123Z  INFO status changed status=PENDING delay_ms=512`, the message,
+/// then its fields.
 struct Lines {
     style: Arc<LogStyle>,
     json: Format<Json, Timestamps>,
@@ -153,7 +153,7 @@ impl PlainFields {
             && !value.contains(|char: char| char == '"' || char == '=' || char.is_whitespace());
         let _ = match field.name() {
             "message" => write!(self.message, "{value}"),
-            // For machines: the sentence says the same.
+            // The message says the same.
             "event" => Ok(()),
             name if plain => write!(self.values, " {name}={value}"),
             name => write!(self.values, " {name}={value:?}"),

@@ -1,4 +1,4 @@
-//! `watch`: the daemon. Follows many exports for months, and tells others how each ended.
+//! `watch`: runs the daemon. It follows many exports for months, and notifies others of each end.
 
 mod check;
 
@@ -35,17 +35,17 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
             let codes = outcomes.into_iter().filter_map(ExitCode::of);
             ExitCode::deciding(codes.chain(leaves_watches.then_some(ExitCode::IN_PROGRESS)))
         }
-        // The caller waits until all is done, and it is not.
+        // The caller waits until every watch has ended, and they have not.
         Ended::Stopped if until_idle => session.signals.end().map_or(ExitCode::SUCCESS, ExitCode::of_signal),
         Ended::Stopped => ExitCode::SUCCESS,
     })
 }
 
-/// The process that the daemon runs in.
+/// The process around the daemon: its signals, its settings file and its console.
 struct ThisProcess<'a> {
     session: &'a Session,
     until_idle: bool,
-    /// The settings that were read last, as long as the daemon does not use them.
+    /// The settings of a reload in progress.
     read: Mutex<Option<Settings>>,
 }
 

@@ -1,4 +1,4 @@
-//! Accounts, each with a client.
+//! Opens accounts: loads credentials and creates clients.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use crate::snyk::credentials::Credentials;
 use crate::snyk::{Client, Connections, GA_VERSION};
 use crate::words::{GoOn, Surroundings};
 
-/// What the connections of two accounts must have in common to be shared: whether they are encrypted, whether they
-/// leave this machine, and whom they trust.
+/// Accounts share connections if these are equal: whether they are encrypted, whether they stay on this machine, and which
+/// certificates they trust.
 type Kind = (bool, bool, Option<PathBuf>);
 
-/// Hears of each access token before it is used, so that a CI system can mask it.
+/// Is called with each access token before its first use, so that a CI system can mask it.
 pub(crate) type Mask = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Opens accounts. Those that can share connections do: hundreds of certificates are loaded once, not for each.
+/// Opens accounts. They share connections if possible, so that certificates are loaded once and not for each account.
 pub(super) struct Opener {
     pub(super) ledger: Arc<Ledger>,
     pub(super) clock: Clock,
@@ -29,7 +29,7 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// All accounts, with a client each.
+    /// Opens all accounts, each with a client.
     pub(super) async fn all(
         &self,
         settings: Vec<AccountSettings>,
@@ -61,7 +61,7 @@ impl Opener {
                 Some(shared) => shared.clone(),
                 None => {
                     let (api, network) = (api.clone(), settings.network);
-                    // Certificates are read here, from files that may be pipes.
+                    // This reads certificates, from files that may be pipes.
                     let opening = tokio::task::spawn_blocking(move || Connections::new(&api, &network));
                     or_panic(opening.await)?
                 }

@@ -1,6 +1,6 @@
-//! The courier: brings notifications that are owed to their endpoints, until they are there or it is too late.
+//! The courier: delivers notifications to an endpoint, and retries until they arrive or it is too late.
 //!
-//! Each endpoint has a courier of its own, so that one that is slow or dead delays neither polls nor other endpoints.
+//! Each endpoint has its own courier, so that a slow or dead endpoint delays neither polls nor other endpoints.
 
 use std::num::NonZeroUsize;
 use std::ops::Deref;
@@ -18,32 +18,32 @@ use crate::notify::{Attempt, LIMIT, Recipient, next_attempt};
 use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, StoreError};
 use crate::text::Text;
 
-/// How many deliveries are brought to one endpoint at once: one that hangs does not hold the others up.
+/// How many deliveries one endpoint gets at once. One that hangs does not delay the others.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// How long a courier rests at most: endpoints change, and so does what is owed to them.
+/// How long a courier sleeps at most: endpoints change, and so do their deliveries.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// Brings what is owed to one endpoint.
+/// Delivers to one endpoint.
 #[derive(Debug)]
 pub(crate) struct Courier<S, R, T> {
-    /// Where what is owed is kept.
+    /// Keeps the deliveries.
     pub(crate) store: S,
     /// The endpoint.
     pub(crate) endpoint: Arc<R>,
-    /// What time it is.
+    /// The clock.
     pub(crate) clock: Clock,
-    /// Rings when something new may be owed.
+    /// Wakes the courier when there may be a new delivery.
     pub(crate) bell: Arc<Notify>,
-    /// Says that nothing more is to be begun: others take over.
+    /// Tells the courier to start no more deliveries: another one takes over.
     pub(crate) retired: watch::Receiver<bool>,
-    /// Hears of every event.
+    /// Is called with every event.
     pub(crate) tell: T,
 }
 
 impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
-    /// Works until it is retired and what it has begun is done, or until it is dropped, which breaks off what is under
-    /// way: it is tried again later, under the same id.
+    /// Runs until it is retired and its deliveries in flight are done. If it is dropped, these are cancelled, and retried later
+    /// under the same ids.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         }
         while let Some((claimed, attempt)) = under_way.next().await {
             self.take_in(claimed, attempt, &mut rng).await?;
-            // Whoever has taken over does not know when it is due again.
+            // The courier that took over does not know when this one is due again.
             self.bell.notify_waiters();
         }
         Ok(())
@@ -82,7 +82,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         (claimed, attempt)
     }
 
-    /// Keeps what came of an attempt, and then tells.
+    /// Records the result of an attempt, and then reports it.
     async fn take_in(
         &self,
         claimed: ClaimedDelivery,
@@ -122,8 +122,8 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     }
 }
 
-/// Gives up what is owed to endpoints that the settings no longer name, once it is too late; until then they may come
-/// back.
+/// Gives up deliveries to endpoints that the settings no longer name, once it is too late to deliver them. Until then the
+/// endpoint may come back.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What the daemon does now and then.
+//! Prunes old rows.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use super::ledger::{Endpoints, Ledger};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
-/// How often it is looked for what can go.
+/// How often old rows are pruned.
 const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Forgets what ended longer ago than `keep_ended`, and gives up what is owed to endpoints that are gone; for ever.
+/// Prunes watches that ended longer than `keep_ended` ago, and gives up deliveries to endpoints that are gone. Never returns
+/// unless the store fails.
 pub(super) async fn tidy(
     store: Arc<dyn Store>,
     keep_ended: Duration,

@@ -1,4 +1,4 @@
-//! What the daemon makes of what happens: log lines, metrics, its own health, the notifications that are owed.
+//! Turns events into log lines, metrics, the daemon's health and deliveries.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -22,20 +22,20 @@ use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// Hears of everything.
+/// Receives all events.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
-    /// Rings when something is owed.
+    /// Notifies couriers of a new delivery.
     pub(super) owing: Arc<Notify>,
-    /// Rings when something is no longer owed.
+    /// Notifies when a delivery is done or given up.
     pub(super) settled: Arc<Notify>,
     pub(super) journal: Journal,
     clock: Clock,
-    /// Who asks Snyk.
+    /// The clients of all accounts.
     clients: Mutex<Vec<Arc<Client>>>,
-    /// How watches have ended so far.
+    /// The outcomes so far.
     outcomes: Mutex<BTreeSet<Outcome>>,
 }
 
@@ -53,13 +53,13 @@ impl Ledger {
         }
     }
 
-    /// These ask Snyk from now on.
+    /// Replaces the clients.
     pub(super) fn asks_with(&self, accounts: &[Account<Arc<Client>>]) {
         let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
-    /// Tells of an event. What the log says has come true by then, for a client that asks the API at this very moment.
+    /// Reports an event. The log comes last: when it says so, the API says so too.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
         match &event.what {
@@ -92,13 +92,13 @@ impl Ledger {
         ControlFlow::Continue(())
     }
 
-    /// How watches have ended so far.
+    /// The outcomes so far.
     pub(super) fn outcomes(&self) -> BTreeSet<Outcome> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Whom ends are told to.
+/// The endpoints of notifications.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoints {
     pub(super) all: Vec<Arc<Endpoint>>,
@@ -117,7 +117,7 @@ impl Endpoints {
         Ok(Self { all, ledger: Arc::clone(ledger) })
     }
 
-    /// Whether the settings name an endpoint so.
+    /// Whether the settings have an endpoint of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.all.iter().any(|endpoint| endpoint.name() == name)
     }

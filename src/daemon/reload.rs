@@ -1,4 +1,4 @@
-//! Going on by other settings, while everything goes on.
+//! Reloads the settings while the daemon runs.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -17,27 +17,27 @@ use crate::snyk::Client;
 use crate::store::{Quota, StoreError};
 use crate::watch::NewWatch;
 
-/// How long each thing that a reload needs may take.
+/// How long a reload waits for each file and for the store.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The settings as they are now, and the accounts that they describe.
+/// New settings, and their accounts.
 pub(super) struct Fresh {
-    settings: DaemonSettings,
-    accounts: Vec<Account<Arc<Client>>>,
+    pub(super) settings: DaemonSettings,
+    pub(super) accounts: Vec<Account<Arc<Client>>>,
 }
 
-/// The settings are being read again.
+/// A reload in progress.
 pub(super) type Reading<'a> = Pin<Box<dyn Future<Output = Result<Box<Fresh>, DaemonError>> + Send + 'a>>;
 
-/// What comes of `work`, if it does soon; `what` names what a reload waits for.
+/// The result of `work`, or an error that says that `what` took too long.
 pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> Result<T, DaemonError> {
     let done = tokio::time::timeout(ANSWER_WITHIN, work).await;
     done.map_err(|_| DaemonError::Slow(what.to_owned(), ANSWER_WITHIN))
 }
 
 impl Daemon {
-    /// Reads the settings again, and all that they name. Files may be slow: everything goes on meanwhile. Whatever is
-    /// wrong with the settings is found here.
+    /// Reads the settings and the files that they name. Files may be slow: polls go on meanwhile. All mistakes in the settings
+    /// are found here.
     pub(super) fn read_again<'a>(&self, control: &'a impl Control) -> Reading<'a> {
         let (store, clock) = (self.store.clone(), self.clock);
         let opener = Opener { ledger: Arc::clone(&self.ledger), clock, mask: Arc::clone(&self.mask) };
@@ -51,7 +51,7 @@ impl Daemon {
         })
     }
 
-    /// Goes on by the settings that were read again; by the ones before, if those cannot be used.
+    /// Uses the new settings, or keeps the previous ones if there was an error.
     pub(super) async fn reload(&mut self, read: Result<Box<Fresh>, DaemonError>, control: &impl Control) {
         let taken_on = match read {
             Ok(fresh) => self.take_on(*fresh).await,
@@ -61,7 +61,8 @@ impl Daemon {
         tell_systemd(sd_notify::NotifyState::Ready).await;
     }
 
-    async fn take_on(&mut self, Fresh { settings, accounts }: Fresh) -> Result<(), DaemonError> {
+    /// Uses these settings from now on.
+    pub(super) async fn take_on(&mut self, Fresh { settings, accounts }: Fresh) -> Result<(), DaemonError> {
         let endpoints = Endpoints::new(settings.endpoints, &settings.network, &self.ledger)?;
         let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
         if fixed != self.fixed {
@@ -84,12 +85,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Makes the watches of the settings those of this list.
-    pub(super) async fn reconcile(
-        &self,
-        watches: Vec<NewWatch>,
-        names: &BTreeSet<Arc<str>>,
-    ) -> Result<(), StoreError> {
+    /// Makes `watches` the watches of the settings in the store.
+    async fn reconcile(&self, watches: Vec<NewWatch>, names: &BTreeSet<Arc<str>>) -> Result<(), StoreError> {
         let now = self.clock.now();
         let listed = watches.into_iter().map(|watch| (new_id(now), watch)).collect();
         let reconciled = self.store.reconcile(listed, now).await?;
@@ -110,7 +107,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Accounts that are none of these and have watches that have not ended, and how many.
+    /// Accounts that are not in `names` and have active watches, with their number.
     pub(super) async fn orphaned(
         &self,
         names: &BTreeSet<Arc<str>>,

@@ -16,7 +16,7 @@ fn fifo(path: &Path) {
 }
 
 #[test]
-fn a_file_is_replaced_whole() {
+fn a_file_is_replaced_in_one_step() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     for text in ["one", "two, longer", ""] {
@@ -32,7 +32,7 @@ fn a_file_is_replaced_whole() {
 }
 
 #[test]
-fn what_lies_where_a_file_is_written_is_neither_followed_nor_kept() {
+fn links_and_old_files_at_a_target_are_replaced_and_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let [path, victim] = ["a", "victim"].map(|name| folder.path().join(name));
     std::fs::write(&victim, "mine").unwrap();
@@ -57,7 +57,7 @@ fn what_lies_where_a_file_is_written_is_neither_followed_nor_kept() {
 }
 
 #[test]
-fn only_regular_files_are_read_and_none_that_is_too_large() {
+fn only_regular_files_up_to_the_limit_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("file"), "12345").unwrap();
@@ -79,7 +79,7 @@ fn only_regular_files_are_read_and_none_that_is_too_large() {
 }
 
 #[test]
-fn what_killed_calls_have_left_is_removed_and_nothing_else() {
+fn only_temporary_files_of_killed_calls_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();
     for (name, ending) in [("a", ".new"), ("a", ".new"), ("b", ".new"), ("a", ".other")] {
@@ -97,7 +97,7 @@ fn what_killed_calls_have_left_is_removed_and_nothing_else() {
 }
 
 #[test]
-fn files_that_earlier_calls_left_get_the_mode_of_a_new_file() {
+fn files_of_earlier_calls_get_the_mode_of_a_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -116,7 +116,7 @@ fn files_that_earlier_calls_left_get_the_mode_of_a_new_file() {
 }
 
 #[test]
-fn nothing_is_renamed_over_what_is_there() {
+fn a_rename_to_a_free_name_never_replaces_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();
     let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
@@ -131,7 +131,7 @@ fn nothing_is_renamed_over_what_is_there() {
 }
 
 #[test]
-fn directories_are_made_with_those_above_them() {
+fn directories_are_created_with_their_ancestors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b/../c");
     for _ in 0..2 {
@@ -147,7 +147,7 @@ fn directories_are_made_with_those_above_them() {
 }
 
 #[test]
-fn a_lock_is_one_persons() {
+fn a_file_is_locked_by_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     let held = lock(&path).unwrap();
@@ -159,7 +159,7 @@ fn a_lock_is_one_persons() {
 }
 
 #[test]
-fn a_lock_that_was_removed_is_nobodys() {
+fn a_removed_lock_file_can_be_created_and_locked_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     let first = lock(&path).unwrap();
@@ -170,7 +170,7 @@ fn a_lock_that_was_removed_is_nobodys() {
 }
 
 #[test]
-fn nobody_can_guess_a_temporary_name() {
+fn temporary_names_are_random() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();
     let name = || directory.create_temporary("a".as_ref(), ".new", Readers::Umask).unwrap().0;

@@ -197,19 +197,9 @@ impl Metrics {
         self.api.answered(route, code);
     }
 
-    /// A connection to the API was accepted.
-    pub fn api_accepted(&self) {
-        self.api.connected("accepted");
-    }
-
-    /// A connection to the API was closed, so that another has room.
-    pub fn api_closed(&self) {
-        self.api.connected("closed");
-    }
-
-    /// A connection to the API was refused, since there was no room for it.
-    pub fn api_refused(&self) {
-        self.api.connected("refused");
+    /// A connection to the API was `accepted`, `closed` to make room for another, or `refused` because there is no room.
+    pub fn api_connection(&self, result: &str) {
+        self.api.connected(result);
     }
 
     /// Sets how many rows the store has: watches that have not ended and that have, deliveries that are owed and that

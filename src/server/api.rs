@@ -1,4 +1,4 @@
-//! The routes.
+//! The routes of watches, and all routers.
 
 mod page;
 mod request;
@@ -32,11 +32,11 @@ use crate::store::{Added, Filter, Listed, NoRoom};
 use crate::text::Text;
 use crate::watch::NewWatch;
 
-/// The routes of an address, each behind the guard that it needs. What is not open to all needs the token, paths that there
-/// are not included.
+/// The routes of an address, each behind the guard that it needs. Everything requires the token, unknown paths too, except
+/// what is behind `open`.
 pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
     let asking = open.asking_for_token();
-    // Where metrics have another address, they need the token at this one.
+    // If metrics have another address, they require the token at this one.
     let details = if door == (Door::Api { has_another: true }) { &asking } else { open };
     let router = OpenApiRouter::with_openapi(openapi::frame())
         .merge(behind(open.of_health(), OpenApiRouter::new().routes(routes!(health::healthz))))
@@ -56,7 +56,7 @@ pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
     router.with_state(Arc::new(Shared { service, document, pages }))
 }
 
-/// These routes, and their answer to methods that they do not have, behind a guard.
+/// Puts routes, and their answer to unknown methods, behind a guard.
 fn behind(guard: Guard, routes: OpenApiRouter<Arc<Shared>>) -> OpenApiRouter<Arc<Shared>> {
     let (routes, openapi) = routes.split_for_parts();
     let routes = routes.method_not_allowed_fallback(no_such_method);
@@ -97,7 +97,7 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> 
 )]
 async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problems> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    // It is closed by nobody.
+    // It is never closed.
     let _making = shared.pages.acquire().await;
     let (ended, after, limit) = (query.ended(), query.after, query.limit);
     let filter = Filter { ended, after, limit, bytes: limits::PAGE_BYTES };
@@ -135,7 +135,7 @@ async fn add(
 ) -> Result<Response, Problems> {
     guard::check_content_type(&headers)?;
     let new = WatchRequest::parse(&body)?.check(&shared.service.terms)?;
-    // Between two questions somebody may delete the watch; three times in a row nobody does.
+    // Another client may delete the watch between the two calls, but not three times in a row.
     for _ in 0..3 {
         let (status, id) = take_on(&shared.service, new.clone()).await?;
         if let Some(listed) = shared.service.store.look(id).await? {
@@ -150,7 +150,7 @@ async fn add(
         }
     }
     let detail = "the watch was deleted meanwhile: try again later";
-    Err(Problem::unavailable("busy", "The daemon is busy", detail).into())
+    Err(Problem::busy(detail).into())
 }
 
 async fn take_on(service: &Service, new: NewWatch) -> Result<(StatusCode, Uuid), Problems> {
@@ -233,7 +233,7 @@ async fn find(service: &Service, id: Result<Path<String>, PathRejection>) -> Res
     listed.ok_or_else(|| Problem::no_such_watch(&text, "id").into())
 }
 
-/// What is no id is the id of nothing.
+/// A malformed id is treated as an unknown one.
 fn read_id(id: Result<Path<String>, PathRejection>) -> Result<(Uuid, String), Problems> {
     let text = id.map(|Path(text)| text).unwrap_or_default();
     match parse_id(&text) {

@@ -1,26 +1,25 @@
-//! Who has changed what through the API, and who was refused: told to those who mind the daemon, but not more often than a
-//! log can bear. A client that floods the API must not be able to fill a disk, nor to hide what else was done.
+//! Reports changes through the API and refused requests, at a limited rate: a client that floods the API must neither fill
+//! the disk with log lines nor hide other events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Tell;
 use crate::clock::Clock;
-use crate::event::{ApiEvent, ApiWhat, What};
+use crate::event::{ApiEvent, What};
 use crate::moment::Moment;
 
-/// How many events of a kind are told in a minute.
+/// How many events of a kind are reported in a minute.
 const A_MINUTE: u64 = 60;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Tells of what comes to the API.
+/// Reports events of the API.
 pub(super) struct Audit {
     tell: Tell,
     clock: Clock,
-    changed: Mutex<Window>,
-    refused: Mutex<Window>,
-    crowded: Mutex<Window>,
+    /// One for each kind of event.
+    windows: Mutex<[Window; 3]>,
 }
 
 /// A minute of one kind of events.
@@ -29,12 +28,12 @@ struct Window {
     began: Option<Moment>,
     told: u64,
     omitted: u64,
-    /// The last that was left out.
+    /// The last event that was left out.
     last: Option<ApiEvent>,
 }
 
 impl Window {
-    /// Ends a minute that is over: what was left out in it is told by its last event.
+    /// Starts a new minute if the current one is over. Returns the last event that was left out, with the number of others.
     fn end(&mut self, now: Moment) -> Option<ApiEvent> {
         let is_over = self.began.is_none_or(|began| now.since(began) >= MINUTE);
         if !is_over {
@@ -44,7 +43,7 @@ impl Window {
         ended.last.map(|last| ApiEvent { omitted: ended.omitted - 1, ..last })
     }
 
-    /// The event, if it may still be told in this minute.
+    /// The event, if it may still be reported in this minute.
     fn admit(&mut self, event: ApiEvent, now: Moment) -> Option<ApiEvent> {
         self.began.get_or_insert(now);
         if self.told < A_MINUTE {
@@ -59,35 +58,35 @@ impl Window {
 
 impl Audit {
     pub(super) fn new(tell: Tell, clock: Clock) -> Self {
-        let [changed, refused, crowded] = [(); 3].map(|()| Mutex::default());
-        Self { tell, clock, changed, refused, crowded }
+        Self { tell, clock, windows: Mutex::default() }
     }
 
-    /// Tells of an event, unless too many like it were told of in this minute.
+    /// Reports an event, unless there were too many of its kind in this minute.
     pub(super) fn note(&self, event: ApiEvent) {
         let now = self.clock.now();
-        let window = match event.what {
-            ApiWhat::Changed => &self.changed,
-            ApiWhat::Refused => &self.refused,
-            ApiWhat::Crowded => &self.crowded,
+        let window = event.what as usize;
+        let events = {
+            let window = &mut self.windows.lock().unwrap_or_else(PoisonError::into_inner)[window];
+            [window.end(now), window.admit(event, now)]
         };
-        let (before, admitted) = {
-            let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-            (window.end(now), window.admit(event, now))
-        };
-        before.into_iter().chain(admitted).for_each(|event| (self.tell)(&What::Api(event).at(now)));
+        self.tell_all(events, now);
     }
 
-    /// Tells each minute of what was left out in it; for ever.
+    /// Reports every minute what was left out. Never returns.
     pub(super) async fn run(&self) -> std::convert::Infallible {
         loop {
             let now = self.clock.now();
-            for window in [&self.changed, &self.refused, &self.crowded] {
-                let left_out = window.lock().unwrap_or_else(PoisonError::into_inner).end(now);
-                left_out.into_iter().for_each(|event| (self.tell)(&What::Api(event).at(now)));
-            }
+            let left_out = {
+                let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                windows.each_mut().map(|window| window.end(now))
+            };
+            self.tell_all(left_out, now);
             self.clock.sleep_until(now.plus(MINUTE)).await;
         }
+    }
+
+    fn tell_all(&self, events: impl IntoIterator<Item = Option<ApiEvent>>, now: Moment) {
+        events.into_iter().flatten().for_each(|event| (self.tell)(&What::Api(event).at(now)));
     }
 }
 
@@ -96,15 +95,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::event::ApiWhat;
     use crate::event::Event;
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_are_told_in_a_minute_and_the_rest_is_counted() {
+    async fn events_above_the_limit_of_a_minute_are_counted() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell: Tell = {
             let told = Arc::clone(&told);
             Arc::new(move |event: &Event| {
-                let What::Api(event) = &event.what else { unreachable!("nothing else is told here") };
+                let What::Api(event) = &event.what else { unreachable!("there are no other events here") };
                 told.lock().unwrap().push((event.what, event.omitted));
             })
         };
@@ -116,7 +116,7 @@ mod tests {
             note(ApiWhat::Refused);
         }
         assert_eq!(taken(), vec![(ApiWhat::Refused, 0); 60]);
-        // A flood of one kind hides nothing of another.
+        // Many events of one kind do not hide another kind.
         note(ApiWhat::Changed);
         assert_eq!(taken(), [(ApiWhat::Changed, 0)]);
         tokio::time::advance(MINUTE).await;
@@ -126,7 +126,7 @@ mod tests {
             note(ApiWhat::Refused);
         }
         assert_eq!(taken().len(), 59);
-        // And where no further one comes, they are told of all the same.
+        // They are reported even if there is no further event.
         let running = tokio::time::timeout(2 * MINUTE, audit.run()).await;
         assert!(running.is_err());
         assert_eq!(taken(), [(ApiWhat::Refused, 2)]);

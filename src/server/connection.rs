@@ -1,21 +1,20 @@
-//! Connections: how they are taken, and how long they may keep us waiting.
+//! Accepts connections and answers their requests, within limits.
 
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, HttpBody as _};
 use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{BoxFuture, Shared};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,39 +23,39 @@ use tower::ServiceExt as _;
 
 use super::audit::Audit;
 use super::limits;
-use super::places::{Answering, Place, Places, Seat};
+use super::places::{Place, Places};
 use super::problem::Problem;
 use super::send_timeout::SendTimeout;
 use crate::clock::Clock;
 use crate::event::{ApiEvent, ApiWhat};
 use crate::observe::Metrics;
 
-/// How long to leave a system alone that has no connection to give, as when it is out of file descriptors.
+/// The pause after a failed `accept`, for example when there are no more file descriptors.
 const BREATHER: Duration = Duration::from_millis(500);
 
-/// How many connections are taken in a row. They are fewer than there are places for health checks, so that one of those is
-/// looked at before it has to make room.
+/// How many connections are accepted in a row, before those that were accepted are served. They are fewer than the places
+/// for health checks, so that a health check is answered before its place is needed.
 const TAKEN_AT_ONCE: usize = limits::CONNECTIONS_FOR_HEALTH / 4;
 
-/// Is done when the server has to stop.
+/// Completes when the server has to stop.
 pub(super) type Stop = Shared<BoxFuture<'static, ()>>;
 
-/// Who asks.
+/// The client of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
-    /// Where the request comes from.
+    /// The client's address.
     pub(super) address: IpAddr,
-    /// Whether there is no room but for a health check.
+    /// Whether this connection may only make a health check.
     pub(super) only_health: bool,
 }
 
-/// What connections have in common.
+/// What all connections use.
 #[derive(Clone)]
 pub(super) struct Common {
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// How many more KiB of answers may be on their way to clients.
+    /// How many more KiB of answers may be in flight.
     outstanding: Arc<Semaphore>,
 }
 
@@ -65,14 +64,9 @@ impl Common {
         let outstanding = usize::try_from(limits::OUTSTANDING / 1024).unwrap_or(usize::MAX);
         Self { audit, metrics, clock, outstanding: Arc::new(Semaphore::new(outstanding)) }
     }
-
-    fn crowded(&self, address: IpAddr) {
-        let peer = address.to_canonical().to_string();
-        self.audit.note(ApiEvent { what: ApiWhat::Crowded, peer, request: None, omitted: 0 });
-    }
 }
 
-/// Answers what comes in on `listener` until `stop` is done, and then what has come in before.
+/// Serves the connections of `listener` until `stop` is done, and then those that are still open.
 pub(super) async fn serve(listener: TcpListener, router: Router, common: Common, mut stop: Stop) {
     let places = Arc::new(Places::default());
     let mut connections = JoinSet::new();
@@ -84,9 +78,13 @@ pub(super) async fn serve(listener: TcpListener, router: Router, common: Common,
             Some(_) = connections.join_next() => {}
             (stream, address) = accept(&listener) => {
                 if let Some(place) = seat(&places, address, &common) {
-                    connections.spawn(answer(stream, router.clone(), stop.clone(), place, common.clone()));
+                    // If this fails, answers are slower.
+                    let _ = stream.set_nodelay(true);
+                    let (reader, writer) = stream.into_split();
+                    let (router, stop, common) = (router.clone(), stop.clone(), common.clone());
+                    connections.spawn(answer(reader, writer, router, stop, place, common));
                 }
-                // What they ask is looked at before others come, which may be in need of their places.
+                // They are served before others are accepted, which may need their places.
                 taken = (taken + 1) % TAKEN_AT_ONCE;
                 if taken == 0 {
                     tokio::task::yield_now().await;
@@ -98,12 +96,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, common: Common,
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection.
+/// Accepts a connection.
 async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return (stream, address.ip()),
-            // The client was faster than we were.
+            // The client has closed it already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(error.title = %error, "failed to accept a connection, trying again");
@@ -113,56 +111,61 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     }
 }
 
-/// A place for a connection; nothing where it has to go.
+/// A place for a connection, or `None` if there is none.
 fn seat(places: &Arc<Places>, address: IpAddr, common: &Common) -> Option<Place> {
-    let place = match places.take(address, common.clock.now()) {
-        Seat::Taken(place) => place,
-        Seat::InPlaceOf(place, lost) => {
-            common.metrics.api_closed();
-            common.crowded(lost);
-            place
-        }
-        Seat::None => {
-            common.metrics.api_refused();
-            common.crowded(address);
-            return None;
-        }
+    let crowded = |address: IpAddr, result| {
+        common.metrics.api_connection(result);
+        let peer = address.to_canonical().to_string();
+        common.audit.note(ApiEvent { what: ApiWhat::Crowded, peer, request: None, omitted: 0 });
     };
-    common.metrics.api_accepted();
+    let Some((place, closed)) = places.take(address, common.clock.now()) else {
+        crowded(address, "refused");
+        return None;
+    };
+    closed.into_iter().for_each(|address| crowded(address, "closed"));
+    common.metrics.api_connection("accepted");
     Some(place)
 }
 
-async fn answer(stream: TcpStream, router: Router, stop: Stop, place: Place, common: Common) {
-    // Without it answers are only slower.
-    let _ = stream.set_nodelay(true);
-    let gone = Arc::clone(&place.gone);
+/// Answers the requests of a connection.
+async fn answer(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    router: Router,
+    stop: Stop,
+    place: Place,
+    common: Common,
+) {
+    let place = &place;
     let peer = Peer { address: place.address, only_health: place.only_health };
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (router, answering, common) = (router.clone(), place.answer(), common.clone());
+        let (router, common) = (router.clone(), common.clone());
+        place.asked();
         request.extensions_mut().insert(peer);
         async move {
-            // Who sends many requests at once waits for the others in turn.
+            // A client that sends many requests at once does not delay others.
             tokio::task::yield_now().await;
             let response = router.oneshot(request.map(Body::new)).await;
             let response = response.unwrap_or_else(|never| match never {});
-            Ok::<_, std::convert::Infallible>(common.paced(response, answering).await)
+            let (response, room) = common.paced(response).await;
+            place.answers(room);
+            Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(reader, SendTimeout::new(writer, &place));
+    let stream = tokio::io::join(reader, SendTimeout::new(writer, place));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ARRIVAL)
-        // A place that is kept for health checks is for one of them, whatever else its client has sent.
+        // A place for health checks is for one request.
         .keep_alive(!place.only_health)
         .max_buf_size(limits::HEAD)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // How a connection ends is its client's affair: what broke off is known where it was worked on.
+    // Errors of a connection are its client's: a failed request is reported elsewhere.
     tokio::select! {
         _ = connection.as_mut() => {}
-        // Another connection needs its place, and it waits for its client.
-        () = gone.notified() => {}
+        // Another connection needs its place, and this one waits for its client.
+        () = place.gone.notified() => {}
         () = stop => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
@@ -171,84 +174,81 @@ async fn answer(stream: TcpStream, router: Router, stop: Stop, place: Place, com
 }
 
 impl Common {
-    /// The answer, once so little is on its way to others that it may be sent. One that is small is bounded by the number of
-    /// connections, and waits for nobody: a health check must not.
-    async fn paced(&self, response: Response, answering: Answering) -> Response {
+    /// Waits until there is room to send the answer, and returns both. Small answers (such as those to health checks) do not
+    /// wait: the number of connections limits them.
+    async fn paced(&self, response: Response) -> (Response, Option<OwnedSemaphorePermit>) {
         let size = response.body().size_hint().lower();
-        let room = if size <= limits::SMALL {
-            None
-        } else {
-            let kib = size.div_ceil(1024).min(limits::OUTSTANDING / 1024);
-            let room =
-                Arc::clone(&self.outstanding).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
-            let Ok(Ok(room)) = timeout(limits::ANSWER, room).await else {
+        if size <= limits::SMALL {
+            return (response, None);
+        }
+        let kib = size.div_ceil(1024).min(limits::OUTSTANDING / 1024);
+        let room = Arc::clone(&self.outstanding).acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+        match timeout(limits::ANSWER, room).await {
+            Ok(Ok(room)) => (response, Some(room)),
+            _ => {
                 let detail = "other clients are slow to take their answers: try again later";
-                return Problem::unavailable("busy", "The daemon is busy", detail).into_response();
-            };
-            Some(room)
-        };
-        response.map(|body| Body::new(Outgoing { body, _room: room, _answering: answering }))
-    }
-}
-
-/// An answer on its way.
-struct Outgoing {
-    body: Body,
-    _room: Option<OwnedSemaphorePermit>,
-    _answering: Answering,
-}
-
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+                (Problem::busy(detail).into_response(), None)
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
     use super::*;
     use crate::moment::Moment;
-    use crate::server::places::{Places, Seat};
 
+    /// A small answer, and one that takes all the room.
+    fn routes() -> Router {
+        let bytes = |bytes: u64| vec![0; usize::try_from(bytes).unwrap()];
+        let router = Router::new().route("/small", get(async move || bytes(limits::SMALL)));
+        router.route("/large", get(async move || bytes(2 * limits::OUTSTANDING)))
+    }
+
+    /// A client that has sent a request.
+    async fn client(path: &str, common: &Common) -> DuplexStream {
+        let (mut ours, theirs) = duplex(1024);
+        let (reader, writer) = tokio::io::split(theirs);
+        let (place, _) = Arc::new(Places::default()).take([127, 0, 0, 1].into(), Moment::default()).unwrap();
+        let stop = std::future::pending().boxed().shared();
+        tokio::spawn(answer(reader, writer, routes(), stop, place, common.clone()));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        ours.write_all(request.as_bytes()).await.unwrap();
+        ours
+    }
+
+    async fn status(client: &mut DuplexStream) -> String {
+        let mut line = [0; 12];
+        client.read_exact(&mut line).await.unwrap();
+        String::from_utf8_lossy(&line[9..]).into_owned()
+    }
+
+    // Not with sockets: a paused clock does not wait for them.
     #[tokio::test(start_paused = true)]
-    async fn large_answers_wait_for_each_other_and_small_ones_for_nobody() {
-        let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
-        let common = Common::new(audit, Arc::new(Metrics::new()), Clock::start());
-        let Seat::Taken(place) = Arc::new(Places::default()).take([127, 0, 0, 1].into(), Moment::default())
-        else {
-            unreachable!("it is the first")
-        };
-        let answer = async |bytes: u64| {
-            let body = Body::from(vec![0; usize::try_from(bytes).unwrap()]);
-            common.paced(Response::new(body), place.answer()).await
-        };
-        let all = answer(limits::OUTSTANDING).await;
-        assert_eq!(all.status(), 200);
+    async fn a_large_answer_waits_until_others_are_sent_and_a_small_one_does_not() {
         let clock = Clock::start();
+        let audit = Arc::new(Audit::new(Arc::new(|_| {}), clock));
+        let common = Common::new(audit, Arc::new(Metrics::new()), clock);
         let start = clock.now();
-        assert_eq!(answer(limits::SMALL).await.status(), 200);
-        assert_eq!(clock.now().since(start), Duration::ZERO);
-        assert_eq!(answer(limits::SMALL + 1).await.status(), 503);
-        assert!((limits::ANSWER..2 * limits::ANSWER).contains(&clock.now().since(start)));
-        drop(all);
-        assert_eq!(
-            answer(2 * limits::OUTSTANDING).await.status(),
-            200,
-            "one that is larger than all may be sent alone"
-        );
+        let mut slow = client("/large", &common).await;
+        assert_eq!(status(&mut slow).await, "200");
+        assert_eq!(status(&mut client("/small", &common).await).await, "200");
+        assert_eq!(clock.now(), start);
+        // It reads a little now and then.
+        let slow = tokio::spawn(async move {
+            while slow.read_exact(&mut [0; 512]).await.is_ok() {
+                tokio::time::sleep(limits::STALL / 2).await;
+            }
+        });
+        assert_eq!(status(&mut client("/large", &common).await).await, "503");
+        let waited = clock.now().since(start);
+        assert!((limits::ANSWER..2 * limits::ANSWER).contains(&waited), "{waited:?}");
+        // An answer that is larger than all the room is sent when no other is.
+        slow.abort();
+        assert_eq!(status(&mut client("/large", &common).await).await, "200");
     }
 }

@@ -1,9 +1,9 @@
-//! What stands before every route: who may ask, what may be sent, and how long it may take.
+//! The middleware before every route: who may send a request, what it may contain, and how long it may take.
 //!
-//! Without a token the API is for those who are on this machine, and for no web page that they look at. A page can
-//! make a browser send requests to 127.0.0.1, also under a name of its own that it makes point there. So the `Host` must
-//! be this machine's, which such a name is not, and a body must be declared as JSON, which a page cannot do for
-//! another origin without a permission that is never given.
+//! Without a token, programs on this machine may use the API, but web pages in its browsers must not. A page can make a
+//! browser send requests to 127.0.0.1, also under a host name of its own that resolves to it. So `Host` must name this
+//! machine, and the body's type must be JSON, which a page cannot send to another origin without a permission (CORS) that the
+//! API never gives.
 
 use std::sync::Arc;
 
@@ -35,21 +35,21 @@ use crate::observe::Metrics;
 use crate::secret::Secret;
 use crate::text::Text;
 
-/// Which door of the daemon a request comes to.
+/// Which of the daemon's addresses a request comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
-    /// That of the API. Where metrics have a door of their own, they ask for the token here.
+    /// The API's. If metrics have an address of their own, they require the token at this one.
     Api { has_another: bool },
-    /// That of the metrics and of health, which is open to everybody who can reach it.
+    /// That of metrics and health, for everybody who can reach it.
     Metrics,
 }
 
-/// What stands before every route.
+/// Checks requests before their routes answer them.
 #[derive(Clone)]
 pub(super) struct Guard {
-    /// Whether its routes need the token, if there is one.
+    /// Whether the routes require the token, if there is one.
     asks_for_token: bool,
-    /// Whether its routes are health checks, which are answered however busy the daemon is.
+    /// Whether the routes are health checks, which are answered even if the daemon is busy.
     is_health: bool,
     terms: Arc<Terms>,
     door: Door,
@@ -59,7 +59,7 @@ pub(super) struct Guard {
     metrics: Arc<Metrics>,
 }
 
-/// The watch that a request has changed, as its answer tells the guard.
+/// The watch that a request changed, as an extension of its response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changed(pub(super) Uuid);
 
@@ -71,7 +71,7 @@ impl Guard {
         Self { asks_for_token, is_health, terms, door, only_this_machine, room, audit, metrics }
     }
 
-    /// This guard, for routes that need the token if there is one.
+    /// This guard, for routes that require the token, if there is one.
     pub(super) fn asking_for_token(&self) -> Self {
         Self { asks_for_token: true, ..self.clone() }
     }
@@ -81,7 +81,7 @@ impl Guard {
         Self { is_health: true, ..self.clone() }
     }
 
-    /// Counts a request, and tells of it where somebody may want to know.
+    /// Counts a request, and reports a change or a refusal.
     fn note(&self, peer: Option<Peer>, method: &str, route: &str, response: &Response) {
         let code = response.status().as_u16();
         self.metrics.api_request(route, code);
@@ -100,7 +100,7 @@ impl Guard {
     }
 }
 
-/// Lets a request through to its route, or answers it instead.
+/// Passes a request to its route, or refuses it.
 pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let method = request.method().clone();
@@ -121,7 +121,7 @@ pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Ne
 }
 
 impl Guard {
-    /// The request with all of its body, if it may be answered.
+    /// Reads the body of a request, if it may be answered.
     async fn admit(&self, request: Request, peer: Option<Peer>) -> Result<Request, Problem> {
         let agreed = self.terms.agreed();
         let tokens = &agreed.tokens;
@@ -129,17 +129,17 @@ impl Guard {
             check_host(&request)?;
         }
         let only_health = peer.is_some_and(|peer| peer.only_health);
-        // A body would be waited for.
+        // A request with a body would have to be waited for.
         if only_health && !(self.is_health && request.body().is_end_stream()) {
             let detail =
                 "there are so many connections that only health checks are answered: try again later";
-            return Err(Problem::unavailable("busy", "The daemon is busy", detail));
+            return Err(Problem::busy(detail));
         }
         if self.asks_for_token {
             match tokens.is_empty() {
                 false => check_token(request.headers(), tokens)?,
                 true if self.only_this_machine => {}
-                // Nobody starts it like that, but settings can change; a `Host` proves nothing where others can ask.
+                // A reload can remove the token. `Host` proves nothing if other machines can connect.
                 true => return Err(unauthorized("the daemon has no token: set [server] token-file")),
             }
         }
@@ -150,16 +150,16 @@ impl Guard {
         let declared =
             parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let is_too_large = declared.is_some_and(|length: usize| length > limits::BODY);
-        // A sender that has not begun, or would not end soon, need not be listened to before it hears that it is in vain.
-        let is_in_vain = declared.is_some_and(|length| length > limits::BODY_TO_DISCARD);
-        if is_in_vain || (is_too_large && parts.headers.contains_key(EXPECT)) {
+        // Do not read a body that is much too large, or that the client has not begun to send.
+        let is_hopeless = declared.is_some_and(|length| length > limits::BODY_TO_DISCARD);
+        if is_hopeless || (is_too_large && parts.headers.contains_key(EXPECT)) {
             return Err(too_large());
         }
         let body = timeout(limits::ARRIVAL, read(body)).await.map_err(|_| too_slow())??;
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 
-    /// Whether a request must name this machine.
+    /// Whether `Host` must name this machine.
     fn only_this_machine_asks(&self, tokens: &[Secret]) -> bool {
         match self.door {
             Door::Api { .. } => tokens.is_empty(),
@@ -167,10 +167,10 @@ impl Guard {
         }
     }
 
-    /// The route's answer. The route goes on even if its client does not: what the store has taken in is told.
+    /// Runs the route. It goes on even if the client disconnects, so that every change of the store is reported.
     async fn answer(&self, request: Request, next: Next) -> Response {
-        let busy = |detail| Problem::unavailable("busy", "The daemon is busy", detail).into_response();
-        // These change nothing, and end with their connections, which are counted.
+        let busy = |detail| Problem::busy(detail).into_response();
+        // These change nothing, and the number of connections limits them.
         if self.is_health {
             return next.run(request).await;
         }
@@ -184,7 +184,7 @@ impl Guard {
         });
         match timeout(limits::ANSWER, answering).await {
             Ok(Ok(response)) => response,
-            // It has panicked, which the log says.
+            // It panicked; the log has it.
             Ok(Err(_)) => Problem::unforeseen().into_response(),
             Err(_) => busy(
                 "there was no answer in time: whether the request was done is not known, try again later",
@@ -193,7 +193,7 @@ impl Guard {
     }
 }
 
-/// Who listens to this machine only knows it by these names.
+/// Checks that `Host` names this machine.
 fn check_host(request: &Request) -> Result<(), Problem> {
     let refused = |detail: &str| {
         let detail = format!(
@@ -238,7 +238,7 @@ fn check_token(headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(refused()) };
     let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len()).ok_or_else(refused)?;
-    // Digests have one length, so that the time of a comparison tells not even the token's; nor does it tell which one.
+    // Digests have the same length, so that the time of the comparison reveals neither a token's length nor which one fits.
     let given = digest(&SHA256, given.trim_ascii());
     let is_it = |token: &Secret| given.as_ref().ct_eq(digest(&SHA256, token.expose().as_bytes()).as_ref());
     let is_one = tokens.iter().fold(Choice::from(0), |is_one, token| is_one | is_it(token));
@@ -246,7 +246,7 @@ fn check_token(headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
     if is_right { Ok(()) } else { Err(refused()) }
 }
 
-/// A body must be declared as JSON.
+/// Checks that the type of the body is JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(CONTENT_TYPE).into_iter().map(HeaderValue::as_bytes);
     let essence = |value: &[u8]| {
@@ -262,14 +262,14 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         .at(Source::Header("Content-Type")))
 }
 
-/// The whole body. One that is too large is read on for a while, so that its sender listens to the answer.
+/// Reads the body. A body that is too large is read up to a limit, so that the client gets the answer.
 async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let mut taken = Vec::new();
     let mut length = 0_usize;
     while let Some(chunk) = chunks.next().await {
         let chunk =
-            chunk.map_err(|_| Problem::bad_request("the body broke off, or its chunks are broken"))?;
+            chunk.map_err(|_| Problem::bad_request("the body is incomplete, or its chunks are malformed"))?;
         length = length.saturating_add(chunk.len());
         if length > limits::BODY_TO_DISCARD {
             break;
@@ -302,7 +302,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_takes_too_long_is_not_waited_for() {
+    async fn a_route_that_takes_too_long_is_answered_503() {
         let (clock, guard) = (Clock::start(), guard(1));
         let start = clock.now();
         assert_eq!(ask(&guard, "/never").await, StatusCode::SERVICE_UNAVAILABLE);
@@ -311,13 +311,13 @@ mod tests {
         assert_eq!(
             ask(&guard, "/now").await,
             StatusCode::SERVICE_UNAVAILABLE,
-            "the other is still under way"
+            "the first request still runs"
         );
-        assert_eq!(clock.now().since(start), waited, "which is said at once");
+        assert_eq!(clock.now().since(start), waited, "it is refused at once");
     }
 
     #[tokio::test]
-    async fn an_answer_makes_room_for_the_next() {
+    async fn an_answered_request_makes_room_for_another() {
         let guard = guard(1);
         for _ in 0..3 {
             assert_eq!(ask(&guard, "/now").await, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! How the daemon is, for those who start it again, send it clients, or draw its curves.
+//! Health and metrics, for supervisors, load balancers and monitoring.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::limits;
 use super::problem::{Problem, Problems};
 use crate::store::Counts;
 
-/// That all is well.
+/// The daemon is well.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Well {
-    /// Which question was asked.
+    /// Which check was made.
     #[schema(value_type = String)]
     status: &'static str,
 }
@@ -84,7 +84,7 @@ fn trouble(detail: impl Into<String>) -> Problem {
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let service = &shared.service;
-    // A store that does not answer is told of elsewhere (`/readyz`); the rest of the numbers is true all the same.
+    // `/readyz` reports a store that does not answer. The other metrics are still true.
     if let Ok(Ok(Counts { active, ended, pending, undeliverable })) =
         timeout(limits::STORE, service.store.count()).await
     {

@@ -1,61 +1,61 @@
-//! How much of the daemon one client may use up, and all of them together. Polls must not suffer from them.
+//! How much of the daemon one client, and all of them together, may use, so that polls do not suffer.
 
 use std::time::Duration;
 
 /// The largest body of a request, in bytes. A watch with all its labels needs less than half of it.
 pub(super) const BODY: usize = 64 * 1024;
 
-/// How much of a body that is too large is read and thrown away, in bytes, so that a client that sends it all before it
-/// reads learns why it is refused.
+/// How many bytes of a body that is too large are read and discarded, so that a client that sends before it reads gets the
+/// answer.
 pub(super) const BODY_TO_DISCARD: usize = 1024 * 1024;
 
 /// The largest request line and headers together, in bytes.
 pub(super) const HEAD: usize = 16 * 1024;
 
-/// How long a request's head may take to arrive, and then its body. A connection that is kept alive may be idle for
-/// as long.
+/// How long the head of a request may take to arrive, and then its body. It is also how long a kept-alive connection may be
+/// idle.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
 
-/// How long an answer may take to be made.
+/// How long a route may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long a client may take none of an answer that was sent.
+/// How long a client may receive nothing of an answer that is being sent.
 pub(super) const STALL: Duration = Duration::from_secs(5);
 
-/// How long a client may take for a whole answer, however little of it is left.
+/// How long a client may take to receive a whole answer.
 pub(super) const TAKE: Duration = Duration::from_secs(60);
 
-/// How many connections there are at most.
+/// How many connections there may be.
 pub(super) const CONNECTIONS: usize = 128;
 
 /// How many of them may come from one address.
 pub(super) const CONNECTIONS_EACH: usize = 64;
 
-/// How many there may be besides from this machine, for one health check each.
+/// How many more connections from this machine there may be, for one health check each.
 pub(super) const CONNECTIONS_FOR_HEALTH: usize = 32;
 
-/// How long a new connection is left in its place for its first request, if that is possible.
+/// How long a new connection keeps its place for its first request, if there is another way.
 pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(100);
 
-/// How many requests are worked on at once, those included whose clients are gone. Health checks do not count.
+/// How many routes may run at once, including those whose clients disconnected, without health checks.
 pub(super) const REQUESTS: usize = 128;
 
-/// How long the store may take to say that it works.
+/// How long the store may take to answer a health check.
 pub(super) const STORE: Duration = Duration::from_secs(2);
 
-/// How many bytes of watches are read for a page, and how many a page has, before it ends with a watch.
+/// How many bytes of watches are read for a page, and after how many it ends.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 
-/// How many pages are made at once.
+/// How many pages are written at once.
 pub(super) const PAGES: usize = 4;
 
-/// How many bytes of answers may be on their way to clients, all together, but for those that are small.
+/// How many bytes of answers may be in flight, without the small ones.
 pub(super) const OUTSTANDING: u64 = 8 * 1024 * 1024;
 
-/// How many bytes a small answer has at most.
+/// The size of a small answer, in bytes.
 pub(super) const SMALL: u64 = 64 * 1024;
 
-/// How many watches a page has at most, and unless it is said.
+/// The largest number of watches on a page, and the default.
 pub(super) const PAGE: usize = 1000;
 /// See [`PAGE`].
 pub(super) const DEFAULT_PAGE: usize = 100;

@@ -1,12 +1,11 @@
-//! The OpenAPI document, made from the code of the routes: paths, parameters and schemas stand there. Here is what all
-//! of them have in common.
+//! The OpenAPI document. Paths, parameters and schemas come from the code of the routes; this adds what all have in common.
 
 use serde_json::{Value, json};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use super::problem::MEDIA_TYPE;
 
-/// What stands before every route may answer these (see `guard`).
+/// Answers that every route can give (see `guard`).
 const REFUSALS: [(&str, &str); 7] = [
     ("400", "The request cannot be understood."),
     ("403", "The request is for another host, and the daemon has no token."),
@@ -17,7 +16,7 @@ const REFUSALS: [(&str, &str); 7] = [
     ("503", "The store failed, or the daemon is busy."),
 ];
 
-/// The document before any route is in it.
+/// The document without routes.
 pub(super) fn frame() -> OpenApi {
     let info = InfoBuilder::new().title("snyk-export").version(env!("CARGO_PKG_VERSION")).description(Some(
         "The daemon of snyk-export: which exports of Snyk's it follows, and how they ended.",
@@ -34,7 +33,7 @@ impl Document {
     pub(super) fn new(openapi: OpenApi) -> Self {
         let mut document = serde_json::to_value(openapi)
             .unwrap_or_else(|error| unreachable!("the document can be written as JSON: {error}"));
-        // One scope or the other; what derives the schema cannot say that.
+        // Either scope; a derived schema cannot say that.
         document["components"]["schemas"]["WatchRequest"]["oneOf"] =
             json!([{ "required": ["group_id"] }, { "required": ["org_id"] }]);
         document["components"]["securitySchemes"] = json!({ "token": {
@@ -53,7 +52,7 @@ impl Document {
         Self(document)
     }
 
-    /// The document of a daemon that asks for a token, or of one that has none.
+    /// The document of a daemon with or without a token.
     pub(super) fn of(&self, has_token: bool) -> Value {
         let mut document = self.0.clone();
         for (_, operation) in
@@ -74,7 +73,7 @@ fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> 
     })
 }
 
-/// Adds an answer to an operation that does not describe it itself.
+/// Adds an answer, unless the operation describes it.
 fn refuse(operation: &mut Value, status: &str, description: &str) {
     let answer = &mut operation["responses"][status];
     if answer.is_null() {

@@ -1,26 +1,26 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
-//! Where there is no room, the connection is closed that has waited for its client for the longest: for a request, or to take
-//! an answer. A new connection whose first request may be on its way is closed only if there is no other, and no place that is
-//! kept for a health check.
+//! If there is no room, the connection that has waited longest for its client (for a request, or to send an answer) is closed.
+//! A new connection, whose first request may be in flight, is closed only if there is no other and no place for a health check.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::limits;
 use crate::moment::Moment;
 
-/// All places for connections.
+/// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// By their numbers: the older, the smaller.
+    /// By number. Older connections have smaller numbers.
     connections: BTreeMap<u64, Connection>,
-    /// Counts connections and the ends of requests.
+    /// Counts connections and changes of their states, to order them.
     count: u64,
 }
 
@@ -28,44 +28,29 @@ struct Held {
 struct Connection {
     address: IpAddr,
     only_health: bool,
-    /// When it came; nothing once it has sent a request.
+    /// When it was accepted; `None` after its first request.
     new_since: Option<Moment>,
-    /// Since when it has waited for a request; nothing while one is answered.
+    /// Since when it has waited for a request; `None` while one is answered.
     idle_since: Option<u64>,
-    /// Since when its client has taken nothing of what was sent to it.
+    /// Since when its client has received nothing of what is sent.
     stalled_since: Option<u64>,
+    /// The share of [`limits::OUTSTANDING`] that its answer has until it is sent.
+    room: Option<OwnedSemaphorePermit>,
     gone: Arc<Notify>,
 }
 
-/// The place of a connection, which is free when this is dropped.
+/// The place of a connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
-    /// Where the connection has come from.
+    /// The client's address.
     pub(super) address: IpAddr,
-    /// Whether it has a place that is kept for health checks.
+    /// Whether it is a place for health checks.
     pub(super) only_health: bool,
-    /// Is told when the connection has to make room.
+    /// Notifies the connection that it has to be closed.
     pub(super) gone: Arc<Notify>,
-}
-
-/// What became of a new connection.
-#[derive(Debug)]
-pub(super) enum Seat {
-    /// It has a place.
-    Taken(Place),
-    /// It has a place, and the connection of this address has lost one.
-    InPlaceOf(Place, IpAddr),
-    /// There is no place for it.
-    None,
-}
-
-/// While this lives a request is answered, and the connection is not idle.
-#[derive(Debug)]
-pub(super) struct Answering {
-    places: Arc<Places>,
-    number: u64,
+    is_answering: AtomicBool,
 }
 
 impl Places {
@@ -73,8 +58,9 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from `address`, if there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Seat {
+    /// A place for a connection from `address`, if there is one, and the address of the connection that is closed for it, if one
+    /// is.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Option<(Place, Option<IpAddr>)> {
         let address = address.to_canonical();
         let mut held = self.held();
         let count = |of: &dyn Fn(&Connection) -> bool| held.connections.values().filter(|it| of(it)).count();
@@ -94,10 +80,8 @@ impl Places {
                 (true, None)
             } else if let Some(oldest) = held.oldest_waiting(competes) {
                 (false, Some(oldest))
-            } else if let Some(oldest) = held.oldest_waiting(is_health).filter(|_| address.is_loopback()) {
-                (true, Some(oldest))
             } else {
-                return Seat::None;
+                (true, Some(held.oldest_waiting(is_health).filter(|_| address.is_loopback())?))
             }
         };
         let lost = makes_room.and_then(|number| held.connections.remove(&number));
@@ -107,19 +91,18 @@ impl Places {
             address,
             only_health,
             gone: Arc::default(),
+            is_answering: AtomicBool::new(false),
         };
         let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
-        let new_since = Some(now);
+        let (new_since, stalled_since, room) = (Some(now), None, None);
         let connection =
-            Connection { address, only_health, new_since, idle_since, stalled_since: None, gone };
+            Connection { address, only_health, new_since, idle_since, stalled_since, room, gone };
         held.connections.insert(place.number, connection);
-        match lost {
-            Some(lost) => {
-                lost.gone.notify_one();
-                Seat::InPlaceOf(place, lost.address)
-            }
-            None => Seat::Taken(place),
-        }
+        let lost = lost.map(|lost| {
+            lost.gone.notify_one();
+            lost.address
+        });
+        Some((place, lost))
     }
 }
 
@@ -129,7 +112,7 @@ impl Held {
         self.count
     }
 
-    /// Of some connections the one that has waited for its client for the longest.
+    /// Among these connections, the one that has waited longest for its client.
     fn oldest_waiting(&self, of: impl Fn(&Connection) -> bool) -> Option<u64> {
         let some = self.connections.iter().filter(|(_, connection)| of(connection));
         some.filter_map(|(number, connection)| Some((connection.waits_since()?, *number)))
@@ -139,7 +122,7 @@ impl Held {
 }
 
 impl Connection {
-    /// Whether its first request may still be on its way.
+    /// Whether its first request may still be in flight.
     fn is_new(&self, now: Moment) -> bool {
         self.new_since.is_some_and(|since| now.since(since) < limits::FIRST_REQUEST)
     }
@@ -150,37 +133,41 @@ impl Connection {
 }
 
 impl Place {
-    /// The client takes nothing of what is sent to it, or takes it again.
-    pub(super) fn stalls(&self, stalls: bool) {
+    fn change(&self, change: impl FnOnce(&mut Connection, u64)) {
         let mut held = self.places.held();
         let now = held.next();
         if let Some(connection) = held.connections.get_mut(&self.number) {
-            connection.stalled_since = stalls.then_some(now);
+            change(connection, now);
         }
     }
 
-    /// A request has come in.
-    pub(super) fn answer(&self) -> Answering {
-        if let Some(connection) = self.places.held().connections.get_mut(&self.number) {
-            (connection.idle_since, connection.new_since) = (None, None);
+    /// The client has stopped receiving, or receives again.
+    pub(super) fn stalls(&self, stalls: bool) {
+        self.change(|connection, now| connection.stalled_since = stalls.then_some(now));
+    }
+
+    /// A request has arrived.
+    pub(super) fn asked(&self) {
+        self.change(|connection, _| (connection.idle_since, connection.new_since) = (None, None));
+    }
+
+    /// The answer is ready to be sent. It keeps `room` until it is sent.
+    pub(super) fn answers(&self, room: Option<OwnedSemaphorePermit>) {
+        self.change(|connection, _| connection.room = room);
+        self.is_answering.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything is sent that was ready to be sent.
+    pub(super) fn sent(&self) {
+        if self.is_answering.swap(false, Ordering::Relaxed) {
+            self.change(|connection, now| (connection.room, connection.idle_since) = (None, Some(now)));
         }
-        Answering { places: Arc::clone(&self.places), number: self.number }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.held().connections.remove(&self.number);
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut held = self.places.held();
-        let now = held.next();
-        if let Some(connection) = held.connections.get_mut(&self.number) {
-            connection.idle_since = Some(now);
-        }
     }
 }
 
@@ -196,7 +183,7 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, last).into()
     }
 
-    /// Long after all connections of a test came.
+    /// When the connections of a test are no longer new.
     fn later() -> Moment {
         Moment::default().plus(limits::FIRST_REQUEST)
     }
@@ -204,19 +191,22 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[track_caller]
-    fn taken(seat: Seat) -> Place {
-        match seat {
-            Seat::Taken(place) => place,
-            Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
-        }
+    fn taken(taken: Option<(Place, Option<IpAddr>)>) -> Place {
+        let (place, lost) = taken.unwrap();
+        assert_eq!(lost, None);
+        place
     }
 
     #[track_caller]
-    fn in_place_of(seat: Seat, address: IpAddr) -> Place {
-        match seat {
-            Seat::InPlaceOf(place, lost) if lost == address => place,
-            Seat::Taken(_) | Seat::InPlaceOf(..) | Seat::None => panic!("{seat:?}"),
-        }
+    fn in_place_of(taken: Option<(Place, Option<IpAddr>)>, address: IpAddr) -> Place {
+        let (place, lost) = taken.unwrap();
+        assert_eq!(lost, Some(address));
+        place
+    }
+
+    fn answered(place: &Place) {
+        place.answers(None);
+        place.sent();
     }
 
     fn is_gone(place: &Place) -> bool {
@@ -224,40 +214,41 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_places_and_its_own_connections_make_room() {
+    fn an_address_has_a_limit_and_closes_its_own_connections() {
         let places = Arc::new(Places::default());
         let mut own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
             .map(|_| taken(places.take(address(1), Moment::default())))
             .collect();
         let other = taken(places.take(address(2), later()));
-        // The first has asked since, and the second is asking.
-        drop(own[0].answer());
-        let answering = own[1].answer();
+        // The first has been answered since, and the second is being answered.
+        own[0].asked();
+        answered(&own[0]);
+        own[1].asked();
         let new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[0]) && !is_gone(&own[1]) && !is_gone(&other));
-        drop(answering);
-        // A place that is given back is free.
+        answered(&own[1]);
+        // A place that was dropped is free.
         own.remove(2);
         drop(new);
         own.push(taken(places.take(address(1), later())));
     }
 
     #[test]
-    fn who_takes_nothing_of_an_answer_makes_room() {
+    fn a_client_that_does_not_receive_its_answer_makes_room() {
         let places = Arc::new(Places::default());
         let own: Vec<Place> = (0..limits::CONNECTIONS_EACH)
             .map(|_| taken(places.take(address(1), Moment::default())))
             .collect();
-        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
-        assert!(matches!(places.take(address(1), later()), Seat::None));
+        own.iter().for_each(Place::asked);
+        assert!(places.take(address(1), later()).is_none());
         [3, 2, 4].iter().for_each(|n: &usize| own[*n].stalls(true));
         own[3].stalls(false);
-        let _new = in_place_of(places.take(address(1), later()), address(1)).answer();
+        let _new = in_place_of(places.take(address(1), later()), address(1));
         assert!(is_gone(&own[2]) && !is_gone(&own[3]) && !is_gone(&own[4]));
     }
 
     #[test]
-    fn there_are_so_many_places_in_all_and_some_more_for_health_checks_from_here() {
+    fn there_is_a_limit_for_all_and_room_for_health_checks_from_this_machine() {
         let places = Arc::new(Places::default());
         let all: Vec<Place> =
             (0..limits::CONNECTIONS)
@@ -270,15 +261,15 @@ mod tests {
                 .collect();
         let newest = in_place_of(places.take(address(9), later()), address(0));
         assert!(is_gone(&all[0]));
-        let busy: Vec<Answering> = all.iter().chain([&newest]).map(Place::answer).collect();
-        assert!(matches!(places.take(address(10), later()), Seat::None));
+        all.iter().chain([&newest]).for_each(Place::asked);
+        assert!(places.take(address(10), later()).is_none());
         let health: Vec<Place> = (0..limits::CONNECTIONS_FOR_HEALTH)
             .map(|_| taken(places.take(HERE, Moment::default())))
             .collect();
         assert!(health.iter().all(|place| place.only_health));
         let place = in_place_of(places.take(HERE, later()), HERE);
         assert!(place.only_health && is_gone(&health[0]));
-        drop(busy);
+        all.iter().for_each(answered);
         assert!(!in_place_of(places.take(HERE, later()), address(0)).only_health);
     }
 
@@ -288,24 +279,24 @@ mod tests {
         let mut own: Vec<Place> =
             (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(HERE, start))).collect();
         let new = own.pop().unwrap();
-        let busy: Vec<Answering> = own.iter().map(Place::answer).collect();
-        // All others are busy: it is the only one that waits for its client.
+        own.iter().for_each(Place::asked);
+        // All others are being answered: it is the only one that waits for its client.
         let health: Vec<Place> =
             (0..limits::CONNECTIONS_FOR_HEALTH).map(|_| taken(places.take(HERE, start))).collect();
         assert!(health.iter().all(|place| place.only_health) && !is_gone(&new));
-        // One that has had an answer goes first, even if it waits for a shorter time.
-        drop(busy);
+        // A connection that has been answered is closed first, even if it has waited less.
+        own.iter().for_each(answered);
         let next = in_place_of(places.take(HERE, start), HERE);
         assert!(is_gone(&own[0]) && !is_gone(&new) && !next.only_health);
-        // One that sends nothing is not new for long.
+        // A connection that sends nothing is not new for long.
         let later = start.plus(limits::FIRST_REQUEST);
-        let _busy: Vec<Answering> = own.iter().map(Place::answer).collect();
+        own.iter().for_each(Place::asked);
         let _next = in_place_of(places.take(HERE, later), HERE);
         assert!(is_gone(&new));
     }
 
     #[test]
-    fn if_all_connections_are_new_the_oldest_goes() {
+    fn if_all_connections_are_new_the_oldest_is_closed() {
         let (places, start) = (Arc::new(Places::default()), Moment::default());
         let all = limits::CONNECTIONS_EACH + limits::CONNECTIONS_FOR_HEALTH;
         let all: Vec<Place> = (0..all).map(|_| taken(places.take(HERE, start))).collect();

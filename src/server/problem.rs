@@ -1,4 +1,4 @@
-//! Refusals and failures: JSON:API error documents, for every answer that is none of the wanted ones.
+//! JSON:API error documents, for every answer that is not a success.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -23,12 +23,12 @@ pub(super) struct Problem {
     /// A stable word for what is wrong.
     #[schema(value_type = String, example = "no-such-watch")]
     code: &'static str,
-    /// The same in words.
+    /// A short description of the code.
     #[schema(value_type = String)]
     title: &'static str,
-    /// What is wrong with this very request, and what to do.
+    /// What is wrong with this request, and what to do.
     detail: String,
-    /// Where in the request it is wrong.
+    /// The part of the request that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     source: Option<Source>,
@@ -48,7 +48,7 @@ pub(super) enum Source {
     Header(&'static str),
 }
 
-/// Why a request was not done. There is at least one reason; the first one's status is the answer's.
+/// Why a request failed. There is at least one reason; the first one's status is the answer's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Problems)]
 pub(super) struct Problems {
@@ -79,7 +79,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request cannot be understood", detail)
     }
 
-    /// A value of the right form that cannot be used.
+    /// A member that is well-formed and invalid.
     pub(super) fn unusable(detail: impl Into<String>, pointer: impl Into<String>) -> Self {
         let title = "A member of the body cannot be used";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", title, detail)
@@ -93,13 +93,17 @@ impl Problem {
             .at(Source::Parameter(parameter.to_owned()))
     }
 
-    /// The daemon keeps as much as it may.
+    /// The store has reached its quota.
     pub(super) fn full(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "quota", "There is no room for another watch", detail)
     }
 
     pub(super) fn unavailable(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail)
+    }
+
+    pub(super) fn busy(detail: &str) -> Self {
+        Self::unavailable("busy", "The daemon is busy", detail)
     }
 
     pub(super) fn unforeseen() -> Self {
@@ -109,7 +113,7 @@ impl Problem {
 }
 
 impl Problems {
-    /// All of these, if there is one at all.
+    /// Fails with all of these, if there is one.
     pub(super) fn of(errors: Vec<Problem>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
     }

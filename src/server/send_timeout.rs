@@ -10,13 +10,13 @@ use tokio::time::Sleep;
 use super::limits;
 use super::places::Place;
 
-/// Fails when the client takes nothing of what is sent to it for [`limits::STALL`], or not all of an answer within
-/// [`limits::TAKE`]. The client's place is told when it stalls.
+/// Fails if the client receives nothing for [`limits::STALL`], or does not receive a whole answer within [`limits::TAKE`]. It
+/// tells the connection's place when the client stalls, and when everything is sent.
 pub(super) struct SendTimeout<'a, W> {
     writer: W,
     place: &'a Place,
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Runs while a part of an answer is not sent.
+    /// Runs while a part of an answer waits to be sent.
     late: Option<Pin<Box<Sleep>>>,
 }
 
@@ -25,7 +25,7 @@ impl<'a, W> SendTimeout<'a, W> {
         Self { writer, place, stalled: None, late: None }
     }
 
-    /// Passes `sent` on, unless nothing could be sent for too long.
+    /// Returns `sent`, or a timeout if nothing could be sent for too long.
     fn within_limit<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -72,9 +72,10 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for SendTimeout<'_, W> {
         self.writer.is_write_vectored()
     }
 
-    /// Is called when all is sent.
+    /// Is called when everything is sent that was ready.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.late = None;
+        self.place.sent();
         Pin::new(&mut self.writer).poll_flush(context)
     }
 
@@ -93,17 +94,15 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::moment::Moment;
-    use crate::server::places::{Places, Seat};
+    use crate::server::places::Places;
 
     fn place() -> Place {
         let places = Arc::new(Places::default());
-        let Seat::Taken(place) = places.take([127, 0, 0, 1].into(), Moment::default()) else {
-            unreachable!("it is the first")
-        };
+        let (place, _) = places.take([127, 0, 0, 1].into(), Moment::default()).unwrap();
         place
     }
 
-    /// Sends to `client` without an end until that fails; says how long it took.
+    /// Sends until that fails, and returns how long it took.
     async fn given_up_after(mut client: SendTimeout<'_, DuplexStream>) -> Duration {
         let clock = Clock::start();
         let start = clock.now();
@@ -116,16 +115,16 @@ mod tests {
         clock.now().since(start)
     }
 
-    // Sockets would not do: time that stands still runs ahead of what the system has under way.
+    // Not with sockets: a paused clock does not wait for them.
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_given_up() {
+    async fn a_client_that_receives_nothing_times_out() {
         let (place, (_client, ours)) = (place(), duplex(4096));
         let waited = given_up_after(SendTimeout::new(ours, &place)).await;
         assert!((limits::STALL..2 * limits::STALL).contains(&waited), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_a_little_now_and_then_is_given_up_too() {
+    async fn a_client_that_receives_a_little_now_and_then_times_out_later() {
         let (place, (mut client, ours)) = (place(), duplex(4096));
         let taking = tokio::spawn(async move {
             while client.read_exact(&mut [0; 1024]).await.is_ok() {

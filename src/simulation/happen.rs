@@ -32,7 +32,7 @@ impl World {
         });
         Ledger {
             world: Arc::clone(self),
-            health: Arc::new(Health::new()),
+            health: Arc::new(Health::default()),
             owing: Arc::default(),
             settled: Arc::default(),
         }

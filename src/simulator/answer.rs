@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::scenario::text;
+use super::text;
 
 /// A scripted answer: what it says, and how the wire breaks while it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -1,7 +1,5 @@
 //! Scenarios: what the simulated API does, in TOML. `config/scenarios/` holds those that are embedded.
 
-pub(super) mod text;
-
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +7,7 @@ use serde::Deserialize;
 use super::answer::{Answer, RandomFault};
 use super::files::{Encoding, FileSize};
 use super::http::Framing;
+use super::text;
 
 /// The embedded scenarios, in the order in which they are shown.
 const EMBEDDED: [(&str, &str); 22] = [

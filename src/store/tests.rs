@@ -1,4 +1,4 @@
-//! What every store must do, whichever database is behind it: test by test, and under random interleavings.
+//! What every store must do: one test for each rule, and random interleavings compared with a model.
 //!
 //! For another store, implement [`Subject`] and [`Lasting`], and add a line at the end of this file.
 
@@ -41,7 +41,7 @@ pub(super) trait Subject: Sized {
         self.queue().pass(pass).await.unwrap()
     }
 
-    /// All that is due.
+    /// Claims all due watches of an account.
     async fn claim(&self, account: &str, now: Moment) -> Vec<Claimed> {
         self.pass(wishes(now, [wish(account, 1000)])).await.claimed
     }
@@ -51,14 +51,14 @@ pub(super) trait Subject: Sized {
 pub(super) trait Lasting: Subject {
     fn store(&self) -> &dyn Store;
 
-    /// Closes the store and opens it again, as the next daemon does.
+    /// Closes the store and opens it again, like the next daemon.
     async fn reopen(&mut self);
 
     async fn counts(&self) -> Counts {
         self.store().count().await.unwrap()
     }
 
-    /// Ends the watches on these exports, each with these deliveries owed to `platform`; the others are due again.
+    /// Ends the watches on these exports, each with these deliveries to `platform`. The others are due again.
     async fn end(&self, account: &str, numbers: &[u128], owed: impl Fn(u128) -> Vec<String>) {
         let claimed = self.claim(account, NOW).await;
         let polled = claimed.iter().map(|claimed| {
@@ -72,7 +72,7 @@ pub(super) trait Lasting: Subject {
     }
 }
 
-/// A directory with a place for a file in it.
+/// A directory for a file.
 pub(super) struct Place {
     pub(super) dir: TempDir,
     pub(super) path: PathBuf,
@@ -89,13 +89,13 @@ impl Place {
         SqliteStore::open(&self.path).await.unwrap()
     }
 
-    /// Another connection, as an operator's.
+    /// Another connection, like an operator's.
     pub(super) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(&self.path).unwrap()
     }
 }
 
-/// A file with a daemon's store.
+/// A store in a file.
 pub(super) struct Sqlite {
     pub(super) place: Place,
     pub(super) store: SqliteStore,
@@ -223,7 +223,7 @@ macro_rules! conforms {
             })*
 
             #[test]
-            fn random_interleavings_leave_what_the_model_has() {
+            fn random_interleavings_match_the_model() {
                 super::interleavings::hold::<$subject>($cases);
             }
         }
@@ -238,30 +238,30 @@ macro_rules! conforms_in_all {
                 a_claimed_watch_is_hidden_until_it_is_given_back,
                 the_longest_due_comes_first_account_by_account,
                 a_watch_is_not_due_before_its_time_however_fine_that_is,
-                watches_without_time_left_are_claimed_whenever_they_are_due,
-                what_is_given_back_may_be_claimed_in_the_same_pass,
+                watches_whose_time_is_over_are_claimed_before_they_are_due,
+                a_watch_that_is_given_back_can_be_claimed_in_the_same_pass,
                 every_field_is_there_after_a_restart,
-                a_record_of_a_watch_that_is_gone_or_has_ended_is_not_kept,
-                a_delivery_is_owed_once_however_often_it_is_asked_for,
+                a_record_of_a_removed_or_ended_watch_is_not_kept,
+                a_delivery_with_the_same_id_is_added_once,
                 the_latest_moment_never_goes_back,
             },
             catalogue::{
-                an_account_follows_an_export_once_ended_or_not,
-                a_watch_that_is_removed_leaves_what_it_owes,
-                the_settings_list_is_followed,
-                labels_in_the_settings_replace_the_ones_before,
-                a_reconciliation_that_fails_changes_nothing,
-                what_ended_long_ago_is_pruned_with_what_was_settled_of_it,
+                an_account_has_one_watch_on_an_export_ended_or_not,
+                a_removed_watch_leaves_its_pending_deliveries,
+                reconciling_adds_and_removes_watches_of_the_settings,
+                reconciling_replaces_labels,
+                a_failed_reconciliation_changes_nothing,
+                old_ends_are_pruned_with_their_settled_deliveries,
                 pages_follow_each_other,
-                a_page_has_so_many_bytes_and_says_whether_there_is_more,
+                a_page_stops_after_its_bytes_and_says_whether_there_is_more,
                 a_watch_that_exceeds_the_quota_is_not_added,
             },
             outbox::{
-                a_delivery_is_tried_until_its_endpoint_has_it,
-                a_delivery_that_is_given_up_stays_to_be_seen,
+                a_delivery_is_due_again_until_it_is_sent,
+                an_undeliverable_delivery_stays_visible,
                 a_claimed_delivery_is_hidden_and_recorded_once,
                 the_longest_due_comes_first_endpoint_by_endpoint,
-                what_is_owed_for_too_long_is_given_up_unless_it_is_under_way,
+                old_deliveries_are_given_up_unless_they_are_claimed,
             },
         );
     };
@@ -273,7 +273,7 @@ conforms!(memory: MemoryStore, 64,
         a_claimed_watch_is_hidden_until_it_is_given_back,
         the_longest_due_comes_first_account_by_account,
         a_watch_is_not_due_before_its_time_however_fine_that_is,
-        watches_without_time_left_are_claimed_whenever_they_are_due,
-        what_is_given_back_may_be_claimed_in_the_same_pass,
+        watches_whose_time_is_over_are_claimed_before_they_are_due,
+        a_watch_that_is_given_back_can_be_claimed_in_the_same_pass,
     },
 );

@@ -1,4 +1,4 @@
-//! `--check`: the settings are looked at, and what a start needs is tried out. Nothing is left of it.
+//! `--check`: checks the settings, the store and the addresses. It leaves nothing behind.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -46,13 +46,13 @@ fn check_store(store: &Path, state: &Path) -> Result<Checked, CommandError> {
     let made = made.map_err(|error| CommandError::StateDirectory(state.to_owned(), error));
     let checked = made.and_then(|()| Ok(store::check(store).map_err(DaemonError::from)?));
     for directory in missing {
-        // One that somebody else has put something into meanwhile stays.
+        // A directory that another program used meanwhile stays.
         let _ = disk::remove_empty_directory(&directory);
     }
     checked
 }
 
-/// The directories on the way that are not there, the last one first.
+/// The directories of this path that do not exist, the deepest first.
 fn missing(directory: &Path) -> Vec<PathBuf> {
     directory.ancestors().take_while(|directory| !directory.exists()).map(Path::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! A list, page by page.
+//! Lists of watches, in pages.
 
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
@@ -12,9 +12,9 @@ use crate::server::problem::{Problem, Problems, Source};
 use crate::store::Listing;
 use crate::text::Text;
 
-/// Some of the watches, as [`written`] writes them.
+/// Describes the pages that [`written`] writes.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "it describes what is written, and is never made")]
+#[expect(dead_code, reason = "it describes a document, and is never created")]
 pub(super) struct Page {
     /// The watches.
     data: Vec<View>,
@@ -23,8 +23,8 @@ pub(super) struct Page {
     next: Option<String>,
 }
 
-/// The page of these watches, as many as fit, as JSON. It is written watch by watch: what a page of all of them needs in
-/// memory at once would be many times as much.
+/// Writes a page of these watches as JSON, as many as fit. It writes one at a time: all of them at once would need many times
+/// the memory.
 pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> {
     let Listing { watches: listed, has_more } = listing;
     let mut page = b"{\"data\":[".to_vec();
@@ -49,7 +49,7 @@ pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> 
     page
 }
 
-/// Which watches are wanted.
+/// Which watches to list.
 #[derive(Debug, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
@@ -65,7 +65,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the query of a request; what it does not say is as usual.
+    /// Parses the query of a request. Missing parameters have their defaults.
     pub(super) fn parse(query: &str) -> Result<Self, Problems> {
         let (mut state, mut limit, mut after) = (None, None, None);
         let mut problems = Vec::new();
@@ -82,19 +82,19 @@ impl Query {
         Ok(Self { state, limit: limit.unwrap_or(limits::DEFAULT_PAGE), after })
     }
 
-    /// Whether those are wanted that have ended, or those that have not.
+    /// Whether to list watches that have ended, or active ones; `None` lists both.
     pub(super) fn ended(&self) -> Option<bool> {
         self.state.map(|state| state == State::Ended)
     }
 
-    /// The path of the page that begins after the watch `last`.
+    /// The path of the page after the watch `last`.
     pub(super) fn next(&self, last: Uuid) -> String {
         let state = self.state.map(|state| format!("state={}&", state.as_str())).unwrap_or_default();
         format!("/v1/watches?{state}limit={}&after={last}", self.limit)
     }
 }
 
-/// Fills `slot`, which must be empty.
+/// Sets a parameter, which must not be set yet.
 fn take<T>(slot: &mut Option<T>, value: Option<T>, form: &str) -> Result<(), String> {
     match (value, &slot) {
         (_, Some(_)) => Err("it is given twice".to_owned()),
@@ -127,7 +127,7 @@ mod tests {
     const ID: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
 
     #[test]
-    fn reads_what_is_wanted() {
+    fn parses_parameters() {
         let after = parse_id(ID);
         let rows = [
             ("".to_owned(), None, 100, None),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_parameter_that_is_wrong() {
+    fn names_the_invalid_parameter() {
         let simple = ID.replace('-', "");
         let rows = [
             ("state=", "state"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_of_the_same_kind() {
+    fn the_next_page_has_the_same_parameters() {
         let last = parse_id(ID).unwrap();
         for text in ["state=ended&limit=7", "limit=1000", ""] {
             let query = Query::parse(text).unwrap();

@@ -1,4 +1,4 @@
-//! What a client wants to be followed.
+//! Requests to follow an export.
 
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
@@ -35,18 +35,18 @@ pub(super) struct WatchRequest {
     labels: Labels,
 }
 
-/// A member that may be missing, but is no null.
+/// A member that may be missing, but not null.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }
 
 impl WatchRequest {
-    /// Reads the body of a request.
+    /// Parses the body of a request.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
         if body.is_empty() {
             return Err(Problem::bad_request("the body is empty: send a JSON document"));
         }
-        // serde would take a list for the members in their order.
+        // serde would accept an array of the members.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::bad_request("the body: expected a JSON object"));
         }
@@ -54,7 +54,7 @@ impl WatchRequest {
             .map_err(|error| Problem::bad_request(format!("the body: {}", Text::new(&error.to_string()))))
     }
 
-    /// The watch that it means. All that is wrong is named at once.
+    /// The watch to add. The error has everything that is wrong.
     pub(super) fn check(self, terms: &Terms) -> Result<NewWatch, Problems> {
         let mut problems = Vec::new();
         let mut id = |name: &str, text: &str| {
@@ -119,7 +119,7 @@ mod tests {
     const EXPORT: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
 
     #[test]
-    fn takes_what_is_complete() {
+    fn accepts_a_complete_request() {
         let new = check(&json!({ "group_id": GROUP, "export_id": EXPORT })).unwrap();
         assert_eq!(new.export.to_string(), format!("/groups/{GROUP}/jobs/export/{EXPORT}"));
         assert_eq!((&*new.account, new.labels.len()), ("default", 0));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_cannot_be_used() {
+    fn names_invalid_members() {
         let with = |name: &str, value: Value| {
             let mut body = json!({ "group_id": GROUP, "export_id": EXPORT });
             body[name] = value;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_such_document() {
+    fn refuses_other_documents() {
         let rows = [
             ("", "empty"),
             ("{", "EOF"),

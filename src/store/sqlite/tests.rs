@@ -1,4 +1,4 @@
-//! What is special about a file. What every store does is in `store/tests.rs`.
+//! What only a store in a file does. Rules for every store are tested in `store/tests.rs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use crate::store::tests::{
 use crate::store::{Claimed, Next, Record};
 
 #[tokio::test]
-async fn has_one_daemon_at_a_time_whichever_way_it_takes() {
+async fn one_daemon_at_a_time_has_a_file_whichever_path_it_uses() {
     let bed = Place::new();
     let store = bed.open().await;
     std::os::unix::fs::symlink(&bed.path, bed.path.with_file_name("link.db")).unwrap();
@@ -27,7 +27,7 @@ async fn has_one_daemon_at_a_time_whichever_way_it_takes() {
 }
 
 #[tokio::test]
-async fn makes_a_file_that_only_its_user_reads() {
+async fn only_this_user_may_read_the_files() {
     let bed = Place::new();
     let store = bed.open().await;
     store.beat(NOW).await.unwrap();
@@ -39,7 +39,7 @@ async fn makes_a_file_that_only_its_user_reads() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_is_named_with_its_cure() {
+async fn an_error_names_the_unusable_path_and_what_to_do() {
     let bed = Place::new();
     let file = bed.dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -52,7 +52,7 @@ async fn a_place_that_cannot_be_is_named_with_its_cure() {
         (file.join("a/watches.db"), "Not a directory (os error 20); name a file in a directory"),
         (bed.dir.path().to_owned(), "is a directory; name a file, not a directory"),
         (PathBuf::from("/"), "is a directory; name a file, not a directory"),
-        // Nobody may write there, root included.
+        // Not even root may write there.
         (PathBuf::from("/proc/self/watches.db"), "create the directory above it, or name another file"),
     ];
     for (path, why) in rows {
@@ -62,7 +62,7 @@ async fn a_place_that_cannot_be_is_named_with_its_cure() {
 }
 
 #[tokio::test]
-async fn a_file_of_others_or_of_the_future_is_left_as_it_is() {
+async fn a_file_of_another_program_or_a_newer_release_is_not_changed() {
     let bed = Place::new();
     bed.open().await.close().await.unwrap();
     let ours = bed.sql();
@@ -84,7 +84,7 @@ async fn a_file_of_others_or_of_the_future_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_called_so() {
+async fn a_damaged_file_is_reported_as_damaged() {
     let bed = Place::new();
     fs::create_dir(bed.path.parent().unwrap()).unwrap();
     fs::write(&bed.path, "this is not a database, but a text of more than a hundred bytes: ".repeat(9))
@@ -109,7 +109,7 @@ async fn a_damaged_file_is_called_so() {
     assert!(error.contains("is damaged (") && error.contains("put a backup in its place"), "{error}");
 }
 
-/// Like [`ending`], with a document of so many bytes.
+/// Like [`ending`], with a document of this many bytes.
 fn long_ending(claimed: &Claimed, bytes: usize, owed: &[&str]) -> Record {
     let mut record = ending(claimed, NOW, owed);
     if let Next::Ended(ended) = &mut record.next {
@@ -119,7 +119,7 @@ fn long_ending(claimed: &Claimed, bytes: usize, owed: &[&str]) -> Record {
 }
 
 #[tokio::test]
-async fn a_full_disk_takes_nothing_and_loses_nothing() {
+async fn a_full_disk_keeps_nothing_new_and_loses_nothing_old() {
     let mut bed = Sqlite::empty().await;
     bed.add("a", 1).await;
     let claimed = bed.claim("a", NOW).await.remove(0);
@@ -128,7 +128,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     let error = store.pass(records([long_ending(&claimed, 100_000, &["a-1"])])).await.unwrap_err();
     assert!(matches!(error, StoreError::Full(_)), "{error}");
     assert!(error.to_string().contains("make room and start again"), "{error}");
-    // Every later call says why nothing is kept any more.
+    // Every later call fails with the same error.
     let id = claimed.watch.id;
     for again in [store.count().await.map(drop), store.beat(NOW).await, store.look(id).await.map(drop)] {
         assert_eq!(again.unwrap_err().to_string(), error.to_string());
@@ -141,7 +141,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_long_log_is_written_back_while_others_read_the_file() {
+async fn a_long_log_is_written_back_once_no_reader_prevents_it() {
     let bed = Sqlite::empty().await;
     for number in [1, 2] {
         bed.add("a", number).await;
@@ -162,7 +162,7 @@ async fn a_long_log_is_written_back_while_others_read_the_file() {
     }
 }
 
-/// Lets the file have no more pages than these, or those that it has.
+/// Limits the file to this many pages, or to those that it has.
 async fn limit_pages(store: &SqliteStore, pages: i64) {
     let limit = move |conn: &Connection, _: &mut _| {
         Ok(conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
@@ -178,7 +178,7 @@ async fn what_was_acknowledged_survives_a_crash() {
     let claimed = bed.claim("a", NOW).await;
     assert_eq!(bed.pass(records([ending(&claimed[0], NOW, ["a-1"])])).await.kept, [true]);
 
-    // What the disk has while the daemon runs is what it has when the daemon is killed.
+    // A copy of the files is what a killed daemon leaves.
     let place = Place::new();
     fs::create_dir(place.path.parent().unwrap()).unwrap();
     for file in ["watches.db", "watches.db-wal"] {
@@ -187,13 +187,13 @@ async fn what_was_acknowledged_survives_a_crash() {
     let restarted = Sqlite { store: place.open().await, place };
     assert_eq!(restarted.counts().await, bed.counts().await);
     assert_eq!(restarted.store.last_moment().await.unwrap(), Some(NOW));
-    // The other one was claimed when the daemon died: it is due at once.
+    // The other watch was claimed when the daemon was killed. It is due at once.
     let claimed = restarted.claim("a", NOW).await;
     assert_eq!(claimed.iter().map(|claimed| claimed.watch.export).collect::<Vec<_>>(), [export(2)]);
 }
 
 #[tokio::test]
-async fn an_end_and_what_is_owed_for_it_are_kept_together_or_not_at_all() {
+async fn an_end_and_its_deliveries_are_kept_together_or_not_at_all() {
     let mut bed = Sqlite::empty().await;
     for number in [1, 2] {
         bed.add("a", number).await;
@@ -210,7 +210,7 @@ async fn an_end_and_what_is_owed_for_it_are_kept_together_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_row_that_we_cannot_have_written_is_named() {
+async fn an_unreadable_row_is_named() {
     let bed = Sqlite::empty().await;
     bed.add("a", 1).await;
     let set = [
@@ -232,19 +232,19 @@ async fn a_row_that_we_cannot_have_written_is_named() {
 }
 
 #[tokio::test]
-async fn ends_and_what_is_added_are_written_through_to_the_disk_and_due_times_need_not_be() {
+async fn ends_and_new_watches_are_synced_and_due_times_are_not() {
     let bed = Sqlite::empty().await;
     bed.add("a", 1).await;
-    assert!(is_written_through(&bed.store).await);
+    assert!(is_synced(&bed.store).await);
     let claimed = bed.claim("a", NOW).await.remove(0);
     bed.pass(records([due(&claimed, NOW)])).await;
-    assert!(!is_written_through(&bed.store).await);
+    assert!(!is_synced(&bed.store).await);
     let claimed = bed.claim("a", NOW).await.remove(0);
     bed.pass(records([ending(&claimed, NOW, [""; 0])])).await;
-    assert!(is_written_through(&bed.store).await);
+    assert!(is_synced(&bed.store).await);
 }
 
-async fn is_written_through(store: &SqliteStore) -> bool {
+async fn is_synced(store: &SqliteStore) -> bool {
     let synchronous = |conn: &Connection, _: &mut _| {
         Ok(conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?)
     };
@@ -253,16 +253,16 @@ async fn is_written_through(store: &SqliteStore) -> bool {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_thread_that_is_gone() {
+async fn calls_fail_when_the_thread_has_panicked() {
     let bed = Place::new();
     let store = bed.open().await;
-    let panicking = store.keeper.call(|_| -> Result<(), _> { panic!("as it happens") });
+    let panicking = store.keeper.call(|_| -> Result<(), _> { panic!("on purpose") });
     let waiting = store.count();
     let (panicked, waited) = tokio::join!(panicking, waiting);
     for error in [panicked.unwrap_err(), waited.unwrap_err(), store.count().await.unwrap_err()] {
         assert!(error.to_string().contains("closed, or its thread has panicked"), "{error}");
     }
-    // Those who wait hear of it before the thread has unwound.
+    // The calls fail before the thread has unwound and unlocked the file.
     let reopened = open_once_free(&bed).await;
     reopened.close().await.unwrap();
     assert!(reopened.count().await.is_err());
@@ -292,7 +292,7 @@ async fn the_thread_ends_with_the_last_handle() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_removed_replaced_or_truncated_is_a_failure_and_no_other_file_is_touched() {
+async fn a_removed_replaced_or_truncated_file_is_an_error_and_no_other_file_is_changed() {
     type Change = fn(&Path);
     let rows: [(&str, Change); 5] = [
         ("watches.db was removed", |path| fs::remove_file(path).unwrap()),

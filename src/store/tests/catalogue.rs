@@ -1,4 +1,4 @@
-//! What the API, the settings and housekeeping rely on.
+//! Rules of the catalogue.
 
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ async fn give_up(bed: &impl Lasting, room: usize, at: Moment) {
     bed.store().record(records.collect()).await.unwrap();
 }
 
-pub(super) async fn an_account_follows_an_export_once_ended_or_not(bed: impl Lasting) {
-    // What is told of it is what is kept: whole milliseconds.
+pub(super) async fn an_account_has_one_watch_on_an_export_ended_or_not(bed: impl Lasting) {
+    // Rounded as it is stored: to milliseconds.
     let watch = bed.add_at(new("a", 1), NOW.plus(Duration::from_micros(900))).await;
     assert_eq!(watch.progress.started_at(), NOW);
     for _ in 0..2 {
@@ -56,12 +56,12 @@ pub(super) async fn an_account_follows_an_export_once_ended_or_not(bed: impl Las
     assert_eq!(bed.counts().await, Counts { active: 2, ended: 1, pending: 2, ..Counts::default() });
     let active = bed.store().active_accounts().await.unwrap();
     assert_eq!(active, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-    // To follow it anew, it is removed first.
+    // After a removal it can be added again.
     assert!(bed.store().remove(watch.id).await.unwrap());
     bed.add("a", 1).await;
 }
 
-pub(super) async fn a_watch_that_is_removed_leaves_what_it_owes(bed: impl Lasting) {
+pub(super) async fn a_removed_watch_leaves_its_pending_deliveries(bed: impl Lasting) {
     let watch = bed.add("a", 1).await;
     bed.end("a", &[1], two).await;
     give_up(&bed, 1, NOW).await;
@@ -73,7 +73,7 @@ pub(super) async fn a_watch_that_is_removed_leaves_what_it_owes(bed: impl Lastin
     assert_eq!((owed.len(), &*owed[0].delivery.id, owed[0].watch), (1, "1-2", Some(watch.id)));
 }
 
-pub(super) async fn the_settings_list_is_followed(bed: impl Lasting) {
+pub(super) async fn reconciling_adds_and_removes_watches_of_the_settings(bed: impl Lasting) {
     bed.add("a", 1).await;
     let first = reconcile(&bed, &[2, 3, 4, 3]).await;
     assert_eq!((numbers(&first.added), first.removed.len()), (vec![2, 3, 4], 0));
@@ -85,7 +85,7 @@ pub(super) async fn the_settings_list_is_followed(bed: impl Lasting) {
     let second = reconcile(&bed, &[1, 4, 5]).await;
     assert_eq!((numbers(&second.added), numbers(&second.removed)), (vec![5], vec![2]));
     assert_eq!(all(&bed).await, [1, 3, 4, 5]);
-    // 4 is not followed anew, and goes only when it is no longer listed.
+    // 4 is not added again. It is pruned once it is no longer listed.
     assert_eq!(bed.store().prune(NOW.plus(DAY)).await.unwrap(), 1);
     assert_eq!(all(&bed).await, [1, 4, 5]);
     let third = reconcile(&bed, &[]).await;
@@ -94,7 +94,7 @@ pub(super) async fn the_settings_list_is_followed(bed: impl Lasting) {
     assert_eq!(bed.counts().await, Counts { pending: 4, ..Counts::default() });
 }
 
-pub(super) async fn labels_in_the_settings_replace_the_ones_before(bed: impl Lasting) {
+pub(super) async fn reconciling_replaces_labels(bed: impl Lasting) {
     let id = Uuid::now_v7();
     bed.store().reconcile(vec![(id, new("a", 1))], NOW).await.unwrap();
     let labels = crate::watch::Labels::from([("team".to_owned(), "other".to_owned())]);
@@ -103,7 +103,7 @@ pub(super) async fn labels_in_the_settings_replace_the_ones_before(bed: impl Las
     assert_eq!(bed.store().look(id).await.unwrap().unwrap().watch.labels, labels);
 }
 
-pub(super) async fn a_reconciliation_that_fails_changes_nothing(mut bed: impl Lasting) {
+pub(super) async fn a_failed_reconciliation_changes_nothing(mut bed: impl Lasting) {
     reconcile(&bed, &[1]).await;
     let listed = [2, 3].map(|number| (Uuid::from_u128(5), new("a", number))).to_vec();
     bed.store().reconcile(listed, NOW).await.unwrap_err();
@@ -112,7 +112,7 @@ pub(super) async fn a_reconciliation_that_fails_changes_nothing(mut bed: impl La
     assert_eq!(bed.counts().await, Counts { active: 1, ..Counts::default() });
 }
 
-pub(super) async fn what_ended_long_ago_is_pruned_with_what_was_settled_of_it(bed: impl Lasting) {
+pub(super) async fn old_ends_are_pruned_with_their_settled_deliveries(bed: impl Lasting) {
     // More than are pruned in one transaction.
     let numbers: Vec<u128> = (1..=600).collect();
     reconcile(&bed, &numbers).await;
@@ -124,7 +124,7 @@ pub(super) async fn what_ended_long_ago_is_pruned_with_what_was_settled_of_it(be
     assert_eq!(bed.store().prune(NOW.plus(DAY)).await.unwrap(), 590);
     assert_eq!(bed.counts().await, Counts { pending: 1179, ..Counts::default() });
 
-    // What was still owed is pruned once it was settled long ago. These take several transactions, too.
+    // Deliveries without a watch are pruned once they were settled long ago, also in several transactions.
     let later = NOW.plus(DAY);
     give_up(&bed, 600, later).await;
     assert_eq!(bed.store().prune(later).await.unwrap(), 0);
@@ -153,7 +153,7 @@ pub(super) async fn pages_follow_each_other(bed: impl Lasting) {
     assert!(bed.store().list(unknown).await.unwrap().is_none());
 }
 
-pub(super) async fn a_page_has_so_many_bytes_and_says_whether_there_is_more(bed: impl Lasting) {
+pub(super) async fn a_page_stops_after_its_bytes_and_says_whether_there_is_more(bed: impl Lasting) {
     for number in 1..=5 {
         let labels = [("team".to_owned(), "x".repeat(200))].into();
         bed.add_at(NewWatch { labels, ..new("a", number) }, NOW).await;
@@ -184,7 +184,7 @@ pub(super) async fn a_watch_that_exceeds_the_quota_is_not_added(mut bed: impl La
     let first = added(add(&bed, labelled(1, 100), quota).await);
     assert_eq!(refused(add(&bed, labelled(2, 51), quota).await), NoRoom::Labels(text(100) + text(50)));
     added(add(&bed, labelled(2, 50), quota).await);
-    // What is there already takes no more room, and what is removed makes some.
+    // An existing watch needs no more room, and a removal makes room.
     assert!(matches!(add(&bed, labelled(1, 500), quota).await, Added::Existing(_)));
     bed.store().remove(first.id).await.unwrap();
     added(add(&bed, labelled(3, 90), quota).await);

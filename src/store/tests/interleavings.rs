@@ -1,4 +1,4 @@
-//! Random interleavings of all that can be asked of a store, compared with a model, step by step.
+//! Random interleavings of all calls, compared with a model after each step.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 
-/// Something that is asked of a store.
+/// A call, or a change of the world.
 #[derive(Debug, Clone)]
 enum Step {
     /// Adds a watch of one of two accounts.
     Add(usize, u128),
-    /// Makes the watches of the settings those on these exports.
+    /// Reconciles the settings, which list watches on these exports.
     List(Vec<u128>),
     Remove(usize),
-    /// Gives back the claimed watches whose bits are set, and wishes for so many.
+    /// Gives back some of the claimed watches, and wishes for this many of each account.
     Pass {
         back: Vec<Option<Back>>,
         rooms: [usize; 2],
         only_old: bool,
     },
-    /// Claims so many deliveries, and records as many.
+    /// Records all claimed deliveries, and claims up to this many.
     Deliver(usize),
     GiveUp,
     Prune,
@@ -31,9 +31,9 @@ enum Step {
 
 #[derive(Debug, Clone, Copy)]
 enum Back {
-    /// It is due again after so many seconds.
+    /// It is due again after this many seconds.
     Due(u64),
-    /// It has ended, and owes so many deliveries.
+    /// It has ended, with this many deliveries.
     Ended(u32),
 }
 
@@ -55,15 +55,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-/// What must be in the store.
+/// What the store must contain.
 #[derive(Debug, Default)]
 struct Model {
     now: Moment,
     /// In the order in which they were added.
     watches: Vec<Row>,
-    /// In the order in which they were owed.
+    /// In the order in which they were added.
     deliveries: Vec<Owed>,
-    /// What this daemon has claimed.
+    /// The claims of the current daemon.
     claimed: Vec<Claimed>,
     claimed_deliveries: Vec<ClaimedDelivery>,
 }
@@ -101,13 +101,13 @@ impl Model {
         self.watches.push(Row { watch, is_of_settings, due_at: self.now, ended_at: None });
     }
 
-    /// The row goes, and its settled deliveries with it.
+    /// Removes a row with its settled deliveries.
     fn remove(&mut self, position: usize) {
         let id = self.watches.remove(position).watch.id;
         self.deliveries.retain(|owed| owed.watch != Some(id) || owed.state == DeliveryState::Pending);
     }
 
-    /// Takes in what a pass gave back, and says what must have been kept.
+    /// Applies a record. Returns whether the store must have kept it.
     fn keep(&mut self, record: &Record) -> bool {
         let Some(row) = self.watches.iter_mut().find(|row| row.watch.id == record.watch.id) else {
             return false;
@@ -128,7 +128,7 @@ impl Model {
         self.deliveries.push(Owed { delivery, watch, due_at, attempts: 0, state, settled_at });
     }
 
-    /// Checks what a pass claimed for a wish: as many as it could, the longest due.
+    /// Checks the claims for a wish: as many watches as possible, the longest due first.
     fn claim(&mut self, wish: &Wish, claimed: Vec<Claimed>, next_due: Option<Option<Moment>>) {
         let is_eligible = |row: &&Row| {
             let is_due = match wish.started_by {
@@ -359,7 +359,7 @@ async fn list(bed: &impl Lasting, model: &mut Model, numbers: &[u128]) {
     assert!(removed.is_empty());
 }
 
-/// All that can be seen is as the model has it.
+/// Compares everything that is visible with the model.
 async fn compare(bed: &impl Lasting, model: &Model) {
     assert_eq!(bed.counts().await, model.counts());
     let listing = bed.store().list(Filter::default()).await.unwrap().unwrap();
@@ -381,7 +381,7 @@ async fn compare(bed: &impl Lasting, model: &Model) {
     }
 }
 
-/// Runs so many random interleavings over new stores.
+/// Runs this many random interleavings, each over a new store.
 pub(super) fn hold<S: Subject>(cases: u32) {
     let mut runner = TestRunner::new(ProptestConfig::with_cases(cases));
     let run = runner.run(&steps(), |steps| {

@@ -1,4 +1,4 @@
-//! What couriers rely on.
+//! Rules of the outbox.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn again(after: Duration) -> NextDelivery {
     NextDelivery::Due { at: NOW.plus(after), pace, problem }
 }
 
-pub(super) async fn a_delivery_is_tried_until_its_endpoint_has_it(mut bed: impl Lasting) {
+pub(super) async fn a_delivery_is_due_again_until_it_is_sent(mut bed: impl Lasting) {
     let watch = bed.add("a", 1).await;
     bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
     let first = claim(&bed, NOW).await.0.remove(0);
@@ -47,7 +47,7 @@ pub(super) async fn a_delivery_is_tried_until_its_endpoint_has_it(mut bed: impl 
     assert_eq!(bed.counts().await, Counts { ended: 1, ..Counts::default() });
 }
 
-pub(super) async fn a_delivery_that_is_given_up_stays_to_be_seen(bed: impl Lasting) {
+pub(super) async fn an_undeliverable_delivery_stays_visible(bed: impl Lasting) {
     let watch = bed.add("a", 1).await;
     bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
     bed.pass(owes([delivery("y", "platform")])).await;
@@ -94,7 +94,7 @@ pub(super) async fn the_longest_due_comes_first_endpoint_by_endpoint(bed: impl L
     assert_eq!(endpoints().await, ["platform"]);
 }
 
-pub(super) async fn what_is_owed_for_too_long_is_given_up_unless_it_is_under_way(bed: impl Lasting) {
+pub(super) async fn old_deliveries_are_given_up_unless_they_are_claimed(bed: impl Lasting) {
     let owed = ["a", "b", "c"].map(|id| delivery(id, "platform"));
     bed.pass(owes(owed.into_iter().chain([delivery("d", "other")]))).await;
     let under_way = bed.store().claim("platform".to_owned(), 1, NOW).await.unwrap().0.remove(0);

@@ -1,4 +1,4 @@
-//! What the runner relies on.
+//! Rules of the queue.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) async fn the_longest_due_comes_first_account_by_account(bed: impl Sub
     let wished = [wish("c", 5), wish("a", 2), wish("b", 2), wish("d", 1), wish("a", 0)];
     let passed = bed.pass(wishes(NOW.plus(SECOND * 9), wished)).await;
     assert_eq!(numbers(&passed.claimed), [3, 4, 5, 2]);
-    // An account that got all that it wished for need not know when there is more.
+    // An account that got all it wished for gets no next due time.
     assert_eq!(next_due(&passed), [("c", Some(NOW.plus(SECOND * 60))), ("d", None)]);
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn a_watch_is_not_due_before_its_time_however_fine_that_is(bed:
     assert_eq!(bed.claim("a", next_due).await.len(), 1);
 }
 
-pub(super) async fn watches_without_time_left_are_claimed_whenever_they_are_due(bed: impl Subject) {
+pub(super) async fn watches_whose_time_is_over_are_claimed_before_they_are_due(bed: impl Subject) {
     for (number, later) in [(1, 2), (2, 0), (3, 1), (4, 3)] {
         bed.add_at(new("a", number), NOW.plus(SECOND * later)).await;
     }
@@ -75,7 +75,7 @@ pub(super) async fn watches_without_time_left_are_claimed_whenever_they_are_due(
         |later: u32, room| Wish { started_by: Some(NOW.plus(SECOND * later)), ..wish("a", room) };
     let passed = bed.pass(wishes(now, [started_by(2, 2)])).await;
     assert_eq!((numbers(&passed.claimed), passed.next_due.len()), (vec![2, 3], 0));
-    // Neither those that are claimed nor those that have time left, due or not.
+    // Neither claimed watches nor those with time left, due or not.
     let due_at = later.plus(SECOND * 3);
     for (now, numbers_) in [(now, vec![1]), (due_at, vec![])] {
         let passed = bed.pass(wishes(now, [started_by(2, 9)])).await;
@@ -84,7 +84,7 @@ pub(super) async fn watches_without_time_left_are_claimed_whenever_they_are_due(
     assert_eq!(numbers(&bed.claim("a", due_at).await), [4]);
 }
 
-pub(super) async fn what_is_given_back_may_be_claimed_in_the_same_pass(bed: impl Subject) {
+pub(super) async fn a_watch_that_is_given_back_can_be_claimed_in_the_same_pass(bed: impl Subject) {
     bed.add("a", 1).await;
     let claimed = bed.claim("a", NOW).await.remove(0);
     let passed = bed.pass(Pass { wishes: vec![wish("a", 1)], ..records([due(&claimed, NOW)]) }).await;
@@ -116,7 +116,7 @@ pub(super) async fn every_field_is_there_after_a_restart(mut bed: impl Lasting) 
     assert_eq!(listed.deliveries.len(), 1);
 }
 
-pub(super) async fn a_record_of_a_watch_that_is_gone_or_has_ended_is_not_kept(bed: impl Lasting) {
+pub(super) async fn a_record_of_a_removed_or_ended_watch_is_not_kept(bed: impl Lasting) {
     for number in [1, 2] {
         bed.add("a", number).await;
     }
@@ -132,7 +132,7 @@ pub(super) async fn a_record_of_a_watch_that_is_gone_or_has_ended_is_not_kept(be
     assert_eq!(bed.pass(Pass { wishes: vec![wish("a", 1)], ..late }).await.kept, [false, false]);
 }
 
-pub(super) async fn a_delivery_is_owed_once_however_often_it_is_asked_for(bed: impl Lasting) {
+pub(super) async fn a_delivery_with_the_same_id_is_added_once(bed: impl Lasting) {
     bed.add("a", 1).await;
     bed.pass(owes([delivery("same", "other")])).await;
     let claimed = bed.claim("a", NOW).await.remove(0);

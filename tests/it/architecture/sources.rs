@@ -18,7 +18,7 @@ pub(super) fn sources() -> Vec<(PathBuf, String)> {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                directories.push(path);
+                directories.extend(Some(path).filter(|path| !path.ends_with("tests")));
             } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
                 found.push((path.strip_prefix(&root).unwrap().to_owned(), code_of(&read(&path))));
             }

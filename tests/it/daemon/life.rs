@@ -55,7 +55,7 @@ fn it_says_with_what_it_starts_and_where_it_listens() {
         assert_eq!(Answer::read(stream).status, 200, "{field}");
     }
     let names = ["accounts", "endpoints", "store"].map(|field| started[field].as_str().unwrap());
-    assert_eq!(names, ["acme, default", "platform", home.path("watches.db").to_str().unwrap()]);
+    assert_eq!(names, ["default, acme", "platform", home.path("watches.db").to_str().unwrap()]);
     assert!(!started.to_string().contains(&receiver.url()), "an endpoint's URL may be a secret: {started}");
     daemon.signal("TERM");
     daemon.end().exits(0);

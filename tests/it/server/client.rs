@@ -134,7 +134,7 @@ pub(super) async fn service(
 ) -> (TempDir, Arc<dyn Store>, Service) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::start();
-    let health = Health::new();
+    let health = Health::default();
     health.pass(clock.now());
     let store = store::open(&directory.path().join("watches.db")).await.unwrap();
     let service = Service {

@@ -7,7 +7,7 @@ use crate::store::{Catalogue as _, Counts, DeliveryState, Filter, OpenError, Sto
 /// A store as the first release left it.
 const SCHEMA_1: &str = include_str!("schema_1.sql");
 
-fn bed_of_schema_1() -> Place {
+fn place_with_schema_1() -> Place {
     let bed = Place::new();
     std::fs::create_dir(bed.path.parent().unwrap()).unwrap();
     bed.sql().execute_batch(SCHEMA_1).unwrap();
@@ -15,8 +15,8 @@ fn bed_of_schema_1() -> Place {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_release_goes_on() {
-    let place = bed_of_schema_1();
+async fn a_store_of_the_first_release_can_be_opened() {
+    let place = place_with_schema_1();
     let bed = Sqlite { store: place.open().await, place };
     let store = &bed.store;
     assert_eq!(store.last_moment().await.unwrap(), Some(NOW));
@@ -36,14 +36,14 @@ async fn a_store_of_the_first_release_goes_on() {
 }
 
 #[test]
-fn a_fresh_store_is_as_one_that_came_up_through_the_releases() {
+fn a_new_store_has_the_schema_of_a_migrated_one() {
     let schema = |conn: &Connection| -> Vec<String> {
         let mut select =
             conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
         let rows = select.query_map((), |row| row.get(0)).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
     };
-    let old = bed_of_schema_1();
+    let old = place_with_schema_1();
     drop(file::open(&old.path, MIGRATIONS).unwrap());
     let fresh = Place::new();
     drop(file::open(&fresh.path, MIGRATIONS).unwrap());
@@ -52,7 +52,7 @@ fn a_fresh_store_is_as_one_that_came_up_through_the_releases() {
 
 #[test]
 fn an_older_store_is_migrated_step_by_step_and_keeps_its_rows() {
-    let bed = bed_of_schema_1();
+    let bed = place_with_schema_1();
     let newer: Vec<&str> = MIGRATIONS
         .iter()
         .copied()

@@ -5,7 +5,7 @@ use rusqlite::types::Type;
 use super::*;
 
 #[test]
-fn each_code_of_sqlite_has_its_cure() {
+fn each_code_of_sqlite_says_what_to_do() {
     let rows = [
         (
             ffi::SQLITE_FULL,
@@ -41,7 +41,7 @@ fn each_code_of_sqlite_has_its_cure() {
 }
 
 #[test]
-fn each_kind_of_refusal_has_its_cure() {
+fn each_kind_of_io_error_says_what_to_do() {
     let path = Path::new("/var/lib/snyk-export/watches.db");
     let rows = [
         (ErrorKind::PermissionDenied, "give this user write access to the file and to its directory"),

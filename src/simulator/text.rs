@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// A duration as people write it, such as `20ms` or `1h`.
-pub(in crate::simulator) fn duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     let written = String::deserialize(source)?;
     humantime::parse_duration(&written).map_err(|_| {
         D::Error::custom(format!("expected a duration such as `20ms`, `30s`, or `5m`, found `{written}`"))
@@ -14,16 +14,12 @@ pub(in crate::simulator) fn duration<'de, D: Deserializer<'de>>(source: D) -> Re
 }
 
 /// A duration that may be left out.
-pub(in crate::simulator) fn some_duration<'de, D: Deserializer<'de>>(
-    source: D,
-) -> Result<Option<Duration>, D::Error> {
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
     duration(source).map(Some)
 }
 
 /// A whole number within bounds, both included.
-pub(in crate::simulator) fn between<'de, D, T, const LOW: u32, const HIGH: u32>(
-    source: D,
-) -> Result<T, D::Error>
+pub(super) fn between<'de, D, T, const LOW: u32, const HIGH: u32>(source: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u32>,
