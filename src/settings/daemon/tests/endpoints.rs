@@ -80,7 +80,7 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
 
 #[test]
 fn a_command_is_found_in_the_path() {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     let text = "[[notify]]\nname = 'a'\nkind = 'command'\nargv = ['program']";
     let path = format!("/nowhere:{}", bed.0.path().display());
     assert!(bed.daemon(&[TOKEN[0], ("PATH", &path)], text).is_ok());
