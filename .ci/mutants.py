@@ -92,7 +92,7 @@ def write(path, text):
 
 
 def mutants(files, wanted):
-    """What `cargo mutants` would break."""
+    """The mutants that `cargo mutants` would make."""
     shutil.rmtree(COPY / "src", ignore_errors=True)
     for path, text in files.items():
         write(COPY / "src" / path, text)
@@ -107,7 +107,7 @@ def mutants(files, wanted):
 
 
 def broken(text, diff):
-    """The text after a diff."""
+    """The text with a diff applied."""
     lines, out, at = text.split("\n"), [], 0
     for line in diff.splitlines()[2:]:
         if line.startswith("@@"):
@@ -123,7 +123,7 @@ def broken(text, diff):
 
 
 def copy(number, files, mutant, modules):
-    """Writes a copy of these modules, one of them broken. Returns how many lines it has."""
+    """Writes a copy of these modules with one mutant. Returns how many lines it has."""
     name, count = f"m{number:04}", 0
     for path, text in files.items():
         if module_of(path) in modules:
@@ -138,7 +138,7 @@ def copy(number, files, mutant, modules):
 
 
 def build(numbers):
-    """Builds the tests of these copies. Returns the program, and which of them do not compile."""
+    """Builds the tests of these copies. Returns the program, and the copies that do not compile."""
     unviable = set()
     while True:
         mods = "".join(f"#[cfg(test)] mod m{number:04};\n" for number in numbers if number not in unviable)
@@ -186,17 +186,17 @@ def run(program, number):
         idle.cancel()
     if failed:
         return "caught"
-    # It used up its time, or waits for something that does not come.
+    # It used up its time, or waits for something that never happens.
     if tests.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
         return "timeout"
     return "caught" if tests.returncode else "missed"
 
 
 def attempt(files, batch, modules_of):
-    """Tries a batch of mutants, each with copies of the modules that `modules_of` names. Returns what became of each."""
+    """Tries a batch of mutants, each with copies of the modules that `modules_of` names. Returns the result of each."""
     for old in COPY.glob("src/m[0-9]*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    # Copy 0 is whole: its tests pass, or nothing that follows means anything.
+    # Copy 0 has no mutant: its tests must pass.
     copy(0, files, None, sorted({module for mutant in batch for module in modules_of(mutant)}))
     for number, mutant in enumerate(batch, 1):
         copy(number, files, mutant, modules_of(mutant))
@@ -211,7 +211,7 @@ def attempt(files, batch, modules_of):
 
 
 def batches(files, todo, modules_of):
-    """The mutants, as many at once as a compiler likes to have."""
+    """The mutants in batches that the compiler can handle."""
     batch, lines = [], 0
     for mutant in todo:
         modules = modules_of(mutant)
@@ -230,7 +230,7 @@ def main():
     files = core()
     todo = mutants(files, sys.argv[1:])
     own = lambda mutant: [module_of(mutant["file"].removeprefix("src/"))]
-    # What tests of other modules see of it is seen by a copy of all of them.
+    # A copy of all modules shows what the tests of other modules notice.
     whole = lambda mutant: MODULES
     results = {}
     for modules_of in [own, whole]:

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use super::Tasks;
-use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Tell, Wanted, bring_home};
+use crate::download::{DownloadError, Folder, Limits, Means, Storage, Target, Tell, Wanted, download_all};
 use crate::event::{Task, TaskEvent};
 use crate::export::{ExportRef, Phase};
 use crate::http::Reach;
@@ -115,7 +115,7 @@ impl Tasks<'_> {
         let storage = Storage::new(self.client.network().clone(), self.policy.request_timeout, reach);
         let means = Means { storage, policy: &self.policy, limits, clock: self.clock };
         let relist = || async { self::parts(&self.results(export, tell).await?) }.boxed();
-        let manifest = bring_home(wanted, &folder.folder, &means, &relist, tell).await?;
+        let manifest = download_all(wanted, &folder.folder, &means, &relist, tell).await?;
         folder.is_done = true;
         let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
         // A warning about one file is not repeated for all of them.

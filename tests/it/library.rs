@@ -97,8 +97,8 @@ fn a_dropped_stream_sends_no_more_requests() {
 #[test]
 fn futures_and_streams_are_send() {
     fn assert_send<T: Send>(_: &T) {}
+    let lab = Lab::start(NEVER);
     runtime().block_on(async {
-        let lab = Lab::start(NEVER);
         let client = client(&lab).await;
         let (policy, export) = (Policy::default(), export());
         let dir = std::path::Path::new("/nowhere");

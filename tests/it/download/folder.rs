@@ -37,7 +37,7 @@ fn a_place_that_cannot_be_written_to_is_found_out_at_once() {
     let nowhere = Program::download(&lab).export(EXPORT_ID).args("--merge no/where.csv");
     nowhere.run().exits(2).stderr_has("--merge ").stderr_has("no/where.csv");
     let clash = Program::download(&lab).export(EXPORT_ID).args("--merge files/manifest.json");
-    clash.run().exits(2).stderr_has("one of the files that are merged");
+    clash.run().exits(2).stderr_has("the name of one of the downloaded files");
     let odd = Program::download(&lab).export(EXPORT_ID).args("--merge {day}.csv");
     odd.run().exits(2).stderr_has("{date}");
     assert_eq!(lab.requests(), 0);
