@@ -23,6 +23,7 @@ use crate::observe::{Transfer, log_event};
 use crate::text::{Text, path_as_data};
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
+use crate::words::counted;
 
 /// How a download ended.
 pub(super) enum Fetched {
@@ -91,7 +92,7 @@ impl Download<'_> {
             ("export-id", self.export.export_id.to_string()),
             ("row-count", manifest.row_count.map(|count| count.to_string()).unwrap_or_default()),
         ]);
-        let document = Document::of_rows(&self.export, manifest.row_count).finished();
+        let document = Document { row_count: manifest.row_count, ..Document::of(&self.export) }.finished();
         self.tell_files(manifest, document.after(self.session.waited(), 0), None)
     }
 
@@ -137,8 +138,8 @@ impl Download<'_> {
 
 /// The size in words.
 fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
-    let (count, bytes) = (files.len(), files.iter().map(|entry| entry.file_size).sum::<u64>());
+    let (files, bytes) =
+        (counted(files.len() as u64, "file"), files.iter().map(|entry| entry.file_size).sum());
     let rows = rows.or(*row_count).map(|rows| format!(", {rows} rows")).unwrap_or_default();
-    let noun = if count == 1 { "file" } else { "files" };
-    format!("{count} {noun}, {}{rows}", indicatif::BinaryBytes(bytes))
+    format!("{files}, {}{rows}", indicatif::BinaryBytes(bytes))
 }

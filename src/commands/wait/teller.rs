@@ -11,6 +11,7 @@ use crate::document::Document;
 use crate::event::{Ending, Event, What};
 use crate::observe::Observer;
 use crate::watch::outcome::Outcome;
+use crate::words::counted;
 
 /// What is written about an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,12 +116,11 @@ pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String
         return line;
     }
     let results = ending.report.as_ref().and_then(|report| report.results.as_deref()).unwrap_or_default();
-    let count = |count: u64, noun: &str| format!(" {count} {noun}{}", if count == 1 { "" } else { "s" });
     if let Some(rows) = ending.row_count() {
-        line += &count(rows, "row");
+        line += &format!(" {}", counted(rows, "row"));
     }
     if !results.is_empty() {
-        line += &count(results.len() as u64, "file");
+        line += &format!(" {}", counted(results.len() as u64, "file"));
     }
     let urls = results.iter().filter_map(|part| part.link.as_ref()).filter(|_| show_urls);
     urls.fold(line, |line, url| line + "\n" + &url.show())
