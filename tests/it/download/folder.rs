@@ -109,7 +109,7 @@ fn parts_that_cannot_be_merged_can_be_downloaded() {
     let home = tempfile::tempdir().unwrap();
     let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
     let run = download().args("--merge all.csv").run();
-    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("can be had without --merge");
+    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("download the parts without --merge");
     download().run().exits(0);
     check_files(&home.path().join("files"), 2);
 }
