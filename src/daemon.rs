@@ -5,7 +5,7 @@
 mod clients;
 pub(crate) mod courier;
 mod housekeeping;
-mod ledger;
+pub(crate) mod ledger;
 mod reload;
 
 use std::collections::BTreeSet;
@@ -154,7 +154,7 @@ impl Daemon {
         }
         let clock = last.map_or(clock, |last| clock.not_before(last));
 
-        let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new()), clock));
+        let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new())));
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
         let started = Startup {
@@ -194,7 +194,7 @@ impl Daemon {
         daemon.take_on(Fresh { settings, accounts }).await?;
         daemon.started.watches = daemon.store.count().await?.active;
         // The API answers before the runner has made its first pass, and the daemon is healthy then.
-        daemon.ledger.health.pass(clock.now());
+        daemon.ledger.bells.health.pass(clock.now());
         daemon.serve(server);
         daemon.tasks.spawn(reap_orphans());
         Ok(daemon)
@@ -203,12 +203,12 @@ impl Daemon {
     /// Runs until it has to stop, or (`--until-idle`) has nothing left to do.
     pub(crate) async fn run(mut self, control: &impl Control) -> Result<Ended, DaemonError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
-        let (health, clock) = (Arc::clone(&self.ledger.health), self.clock);
+        let (health, clock) = (Arc::clone(&self.ledger.bells.health), self.clock);
         self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
         self.ledger.tell(&What::DaemonStarted(Box::new(self.started.clone())).at(clock.now()));
         let worked = self.work(control).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;
-        self.ledger.health.stop();
+        self.ledger.bells.health.stop();
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
         self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not saved in time is done again after the next start.
@@ -334,7 +334,7 @@ impl Daemon {
                 store: self.store.clone(),
                 endpoint: Arc::clone(endpoint),
                 clock: self.clock,
-                bell: Arc::clone(&self.ledger.owing),
+                bell: Arc::clone(&self.ledger.bells.owing),
                 retired: self.retire.subscribe(),
                 tell: move |event: &Event| ledger.tell(event),
             };
@@ -348,7 +348,7 @@ impl Daemon {
         let ledger = Arc::clone(&self.ledger);
         let service = Service {
             store: self.store.clone(),
-            health: Arc::clone(&self.ledger.health),
+            health: Arc::clone(&self.ledger.bells.health),
             metrics: Arc::clone(&self.ledger.metrics),
             terms: Arc::clone(&self.terms),
             clock: self.clock,
@@ -413,7 +413,7 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
 /// Waits until everything is delivered to the endpoints in the settings.
 async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
     loop {
-        let settled = ledger.settled.notified();
+        let settled = ledger.bells.settled.notified();
         if !store.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
             return Ok(());
         }

@@ -44,6 +44,8 @@ pub mod event;
 pub mod exit;
 #[doc(hidden)]
 pub mod export;
+#[cfg(test)]
+mod fixtures;
 #[doc(hidden)]
 pub mod health;
 #[doc(hidden)]

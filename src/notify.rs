@@ -14,6 +14,7 @@ mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -48,8 +49,10 @@ pub enum EndpointKind {
     },
     /// A program on this machine, which reads the event from its standard input.
     Command {
-        /// The program and its arguments; no shell is asked.
-        argv: Vec<String>,
+        /// The file of the program. It runs without a shell.
+        program: PathBuf,
+        /// Its arguments.
+        args: Vec<String>,
         /// Its environment, besides what tells it of the event.
         environment: BTreeMap<String, String>,
         /// How long it may run before it is killed.
@@ -63,9 +66,6 @@ pub enum EndpointError {
     /// The URL is none, or is not for HTTP. It is not shown, since it is a secret or holds one.
     #[error("the URL is not one that starts with https:// (or http://) and names a host")]
     Url,
-    /// There is nothing to run.
-    #[error("argv is empty: it needs at least the program to run")]
-    NoProgram,
     /// TLS cannot be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -116,7 +116,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// When nothing can be sent there: no URL for HTTP, no program, no certificates.
+    /// When nothing can be sent there: the URL is not for HTTP, or there are no certificates.
     pub fn new(
         name: String,
         on: Option<BTreeSet<String>>,
@@ -126,8 +126,8 @@ impl Endpoint {
         let kind = match kind {
             EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, network)?),
             EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, network)?),
-            EndpointKind::Command { argv, environment, timeout } => {
-                Kind::Command(Command::new(argv, environment, timeout)?)
+            EndpointKind::Command { program, args, environment, timeout } => {
+                Kind::Command(Command { program, args, environment, timeout })
             }
         };
         Ok(Self { name, on, kind })
@@ -226,8 +226,9 @@ mod tests {
     }
 
     fn command(argv: &[&str]) -> EndpointKind {
-        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-        EndpointKind::Command { argv, environment: BTreeMap::new(), timeout: Duration::from_secs(1) }
+        let args = argv[1..].iter().map(|word| (*word).to_owned()).collect();
+        let (program, timeout) = (argv[0].into(), Duration::from_secs(1));
+        EndpointKind::Command { program, args, environment: BTreeMap::new(), timeout }
     }
 
     #[test]
@@ -243,8 +244,6 @@ mod tests {
     fn refuses_what_nothing_can_be_sent_to() {
         let slack = |url: &str| EndpointKind::Slack { url: Secret::new(url) };
         let webhook = |url: &str| EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: None };
-        assert!(matches!(endpoint(None, command(&[])), Err(EndpointError::NoProgram)));
-        assert!(matches!(endpoint(None, command(&["", "x"])), Err(EndpointError::NoProgram)));
         for kind in [
             slack("hooks.example/T/secret"),
             slack("ftp://h/secret"),

@@ -39,7 +39,7 @@ use self::figures::{Figures, Total};
 use self::scene::Scene;
 use self::script::Script;
 use self::world::World;
-use crate::runner::tests::cells::RefCell;
+use crate::fixtures::cells::RefCell;
 
 /// Seeds that are tried each time.
 const SEEDS: u64 = 100;

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::clock::Clock;
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
 use crate::health::Health;
@@ -22,53 +21,22 @@ use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// Receives all events.
-#[derive(Debug)]
-pub(super) struct Ledger {
-    pub(super) health: Arc<Health>,
-    pub(super) metrics: Arc<Metrics>,
+/// Who is woken by an event, and what `/readyz` says after it. Clones share both.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bells {
+    pub(crate) health: Arc<Health>,
     /// Notifies couriers of a new delivery.
-    pub(super) owing: Arc<Notify>,
+    pub(crate) owing: Arc<Notify>,
     /// Notifies when a delivery is done or given up.
-    pub(super) settled: Arc<Notify>,
-    pub(super) journal: Journal,
-    clock: Clock,
-    /// The clients of all accounts.
-    clients: Mutex<Vec<Arc<Client>>>,
-    /// The outcomes so far.
-    outcomes: Mutex<BTreeSet<Outcome>>,
+    pub(crate) settled: Arc<Notify>,
 }
 
-impl Ledger {
-    pub(super) fn new(journal: Journal, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self {
-            health: Arc::default(),
-            metrics,
-            owing: Arc::default(),
-            settled: Arc::default(),
-            journal,
-            clock,
-            clients: Mutex::default(),
-            outcomes: Mutex::default(),
-        }
-    }
-
-    /// Replaces the clients.
-    pub(super) fn asks_with(&self, accounts: &[Account<Arc<Client>>]) {
-        let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
-        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
-    }
-
-    /// Reports an event. The log comes last: when it says so, the API says so too.
-    pub(super) fn tell(&self, event: &Event) {
-        self.metrics.event(event);
+impl Bells {
+    pub(crate) fn ring(&self, event: &Event) {
         match &event.what {
-            What::Finished(ending) => {
-                self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(ending.outcome);
-                self.owing.notify_waiters();
-            }
+            What::Finished(_) => self.owing.notify_waiters(),
             What::AccountPaused { account, .. } => {
-                self.health.refuse(account, self.clock.now());
+                self.health.refuse(account, event.at);
                 self.owing.notify_waiters();
             }
             What::AccountResumed { account, .. } => self.health.accept(account),
@@ -84,6 +52,45 @@ impl Ledger {
             | What::Api(_)
             | What::Task(_) => {}
         }
+    }
+}
+
+/// Receives all events.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) bells: Bells,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) journal: Journal,
+    /// The clients of all accounts.
+    clients: Mutex<Vec<Arc<Client>>>,
+    /// The outcomes so far.
+    outcomes: Mutex<BTreeSet<Outcome>>,
+}
+
+impl Ledger {
+    pub(super) fn new(journal: Journal, metrics: Arc<Metrics>) -> Self {
+        Self {
+            bells: Bells::default(),
+            metrics,
+            journal,
+            clients: Mutex::default(),
+            outcomes: Mutex::default(),
+        }
+    }
+
+    /// Replaces the clients.
+    pub(super) fn asks_with(&self, accounts: &[Account<Arc<Client>>]) {
+        let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
+    }
+
+    /// Reports an event. The log comes last: when it says so, the API says so too.
+    pub(super) fn tell(&self, event: &Event) {
+        self.metrics.event(event);
+        if let What::Finished(ending) = &event.what {
+            self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(ending.outcome);
+        }
+        self.bells.ring(event);
         self.journal.event(event);
     }
 
@@ -145,7 +152,7 @@ impl Obligations for Endpoints {
     }
 
     fn passed(&self, now: Moment) {
-        self.ledger.health.pass(now);
+        self.ledger.bells.health.pass(now);
         let clients = self.ledger.clients.lock().unwrap_or_else(PoisonError::into_inner);
         self.ledger.metrics.set_api_deprecated(clients.iter().any(|client| client.is_deprecated()));
     }

@@ -71,8 +71,11 @@ impl Daemon {
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         self.reconcile(settings.watches, &names).await?;
         self.ledger.metrics.set_accounts(&names);
-        let refused = self.ledger.health.refused();
-        refused.iter().filter(|name| !names.contains(*name)).for_each(|name| self.ledger.health.accept(name));
+        let refused = self.ledger.bells.health.refused();
+        refused
+            .iter()
+            .filter(|name| !names.contains(*name))
+            .for_each(|name| self.ledger.bells.health.accept(name));
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
         self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
         self.ledger.asks_with(&accounts);

@@ -1,10 +1,10 @@
-//! How a body is encoded on its way.
+//! The content encoding of a body.
 
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::text::Text;
 
-/// The encodings that are decoded here.
+/// The supported encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Plain,
@@ -12,14 +12,14 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of an answer. The error names one that is not known here.
+    /// The encoding of a response. The error names an unsupported one.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Text> {
         let word = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let word = word.unwrap_or_default();
         Self::of_word(&word).ok_or_else(|| Text::new(&word))
     }
 
-    /// The encoding of this name, if it is known here.
+    /// The encoding of this name, if it is supported.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         match word.trim() {
             "" => Some(Self::Plain),

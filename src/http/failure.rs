@@ -1,4 +1,4 @@
-//! Why a request got no answer, and what to do about it. The URL is left out: it may hold what must not be shown.
+//! Why a request got no response, and what to do about it. Failures do not show the URL, because it may contain a secret.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use crate::watch::observation::{Failure, FailureKind};
 const HOW_TO_TRUST: &str =
     "trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
 
-/// No retry can help: somebody must change a setting.
+/// Retrying cannot help, because somebody must change a setting.
 fn permanent(title: &str, detail: &str, cure: &str) -> Failure {
     with_cure(Failure::new(FailureKind::Unrecoverable, title, detail), cure)
 }
@@ -26,10 +26,10 @@ fn with_cure(mut failure: Failure, cure: &str) -> Failure {
     failure
 }
 
-/// The server sends and sends, but no answer.
+/// The server sends data without end, but no response.
 pub(super) fn flood() -> Failure {
     let detail =
-        "it has sent far more than the head of an answer, such as interim answers (1xx) without an end";
+        "it has sent far more than the head of a response, such as interim responses (1xx) without end";
     Failure::transient("the server floods us", detail)
 }
 
@@ -48,10 +48,10 @@ pub(super) fn login(proxy: &Proxy) -> Failure {
     permanent(title, &format!("{proxy} ({variable}) answered 407"), &cure)
 }
 
-/// Who has spoken TLS with us, or should have.
+/// The other end of a TLS connection.
 struct Peer<'a> {
     url: &'a Url,
-    /// The proxy, if it was that.
+    /// The proxy, if it was one.
     proxy: Option<&'a Proxy>,
 }
 
@@ -60,14 +60,14 @@ impl Peer<'_> {
         if self.proxy.is_some() { "proxy" } else { "server" }
     }
 
-    /// For a detail: which proxy it was.
+    /// The detail, with the name of the proxy.
     fn named(&self, detail: &str) -> String {
         self.proxy
             .map_or_else(|| detail.to_owned(), |proxy| format!("{proxy} ({}): {detail}", proxy.variable))
     }
 }
 
-/// Why a request got no answer.
+/// Why a request got no response.
 pub(super) async fn of(error: &reqwest::Error, network: &Network) -> Failure {
     match untunneled(error, network) {
         Some((proxy, url)) => refused(proxy, url, tunnel::ask(proxy, url, network).await),
@@ -75,7 +75,8 @@ pub(super) async fn of(error: &reqwest::Error, network: &Network) -> Failure {
     }
 }
 
-/// The proxy that opened no tunnel, and where it was to lead. The client tells this from other failures by words alone.
+/// The proxy that did not open a tunnel, and the tunnel's destination. Only the message of the client distinguishes this
+/// failure.
 fn untunneled<'a>(error: &'a reqwest::Error, network: &'a Network) -> Option<(&'a Proxy, &'a Url)> {
     let url = error.url()?;
     let proxy = network.proxies.of(url)?;
@@ -109,7 +110,7 @@ fn of_connection(error: &reqwest::Error, network: &Network) -> Failure {
     failure
 }
 
-/// Why an answer that had begun did not arrive in full.
+/// Why a response did not arrive completely.
 pub(crate) fn cut_off(error: &reqwest::Error) -> Failure {
     let title = if error.is_timeout() {
         "request timed out"
@@ -123,7 +124,7 @@ pub(crate) fn cut_off(error: &reqwest::Error) -> Failure {
     Failure::transient(title, &innermost(error))
 }
 
-/// A proxy that opens no tunnel. What it says of the place beyond may pass; what it says of us does not.
+/// A proxy that did not open a tunnel. Retrying helps if the destination is the problem, but not if the proxy refuses us.
 fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Failure {
     let (variable, place) = (&proxy.variable, tunnel::place(url));
     match answered {
@@ -135,24 +136,24 @@ fn refused(proxy: &Proxy, url: &Url, answered: Option<Answered>) -> Failure {
         ),
         Some(Answered::NoHttp) => permanent(
             "the proxy does not speak HTTP",
-            &format!("{proxy} ({variable}) answered no HTTP to CONNECT {place}"),
+            &format!("{proxy} ({variable}) did not answer CONNECT {place} with HTTP"),
             &format!("check the port in {variable}; a proxy that speaks TLS itself is written https://"),
         ),
         Some(Answered::Code(_)) | None => {
             let code = match answered {
                 Some(Answered::Code(code)) => format!("answered {code} to CONNECT {place}"),
-                _ => format!("opened no way to {place}"),
+                _ => format!("did not connect to {place}"),
             };
             let failure = format!("the proxy {proxy} {code}");
             with_cure(
                 Failure::transient("connection failed", &failure),
-                &format!("look whether the proxy of {variable} reaches {place}"),
+                &format!("check whether the proxy of {variable} reaches {place}"),
             )
         }
     }
 }
 
-/// What TLS failed of, where no retry can heal it.
+/// Why TLS failed, if retrying cannot help.
 fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Failure> {
     let word = peer.word();
     if let rustls::Error::InvalidCertificate(error) = error {
@@ -163,7 +164,7 @@ fn of_tls(error: &rustls::Error, peer: &Peer<'_>) -> Option<Failure> {
     if matches!(error, rustls::Error::InvalidMessage(message) if no_tls.contains(message)) {
         let cure = match peer.proxy {
             Some(proxy) => format!("write http:// in place of https:// in {}", proxy.variable),
-            None => format!("check the port of {}: it answers, but not by TLS", tunnel::place(peer.url)),
+            None => format!("check the port of {}: it answers, but without TLS", tunnel::place(peer.url)),
         };
         return Some(permanent(&format!("the {word} does not speak TLS"), &detail, &cure));
     }
@@ -198,15 +199,15 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Failure {
     let (title, detail, cure) = if let CertificateError::NotValidForNameContext { presented, .. } = error {
         let names: Vec<&str> = presented.iter().map(|name| name_in(name)).collect();
         let names = match names.is_empty() {
-            true => "it names no host at all (as a subjectAltName; others do not count)".to_owned(),
+            true => "it has no host name (as a subjectAltName; others do not count)".to_owned(),
             false => format!("it is for {}, not for {host}", names.join(", ")),
         };
-        let cure = format!("ask for a name that it has, or have the {word} show a certificate for {host}");
+        let cure = format!("use one of its names, or install a certificate for {host} on the {word}");
         ("is for another name", names, cure)
     } else if let CertificateError::NotValidYetContext { time, not_before } = error {
         let detail =
             format!("it is valid from {}, and this machine's clock says {}", at(not_before), at(time));
-        ("is not valid yet", detail, format!("set this machine's clock, if {} is not the time", at(time)))
+        ("is not valid yet", detail, format!("set this machine's clock, if it is not {}", at(time)))
     } else if let CertificateError::ExpiredContext { time, not_after } = error {
         let detail =
             format!("it was valid until {}, and this machine's clock says {}", at(not_after), at(time));
@@ -216,14 +217,14 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Failure {
     } else if *error == CertificateError::UnknownIssuer {
         (
             "is not trusted",
-            "no authority that is trusted here has signed it".to_owned(),
-            format!("{HOW_TO_TRUST} (where a proxy looks into TLS, that is the proxy's)"),
+            "it is not signed by a trusted authority".to_owned(),
+            format!("{HOW_TO_TRUST} (if a proxy inspects TLS, that is the proxy's)"),
         )
     } else {
         let detail = rustls::Error::InvalidCertificate(error.clone()).to_string();
-        // The verifier keeps this kind to itself.
+        // The type of this error is private.
         let detail = match detail.contains("CaUsedAsEndEntity") {
-            true => "it is the certificate of an authority, and is not itself trusted here".to_owned(),
+            true => "it is the certificate of an authority, and is not trusted itself".to_owned(),
             false => detail,
         };
         ("is not trusted", detail, format!("{HOW_TO_TRUST}, or name the certificate itself there"))
@@ -231,19 +232,19 @@ fn of_certificate(error: &CertificateError, peer: &Peer<'_>) -> Failure {
     permanent(&format!("the {word}'s certificate {title}"), &peer.named(&detail), &cure)
 }
 
-/// A name as the verifier writes it: `DnsName("x.example")`, `IpAddress(10.0.0.1)`.
+/// The name in the verifier's notation: `DnsName("x.example")`, `IpAddress(10.0.0.1)`.
 fn name_in(written: &str) -> &str {
     let inner = written.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(written).trim_matches('"')
 }
 
-/// An error and what it came of, down to the root.
+/// The causes of an error, down to the root.
 fn causes(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
     let mut causes: Vec<&(dyn Error + 'static)> = Vec::new();
     let mut next = error.source();
     while let Some(error) = next {
         causes.push(error);
-        // An io::Error gives the source of what it wraps, but not what it wraps.
+        // The source of an io::Error is that of the wrapped error, not the wrapped error.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),

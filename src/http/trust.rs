@@ -80,7 +80,7 @@ fn each(
         (_, 0) => {}
         _ => {
             let path = Text::of_path(path);
-            tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates were passed over");
+            tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates are ignored");
         }
     }
     Ok(())
@@ -110,7 +110,7 @@ impl Trust {
             && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
         {
             let path = Text::of_path(path);
-            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS was passed over");
+            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS is ignored");
         }
         if self.store.is_in_place_of_the_systems() {
             self.store.load(&mut trusted)?;

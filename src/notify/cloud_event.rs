@@ -159,7 +159,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::export::{ExportRef, Scope, Status};
+    use crate::fixtures::{export, report};
     use crate::secret::Link;
     use crate::watch::observation::Part;
     use crate::watch::outcome::Outcome;
@@ -171,8 +171,6 @@ pub(super) mod tests {
     /// The end of a watch of the account `acme`, seen 151.2 s after its start.
     pub(in crate::notify) fn ending(outcome: Outcome) -> Ending {
         let report = Report {
-            status: Status::new("FINISHED").unwrap(),
-            created: None,
             row_count: Some(1061),
             results: Some(vec![Part {
                 link: Link::parse("https://b.example/x?X-Goog-Signature=hunter2"),
@@ -180,15 +178,13 @@ pub(super) mod tests {
                 file_size: Some(1328),
                 row_count: Some(1061),
             }]),
-            error: None,
+            ..report("FINISHED")
         };
-        let export =
-            ExportRef { scope: Scope::Group, scope_id: Uuid::from_u128(1), export_id: Uuid::from_u128(2) };
         let watch = Arc::new(Watch {
             id: ID,
             account: Arc::from("acme"),
             labels: [("team".to_owned(), "payments".to_owned())].into(),
-            export,
+            export: export(2),
             progress: Progress::new(AT),
         });
         let report = (outcome == Outcome::Finished).then_some(report);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 
+use super::Attempt;
 use super::cloud_event::Notice;
-use super::{Attempt, EndpointError};
 use crate::text::Text;
 
 /// How much of what a command says on its standard error is kept: the end of it.
@@ -27,33 +28,19 @@ const SHOWN_CHARS: usize = 400;
 const REST_TIME: Duration = Duration::from_millis(100);
 
 pub(super) struct Command {
-    program: String,
-    args: Vec<String>,
-    environment: BTreeMap<String, String>,
-    timeout: Duration,
+    /// The settings have found it: a name alone would be searched for in the command's own `PATH`.
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) timeout: Duration,
 }
 
 impl Command {
-    pub(super) fn new(
-        argv: Vec<String>,
-        environment: BTreeMap<String, String>,
-        timeout: Duration,
-    ) -> Result<Self, EndpointError> {
-        let mut argv = argv.into_iter();
-        let program = argv.next().filter(|program| !program.is_empty()).ok_or(EndpointError::NoProgram)?;
-        Ok(Self { program, args: argv.collect(), environment, timeout })
-    }
-
     pub(super) async fn send(&self, event: &str) -> Attempt {
+        let program = Text::of_file(&self.program);
         let mut child = match self.prepared(event).spawn() {
             Ok(child) => child,
-            Err(error) => {
-                return Attempt::failed(&format!(
-                    "failed to start `{}`: {error}; argv names a program in PATH or by its path, and no shell \
-                     command",
-                    self.program
-                ));
-            }
+            Err(error) => return Attempt::failed(&format!("failed to start `{program}`: {error}")),
         };
         // Dropped before the child, so that the group is still known by its number.
         let group = Group::of(&child);
@@ -66,17 +53,16 @@ impl Command {
                     return Attempt::Sent;
                 }
                 let _ = tokio::time::timeout(REST_TIME, keep_end(&mut stderr, &mut said)).await;
-                format!("`{}` ended with {status}", self.program)
+                format!("`{program}` ended with {status}")
             }
-            Ok(Err(error)) => format!("`{}` could not be waited for: {error}", self.program),
+            Ok(Err(error)) => format!("`{program}` could not be waited for: {error}"),
             Err(_) => {
                 let timeout = humantime::format_duration(self.timeout);
                 drop(group);
                 // It has been killed, and is waited for so that it does not stay behind as a zombie.
                 let _ = child.wait().await;
                 format!(
-                    "`{}` had not ended after {timeout}, and was killed with all that it had started",
-                    self.program
+                    "`{program}` had not ended after {timeout}, and was killed with all that it had started"
                 )
             }
         };
@@ -185,7 +171,8 @@ mod tests {
     /// The environment of a command that may have `LANG`.
     fn environment(event: &str) -> BTreeMap<String, String> {
         let given = BTreeMap::from([("LANG".to_owned(), "C".to_owned())]);
-        let command = Command::new(vec!["true".to_owned()], given, Duration::from_secs(1)).unwrap();
+        let (program, timeout) = ("true".into(), Duration::from_secs(1));
+        let command = Command { program, args: Vec::new(), environment: given, timeout };
         let text = |text: &OsStr| text.to_str().unwrap().to_owned();
         let command = command.prepared(event);
         let variables = command.as_std().get_envs();

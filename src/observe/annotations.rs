@@ -178,7 +178,8 @@ fn markdown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::{ExportArg, Status};
+    use crate::export::ExportArg;
+    use crate::fixtures::report;
     use crate::moment::Moment;
     use crate::watch::observation::{Observation, Report};
     use crate::watch::outcome::Outcome;
@@ -188,8 +189,7 @@ mod tests {
         let path = "/groups/11111111-2222-4333-8444-555555555555/export/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
         let ExportArg::Located { export, .. } = path.parse().unwrap() else { panic!() };
         let now = Moment::from_unix(std::time::Duration::from_secs(1_732_529_622));
-        let status = Status::new(status).unwrap();
-        let report = Report { status, created: None, row_count: Some(7), results: None, error: None };
+        let report = Report { row_count: Some(7), ..report(status) };
         let mut progress = Progress::new(now);
         let observation = Observation { answer: Ok(report), hint: None };
         let settings = crate::settings::Settings::load(Default::default(), Default::default());

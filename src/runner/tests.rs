@@ -2,20 +2,20 @@
 //! at once there.
 
 mod accounts;
-pub(crate) mod cells;
 mod places;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use self::cells::{Cell, RefCell};
 use super::*;
 use crate::event::What;
-use crate::export::{ExportRef, Scope, Status};
+use crate::export::ExportRef;
+use crate::fixtures::cells::{Cell, RefCell};
+use crate::fixtures::{exports, hinted, http, policy, status};
 use crate::store::{MemoryStore, Pass, Reply};
 use crate::watch::Refusal;
-use crate::watch::observation::{Failure, FailureKind, Observation, Report};
+use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
 
@@ -50,44 +50,6 @@ impl Poller for Script {
         tokio::time::sleep(Duration::from_millis(takes)).await;
         observation
     }
-}
-
-fn status(word: &str) -> Observation {
-    let status = Status::new(word).unwrap();
-    let report = Report { status, created: None, row_count: None, results: None, error: None };
-    Observation { answer: Ok(report), hint: None }
-}
-
-fn http(code: u16) -> Observation {
-    let problem = Problem { http_status: Some(code), ..Problem::default() };
-    let failure = Failure { kind: FailureKind::of_http_status(code), problem };
-    Observation { answer: Err(failure), hint: None }
-}
-
-/// The defaults of the design without jitter.
-fn policy() -> Policy {
-    let pace = |initial, multiplier, max| {
-        Pace::new(Duration::from_millis(initial), multiplier, Duration::from_secs(max), 0.0).unwrap()
-    };
-    Policy {
-        pace: pace(500, 1.1, 30),
-        retry: pace(1000, 2.0, 30),
-        throttle: pace(5000, 2.0, 60),
-        max_wait: Some(Duration::from_secs(50 * 60)),
-        max_outage: Some(Duration::from_secs(10 * 60)),
-        request_timeout: Duration::from_secs(30),
-        not_found_grace: Duration::ZERO,
-        retry_conflict: false,
-        unrecoverable_is_final: true,
-        refusal: Refusal::EndsWatch,
-        vocabulary: crate::export::Vocabulary::default(),
-        max_in_progress: Vec::new(),
-    }
-}
-
-fn exports(count: u128) -> Vec<ExportRef> {
-    let id = uuid::Uuid::from_u128;
-    (0..count).map(|n| ExportRef { scope: Scope::Group, scope_id: id(1), export_id: id(n) }).collect()
 }
 
 /// A store that takes its time over each pass.

@@ -39,7 +39,7 @@ impl ConfiguredApi {
         if let Some(region) = api.contradicted_by(credential) {
             let region = region.to_string();
             tracing::warn!(snyk.api = %api, snyk.api_source = source, credential.region = region,
-                "the credential is of another region than the API that is asked");
+                "the credential belongs to another region than the API");
         }
         if let Some(pasted) = pasted.filter(|pasted| *pasted != api) {
             let pasted = Text::of_host(&pasted.to_string());

@@ -7,7 +7,6 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::places::position;
 use crate::text::Text;
 
 /// The longest key that is shown, in characters: a longer one is not ours and may be a secret.
@@ -54,6 +53,12 @@ impl fmt::Display for Mistake {
         write!(f, "{}: {}", self.place, self.why)?;
         self.hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
+}
+
+/// The line and the column at the end of a text.
+pub(super) fn position(before: &str) -> String {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// The value at a place in the file.
@@ -120,6 +125,9 @@ fn name(keys: &[String]) -> Option<String> {
 /// The message of the parser without any text of the file.
 fn reason(message: &str, value: Option<&str>) -> Text {
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| format!(", expected {expected}"));
+    if message.starts_with("unknown variant ") {
+        return Text::new(expected.unwrap_or_default().trim_start_matches(", "));
+    }
     if message.starts_with("unknown field ") {
         let expected =
             message.split_once("`, expected ").map(|(_, expected)| format!(", expected {expected}"));

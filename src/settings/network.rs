@@ -78,7 +78,7 @@ fn proxies(environment: &Environment) -> Result<Proxies, SettingsError> {
         .map_or_else(Default::default, |(name, (exempt, unknown))| (exempt, Some((name, unknown))));
     if let Some((name, unknown)) = unknown.filter(|(_, unknown)| !unknown.is_empty()) {
         let unknown = Text::new(&unknown.join(", "));
-        tracing::warn!(setting = name, entries = %unknown, "entries that name no host were passed over");
+        tracing::warn!(setting = name, entries = %unknown, "invalid entries are ignored");
     }
     Ok(Proxies { http: http.or_else(|| all.clone()), https: https.or(all), exempt })
 }

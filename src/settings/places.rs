@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use toml::de::{DeArray, DeTable};
 
 use super::environment::Environment;
+use super::mistake::position;
 use super::sources::alias;
 use super::variable;
 use crate::text::Text;
@@ -80,12 +81,6 @@ impl Places {
         }
         Some(format!("{} {}", Text::of_path(path), position(text.get(..start)?)))
     }
-}
-
-/// The line and the column at the end of a text.
-pub(super) fn position(before: &str) -> String {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// The long names of the flags on the command line.

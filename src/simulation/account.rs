@@ -195,7 +195,11 @@ impl Account {
                     (self.throttles, self.last_throttle) = (self.throttles + u32::from(hint.is_none()), now);
                 }
                 let (least, most) = match hint {
-                    Some(hint) => (hint.min(HOUR), hint.min(HOUR).mul_f64(1.1)),
+                    // A server that says "at once" gets a pause all the same.
+                    Some(hint) => {
+                        let hint = hint.min(HOUR).max(schedule(limits, Pace::Retry).0);
+                        (hint, hint.mul_f64(1.1))
+                    }
                     None if is_news && follows => (paced, longest.mul_f64(1.1)),
                     None if is_news => (first, longest.mul_f64(1.1)),
                     // It may have been asked before the others came.

@@ -6,7 +6,7 @@ use super::rules::Saw;
 use super::servers::Sent;
 use super::world::World;
 use crate::export::ExportRef;
-use crate::runner::tests::cells::{Cell, RefCell};
+use crate::fixtures::cells::{Cell, RefCell};
 use crate::snyk::{DEFAULT_VERSION, GA_VERSION, Reply, Version, observation};
 use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 

@@ -65,16 +65,22 @@ pub(super) enum Servers {
     OwnIll,
 }
 
+/// How many polls may be under way at servers that do not answer soon: a quarter of the room is kept from them, and one
+/// place at least, if there are two.
+fn places_of_slow_ones(limits: &Limits) -> usize {
+    limits.concurrency - (limits.concurrency / 4).max(1).min(limits.concurrency - 1)
+}
+
 /// For how long nothing may have changed until the runner knows which servers hang: each account is asked in its turn, and
 /// a poll may take all of its time.
 pub(super) fn until_known(limits: &Limits, accounts: usize) -> Duration {
-    limits.request_timeout * (count(accounts.div_ceil(limits.concurrency)) + 2)
+    limits.request_timeout * (count(accounts.div_ceil(places_of_slow_ones(limits))) + 2)
 }
 
 /// How long an account waits at most until one of its watches has a turn: each account before it may hold the room for
 /// as long as a poll takes.
 pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Duration {
-    answer * (count(accounts.div_ceil(limits.concurrency)) + 2)
+    answer * (count(accounts.div_ceil(places_of_slow_ones(limits))) + 2)
 }
 
 /// How much later than it was due a watch may be polled, if `watches` of its account may be due at once, whatever the
@@ -85,7 +91,7 @@ pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Durati
 /// * Polls under way may hang until their time is over. An account whose server answers soon waits for that once, since
 ///   a quarter of the room is kept for such; then only for others like it. Where there is no quarter (fewer than four
 ///   at once), and for an account whose own server hangs, it waits for each of its own polls and for its turn among the
-///   accounts.
+///   accounts, in the places that servers may have which do not answer soon.
 pub(super) fn late(
     limits: &Limits,
     interval: Duration,
@@ -100,6 +106,7 @@ pub(super) fn late(
         Servers::OthersKnown if kept_free > 0 => among_the_well,
         Servers::OthersIll if kept_free > 0 => until_known(limits, accounts) + among_the_well,
         Servers::OthersKnown | Servers::OthersIll | Servers::OwnIll => {
+            let turns = count(accounts.div_ceil(places_of_slow_ones(limits)));
             limits.request_timeout * (own + 1) * (turns + 1)
         }
     };

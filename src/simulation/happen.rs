@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::scene::Reload;
 use super::world::{Phase, World, name};
 use crate::clock::Clock;
+use crate::daemon::ledger::Bells;
 use crate::health::Health;
 use crate::moment::Moment;
 use crate::store::Reconciled;
@@ -30,12 +31,7 @@ impl World {
         self.note([15, u64::from(life), now.unix_ms()], || {
             format!("life {life} begins, the clock says {now}")
         });
-        Ledger {
-            world: Arc::clone(self),
-            health: Arc::new(Health::default()),
-            owing: Arc::default(),
-            settled: Arc::default(),
-        }
+        Ledger { world: Arc::clone(self), bells: Bells::default() }
     }
 
     /// A life has ended: what was under way is gone.

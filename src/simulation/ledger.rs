@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::world::{World, account_of};
+use crate::daemon::ledger::Bells;
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
-use crate::health::Health;
 use crate::moment::Moment;
 use crate::notify::{cloud_event, delivery_id};
 use crate::runner::{Closing, Obligations};
@@ -21,11 +20,7 @@ use crate::watch::outcome::Outcome;
 #[derive(Clone)]
 pub(super) struct Ledger {
     pub(super) world: Arc<World>,
-    pub(super) health: Arc<Health>,
-    /// Rings when something is owed.
-    pub(super) owing: Arc<Notify>,
-    /// Rings when something is no longer owed.
-    pub(super) settled: Arc<Notify>,
+    pub(super) bells: Bells,
 }
 
 impl Obligations for Ledger {
@@ -52,7 +47,7 @@ impl Obligations for Ledger {
     }
 
     fn passed(&self, now: Moment) {
-        self.health.pass(now);
+        self.bells.health.pass(now);
     }
 }
 
@@ -63,35 +58,18 @@ fn owed(endpoint: usize, id: &str, told: &str, at: Moment) -> NewDelivery {
 
 impl Ledger {
     pub(super) fn hear(&self, event: &Event, any: bool) -> ControlFlow<()> {
+        self.bells.ring(event);
         match &event.what {
             What::Finished(ending) => {
                 let watch = ending.watch.export.export_id.as_u128() as usize;
                 self.world.told(watch, ending.outcome);
-                self.owing.notify_waiters();
                 if any && ending.outcome == Outcome::Finished {
                     return ControlFlow::Break(());
                 }
             }
-            What::AccountPaused { account, .. } => {
-                self.world.account_is(account, true);
-                self.health.refuse(account, self.world.now());
-                self.owing.notify_waiters();
-            }
-            What::AccountResumed { account, .. } => {
-                self.world.account_is(account, false);
-                self.health.accept(account);
-            }
-            What::DeliverySent(_) | What::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
-            What::Added { .. }
-            | What::Resumed { .. }
-            | What::Polled { .. }
-            | What::StatusChanged { .. }
-            | What::Retrying { .. }
-            | What::DeliveryRetrying { .. }
-            | What::DaemonStarted(_)
-            | What::DaemonStopping { .. }
-            | What::Api(_)
-            | What::Task(_) => {}
+            What::AccountPaused { account, .. } => self.world.account_is(account, true),
+            What::AccountResumed { account, .. } => self.world.account_is(account, false),
+            _ => {}
         }
         ControlFlow::Continue(())
     }

@@ -121,7 +121,7 @@ async fn work(
                 reconcile(world, disk, settings).await?;
                 runner.change(accounts(world), plan(world), ledger.clone());
                 runner.look_again();
-                world.is_reloaded(&ledger.health);
+                world.is_reloaded(&ledger.bells.health);
             }
             Stopped::Asked(Ok(Asked::Terminate(down))) => {
                 world.note([12, 0, 0], || "SIGTERM".to_owned());
@@ -152,7 +152,7 @@ async fn asked(
 async fn last_deliveries(world: &World, couriers: &mut Couriers, ledger: &Ledger) -> Result<(), StoreError> {
     let settled = async {
         loop {
-            let settled = ledger.settled.notified();
+            let settled = ledger.bells.settled.notified();
             if world.post.borrow().is_settled() {
                 return Ok(Asked::Over);
             }
@@ -174,7 +174,7 @@ fn couriers(world: &Arc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Se
             store: Arc::new(disk.clone()),
             endpoint: Arc::new(Ear { world: Arc::clone(world), id, name, takes: endpoint.takes }),
             clock: world.clock.get(),
-            bell: Arc::clone(&ledger.owing),
+            bell: Arc::clone(&ledger.bells.owing),
             retired: retire.subscribe(),
             tell: move |event: &Event| {
                 let _ = heard.hear(event, false);

@@ -96,7 +96,7 @@ impl Script {
                 Happening::Back(account) => return Ok(Asked::Reload(Reload::With { account })),
                 Happening::Check => {
                     world.check();
-                    world.must_be_well(&ledger.health);
+                    world.must_be_well(&ledger.bells.health);
                     world.must_be_brought();
                     disk.must_be_small();
                 }

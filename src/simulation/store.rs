@@ -12,8 +12,8 @@ use super::checks::Noted;
 use super::invent::rng;
 use super::scene::What;
 use super::world::World;
+use crate::fixtures::cells::Cell;
 use crate::moment::Moment;
-use crate::runner::tests::cells::Cell;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError};
 use crate::text::Text;
 

@@ -1,6 +1,6 @@
 //! What happens in a world, as a story: when, who, what.
 
-use crate::runner::tests::cells::{Cell, RefCell};
+use crate::fixtures::cells::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::time::Duration;
 

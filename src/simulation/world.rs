@@ -12,8 +12,8 @@ use super::scene::{Limits, Mode, Scene, Weather, What};
 use super::trace::Trace;
 use crate::clock::Clock;
 use crate::export::{ExportRef, Scope};
+use crate::fixtures::cells::{Cell, RefCell};
 use crate::moment::Moment;
-use crate::runner::tests::cells::{Cell, RefCell};
 use crate::watch::outcome::Outcome;
 
 /// When the world begins.

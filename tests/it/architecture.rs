@@ -228,7 +228,8 @@ fn only_disk_changes_files() {
 #[test]
 fn no_path_is_shown_as_it_is() {
     // A file name may hold control characters, which a terminal would obey.
-    for (path, code) in sources() {
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests");
+    for (path, code) in sources().into_iter().filter(|(path, _)| !is_test(path)) {
         assert!(!code.contains(".display()"), "{}: messages show Text::of_path or of_file", path.display());
     }
 }

@@ -39,8 +39,8 @@ fn shell(script: &str, timeout: Duration) -> Endpoint {
 }
 
 fn command(argv: &[&str], timeout: Duration) -> Endpoint {
-    let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-    endpoint(EndpointKind::Command { argv, environment: BTreeMap::new(), timeout })
+    let args = argv[1..].iter().map(|word| (*word).to_owned()).collect();
+    endpoint(EndpointKind::Command { program: argv[0].into(), args, environment: BTreeMap::new(), timeout })
 }
 
 async fn send(endpoint: &Endpoint) -> Attempt {

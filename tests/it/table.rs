@@ -19,13 +19,14 @@ fn the_table_lists_every_file() {
 }
 
 #[test]
-fn no_file_of_tests_is_longer_than_300_lines() {
+fn no_file_of_tests_has_more_than_300_lines_of_code() {
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
     let is_of_tests = |path: &Path| {
         path.iter().any(|part| part == "tests" || part == "tests.rs")
             && path.extension().is_some_and(|end| end == "rs")
     };
     for file in files_in(&["src", "tests"]).iter().filter(|file| is_of_tests(file)) {
-        let lines = std::fs::read_to_string(file).unwrap().lines().count();
-        assert!(lines <= 300, "{} has {lines} lines", file.display());
+        let lines = std::fs::read_to_string(file).unwrap().lines().filter(is_code).count();
+        assert!(lines <= 300, "{} has {lines} lines of code", file.display());
     }
 }

@@ -90,8 +90,8 @@ fn links_of_a_remote_api_lead_neither_to_this_machine_nor_to_the_network_of_it()
     let here = Server::start(&authority, "localhost");
     let plain = Lab::start(READY);
     let links = [
-        (format!("{}/x", plain.url()), "the link is plain http"),
-        ("http://storage.example/x".to_owned(), "the link is plain http"),
+        (format!("{}/x", plain.url()), "the link uses plain http"),
+        ("http://storage.example/x".to_owned(), "the link uses plain http"),
         (format!("{}/x", here.url), "the link leads to this machine, but the API is not on it"),
         (format!("https://127.0.0.1:{}/x", here.port), "the link leads to this machine"),
         (format!("https://0.0.0.0:{}/x", here.port), "the link leads to this machine"),
@@ -163,7 +163,7 @@ fn a_flag_that_names_no_authority_is_an_error_and_a_variable_a_warning() {
         let [bad, good] = [("bad", text), ("good", &authority.pem)]
             .map(|(name, text)| program.file(name, text).display().to_string());
         let run = program.env("NODE_EXTRA_CA_CERTS", &bad).args("--ca-cert").arg(&good).run();
-        run.exits(0).stderr_has("NODE_EXTRA_CA_CERTS was passed over");
+        run.exits(0).stderr_has("NODE_EXTRA_CA_CERTS is ignored");
     }
 }
 
@@ -178,7 +178,7 @@ fn one_damaged_certificate_does_not_spoil_its_bundle() {
         let program = wait(&server.url);
         let file = program.file("bundle.pem", &bundle).display().to_string();
         let run = program.env(setting, &file).run();
-        run.exits(0).stderr_has("damaged certificates were passed over").stderr_has(&file).stderr_has("2");
+        run.exits(0).stderr_has("damaged certificates are ignored").stderr_has(&file).stderr_has("2");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -116,11 +116,11 @@ fn command(
     settings: &Settings,
 ) -> Result<EndpointKind, SettingsError> {
     let argv = section.argv.as_ref().ok_or_else(|| entry.lacks("argv"))?;
-    let argv = found_command(argv, settings.environment()).map_err(entry.at("argv"))?;
+    let (program, args) = found_command(argv, settings.environment()).map_err(entry.at("argv"))?;
     let timeout = section.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
     let listed = section.env.as_deref().unwrap_or_default();
     let environment = variables(listed, settings.environment()).map_err(entry.at("env"))?;
-    Ok(EndpointKind::Command { argv, environment, timeout })
+    Ok(EndpointKind::Command { program, args, environment, timeout })
 }
 
 /// The environment of a command: what every program needs, and what the settings list. Unset variables stay unset.
@@ -195,15 +195,13 @@ fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<Signi
     read().map(Some).map_err(entry.at("secret-file"))
 }
 
-/// The command with the path of its program: the file that is found now is the one that runs later.
-fn found_command(argv: &[String], environment: &Environment) -> Result<Vec<String>, String> {
+/// The file of the program, which is found now and runs later, and its arguments.
+fn found_command(argv: &[String], environment: &Environment) -> Result<(PathBuf, Vec<String>), String> {
     let (program, args) =
         argv.split_first().filter(|(program, _)| !program.is_empty()).ok_or("`argv` is missing")?;
-    let found = environment.executable(OsStr::new(program));
-    let found = found.and_then(|path| path.into_os_string().into_string().ok());
-    let shown = Text::of_path(Path::new(program));
-    let found = found.ok_or_else(|| {
-        format!("`{shown}` cannot be run: there is no such executable file here or in PATH")
-    })?;
-    Ok(std::iter::once(found).chain(args.iter().cloned()).collect())
+    let missing = || {
+        let program = Text::of_path(Path::new(program));
+        format!("`{program}` cannot be run: there is no such executable file here or in PATH")
+    };
+    Ok((environment.executable(OsStr::new(program)).ok_or_else(missing)?, args.to_vec()))
 }

@@ -18,9 +18,9 @@ const TOKEN: [(&str, &str); 1] = [("SNYK_TOKEN", "t")];
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
 
 /// A directory with the files that settings name as `@token` and so on.
-struct Bed(TempDir);
+struct SettingsDir(TempDir);
 
-impl Bed {
+impl SettingsDir {
     fn new() -> Self {
         let bed = Self(tempfile::tempdir().unwrap());
         let files = [
@@ -71,7 +71,7 @@ impl Bed {
 }
 
 fn daemon(text: &str) -> DaemonSettings {
-    Bed::new().daemon(&TOKEN, text).unwrap_or_else(|error| panic!("{text}\n{error}"))
+    SettingsDir::new().daemon(&TOKEN, text).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 /// The API that an account asks whose credential names none.
@@ -81,7 +81,7 @@ fn asked(account: &AccountSettings) -> String {
 
 /// What is wrong with a settings file, without the directory that it is in.
 fn error(variables: &[(&str, &str)], text: &str) -> String {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     match bed.daemon(variables, text) {
         Ok(settings) => panic!("{text}\n{settings:?}"),
         Err(error) => error.to_string().replace(&format!("{}/", bed.0.path().display()), "@"),
@@ -115,7 +115,7 @@ fn the_defaults_are_those_of_the_design() {
 
 #[test]
 fn the_daemon_uses_limits_and_ignores_wait() {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     let limits = |variables: &[(&str, &str)], text: &str, until_idle| {
         let variables: Vec<_> = TOKEN.iter().chain(variables).copied().collect();
         let settings = bed.load(&variables, &[], text).unwrap();
@@ -180,7 +180,7 @@ fn the_store_is_in_the_state_directory_unless_it_is_named() {
     ];
     for (variables, expected) in rows {
         let variables: Vec<_> = TOKEN.iter().chain(variables).copied().collect();
-        assert_eq!(Bed::new().daemon(&variables, "").unwrap().store, Path::new(expected));
+        assert_eq!(SettingsDir::new().daemon(&variables, "").unwrap().store, Path::new(expected));
     }
 }
 
@@ -235,13 +235,13 @@ fn a_server_that_others_can_reach_needs_a_token() {
 fn wait_ignores_the_settings_of_the_daemon() {
     let text = "[snyk.accounts.acme]\ntoken-file = '/nowhere'\n[server]\nlisten = '0.0.0.0:80'\n\
         [store]\nkeep-ended = '1d'\n[[notify]]\n[[watch]]\naccount = 'nobody'";
-    let settings = Bed::new().load(&TOKEN, &[], text).unwrap();
+    let settings = SettingsDir::new().load(&TOKEN, &[], text).unwrap();
     assert!(settings.policy().is_ok() && settings.network().is_ok() && settings.credential_source().is_ok());
 }
 
 #[test]
 fn a_healthcheck_needs_only_the_address() {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     let listen = |text: &str| {
         std::fs::write(bed.path("settings.toml"), text).unwrap();
         listen_address(Some(&bed.path("settings.toml"))).map(|address| address.to_string())

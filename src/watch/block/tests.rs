@@ -1,7 +1,7 @@
 //! What blocks an account, answer by answer: when each poll began decides what it says.
 
-use super::super::tests::{hinted, http, policy, status};
 use super::*;
+use crate::fixtures::{hinted, http, policy, status};
 
 /// So many seconds after the start.
 fn at(seconds: u64) -> Moment {
@@ -9,16 +9,16 @@ fn at(seconds: u64) -> Moment {
 }
 
 /// A block with all that it depends on. Moments are in seconds.
-struct Bed {
+struct Blocked {
     blocking: Blocking,
     policy: Policy,
     /// What is known of the watch that is polled.
     progress: Progress,
 }
 
-impl Bed {
+impl Blocked {
     fn new(refusal: Refusal) -> Self {
-        let policy = Policy { refusal, ..policy() };
+        let policy = Policy { refusal, max_wait: None, max_outage: None, ..policy() };
         Self { blocking: Blocking::default(), policy, progress: Progress::new(at(0)) }
     }
 
@@ -67,7 +67,7 @@ fn hint(seconds: u64) -> Observation {
 #[test]
 fn a_poll_that_began_with_the_last_good_answer_counts_and_an_older_one_does_not() {
     for (polled_at, is_blocked) in [(9, false), (10, true), (11, true)] {
-        let mut bed = Bed::new(Refusal::PausesAccount);
+        let mut bed = Blocked::new(Refusal::PausesAccount);
         bed.says(&status("PENDING"), 10, 10);
         bed.says(&http(401), polled_at, 12);
         assert_eq!(bed.blocking.is_blocked(at(12)), is_blocked, "{polled_at}");
@@ -77,7 +77,7 @@ fn a_poll_that_began_with_the_last_good_answer_counts_and_an_older_one_does_not(
 #[test]
 fn a_doubt_is_confirmed_by_a_poll_that_began_no_earlier() {
     for (polled_at, news, until) in [(19, None, 21), (20, Some("refused"), 55), (21, Some("refused"), 55)] {
-        let mut bed = Bed::doubted();
+        let mut bed = Blocked::doubted();
         assert_eq!(bed.until(), 21, "the first delay of a retry");
         assert_eq!(bed.says(&http(401), polled_at, 25).as_deref(), news, "{polled_at}");
         assert_eq!(bed.until(), until, "{polled_at}");
@@ -87,7 +87,7 @@ fn a_doubt_is_confirmed_by_a_poll_that_began_no_earlier() {
 #[test]
 fn a_doubt_is_over_with_a_good_answer_to_a_poll_that_began_no_earlier() {
     for (polled_at, is_blocked) in [(19, true), (20, false), (21, false)] {
-        let mut bed = Bed::doubted();
+        let mut bed = Blocked::doubted();
         assert_eq!(bed.says(&status("PENDING"), polled_at, 25), None, "nobody was told of the doubt");
         assert_eq!(bed.blocking.is_blocked(at(25)), is_blocked, "{polled_at}");
     }
@@ -96,16 +96,16 @@ fn a_doubt_is_over_with_a_good_answer_to_a_poll_that_began_no_earlier() {
 #[test]
 fn what_says_nothing_of_the_credential_puts_off_the_next_try_of_a_doubt_and_of_nothing_else() {
     for (code, polled_at, until) in [(503, 19, 21), (503, 20, 26), (429, 21, 26)] {
-        let mut bed = Bed::doubted();
+        let mut bed = Blocked::doubted();
         assert_eq!(bed.says(&http(code), polled_at, 25), None);
         assert_eq!(bed.until(), until, "{code} to a poll of {polled_at}");
         assert!(bed.blocking.is_blocked(at(25)));
     }
-    let mut bed = Bed::refused(Refusal::PausesAccount);
+    let mut bed = Blocked::refused(Refusal::PausesAccount);
     assert_eq!(bed.says(&http(503), 30, 40), None);
     assert_eq!(bed.until(), 50);
     for code in [403, 404, 409] {
-        let mut bed = Bed::doubted();
+        let mut bed = Blocked::doubted();
         bed.says(&http(code), 20, 25);
         assert!(!bed.blocking.is_blocked(at(25)), "who is answered {code} is known");
     }
@@ -113,7 +113,7 @@ fn what_says_nothing_of_the_credential_puts_off_the_next_try_of_a_doubt_and_of_n
 
 #[test]
 fn a_refusal_lasts_from_the_first_to_the_next_good_answer_and_is_told_once() {
-    let mut bed = Bed::refused(Refusal::PausesAccount);
+    let mut bed = Blocked::refused(Refusal::PausesAccount);
     assert_eq!(bed.until(), 50, "half a minute");
     assert_eq!(bed.says(&http(401), 50, 51), None);
     assert_eq!((bed.until(), bed.blocking.is_blocked(at(1000))), (81, true));
@@ -125,7 +125,7 @@ fn a_refusal_lasts_from_the_first_to_the_next_good_answer_and_is_told_once() {
 
 #[test]
 fn a_credential_that_worked_before_a_restart_is_only_doubted() {
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     let mut rng = fastrand::Rng::with_seed(1);
     bed.progress.record(&status("PENDING"), &bed.policy, at(0), &mut rng);
     assert_eq!(bed.says(&http(401), 1, 2), None);
@@ -134,15 +134,15 @@ fn a_credential_that_worked_before_a_restart_is_only_doubted() {
 
 #[test]
 fn what_a_policy_makes_of_a_refusal() {
-    let mut bed = Bed::new(Refusal::EndsWatch);
+    let mut bed = Blocked::new(Refusal::EndsWatch);
     assert_eq!(bed.says(&http(401), 1, 2), None);
     assert!(!bed.blocking.is_blocked(at(2)));
-    let mut bed = Bed::refused(Refusal::EndsAccount);
+    let mut bed = Blocked::refused(Refusal::EndsAccount);
     assert!(!bed.blocking.may_ask(at(1_000_000)), "nobody tries again");
     assert_eq!(bed.blocking.over(&bed.policy, at(20)), Some(at(20)), "all end");
-    let bed = Bed::refused(Refusal::PausesAccount);
+    let bed = Blocked::refused(Refusal::PausesAccount);
     assert_eq!(bed.blocking.over(&bed.policy, at(20)), None);
-    let mut bed = Bed::doubted();
+    let mut bed = Blocked::doubted();
     bed.policy.refusal = Refusal::EndsAccount;
     assert_eq!(bed.blocking.over(&bed.policy, at(20)), None, "a doubt ends nothing");
     // The second 401 is believed.
@@ -152,7 +152,7 @@ fn what_a_policy_makes_of_a_refusal() {
 
 #[test]
 fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.slows(&http(429), 0, 0);
     assert_eq!((bed.until(), bed.says(&http(401), 0, 1).as_deref()), (5, Some("refused")));
     assert_eq!(bed.until(), 31);
@@ -163,7 +163,7 @@ fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
     assert_eq!(bed.says(&http(401), 33, 34), None);
     assert_eq!(bed.until(), until, "the pause is kept");
     // A credential that has worked is doubted, 429 or not.
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.says(&status("PENDING"), 0, 0);
     bed.slows(&http(429), 0, 0);
     assert_eq!((bed.says(&http(401), 0, 1), bed.until()), (None, 5));
@@ -172,13 +172,13 @@ fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
 
 #[test]
 fn one_poll_is_tried_when_the_time_of_a_block_is_over() {
-    let mut bed = Bed::refused(Refusal::PausesAccount);
+    let mut bed = Blocked::refused(Refusal::PausesAccount);
     assert!(!bed.blocking.may_ask(at(49)) && bed.blocking.may_ask(at(50)));
     assert!(!bed.blocking.may_ask(at(50)) && !bed.blocking.may_ask(at(79)) && bed.blocking.may_ask(at(80)));
     assert!(Blocking::default().may_ask(at(50)), "without a block anybody may");
-    let mut renewed = Bed::refused(Refusal::PausesAccount).blocking.tried_now();
+    let mut renewed = Blocked::refused(Refusal::PausesAccount).blocking.tried_now();
     assert!(renewed.is_blocked(at(21)) && renewed.may_ask(at(21)), "a credential that may be another");
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.slows(&http(429), 0, 0);
     let slowed = bed.blocking.tried_now();
     assert_eq!([4, 5].map(|now| slowed.is_blocked(at(now))), [true, false], "a 429 blocks it whatever it is");
@@ -186,7 +186,7 @@ fn one_poll_is_tried_when_the_time_of_a_block_is_over() {
 
 #[test]
 fn the_pace_of_429s_moves_on_with_polls_that_began_after_the_first() {
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     assert_eq!(bed.slows(&http(503), 0, 0), None);
     assert_eq!(bed.slows(&http(429), 0, 1), Some(6));
     assert_eq!(bed.slows(&http(429), 0, 2), None, "it was under way at the first");
@@ -199,7 +199,7 @@ fn the_pace_of_429s_moves_on_with_polls_that_began_after_the_first() {
 
 #[test]
 fn a_pause_that_a_server_asks_for_is_kept_and_never_made_shorter() {
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     assert_eq!(bed.slows(&hint(0), 0, 0), Some(1), "at once is a second");
     let until = bed.slows(&hint(100), 10, 10).unwrap();
     assert!((110..=120).contains(&until), "{until}");
@@ -213,7 +213,7 @@ fn a_pause_that_a_server_asks_for_is_kept_and_never_made_shorter() {
 
 #[test]
 fn a_run_of_429s_ends_watches_once_it_has_lasted_too_long() {
-    let mut bed = Bed::new(Refusal::PausesAccount);
+    let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.policy.max_outage = Some(Duration::from_secs(20));
     for (polled_at, now, over) in
         [(0, 0, None), (5, 5, None), (4, 14, None), (15, 15, None), (35, 35, Some(15))]
@@ -233,7 +233,7 @@ fn a_run_of_429s_ends_watches_once_it_has_lasted_too_long() {
 
 #[test]
 fn the_limit_that_is_over_first_says_how_a_watch_ends() {
-    let mut bed = Bed::refused(Refusal::PausesAccount);
+    let mut bed = Blocked::refused(Refusal::PausesAccount);
     bed.policy.max_wait = Some(Duration::from_secs(60));
     assert_eq!(bed.blocking.over(&bed.policy, at(70)), Some(at(10)));
     let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.policy, at(70));

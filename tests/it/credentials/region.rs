@@ -47,7 +47,7 @@ fn the_region_of_a_token_file_and_of_the_snyk_cli_is_asked() {
 #[test]
 fn what_the_user_says_beats_the_region_of_the_token() {
     let program = || wait().env("SNYK_TOKEN", OF_EU).env("SNYK_CFG_ENDPOINT", "us2");
-    let elsewhere = "the credential is of another region than the API that is asked";
+    let elsewhere = "the credential belongs to another region than the API";
     asked(program()).is("api.us.snyk.io", "SNYK_CFG_ENDPOINT").stderr_has(elsewhere);
     asked(program().env("SNYK_API", "gov")).is("api.snykgov.io", "SNYK_API").stderr_has(elsewhere);
     asked(program().env("SNYK_API", "gov").args("--api au")).is("api.au.snyk.io", "--api");

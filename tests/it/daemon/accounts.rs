@@ -119,7 +119,10 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
     let revoked = Revoked::start();
     let Revoked { bed, daemon, acme, paused, .. } = &revoked;
     assert_eq!(json!([paused["level"], paused["account"]]), json!(["ERROR", "acme"]));
-    assert!(paused["hint"].as_str().unwrap().starts_with("put a token that works into"), "{paused:?}");
+    assert!(
+        paused["hint"].as_str().unwrap().starts_with("its polls pause until the credential works"),
+        "{paused:?}"
+    );
     let told = revoked.receiver.until(|notices| !notices.is_empty())[0].event();
     assert_eq!((&told["type"], &told["data"]["account"]), (&json!(REFUSED), &json!("acme")));
     let troubles = bed.get("/readyz").problem(503);

@@ -81,7 +81,11 @@ fn what_cannot_be_used_changes_nothing() {
     let rows = [
         ("[[watch]]\nexport = 'x'\n", 2, "[watch] export: there is no such key"),
         ("[[watch]]\nexport-id = 'x'\n", 2, "UUID"),
-        ("[[notify]]\nname = 'x'\nkind = 'pigeon'\n", 3, "`webhook`, `slack`, `command`"),
+        (
+            "[[notify]]\nname = 'x'\nkind = 'pigeon'\n",
+            3,
+            "kind: expected one of `webhook`, `slack`, `command`",
+        ),
         ("[snyk.accounts.b]\ntoken-file = '/no/such/file'\n", 2, "/no/such/file"),
         ("[snyk.accounts.b]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2'\n", 2, "`token-file`"),
         ("[snyk.accounts.b]\ntoken = 'snyk_uat.1a2b3c4d.e30.hunter2\n", 2, "`token-file`"),

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_account_inherits_everything_except_the_credential() {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     let text = "[snyk]\napi = 'eu'\napi-version = '2024-10-15'\nrequests-per-minute = 100\n\
         [snyk.accounts.acme]\ntoken-file = '@token'\n\
         [snyk.accounts.beta]\napi = 'au'\napi-version = '2025-01-01'\nrequests-per-minute = 7\n\
@@ -33,7 +33,7 @@ fn an_account_inherits_everything_except_the_credential() {
 #[test]
 fn a_flag_or_variable_changes_the_default_account_but_not_a_named_one() {
     let text = "[snyk]\napi = 'eu'\n[snyk.accounts.acme]\napi = 'us2'\ntoken-file = '@token'\n";
-    let settings = Bed::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
+    let settings = SettingsDir::new().daemon(&[("SNYK_TOKEN", "t"), ("SNYK_API", "au")], text).unwrap();
     let apis: Vec<_> = settings.accounts.iter().map(asked).collect();
     assert_eq!(apis, ["https://api.au.snyk.io", "https://api.us.snyk.io"]);
 }
@@ -41,7 +41,7 @@ fn a_flag_or_variable_changes_the_default_account_but_not_a_named_one() {
 #[test]
 fn an_account_without_an_api_uses_the_region_of_its_credential() {
     let chosen = |variables: &[(&str, &str)], text: &str| {
-        let settings = Bed::new().daemon(variables, text).unwrap();
+        let settings = SettingsDir::new().daemon(variables, text).unwrap();
         let of_token: Api = "eu".parse().unwrap();
         let chosen = |account: &AccountSettings| account.api.clone().chosen(Some(&of_token), None);
         settings.accounts.iter().map(|account| chosen(account).api.to_string()).collect::<Vec<_>>()
@@ -58,7 +58,7 @@ fn an_account_without_an_api_uses_the_region_of_its_credential() {
 #[test]
 fn the_default_account_may_be_missing_if_nothing_needs_it() {
     let acme = "[snyk.accounts.acme]\ntoken-file = '@token'\n";
-    let settings = Bed::new().daemon(&[], &format!("{acme}{}", watch("account = 'acme'"))).unwrap();
+    let settings = SettingsDir::new().daemon(&[], &format!("{acme}{}", watch("account = 'acme'"))).unwrap();
     assert_eq!((settings.accounts.len(), &*settings.watches[0].account), (1, "acme"));
     assert!(error(&[], "").starts_with("no credential: set SNYK_TOKEN"));
     let needed = error(&[], &format!("{acme}{}", watch("")));

@@ -22,7 +22,7 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
     let rows = [
         ("kind = 'webhook'", "line 2, column 1, [[notify]]: `name` is missing"),
         ("name = 'a'", "line 2, column 1, [[notify]]: `kind` is missing"),
-        ("name = 'a'\nkind = 'email'", "expected one of `webhook`, `slack`, `command`"),
+        ("name = 'a'\nkind = 'email'", "kind: expected one of `webhook`, `slack`, `command`"),
         ("name = 'a b'", "expected a name of letters"),
         ("name = 'a'\nkind = 'webhook'", "line 2, column 1, [[notify]]: it needs either `url` or `url-file`"),
         ("name = 'a'\nkind = 'command'", "line 2, column 1, [[notify]]: `argv` is missing"),
@@ -80,7 +80,7 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
 
 #[test]
 fn a_command_is_found_in_the_path() {
-    let bed = Bed::new();
+    let bed = SettingsDir::new();
     let text = "[[notify]]\nname = 'a'\nkind = 'command'\nargv = ['program']";
     let path = format!("/nowhere:{}", bed.0.path().display());
     assert!(bed.daemon(&[TOKEN[0], ("PATH", &path)], text).is_ok());
