@@ -1,7 +1,8 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
 //! If there is no room, the connection that has waited longest for its client (for a request, or to send an answer) is closed.
 //! A new connection, whose first request may be in flight, is closed only if there is no other and no place for a health check.
-//! While there is no room, connections are closed after their answers, so that nobody keeps a place by many requests at once.
+//! While half of the places are taken, connections are closed after their answers, so that nobody keeps a place by many
+//! requests at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -64,7 +65,7 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Option<(Place, Option<IpAddr>)> {
         let address = address.to_canonical();
         let mut held = self.held();
-        let (is_own_full, is_full) = held.is_full(address);
+        let (is_own_full, is_full) = held.is_full(address, 1);
         let (only_health, makes_room) = if is_full {
             let competes = |it: &Connection| !it.only_health && (it.address == address || !is_own_full);
             let is_known = |it: &Connection| competes(it) && !it.is_new(now);
@@ -114,11 +115,11 @@ impl Held {
         self.connections.values().filter(|connection| of(connection)).count()
     }
 
-    /// Whether an address has as many connections as it may have; and whether there is no room for another one from it.
-    fn is_full(&self, address: IpAddr) -> (bool, bool) {
+    /// Whether a part of the places of an address is taken; and whether that is so, or the same part of all places is.
+    fn is_full(&self, address: IpAddr, part: usize) -> (bool, bool) {
         let of_address = self.count(|it| !it.only_health && it.address == address);
-        let is_own_full = of_address >= limits::CONNECTIONS_EACH;
-        (is_own_full, is_own_full || self.count(|it| !it.only_health) >= limits::CONNECTIONS)
+        let is_own_full = of_address >= limits::CONNECTIONS_EACH / part;
+        (is_own_full, is_own_full || self.count(|it| !it.only_health) >= limits::CONNECTIONS / part)
     }
 
     /// Among these connections, the one that has waited longest for its client.
@@ -157,9 +158,9 @@ impl Place {
         });
     }
 
-    /// Whether there is no room for another connection from this address.
+    /// Whether half of the places are taken, of this address or in all.
     pub(super) fn is_crowded(&self) -> bool {
-        self.places.held().is_full(self.address).1
+        self.places.held().is_full(self.address, 2).1
     }
 
     /// The client has stopped receiving, or receives again.
@@ -323,10 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_crowded_while_there_is_no_room_for_another_of_an_address() {
+    fn it_is_crowded_while_half_of_the_places_are_taken() {
         let places = Arc::new(Places::default());
         let mut own: Vec<Place> =
-            (0..limits::CONNECTIONS_EACH).map(|_| taken(places.take(address(1), later()))).collect();
+            (0..limits::CONNECTIONS_EACH / 2).map(|_| taken(places.take(address(1), later()))).collect();
         let other = taken(places.take(address(2), later()));
         assert!(own[0].is_crowded() && !other.is_crowded());
         own.pop();
