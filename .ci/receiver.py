@@ -1,8 +1,8 @@
-"""A receiver of notifications that is not ours: it verifies with the reference library of Standard Webhooks and reads with
-the SDK of CloudEvents. .ci/notify runs it.
+"""A receiver of notifications with none of our code: it verifies signatures with the reference library of Standard Webhooks, and
+reads events with the SDK of CloudEvents. .ci/notify runs it.
 
-    receiver.py serve DIRECTORY           keeps each request in DIRECTORY, and refuses the first of each webhook-id
-    receiver.py check DIRECTORY EXPORT…   says whether what is in DIRECTORY is what has to come of these exports
+    receiver.py serve DIRECTORY           saves each request in DIRECTORY, and refuses the first one of each webhook-id
+    receiver.py check DIRECTORY EXPORT…   checks that the requests in DIRECTORY are the right ones for these exports
 """
 
 import base64
@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Refuses the first request of each webhook-id, as a receiver does that is just being restarted."""
+    """Refuses the first request of each webhook-id, like a receiver that is being restarted."""
 
     protocol_version = "HTTP/1.1"
     directory = pathlib.Path()
@@ -67,11 +67,11 @@ def check(directory, exports):
         check_webhook([request for request in of_export if request["path"] == "/webhook"], keys, export)
         check_slack([request for request in of_export if request["path"] == "/slack"], export)
         check_command(directory.parent, export)
-    print(f"{len(requests)} requests are as they should be")
+    print(f"{len(requests)} requests are correct")
 
 
 def check_webhook(requests, keys, export):
-    # It was refused once, and came again under its id.
+    # It was refused once, and sent again with the same id.
     assert len(requests) == 2, f"{len(requests)} requests for {export}"
     first, second = requests
     assert first["headers"]["webhook-id"] == second["headers"]["webhook-id"]

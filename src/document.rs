@@ -153,12 +153,6 @@ impl Document {
         Self { export: Some(*export), ..Self::default() }
     }
 
-    /// The document of an export about which only the number of rows is known.
-    #[must_use]
-    pub fn of_rows(export: &ExportRef, row_count: Option<u64>) -> Self {
-        Self { row_count, ..Self::of(export) }
-    }
-
     /// The document of an export whose status was requested once.
     #[must_use]
     pub fn of_report(export: &ExportRef, report: &Report) -> Self {

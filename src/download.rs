@@ -165,7 +165,7 @@ pub struct Means<'a> {
 /// # Errors
 ///
 /// If a file cannot be downloaded or written. Complete files are kept for the next call.
-pub async fn bring_home<'a>(
+pub async fn download_all<'a>(
     wanted: Wanted,
     folder: &Arc<Folder>,
     means: &Means<'_>,

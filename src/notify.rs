@@ -1,8 +1,8 @@
-//! Notifications: how others are told of ends.
+//! Notifications about the ends of watches.
 //!
-//! What is told is a [`CloudEvents` document](cloud_event), made once, when a watch ends, and kept with the delivery. An
-//! [`Endpoint`] tries once to deliver it, and says what came of it; when to try again is a [rule](next_attempt). A
-//! delivery has the same id in each attempt, so that a receiver that got it twice can tell.
+//! A notification is a [`CloudEvents` document](cloud_event), made once, when a watch ends, and kept with the delivery. An
+//! [`Endpoint`] makes one attempt to deliver it and returns the result; a [rule](next_attempt) says when to try again. A
+//! delivery has the same id in each attempt, so that a receiver recognizes what it has already received.
 
 pub mod cloud_event;
 mod command;
@@ -39,12 +39,12 @@ pub enum EndpointKind {
     Webhook {
         /// Where.
         url: Url,
-        /// What the event is signed with; without it, nobody can tell that it comes from here.
+        /// The key that signs the event; without it, the receiver cannot check where the event comes from.
         secret: Option<SigningKey>,
     },
-    /// An incoming webhook of Slack, or of what speaks like it.
+    /// An incoming webhook of Slack, or of a compatible service.
     Slack {
-        /// Where: whoever knows it may write into the channel.
+        /// The URL, a secret: it lets anybody write into the channel.
         url: Secret,
     },
     /// A program on this machine, which reads the event from its standard input.
@@ -53,7 +53,7 @@ pub enum EndpointKind {
         program: PathBuf,
         /// Its arguments.
         args: Vec<String>,
-        /// Its environment, besides what tells it of the event.
+        /// Its environment, besides the variables about the event.
         environment: BTreeMap<String, String>,
         /// How long it may run before it is killed.
         timeout: Duration,
@@ -63,7 +63,7 @@ pub enum EndpointKind {
 /// An endpoint that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The URL is none, or is not for HTTP. It is not shown, since it is a secret or holds one.
+    /// The URL is invalid or not for HTTP. It is not shown, because it is or contains a secret.
     #[error("the URL is not one that starts with https:// (or http://) and names a host")]
     Url,
     /// TLS cannot be set up.
@@ -84,10 +84,10 @@ enum Kind {
     Command(Command),
 }
 
-/// What came of an attempt to deliver.
+/// The result of an attempt to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// The endpoint has it.
+    /// It was delivered.
     Sent,
     /// It may work later.
     Failed {
@@ -104,7 +104,7 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// A failure that says nothing of when it will be over.
+    /// A failure without a hint.
     fn failed(problem: &str) -> Self {
         Self::Failed { problem: Text::new(problem), hint: None }
     }
@@ -167,12 +167,12 @@ impl Endpoint {
     }
 }
 
-/// Where a courier brings notifications.
+/// An endpoint, as a courier sees it.
 pub trait Recipient {
     /// Its name in the settings.
     fn name(&self) -> &str;
 
-    /// Its kind, as events tell it.
+    /// Its kind, as events name it.
     fn kind(&self) -> &'static str;
 
     /// Tries once to deliver an event under its stable id.
@@ -188,7 +188,7 @@ impl Recipient for Endpoint {
         self.kind()
     }
 
-    /// An attempt is signed with the time on the wall, with which its recipient compares its own.
+    /// The signature has the wall-clock time, because the receiver compares it with its own.
     async fn deliver(&self, id: &str, event: &str) -> Attempt {
         self.send(id, event, Clock::wall_now()).await
     }

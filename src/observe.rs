@@ -1,4 +1,4 @@
-//! Everything that tells people and machines what happens: renderings of one [`Event`].
+//! Log lines, metrics, progress and annotations: renderings of one type, [`Event`].
 
 pub mod annotations;
 mod log;
@@ -21,10 +21,10 @@ use crate::output::ProgressLine;
 use crate::watch::Watch;
 use crate::words::{Surroundings, Words};
 
-/// How long a CI system hears nothing at most, so that it does not take the job for dead.
+/// How long nothing is printed at most, so that a CI system does not consider the job dead.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
-/// Tells what happens, as it happens.
+/// Renders the events of a command that waits.
 #[derive(Debug)]
 pub struct Observer {
     clock: Clock,
@@ -48,7 +48,7 @@ struct Following {
 }
 
 impl Observer {
-    /// An observer that draws on `line`; with `structured` every end is a log line too.
+    /// An observer that draws on `line`; with `structured` it also logs each end.
     #[must_use]
     pub fn new(clock: Clock, surroundings: Surroundings, line: ProgressLine, structured: bool) -> Self {
         let spoke_at = clock.now();
@@ -61,7 +61,7 @@ impl Observer {
         self.deadline = deadline;
     }
 
-    /// Tells of an event.
+    /// Renders an event.
     pub fn event(&mut self, event: &Event) {
         let now = event.at;
         let names_export = self.structured || self.followed > 1 || matches!(event.what, What::Added { .. });
@@ -107,7 +107,7 @@ impl Observer {
         self.draw(now);
     }
 
-    /// The closing words on an ending: one line, and one more with advice if we have any.
+    /// How a watch ended, in one sentence, and what to do now, if we know.
     #[must_use]
     pub fn closing(&self, ending: &Ending) -> (String, Option<String>) {
         let words = Words::of_ending(ending, &self.surroundings);
@@ -125,8 +125,8 @@ impl Observer {
         self.following.insert(watch.export, following);
     }
 
-    /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long
-    /// it has nothing to say.
+    /// Redraws the line; without a line, logs a heartbeat if nothing was logged for a minute. Returns how long to wait
+    /// until the next call.
     pub fn tick(&mut self) -> Duration {
         let now = self.clock.now();
         if self.line.is_shown() {
@@ -183,24 +183,24 @@ impl Observer {
     }
 }
 
-/// Tells of what happens to many watches, as a daemon logs it.
+/// Logs the events of a daemon.
 #[derive(Debug, Default)]
 pub struct Journal(RwLock<BTreeMap<Arc<str>, Surroundings>>);
 
 impl Journal {
-    /// Takes note of how an account asks, for the advice on what ends badly.
+    /// Remembers the settings of an account, which hints name.
     pub fn learn(&self, account: Arc<str>, surroundings: Surroundings) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(account, surroundings);
     }
 
-    /// What to do about an ending, where we know it.
+    /// What to do about an ending, if we know.
     #[must_use]
     pub fn advice(&self, ending: &Ending) -> Option<String> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&ending.watch.account).and_then(|surroundings| Words::of_ending(ending, surroundings).cure)
     }
 
-    /// Tells of an event.
+    /// Logs an event.
     pub fn event(&self, event: &Event) {
         let advice = if let What::Finished(ending) = &event.what { self.advice(ending) } else { None };
         log::write(event, log::Named::Watch, advice.as_deref());
@@ -212,7 +212,7 @@ pub fn log_event(event: &Event) {
     log::write(event, log::Named::Export, None);
 }
 
-/// Calls `tick` for ever, each time after as long as it said.
+/// Calls `tick` forever; it returns the pause until the next call.
 pub async fn keep_ticking(mut tick: impl FnMut() -> Duration) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(tick()).await;

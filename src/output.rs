@@ -1,9 +1,8 @@
-//! Standard output for data, standard error for people and logs, each written by a thread of its own: nobody here waits
-//! for those who read them.
+//! Standard output for data, standard error for people and logs, each written by a thread of its own: a slow reader blocks
+//! nobody here.
 //!
-//! Lines of the log that find too many others waiting are lost, and their number is told as soon as there is room; data
-//! and last words are never lost, only late. What was said first is written first, on whichever of the two, unless the
-//! other one is stuck.
+//! If too many log lines wait, further ones are dropped and counted, and the number is logged as soon as there is room; data
+//! and the last lines are never dropped. The order between the two streams is kept, unless one of them is stuck.
 
 mod line;
 mod writer;
@@ -21,16 +20,16 @@ pub use self::line::ProgressLine;
 use self::line::{Bar, Drawing};
 use self::writer::{Piece, Shared, Sink, State, Stream, Which};
 
-/// How much of the log may wait for its readers, in bytes.
+/// How many bytes of the log may wait.
 const MAX_WAITING: usize = 4 << 20;
 
-/// How much is written in one go, in bytes: what waits is put together until then.
+/// How many bytes are written at once at most.
 const CHUNK: usize = 4096;
 
-/// How long a reader of standard error may read nothing before the end is not held up for it any more.
+/// How long the process waits at its end for a reader of standard error that reads nothing.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How long the end may be held up for readers once a signal has asked for it.
+/// How long the process waits for readers after a signal.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why data was not written.
@@ -38,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub enum Unwritten {
     /// The system refused.
     Failed(io::Error),
-    /// Nobody has read it, and there was no more time.
+    /// Nobody read it in time.
     Unread,
 }
 
@@ -80,7 +79,7 @@ impl Output {
         }))
     }
 
-    /// Writes a line of the log to standard error; it is lost if too many wait.
+    /// Writes a line of the log to standard error; it is dropped if too many wait.
     pub fn log(&self, bytes: &[u8]) {
         let mut state = self.0.lock();
         // Once one is lost, the next one is the one that says so.
@@ -91,7 +90,7 @@ impl Output {
         self.push(state, Which::Words, bytes, bytes.len());
     }
 
-    /// Writes to standard error what must not be lost.
+    /// Writes to standard error what must not be dropped.
     pub fn say(&self, bytes: &[u8]) {
         self.push(self.0.lock(), Which::Words, bytes, 0);
     }
@@ -108,7 +107,7 @@ impl Output {
         self.0.lock().failure.take()
     }
 
-    /// Draws the progress line anew, or takes it away. What is not drawn by the next time is passed over.
+    /// Redraws or removes the progress line. A drawing that is replaced before it was shown is skipped.
     fn draw(&self, drawing: Option<Drawing>) {
         let mut state = self.0.lock();
         state.drawing = Some(drawing);
@@ -133,7 +132,7 @@ impl Output {
         self.wake(state, which);
     }
 
-    /// Tells the threads of what there is to do, and starts that of `which` at the first time.
+    /// Wakes the threads, and starts that of `which` if it does not run yet.
     fn wake(&self, mut state: MutexGuard<'_, State>, which: Which) {
         self.0.changed.notify_all();
         if state.stream(which).sink.is_none() {

@@ -129,8 +129,14 @@ impl fmt::Display for Words {
 /// `after 2m 31s and 35 polls`: how long a watch lasted.
 #[must_use]
 pub fn after(ending: &Ending) -> String {
-    let polls = ending.watch.progress.polls();
-    format!("after {} and {polls} poll{}", rounded(ending.waited()), if polls == 1 { "" } else { "s" })
+    let polls = counted(ending.watch.progress.polls().into(), "poll");
+    format!("after {} and {polls}", rounded(ending.waited()))
+}
+
+/// `1 poll`, `2 polls`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 const START_ANOTHER: &str = "this export will never be ready: start a new one";

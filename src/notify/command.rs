@@ -1,7 +1,7 @@
 //! Commands: a program on this machine that reads the event from its standard input.
 //!
-//! It runs in a process group of its own, so that whatever it has started goes with it when its time is over. What puts
-//! itself into another group (`setsid`) escapes that, as it escapes a terminal.
+//! It runs in a process group of its own, so that a timeout kills its children too. A child that moves itself into another
+//! group (`setsid`) is not killed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,14 +17,13 @@ use super::Attempt;
 use super::cloud_event::Notice;
 use crate::text::Text;
 
-/// How much of what a command says on its standard error is kept: the end of it.
+/// How many bytes of a command's standard error are kept: the last ones.
 const MAX_SAID: usize = 4096;
 
 /// How much of that is shown, in characters.
 const SHOWN_CHARS: usize = 400;
 
-/// How long the rest of standard error is waited for once the command has ended. What it has said is there by then; what
-/// it has left running may keep the pipe open for ever.
+/// How long to read the rest of standard error once the command has ended: a child of it may keep the pipe open forever.
 const REST_TIME: Duration = Duration::from_millis(100);
 
 pub(super) struct Command {
@@ -59,7 +58,7 @@ impl Command {
             Err(_) => {
                 let timeout = humantime::format_duration(self.timeout);
                 drop(group);
-                // It has been killed, and is waited for so that it does not stay behind as a zombie.
+                // It was killed; waiting for it avoids a zombie.
                 let _ = child.wait().await;
                 format!(
                     "`{program}` had not ended after {timeout}, and was killed with all that it had started"
@@ -76,7 +75,7 @@ impl Command {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        // What we have inherited may hold secrets: credentials, the password of a proxy.
+        // Our own environment may contain secrets: credentials, the password of a proxy.
         command.env_clear().envs(&self.environment).envs(results(event));
         command
     }

@@ -1,4 +1,4 @@
-//! When a delivery that failed is tried again.
+//! When a failed delivery is tried again.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::moment::Moment;
 use crate::watch::pace::{Pace, Position, lengthen_hint};
 
-/// For how long a delivery is tried, from when it was owed.
+/// How long a delivery is tried.
 pub const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest pause. A receiver that asks for a longer one is asked again after this one all the same: the day is all
@@ -91,7 +91,7 @@ mod tests {
         assert!((3600..=3960).contains(&delay(S * 86_400 * 365, LIMIT).unwrap()));
         assert_eq!(delay(Duration::ZERO, LIMIT), Some(1));
         assert_eq!(delay(S * 300, S * 300), Some(300), "the last attempt is at the limit");
-        assert_eq!(delay(S * 301, S * 300), None, "waiting would be in vain");
+        assert_eq!(delay(S * 301, S * 300), None, "the receiver would not accept it in time");
         assert!((22..=25).contains(&attempts(LIMIT, Some(S * 86_400)).len()));
     }
 

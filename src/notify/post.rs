@@ -1,4 +1,4 @@
-//! One POST to a receiver, and what came of it.
+//! One POST to a receiver.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::watch::observation::Failure;
 /// How long an attempt may take, all in all.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take to connect: a receiver that is not there is not worth all of the time.
+/// How long connecting may take: less than the whole attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A receiver that takes POSTs at one URL. It is asked once an attempt, and led nowhere else by a redirect.
+/// A receiver of POSTs at one URL. Redirects are not followed.
 pub(super) struct Receiver {
     client: Client,
     network: Network,

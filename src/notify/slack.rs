@@ -18,7 +18,7 @@ use crate::http::Network;
 use crate::secret::Secret;
 use crate::text::Text;
 use crate::watch::observation::Problem;
-use crate::words;
+use crate::words::{self, counted};
 
 /// How many labels are shown.
 const MAX_LABELS: usize = 10;
@@ -80,16 +80,12 @@ fn facts(ended: &Ended) -> String {
     let Document { waited_seconds, polls, status, row_count, .. } = &ended.document;
     let waited = Duration::try_from_secs_f64(waited_seconds.round()).ok();
     let waited = waited.map(|waited| format!("after {}", humantime::format_duration(waited)));
-    let polls = Some(count((*polls).into(), "poll"));
+    let polls = Some(counted((*polls).into(), "poll"));
     let account = Some(format!("account {}", code(&ended.account)));
     let status = status.as_ref().map(|status| format!("status {}", code(status.as_str())));
-    let rows = row_count.map(|rows| count(rows, "row"));
+    let rows = row_count.map(|rows| counted(rows, "row"));
     let links = ended.links_expire_at.map(|at| format!("its links work until {}", code(&at.to_string())));
     [waited, polls, account, status, rows, links].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn count(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn labels(ended: &Ended) -> Option<String> {

@@ -1,4 +1,4 @@
-//! What CI systems show beside the log. GitHub Actions: annotations, step outputs, a summary.
+//! What GitHub Actions shows besides the log: annotations, step outputs, a summary.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use crate::text::Text;
 use crate::watch::observation::Report;
 use crate::words;
 
-/// The longest summary of a step that GitHub takes, in bytes. It shows none of a longer one.
+/// The longest summary of a step, in bytes. GitHub shows nothing of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
 
-/// The places to which GitHub Actions listens; each is used only if it is there.
+/// The interfaces of GitHub Actions; each is used only if it exists.
 #[derive(Debug, Clone, Default)]
 pub struct GitHubActions {
     active: bool,
@@ -54,7 +54,7 @@ impl GitHubActions {
         })
     }
 
-    /// Hands on the outputs of the deciding export, and a summary of all.
+    /// Writes the outputs of the deciding export, and a summary of all exports.
     pub fn hand_on(&self, deciding: &Ending, all: &[Ending]) {
         let watch = &deciding.watch;
         let (outcome, status) = (deciding.outcome.as_str(), watch.progress.status());
@@ -62,12 +62,12 @@ impl GitHubActions {
         self.write(&outputs(&values, fastrand::u128(..)), &all.iter().map(summary).collect::<String>());
     }
 
-    /// Hands on the same outputs of an export that was not waited for.
+    /// Writes the same outputs for an export that was not followed.
     pub fn hand_on_report(&self, outcome: &str, export: &ExportRef, report: &Report) {
         self.hand_on_values(&values(outcome, Some(&report.status), export, report.row_count));
     }
 
-    /// Hands on what is known where no export was waited for.
+    /// Writes these outputs.
     pub fn hand_on_values(&self, values: &[(&str, String)]) {
         self.write(&outputs(values, fastrand::u128(..)), "");
     }
@@ -87,11 +87,11 @@ impl GitHubActions {
     }
 }
 
-/// Adds lines to a file that others write to as well, which gets no longer than `limit` by it.
+/// Appends lines to a file that others write to as well, up to a length of `limit`.
 fn append(path: &Path, text: &str, limit: usize) -> io::Result<()> {
     let mut file = disk::open_to_append(path)?;
     let length = file.metadata()?.len();
-    // Somebody else may have left the last line unfinished: the next one would be taken for its end.
+    // The last line may be unfinished: the next one would continue it.
     let mut last = [b'\n'];
     if length > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -105,7 +105,7 @@ fn append(path: &Path, text: &str, limit: usize) -> io::Result<()> {
     }
 }
 
-/// The first lines of a text, as many as there is room for, with a note where some are missing.
+/// The first lines of a text that fit, with a note if some are missing.
 fn shortened(text: &str, room: usize) -> Cow<'_, str> {
     const NOTE: &str = "\nThe rest is left out: GitHub takes no summary above 1 MiB.\n";
     if text.len() <= room {
@@ -119,7 +119,7 @@ fn shortened(text: &str, room: usize) -> Cow<'_, str> {
     (kept.collect::<String>() + NOTE).into()
 }
 
-/// What is handed on of an export, by the names that workflows know.
+/// The outputs for an export, by the names that workflows use.
 fn values(
     outcome: &str,
     status: Option<&Status>,
@@ -160,7 +160,7 @@ fn summary(ending: &Ending) -> String {
     text
 }
 
-/// Foreign text that is to be read, not to be rendered.
+/// Escapes foreign text for Markdown.
 fn markdown(text: &str) -> String {
     let escape = |char: char| match char {
         '&' => "&amp;".to_owned(),

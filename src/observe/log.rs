@@ -11,50 +11,35 @@ use uuid::Uuid;
 use crate::duration::in_ms;
 use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event, What};
 use crate::exit::ExitCode;
-use crate::export::{ExportRef, Status};
+use crate::export::Status;
 use crate::text::Text;
 use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 use crate::words;
 
-/// What a line names of the watch that it is about.
+/// How a line identifies its watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
-    /// Nothing: people who wait for one export know which one it is.
+    /// Not at all: there is only one.
     Nothing,
-    /// The export.
+    /// By the export.
     Export,
-    /// The export, the watch on it, and the account that asks.
+    /// By the export, the watch and the account.
     Watch,
 }
 
-/// Who a line is about, as fields.
-#[derive(Default)]
-struct Subject<'a> {
-    export: Option<&'a ExportRef>,
-    watch: Option<&'a Watch>,
-}
-
-impl<'a> Subject<'a> {
-    const fn of(watch: &'a Watch, named: Named) -> Self {
-        match named {
-            Named::Nothing => Self { export: None, watch: None },
-            Named::Export => Self { export: Some(&watch.export), watch: None },
-            Named::Watch => Self { export: Some(&watch.export), watch: Some(watch) },
-        }
+impl Named {
+    fn export_id(self, watch: &Watch) -> Option<DisplayValue<Uuid>> {
+        (self != Self::Nothing).then(|| display(watch.export.export_id))
     }
 
-    fn export_id(&self) -> Option<DisplayValue<Uuid>> {
-        self.export.map(|export| display(export.export_id))
+    fn watch_id(self, watch: &Watch) -> Option<DisplayValue<Uuid>> {
+        (self == Self::Watch).then(|| display(watch.id))
     }
 
-    fn watch_id(&self) -> Option<DisplayValue<Uuid>> {
-        self.watch.map(|watch| display(watch.id))
-    }
-
-    fn account(&self) -> Option<&'a str> {
-        self.watch.map(|watch| &*watch.account)
+    fn account(self, watch: &Watch) -> Option<&str> {
+        (self == Self::Watch).then_some(&*watch.account)
     }
 }
 
@@ -77,6 +62,25 @@ macro_rules! failure {
 }
 use failure;
 
+/// A log line about an attempt to deliver. The level is part of the static data of each call.
+macro_rules! delivery {
+    ($level:ident, $name:expr, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
+        let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
+        let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
+        $level!(
+            event = $name,
+            delivery.id = id,
+            delivery.endpoint = endpoint,
+            delivery.kind = kind,
+            delivery.attempts = attempts,
+            watch.id = watch.map(display),
+            error.detail = problem.map(Text::as_str),
+            delay_ms = delay.map(in_ms),
+            $message
+        );
+    }};
+}
+
 /// Logs an event. An outcome that is not a success has `advice` on what to do.
 pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
     let name = event.name();
@@ -91,9 +95,15 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             retrying(name, watch, named, &failure.problem, *delay);
         }
         What::Finished(ending) => write_ending(name, ending, named, advice),
-        What::DeliverySent(attempted) => delivered(name, attempted),
-        What::DeliveryRetrying { attempted, problem, delay } => delivering(name, attempted, problem, *delay),
-        What::DeliveryGivenUp { attempted, problem } => given_up(name, attempted, problem),
+        What::DeliverySent(attempted) => {
+            delivery!(info, name, attempted, None, None, "notification delivered");
+        }
+        What::DeliveryRetrying { attempted, problem, delay } => {
+            delivery!(warn, name, attempted, Some(problem), Some(*delay), "notification failed, retrying");
+        }
+        What::DeliveryGivenUp { attempted, problem } => {
+            delivery!(error, name, attempted, Some(problem), None, "notification given up");
+        }
         What::AccountPaused { account, problem } => failure!(
             error,
             problem,
@@ -126,7 +136,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
     }
 }
 
-/// Who has done what through the API.
+/// Logs what a client of the API did.
 fn api(name: &str, event: &ApiEvent) {
     let ApiEvent { what, peer, request, omitted } = event;
     let request = request.as_ref();
@@ -134,41 +144,32 @@ fn api(name: &str, event: &ApiEvent) {
     let route = request.map(|request| request.route.as_str());
     let code = request.map(|request| request.code);
     let omitted = Some(*omitted).filter(|omitted| *omitted > 0);
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            $level!(
+                event = name,
+                client.address = peer,
+                http.request.method = method,
+                http.route = route,
+                http.response.status_code = code,
+                watch.id = request.and_then(|request| request.watch).map(display),
+                events.omitted = omitted,
+                $message
+            )
+        };
+    }
     match what {
-        ApiWhat::Changed => info!(
-            event = name,
-            client.address = peer,
-            http.request.method = method,
-            http.route = route,
-            http.response.status_code = code,
-            watch.id = request.and_then(|request| request.watch).map(display),
-            events.omitted = omitted,
-            "a watch was changed by the API"
-        ),
-        ApiWhat::Refused => warn!(
-            event = name,
-            client.address = peer,
-            http.request.method = method,
-            http.route = route,
-            http.response.status_code = code,
-            events.omitted = omitted,
-            "a request to the API was refused"
-        ),
-        ApiWhat::Crowded => warn!(
-            event = name,
-            client.address = peer,
-            events.omitted = omitted,
-            "too many connections to the API: this one was closed"
-        ),
+        ApiWhat::Changed => line!(info, "a watch was changed by the API"),
+        ApiWhat::Refused => line!(warn, "a request to the API was refused"),
+        ApiWhat::Crowded => line!(warn, "too many connections to the API: this one was closed"),
     }
 }
 
 fn taken_on(name: &str, watch: &Watch, named: Named, message: &'static str) {
-    let subject = Subject::of(watch, named);
     info!(
         event = name,
-        watch.id = subject.watch_id(),
-        account = subject.account(),
+        watch.id = named.watch_id(watch),
+        account = named.account(watch),
         export.id = %watch.export.export_id,
         export.scope = watch.export.scope.as_str(),
         export.scope_id = %watch.export.scope_id,
@@ -178,12 +179,11 @@ fn taken_on(name: &str, watch: &Watch, named: Named, message: &'static str) {
 }
 
 fn polled(name: &str, watch: &Watch, named: Named, delay: Duration) {
-    let subject = Subject::of(watch, named);
     debug!(
         event = name,
-        watch.id = subject.watch_id(),
-        account = subject.account(),
-        export.id = subject.export_id(),
+        watch.id = named.watch_id(watch),
+        account = named.account(watch),
+        export.id = named.export_id(watch),
         status = watch.progress.status().map(Status::as_str),
         poll.number = watch.progress.polls(),
         delay_ms = in_ms(delay),
@@ -192,12 +192,11 @@ fn polled(name: &str, watch: &Watch, named: Named, delay: Duration) {
 }
 
 fn status_changed(name: &str, watch: &Watch, named: Named, from: Option<&Status>, delay: Duration) {
-    let subject = Subject::of(watch, named);
     info!(
         event = name,
-        watch.id = subject.watch_id(),
-        account = subject.account(),
-        export.id = subject.export_id(),
+        watch.id = named.watch_id(watch),
+        account = named.account(watch),
+        export.id = named.export_id(watch),
         status = watch.progress.status().map(Status::as_str),
         status.before = from.map(Status::as_str),
         poll.number = watch.progress.polls(),
@@ -207,15 +206,14 @@ fn status_changed(name: &str, watch: &Watch, named: Named, from: Option<&Status>
 }
 
 fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
-    let subject = Subject::of(watch, named);
     failure!(
         warn,
         problem,
         [
             event = name,
-            watch.id = subject.watch_id(),
-            account = subject.account(),
-            export.id = subject.export_id(),
+            watch.id = named.watch_id(watch),
+            account = named.account(watch),
+            export.id = named.export_id(watch),
             poll.number = watch.progress.polls(),
         ],
         [delay_ms = in_ms(delay),],
@@ -223,40 +221,9 @@ fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: D
     );
 }
 
-/// A log line about an attempt to deliver. The level is part of the static data of each call.
-macro_rules! delivery {
-    ($level:ident, $name:expr, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
-        let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
-        let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
-        $level!(
-            event = $name,
-            delivery.id = id,
-            delivery.endpoint = endpoint,
-            delivery.kind = kind,
-            delivery.attempts = attempts,
-            watch.id = watch.map(display),
-            error.detail = problem.map(Text::as_str),
-            delay_ms = delay.map(in_ms),
-            $message
-        );
-    }};
-}
-
-fn delivered(name: &str, attempted: &Attempted) {
-    delivery!(info, name, attempted, None, None, "notification delivered");
-}
-
-fn delivering(name: &str, attempted: &Attempted, problem: &Text, delay: Duration) {
-    delivery!(warn, name, attempted, Some(problem), Some(delay), "notification failed, retrying");
-}
-
-fn given_up(name: &str, attempted: &Attempted, problem: &Text) {
-    delivery!(error, name, attempted, Some(problem), None, "notification given up");
-}
-
 fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>) {
-    let subject = Subject::of(&ending.watch, named);
-    let progress = &ending.watch.progress;
+    let watch = &*ending.watch;
+    let progress = &watch.progress;
     let problem = progress.problem().cloned().unwrap_or_default();
     macro_rules! line {
         ($level:ident, $message:literal) => {
@@ -265,9 +232,9 @@ fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>)
                 &problem,
                 [
                     event = name,
-                    watch.id = subject.watch_id(),
-                    account = subject.account(),
-                    export.id = %ending.watch.export.export_id,
+                    watch.id = named.watch_id(watch),
+                    account = named.account(watch),
+                    export.id = %watch.export.export_id,
                     outcome = ending.outcome.as_str(),
                     exit_code = ExitCode::of(ending.outcome).map(ExitCode::code),
                     status = progress.status().map(|status| status.as_str()),

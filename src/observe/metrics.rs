@@ -1,5 +1,5 @@
-//! What happens, as numbers for Prometheus. Every label is one of a small fixed set, accounts aside, which the settings
-//! name; every one of them is there from the start with a zero, so that an alert on its growth sees the first.
+//! Metrics for Prometheus. The values of each label are a small fixed set (for accounts, those of the settings). Every
+//! series exists from the start with a zero, so that an alert on its growth sees the first event.
 
 mod api;
 
@@ -16,13 +16,13 @@ use self::api::Api;
 use crate::event::{Attempted, Ending, Event, Timing, What};
 use crate::watch::outcome::Outcome;
 
-/// Where a healthy poll lies, and where a slow one does, up to the time limit of a request.
+/// From a healthy poll to the time limit of a request.
 const POLL_SECONDS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// From a runner that keeps up, over a budget that stretches delays, to a start after a long stop.
+/// From a runner that keeps up to a start after a long stop.
 const LAG_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 
-/// What a poll came to: a status word's meaning, or why there was none.
+/// The result of a poll: the meaning of the status, or the kind of failure.
 const RESULTS: [&str; 13] = [
     "in-progress",
     "finished",
@@ -46,7 +46,7 @@ const NO_KIND: &str = "none";
 
 const DELIVERY_RESULTS: [&str; 3] = ["sent", "retrying", "given_up"];
 
-/// What the daemon counts and measures since it started.
+/// What the daemon has counted and measured since it started.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -80,7 +80,7 @@ impl Metrics {
         "snyk_export_api_connections_total",
     ];
 
-    /// Nothing has happened yet.
+    /// Metrics of a daemon that has just started.
     #[must_use]
     pub fn new() -> Self {
         let [polls, poll_duration, watches, finished, sent, rest @ ..] = Self::NAMES;
@@ -153,7 +153,7 @@ impl Metrics {
         self.set_counts(0, 0, 0, 0);
     }
 
-    /// Takes in what happened.
+    /// Counts an event.
     pub fn event(&self, event: &Event) {
         match &event.what {
             What::Polled { timing, .. } | What::StatusChanged { timing, .. } => {
@@ -171,7 +171,7 @@ impl Metrics {
             What::DeliveryGivenUp { attempted, .. } => self.attempted(attempted, "given_up"),
             What::AccountPaused { account, .. } => self.unauthorized.with_label_values(&[account]).set(1),
             What::AccountResumed { account, .. } => self.unauthorized.with_label_values(&[account]).set(0),
-            // How many watches there are is read off the store.
+            // The store knows how many watches there are.
             What::Added { .. }
             | What::Resumed { .. }
             | What::DaemonStarted(_)
@@ -250,7 +250,7 @@ impl Default for Metrics {
     }
 }
 
-/// What the poll saw that ended a watch.
+/// The result of the poll that ended a watch.
 fn last_result(ending: &Ending) -> &'static str {
     match (ending.outcome, ending.watch.progress.failure()) {
         (Outcome::Finished | Outcome::Failed | Outcome::UnknownStatus, _) => ending.outcome.as_str(),

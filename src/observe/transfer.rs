@@ -1,4 +1,4 @@
-//! What is said while an export is started and while its files come.
+//! The progress of a start or a download.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::event::{Event, TaskEvent, What};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
 
-/// After how long it can be said how fast it goes.
+/// After how long the rate is shown.
 const RATED_AFTER: Duration = Duration::from_millis(500);
 
 /// Shows the progress of a start or a download.
@@ -90,7 +90,7 @@ impl Transfer {
         (state.whole, state.files)
     }
 
-    /// How often the status was asked for.
+    /// How often the status was requested.
     #[must_use]
     pub fn polled(&self) -> u32 {
         self.state().polls
@@ -102,8 +102,8 @@ impl Transfer {
         self.clock.now().since(self.since)
     }
 
-    /// Redraws the line; without one, says that we are alive if nothing was said for a minute. Returns how long it has
-    /// nothing to say.
+    /// Redraws the line; without a line, logs a heartbeat if nothing was logged for a minute. Returns how long to wait
+    /// until the next call.
     fn tick(&self) -> Duration {
         let (now, mut state) = (self.clock.now(), self.state());
         if self.line.is_shown() {
@@ -127,7 +127,7 @@ impl Transfer {
         HEARTBEAT
     }
 
-    /// Does something while it is told that we are at it.
+    /// Runs `work`, and shows meanwhile that it goes on.
     pub async fn ticking<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
@@ -150,7 +150,7 @@ impl Transfer {
             Some(total) => format!("{} of {}", BinaryBytes(came), BinaryBytes(total)),
             None => BinaryBytes(came).to_string(),
         });
-        // Of the first moments nothing can be said.
+        // The rate of the first moments means nothing.
         if came > 0 && took > RATED_AFTER {
             let rate = came as f64 / took.as_secs_f64();
             parts.push(format!("{}/s", BinaryBytes(rate as u64)));

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Output;
 
-/// A line at the bottom of the terminal, or nothing where there is no terminal. Clones are the same line.
+/// A line at the bottom of the terminal, or nothing without a terminal. Clones share the line.
 #[derive(Debug, Clone, Default)]
 pub struct ProgressLine(Option<Output>);
 
@@ -15,7 +15,7 @@ pub struct ProgressLine(Option<Output>);
 #[derive(Debug)]
 pub(super) struct Drawing {
     text: String,
-    /// How much is done, and of how much, where that is known.
+    /// How much is done, and of how much, if that is known.
     share: Option<(u64, u64)>,
 }
 
@@ -40,12 +40,12 @@ impl ProgressLine {
         self.show(Some(Drawing { text, share: None }));
     }
 
-    /// Redraws the line behind a bar, where it is known how much there is of it.
+    /// Redraws the line, with a bar if `all` is known.
     pub(crate) fn draw_bar(&self, done: u64, all: Option<u64>, text: String) {
         self.show(Some(Drawing { text, share: all.map(|all| (done, all)) }));
     }
 
-    /// Takes the line away, until there is something to draw again.
+    /// Removes the line until it is drawn again.
     pub fn clear(&self) {
         self.show(None);
     }
@@ -57,7 +57,7 @@ impl ProgressLine {
     }
 }
 
-/// The line as it stands on the terminal. It is drawn by those who write, since a terminal may keep them waiting.
+/// The line on the terminal. The writing thread draws it, because a terminal may block.
 #[derive(Debug, Default)]
 pub(super) struct Bar(OnceLock<ProgressBar>);
 
@@ -88,7 +88,7 @@ impl Bar {
         bar.tick();
     }
 
-    /// Takes the line away for as long as `write` writes to what may be the same terminal.
+    /// Hides the line while `write` writes to what may be the same terminal.
     pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match self.0.get() {
             Some(bar) => bar.suspend(write),

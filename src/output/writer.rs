@@ -1,4 +1,4 @@
-//! The threads that write, and what they share with those who speak.
+//! The threads that write, and their shared state.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -10,21 +10,21 @@ use tokio::sync::Notify;
 use super::MAX_WAITING;
 use super::line::{Bar, Drawing};
 
-/// How long one of the two waits for the other to write what was said before.
+/// How long one stream waits for the other to write earlier output.
 const ORDER_TIME: Duration = Duration::from_millis(200);
 
-/// How often it is tried again to write to what somebody else has made non-blocking, as Node.js does with its pipes.
+/// The pause between attempts to write to a non-blocking pipe, as Node.js makes them.
 const TRY_AGAIN_EVERY: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
-    /// Rings for the threads at each change.
+    /// Notifies the threads of each change.
     pub(super) changed: Condvar,
-    /// Rings for those who wait for the threads.
+    /// Notifies those who wait for the threads.
     pub(super) written: Notify,
     pub(super) bar: Bar,
-    /// Whether data goes to a terminal too, where the progress line has to make way.
+    /// Whether data goes to a terminal too, so that the progress line has to be hidden.
     pub(super) data_is_shown: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) next: u64,
     /// How much of the log waits.
     pub(super) waiting: usize,
-    /// How many lines of it were lost, and are not told of yet.
+    /// How many lines were dropped since the last line that said so.
     pub(super) lost: u64,
     /// Whether standard error was waited for in full, and has not moved since.
     pub(super) is_given_up: bool,
@@ -50,7 +50,7 @@ pub(super) struct Stream {
     pub(super) queue: VecDeque<Piece>,
     /// The number of what is being written.
     pub(super) writing: Option<u64>,
-    /// It has written nothing for so long that the other one does not wait for it.
+    /// It has not written for so long that the other stream does not wait for it.
     pub(super) is_stuck: bool,
     /// Where to write, until there is a thread that does.
     pub(super) sink: Option<Sink>,
@@ -157,7 +157,7 @@ impl Shared {
             Err(error) if which == Which::Data && error.kind() != ErrorKind::BrokenPipe => {
                 state.failure.get_or_insert(error);
             }
-            // That nobody listens any more is no trouble of ours.
+            // A reader that is gone is not an error.
             Ok(()) | Err(_) => {}
         }
         state
@@ -173,7 +173,7 @@ impl Shared {
         state
     }
 
-    /// Lets the other one write what was said before, unless it is stuck.
+    /// Lets the other stream write earlier output first, unless it is stuck.
     fn wait_for_the_other<'a>(
         &'a self,
         which: Which,

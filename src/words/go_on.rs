@@ -1,19 +1,19 @@
-//! The command that goes on where this one stops, as people copy it.
+//! The command that continues where this one stops, for people to copy.
 
 use std::fmt;
 
 use super::quoted;
 use crate::watch::outcome::Outcome;
 
-/// A command of ours that goes on with an export.
+/// A command of ours that continues with an export.
 #[derive(Debug, Clone)]
 pub struct GoOn {
     /// The subcommand.
     subcommand: &'static str,
-    /// Whether the export is the value of an option, and of which.
+    /// The option whose value is the export; `None` if the export is an argument.
     export_option: Option<&'static str>,
     options: Vec<(String, Option<String>)>,
-    /// The command that runs after all, as its words.
+    /// The command after `--`, as its words.
     then: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ impl GoOn {
     }
 }
 
-/// The option whose limit ends a watch so.
+/// The option whose limit ends a watch with this outcome.
 const fn limit(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::TimedOut => Some("max-wait"),

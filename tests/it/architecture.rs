@@ -16,9 +16,9 @@ use self::sources::{
 const CORE: [&str; 7] = ["watch", "export", "moment", "text", "secret", "exit", "duration"];
 
 /// The core and its documents: nothing here sends, stores, prints, or reads the time.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "watch", "export", "moment", "text", "secret", "exit", "duration", "event", "document", "manifest",
-    "request",
+    "request", "words",
 ];
 
 /// Modules that must not import each other.

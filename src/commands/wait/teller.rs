@@ -1,4 +1,4 @@
-//! Tells of each end, once.
+//! Writes how each export ended.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -11,24 +11,25 @@ use crate::document::Document;
 use crate::event::{Ending, Event, What};
 use crate::observe::Observer;
 use crate::watch::outcome::Outcome;
+use crate::words::counted;
 
-/// Of which ends there is something to be told.
+/// What is written about an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Telling {
-    /// Of each: that is all that the command does.
+    /// Everything.
     All,
-    /// Of an export that has finished only in words, since the command goes on with it.
+    /// For a finished export only the words: the command continues with it.
     WordsOfFinished,
 }
 
-/// Tells of each end once: on standard output, and in words.
+/// Writes how each export ended: on standard output, and in words.
 pub(super) struct Teller<'a> {
     console: &'a Console,
     observer: &'a RefCell<Observer>,
     output: OutputArgs,
     telling: Telling,
     endings: Vec<Ending>,
-    /// Those that were not told yet, since their results are still to be requested.
+    /// Those that are not written yet, since their results are still to be requested.
     untold: Vec<Ending>,
     failure: Option<CommandError>,
 }
@@ -43,7 +44,7 @@ impl<'a> Teller<'a> {
         Self { console, observer, output, telling, endings: Vec::new(), untold: Vec::new(), failure: None }
     }
 
-    /// Takes an event; breaks off when nothing more is wanted, and takes nothing once standard output has failed.
+    /// Takes an event. Breaks off when enough is known, or once standard output has failed.
     pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
         if self.failure.is_some() {
             return ControlFlow::Break(());
@@ -55,7 +56,7 @@ impl<'a> Teller<'a> {
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Takes an end, and tells of it unless links are still to be requested.
+    /// Takes an end, and writes it unless links are still to be requested.
     fn end(&mut self, ending: Ending) {
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
@@ -86,19 +87,19 @@ impl<'a> Teller<'a> {
 
     fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
-        // The observer has logged it where machines read.
+        // If logs are JSON, the observer has already logged it.
         match is_well {
             true => self.console.success(sentence, || {}),
             false => self.console.failure(sentence, hint),
         }
     }
 
-    /// The ends that were not told yet.
+    /// The ends that are not written yet.
     pub(super) fn untold(&mut self) -> &mut [Ending] {
         &mut self.untold
     }
 
-    /// Tells of what was left untold, and returns all ends.
+    /// Writes the remaining ends, and returns all.
     pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
         for ending in std::mem::take(&mut self.untold) {
             self.tell(&ending);
@@ -108,19 +109,18 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// `EXPORT_ID outcome`, and what there is to fetch; with links, one a line below.
+/// `EXPORT_ID outcome` with the numbers of rows and files; links follow, one per line.
 pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String {
     let mut line = format!("{} {}", ending.watch.export.export_id, ending.outcome);
     if ending.outcome != Outcome::Finished {
         return line;
     }
     let results = ending.report.as_ref().and_then(|report| report.results.as_deref()).unwrap_or_default();
-    let count = |count: u64, noun: &str| format!(" {count} {noun}{}", if count == 1 { "" } else { "s" });
     if let Some(rows) = ending.row_count() {
-        line += &count(rows, "row");
+        line += &format!(" {}", counted(rows, "row"));
     }
     if !results.is_empty() {
-        line += &count(results.len() as u64, "file");
+        line += &format!(" {}", counted(results.len() as u64, "file"));
     }
     let urls = results.iter().filter_map(|part| part.link.as_ref()).filter(|_| show_urls);
     urls.fold(line, |line, url| line + "\n" + &url.show())

@@ -1,4 +1,4 @@
-//! What comes to the daemon's API, in numbers.
+//! Metrics of the daemon's API.
 
 use prometheus::{IntCounterVec, Registry};
 
@@ -12,7 +12,7 @@ const CODES: [&str; 17] = [
     "507", "other",
 ];
 
-/// What becomes of connections: it may get one, it may be closed so that another gets one, or be refused.
+/// What happens to connections.
 const CONNECTIONS: [&str; 3] = ["accepted", "closed", "refused"];
 
 /// Requests and connections.
@@ -23,7 +23,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Nothing has come yet.
+    /// Metrics of an API that has just started.
     pub(super) fn new(registry: &Registry, [requests, connections]: [&str; 2]) -> Self {
         let counters = super::counters;
         let help = "Requests to the daemon's API, by route and answer.";

@@ -94,7 +94,7 @@ fn a_command_that_cannot_be_run_is_seen_before_the_wait() {
     for command in ["no-such-command", "./no-such-command", "/etc/passwd", "/tmp"] {
         let run = Program::wait(&lab).export(EXPORT_ID).args("--").arg(command).run();
         run.exits(2).stderr_is(&format!(
-            "error: COMMAND: `{command}` cannot be run: it is no executable file here or in PATH\n"
+            "error: COMMAND: `{command}` cannot be run: it is not an executable file here or in PATH\n"
         ));
     }
     assert_eq!(lab.requests(), 0);

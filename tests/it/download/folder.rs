@@ -37,7 +37,7 @@ fn a_place_that_cannot_be_written_to_is_found_out_at_once() {
     let nowhere = Program::download(&lab).export(EXPORT_ID).args("--merge no/where.csv");
     nowhere.run().exits(2).stderr_has("--merge ").stderr_has("no/where.csv");
     let clash = Program::download(&lab).export(EXPORT_ID).args("--merge files/manifest.json");
-    clash.run().exits(2).stderr_has("one of the files that are merged");
+    clash.run().exits(2).stderr_has("the name of one of the downloaded files");
     let odd = Program::download(&lab).export(EXPORT_ID).args("--merge {day}.csv");
     odd.run().exits(2).stderr_has("{date}");
     assert_eq!(lab.requests(), 0);
@@ -109,7 +109,7 @@ fn parts_that_cannot_be_merged_can_be_had() {
     let home = tempfile::tempdir().unwrap();
     let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
     let run = download().args("--merge all.csv").run();
-    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("can be had without --merge");
+    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("download the parts without --merge");
     download().run().exits(0);
     check_files(&home.path().join("files"), 2);
 }

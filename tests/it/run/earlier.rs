@@ -174,7 +174,7 @@ fn a_record_of_another_api_of_an_earlier_day_is_kept_and_tonights_begins() {
     let bed = RunHome::new(READY);
     bed.left_by_yesterday("2026-01-01", "earlier");
     bed.tamper("api", "https://api.example".into());
-    bed.run().run().exits(0).stderr_has("tells of a run at https://api.example");
+    bed.run().run().exits(0).stderr_has("names a run at https://api.example");
     assert_eq!(bed.record()["api"], "https://api.example");
     bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
     bed.run().args("--force").run().exits(0).stderr_has("given up");

@@ -88,7 +88,7 @@ fn an_authority_that_nobody_knows_is_named_with_the_ways_to_trust_it() {
     check_final(
         poll(&url, &trusting(&[])),
         "the server's certificate is not trusted",
-        &["no authority"],
+        &["not signed by a trusted authority"],
         cure,
     );
 }
