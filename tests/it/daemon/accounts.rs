@@ -46,7 +46,7 @@ fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
     // What is no token any more is an error, and the settings before stay.
     bed.file("acme-token", "$(ACME_TOKEN)");
     daemon.signal("HUP");
-    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
     let reason = refused[0]["reason"].as_str().unwrap();
     assert!(reason.contains("acme-token holds no usable token: it looks like a variable"), "{reason}");
 }
@@ -119,7 +119,10 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
     let revoked = Revoked::start();
     let Revoked { bed, daemon, acme, paused, .. } = &revoked;
     assert_eq!(json!([paused["level"], paused["account"]]), json!(["ERROR", "acme"]));
-    assert!(paused["hint"].as_str().unwrap().starts_with("put a token that works into"), "{paused:?}");
+    assert!(
+        paused["hint"].as_str().unwrap().starts_with("its polls pause until the credential works"),
+        "{paused:?}"
+    );
     let told = revoked.receiver.until(|notices| !notices.is_empty())[0].event();
     assert_eq!((&told["type"], &told["data"]["account"]), (&json!(REFUSED), &json!("acme")));
     let troubles = bed.get("/readyz").problem(503);

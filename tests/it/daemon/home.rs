@@ -154,7 +154,7 @@ impl DaemonHome {
 /// Sends SIGHUP, and waits until the settings have been taken on.
 #[track_caller]
 pub(super) fn reload(daemon: &Spawned) {
-    const DONE: &str = "the settings were read again";
+    const DONE: &str = "the settings were reloaded";
     let before = daemon.until_said(DONE, 0).len();
     daemon.signal("HUP");
     daemon.until_said(DONE, before + 1);

@@ -49,7 +49,7 @@ fn systemd_hears_how_it_is() {
     std::fs::remove_file(bed.path("notify")).unwrap();
     let daemon = DaemonHome::begin(program);
     daemon.signal("TERM");
-    daemon.end().exits(0).stderr_has("systemd cannot be told");
+    daemon.end().exits(0).stderr_has("failed to notify systemd");
 }
 
 #[test]
