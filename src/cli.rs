@@ -1,4 +1,4 @@
-//! The command line: what users type, and nothing of what it does.
+//! The command line: what users type. What it does is in `commands`.
 
 mod export;
 
@@ -17,7 +17,7 @@ use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, Sny
 use crate::settings::values::{Id, Pause};
 use crate::settings::{CommandLine, Environment, variable};
 
-/// Follows exports of the Snyk Analytics Export API to their end, and says truthfully how they ended.
+/// Follows exports of the Snyk Analytics Export API to their end, and says how they ended.
 #[derive(Debug, Parser)]
 #[command(name = "snyk-export", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -45,7 +45,7 @@ Exit codes:
   124  timed-out: --max-wait passed
   129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM";
 
-// The flags that stand before or after the command.
+// Flags that may stand before or after the command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     #[command(flatten)]
@@ -55,10 +55,10 @@ pub(crate) struct Global {
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write nothing but errors to standard error
+    /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Write each poll to standard error, changed or not
+    /// Write every poll to standard error, even if nothing changed
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -67,21 +67,21 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Wait until exports are ready, and exit with a code that says how they ended
     Wait(Box<WaitArgs>),
-    /// Ask once how exports stand
+    /// Request the status of exports once
     Status(StatusArgs),
     /// Start an export, and print its id
     Start(Box<StartArgs>),
-    /// Bring the files of an export home that has finished
+    /// Download a finished export
     Download(Box<DownloadArgs>),
-    /// Start an export, wait until it is ready, and bring its files home
+    /// Start an export, wait until it is ready, and download it
     Run(Box<RunArgs>),
-    /// Follow many exports in the background, through restarts, and tell others how they ended
+    /// Follow many exports in the background, across restarts, and send notifications when they end
     Watch(WatchArgs),
-    /// Ask the daemon of this machine or container whether it is well, and exit with 0 or 69
+    /// Ask the daemon on this machine or in this container whether it is healthy; exit with 0 or 69
     Healthcheck,
-    /// Be a Snyk Export API on this machine, to try things without Snyk
+    /// Simulate Snyk's Export API on this machine, to try things without Snyk
     Simulate(SimulateArgs),
-    /// See it work: a simulated export, waited for in this very process
+    /// See it work: wait for a simulated export, without Snyk
     Demo,
     /// Write completions for a shell to standard output
     Completions {
@@ -93,18 +93,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it asks Snyk, and so needs the variables and the settings of that.
+    /// Whether it sends requests to Snyk, and so reads the variables and settings for that.
     pub(crate) const fn asks_snyk(&self) -> bool {
         use Command::{Completions, Demo, Healthcheck, Man, Simulate};
         !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man)
     }
 }
 
-// Which exports are meant.
+// Which exports to follow.
 #[derive(Debug, Args)]
 pub(crate) struct ExportsArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
-    /// or JSON documents
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - to read these from standard
+    /// input, one per line or as JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) exports: Vec<ExportArg>,
     #[command(flatten)]
@@ -130,7 +130,7 @@ pub(crate) struct WaitArgs {
     limits: LimitsSection,
     #[command(flatten)]
     statuses: StatusesSection,
-    /// Run once after every export has finished, in our place
+    /// Run this command after every export has finished; it replaces this process
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
@@ -150,10 +150,10 @@ pub(crate) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// End when every watch has ended and every notification is delivered, with the exit code of several exports
+    /// Exit when every watch has ended and every notification is delivered, with the exit code as for several exports
     #[arg(long)]
     pub(crate) until_idle: bool,
-    /// Check the settings, all files that they name, the store and the address, and end
+    /// Check the settings, the files that they name, the store and the address, and exit
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -161,16 +161,16 @@ pub(crate) struct WatchArgs {
 // What goes to standard output.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct OutputArgs {
-    /// What is written to standard output for each export that ends
+    /// What to write to standard output for each export that ends
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
-    /// Show the signed links to the results, which let anybody read them for an hour. If the status does not list
-    /// them, they are requested when all exports have ended, within what is left of --max-wait (at least 1s)
+    /// Show the signed links to the results, with which anybody can read them for an hour. If the status does not list
+    /// them, they are requested when all exports have ended, within the rest of --max-wait (at least 1s)
     #[arg(long)]
     pub(crate) show_urls: bool,
 }
 
-/// The form of what is written to standard output.
+/// The format of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// A line of text.
@@ -184,13 +184,13 @@ pub(crate) struct SimulateArgs {
     /// Where to listen, on loopback
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4010")]
     pub(crate) listen: std::net::SocketAddr,
-    /// A scenario: a TOML file, or the name of one that is built in
+    /// A scenario: a TOML file, or the name of a built-in one
     #[arg(long, value_name = "FILE|NAME", default_value = "default")]
     pub(crate) scenario: String,
 }
 
 impl Cli {
-    /// What the flags say that have keys in a settings file; `given` are the names of those that were typed.
+    /// The flags that have keys in a settings file. `given` has the names of those that were typed.
     pub(crate) fn command_line(&self, given: BTreeSet<String>) -> CommandLine {
         let Global { snyk, log, config, .. } = &self.global;
         let mut flags = Layer { snyk: snyk.clone(), log: log.clone(), ..Layer::default() };
@@ -223,7 +223,7 @@ impl Cli {
             | Command::Completions { .. }
             | Command::Man => {}
         }
-        // Whoever asks how the daemon is takes from the file where it listens, and heeds nothing else in it.
+        // `healthcheck` only reads from the file where the daemon listens.
         let heeds_file = !matches!(self.command, Command::Healthcheck);
         CommandLine { config: config.clone().filter(|_| heeds_file), flags, given }
     }

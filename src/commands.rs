@@ -44,7 +44,7 @@ use crate::text::Text;
 use crate::watch::outcome::Signal;
 use crate::words::GoOn;
 
-/// Why a command came to no result.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]
@@ -59,7 +59,7 @@ enum CommandError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Transport(#[from] TransportError),
-    #[error("COMMAND: `{0}` cannot be run: it is no executable file here or in PATH")]
+    #[error("COMMAND: `{0}` cannot be run: it is not an executable file here or in PATH")]
     NoCommand(Text),
     #[error("failed to run `{0}`")]
     Exec(Text, #[source] std::io::Error),
@@ -104,7 +104,7 @@ impl CommandError {
             | Self::Store(_)
             | Self::Daemon(DaemonError::Store(_)) => ExitCode::UNFORESEEN,
             Self::Daemon(_) => ExitCode::USAGE,
-            // What was started is there; that we cannot write it down is our trouble.
+            // The export exists; failing to record it is our own failure.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
             Self::Unwell(_) => ExitCode::UNAVAILABLE,
@@ -113,14 +113,14 @@ impl CommandError {
     }
 }
 
-/// All that a command needs of the world.
+/// What every command needs.
 struct Session {
-    /// What was typed, and the API that is asked once that is known.
+    /// The typed arguments, and the API once it is known.
     typed: Mutex<Typed>,
     settings: Arc<Settings>,
-    /// What the flags said, to read the settings again.
+    /// The flags, to read the settings again.
     command_line: CommandLine,
-    /// The settings file that was named, whether the command heeds it or not.
+    /// The settings file that was named, whether or not the command reads it.
     settings_file: Option<PathBuf>,
     clock: Clock,
     console: Console,
@@ -133,19 +133,19 @@ impl Session {
         self.clock.elapsed()
     }
 
-    /// The command that goes on by the subcommand `target`.
+    /// The command that continues with the subcommand `target`.
     fn go_on(&self, target: &'static str) -> GoOn {
         self.typed.lock().unwrap_or_else(PoisonError::into_inner).go_on(target)
     }
 }
 
-/// Whether arguments call the daemon, as far as that can be told at a glance: they are parsed later.
+/// Whether the arguments start the daemon. This is only a quick look: they are parsed later.
 #[must_use]
 pub fn is_daemon(args: &[OsString]) -> bool {
     args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| arg == "watch")
 }
 
-/// Runs the program: `args` in, the exit code out. All that it says is written by then, as far as it is read.
+/// Runs the program and returns its exit code. By then all output is written, as far as somebody reads it.
 pub async fn run(
     args: Vec<OsString>,
     environment: Environment,
@@ -166,18 +166,18 @@ pub async fn run(
     let code = code.unwrap_or_else(refuse);
     match early.flush(&signals).await {
         Ok(()) => code,
-        // There is no more time to say so.
+        // There is no time left to report it.
         Err(CommandError::Interrupted(signal)) => ExitCode::of_signal(signal),
         Err(error) => {
             let failed = refuse(error);
-            // Its data is lost already.
+            // Its data is already lost.
             let _ = early.flush(&signals).await;
             ExitCode::deciding([code, failed])
         }
     }
 }
 
-/// Fails only where the settings cannot be loaded; a command's own failure has been told by then.
+/// Fails only if the settings cannot be loaded. A command's own failure is already reported.
 async fn load_and_run(
     (cli, given, typed): (Cli, BTreeSet<String>, Typed),
     environment: Environment,
@@ -225,7 +225,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
     }
 }
 
-/// Reads files where a signal can interrupt it: one of them may be a pipe that nobody ever writes to.
+/// Reads files in a way that a signal can interrupt: a file may be a pipe that nobody writes to.
 async fn aside<T: Send + 'static>(
     signals: &Signals,
     read: impl FnOnce() -> T + Send + 'static,
@@ -233,7 +233,7 @@ async fn aside<T: Send + 'static>(
     signals.unless_interrupted(blocking(read)).await.map_err(CommandError::Interrupted)
 }
 
-/// Does what may block where nobody else waits for it. Whoever no longer waits does not stop it.
+/// Runs blocking work on another thread. Dropping the future does not stop the work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
@@ -251,7 +251,7 @@ fn manual(session: &Session) -> Result<ExitCode, CommandError> {
     session.console.data(&text).map(|()| ExitCode::SUCCESS)
 }
 
-/// The variables of the flags are added only where help is shown: naming them takes longer than parsing.
+/// The names of the variables are added only if help is shown: that takes longer than parsing.
 fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>, Typed), clap::Error> {
     let color = if colored { ColorChoice::Auto } else { ColorChoice::Never };
     let mut command = Cli::command().color(color);

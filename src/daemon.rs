@@ -216,7 +216,7 @@ impl Daemon {
         let (_, ended) = worked?;
         match closed {
             Ok(closed) => closed?,
-            Err(_) => tracing::warn!("the store took too long to close, what it has kept is safe"),
+            Err(_) => tracing::warn!("the store took too long to close; everything that it saved is safe"),
         }
         Ok(ended)
     }

@@ -7,21 +7,21 @@ use crate::watch::outcome::{Outcome, Signal};
 pub struct ExitCode(u8);
 
 impl ExitCode {
-    /// All is well.
+    /// Success.
     pub const SUCCESS: Self = Self(0);
-    /// An unforeseen failure of ours, a panic included.
+    /// An unexpected failure of this program, such as a panic.
     pub const UNFORESEEN: Self = Self(1);
     /// Bad arguments or settings.
     pub const USAGE: Self = Self(2);
-    /// `healthcheck`: the daemon is not well (`EX_UNAVAILABLE`).
+    /// `healthcheck`: the daemon is not healthy (`EX_UNAVAILABLE`).
     pub const UNAVAILABLE: Self = Self(69);
-    /// The export is still in progress, or nobody can tell (`EX_TEMPFAIL`).
+    /// The export is still in progress, or its status is unknown (`EX_TEMPFAIL`).
     pub const IN_PROGRESS: Self = Self(75);
 
-    /// Which code decides where several exports end differently; what is not listed is success.
+    /// Which code decides if several exports end differently. A code that is not listed is success.
     const ORDER: [u8; 11] = [1, 4, 7, 5, 6, 3, 8, 9, 69, 124, 75];
 
-    /// The code of an outcome. An abandoned export has none: another one decides.
+    /// The code of an outcome. An abandoned export has none, since another one decides.
     #[must_use]
     pub const fn of(outcome: Outcome) -> Option<Self> {
         Some(Self(match outcome {
@@ -46,7 +46,7 @@ impl ExitCode {
         Self::of(outcome).unwrap_or(Self::UNFORESEEN)
     }
 
-    /// The code of a process that a signal ended, as shells give it.
+    /// The code of a process that a signal ended, as in shells.
     #[must_use]
     pub const fn of_signal(signal: Signal) -> Self {
         Self(128 + signal.number())

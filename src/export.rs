@@ -1,4 +1,4 @@
-//! Exports: how they are named and what their status words mean.
+//! Exports: their names, and the meaning of their status words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +32,7 @@ impl Scope {
         }
     }
 
-    /// The scope of which this is the word.
+    /// The scope of this word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Group, Self::Org].into_iter().find(|scope| scope.as_str() == word)
@@ -97,7 +97,7 @@ impl fmt::Display for ExportRef {
     }
 }
 
-/// A text that names no export.
+/// A text that does not name an export.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not an export: give its id (a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b) with --group-id \
@@ -117,7 +117,7 @@ pub enum ExportArg {
         /// Scheme and host of the URL, if it was one.
         origin: Option<Url>,
     },
-    /// `-`: what standard input names, by ids, URLs, paths or JSON documents.
+    /// `-`: the exports on standard input, as ids, URLs, paths or JSON documents.
     StandardInput,
 }
 
@@ -156,14 +156,14 @@ impl FromStr for ExportArg {
     }
 }
 
-/// A UUID in its usual form of 36 characters; the others that the uuid crate knows are no ids of Snyk's.
+/// A UUID in its usual form of 36 characters. Snyk does not use the other forms.
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 /// Reads `…/groups/ID/jobs/export/ID`, `…/groups/ID/export/ID` (results) and `…/export/jobs/ID`, which an
-/// example of Snyk's specification uses. What stands before `/rest` is a gateway's and does not matter.
+/// example of Snyk's specification uses. A prefix before `/rest` belongs to a gateway and is ignored.
 fn parse_path(path: &str) -> Option<ExportRef> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let after_rest = segments.iter().position(|segment| *segment == "rest").map_or(0, |rest| rest + 1);
@@ -181,8 +181,8 @@ fn parse_scope(segment: &str) -> Option<Scope> {
     [Scope::Group, Scope::Org].into_iter().find(|scope| scope.path_segment() == segment)
 }
 
-/// Reads only the scope and its id off a link in a server's answer: its other parts are known to be wrong
-/// (a truncated export id, a path that does not exist).
+/// Reads only the scope and its id from a link in a server's answer. Its other parts may be wrong (a truncated export id,
+/// a path that does not exist).
 #[must_use]
 pub fn scope_of_link(link: &str) -> Option<ScopeRef> {
     let path = match Url::parse(link) {
@@ -196,17 +196,16 @@ pub fn scope_of_link(link: &str) -> Option<ScopeRef> {
 
 /// A status word as a server sent it, compared without regard to case.
 ///
-/// The words that Snyk documents are written in capitals, whichever way they came; any other word is kept as it
-/// was sent.
+/// The words that Snyk documents are written in capitals. Any other word stays as it was sent.
 #[derive(Debug, Clone)]
 pub struct Status {
     word: Text,
-    /// Whether the word is shown just as it was sent: one that is not can only look like a word that we know.
+    /// Whether the word is shown exactly as it was sent. If it is not, it only looks like a known word.
     exact: bool,
 }
 
 impl Status {
-    /// The word in `raw`, or nothing if no word is there.
+    /// The word in `raw`; `None` if there is none.
     #[must_use]
     pub fn new(raw: &str) -> Option<Self> {
         let mut documented = DOCUMENTED.iter().flat_map(|(_, words)| *words);
@@ -257,7 +256,7 @@ impl FromStr for Status {
     }
 }
 
-/// What a status word means for one who waits.
+/// The meaning of a status word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The export is not ready yet.
@@ -269,7 +268,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The option that teaches this tool another word of this meaning.
+    /// The option that adds a word of this meaning.
     #[must_use]
     pub const fn option(self) -> &'static str {
         match self {
@@ -280,20 +279,20 @@ impl Phase {
     }
 }
 
-/// The words of Snyk's documentation and of its OpenAPI, which disagree about how failure is spelled.
+/// The words of Snyk's documentation and of its OpenAPI, which spell failure differently.
 const DOCUMENTED: [(Phase, &[&str]); 3] = [
     (Phase::InProgress, &["PENDING", "STARTED"]),
     (Phase::Finished, &["FINISHED"]),
     (Phase::Failed, &["ERROR", "ERRORED"]),
 ];
 
-/// Which status words mean what: those that Snyk documents, and those that the user has taught.
+/// The meanings of status words: those that Snyk documents, and those that the user added.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     taught: Vec<(Status, Phase)>,
 }
 
-/// A word that would mean two things.
+/// A word that would have two meanings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` cannot be taught with {}: it already means what {} teaches", new.option(), old.option())]
 pub struct AmbiguousStatus {
@@ -319,7 +318,7 @@ impl Vocabulary {
         }
     }
 
-    /// What `status` means, or nothing if this is unknown.
+    /// The meaning of `status`; `None` if it is unknown.
     #[must_use]
     pub fn phase(&self, status: &Status) -> Option<Phase> {
         let is_documented = |words: &[&str]| status.exact && words.contains(&status.as_str());
@@ -382,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_export_and_shows_the_form() {
+    fn rejects_other_text_and_shows_the_form() {
         let simple = E.replace('-', "");
         let wrong = [
             "".to_owned(),
@@ -448,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn learns_words_but_never_two_meanings() {
+    fn a_word_has_only_one_meaning() {
         let mut vocabulary = Vocabulary::default();
         let queued = Status::new("Queued").unwrap();
         vocabulary.teach(queued.clone(), Phase::InProgress).unwrap();

@@ -68,7 +68,7 @@ impl Health {
             troubles.push("the daemon is stopping".to_owned());
         }
         if !self.is_alive(now) {
-            troubles.push("the runner has made no pass lately".to_owned());
+            troubles.push("the runner has made no pass recently".to_owned());
         }
         troubles.extend(
             self.refused().iter().map(|account| format!("the credential of account {account} is refused")),

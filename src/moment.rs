@@ -1,4 +1,4 @@
-//! A point in time as the rules see it: a plain value that is handed in, never read from a clock here.
+//! A point in time: a plain value that is passed in, never read from a clock here.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,17 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time, counted from the Unix epoch.
 ///
-/// Where it comes from decides what it promises: [`Clock`](crate::clock::Clock) counts on monotonically from
-/// the moment at which it was made, so that a stepped wall clock moves neither a pace nor a deadline.
-/// Arithmetic saturates: a limit of centuries is a limit that never comes, not an overflow.
+/// Its guarantees depend on its source: [`Clock`](crate::clock::Clock) is monotonic from its creation on, so that a wall
+/// clock that is set does not move a pace or a deadline. Arithmetic saturates: a limit of centuries does not overflow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(Duration);
 
 impl Moment {
-    /// The last moment that RFC 3339 can write (the end of the year 9999).
+    /// The last moment that RFC 3339 can express (the end of the year 9999).
     const LAST_WRITABLE: Duration = Duration::from_secs(253_402_300_799);
 
-    /// A moment that does not come.
+    /// A moment that never comes.
     pub const NEVER: Self = Self(Duration::MAX);
 
     /// The moment `since_epoch` after 1970-01-01T00:00:00Z.
@@ -27,7 +26,7 @@ impl Moment {
         Self(since_epoch)
     }
 
-    /// The moment so many milliseconds after 1970-01-01T00:00:00Z.
+    /// The moment `ms` milliseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_unix_ms(ms: u64) -> Self {
         Self(Duration::from_millis(ms))
@@ -52,7 +51,7 @@ impl Moment {
         self.0.checked_sub(duration).map(Self)
     }
 
-    /// How long after `earlier` this moment lies, zero if it does not.
+    /// How long after `earlier` this moment is; zero if it is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -67,7 +66,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// As it is displayed.
+/// As [`Display`](fmt::Display) writes it.
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

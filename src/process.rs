@@ -64,6 +64,6 @@ pub(crate) async fn tell_systemd(state: NotifyState<'static>) {
 /// Sends a message to systemd, whose socket may be full.
 async fn notify(state: NotifyState<'static>) {
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || sd_notify::notify(&[state])).await {
-        tracing::warn!(reason = %error, "systemd cannot be told");
+        tracing::warn!(reason = %error, "failed to notify systemd");
     }
 }

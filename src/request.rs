@@ -1,7 +1,7 @@
-//! What is asked of Snyk when an export is started: the document that is posted, made of options or taken as it is.
+//! The request that starts an export: a document that is made from options or given as a whole.
 //!
-//! What contradicts itself, or what is known of Snyk's words, is refused before anything is sent: a start counts against the
-//! 20 of an hour. A word that is not known is sent.
+//! A request that contradicts itself, or Snyk's documentation, is rejected before anything is sent, since Snyk allows
+//! 20 starts per hour. An unknown word is sent.
 
 mod check;
 mod dates;
@@ -21,19 +21,19 @@ pub use self::known::datasets;
 use crate::export::ScopeRef;
 use crate::text::Text;
 
-/// The format that is asked for where none is named.
+/// The default format.
 pub const FORMAT: &str = "csv";
 
-/// How long signed links work at most, in seconds, as Snyk allows it.
+/// The longest lifetime of signed links, in seconds.
 pub const MAX_URL_EXPIRATION: u64 = 3600;
 
-/// A start that Snyk would refuse. Each message names what is wrong and the cure.
+/// A start that Snyk would reject. Each message names what is wrong and the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The document is not JSON.
     #[error("{0} is not JSON: {1}")]
     NoJson(String, Text),
-    /// The document has another form than Snyk's.
+    /// The document does not have the form that Snyk documents.
     #[error(
         "`data.attributes` is missing: the body of a start looks like {{\"data\": {{\"type\": \"resource\", \"attributes\": \
          {{\"formats\": [\"csv\"], \"dataset\": \"issues\", \"filters\": {{…}}}}}}}}"
@@ -57,12 +57,12 @@ pub enum RequestError {
     /// The filters have no keys.
     #[error("`filters`: `{0}` is not an object such as {{\"environment\": [\"production\"]}}")]
     Filters(Text),
-    /// No filter by date.
+    /// The filter by date is missing.
     #[error("no date filter, without which Snyk exports nothing of `{dataset}`: give {}", ways(needed))]
     NoDates {
         /// The dataset.
         dataset: &'static str,
-        /// The filters of which it needs one.
+        /// The filters; the dataset needs one of them.
         needed: &'static [&'static str],
     },
     /// An end of a range that is not a date.
@@ -81,40 +81,40 @@ pub enum RequestError {
         /// Where it ends.
         to: Timestamp,
     },
-    /// A filter that only a group's export has, in an organization's.
+    /// A filter for groups only, in an organization's export.
     #[error("the filter `{0}` is for the export of a group: leave it out with --org-id")]
     FilterOfGroup(&'static str),
-    /// A filter that takes ids, with something else.
+    /// A filter that takes ids has another value.
     #[error("the filter `{0}`: `{1}` is not a UUID such as 7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b")]
     NotAnId(&'static str, Text),
-    /// A filter that takes `true` or `false`, with something else.
+    /// A filter that takes `true` or `false` has another value.
     #[error("the filter `{0}`: `{1}` is neither true nor false")]
     NotBoolean(&'static str, Text),
-    /// A lifetime that Snyk does not give to links.
+    /// A lifetime of links that Snyk does not allow.
     #[error("`url_expiration_seconds`: `{0}` is not a number of seconds from 0 to {MAX_URL_EXPIRATION}")]
     UrlExpiration(Text),
 }
 
-/// The options, and the members of a body, that give one of these date filters.
+/// The options and the members of a body for these date filters.
 fn ways(dates: &[&str]) -> String {
     let list = |each: fn(&&str) -> String| dates.iter().map(each).collect::<Vec<_>>().join(" or ");
     let options = list(|date| format!("--{date}-from, --{date}-to"));
     format!("{options} ({} in a body)", list(|date| format!("`filters.{date}`")))
 }
 
-/// What a start says that this version does not know. It is sent all the same.
+/// A part of a start that this version does not know. It is sent anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
-    /// A word of a member of the document.
+    /// A word in a member of the document.
     Word(&'static str, Text),
-    /// A member that Snyk has removed.
+    /// A member that Snyk removed.
     Removed(&'static str),
 }
 
-/// What a start asks for: whose export, the document, and what the query adds to it.
+/// A start request: the scope, the document, and the query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartRequest {
-    /// Whose export it will be.
+    /// The group or organization.
     pub scope: ScopeRef,
     /// The JSON:API document that is posted.
     pub body: Value,
@@ -129,9 +129,9 @@ pub struct StartRequest {
 pub struct Options {
     /// The dataset.
     pub dataset: String,
-    /// The formats; csv where there is none.
+    /// The formats. If empty, csv.
     pub formats: Vec<String>,
-    /// The columns; all of them where there is none.
+    /// The columns. If empty, all.
     pub columns: Vec<String>,
     /// When issues were introduced: from, to.
     pub introduced: [Option<Timestamp>; 2],
@@ -141,7 +141,7 @@ pub struct Options {
     pub event: [Option<Timestamp>; 2],
     /// The other filters.
     pub filters: Vec<Filter>,
-    /// How long signed links shall work.
+    /// The lifetime of signed links.
     pub url_expiration_seconds: Option<u64>,
 }
 
@@ -176,7 +176,7 @@ impl Options {
     }
 }
 
-/// Written as its path, with what it asks for.
+/// Written as its dataset and its path.
 impl fmt::Display for StartRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dataset = shown(&self.body["data"]["attributes"]["dataset"]);

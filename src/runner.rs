@@ -1,10 +1,10 @@
-//! The runner: claims watches that are due, polls each once, records what was seen, saves.
+//! The runner claims watches that are due, polls each once, records the observation, and saves the watch.
 //!
 //! It decides nothing itself: [`Progress::record`](crate::watch::Progress::record) holds the rules. `wait` runs it over
-//! a store in memory until every watch has ended, the daemon over its own until it is asked to stop.
+//! a store in memory until every watch has ended. The daemon runs it over its own store until it is asked to stop.
 //!
-//! While the store keeps one pass, polls go on, and what they come to is the next pass: the busier it gets, the more
-//! is kept in one transaction. What happened is told once it is kept, and not before.
+//! While the store saves one pass, polls go on, and their results are the next pass: under load, one transaction saves
+//! more. An event is reported after it is saved, and not before.
 
 mod accounts;
 mod pass;
@@ -30,18 +30,18 @@ use crate::store::{NewDelivery, Passed, Queue, Record, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
-/// What an end comes with in a store that keeps it.
+/// What a store keeps with an end.
 #[derive(Debug, Default)]
 pub struct Closing {
-    /// The document that tells of it: JSON.
+    /// Its JSON document.
     pub document: String,
     /// The notifications that are owed for it.
     pub deliveries: Vec<NewDelivery>,
 }
 
-/// What others have to say to a runner: nothing, unless they say so.
+/// What the caller adds to ends and refusals. By default it adds nothing.
 pub trait Obligations {
-    /// What an end comes with.
+    /// What is kept with an end.
     fn close(&self, _ending: &Ending) -> Closing {
         Closing::default()
     }
@@ -55,32 +55,33 @@ pub trait Obligations {
     fn passed(&self, _now: Moment) {}
 }
 
-/// Nothing is owed to anybody.
+/// Adds nothing.
 impl Obligations for () {}
 
 /// How a runner works.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What the user wants of each watch.
+    /// The limits and schedules of each watch.
     pub policy: Policy,
     /// How many polls may be under way at once.
     pub concurrency: NonZeroUsize,
-    /// How long the store may hear nothing: a pass is made then even if nothing is due, which shows that both work.
+    /// The longest time between two passes. A pass is made then even if nothing is due, which proves that both the runner
+    /// and the store work.
     pub beat: Option<Duration>,
 }
 
-/// Why a run came to an end.
+/// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped<R> {
     /// Every watch has ended.
     Idle,
-    /// Whoever is told has heard enough.
+    /// `tell` asked to stop.
     BrokenOff,
-    /// It was asked to.
+    /// `stop` is ready.
     Asked(R),
 }
 
-/// What is told of a pass once it is kept: each event with the number of the record that it tells of, if it tells of one.
+/// The events to report once a pass is saved, each with the number of its record, if it has one.
 type Told = Vec<(Option<usize>, Event)>;
 
 type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>> + Send>>;
@@ -95,20 +96,20 @@ pub struct Runner<S, P, W> {
     rng: fastrand::Rng,
     started_at: Moment,
     under_way: FuturesUnordered<Asking>,
-    /// What polls have come to since the last pass began.
+    /// The results of polls since the last pass began.
     records: Vec<Record>,
     owed: Vec<NewDelivery>,
     told: Told,
-    /// The pass that the store is at.
+    /// The pass that the store is saving.
     passing: Option<Passing>,
-    /// When the last pass was kept.
+    /// When the last pass was saved.
     passed_at: Moment,
-    /// Whether nothing is claimed any more.
+    /// Whether claiming has stopped.
     closing: bool,
 }
 
 impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
-    /// A runner over `store` that asks with `accounts` and draws jitter from `rng`.
+    /// A runner over `store` that polls with `accounts` and draws jitter from `rng`.
     #[must_use]
     pub fn new(
         store: S,
@@ -138,8 +139,8 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
     }
 
-    /// Goes on by another plan and with other accounts. One whose name stays keeps what it has learnt; polls that are
-    /// under way end as they began, and what is claimed for one that goes is given back.
+    /// Continues with another plan and other accounts. An account whose name stays keeps its state. Polls under way end as
+    /// they began. The claims of an account that is removed are given back.
     pub fn change(&mut self, accounts: Vec<Account<P>>, plan: Plan, obligations: W) {
         let now = self.clock.now();
         let mut before = std::mem::take(&mut self.accounts);
@@ -157,14 +158,14 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         (self.plan, self.obligations) = (plan, obligations);
     }
 
-    /// Others have changed the store: there may be something to do at once.
+    /// The store was changed by others: a watch may be due now.
     pub fn look_again(&mut self) {
         let now = self.clock.now();
         self.accounts.iter_mut().for_each(|account| account.may_be_due_at(now));
     }
 
-    /// Runs until every watch has ended, until `stop`, or until `tell`, which hears of every event, breaks off. It may
-    /// be dropped at any await, and be called again.
+    /// Runs until every watch has ended (with `stop_when_idle`), until `stop` is ready, or until `tell`, which is called
+    /// with every event, breaks. It may be dropped at any await, and called again.
     ///
     /// # Errors
     ///
@@ -201,8 +202,8 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
     }
 
-    /// Claims nothing any more, lets polls that are under way end within `grace`, and keeps what they came to. Rows
-    /// whose polls did not end in time stay claimed until the store is opened again.
+    /// Stops claiming, lets polls under way end within `grace`, and saves their results. Rows whose polls do not end in
+    /// time stay claimed until the store is opened again.
     ///
     /// # Errors
     ///
@@ -222,7 +223,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         Ok(())
     }
 
-    /// Whether all is done and kept, and, as long as watches are claimed, there is no other.
+    /// Whether nothing is under way or unsaved, and no watch is left, unless claiming has stopped.
     fn is_idle(&self) -> bool {
         let has_none =
             |state: &AccountState<P>| state.ready.is_empty() && (self.closing || state.due_at.is_none());
@@ -231,12 +232,12 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
     }
 }
 
-/// The account of this name, while the rest of the runner is in use.
+/// The account of this name, without borrowing the rest of the runner.
 fn named<'a, P>(accounts: &'a mut [AccountState<P>], name: &str) -> Option<&'a mut AccountState<P>> {
     accounts.iter_mut().find(|state| *state.account.name == *name)
 }
 
-/// The store has kept the pass that it is at; never, if it is at none.
+/// Waits until the store has saved its pass; for ever if there is none.
 async fn passed(passing: &mut Option<Passing>) -> Result<(Passed, Told), StoreError> {
     let Some(pass) = passing else { return std::future::pending().await };
     let passed = pass.await;

@@ -115,7 +115,7 @@ impl Terms {
 pub enum ServerError {
     /// Anybody could add and remove watches.
     #[error(
-        "refusing to listen on {0} without a token, since others than this machine could reach the API: set [server] \
+        "refusing to listen on {0} without a token: other machines could reach the API: set [server] \
          token-file, or set [server] listen to a loopback address such as 127.0.0.1:8686"
     )]
     Exposed(SocketAddr),

@@ -1,10 +1,9 @@
-//! A year of the daemon in a minute: worlds that are invented from seeds, in virtual time, and what must be true in all
-//! of them. `docs/SIMULATION.md` says what is simulated and what is not.
+//! A year of the daemon in a minute: worlds generated from seeds, in virtual time, and the rules that must hold in each.
+//! `docs/SIMULATION.md` says what is simulated and what is not.
 //!
-//! The same seed gives the same world, and the same story, byte for byte: one thread, tokio's paused clock, and
-//! generators that are seeded. Nothing in the program exists for this: it is handed a clock, a poller, a store and a
-//! generator, as everywhere.
-#![expect(clippy::wildcard_enum_match_arm, reason = "of all that can happen, most places mean one thing")]
+//! The same seed gives the same world and the same trace, byte for byte: one thread, tokio's paused clock, and seeded
+//! generators. The program has no code for this: clock, poller, store and generator are arguments, as everywhere.
+#![expect(clippy::wildcard_enum_match_arm, reason = "most places look at one of many variants")]
 
 mod account;
 mod asker;
@@ -41,7 +40,7 @@ use self::script::Script;
 use self::world::World;
 use crate::fixtures::cells::RefCell;
 
-/// Seeds that are tried each time.
+/// How many seeds `cargo test` tries.
 const SEEDS: u64 = 100;
 
 /// How a world ended.
@@ -53,7 +52,7 @@ struct Came {
     figures: Figures,
 }
 
-/// Lets a world be, from its beginning to its end.
+/// Runs a world from its beginning to its end.
 fn run(scene: Scene, is_told: bool) -> Came {
     let kept: RefCell<Option<Arc<World>>> = RefCell::default();
     let living = || {
@@ -80,7 +79,7 @@ fn run(scene: Scene, is_told: bool) -> Came {
     }
 }
 
-/// Tries these seeds; the first that is not as it must be is made small, told, and fails.
+/// Tries these seeds. If one breaks a rule, reduces the first such world, prints it, and fails.
 fn try_seeds(seeds: impl Iterator<Item = u64>) {
     let mut total = Total::start();
     let mut found = Vec::new();
@@ -113,23 +112,20 @@ fn fail(case: &Case, violation: &str) -> ! {
     );
 }
 
-/// The end of a story; all of it is told where it is repeated.
+/// The last lines of a trace; `repeat` prints all of it.
 fn last_lines(story: &str) -> String {
     const LINES: usize = 60;
     let lines: Vec<_> = story.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told what to try, and the settings are none of theirs"
-)]
+#[expect(clippy::disallowed_methods, reason = "which seeds to try is not one of the program's settings")]
 fn told(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 #[test]
-fn the_same_seed_gives_the_same_story() {
+fn the_same_seed_gives_the_same_trace() {
     for seed in [1, 2, 3, 5, 8] {
         let [one, other] = [(); 2].map(|()| run(Scene::invent(seed), true));
         assert!(!one.story.is_empty() && one.story == other.story, "seed {seed}");
@@ -138,18 +134,18 @@ fn the_same_seed_gives_the_same_story() {
 }
 
 #[test]
-fn worlds_of_even_seeds_are_as_they_must_be() {
+fn worlds_of_even_seeds_break_no_rule() {
     try_seeds((0..SEEDS).filter(|seed| seed % 2 == 0));
 }
 
 #[test]
-fn worlds_of_odd_seeds_are_as_they_must_be() {
+fn worlds_of_odd_seeds_break_no_rule() {
     try_seeds((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// What was found once.
+/// Worlds that failed before.
 #[test]
-fn what_was_found_is_not_found_again() {
+fn worlds_that_failed_before_break_no_rule() {
     for case in case::FOUND {
         let case: Case = case.parse().unwrap();
         if let Some(violation) = run(case.scene(), false).violation {
@@ -159,7 +155,7 @@ fn what_was_found_is_not_found_again() {
 }
 
 #[test]
-#[ignore = "tries the seeds that SIMULATE_SEEDS names, as FROM+COUNT"]
+#[ignore = "tries the seeds in SIMULATE_SEEDS, as FROM+COUNT"]
 fn seeds() {
     let seeds = told("SIMULATE_SEEDS").unwrap_or_else(|| "0+1000".to_owned());
     let (from, count) = seeds.split_once('+').unwrap();
@@ -168,7 +164,7 @@ fn seeds() {
 }
 
 #[test]
-#[ignore = "repeats the world that SIMULATE names"]
+#[ignore = "repeats the world in SIMULATE"]
 fn repeat() {
     let case: Case = told("SIMULATE").unwrap().parse().unwrap();
     let came = run(case.scene(), true);
@@ -177,7 +173,7 @@ fn repeat() {
 }
 
 #[test]
-#[ignore = "says how many seeds of SIMULATE_SEEDS it takes until something is found"]
+#[ignore = "tries seeds until one fails, at most SIMULATE_SEEDS"]
 fn finds() {
     let most: u64 = told("SIMULATE_SEEDS").map_or(1000, |most| most.parse().unwrap());
     let mut worlds = Total::start();

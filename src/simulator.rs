@@ -7,7 +7,7 @@
 //! A client can be pointed at it without starting an export first: unless the scenario says
 //! `unknown-exports = "not-found"`, a status request for any UUID starts an export of that id on the spot.
 //!
-//! It keeps nothing on disk, speaks plain HTTP only, and is no place for real credentials or data.
+//! It writes nothing to the disk and speaks plain HTTP only. Do not give it real credentials or data.
 
 mod access;
 mod answer;
@@ -44,7 +44,7 @@ pub use scenario::{Scenario, ScenarioError};
 use api::Api;
 use exchange::Journal;
 
-/// A running simulator. It stops, and breaks off what it is answering, when dropped.
+/// A running simulator. When dropped, it stops and breaks off unfinished answers.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -55,7 +55,7 @@ pub struct Simulator {
 /// Why a simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The address is taken, forbidden, or not of this machine.
+    /// The address is in use, forbidden, or does not belong to this machine.
     #[error("failed to listen on {address}")]
     Listen {
         /// The address that was asked for.
@@ -66,7 +66,7 @@ pub enum SimulatorError {
 }
 
 impl Simulator {
-    /// Listens on `listen` (port 0 takes a free port) and plays `scenario` in tasks of the current runtime.
+    /// Listens on `listen` (port 0: any free port) and plays `scenario` in tasks of the current runtime.
     ///
     /// `log` is called with each exchange just before its answer is sent. Any address is accepted here:
     /// whether one beyond loopback is wise is for the caller to decide.
@@ -88,7 +88,7 @@ impl Simulator {
         Ok(Simulator { address, journal, accepting })
     }
 
-    /// The address that it listens on, with the port that it really has.
+    /// The address that it listens on, with its actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,8 +1,8 @@
-//! One job each: start an export, follow exports to their end, fetch the files of one.
+//! The three tasks: start an export, follow exports to their end, and fetch the files of an export.
 //!
-//! The commands run these, and so can any Rust program: a client, a policy, and a function that is told what happens go in,
-//! a result comes out. Nothing here knows settings, a console, signals or exit codes. Every future may be dropped at any
-//! await: requests under way end, and what a download has on the disk is used by the next one.
+//! Commands and Rust programs use them alike. A task takes a client, a policy and a function that gets events, and
+//! returns a result. It knows neither settings nor a console nor exit codes. Every future may be dropped at any await:
+//! its requests are cancelled, and the next download uses what is on the disk.
 
 mod client;
 pub mod fetch;
@@ -27,7 +27,7 @@ use crate::request::StartRequest;
 use crate::snyk::{Client, Started};
 use crate::watch::Policy;
 
-/// The tasks about one export, with what they need.
+/// The tasks about one export, and what they need.
 #[derive(Debug)]
 pub struct Tasks<'a> {
     client: &'a Client,
@@ -36,8 +36,8 @@ pub struct Tasks<'a> {
 }
 
 impl<'a> Tasks<'a> {
-    /// Tasks that ask by `client`. Of the limits of `policy` only `max_outage` and `request_timeout` count here: nothing is
-    /// waited for.
+    /// Tasks that use `client`. Of the limits in `policy` only `max_outage` and `request_timeout` apply, since nothing
+    /// is followed.
     #[must_use]
     pub fn new(client: &'a Client, policy: &Policy, clock: Clock) -> Self {
         let policy = Policy { max_wait: None, not_found_grace: Duration::ZERO, ..policy.clone() };
@@ -45,12 +45,12 @@ impl<'a> Tasks<'a> {
     }
 }
 
-/// Starts an export. A failure that cannot have created one is retried within `max-outage`; no other is.
+/// Starts an export. A failed request is retried within `max-outage`, but only if it cannot have created an export.
 ///
 /// # Errors
 ///
-/// When Snyk refuses the request, or does not answer for longer than `max-outage`; and when it is not known whether there is an
-/// export, as the error says. It is not known either if the future is dropped before it is ready.
+/// When Snyk rejects the request, or does not answer for longer than `max-outage`, and when nobody knows whether there
+/// is an export; the error says so. If the future is dropped, nobody knows either.
 pub async fn start(client: &Client, request: &StartRequest, policy: &Policy) -> Result<Started, Unstarted> {
     let tasks = Tasks::new(client, policy, Clock::start());
     match tasks.start(request, |_| Ok::<_, Infallible>(()), pending(), &|_| ()).await {
@@ -78,7 +78,7 @@ pub async fn download(
     tasks.fetch(export, &mut None, &target, Limits::default(), reach, &|_| ()).await
 }
 
-/// Does `work` unless `stop` is ready first, and then gives what that says.
+/// Runs `work` unless `stop` is ready first; the error is then the output of `stop`.
 async fn unless<T, S>(
     stop: Pin<&mut impl Future<Output = S>>,
     work: impl Future<Output = T>,

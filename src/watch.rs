@@ -55,10 +55,10 @@ pub struct Progress {
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
-    /// What the last poll failed of, if it did, and how many polls in a row have.
+    /// Why the last poll failed, if it did, and how many polls in a row failed so.
     failure: Option<FailureKind>,
     in_a_row: u32,
-    /// What the last answer of the outage meant, if there was one.
+    /// What the last HTTP answer of the outage meant, if there was one.
     refusal: Option<FailureKind>,
     outage: Outage,
     overlong: Option<Overlong>,
@@ -92,7 +92,7 @@ impl Progress {
         self.polled_at
     }
 
-    /// How many polls were answered or given up.
+    /// How many polls have ended.
     #[must_use]
     pub const fn polls(&self) -> u32 {
         self.polls
@@ -122,13 +122,13 @@ impl Progress {
         self.row_count
     }
 
-    /// The failure that the watch is in, if the last poll failed.
+    /// The problem of the last poll, if it failed.
     #[must_use]
     pub const fn problem(&self) -> Option<&Problem> {
         self.problem.as_ref()
     }
 
-    /// What the last poll failed of, if it did.
+    /// Why the last poll failed, if it did.
     #[must_use]
     pub const fn failure(&self) -> Option<FailureKind> {
         self.failure
@@ -146,8 +146,8 @@ impl Progress {
         self.in_progress_at.is_some()
     }
 
-    /// How late at most an end that was seen at `now` was seen: the time since the start of the last poll that
-    /// found the export in progress. Nothing where no poll ever did.
+    /// How late an end seen at `now` is at most: the time since the last poll began that found the export in progress.
+    /// `None` if no poll did.
     #[must_use]
     pub fn late_at_most(&self, now: Moment) -> Option<Duration> {
         self.in_progress_at.map(|at| now.since(at))

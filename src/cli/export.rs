@@ -1,4 +1,4 @@
-//! What users type to start an export and to have its files.
+//! What users type to start and to download an export.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::request::{Date, FORMAT, Filter, Zone, datasets};
 use crate::settings::layers::{DownloadSection, LimitsSection, PaceSection, StatusesSection};
 use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
 
-// Whose exports are meant.
+// The group or organization.
 #[derive(Debug, Args)]
 pub(crate) struct ScopeArgs {
     /// The group that the export belongs to
@@ -39,51 +39,51 @@ const FILTERS: &str = "Another filter of Snyk's, such as environment=production,
 /// The heading of the options that say what to export.
 pub(crate) const REQUEST_HEADING: &str = "What to export";
 
-// What is to be exported. A help text says of each date what it may be, since people look at one option at a time.
+// What to export. Each date's help says which forms it takes, since people look at one option at a time.
 #[derive(Debug, Args)]
 #[command(next_help_heading = REQUEST_HEADING)]
 pub(crate) struct RequestArgs {
     /// The dataset
     #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]
     pub(crate) dataset: Option<String>,
-    /// The format (repeatable); csv by default, the only one that Snyk documents: another one is sent with a warning
+    /// The format (repeatable). Default: csv, the only one that Snyk documents; another one is sent with a warning
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format, default_value = FORMAT,
         hide_default_value = true)]
     pub(crate) formats: Vec<String>,
-    /// The columns, parted by commas (repeatable); all of them if there is none
+    /// The columns, separated by commas (repeatable). Default: all
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
     pub(crate) columns: Vec<String>,
-    /// Issues that were introduced since: 2025-01-31, 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo (midnight of
-    /// that day), 0d (today's), -12h
+    /// Issues introduced since this date: 2025-01-31, 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo (midnight
+    /// of that day), 0d (midnight today), -12h
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) introduced_from: Option<Date>,
-    /// Issues that were introduced until then; as --introduced-from
+    /// Issues introduced until this date; forms as in --introduced-from
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) introduced_to: Option<Date>,
-    /// What has changed since; as --introduced-from
+    /// What has changed since this date; forms as in --introduced-from
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) updated_from: Option<Date>,
-    /// What has changed until then; as --introduced-from
+    /// What has changed until this date; forms as in --introduced-from
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) updated_to: Option<Date>,
     #[arg(long, value_name = "DATE", allow_hyphen_values = true, help = EVENT_FROM)]
     pub(crate) event_from: Option<Date>,
-    /// Events that happened until then; as --introduced-from
+    /// Events until this date; forms as in --introduced-from
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) event_to: Option<Date>,
     #[arg(long = "filter", value_name = "KEY=VALUE", help = FILTERS)]
     pub(crate) filters: Vec<Filter>,
-    /// How long signed links to the files shall work: 0 to 3600 seconds
+    /// How long signed links to the files work: 0 to 3600 seconds
     #[arg(long, value_name = "SECONDS", alias = "url-expiration")]
     pub(crate) url_expiration_seconds: Option<UrlExpiration>,
-    /// The whole document that starts the export, as Snyk's page has it, instead of the options above; - for standard input
+    /// A file with the whole start document, as Snyk documents it, instead of the options above; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dataset", "formats", "columns", "introduced_from",
         "introduced_to", "updated_from", "updated_to", "event_from", "event_to", "filters", "url_expiration_seconds"])]
     pub(crate) body: Option<PathBuf>,
-    /// Export what was deleted, too
+    /// Include what was deleted
     #[arg(long)]
     pub(crate) include_deleted: bool,
-    /// Export what is deactivated, too
+    /// Include what is deactivated
     #[arg(long)]
     pub(crate) include_deactivated: bool,
 }
@@ -113,19 +113,19 @@ fn column(text: &str) -> Result<String, String> {
 // Where days begin.
 #[derive(Debug, Args)]
 pub(crate) struct ZoneArgs {
-    /// The time zone in which days begin and {date} is meant, such as Europe/Berlin
+    /// The time zone of days and of {date}, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value_t = Zone::default())]
     pub(crate) time_zone: Zone,
 }
 
-// How long what fails is tried again.
+// How long failed requests are retried.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct TriesArgs {
-    /// How long to go on without any answer. 0 for no limit
+    /// How long to retry without any answer. 0 for no limit
     #[arg(long, value_name = "DURATION")]
     max_outage: Option<HumanDuration>,
-    /// How long one request may take, and how long a download may be silent
+    /// How long one request may take, and how long a download may receive nothing
     #[arg(long, value_name = "DURATION")]
     request_timeout: Option<Pause>,
 }
@@ -147,17 +147,17 @@ pub(crate) struct PlaceArgs {
     /// The directory for the files and their manifest.json; {date} is the day of the start, such as 2025-01-31
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// Join all parts into one CSV with one header, too; {date} as in --dir
+    /// Also join all parts into one CSV file with one header; {date} as in --dir
     #[arg(long, value_name = "FILE")]
     pub(crate) merge: Option<PathBuf>,
-    /// Overwrite what is there
+    /// Overwrite existing files
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
     pub(super) limits: DownloadSection,
 }
 
-// What is to be exported, of whom.
+// What to export, of which group or organization.
 #[derive(Debug, Args)]
 pub(crate) struct WantedArgs {
     #[command(flatten)]
@@ -171,7 +171,7 @@ pub(crate) struct WantedArgs {
 // What goes to standard output.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
-    /// The form of what is written to standard output
+    /// The format of standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -188,15 +188,15 @@ pub(crate) struct StartArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - for standard input: these, one a line,
-    /// or JSON documents
+    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - to read these from standard
+    /// input, one per line or as JSON documents
     #[arg(value_name = "EXPORT")]
     pub(crate) export: ExportArg,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// End only when the files are on the disk for good: without this, a power cut within the next minute may take them away
+    /// Exit only when the files are synced to the disk; otherwise a power cut within the next minute may lose them
     #[arg(long)]
     pub(crate) sync: bool,
     #[command(flatten)]
@@ -215,11 +215,11 @@ pub(crate) struct RunArgs {
     pub(crate) wanted: WantedArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// Go on with an export that has been started, instead of starting one
+    /// Continue with this export instead of starting one
     #[arg(long, value_name = "EXPORT", conflicts_with = "RequestArgs")]
     pub(crate) resume: Option<ExportArg>,
-    /// Where the start is recorded, so that the same command, when it was killed, goes on with the export that it began; by
-    /// default a file in the state directory
+    /// Where the start is recorded, so that the same command continues with its export if it was killed. Default: a
+    /// file in the state directory
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
@@ -230,7 +230,7 @@ pub(crate) struct RunArgs {
     pub(super) limits: LimitsSection,
     #[command(flatten)]
     pub(super) statuses: StatusesSection,
-    /// Run once when the files are there, in our place
+    /// Run this command when the files are there; it replaces this process
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

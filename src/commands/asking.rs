@@ -1,4 +1,4 @@
-//! What commands ask Snyk with.
+//! What commands need to send requests to Snyk.
 
 use std::sync::{Arc, PoisonError};
 
@@ -18,7 +18,7 @@ use crate::text::Text;
 use crate::watch::Policy;
 use crate::words::Surroundings;
 
-/// What a command asks Snyk with, and for what.
+/// What a command needs to send requests to Snyk, and the exports that they are about.
 #[derive(Clone)]
 pub(super) struct Asking {
     pub(super) exports: Vec<ExportRef>,
@@ -28,7 +28,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Checks everything that can be wrong before anything is sent.
+    /// Checks all input before anything is sent.
     pub(super) async fn prepare(
         args: &ExportsArgs,
         show_urls: bool,
@@ -38,14 +38,14 @@ impl Asking {
         let found = resolve(&args.exports, args.scope.scope(), session).await?;
         let mut asking = Self::connect(found.api, policy, show_urls, session).await?;
         if found.exports.len() > 1 {
-            // What was to run after all of them does not run after one.
+            // A command that runs after all exports must not run after one.
             asking.surroundings.go_on = asking.surroundings.go_on.then(Vec::new());
         }
         asking.exports = found.exports;
         Ok(asking)
     }
 
-    /// The like, without an export yet. With `keeps_links` the client keeps signed links.
+    /// Like `prepare`, but without exports. With `keeps_links` the client keeps signed links.
     pub(super) async fn connect(
         pasted: Option<Api>,
         policy: Policy,
@@ -70,7 +70,7 @@ impl Asking {
         let settings = Arc::clone(settings);
         let version = settings.api_version();
         let url = api.url().clone();
-        // Certificates are read here, from files that may be pipes.
+        // This reads certificates, from files that may be pipes.
         let read = move || {
             let network = settings.network()?;
             network.prepare(&url)?;
@@ -82,13 +82,13 @@ impl Asking {
         Ok(Self { exports: Vec::new(), policy, client, surroundings })
     }
 
-    /// What tasks need of it.
+    /// The same for tasks.
     pub(super) fn tasks(&self, clock: Clock) -> Tasks<'_> {
         Tasks::new(&self.client, &self.policy, clock)
     }
 }
 
-/// The one export that is named, and the API at a pasted URL.
+/// The one export that is named, and the API of a pasted URL.
 pub(super) async fn resolve_one(
     export: &ExportArg,
     scope: Option<ScopeRef>,
@@ -102,7 +102,7 @@ pub(super) async fn resolve_one(
     Ok((export, api))
 }
 
-/// The exports that are named, with what standard input says if `-` is among them.
+/// The exports that are named. If `-` is among them, standard input is read.
 async fn resolve(
     exports: &[ExportArg],
     scope: Option<ScopeRef>,
@@ -123,7 +123,7 @@ async fn read_input() -> Result<String, ExportsError> {
     read.map_err(|why| ExportsError::Input(Text::new(why)))
 }
 
-/// A text of up to 1 MiB; the inner error says why it is none.
+/// A text of up to 1 MiB. The inner error says why the input is not one.
 pub(super) async fn read_text(
     input: impl AsyncRead + Unpin,
 ) -> std::io::Result<Result<String, &'static str>> {

@@ -1,4 +1,4 @@
-//! Standard output for data, standard error for people; and what a CI system wants to hear besides.
+//! Writes data to standard output, messages to standard error, and annotations for CI systems.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal as _};
@@ -44,8 +44,8 @@ fn style(settings: &Settings) -> [bool; 2] {
     [format == LogFormat::Json, is_colored(color, settings.environment())]
 }
 
-/// What clap says of a mistake, without what must not be shown: a token or a signed link may have been pasted. What clap
-/// quotes of it may be a part of an argument.
+/// Clap's error message without secrets: a token or a signed link may have been pasted. Clap may quote a part of an
+/// argument.
 fn without_secrets(error: &clap::Error, args: &[OsString]) -> String {
     let given = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
     let quoted = given.into_iter().filter_map(|kind| match error.get(kind) {
@@ -67,7 +67,7 @@ fn without_secrets(error: &clap::Error, args: &[OsString]) -> String {
     text::without_our_secrets(&text)
 }
 
-/// Where a command speaks.
+/// Where a command writes.
 pub(super) struct Console {
     style: Arc<LogStyle>,
     quiet: bool,
@@ -77,7 +77,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// A console as `settings` want it, which starts to log what is of `level` and above.
+    /// A console according to `settings`. It starts logging at `level`.
     pub(super) fn start(
         settings: &Settings,
         level: tracing::Level,
@@ -94,16 +94,15 @@ impl Console {
         Self { style, quiet, output, line, actions: GitHubActions::detect(|name| environment.get(name)) }
     }
 
-    /// Speaks as these settings want it from now on.
+    /// Follows these settings from now on.
     pub(super) fn take_on(&self, settings: &Settings) {
         let [json, ansi] = style(settings);
         self.style.change(json, ansi);
     }
 
-    /// A console for the time before the settings are known: what matters by then is whether a machine reads, and
-    /// whether colors are wanted.
+    /// A console for use before the settings are loaded. It only knows whether logs are JSON and whether to use colors.
     pub(super) fn early(args: &[OsString], environment: &Environment, output: Output) -> Self {
-        // What follows `--` is another program's.
+        // What follows `--` belongs to another program.
         let args: Vec<&OsString> = args.iter().take_while(|arg| *arg != "--").collect();
         let flag = |flag: &str| {
             let mut pairs = args.iter().zip(args.iter().skip(1));
@@ -130,17 +129,17 @@ impl Console {
         self.style.is_colored()
     }
 
-    /// Whether standard error carries JSON.
+    /// Whether logs are JSON.
     pub(super) fn is_json(&self) -> bool {
         self.style.is_json()
     }
 
-    /// Starts logging for a process that is about to end with an error.
+    /// Starts logging in a process that is about to fail.
     pub(super) fn start_logging(&self, clock: Clock) {
         telemetry::init(Arc::clone(&self.style), tracing::Level::INFO, clock, self.output.clone());
     }
 
-    /// Writes what clap says: help is data, an error is an error.
+    /// Writes clap's output: help to standard output, errors to standard error.
     pub(super) fn refuse(&self, error: &clap::Error, args: &[OsString], clock: Clock) -> ExitCode {
         if !error.use_stderr() {
             let help = error.render();
@@ -158,13 +157,13 @@ impl Console {
         ExitCode::USAGE
     }
 
-    /// Tells of an error, with all its causes, once.
+    /// Reports an error with all its causes.
     pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
         let reason = chain(error);
         self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
     }
 
-    /// A failure in words, with what to do; nothing where machines read.
+    /// Writes a failure and a hint for people; nothing if logs are JSON.
     pub(super) fn failure(&self, message: &str, hint: Option<&str>) {
         if self.is_json() {
             return;
@@ -175,7 +174,7 @@ impl Console {
         self.output.say(format!("{red}error:{off} {message}\n{hint}").as_bytes());
     }
 
-    /// A success: in words for people, unless only errors are wanted, or by `log` where machines read.
+    /// Reports a success: in words, or by `log` if logs are JSON. With `--quiet` nothing is written in words.
     pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
         match (self.is_json(), self.quiet) {
             (true, _) => log(),
@@ -184,7 +183,7 @@ impl Console {
         }
     }
 
-    /// A failure, with what to do: in words for people, or by `log` where machines read; and for the CI system.
+    /// Reports a failure and a hint: in words, or by `log` if logs are JSON; also as an annotation for the CI system.
     pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
         if self.is_json() {
             log();
@@ -193,7 +192,7 @@ impl Console {
         self.annotate(words.split("\n\n").next().unwrap_or(words));
     }
 
-    /// A start or a download that failed, and the exit code that follows.
+    /// Reports a start or a download that failed, and returns the exit code.
     pub(super) fn failed_task(
         &self,
         failure: TaskFailure,
@@ -206,14 +205,14 @@ impl Console {
         exit_code
     }
 
-    /// A failure for the CI system.
+    /// Writes a failure as an annotation for the CI system.
     pub(super) fn annotate(&self, message: &str) {
         if let Some(annotation) = self.actions.annotation(message) {
             self.output.say(annotation.as_bytes());
         }
     }
 
-    /// What has the CI system mask a secret wherever it is printed from then on.
+    /// A function that tells the CI system to mask a secret from then on.
     pub(super) fn mask(&self) -> impl Fn(&str) + Clone + Send + Sync + 'static + use<> {
         let (actions, output) = (self.actions.clone(), self.output.clone());
         move |secret| {
@@ -223,7 +222,7 @@ impl Console {
         }
     }
 
-    /// Has the CI system mask the links that are about to be printed, as they are and without their hosts.
+    /// Tells the CI system to mask the links that are about to be printed: whole, and their queries alone.
     pub(super) fn mask_links(&self, report: Option<&Report>) {
         let links = report.and_then(|report| report.results.as_deref()).unwrap_or_default();
         let mask = self.mask();
@@ -233,8 +232,8 @@ impl Console {
         }
     }
 
-    /// A result on standard output, in the form that was asked for; without text there is nothing to write as text. The error
-    /// may be of one before.
+    /// Writes a result to standard output, as JSON or as text. An empty text is not written. The error may be about an
+    /// earlier write.
     pub(super) fn result(&self, output: Format, document: &Document, text: &str) -> Result<(), CommandError> {
         match output {
             Format::Json => self.data(format!("{}\n", document.to_line()).as_bytes()),
@@ -243,20 +242,19 @@ impl Console {
         }
     }
 
-    /// Data on standard output, which is all that some commands do. The error may be of what was written before.
+    /// Writes data to standard output. The error may be about an earlier write.
     pub(super) fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
         self.output.data(bytes);
         self.output.failure().map_or(Ok(()), |error| Err(CommandError::Output(error)))
     }
 
-    /// A line of what others do, for those who look on.
+    /// A function that writes a line to standard error.
     pub(super) fn note(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let output = self.output.clone();
         move |line| output.log(format!("{line}\n").as_bytes())
     }
 
-    /// Waits until all is written that was said so far; not for long once a signal has asked to end, nor for those who do
-    /// not read standard error.
+    /// Waits until all output is written. It does not wait long after a signal, nor if nobody reads standard error.
     pub(super) async fn flush(&self, signals: &Signals) -> Result<(), CommandError> {
         match self.output.flush(signals.ended()).await {
             Ok(()) => Ok(()),

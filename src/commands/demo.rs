@@ -1,4 +1,4 @@
-//! `demo`: the main job in one process, against a simulated Export API, with a trouble or two on the way.
+//! `demo`: waits for an export of a simulated Export API, with two faults on the way, all in one process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::start(address, scenario, |_| {}).await?;
     let url = simulator.base_url();
-    // For people: machines have the events.
+    // Only for people: machines read the events.
     let say = |text: &str| session.console.success(text, || {});
     say(&format!(
         "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let started = tasks::start(&client, &request, &policy).await;
     let export = started.map_err(|unstarted| CommandError::Simulation(unstarted.to_string()))?.export;
     say(&format!(
-        "An export was started there. What follows is what you would see of\n\n  snyk-export wait {export}\n"
+        "An export was started there. What follows is the output of\n\n  snyk-export wait {export}\n"
     ));
 
     let surroundings = Surroundings {

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCo
         }
         Fetched::Lost(mut lost) => {
             hand_on(lost.failure.word);
-            // If there is nothing to download, it says itself what to do.
+            // If there is nothing to download, the failure already has a hint.
             if phase == Some(Phase::Finished) {
                 let place = download.place.unless(lost.is_of_merge);
                 lost = lost.with_go_on(&session.go_on("download").with(place.options()), &export);

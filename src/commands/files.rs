@@ -33,7 +33,7 @@ pub(super) enum Fetched {
     Lost(Lost),
 }
 
-/// A download: of which export, to where, and in which form its result is written.
+/// A download: the export, the place, and the form of the result.
 pub(super) struct Download<'a> {
     pub(super) export: ExportRef,
     pub(super) place: Place,
@@ -42,8 +42,8 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// The manifest of an earlier call that only had to give files their names; with `or_done`, also of one that had nothing
-    /// left to do.
+    /// The manifest of an earlier call that was killed while it renamed complete files; with `or_done`, also of one
+    /// that was done.
     pub(super) async fn left(&self, or_done: bool) -> Result<Option<Manifest>, CommandError> {
         let (export, place) = (self.export, self.place.clone());
         let look = move || Folder::settle(&place.target(), &export);
@@ -59,7 +59,8 @@ impl Download<'_> {
         }
     }
 
-    /// Fetches the files. `report` is what is known of the export, and then what its list of files says.
+    /// Fetches the files. `report` is the last known status document; it is replaced by the list of files if it has
+    /// none.
     pub(super) async fn fetch(
         &self,
         report: &mut Option<Report>,
@@ -84,7 +85,7 @@ impl Download<'_> {
         Ok(Fetched::Lost(lost))
     }
 
-    /// Says that an earlier call has downloaded the files.
+    /// Writes that an earlier call downloaded the files.
     pub(super) fn tell_there(&self, manifest: &Manifest) -> Result<(), CommandError> {
         self.session.console.actions.hand_on_values(&[
             ("outcome", Outcome::Finished.to_string()),
@@ -95,7 +96,7 @@ impl Download<'_> {
         self.tell_files(manifest, document.after(self.session.waited(), 0), None)
     }
 
-    /// Says that the files are there, on standard output and in words: since now, if it took some time.
+    /// Writes that the files are there. `took` is `None` if an earlier call downloaded them.
     pub(super) fn tell_files(
         &self,
         manifest: &Manifest,
@@ -120,7 +121,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Says why the files are not there, with a document of what else is known of the export. Returns the exit code.
+    /// Writes why the files are not there, with what else is known about the export. Returns the exit code.
     pub(super) fn tell_lost(
         &self,
         Lost { outcome, failure, .. }: Lost,
@@ -135,7 +136,7 @@ impl Download<'_> {
     }
 }
 
-/// How much it is, in words.
+/// The size in words.
 fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
     let (files, bytes) =
         (counted(files.len() as u64, "file"), files.iter().map(|entry| entry.file_size).sum());

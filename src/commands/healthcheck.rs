@@ -1,4 +1,4 @@
-//! `healthcheck`: asks the daemon how it is, for containers without a shell.
+//! `healthcheck`: asks the daemon whether it is healthy, for containers without a shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -35,8 +35,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     Err(CommandError::Unwell(format!("{url}: {why}")))
 }
 
-/// Where a server that listens at `address` can be reached from this machine: one that listens everywhere listens on
-/// loopback too.
+/// The address at which this machine reaches a server that listens on `address`: for all addresses, loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let loopback = match address.ip() {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -46,9 +45,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Asks once; gives what is wrong.
+/// Sends one request. The error says what is wrong.
 async fn ask(url: &Url) -> Result<(), String> {
-    // Its own machine or container is not behind a proxy.
+    // No proxy leads to the own machine or container.
     let client = http::client(url, &Network::default(), |builder| builder);
     let client = client.map_err(|error| error.to_string())?;
     let response = client.get(url.clone()).send().await;
@@ -61,7 +60,7 @@ async fn ask(url: &Url) -> Result<(), String> {
     Err(format!("it answered {status}: {}", detail(&body)))
 }
 
-/// What the daemon says of its trouble; what somebody else says who is there in its place.
+/// The detail of the daemon's error document; the body itself if it is not one of ours.
 fn detail(body: &[u8]) -> Text {
     let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = document["errors"][0]["detail"].as_str();

@@ -1,5 +1,5 @@
-//! `run`: starts an export, waits until it is ready, and brings its files home: the whole of it in one command, which goes
-//! on where it was killed when it is called again.
+//! `run`: starts an export, waits until it is ready, and downloads its files. If it was killed, the same command
+//! continues.
 
 mod earlier;
 mod job;
@@ -29,7 +29,7 @@ use crate::text::path_as_data;
 use crate::watch::observation::Problem;
 use crate::words::quoted;
 
-/// The record is forgotten for good once the files are there, and so they have to be there for good.
+/// The record is removed for good once the files are there, so the files must survive a power cut.
 const SAFETY: Safety = Safety::PowerCut;
 
 pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, CommandError> {
@@ -38,7 +38,7 @@ pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, Co
         Some(export) => vec![resume(&args, export, session).await?],
         None => start_or_go_on(&args, session).await?,
     };
-    // What was wanted is the last of them, and decides; what earlier days had left comes before it.
+    // The last one is of this call's own export, and decides; those of earlier days come before it.
     let Some(wanted) = verdicts.last() else { unreachable!("each call comes to a verdict") };
     match successor {
         Some(successor) if wanted.finished.is_some() => {
@@ -48,7 +48,7 @@ pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, Co
     }
 }
 
-/// Goes on with the export that is named.
+/// Continues with the export that is named.
 async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result<Verdict, CommandError> {
     let date = args.wanted.zone.time_zone.date(now(session.clock));
     let place = Place::resolve(&args.place, SAFETY, &date)?;
@@ -72,10 +72,10 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result
     Ok(verdict)
 }
 
-/// Goes on with what an earlier call of this very run has begun, or begins it; what another run has left in the same record
-/// is brought to its end first.
+/// Continues the run that an earlier call began, or begins it. Runs of earlier days in the same state file are
+/// completed first.
 async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict>, CommandError> {
-    // Taken once: a night that passes midnight here is still one night.
+    // Taken once, so that a call has one date even if midnight passes.
     let now = now(session.clock);
     let request = requested(&args.wanted, now, session).await?;
     let date = args.wanted.zone.time_zone.date(now);
@@ -117,7 +117,7 @@ async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict
     Ok(verdicts)
 }
 
-/// A run with all that it needs.
+/// A run, and what it needs.
 struct Run<'a> {
     args: &'a RunArgs,
     asking: Asking,
@@ -141,9 +141,9 @@ impl<'a> Run<'a> {
             let Err(error) = keeper.keep(sent) else { return Ok(()) };
             let hint = match sent {
                 Sent::Sending | Sent::Refused => return Err(CommandError::from(error)),
-                // Whether or not it can be written down, it is there.
+                // The export exists, whether or not that can be recorded.
                 Sent::Started(started) => Some(format!("the export is {}", started.export)),
-                // What is written down by now says as much, in fewer words.
+                // The record already says that a start was sent.
                 Sent::Unsure(_) => None,
             };
             console.error(&error, hint.as_deref());
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes on with what a run has begun.
+    /// Continues a run.
     async fn go_on(&mut self, left: &Record, asking: Asking) -> Result<Verdict, CommandError> {
         let place = self.place_of(left);
         let Some(export) = left.export else {
@@ -200,12 +200,12 @@ impl<'a> Run<'a> {
         Place { dir: left.dir.clone(), merge: left.merge.clone(), force, safety: SAFETY }
     }
 
-    /// What to do about a start that may have created an export.
+    /// The hint after a start that may have created an export.
     fn advice(&self, place: &Place) -> String {
         let command = go_on(place, Some(self.keeper.path()), self.session).command("EXPORT", None);
         let state = quoted(path_as_data(self.keeper.path()));
         format!(
-            "if you know the export: {command}; to start another one all the same: rm {state}, and run it again"
+            "if you know the export: {command}; to start another one anyway: rm {state}, and run it again"
         )
     }
 
@@ -227,7 +227,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A start of which it was never known what became of it.
+/// A start whose result was never recorded.
 fn unsure(left: &Record) -> Unstarted {
     let why = left.problem.as_deref().unwrap_or("the run ended before an answer was recorded");
     Unstarted::unsure(&Problem::new(&format!("it was sent at {}, and then: {why}", left.sent_at), ""), None)

@@ -35,7 +35,7 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
     session.console.success(&words, || {
         tracing::info!(snyk.api = url, scenario = args.scenario, "simulating Snyk's Export API");
     });
-    // A simulator that is told to end has done its work.
+    // Ending the simulator is not a failure.
     let signal = session.signals.ended().await;
     Ok(if signal == Signal::Interrupt { ExitCode::SUCCESS } else { ExitCode::of_signal(signal) })
 }
@@ -51,7 +51,7 @@ fn load(name: &str) -> Result<Scenario, CommandError> {
         Err(error) => {
             let names = Scenario::names().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
             Err(CommandError::Usage(format!(
-                "--scenario `{name}` is no file that can be read ({error}) and none of the built-in ones: {names}"
+                "--scenario `{name}` is neither a readable file ({error}) nor a built-in scenario: {names}"
             )))
         }
     }

@@ -32,7 +32,7 @@ pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode,
         }
         Begun::NotStarted(unstarted) => {
             let advice =
-                "Snyk lists no exports: whoever starts it again may have two of them, of the 20 of an hour";
+                "Snyk has no list of exports: starting it again may create a second one, of 20 per hour";
             let document = Document::of_no_start(unstarted.outcome, unstarted.problem.clone());
             tell_no_start(&unstarted, advice, &request, &asking, (args.format.output, document), session)
         }
@@ -56,7 +56,7 @@ pub(super) async fn begin(
     begun
 }
 
-/// Says that an export was started, and what to do now: to people in words, to machines in a line of the log.
+/// Writes that an export was started, and what to do now.
 pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
     let export = started.export;
     let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -64,8 +64,8 @@ pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option
     session.console.success(&format!("started: {request} as {export}{and_now}"), || log_event(&started));
 }
 
-/// Says that no export was started as far as we know, on standard output and in words, with `advice` where there may be one
-/// all the same. Gives the exit code of it.
+/// Writes that no export was started as far as is known; `advice` is for the case that there may be one. Returns the
+/// exit code.
 pub(super) fn tell_no_start(
     unstarted: &Unstarted,
     advice: &str,
@@ -82,13 +82,13 @@ pub(super) fn tell_no_start(
                 format!("the start of {request} may or may not have created an export, and is not repeated");
             (format!("{words}: {known}"), Some(advice.to_owned()))
         }
-        (Outcome::Interrupted(_), None) => (format!("the start of {request} was given up: {problem}"), None),
+        (Outcome::Interrupted(_), None) => (format!("the start of {request} was stopped: {problem}"), None),
         (_, None) => {
             let words = Words::of_request(*outcome, problem, request.scope, None, &asking.surroundings);
             (format!("starting an export failed ({request}): {words}"), words.cure)
         }
     };
-    // In text there is nothing to print: a script that reads an id must not get a word.
+    // As text nothing is printed: a script that reads an id must not get anything else.
     let document = document.after(session.waited(), 0).with_hint(advice.clone());
     session.console.result(output, &document, "")?;
     let failure = TaskFailure {

@@ -1,4 +1,4 @@
-//! `status`: asks once.
+//! `status`: polls each export once.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::{Decision, Policy, Watch};
 
-/// What one poll found.
+/// The result of one poll.
 enum Found {
     InProgress(Arc<Watch>),
     Ended(Ending),
@@ -28,7 +28,7 @@ enum Found {
 pub(super) async fn run(args: StatusArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let asking = Asking::prepare(&args.exports, args.output.show_urls, session).await?;
     let Session { settings, clock, console, signals, .. } = session;
-    // One poll decides: there is nothing to wait for.
+    // One poll decides, so no limit on time applies.
     let policy = Policy { max_wait: None, max_outage: None, ..asking.policy };
     let started_at = clock.now();
     let polls =
@@ -69,7 +69,7 @@ fn judge(mut watch: Watch, observation: Observation, policy: &Policy, now: Momen
     Found::Ended(Ending { watch: Arc::new(watch), outcome, report, at: now, timing: None })
 }
 
-/// Writes what was found to standard output, and a failure in words too. Gives the exit code of it.
+/// Writes the result to standard output, and a failure in words too. Returns the exit code.
 fn tell(
     found: &Found,
     OutputArgs { output, show_urls }: OutputArgs,
@@ -104,7 +104,7 @@ fn tell(
     Ok(code)
 }
 
-/// The end of an export that has finished is said on standard output; one that went wrong needs more words.
+/// Explains a failure; for a finished export, the line on standard output is enough.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
     observer.event(&What::Finished(Arc::new(ending.clone())).at(ending.at));
     let (sentence, advice) = observer.closing(ending);

@@ -1,4 +1,4 @@
-//! What was typed, for the command that goes on where this one stops.
+//! The typed arguments, for hints with the command that continues where this one stops.
 
 use std::any::TypeId;
 use std::path::{Path, PathBuf};
@@ -12,28 +12,28 @@ use crate::snyk::region::Api;
 use crate::text::{Text, path_as_data};
 use crate::words::GoOn;
 
-/// Options that are not handed on as they were typed, besides those that say what to export: they name an export or its
-/// place, and the command that goes on names these itself.
+/// Options that are not repeated in that command, besides those that say what to export: they name an export or a
+/// place, which the command names itself.
 const LEFT_OUT: [&str; 9] =
     ["group-id", "org-id", "any", "resume", "state", "dir", "merge", "force", "time-zone"];
 
-/// The arguments of a call that still hold when another command goes on with its export.
+/// The arguments that another command repeats when it continues with the export.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Typed(Vec<Argument>);
 
 /// An argument as it was typed.
 #[derive(Debug, Clone)]
 struct Argument {
-    /// The name of an option; none where it is the command after `--`.
+    /// The name of an option; `None` for the command after `--`.
     option: Option<String>,
-    /// Its values; none where the option takes none.
+    /// Its values; empty if the option takes none.
     values: Vec<String>,
-    /// The subcommands that take it too; all, where it is an option of each.
+    /// The subcommands that take it too; `None` for an option of all.
     taken_by: Option<Vec<String>>,
 }
 
 impl Typed {
-    /// What was typed of the arguments of `command`, as clap found it.
+    /// The arguments of `command` that were typed.
     pub(super) fn of(command: &clap::Command, matches: &ArgMatches) -> Self {
         let Some((name, matches)) = matches.subcommand() else { return Self::default() };
         let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
@@ -43,8 +43,8 @@ impl Typed {
         Self(typed.map(|arg| Argument::of(arg, command, matches)).collect())
     }
 
-    /// Adds the API that is asked, unless it was typed: a variable or a pasted URL may have named it, and without it the
-    /// default region would be asked.
+    /// Adds the API unless it was typed: it may come from a variable or a pasted URL, and without it the default region
+    /// would be used.
     pub(super) fn add_api(&mut self, api: &Api) {
         let is_typed = self.0.iter().any(|arg| arg.option.as_deref() == Some("api"));
         if !is_typed && *api != Api::default() {
@@ -53,7 +53,7 @@ impl Typed {
         }
     }
 
-    /// The command that goes on by the subcommand `target`, with what it takes of what was typed.
+    /// The command that continues with the subcommand `target`, with the typed arguments that it takes.
     pub(super) fn go_on(&self, target: &'static str) -> GoOn {
         let is_taken = |names: &Vec<String>| names.iter().any(|name| name == target);
         let taken = self.0.iter().filter(|arg| arg.taken_by.as_ref().is_none_or(is_taken));
@@ -74,14 +74,14 @@ impl Argument {
         let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
         let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
         let values = values.filter(|_| arg.get_action().takes_values()).map(|value| match is_path {
-            // It goes on from anywhere.
+            // The command must work in any directory.
             true => of_path(&disk::absolute(Path::new(value))),
             false if arg.get_long().is_some() => of_value(&value.to_string_lossy()),
             false => value.to_string_lossy().into_owned(),
         });
         let mut values: Vec<String> = values.collect();
         let option = arg.get_long().map(str::to_owned);
-        // A command is left out if a secret stands in it.
+        // A command that contains a secret is left out.
         if option.is_none() && values.iter().any(|word| has_secret(word)) {
             values.clear();
         }
@@ -89,13 +89,13 @@ impl Argument {
     }
 }
 
-/// Whether an argument is not handed on as it was typed.
+/// Whether an argument is not repeated.
 fn is_left_out(arg: &Arg) -> bool {
     let is_of_request = arg.get_help_heading() == Some(REQUEST_HEADING);
     is_of_request || arg.get_long().map_or(!arg.is_last_set(), |name| LEFT_OUT.contains(&name))
 }
 
-/// A value for a command line that is shown: as it is, unless it is a secret.
+/// A value as it is shown in a command line: unchanged, unless it is a secret.
 fn of_value(value: &str) -> String {
     let shown = Text::of_wrong_value(value);
     if shown.as_str().contains("***") { shown.to_string() } else { value.to_owned() }
@@ -106,13 +106,13 @@ fn of_path(path: &Path) -> String {
     if shown.as_str().contains("***") { shown.to_string() } else { path_as_data(path) }
 }
 
-/// Whether something in a text would not be shown.
+/// Whether a part of a text would be masked.
 fn has_secret(text: &str) -> bool {
     let is_hidden = |word: &str| Text::of_input(word).as_str().contains("***") && !word.contains("***");
     text.split_whitespace().any(is_hidden)
 }
 
-/// The names of the subcommands that take an argument; none where all do.
+/// The names of the subcommands that take an argument; `None` if all do.
 fn takers(command: &clap::Command, arg: &Arg) -> Option<Vec<String>> {
     let takes =
         |subcommand: &&clap::Command| subcommand.get_arguments().any(|other| other.get_id() == arg.get_id());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_still_holds_goes_on() {
+    fn typed_options_are_repeated() {
         let rows = [
             ("run", "run --dataset issues --introduced-from -1d --dir a --force", ""),
             ("run", "--api eu run -q --dir=a --max-wait 2h --filter x=y", " --max-wait=2h --api=eu --quiet"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_goes_on_unless_a_secret_stands_in_it() {
+    fn a_command_with_a_secret_is_left_out() {
         let go_on = |word: &str| {
             let typed = typed(&["snyk-export", "run", "--dir=a", "--", "sh", "-c", word]).unwrap();
             typed.go_on("run").command("E", None)
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn another_region_than_the_default_goes_on() {
+    fn a_region_other_than_the_default_is_added() {
         let rows = [
             ("--quiet", "eu", " --quiet --api=https://api.eu.snyk.io"),
             ("--api=au", "eu", " --api=au"),
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn paths_go_on_from_anywhere() {
+    fn paths_become_absolute() {
         let typed = typed(&["snyk-export", "run", "--dir", "a", "--ca-cert", "ca.pem"]).unwrap();
         let command = typed.go_on("run").command("E", None);
         let path = command.strip_prefix("snyk-export run E --ca-cert=").unwrap();
         assert!(Path::new(path).is_absolute() && path.ends_with("/ca.pem"), "{command}");
     }
 
-    /// What a command that goes on does not take, though the one before it does.
+    /// Options of a command that the one that continues does not take.
     const NOT_TAKEN: [(&str, &str, &[&str]); 2] = [
         ("download", "wait", &["max-size", "sync"]),
         (
@@ -225,7 +225,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_option_goes_on_or_is_named() {
+    fn every_option_is_repeated_or_listed() {
         let pairs = [
             ("wait", "wait"),
             ("status", "wait"),
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(stale, [""; 0]);
     }
 
-    /// A call with the option, with the first value that it takes.
+    /// A call with the option and the first value that it accepts.
     fn sample(subcommand: &str, arg: &Arg) -> Typed {
         const VALUES: [&str; 12] = [
             "x",

@@ -1,4 +1,4 @@
-//! `wait`: blocks until exports have ended, and says how.
+//! `wait`: blocks until exports have ended, and says how they ended.
 
 mod links;
 mod successor;
@@ -44,7 +44,7 @@ pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, C
     }
 }
 
-/// With `any`, one that has finished is enough.
+/// The exit code. With `any`, one finished export is enough.
 pub(super) fn decide(endings: &[Ending], any: bool) -> ExitCode {
     if any && endings.iter().any(|ending| ending.outcome == Outcome::Finished) {
         return ExitCode::SUCCESS;
@@ -52,8 +52,8 @@ pub(super) fn decide(endings: &[Ending], any: bool) -> ExitCode {
     ExitCode::deciding(endings.iter().filter_map(|ending| ExitCode::of(ending.outcome)))
 }
 
-/// Follows the exports to their ends, or until a signal comes, and tells of each end when it comes. The endings are
-/// in the order in which the exports were named.
+/// Follows the exports until each has ended or a signal arrives, and writes each end. Returns the endings in the order
+/// in which the exports were named.
 pub(super) async fn follow(
     asking: &Asking,
     any: bool,

@@ -77,11 +77,11 @@ impl Control for ThisProcess<'_> {
         match result {
             Ok(()) => {
                 read.into_iter().for_each(|settings| self.session.console.take_on(&settings));
-                tracing::info!("the settings were read again");
+                tracing::info!("the settings were reloaded");
             }
             Err(error) => tracing::error!(
                 reason = %console::chain(&error),
-                "the settings cannot be used, the ones before stay"
+                "cannot use the new settings, keeping the previous ones"
             ),
         }
     }

@@ -26,7 +26,7 @@ pub(super) async fn tidy(
         if let Some(before) = now.before(keep_ended) {
             let pruned = store.prune(before).await?;
             if pruned > 0 {
-                tracing::info!(watches.pruned = pruned, "forgot watches that ended long ago");
+                tracing::info!(watches.pruned = pruned, "pruned old watches");
             }
         }
         give_up_orphans(&*store, &endpoints.all, now, |event| ledger.tell(event)).await?;

@@ -66,7 +66,7 @@ impl Daemon {
         let endpoints = Endpoints::new(settings.endpoints, &settings.network, &self.ledger)?;
         let fixed = (settings.store, settings.server.listen, settings.server.metrics_listen);
         if fixed != self.fixed {
-            tracing::warn!("another store or address is taken on when the daemon is started again");
+            tracing::warn!("a changed store or address takes effect after a restart");
         }
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         self.reconcile(settings.watches, &names).await?;
@@ -100,12 +100,12 @@ impl Daemon {
             tracing::error!(
                 account,
                 watches.active = count,
-                hint = "put the account back, or delete its watches",
-                "nobody follows these watches: the settings no longer have their account"
+                hint = "add the account again, or delete its watches",
+                "watches are not followed: the settings no longer have their account"
             );
         }
         for watch in &reconciled.removed {
-            tracing::info!(watch.id = %watch.id, export.id = %watch.export.export_id, "no longer in the settings, cancelled");
+            tracing::info!(watch.id = %watch.id, export.id = %watch.export.export_id, "watch cancelled: it is no longer in the settings");
         }
         Ok(())
     }

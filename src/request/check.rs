@@ -1,4 +1,4 @@
-//! What is wrong with a start, and what of it this version does not know.
+//! Checks a start request, and finds what this version does not know.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -9,12 +9,12 @@ use crate::export::parse_id;
 use crate::text::Text;
 
 impl StartRequest {
-    /// Checks the document, and returns what this version does not know of it: that is sent all the same, since Snyk adds
-    /// words without a new version of its API.
+    /// Checks the document, and returns what this version does not know. That is sent anyway, since Snyk adds words
+    /// without a new API version.
     ///
     /// # Errors
     ///
-    /// When the document contradicts itself, or what is known of its words.
+    /// When the document contradicts itself, or Snyk's documentation.
     pub fn check(&self) -> Result<Vec<Unknown>, RequestError> {
         let data = &self.body["data"];
         let attributes = data["attributes"].as_object().ok_or(RequestError::NoAttributes)?;
@@ -82,7 +82,7 @@ impl StartRequest {
     }
 }
 
-/// The members of an object that are none of those that are known.
+/// The unknown members of an object.
 fn members<'a>(object: &'a Value, known: &'a [&str]) -> impl Iterator<Item = Text> + 'a {
     let names = object.as_object().into_iter().flat_map(Map::keys);
     names.filter(|name| !known.contains(&name.as_str())).map(|name| Text::of_input(name))
@@ -125,8 +125,7 @@ fn check_formats(formats: &Value, unknown: &mut Vec<Unknown>) -> Result<(), Requ
     Ok(())
 }
 
-/// Snyk's columns differ from dataset to dataset, and no list of them is kept here: only a name of another form than all of
-/// them have is not known.
+/// Columns differ between datasets, and there is no list of them here. Only a name with unusual characters is unknown.
 fn check_columns(columns: &Value, unknown: &mut Vec<Unknown>) {
     let is_usual = |column: &Value| {
         let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
@@ -150,7 +149,7 @@ fn check_ids(key: &'static str, ids: &Value) -> Result<(), RequestError> {
     list.iter().find(|id| !is_id(id)).map_or(Ok(()), |id| Err(RequestError::NotAnId(key, shown(id))))
 }
 
-/// Whether a range has an end; its ends are dates in their order.
+/// Whether a range has an end. Its ends must be dates in order.
 fn check_range(filter: &'static str, range: &Value) -> Result<bool, RequestError> {
     let end = |name: &str| {
         let value = Some(&range[name]).filter(|value| !value.is_null());
@@ -169,7 +168,7 @@ fn check_range(filter: &'static str, range: &Value) -> Result<bool, RequestError
     }
 }
 
-/// A value as it is shown in a message.
+/// A value as messages show it.
 pub(super) fn shown(value: &Value) -> Text {
     if value.is_null() {
         return Text::new("nothing");

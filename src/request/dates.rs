@@ -9,7 +9,7 @@ use jiff::{Span, SpanFieldwise, Timestamp, ZonedDateTime};
 
 use crate::text::Text;
 
-/// A date of a filter, before it is known from when it is counted. Written as it was typed.
+/// A date of a filter, which may be relative. Displayed as it was typed.
 #[derive(Debug, Clone)]
 pub struct Date {
     text: String,
@@ -20,27 +20,27 @@ pub struct Date {
 enum Meant {
     /// A moment.
     At(Timestamp),
-    /// A day, whose midnight is meant, or a time on it, wherever the zone has it.
+    /// A day (its midnight) or a time of a day, in the time zone that is given later.
     Civil(DateTime),
-    /// So long ago; in days and longer units the midnight of that day.
+    /// A time span ago; with days or longer units, the midnight of that day.
     Ago {
-        /// How long, as a span that is not above nothing.
+        /// The span, zero or negative.
         span: Span,
-        /// Whether the midnight before is meant.
+        /// Whether the midnight before is used.
         midnight: bool,
     },
 }
 
-/// A text that is no date, or a date that there is not.
+/// A text that is not a date, or a date that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DateError {
-    /// No date.
+    /// Not a date.
     #[error(
         "expected a date such as 2025-01-31 or 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo, -12h, 0d for today"
     )]
     Form,
     /// A span into the future.
-    #[error("that lies ahead: how long ago is written with a minus, such as -1d")]
+    #[error("that is in the future: write how long ago with a minus, such as -1d")]
     Ahead,
     /// Beyond the calendar.
     #[error("that is beyond the calendar")]
@@ -69,7 +69,7 @@ impl FromStr for Meant {
         if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(Self::At(at));
         }
-        // jiff reads a date out of more than a date.
+        // jiff accepts a date with text behind it.
         if text.len() == "2025-01-31".len()
             && let Ok(day) = text.parse::<civil::Date>()
         {
@@ -84,7 +84,7 @@ impl FromStr for Meant {
         if span.is_positive() {
             return Err(DateError::Ahead);
         }
-        // Units that are nothing leave no trace in the span.
+        // A span does not show units that are zero.
         let unit = text.trim_start_matches(|char: char| !char.is_ascii_alphabetic());
         let in_days = ["d", "w", "mo", "y"].iter().any(|days| unit.starts_with(days));
         let midnight =
@@ -93,7 +93,7 @@ impl FromStr for Meant {
     }
 }
 
-/// What of a span is counted by the calendar.
+/// The calendar units of a span.
 fn whole_days(span: Span) -> Span {
     Span::new()
         .years(span.get_years())
@@ -103,7 +103,7 @@ fn whole_days(span: Span) -> Span {
 }
 
 impl Date {
-    /// The moment that is meant, as of `now` in `zone`, to the second.
+    /// The moment, relative to `now`, in `zone`, in whole seconds.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Date {
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// The date that it is there, as `2026-11-26`.
+    /// The current date in the zone, such as `2026-11-26`.
     #[must_use]
     pub fn date(&self, now: Timestamp) -> String {
         ZonedDateTime::new(now, self.0.clone()).date().to_string()
@@ -146,7 +146,8 @@ impl FromStr for Zone {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || format!("`{}` is no time zone such as UTC or Europe/Berlin", Text::of_input(text));
+        let expected =
+            || format!("`{}` is not a time zone such as UTC or Europe/Berlin", Text::of_input(text));
         TimeZone::get(text.trim()).map(Self).map_err(|_| expected())
     }
 }

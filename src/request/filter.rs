@@ -28,7 +28,7 @@ enum Form {
     Json,
 }
 
-/// A filter that cannot be meant.
+/// A filter that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// Not a filter at all.
@@ -67,7 +67,7 @@ impl FromStr for Filter {
         if !is_name || value.is_empty() {
             return Err(FilterError::Form);
         }
-        // A key that is not known goes out as it was typed.
+        // An unknown key is sent as it was typed.
         let known = known::filter(&key.to_ascii_lowercase().replace('-', "_"));
         let key = known.map_or(key, |known| known.key).to_owned();
         if is_json {
@@ -89,7 +89,7 @@ impl FromStr for Filter {
     }
 }
 
-/// Written so that it is read as the same.
+/// Displayed in a form that parses to the same filter.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, value, form } = self;
@@ -101,7 +101,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// The member `filters` of a document, without the dates that have options of their own.
+/// The member `filters` of a document, without the dates, which have options of their own.
 pub(super) fn all(filters: &[Filter]) -> Result<Map<String, Value>, FilterError> {
     let mut members = Map::new();
     let mut whole = BTreeSet::new();

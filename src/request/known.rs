@@ -1,7 +1,7 @@
 //! Snyk's words as this version knows them: datasets, formats, filters.
 //!
-//! Snyk adds words without a new version of its API, so that these lists go stale. A word that contradicts what they say is
-//! refused; a word that they do not have is sent.
+//! Snyk adds words without a new API version, so these lists become outdated. A value that contradicts them is
+//! rejected; an unknown word is sent.
 
 use crate::export::Scope;
 
@@ -9,7 +9,7 @@ use crate::export::Scope;
 #[derive(Debug)]
 pub(super) struct Dataset {
     pub(super) name: &'static str,
-    /// The filters by date, one of which its export needs.
+    /// The filters by date; an export needs one of them.
     pub(super) dates: &'static [&'static str],
 }
 
@@ -35,7 +35,7 @@ pub fn datasets() -> String {
 pub(super) const ATTRIBUTES: [&str; 5] =
     ["formats", "dataset", "columns", "filters", "url_expiration_seconds"];
 
-/// A member that Snyk removed from a start's attributes on 2025-08-06. Old scripts still send it.
+/// A member that Snyk removed from the attributes on 2025-08-06. Old scripts still send it.
 pub(super) const REMOVED: &str = "destination";
 
 /// What a filter takes.
@@ -58,7 +58,7 @@ pub(super) enum Takes {
 pub(super) struct KnownFilter {
     pub(super) key: &'static str,
     pub(super) takes: Takes,
-    /// The one scope whose exports have it, where not both do.
+    /// The only scope that has it; `None` if both do.
     pub(super) only_of: Option<Scope>,
 }
 

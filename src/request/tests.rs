@@ -51,7 +51,7 @@ fn options_make_a_document() {
 }
 
 #[test]
-fn what_is_known_to_be_wrong_is_refused() {
+fn known_mistakes_are_rejected() {
     let rows = [
         ("/data/attributes", Value::Null, "`data.attributes` is missing"),
         ("/data/type", Value::Null, "it is \"resource\""),
@@ -130,7 +130,7 @@ fn a_request_is_shown_as_its_dataset_and_its_path() {
 }
 
 #[test]
-fn what_only_groups_have_is_refused_in_an_organization() {
+fn filters_for_groups_are_rejected_for_organizations() {
     let mut body = valid();
     let in_a_group = json!({
         "orgs": [GROUP], "event": { "to": "2026-07-06T00:00:00Z" }, "is_suppressed": false, "git_repo": ["x"],
@@ -148,7 +148,7 @@ fn what_only_groups_have_is_refused_in_an_organization() {
 }
 
 #[test]
-fn what_is_not_known_is_sent_and_named() {
+fn unknown_words_are_sent_with_a_warning() {
     let word = |member, word: &str| Unknown::Word(member, Text::new(word));
     let rows = [
         ("dataset", json!("sbom"), word("dataset", "sbom")),
@@ -179,7 +179,7 @@ fn what_is_not_known_is_sent_and_named() {
     (body["meta"], body["data"]["id"]) = (json!({}), json!("x"));
     let expected = vec![word("the document", "meta"), word("data", "id")];
     assert_eq!(request(Scope::Org, body).check(), Ok(expected));
-    // Which dates a dataset needs that is not known, is not known either.
+    // An unknown dataset may need any date, or none.
     let mut body = valid();
     body["data"]["attributes"]["dataset"] = json!("sbom");
     body["data"]["attributes"]["filters"] = Value::Null;
@@ -220,7 +220,7 @@ fn filters_have_the_values_that_they_take() {
 }
 
 #[test]
-fn one_value_is_given_once() {
+fn a_single_value_is_given_once() {
     let rows: [&[&str]; 6] = [
         &["empty_project_tags=only", "empty-project-tags=include"],
         &["is_suppressed=true", "is_suppressed=true"],

@@ -1,4 +1,4 @@
-//! What a runner knows of its accounts: who asks for their watches, how often they may, and what keeps them from it.
+//! The accounts of a runner: their pollers, their budgets, and what blocks them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -13,10 +13,10 @@ use crate::watch::budget::Budget;
 use crate::watch::observation::Observation;
 use crate::watch::{Policy, Progress};
 
-/// How many watches of an account are claimed ahead, however many accounts there are.
+/// How many watches of each account are claimed ahead at least.
 const AHEAD_AT_LEAST: usize = 4;
 
-/// How soon a server answers that is not taken for one that hangs; where that is less, half of what a request may take.
+/// A server that answers within this time, or within half of `request-timeout` if that is less, counts as prompt.
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// An account: a credential with a name.
@@ -24,9 +24,9 @@ const PROMPT: Duration = Duration::from_secs(1);
 pub struct Account<P> {
     /// Its name.
     pub name: Arc<str>,
-    /// What asks for it. Clones share what they learn.
+    /// What polls for it. Clones share their state.
     pub poller: P,
-    /// How many requests it may send in a minute; without a limit each watch heeds its own 429s.
+    /// How many requests it may send per minute. Without a limit, a 429 slows only the watch that got it.
     pub requests_per_minute: Option<NonZeroU32>,
 }
 
@@ -34,17 +34,16 @@ pub struct Account<P> {
 pub(super) struct AccountState<P> {
     pub(super) account: Account<P>,
     budget: Option<Budget>,
-    /// When the next of its watches is due that is not claimed, too early rather than too late; nothing if, as far as the
-    /// store has said, there is none.
+    /// When its next unclaimed watch is due: too early rather than too late. `None` if the store has none.
     pub(super) due_at: Option<Moment>,
-    /// Its watches that are claimed and polled next, as soon as there is room: the store need not be waited for then.
+    /// Its claimed watches that wait for a poll.
     pub(super) ready: VecDeque<Claimed>,
-    /// How many of its watches are being polled.
+    /// How many of its polls are under way.
     under_way: usize,
-    /// Whether its server answered the last poll soon.
+    /// Whether its server answered the last poll promptly.
     pub(super) is_prompt: bool,
     pub(super) blocking: Blocking,
-    /// When the next look for watches is due whose time is over, while the account is blocked.
+    /// When the store is asked next for watches whose time is over, while the account is blocked.
     sweep_at: Moment,
 }
 
@@ -63,20 +62,20 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
-    /// This account in the place of an older one of its name. What that has spent and learnt still counts, but a refused
-    /// credential is tried at once: it may be another.
+    /// Replaces an older account of the same name and keeps its state. A refused credential is tried at once, since it may
+    /// be a new one.
     pub(super) fn after(self, before: Self, now: Moment) -> Self {
         let rate = self.account.requests_per_minute;
         let budget = before.budget.zip(rate).map(|(budget, rate)| budget.at_rate(rate, now)).or(self.budget);
         Self { account: self.account, budget, blocking: before.blocking.tried_now(), ..before }
     }
 
-    /// A watch is due then.
+    /// A watch may be due at this moment.
     pub(super) fn may_be_due_at(&mut self, due_at: Moment) {
         self.due_at = Some(self.due_at.map_or(due_at, |earlier| earlier.min(due_at)));
     }
 
-    /// The store had less than was wished for, and knows when the next watch is due, if there is one.
+    /// The store granted less than the wish, and knows when the next watch is due, if there is one.
     pub(super) fn had_no_more(&mut self, next_due: Option<Moment>, now: Moment) {
         const SWEEP_EVERY: Duration = Duration::from_secs(1);
         self.sweep_at = now.plus(SWEEP_EVERY);
@@ -85,7 +84,7 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
-    /// A poll begins: a request is taken out of the budget for it.
+    /// A poll begins, and takes one request out of the budget.
     pub(super) fn begin(&mut self, now: Moment) {
         self.under_way += 1;
         if let Some(budget) = &mut self.budget {
@@ -122,21 +121,21 @@ impl<P: Clone> AccountState<P> {
         news
     }
 
-    /// What the account wants of the store, and from when on, for at most so many watches.
+    /// What the account wants from the store and from when on, for at most `room` watches.
     ///
-    /// This is the one place that says so: what lies ahead of `now` is a time to wake at, all else is wished for now.
+    /// This is the only place that decides it: what lies after `now` is a time to wake, everything else is wished for now.
     fn wants(&self, room: usize, policy: &Policy, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
         let is_blocked = self.blocking.is_blocked(now);
-        // A try takes a request out of the budget as any poll does, and waits for it.
+        // A try needs a request of the budget, like any poll.
         let ready_at = self.budget.as_ref().map_or(now, |budget| budget.ready_at(now));
         let (ready_at, affordable) = match &self.budget {
             _ if is_blocked => (ready_at.max(self.blocking.until()), 1),
-            // What is claimed has its request coming.
+            // Each ready watch will use one request.
             Some(budget) => (ready_at, budget.available(now).saturating_sub(self.ready.len())),
             None => (ready_at, room),
         };
         let wish = |room, started_by| Wish { account: Arc::clone(&self.account.name), room, started_by };
-        // Without a request to spare, the polls that are ready come first, and their ends wake the runner.
+        // Without a spare request, the ready watches come first, and the ends of their polls wake the runner.
         let due_at = self.due_at.filter(|_| affordable > 0 || self.ready.is_empty());
         let next = due_at.map(|due_at| (due_at.max(ready_at), wish(room.min(affordable), None)));
         let sweep =
@@ -151,12 +150,12 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         self.wants(now).filter(|(at, _)| *at <= now).map(|(_, wish)| wish).collect()
     }
 
-    /// When to make a pass though nothing is wanted.
+    /// When to make a pass although nothing is wanted.
     pub(super) fn beat_at(&self) -> Option<Moment> {
         self.plan.beat.map(|beat| self.passed_at.plus(beat))
     }
 
-    /// When to wish again; never while the store is at a pass, whose end comes first.
+    /// When to wake for the next wish; `None` while the store is saving a pass, since its end wakes the runner.
     pub(super) fn wake_at(&self) -> Option<Moment> {
         if self.passing.is_some() {
             return None;
@@ -165,8 +164,8 @@ impl<S, P: Clone, W> Runner<S, P, W> {
     }
 
     fn wants(&self, now: Moment) -> impl Iterator<Item = (Moment, Wish)> {
-        // So many watches of each account are claimed ahead: what is polled next is there when a poll ends, and no
-        // server that hangs can take another's part.
+        // Claim ahead for each account: then the next watch is there when a poll ends, and a server that hangs cannot take
+        // the share of another.
         let ahead = if self.closing { 0 } else { self.share().max(AHEAD_AT_LEAST) };
         let accounts = self.accounts.iter();
         accounts.flat_map(move |state| {
@@ -174,14 +173,14 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         })
     }
 
-    /// How many polls of each account may be under way, whatever the others do.
+    /// The share of each account in `concurrency`.
     fn share(&self) -> usize {
         (self.plan.concurrency.get() / self.accounts.len().max(1)).max(1)
     }
 
-    /// The account whose watch is polled next: of those that have the fewest polls under way, the one whose watch is
-    /// due for longest. A quarter of the room is kept for accounts that have not had their share, and from servers that
-    /// do not answer soon, so that those that hang do not hold up others.
+    /// The account to poll next: among those with the fewest polls under way, the one with the longest due watch. A
+    /// quarter of the places is reserved for accounts below their share, and closed to slow servers, so that servers that
+    /// hang do not hold up others.
     pub(super) fn next_account(&self) -> Option<usize> {
         let (under_way, concurrency) = (self.under_way.len(), self.plan.concurrency.get());
         let (is_alone, share) = (self.accounts.len() == 1, self.share());

@@ -1,4 +1,4 @@
-//! Passes: what the store is handed, and what it hands back.
+//! Passes: what the runner gives to the store, and what it gets back.
 
 use std::mem::take;
 use std::ops::ControlFlow;
@@ -11,8 +11,7 @@ use crate::store::{Claimed, Pass, Passed, Queue};
 use crate::watch::observation::Poller;
 
 impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
-    /// Hands the store what there is to keep and what is wanted, unless it is still at the pass before, or there is
-    /// nothing to say.
+    /// Gives the store the results to save and the wishes for watches, unless it is still saving a pass or there is neither.
     pub(super) fn begin_pass(&mut self) {
         if self.passing.is_some() {
             return;
@@ -25,7 +24,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
         for wish in &wishes {
             if let Some(state) = named(&mut self.accounts, &wish.account) {
-                // What happens until the store answers counts, what was known before does not.
+                // Only what is learnt from now on counts.
                 state.due_at = None;
             }
         }
@@ -34,7 +33,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         self.passing = Some(Box::pin(async move { Ok((passed.await?, told)) }));
     }
 
-    /// The store has kept a pass: tells what happened, and polls what was claimed.
+    /// The store has saved a pass: reports the events, and polls the claimed watches.
     pub(super) fn take_over(
         &mut self,
         passed: Passed,
@@ -46,14 +45,14 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         self.obligations.passed(now);
         self.learn_due_times(&passed, now);
         let is_kept = |record: Option<usize>| record.is_none_or(|n| passed.kept.get(n) == Some(&true));
-        // All of the pass is told: whether that is enough is asked afterwards.
+        // Report the whole pass, even if one of its events is enough for the caller.
         let mut flow = ControlFlow::Continue(());
         for (_, event) in told.into_iter().filter(|(record, _)| is_kept(*record)) {
             if tell(&event).is_break() {
                 flow = ControlFlow::Break(());
             }
         }
-        // What is claimed too late to be polled stays due.
+        // Watches that are claimed too late to be polled stay due.
         if flow.is_break() || self.closing {
             return flow;
         }
@@ -68,7 +67,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         ControlFlow::Continue(())
     }
 
-    /// When watches are due that the store did not hand out. Where it handed out all that was wished for, there may be more.
+    /// Learns when unclaimed watches are due. If the store granted a whole wish, there may be more.
     fn learn_due_times(&mut self, passed: &Passed, now: Moment) {
         for Claimed { watch, .. } in &passed.claimed {
             if let Some(state) = named(&mut self.accounts, &watch.account)

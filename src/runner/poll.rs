@@ -1,4 +1,4 @@
-//! From a claimed watch to its poll, and to what that means for the watch and for its account.
+//! From a claimed watch to its poll, and from the observation to the watch's and the account's next state.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) type Polled = (Claimed, Timing, Observation);
 pub(super) type Asking = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
-    /// Polls what is ready, as far as there is room.
+    /// Polls the ready watches, as many as `concurrency` allows.
     pub(super) fn poll_ready(&mut self) {
         let now = self.clock.now();
         while self.under_way.len() < self.plan.concurrency.get()
@@ -38,29 +38,29 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
                 state.begin(now);
                 self.under_way.push(poll(poller, self.clock, claimed, limit));
             } else {
-                // The account has been blocked since the watch was claimed.
+                // The account was blocked after the watch was claimed.
                 state.may_be_due_at(claimed.due_at);
                 self.give_back(claimed);
             }
         }
     }
 
-    /// A watch is not polled after all: it stays due.
+    /// Gives a claimed watch back without a poll: it stays due.
     pub(super) fn give_back(&mut self, Claimed { claim, watch, due_at }: Claimed) {
         self.records.push(Record { claim, watch: Arc::new(watch), next: Next::Due(due_at) });
     }
 
-    /// A watch is claimed: it waits for its turn to be polled, or ends if its time is over and its account blocked.
+    /// A claimed watch waits for its poll. If its account is blocked and its time is over, it ends instead.
     pub(super) fn take(&mut self, claimed: Claimed, now: Moment) {
         let Some(state) = named(&mut self.accounts, &claimed.watch.account) else {
-            // An account that has gone from the settings meanwhile claims its watches again when it is back.
+            // The account was removed from the settings. It claims its watches again when it returns.
             return self.give_back(claimed);
         };
         let Some((failure, outcome)) = state.blocking.end_of(&claimed.watch.progress, &self.plan.policy, now)
         else {
             return state.ready.push_back(claimed);
         };
-        // After an end the store is asked whether there is any other.
+        // After an end, ask the store whether there is another watch.
         state.may_be_due_at(now);
         let Claimed { claim, mut watch, .. } = claimed;
         watch.progress.give_up(&failure);
@@ -68,7 +68,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         self.end(claim, Ending { watch, outcome, report: None, at: now, timing: None });
     }
 
-    /// Takes in all that is there: the more is kept in one pass, the less each costs.
+    /// Records all results that are there: saving them in one pass is cheaper.
     pub(super) fn take_in_all(&mut self, polled: Polled) {
         self.take_in(polled);
         while let Some(Some(polled)) = self.under_way.next().now_or_never() {
@@ -85,7 +85,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         let decision = watch.progress.record(&observation, &self.plan.policy, now, &mut self.rng);
         let due_at = match decision {
             Decision::PollAfter(delay) => now.plus(delay),
-            // After an end the store is asked whether there is any other.
+            // After an end, ask the store whether there is another watch.
             Decision::Finish(_) => now,
         };
         if let Some(state) = named(&mut self.accounts, &watch.account) {
@@ -109,13 +109,13 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         self.keep(Record { claim, watch, next: Next::Due(due_at) }, what, now);
     }
 
-    /// Something happened to a watch: it is told once it is kept.
+    /// Notes what happened to a watch. It is reported once it is saved.
     fn keep(&mut self, record: Record, what: What, now: Moment) {
         self.told.push((Some(self.records.len()), what.at(now)));
         self.records.push(record);
     }
 
-    /// A watch has ended: it is kept with what is owed for it.
+    /// A watch has ended: its end is saved together with its deliveries.
     fn end(&mut self, claim: Claim, ending: Ending) {
         let Closing { document, deliveries } = self.obligations.close(&ending);
         let Ending { outcome, at, .. } = ending;
@@ -152,13 +152,13 @@ fn poll<P: Poller>(poller: P, clock: Clock, claimed: Claimed, limit: Duration) -
     })
 }
 
-/// Asks once, for no longer than `limit`; what takes longer has failed in passing.
+/// Polls once, for at most `limit`. A poll that takes longer is a transient failure.
 pub async fn poll_within<P: Poller>(poller: &P, export: &ExportRef, limit: Duration) -> Observation {
     let answer = tokio::time::timeout(limit, poller.poll(export)).await;
     answer.unwrap_or_else(|_| too_late(limit, poller.route()))
 }
 
-/// What a request sees that may take no longer than `limit`.
+/// The result of a request that may take at most `limit`.
 pub async fn within(limit: Duration, asking: impl Future<Output = Observation>) -> Observation {
     tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| too_late(limit, None))
 }

@@ -1,5 +1,5 @@
-//! Whole timelines, under tokio's paused clock with a scripted poller: never with reqwest, whose timeouts fire
-//! at once there.
+//! Whole timelines, with a scripted poller under tokio's paused clock. They do not use reqwest, whose timeouts fire at once
+//! there.
 
 mod accounts;
 mod places;
@@ -19,10 +19,10 @@ use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::pace::Pace;
 
-/// An answer, and how long it takes to come.
+/// An answer, and how long it takes, in milliseconds.
 type Scripted = (u64, Observation);
 
-/// Plays a script, then PENDING for ever; notes when each poll came, in milliseconds since the start.
+/// Answers by a script, then with PENDING for ever. Records when each poll came, in milliseconds since the start.
 struct Script {
     clock: Clock,
     start: crate::moment::Moment,
@@ -52,7 +52,7 @@ impl Poller for Script {
     }
 }
 
-/// A store that takes its time over each pass.
+/// A store whose passes are slow.
 #[derive(Clone)]
 struct Slow(MemoryStore, Duration);
 
@@ -214,7 +214,7 @@ async fn many_exports_are_followed_side_by_side_within_the_concurrency() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_told_may_break_off() {
+async fn tell_may_stop_the_run() {
     let script = Script::new([(0, status("FINISHED"))]);
     let (mut runner, store) = runner(&script, &policy(), 3, 1);
     let stopped =
@@ -225,7 +225,7 @@ async fn whoever_is_told_may_break_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
+async fn all_ends_of_a_pass_are_reported_before_the_run_stops() {
     let script = Script::new((0..8).map(|_| (0, status("FINISHED"))));
     let (mut runner, store) = runner(&script, &policy(), 8, 64);
     let mut told = 0;
@@ -239,7 +239,7 @@ async fn what_ends_in_one_pass_is_told_before_anybody_breaks_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
+async fn a_process_that_was_suspended_polls_and_ends_each_export_once() {
     let patient = Policy { request_timeout: Duration::from_secs(7200), ..policy() };
     let script = Script::new([(3_600_000, status("FINISHED")), (3_600_001, status("FINISHED"))]);
     let (_, endings) = run(&script, &patient, 2, 64).await;
@@ -247,7 +247,7 @@ async fn a_process_that_stood_still_polls_and_ends_each_export_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
+async fn a_poll_that_ends_while_the_store_is_busy_is_not_lost() {
     let steady = Pace::new(Duration::from_millis(500), 1.0, Duration::from_millis(500), 0.0).unwrap();
     let policy = Policy { pace: steady, ..policy() };
     let script = Script::new([]);
@@ -259,13 +259,13 @@ async fn a_poll_that_ends_while_the_store_is_busy_is_not_forgotten() {
     let mut runner = Runner::new(slow, vec![account], plan, (), script.clock, fastrand::Rng::with_seed(1));
     let over = tokio::time::sleep(Duration::from_secs(60));
     runner.run(over, true, &mut |_| ControlFlow::Continue(())).await.unwrap();
-    // 500 ms, and two passes: that which keeps a poll, and that which claims the next.
+    // 500 ms, and two passes: one saves a poll, and one claims the next watch.
     let polls = script.polled_at.borrow().len();
     assert!((3 * 115..=3 * 121).contains(&polls), "{polls}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_pass_claims_while_it_stops_stays_due() {
+async fn watches_claimed_while_the_runner_stops_stay_due() {
     let (script, policy) = (Script::new([]), policy());
     let (fast, store) = runner(&script, &policy, 3, 1);
     let plan = fast.plan.clone();
@@ -281,7 +281,7 @@ async fn what_a_pass_claims_while_it_stops_stays_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_is_drawn_from_the_generator_that_is_handed_in() {
+async fn jitter_is_drawn_from_the_generator_that_is_passed_in() {
     let jittery = Pace::new(Duration::from_secs(1), 1.0, Duration::from_secs(1), 1.0).unwrap();
     let policy = Policy { pace: jittery, ..policy() };
     let polled = async |seed| {
@@ -297,7 +297,7 @@ async fn jitter_is_drawn_from_the_generator_that_is_handed_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_add_is_polled_at_once() {
+async fn watches_that_others_add_are_polled_at_once() {
     let script = Script::new([]);
     let (mut runner, store) = runner(&script, &policy(), 1, 64);
     let tell = &mut |_: &Event| ControlFlow::Continue(());

@@ -83,8 +83,8 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> 
 
 /// List watches
 ///
-/// In the order in which they were taken on, page by page, without their deliveries. A page may have fewer watches than
-/// `limit` asks for, since it has about 1 MiB at most: `next` says whether there are more.
+/// In the order in which they were added, in pages, without their deliveries. A page has at most about 1 MiB, so it may have
+/// fewer watches than `limit` says: `next` says whether there are more.
 #[utoipa::path(
     get,
     path = "/v1/watches",
@@ -92,7 +92,7 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> 
     params(Query),
     responses(
         (status = 200, description = "A page of watches.", body = Page),
-        (status = 404, description = "The watch in `after` is gone: begin anew.", body = Problems, content_type = "application/vnd.api+json"),
+        (status = 404, description = "The watch in `after` does not exist: start again.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]
 async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problems> {
@@ -111,21 +111,21 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
 
 /// Follow an export
 ///
-/// Takes on a watch. An account follows each export once: if there is a watch already, ended or not, it is the answer,
-/// and nothing changes, not even its labels. To follow an export anew, delete its watch first.
+/// Adds a watch. An account follows each export once: if there is a watch already, ended or not, it is returned, and nothing
+/// changes, not even its labels. To follow an export again, delete its watch first.
 #[utoipa::path(
     post,
     path = "/v1/watches",
     tag = "watches",
     request_body(content = WatchRequest, content_type = "application/json"),
     responses(
-        (status = 201, description = "The watch was taken on.", body = ViewWithDeliveries,
+        (status = 201, description = "The watch was added.", body = ViewWithDeliveries,
             headers(("Location" = String, description = "The path of the watch."))),
-        (status = 200, description = "There is such a watch already.", body = ViewWithDeliveries),
+        (status = 200, description = "There is a watch already.", body = ViewWithDeliveries),
         (status = 507, description = "There is no room for another watch, or for its labels: the settings limit both.",
             body = Problems, content_type = "application/vnd.api+json"),
-        (status = 422, description = "A member of the body cannot be used: an account that the settings do not name, \
-            or an id that is none.", body = Problems, content_type = "application/vnd.api+json"),
+        (status = 422, description = "A member of the body is invalid: an account that the settings do not name, \
+            or a malformed id.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]
 async fn add(
@@ -177,9 +177,9 @@ fn full(no_room: NoRoom) -> Problem {
     ))
 }
 
-/// Look at a watch
+/// Get a watch
 ///
-/// With its deliveries: the notifications that are owed for its end.
+/// With its deliveries: the notifications of its end.
 #[utoipa::path(
     get,
     path = "/v1/watches/{id}",
@@ -198,17 +198,17 @@ async fn look_at(
     Ok(Json(ViewWithDeliveries::new(&listed, shared.service.clock.now())))
 }
 
-/// Forget a watch
+/// Delete a watch
 ///
-/// It is polled no more, and nobody is told of an end. Notifications of an end that it had already are still
-/// delivered. One that the settings list is followed anew when they are read again.
+/// It is no longer polled, and no notification follows. If it had ended, its notifications are still delivered. If it is in
+/// the settings, a reload adds it again.
 #[utoipa::path(
     delete,
     path = "/v1/watches/{id}",
     tag = "watches",
     params(("id" = Uuid, Path, description = "The watch.")),
     responses(
-        (status = 204, description = "It is forgotten."),
+        (status = 204, description = "It was deleted."),
         (status = 404, description = "There is no such watch.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]

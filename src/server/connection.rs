@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{BoxFuture, Shared};
 use hyper::body::Incoming;
@@ -137,6 +138,7 @@ async fn answer(
     common: Common,
 ) {
     let place = &place;
+    place.waits(common.clock.now());
     let peer = Peer { address: place.address, only_health: place.only_health };
     let service = service_fn(|mut request: Request<Incoming>| {
         let (router, common) = (router.clone(), common.clone());
@@ -147,8 +149,11 @@ async fn answer(
             tokio::task::yield_now().await;
             let response = router.oneshot(request.map(Body::new)).await;
             let response = response.unwrap_or_else(|never| match never {});
-            let (response, room) = common.paced(response).await;
+            let (mut response, room) = common.paced(response).await;
             place.answers(room);
+            if place.is_crowded() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, std::convert::Infallible>(response)
         }
     });

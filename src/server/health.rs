@@ -23,37 +23,37 @@ pub(super) struct Well {
     status: &'static str,
 }
 
-/// Whether the daemon works
+/// Whether the daemon is alive
 ///
-/// Its server answers, and its runner makes passes. Where this fails for long, start it again.
+/// Its server answers, and its runner makes passes. If this fails for long, restart the daemon.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "health",
     responses(
-        (status = 200, description = "It does.", body = Well),
-        (status = 503, description = "It does not.", body = Problems, content_type = "application/vnd.api+json"),
+        (status = 200, description = "It is alive.", body = Well),
+        (status = 503, description = "It is not.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problem> {
     if shared.service.health.is_alive(shared.service.clock.now()) {
         Ok(Json(Well { status: "alive" }))
     } else {
-        Err(trouble("the runner has made no pass lately"))
+        Err(trouble("the runner has made no pass recently"))
     }
 }
 
-/// Whether the daemon does all that it should
+/// Whether the daemon is ready
 ///
-/// Besides, its store answers, no account's credential is refused, and it is not stopping. Someone must look after
-/// most of these; starting it again helps with none.
+/// It is alive, its store answers, no account's credential is refused, and it is not stopping. A restart helps with none of
+/// these.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "health",
     responses(
-        (status = 200, description = "It does.", body = Well),
-        (status = 503, description = "It does not, for these reasons.", body = Problems, content_type = "application/vnd.api+json"),
+        (status = 200, description = "It is ready.", body = Well),
+        (status = 503, description = "It is not, for these reasons.", body = Problems, content_type = "application/vnd.api+json"),
     ),
 )]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problems> {
@@ -69,10 +69,10 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Wel
 }
 
 fn trouble(detail: impl Into<String>) -> Problem {
-    Problem::unavailable("not-ready", "The daemon does not do all that it should", detail)
+    Problem::unavailable("not-ready", "The daemon is not ready", detail)
 }
 
-/// What happened, as numbers
+/// Metrics
 ///
 /// In Prometheus' text format.
 #[utoipa::path(

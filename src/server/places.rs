@@ -1,6 +1,8 @@
 //! Which connections there may be: so many in all and from each address, and a few more for health checks from this machine.
 //! If there is no room, the connection that has waited longest for its client (for a request, or to send an answer) is closed.
 //! A new connection, whose first request may be in flight, is closed only if there is no other and no place for a health check.
+//! While half of the places are taken, connections are closed after their answers, so that nobody keeps a place by many
+//! requests at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,7 +30,7 @@ struct Held {
 struct Connection {
     address: IpAddr,
     only_health: bool,
-    /// When it was accepted; `None` after its first request.
+    /// Since when its first request has been waited for; `None` after it.
     new_since: Option<Moment>,
     /// Since when it has waited for a request; `None` while one is answered.
     idle_since: Option<u64>,
@@ -63,17 +65,12 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Moment) -> Option<(Place, Option<IpAddr>)> {
         let address = address.to_canonical();
         let mut held = self.held();
-        let count = |of: &dyn Fn(&Connection) -> bool| held.connections.values().filter(|it| of(it)).count();
-        let is_usual = |it: &Connection| !it.only_health;
-        let is_own = |it: &Connection| !it.only_health && it.address == address;
-        let is_health = |it: &Connection| it.only_health;
-        let is_own_full = count(&is_own) >= limits::CONNECTIONS_EACH;
-        let (only_health, makes_room) = if !is_own_full && count(&is_usual) < limits::CONNECTIONS {
-            (false, None)
-        } else {
-            let competes = |it: &Connection| if is_own_full { is_own(it) } else { is_usual(it) };
+        let (is_own_full, is_full) = held.is_full(address, 1);
+        let (only_health, makes_room) = if is_full {
+            let competes = |it: &Connection| !it.only_health && (it.address == address || !is_own_full);
             let is_known = |it: &Connection| competes(it) && !it.is_new(now);
-            let has_health = address.is_loopback() && count(&is_health) < limits::CONNECTIONS_FOR_HEALTH;
+            let is_health = |it: &Connection| it.only_health;
+            let has_health = address.is_loopback() && held.count(is_health) < limits::CONNECTIONS_FOR_HEALTH;
             if let Some(oldest) = held.oldest_waiting(is_known) {
                 (false, Some(oldest))
             } else if has_health {
@@ -83,6 +80,8 @@ impl Places {
             } else {
                 (true, Some(held.oldest_waiting(is_health).filter(|_| address.is_loopback())?))
             }
+        } else {
+            (false, None)
         };
         let lost = makes_room.and_then(|number| held.connections.remove(&number));
         let place = Place {
@@ -93,8 +92,8 @@ impl Places {
             gone: Arc::default(),
             is_answering: AtomicBool::new(false),
         };
-        let (idle_since, gone) = (Some(place.number), Arc::clone(&place.gone));
-        let (new_since, stalled_since, room) = (Some(now), None, None);
+        let gone = Arc::clone(&place.gone);
+        let (new_since, idle_since, stalled_since, room) = (None, None, None, None);
         let connection =
             Connection { address, only_health, new_since, idle_since, stalled_since, room, gone };
         held.connections.insert(place.number, connection);
@@ -110,6 +109,17 @@ impl Held {
     fn next(&mut self) -> u64 {
         self.count += 1;
         self.count
+    }
+
+    fn count(&self, of: impl Fn(&Connection) -> bool) -> usize {
+        self.connections.values().filter(|connection| of(connection)).count()
+    }
+
+    /// Whether a part of the places of an address is taken; and whether that is so, or the same part of all places is.
+    fn is_full(&self, address: IpAddr, part: usize) -> (bool, bool) {
+        let of_address = self.count(|it| !it.only_health && it.address == address);
+        let is_own_full = of_address >= limits::CONNECTIONS_EACH / part;
+        (is_own_full, is_own_full || self.count(|it| !it.only_health) >= limits::CONNECTIONS / part)
     }
 
     /// Among these connections, the one that has waited longest for its client.
@@ -139,6 +149,18 @@ impl Place {
         if let Some(connection) = held.connections.get_mut(&self.number) {
             change(connection, now);
         }
+    }
+
+    /// The first request is waited for from now on. Until then the connection is not closed: its request may be there.
+    pub(super) fn waits(&self, now: Moment) {
+        self.change(|connection, count| {
+            (connection.idle_since, connection.new_since) = (Some(count), Some(now));
+        });
+    }
+
+    /// Whether half of the places are taken, of this address or in all.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.places.held().is_full(self.address, 2).1
     }
 
     /// The client has stopped receiving, or receives again.
@@ -190,10 +212,12 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    /// The place, whose connection has waited for its first request from the start on.
     #[track_caller]
     fn taken(taken: Option<(Place, Option<IpAddr>)>) -> Place {
         let (place, lost) = taken.unwrap();
         assert_eq!(lost, None);
+        place.waits(Moment::default());
         place
     }
 
@@ -288,11 +312,26 @@ mod tests {
         own.iter().for_each(answered);
         let next = in_place_of(places.take(HERE, start), HERE);
         assert!(is_gone(&own[0]) && !is_gone(&new) && !next.only_health);
+        // Nor is one closed that has not been looked at.
+        let (unseen, _) = places.take(address(3), start).unwrap();
+        let held = places.held().connections[&unseen.number].waits_since();
+        assert_eq!(held, None);
         // A connection that sends nothing is not new for long.
         let later = start.plus(limits::FIRST_REQUEST);
         own.iter().for_each(Place::asked);
         let _next = in_place_of(places.take(HERE, later), HERE);
         assert!(is_gone(&new));
+    }
+
+    #[test]
+    fn it_is_crowded_while_half_of_the_places_are_taken() {
+        let places = Arc::new(Places::default());
+        let mut own: Vec<Place> =
+            (0..limits::CONNECTIONS_EACH / 2).map(|_| taken(places.take(address(1), later()))).collect();
+        let other = taken(places.take(address(2), later()));
+        assert!(own[0].is_crowded() && !other.is_crowded());
+        own.pop();
+        assert!(!own[0].is_crowded());
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl From<Problem> for Problems {
 
 impl From<StoreError> for Problems {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error.title = %error, "a request failed, since the store did");
+        tracing::error!(error.title = %error, "a request failed because the store failed");
         Problem::unavailable("store-failed", "The store failed", error.to_string()).into()
     }
 }

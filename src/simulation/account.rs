@@ -1,5 +1,5 @@
-//! What is known of an account, from its answers alone: whether its credential works, until when nobody may ask, and
-//! how often it was asked lately.
+//! What answers say about an account: whether its credential works, until when it may not ask, and how often it asked
+//! recently.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use super::scene::{AccountScene, Limits};
 use crate::moment::Moment;
 use crate::watch::observation::FailureKind;
 
-/// How long nobody asks once a credential is refused.
+/// How long an account does not ask after its credential is refused.
 pub(super) const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many requests may come at once after a rest, and how many a new budget begins with.
+/// How many requests may come at once after a pause, and how many a new budget starts with.
 const BURST: u32 = 20;
 const AT_FIRST: u32 = 1;
 
@@ -23,7 +23,7 @@ const AT_FIRST: u32 = 1;
 pub(super) enum Credential {
     #[default]
     Works,
-    /// It was refused once after it had worked.
+    /// It was refused once after it worked.
     Doubted(Moment),
     Refused(Moment),
 }
@@ -39,10 +39,10 @@ pub(super) struct Account {
     begins: VecDeque<Moment>,
     budgets: VecDeque<Moment>,
     pub(super) credential: Credential,
-    /// Until when nobody asks since the credential is refused, and since a 429 said so (at least, at most).
+    /// Until when the account does not ask: because its credential is refused, and because of a 429 (at least, at most).
     pub(super) refused_until: Moment,
     pub(super) throttled: (Moment, Moment),
-    /// Since when it is throttled without a break.
+    /// Since when it is throttled without interruption.
     pub(super) throttled_since: Moment,
     /// How many 429s without a hint have followed each other, each to a poll that began after the one before came.
     throttles: u32,
@@ -55,7 +55,7 @@ pub(super) struct Account {
     pub(super) changed: Moment,
     /// When the credential was last believed to be refused.
     pub(super) believed: Moment,
-    /// What nobody has been told of yet: that the credential is refused, or works again, and since when.
+    /// What is not reported yet: the credential is refused (or works again), and since when.
     pub(super) untold: VecDeque<(bool, Moment)>,
 }
 
@@ -64,7 +64,7 @@ impl Account {
         Self { is_there: true, rate: scene.requests_per_minute, ..Self::default() }
     }
 
-    /// The daemon begins to live, or takes the account on: it knows nothing.
+    /// The daemon starts, or adds the account: it knows nothing about it.
     pub(super) fn begin(&mut self, now: Moment) {
         self.budgets.push_back(now);
         self.credential = Credential::Works;
@@ -74,7 +74,7 @@ impl Account {
         self.changed = now;
     }
 
-    /// The settings were read again: what is refused is tried at once.
+    /// The settings were read again: a refused credential is tried at once.
     pub(super) fn reload(&mut self, rate: u32, now: Moment) {
         self.refused_until = Moment::default();
         if rate != self.rate {
@@ -86,7 +86,7 @@ impl Account {
         MINUTE / self.rate.max(1)
     }
 
-    /// A poll begins: why it must not, if so.
+    /// A poll begins. An error says why it must not.
     pub(super) fn ask(&mut self, now: Moment, has_budget: bool) -> Result<(), String> {
         if now < self.throttled.0 {
             return Err(format!("a 429 asks to stay away for {:?} more", self.throttled.0.since(now)));
@@ -103,7 +103,7 @@ impl Account {
             self.refused_until = now.plus(REFUSED_FOR);
         }
         self.begins.push_back(now);
-        // A clock that was set back, and of which a power cut has taken the last moment, says nothing of the polls before.
+        // After a power cut the clock may be behind: moments from before it do not count.
         let is_old = |at: &Moment| *at > now || now.since(*at) >= MINUTE;
         for times in [&mut self.begins, &mut self.budgets] {
             while times.front().is_some_and(is_old) {
@@ -121,8 +121,7 @@ impl Account {
         Ok(())
     }
 
-    /// An answer came to a poll of a watch, which had been answered before or not. Says whether the credential is now
-    /// believed to be refused.
+    /// An answer to a poll of a watch. Returns whether the credential now counts as refused.
     pub(super) fn hear(
         &mut self,
         (began, now): (Moment, Moment),
@@ -195,14 +194,14 @@ impl Account {
                     (self.throttles, self.last_throttle) = (self.throttles + u32::from(hint.is_none()), now);
                 }
                 let (least, most) = match hint {
-                    // A server that says "at once" gets a pause all the same.
+                    // A hint of zero seconds still leads to a pause.
                     Some(hint) => {
                         let hint = hint.min(HOUR).max(schedule(limits, Pace::Retry).0);
                         (hint, hint.mul_f64(1.1))
                     }
                     None if is_news && follows => (paced, longest.mul_f64(1.1)),
                     None if is_news => (first, longest.mul_f64(1.1)),
-                    // It may have been asked before the others came.
+                    // It may have been sent before the others were answered.
                     None => (Duration::ZERO, longest.mul_f64(1.1)),
                 };
                 let (floor, ceiling) = self.throttled;
@@ -222,7 +221,7 @@ impl Account {
         }
     }
 
-    /// Whether something may keep its watches from being polled.
+    /// Whether its watches may be held back.
     pub(super) fn is_blocked(&self, now: Moment) -> bool {
         self.credential != Credential::Works || now <= self.throttled.1
     }
@@ -232,7 +231,7 @@ impl Account {
         self.refused_until.max(self.throttled.1)
     }
 
-    /// When what blocked it was over. At another rate, the next request comes when it would have come at the rate before.
+    /// When it was free again. After a change of the rate, the next request comes when the old rate would have allowed it.
     pub(super) fn free_since(&self) -> Moment {
         let (rate, changed) = self.rate_before;
         let earned = if rate == 0 { Moment::default() } else { changed.plus(MINUTE / rate) };

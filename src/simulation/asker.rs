@@ -1,4 +1,4 @@
-//! What asks a server for an account: the program's own choice of a version, and its own reading of answers.
+//! Asks a server for an account. The program itself chooses the API version and reads the answers.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::fixtures::cells::{Cell, RefCell};
 use crate::snyk::{DEFAULT_VERSION, GA_VERSION, Reply, Version, observation};
 use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 
-/// What asks a server for an account, as long as the settings stay as they are.
+/// The client of an account, until the settings are read again.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
     world: Arc<World>,
     account: usize,
     version: Arc<Version>,
-    /// Whether the GA version has been found to take the place of the default one.
+    /// Whether the GA version has replaced the default one.
     keeps_ga: Arc<Cell<bool>>,
 }
 
-/// The requests of a poll, and what came of each.
+/// The requests of a poll: the version, and the result.
 type Asked = RefCell<Vec<(String, Sent)>>;
 
 impl Asker {
@@ -45,8 +45,8 @@ impl Asker {
         }
     }
 
-    /// A poll asks in the version that is set, else in the default one until the GA version has taken its place. Only where
-    /// the default one is missing does it ask again, in the GA version.
+    /// A poll asks in the version from the settings, or in the default version until the GA version has replaced it. It asks
+    /// again, in the GA version, only if the default version is missing.
     fn must_ask_in(&self, set: Option<&str>, version: &str, before: &[(String, Sent)]) {
         let must = match (before, set) {
             ([], Some(set)) => Some(set),
@@ -65,7 +65,7 @@ impl Asker {
         }
     }
 
-    /// What a poll has seen, by what came of its requests.
+    /// The result that counts for a poll.
     fn seen(&self, asked: &[(String, Sent)]) -> Option<Sent> {
         match asked {
             [first, (_, Sent::Answer(second))] if second.class() == NOT_FOUND => Some(first.1),
@@ -93,7 +93,7 @@ impl Asker {
 
 const NOT_FOUND: Saw = Saw::Failed(FailureKind::NotFound, true);
 
-/// Whether this was asked in the default version, and is not there.
+/// Whether a request in the default version got 404 or 410.
 fn is_missing((version, sent): &(String, Sent)) -> bool {
     version == DEFAULT_VERSION && sent.seen().0 == NOT_FOUND
 }
@@ -102,7 +102,7 @@ impl Poller for Asker {
     async fn poll(&self, export: &ExportRef) -> Observation {
         let watch = export.export_id.as_u128() as usize;
         let poll = self.world.poll_begins(self.account, watch);
-        // A caller that gives up waiting drops this.
+        // Dropped if the runner gives up the poll.
         let waiting = Waiting { world: &self.world, account: self.account, watch };
         let asked = Asked::default();
         let reply = self.version.ask(|version| self.send(watch, poll, version, &asked)).await;

@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use super::scene::Limits;
 
-/// How long a call to the store takes at most where the store is well, with the calls that are before it in the queue.
+/// How long a call to a healthy store takes at most, including the calls before it in the queue.
 pub(super) const CALL: Duration = Duration::from_millis(20);
 
-/// What the runner itself takes: a pass that keeps, a pass that claims, timers that round up.
+/// The time that the runner itself needs: a pass that stores, a pass that claims, timers that round up.
 pub(super) const OWN: Duration = Duration::from_millis(200);
 
-/// How often a blocked account is looked at for watches whose time is over.
+/// How often a blocked account is checked for watches whose time is over.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
-/// What the last poll gets.
+/// The time for the last poll.
 pub(super) const LAST_POLL: Duration = Duration::from_secs(1);
 
-/// How much longer than it may a poll can take: timers round up.
+/// By how much a poll may exceed its limit: timers round up.
 pub(super) const TIMER: Duration = Duration::from_millis(2);
 
-/// How long it takes until `/readyz` and the journal say what is so: a pass.
+/// How long it takes until `/readyz` and the log are up to date: a pass.
 pub(super) const TOLD: Duration = Duration::from_secs(2);
 
-/// How often a daemon that works makes a pass, and when `/healthz` begins to doubt it.
+/// How often a healthy daemon makes a pass, and after how long `/healthz` reports that it does not.
 pub(super) const PASS: Duration = Duration::from_secs(30);
 
-/// How many steps the daemon may make in a second of its time, besides those that its work takes.
+/// How many steps the daemon may make in a second, in addition to those for its work.
 pub(super) const STEPS_A_SECOND: u64 = 60;
 
 /// How many steps a poll, a pass, or a delivery may take.
@@ -40,16 +40,16 @@ pub(super) const KEPT_BYTES: usize = 16 << 10;
 /// How many attempts to one endpoint are under way at once.
 pub(super) const ATTEMPTS_AT_ONCE: u32 = 8;
 
-/// How many watches and how many deliveries may be claimed: those that are polled or brought, and those that are polled
-/// next, of which each account has four, or its share of the polls at once.
+/// How many watches and deliveries may be claimed: those being polled or delivered, and those that are polled next (for
+/// each account four, or its share of the concurrent polls).
 pub(super) fn claims(accounts: usize, endpoints: usize) -> (usize, usize) {
-    /// No settings that are invented allow more polls at once.
+    /// The generated settings allow no more polls at once.
     const CONCURRENCY: usize = 64;
     (CONCURRENCY + CONCURRENCY.max(4 * accounts) + accounts, endpoints * ATTEMPTS_AT_ONCE as usize)
 }
 
-/// An account whose server has just taken so long, or half of what a request may take, has no place of those that are
-/// kept from servers that hang, until it answers sooner.
+/// An account whose last answer took longer than this, or than half of the request timeout, counts as slow until it answers
+/// sooner.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// How the servers are.
@@ -65,33 +65,30 @@ pub(super) enum Servers {
     OwnIll,
 }
 
-/// How many polls may be under way at servers that do not answer soon: a quarter of the room is kept from them, and one
-/// place at least, if there are two.
+/// How many polls of slow servers may be in flight: a quarter of all places, and at least one of two, is reserved for
+/// others.
 fn places_of_slow_ones(limits: &Limits) -> usize {
     limits.concurrency - (limits.concurrency / 4).max(1).min(limits.concurrency - 1)
 }
 
-/// For how long nothing may have changed until the runner knows which servers hang: each account is asked in its turn, and
-/// a poll may take all of its time.
+/// How long it takes until the runner knows which servers hang: each account has its turn, and each poll may time out.
 pub(super) fn until_known(limits: &Limits, accounts: usize) -> Duration {
     limits.request_timeout * (count(accounts.div_ceil(places_of_slow_ones(limits))) + 2)
 }
 
-/// How long an account waits at most until one of its watches has a turn: each account before it may hold the room for
-/// as long as a poll takes.
+/// How long an account waits for its turn at most: each account before it may use a place for one poll.
 pub(super) fn turn(limits: &Limits, accounts: usize, answer: Duration) -> Duration {
     answer * (count(accounts.div_ceil(places_of_slow_ones(limits))) + 2)
 }
 
-/// How much later than it was due a watch may be polled, if `watches` of its account may be due at once, whatever the
-/// other `accounts` do, of which so many have servers that are `well`.
+/// How late a watch may be polled if `watches` of its account are due at once, whatever the other `accounts` do. `well` of
+/// them have healthy servers.
 ///
-/// * The budget gives each of them a request in turn.
-/// * Where all servers answer within `answer`, it waits for its turn among the accounts, an answer long.
-/// * Polls under way may hang until their time is over. An account whose server answers soon waits for that once, since
-///   a quarter of the room is kept for such; then only for others like it. Where there is no quarter (fewer than four
-///   at once), and for an account whose own server hangs, it waits for each of its own polls and for its turn among the
-///   accounts, in the places that servers may have which do not answer soon.
+/// * The budget allows one request after the other.
+/// * If all servers answer within `answer`, it waits for its turn among the accounts, one answer each.
+/// * Polls in flight may hang until they time out. An account whose server is not slow waits for that once, since a
+///   quarter of the places is reserved; after that it waits only for other healthy accounts. With fewer than four places,
+///   or if its own server hangs, it waits for its own polls and for its turn in the places that slow servers may use.
 pub(super) fn late(
     limits: &Limits,
     interval: Duration,

@@ -1,4 +1,4 @@
-//! A world by its name: a seed, and what of it is left out. What fails is made small by leaving out more.
+//! The name of a world: a seed, and which parts are kept. A failing world is reduced by leaving out parts.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,25 +7,25 @@ use std::str::FromStr;
 use super::run;
 use super::scene::Scene;
 
-/// What was found before, by its name. The program no longer does this.
+/// Worlds that failed before.
 pub(super) const FOUND: [&str; 7] = [
-    // A credential is tried again at once, whatever is left of the budget.
+    // A refused credential was tried again without regard to the budget.
     "252:t2",
-    // A daemon that is started again has a full budget each time.
+    // Each restart of the daemon gave a full budget.
     "45:t0:w0.1.2.3",
-    // A budget that is raised still waits for what was taken at the old rate.
+    // After the rate was raised, the account still waited for the old rate.
     "98:t0:w0:e",
-    // An account whose server is slow gets no place while quick ones always have something to ask.
+    // An account with a slow server got no place while others always had something to ask.
     "36:w2.3.4.5.6.7.8.9.10.11.12.13.15.16.17.18.19.20.21.23:a0.1.2.3.4.5.6.7",
-    // What is claimed for an account that goes is not given back.
+    // Watches that were claimed for a removed account were not given back.
     "273:t0:w10.11:a2",
-    // A fault of the model: a 429 that asks for no pause gets one.
+    // The model was wrong: a 429 with a hint of zero seconds leads to a pause.
     "732020:e",
-    // A fault of the model: of two places, servers that hang have one.
+    // The model was wrong: slow servers may use only one of two places.
     "737120:t4:w2.3.4.5.11.12.13.14.15.18.25.26:a2.3.4.5.9.10",
 ];
 
-/// A seed, and what of its world is kept, by ids; all of it where nothing is said.
+/// A seed, and the ids of the parts that are kept (`None`: all).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) seed: u64,
@@ -35,7 +35,7 @@ pub(super) struct Case {
 /// The parts of a world, by their letters.
 const PARTS: [char; 4] = ['t', 'w', 'a', 'e'];
 
-/// How many worlds are tried at most to make one small.
+/// How many worlds are tried at most to reduce one.
 const TRIES: u32 = 400;
 
 impl Case {
@@ -43,7 +43,7 @@ impl Case {
         Self { seed, kept: Default::default() }
     }
 
-    /// The world that is left.
+    /// The world with these parts.
     pub(super) fn scene(&self) -> Scene {
         let mut scene = Scene::invent(self.seed);
         let is_kept = |part: usize, id: usize| self.kept[part].as_ref().is_none_or(|kept| kept.contains(&id));
@@ -70,7 +70,7 @@ impl Case {
         Self { seed: self.seed, kept }
     }
 
-    /// A smaller world that fails in the same way: by ever smaller pieces, what can be left out is.
+    /// Reduces a world that fails: leaves out ever smaller pieces as long as it fails in the same way.
     pub(super) fn shrink(&self, violation: &str) -> Self {
         let mut small = self.clone();
         let mut tries = 0;

@@ -1,4 +1,4 @@
-//! What must be true, each as a sentence where it is checked.
+//! Rules for polls and ends, each stated where it is checked.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::store::{Next, Record};
 use crate::watch::outcome::Outcome;
 
-/// A record, as far as it is checked.
+/// The parts of a record that are checked.
 #[derive(Debug)]
 pub(super) struct Noted {
     watch: usize,
@@ -28,7 +28,7 @@ impl Noted {
             Next::Due(at) => (Some(*at), None),
             Next::Ended(ended) => (None, Some((ended.outcome, ended.at))),
         };
-        // It costs as much as all else: now and then is enough.
+        // This is expensive, so it is done for some polls only.
         let is_looked_at = end.is_some() || progress.polls().is_multiple_of(16);
         let bytes = if is_looked_at { progress.to_kept().len() } else { 0 };
         let watch = record.watch.export.export_id.as_u128() as usize;
@@ -37,7 +37,7 @@ impl Noted {
 }
 
 impl World {
-    /// A poll begins. Gives its number.
+    /// A poll begins. Returns its number.
     pub(super) fn poll_begins(&self, account: usize, watch: usize) -> u64 {
         let now = self.now();
         let mut state = self.state.borrow_mut();
@@ -53,7 +53,7 @@ impl World {
             self.violate(|| format!("watch {watch} is polled twice at once"));
         }
         match followed.phase {
-            // One that was cancelled may have been claimed already.
+            // A cancelled watch may have been claimed before.
             Phase::Followed | Phase::Cancelled => {}
             phase => self.violate(|| format!("watch {watch} is polled, though it is {phase:?}")),
         }
@@ -82,7 +82,7 @@ impl World {
         begun
     }
 
-    /// A poll has ended, or is given up.
+    /// A poll has ended, or was given up.
     pub(super) fn poll_ends(
         &self,
         account: usize,
@@ -101,7 +101,7 @@ impl World {
         });
         state.under_way -= 1;
         let limits = state.limits;
-        // In the runner's view, an account that has gone from the settings hears nothing.
+        // The runner ignores answers for accounts that were removed from the settings.
         let hears = !self.is_wait() && state.accounts[account].is_there;
         let was_answered = state.watches[watch].history.iter().any(|seen| matches!(seen.saw, Saw::Word(_)));
         let heard = (&saw, hint);
@@ -111,7 +111,7 @@ impl World {
         state.watches[watch].answered = Some(Answered { began, ended: now, saw, hint, limits, given_up });
     }
 
-    /// The store has kept these.
+    /// The store has kept these records.
     pub(super) fn kept(&self, records: &[Noted], kept: &[bool]) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -130,13 +130,13 @@ impl World {
         }
     }
 
-    /// A power cut takes nothing of what is kept by now.
+    /// Everything so far is synced: a power cut cannot undo it.
     pub(super) fn is_written_through(&self) {
         self.state.borrow_mut().undo.clear();
         self.post.borrow_mut().undo.clear();
     }
 
-    /// A power cut has taken back what was not written through: due times, and nothing else.
+    /// A power cut has undone what was not synced: due times, and nothing else.
     pub(super) fn is_taken_back(&self) {
         let mut state = self.state.borrow_mut();
         while let Some(Undo { watch, polls, due }) = state.undo.pop() {
@@ -206,14 +206,14 @@ impl World {
         }
     }
 
-    /// A watch counts the polls that it had.
+    /// A watch counts its polls correctly.
     fn must_count(&self, had: usize, noted: &Noted) {
         if had != noted.polls as usize {
             self.violate(|| format!("watch {} says {} polls, but had {had}", noted.watch, noted.polls));
         }
     }
 
-    /// A poll that is given up had the time that it may take, and no more.
+    /// A poll is given up exactly when its time is over.
     fn must_have_had_its_time(&self, state: &State, watch: usize, began: Moment, ended: Moment) {
         let deadline = state.limits.max_wait.map(|max_wait| state.watches[watch].started.plus(max_wait));
         let last = deadline.map(|deadline| deadline.max(began).plus(bounds::LAST_POLL).since(began));
@@ -231,7 +231,7 @@ impl World {
         }
     }
 
-    /// A watch that ends without a poll ends because its account is blocked, and its own time is over.
+    /// A watch ends without a poll only if its account is blocked and its own time is over.
     fn ends_unasked(&self, state: &mut State, watch: usize, outcome: Outcome, at: Moment) {
         let followed = &state.watches[watch];
         let account = &state.accounts[followed.account];
@@ -272,7 +272,7 @@ impl World {
         self.note([4, watch as u64, u64::from(life)], || format!("watch {watch} ends: {outcome}"));
     }
 
-    /// An end is told: once in a life, and after it was kept.
+    /// An end is reported once in a life, and only after it was stored.
     pub(super) fn told(&self, watch: usize, outcome: Outcome) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;

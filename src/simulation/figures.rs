@@ -1,29 +1,29 @@
-//! What worlds come to, in figures.
+//! Figures about worlds.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Clock;
 
-/// What a world came to.
+/// The figures of one world.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Figures {
     pub(super) polls: u64,
     pub(super) ends: u64,
     pub(super) lives: u64,
     pub(super) deliveries: u64,
-    /// The time that all watches were followed.
+    /// How long all watches were followed, added up.
     pub(super) followed: Duration,
-    /// The time that the world lasted.
+    /// How long the world lasted.
     pub(super) lasted: Duration,
 }
 
-/// What many worlds came to, and how long that took.
+/// The figures of many worlds, and the processor time that they took.
 #[derive(Debug)]
 pub(super) struct Total {
     pub(super) worlds: u64,
     of: Figures,
-    /// How long this thread had had a processor when they began.
+    /// The processor time of this thread when the first world began.
     began: Duration,
 }
 

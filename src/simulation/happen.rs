@@ -1,4 +1,4 @@
-//! What the world takes note of: lives that begin and end, watches that come and go, settings that change.
+//! What the world records: lives that begin and end, watches that are added and removed, settings that change.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::store::Reconciled;
 use crate::watch::Watch;
 
 impl World {
-    /// A life begins, over a store whose last moment is this.
+    /// A life begins, with a store whose latest moment is `last`.
     pub(super) fn life_begins(self: &Arc<Self>, last: Option<Moment>) -> Ledger {
         let clock = Clock::at(self.wall());
         self.clock.set(last.map_or(clock, |last| clock.not_before(last)));
@@ -34,7 +34,7 @@ impl World {
         Ledger { world: Arc::clone(self), bells: Bells::default() }
     }
 
-    /// A life has ended: what was under way is gone.
+    /// A life has ended: polls and deliveries in flight are lost.
     pub(super) fn life_ends(&self) {
         let mut state = self.state.borrow_mut();
         for followed in &mut state.watches {
@@ -57,7 +57,7 @@ impl World {
         self.figures.borrow_mut().lasted = self.elapsed();
     }
 
-    /// Whether the process dies now.
+    /// Whether the process is killed now.
     pub(super) fn dies(&self) -> bool {
         let Some(mut doom) = self.doom.get() else { return false };
         let dies = doom.steps == 0;
@@ -91,7 +91,7 @@ impl World {
         stay.collect()
     }
 
-    /// The watches that the store has, or had.
+    /// The watches that were added at some time.
     pub(super) fn known(&self) -> BTreeSet<usize> {
         let state = self.state.borrow();
         let known = state.watches.iter().enumerate().filter(|(_, followed)| followed.phase != Phase::NotYet);
@@ -128,7 +128,7 @@ impl World {
         self.note([17, watch as u64, 0], || format!("watch {watch} is cancelled"));
     }
 
-    /// The settings are read again. Gives the watches that they list.
+    /// The settings are read again. Returns the watches that they list.
     pub(super) fn reload(&self, reload: Reload) -> Vec<usize> {
         self.note([18, 0, 0], || format!("the settings are read again: {reload:?}"));
         let now = self.now();
@@ -166,15 +166,14 @@ impl World {
         state.disturbed = state.disturbed.max(now);
     }
 
-    /// The process stands still for so long, at whatever time that happens: a process that was not there at the time of
-    /// the trouble stands still later.
+    /// The process is stopped for so long, from now on: if it was not running when the trouble began, it is stopped later.
     pub(super) fn stands_still(&self, span: Duration) {
         let over = self.now().plus(span);
         let mut state = self.state.borrow_mut();
         state.disturbed = state.disturbed.max(over);
     }
 
-    /// The daemon takes all the time that it has to end: only a store that does not answer has that right.
+    /// The daemon did not stop in time: only a store that does not answer excuses that.
     pub(super) fn has_ended_late(&self) {
         if !self.is_excused(self.now().before(bounds::PASS).unwrap_or_default()) {
             self.violate(|| "the daemon does not end in time when it is asked to".to_owned());

@@ -1,5 +1,4 @@
-//! How a world is invented: from a seed. Each part draws from a generator of its own, so that a part can be left out and
-//! all others stay as they were.
+//! Generates a world from a seed. Each part has its own random generator, so that leaving out a part changes no other.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A generator of its own for a part of the world.
+/// The generator for a part of the world.
 pub(super) fn rng(seed: u64, part: &str, id: usize) -> Rng {
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
     for byte in part.bytes().chain((id as u64).to_le_bytes()) {
@@ -27,7 +26,7 @@ pub(super) fn one_of<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(0..of.len())]
 }
 
-/// Short spans are as likely as long ones. Whole milliseconds.
+/// A random duration in whole milliseconds, evenly distributed on a logarithmic scale.
 pub(super) fn span(rng: &mut Rng, from: Duration, to: Duration) -> Duration {
     let (low, high) = (from.as_secs_f64().max(0.001).ln(), to.as_secs_f64().max(0.002).ln());
     let seconds = (low + (high - low).max(0.0) * rng.f64()).exp();
@@ -61,12 +60,12 @@ impl Scene {
         };
         let mut limits = Limits::invent(rng, mode);
         if is_crowd {
-            // More accounts than polls at once, and all of them always have something to ask.
+            // More accounts than places, and all of them always have something to ask.
             limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
             limits.request_timeout = one_of(rng, &[2 * SECOND, 10 * SECOND]);
             limits.concurrency = one_of(rng, &[2, 4, 8]);
         } else if is_big {
-            // Many that are followed for long, and are asked for seldom.
+            // Many watches that last long and are polled rarely.
             let (hours, day) = (6 * HOUR, 24 * HOUR);
             limits.pace =
                 one_of(rng, &[(day, 1.0, day, 0.1), (hours, 1.0, hours, 0.1), (HOUR, 2.0, hours, 0.1)]);
@@ -92,13 +91,13 @@ impl Scene {
         if self::rng(seed, "retired", 0).u32(0..6) == 0 {
             troubles.push(Trouble::retires(seed, troubles.len(), accounts.len(), length));
         }
-        // As the daemon does it, but seldom: it is what most of a quiet day costs.
+        // Rarer than the daemon's own beat in most worlds: on a quiet day, most of the time would be spent on beats.
         let beat = one_of(&mut self::rng(seed, "beat", 0), &[5 * SECOND, MINUTE, 5 * MINUTE, 5 * MINUTE]);
         Self { seed, mode, limits, accounts, watches, endpoints, troubles, beat, length }.with_theme()
     }
 }
 
-/// As long as so many polls take.
+/// How long so many polls take.
 fn length(rng: &mut Rng, limits: &Limits, accounts: &[AccountScene], watches: usize, polls: u32) -> Duration {
     let (_, _, longest, _) = limits.pace;
     let by_pace = watches as f64 / longest.as_secs_f64();
@@ -135,7 +134,7 @@ impl AccountScene {
     fn invent(seed: u64, id: usize, accounts: usize, is_crowd: bool) -> Self {
         let mut rng = rng(seed, "account", id);
         if is_crowd {
-            // Most ask one server, which troubles come to first.
+            // Most use the same server, the first one to have troubles.
             let server = if rng.u32(0..4) == 0 { id } else { 0 };
             return Self::busy(seed, id, server);
         }
@@ -146,7 +145,7 @@ impl AccountScene {
         Self { requests_per_minute, latency, ..Self::busy(seed, id, server) }
     }
 
-    /// An account that may ask as often as it likes.
+    /// An account with a large budget.
     pub(super) fn busy(seed: u64, id: usize, server: usize) -> Self {
         let (mut rng, mut of_server) = (rng(seed, "version", id), rng(seed, "clock", server));
         Self {
@@ -184,7 +183,7 @@ impl WatchScene {
         let even = added_at + length.mul_f64(2.0 * rng.f64());
         let ends_at = match rng.u32(0..8) {
             0 => Duration::MAX,
-            // Some end together, and some have ended before anybody asks.
+            // Some end together, and some have ended before the first poll.
             1 => added_at.max(length / 4),
             2 if !is_long => Duration::ZERO,
             3 | 4 => even,
@@ -194,7 +193,7 @@ impl WatchScene {
         const WORDS: [&str; 8] =
             ["FINISHED", "FINISHED", "FINISHED", "finished", "ERROR", "ERRORED", "CANCELLED", "FINISHED"];
         let last_word = one_of(&mut rng, &WORDS);
-        // Where all is to end when nothing is left to do, all is there from the beginning.
+        // With `--until-idle`, all watches are there from the start.
         let ends = !matches!(mode, Mode::Daemon { until_idle: false, .. });
         let of_settings = added_at.is_zero() && (rng.bool() || ends);
         let account = if id < accounts { id } else { rng.usize(0..accounts) };
@@ -241,7 +240,7 @@ impl Weather {
 }
 
 impl Trouble {
-    /// The default version goes, for a while or for ever; seldom the one that took its place.
+    /// The default version is removed, for a while or for ever; rarely the GA version is removed instead.
     pub(super) fn retires(seed: u64, id: usize, accounts: usize, length: Duration) -> Self {
         let mut rng = rng(seed, "retired", id + 1);
         let at = Duration::from_millis((length.mul_f64(rng.f64())).as_millis() as u64);
@@ -291,7 +290,7 @@ impl Trouble {
                 What::Server { server, weather: Weather::invent(rng) }
             }
         };
-        // A daemon that fails is started again every few seconds.
+        // A daemon that fails is restarted every few seconds.
         let is_failure = matches!(what, What::StoreFails { .. });
         let until = if is_failure { until.min(at + MINUTE) } else { until };
         Self { id, at, until, what }

@@ -1,4 +1,4 @@
-//! The faults that the simulation must find can still be put into the program: `.ci/simulate-known` does.
+//! The faults in `tests/simulation/known.toml` can still be put into the program, as `.ci/simulate-known` does.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ struct Fault {
     old: String,
 }
 
-/// How often a text stands in a file, or in the program's files in a folder, unit tests left out.
+/// How often a text occurs in a file, or in the files of a directory.
 fn count(path: &Path, text: &str) -> usize {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
@@ -28,7 +28,7 @@ fn count(path: &Path, text: &str) -> usize {
 }
 
 #[test]
-fn what_a_fault_replaces_stands_in_the_program_once() {
+fn the_text_that_a_fault_replaces_occurs_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = std::fs::read_to_string(root.join("tests/simulation/known.toml")).unwrap();
     let Faults { fault: faults } = toml::from_str(&list).unwrap();

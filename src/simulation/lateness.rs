@@ -1,4 +1,4 @@
-//! How late a poll or an end may be, and that nothing is left behind.
+//! How late a poll or an end may be, and that no watch is forgotten.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::world::{Phase, State, World};
 use crate::moment::Moment;
 
 impl World {
-    /// Whether what is late now has its reason: the store, or the process itself.
+    /// Whether lateness is excused: the store or the process itself was held up.
     pub(super) fn is_excused(&self, since: Moment) -> bool {
         let now = self.elapsed();
         self.scene.troubles.iter().any(|trouble| {
@@ -23,11 +23,11 @@ impl World {
         })
     }
 
-    /// A watch of an account that may ask is polled at its time, but for the time that its turn takes.
+    /// A watch whose account may ask is polled when it is due, apart from the time until its turn.
     pub(super) fn must_not_be_late(&self, state: &State, watch: usize, due: Moment, now: Moment) {
         let account = state.watches[watch].account;
         let since = due.max(state.disturbed).max(state.accounts[account].free_since());
-        // Most are in time: how late they might be is not asked then.
+        // Most are on time, and the bound is expensive to compute.
         if now.since(since) <= bounds::OWN {
             return;
         }
@@ -83,8 +83,8 @@ impl World {
         lasting.filter_map(|trouble| trouble.what.hangs()).collect()
     }
 
-    /// How long a watch of a blocked account whose time is over may go on: until the next look, and until those that
-    /// are claimed have had their turn, and have been given back.
+    /// How long a watch of a blocked account may go on after its time is over: until the next check, and until claimed
+    /// watches have had their turn and were given back.
     fn until_swept(&self, state: &State, since: Moment) -> Duration {
         let lately = since.before(bounds::until_known(&state.limits, self.scene.accounts.len()));
         let (_, is_any, _) = self.which_hang(lately.unwrap_or_default(), usize::MAX);
@@ -92,7 +92,7 @@ impl World {
         bounds::OWN + bounds::SWEEP + bounds::turn(&state.limits, self.scene.accounts.len(), answer)
     }
 
-    /// All that must be true at any time.
+    /// Checks what must be true at any time.
     pub(super) fn check(&self) {
         let now = self.now();
         let state = self.state.borrow();
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// What became of a credential is told soon.
+    /// A refused or working credential is reported soon.
     fn must_have_been_told(&self, state: &State, id: usize) {
         let Some((is_refused, at)) = state.accounts[id].untold.front() else { return };
         let since = (*at).max(state.disturbed);
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    /// A watch whose deadline comes while its account is throttled ends then, and not when that is over.
+    /// A watch whose deadline passes while its account is throttled ends at its deadline, not when the throttling ends.
     pub(super) fn must_have_been_swept(&self, state: &State, watch: usize, now: Moment) {
         let followed = &state.watches[watch];
         let account = &state.accounts[followed.account];
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    /// No watch is left behind: its next poll comes, and its deadline too.
+    /// No watch is forgotten: it is polled again, and ends at its deadline.
     fn must_not_be_forgotten(
         &self,
         state: &State,
@@ -174,7 +174,7 @@ impl World {
         }
         self.must_have_been_swept(state, watch, now);
         if let Some(max_wait) = state.limits.max_wait {
-            // One that a shorter limit finds asleep is polled when it is due, as by the limit before.
+            // After a limit was shortened, a waiting watch is still polled when it was due before.
             let shortened = if state.is_shortened { due } else { Moment::default() };
             let since = followed.started.plus(max_wait).max(state.disturbed).max(shortened);
             let bound = bound * 2 + bounds::SWEEP + bounds::LAST_POLL;

@@ -1,4 +1,4 @@
-//! The events of the runner, and the notifications it owes: in the place of the daemon's ledger.
+//! Hears the events of the runner and queues notifications, in place of the daemon's ledger.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 
-/// The events of the runner, and the notifications it owes.
+/// Hears the events of the runner and queues notifications.
 #[derive(Clone)]
 pub(super) struct Ledger {
     pub(super) world: Arc<World>,

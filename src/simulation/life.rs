@@ -1,5 +1,5 @@
-//! A life of the daemon, from the start of the process to its end: what `commands/watch` does, around the same runner and
-//! the same couriers.
+//! A life of the daemon, from the start of the process to its end: what `daemon` does, around the same runner and the same
+//! couriers.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -24,14 +24,14 @@ use crate::runner::{Account, Plan, Runner, Stopped};
 use crate::store::StoreError;
 use crate::watch::Refusal;
 
-/// How long polls that are under way may take when the daemon stops, and how long all of stopping may.
+/// How long polls may go on when the daemon stops, and how long stopping may take in all.
 const GRACE: Duration = Duration::from_secs(6);
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// How long it takes until a daemon that has failed is started again.
+/// How long it takes until a failed daemon is started again.
 const RESTART: Duration = Duration::from_secs(5);
 
-/// How long notifications may take once every watch has ended, where the daemon ends then.
+/// How long notifications may take after the last watch has ended, with `--until-idle`.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5 * 60);
 
 type Running = Runner<Disk, Asker, Ledger>;
@@ -133,7 +133,7 @@ async fn work(
     }
 }
 
-/// The next thing that reaches the daemon; a courier only if it fails.
+/// The next request from outside, or the error of a courier.
 async fn asked(
     happening: impl Future<Output = Result<Asked, StoreError>>,
     couriers: &mut Couriers,
@@ -148,7 +148,7 @@ async fn asked(
     }
 }
 
-/// Waits until nothing is owed any more, but not for long.
+/// Waits until all notifications are settled, for a limited time.
 async fn last_deliveries(world: &World, couriers: &mut Couriers, ledger: &Ledger) -> Result<(), StoreError> {
     let settled = async {
         loop {

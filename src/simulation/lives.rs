@@ -1,4 +1,4 @@
-//! The lives of a daemon, one after the other, and what becomes of its file between two of them.
+//! The lives of a daemon, one after the other, and what happens to its file between them.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -72,14 +72,14 @@ fn crash(world: &World, file: &InFile, next: &Path, is_power_cut: bool) {
     }
 }
 
-/// In memory, where there is such a place.
+/// A directory in memory, if there is a file system for that.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     folder.unwrap_or_else(|error| panic!("the simulation's own files: {error}"))
 }
 
-/// What is in the file in the end is what is known.
+/// Checks that the file contains what was recorded.
 async fn in_the_file(world: &Arc<World>, path: &Path) {
     let opened = InFile::open(path);
     let Ok(file) = opened else {
@@ -91,7 +91,7 @@ async fn in_the_file(world: &Arc<World>, path: &Path) {
     }
 }
 
-/// A life, step by step; nothing if the process dies.
+/// Runs a life step by step. `None` if the process is killed.
 async fn stepping<T>(world: &World, life: impl Future<Output = T>) -> Option<T> {
     let mut life = pin!(life);
     std::future::poll_fn(|cx| {

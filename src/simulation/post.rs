@@ -1,4 +1,4 @@
-//! Notifications: what is owed, and what becomes of it.
+//! Notifications: what is queued, delivered and given up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::text::Text;
 /// How long an attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// All that was ever owed, by the ids of deliveries.
+/// All deliveries that were ever queued, by id.
 #[derive(Debug, Default)]
 pub(super) struct Post {
     owed: BTreeMap<String, Owed>,
-    /// What a power cut would take back: what became of deliveries.
+    /// Results of deliveries that a power cut would undo.
     pub(super) undo: Vec<(String, State)>,
-    /// Who has claimed a row last, and what is in it.
+    /// The last claim of each row, and the id in it.
     claims: BTreeMap<i64, (i64, String)>,
-    /// Since when the delivery is owed that was last tried for the first time, by endpoint.
+    /// For each endpoint: when the delivery was queued that had the latest first attempt.
     first_tries: BTreeMap<String, Moment>,
 }
 
@@ -37,7 +37,7 @@ struct Owed {
     at: Moment,
     event: String,
     state: State,
-    /// What the last attempt came to.
+    /// The result of the last attempt.
     last: Option<Attempt>,
     tried: u32,
     is_under_way: bool,
@@ -59,20 +59,20 @@ impl Post {
         }
     }
 
-    /// A life has ended: what was under way is gone.
+    /// A life has ended: attempts in flight are lost.
     pub(super) fn life_ends(&mut self) {
         self.claims.clear();
         self.first_tries.clear();
         self.owed.values_mut().for_each(|owed| owed.is_under_way = false);
     }
 
-    /// Whether nothing is owed any more.
+    /// Whether all deliveries are settled.
     pub(super) fn is_settled(&self) -> bool {
         !self.owed.values().any(|owed| matches!(owed.state, State::Due(_)))
     }
 }
 
-/// What a pass owes: of which record, if of one, and what.
+/// The deliveries that a pass queues, each with the number of its record, if it has one.
 pub(super) fn owed(pass: &Pass) -> Vec<(Option<usize>, NewDelivery)> {
     let besides = pass.owed.iter().map(|delivery| (None, delivery.clone()));
     let of_ends = pass.records.iter().enumerate().flat_map(|(record, kept)| match &kept.next {
@@ -85,7 +85,7 @@ pub(super) fn owed(pass: &Pass) -> Vec<(Option<usize>, NewDelivery)> {
 }
 
 impl World {
-    /// The store has kept what is owed.
+    /// The store has kept these deliveries.
     pub(super) fn owes(&self, owed: Vec<(Option<usize>, NewDelivery)>, kept: &[bool]) {
         let mut post = self.post.borrow_mut();
         for (record, NewDelivery { id, endpoint, event, at }) in owed {
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    /// An attempt begins. Gives its number.
+    /// An attempt begins. Returns its number.
     fn attempt_begins(&self, endpoint: &str, id: &str, event: &str) -> u32 {
         let now = self.now();
         let mut post = self.post.borrow_mut();
@@ -143,13 +143,13 @@ impl World {
         }
     }
 
-    /// The store has kept what became of deliveries.
+    /// The store has kept the results of deliveries.
     fn is_recorded(&self, records: &[DeliveryRecord]) {
         let mut post = self.post.borrow_mut();
         let post = &mut *post;
         for DeliveryRecord { claim: Claim { row, fence }, at, next } in records {
             let Some((latest, id)) = post.claims.get(row).cloned() else { continue };
-            // One that was claimed anew since is not kept.
+            // A result from before a newer claim is not stored.
             let Some(owed) = post.owed.get_mut(&id).filter(|_| latest == *fence) else { continue };
             post.undo.push((id.clone(), owed.state));
             let limit = owed.at.plus(LIMIT);
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    /// What is owed is brought, if its endpoint takes it.
+    /// Each delivery is attempted soon after it is due.
     pub(super) fn must_be_brought(&self) {
         let now = self.now();
         let disturbed = self.state.borrow().disturbed;
@@ -237,7 +237,7 @@ impl Recipient for Ear {
 }
 
 impl Ear {
-    /// What comes of an attempt, and how long it takes.
+    /// The result of an attempt, and how long it takes.
     fn answer(&self, tried: u32) -> (Duration, Attempt) {
         let failed = |hint| Attempt::Failed { problem: Text::new("it failed"), hint };
         let mut rng = rng(self.world.scene.seed, &self.name, tried as usize);

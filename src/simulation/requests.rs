@@ -1,4 +1,4 @@
-//! What the settings and the API do to the store: watches are added, and cancelled.
+//! What the settings and the API change in the store: watches are added and removed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::world::{World, export, name};
 use crate::store::{Added, Catalogue as _, Quota, StoreError};
 use crate::watch::{NewWatch, Watch};
 
-/// Makes the watches of the settings those of this list.
+/// Makes the watches of the settings the ones in this list.
 pub(super) async fn reconcile(
     world: &Arc<World>,
     disk: &Disk,
@@ -30,7 +30,7 @@ pub(super) async fn reconcile(
     .await
 }
 
-/// Takes a watch on, as the API does.
+/// Adds a watch, as the API does.
 pub(super) async fn add(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let (new, now) = (new_watch(world, watch), world.now());
     match disk.kept.clone() {
@@ -55,7 +55,7 @@ pub(super) async fn add(world: &Arc<World>, disk: &Disk, watch: usize) -> Result
     }
 }
 
-/// Gives a watch up, as the API does.
+/// Removes a watch, as the API does.
 pub(super) async fn cancel(world: &Arc<World>, disk: &Disk, watch: usize) -> Result<(), StoreError> {
     let Kept::File(file) = disk.kept.clone() else { return Ok(()) };
     let world = Arc::clone(world);

@@ -1,5 +1,5 @@
-//! The rules of following once more: slow, obvious, and written from the design alone. All is found by looking back at
-//! what the polls of a watch have seen; nothing is remembered between two of them.
+//! The rules of following once more: slow, obvious, and written from the design alone. They look back at everything that
+//! the polls of a watch saw, and remember nothing themselves.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) enum Saw {
     Failed(FailureKind, bool),
 }
 
-/// A poll that is over.
+/// A completed poll.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) began: Moment,
@@ -25,7 +25,7 @@ pub(super) struct Seen {
     pub(super) hint: Option<Duration>,
     /// The pause that was planned then.
     pub(super) planned: Duration,
-    /// Where its pace stood.
+    /// Its pace, and the delay that the pace gave.
     pub(super) base: (Pace, Duration),
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Pace {
     Throttle,
 }
 
-/// What the rules give for the last poll.
+/// What follows the last poll.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Ruling {
     End(Outcome),
@@ -60,7 +60,7 @@ pub(super) fn schedule(limits: &Limits, pace: Pace) -> (Duration, f64, Duration,
     }
 }
 
-/// How many times in a row this must be seen once the export was seen.
+/// How many times in a row this must happen once the export was seen.
 const fn needed(kind: FailureKind) -> usize {
     match kind {
         FailureKind::NotFound | FailureKind::Gateway => 3,
@@ -100,7 +100,7 @@ pub(super) fn ruling(
                 (FailureKind::Throttled, None) => Pace::Throttle,
                 _ => Pace::Retry,
             };
-            // The paces of failure start anew with each outage.
+            // With each outage, the paces of failures start again.
             let failures = failures(history);
             let base = (pace, base(limits, pace, &failures[..failures.len() - 1]));
             if let Some(outcome) =
@@ -139,14 +139,14 @@ fn failures(history: &[Seen]) -> &[Seen] {
     &history[from..]
 }
 
-/// Where a pace stands after these polls.
+/// The delay that a pace gives after these polls.
 fn base(limits: &Limits, pace: Pace, before: &[Seen]) -> Duration {
     let (first, growth, longest, _) = schedule(limits, pace);
     let last = before.iter().rev().find(|seen| seen.base.0 == pace);
     last.map_or(first, |seen| seen.base.1.mul_f64(growth).clamp(first, longest))
 }
 
-/// The sum of the gaps between failures, each no longer than was planned and than the request took.
+/// The sum of the gaps between failures, each at most the planned pause plus the time of the request.
 pub(super) fn outage(failures: &[Seen]) -> Duration {
     let gap = |pair: &[Seen]| {
         let (before, after) = (&pair[0], &pair[1]);
@@ -205,7 +205,7 @@ fn in_progress(
         }
         let left = stalled_at.since(last.ended).max(ROUNDING);
         if left < base.mul_f64(1.0 + schedule.3) {
-            // Somewhere between, by the jitter that was drawn.
+            // Somewhere between, depending on the jitter.
             let longest = base.mul_f64(1.0 + schedule.3).min(left);
             base = base.min(left);
             schedule.3 = longest.as_secs_f64() / base.as_secs_f64() - 1.0;
@@ -214,7 +214,7 @@ fn in_progress(
     again(schedule, base, last, deadline.map(|at| (at, Outcome::TimedOut)))
 }
 
-/// After the pace, not before the hint, not after the limit; a limit that has come, or lies before the hint, ends it.
+/// After the pace, not before the hint, not after the limit. If the limit has passed, or comes before the hint, the watch ends.
 fn again(
     (_, _, _, jitter): (Duration, f64, Duration, f64),
     base: Duration,

@@ -1,5 +1,4 @@
-//! What a world is made of: plain data, invented from a seed. Each part draws from its own seed, so that a part can be
-//! left out and all others stay as they were.
+//! What a world consists of: plain data, generated from a seed.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use super::rules::{Pace, schedule};
 use crate::export::{Status, Vocabulary};
 use crate::watch::{self, Policy, Refusal};
 
-/// A world, before anything happens in it.
+/// A world before it runs.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub(super) seed: u64,
@@ -19,7 +18,7 @@ pub(super) struct Scene {
     pub(super) troubles: Vec<Trouble>,
     /// How often the runner makes a pass at least.
     pub(super) beat: Duration,
-    /// How long it is looked at.
+    /// How long the world runs.
     pub(super) length: Duration,
 }
 
@@ -32,7 +31,7 @@ pub(super) enum Mode {
     Daemon { until_idle: bool, in_file: bool },
 }
 
-/// What the user set.
+/// The user's settings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) pace: (Duration, f64, Duration, f64),
@@ -51,16 +50,16 @@ pub(super) struct AccountScene {
     pub(super) id: usize,
     pub(super) server: usize,
     pub(super) requests_per_minute: u32,
-    /// How long its server takes at least, and how much longer at most.
+    /// The least time that its server takes, and how much longer it may take, in milliseconds.
     pub(super) latency: (u64, u64),
     /// The API version that the user has set.
     pub(super) version: Option<&'static str>,
-    /// How far its server's clock is from the true time, and whether it is ahead.
+    /// The skew of its server's clock, and whether it is ahead.
     pub(super) clock: (Duration, bool),
     pub(super) hints: HintForm,
 }
 
-/// How a server says how long it asks to stay away.
+/// How a server writes a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HintForm {
     Seconds,
@@ -77,7 +76,7 @@ pub(super) struct WatchScene {
     pub(super) of_settings: bool,
     pub(super) added_at: Duration,
     pub(super) cancelled_at: Option<Duration>,
-    /// When its export can be seen.
+    /// When its export becomes visible.
     pub(super) born_at: Duration,
     pub(super) started_at: Duration,
     pub(super) ends_at: Duration,
@@ -89,11 +88,11 @@ pub(super) struct WatchScene {
 pub(super) struct EndpointScene {
     pub(super) id: usize,
     pub(super) takes: Duration,
-    /// Whether it hears of what finished only.
+    /// Whether it wants only exports that finished.
     pub(super) finished_only: bool,
 }
 
-/// Something that goes wrong, or that somebody does.
+/// Something that goes wrong, or that a user does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trouble {
     pub(super) id: usize,
@@ -112,19 +111,19 @@ pub(super) enum What {
         endpoint: usize,
         weather: Weather,
     },
-    /// The disk is so slow that a call takes so long.
+    /// The disk is slow: each call takes so much longer.
     StoreIsSlow(Duration),
     /// Another program has the file locked.
     StoreIsLocked,
-    /// The disk is full, or refuses: a call fails, and what it wrote is kept or is not.
+    /// The disk is full or fails: a call returns an error, and its data is kept or lost.
     StoreFails {
         keeps: bool,
     },
-    /// The process stands still until then.
+    /// The process is stopped until then.
     Stall,
-    /// The machine sleeps for so long: its clock stands still, the world goes on.
+    /// The machine sleeps for so long: its clock stops, and the servers' time goes on.
     Sleep(Duration),
-    /// The wall's clock is set.
+    /// The wall clock is set.
     WallStep {
         forward: bool,
         by: Duration,
@@ -133,7 +132,7 @@ pub(super) enum What {
     Kill {
         steps: u32,
     },
-    /// The machine loses power and starts again later: what was not written through may be gone.
+    /// The machine loses power and starts again later: data that was not synced may be lost.
     PowerCut,
     /// The process is asked to end, and started again later.
     Terminate,
@@ -159,13 +158,13 @@ pub(super) enum Reload {
     MaxWait(Option<Duration>),
 }
 
-/// What a server does with requests while it lasts.
+/// How a server behaves for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weather {
-    /// It never answers, or byte by byte.
+    /// It never answers.
     Hangs,
     Slow(Duration),
-    /// It answers with this code; a gateway does, where it is not Snyk.
+    /// It answers with this code, or a gateway in front of it does.
     Code {
         code: u16,
         gateway: bool,
@@ -173,17 +172,17 @@ pub(super) enum Weather {
     },
     /// No request gets through.
     Unreachable,
-    /// A certificate that nobody trusts.
+    /// Its certificate is not trusted.
     Untrusted,
-    /// It answers well, but for some, which come later.
+    /// Most answers are good; some fail, after a delay.
     Flaky {
         percent: u8,
         code: u16,
         later: Duration,
     },
-    /// It answers well, and asks to stay away.
+    /// Its answers are good, with a hint.
     Hints(Duration),
-    /// The default version is gone, or all others are.
+    /// The default API version is removed, or all others are.
     Retired {
         code: u16,
         is_default: bool,
@@ -216,7 +215,7 @@ impl Scene {
 }
 
 impl Limits {
-    /// The policy of these limits; what they do not name is as in the settings by default.
+    /// The policy with these limits, and defaults for the rest.
     pub(super) fn policy(&self, is_wait: bool) -> Policy {
         let pace = |pace| {
             let (initial, multiplier, max, jitter) = schedule(self, pace);

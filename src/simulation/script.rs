@@ -1,4 +1,4 @@
-//! What happens to a daemon, and when.
+//! What happens to the daemon, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,24 +22,24 @@ enum Happening {
     End,
 }
 
-/// What happens, in its order.
+/// All events, in order.
 pub(super) struct Script {
     happenings: Vec<(Duration, Happening)>,
     next: usize,
 }
 
-/// What reaches the runner from outside.
+/// A request from outside.
 pub(super) enum Asked {
     /// The store was changed through the API.
     Changed,
     Reload(Reload),
-    /// The process is asked to end, and started again after so long.
+    /// SIGTERM; the process is started again after so long.
     Terminate(Duration),
     /// The world ends.
     Over,
 }
 
-/// How often all that must be true is looked at.
+/// How often the rules are checked.
 const CHECKS: u32 = 60;
 
 impl Script {
@@ -66,7 +66,7 @@ impl Script {
         Self { happenings, next: 0 }
     }
 
-    /// Lets happen what happens, until something reaches the runner.
+    /// Runs events until one is for the daemon.
     pub(super) async fn next(
         &mut self,
         world: &Arc<World>,
@@ -109,7 +109,7 @@ impl Script {
     }
 }
 
-/// What somebody does, or what happens to the machine; the rest lasts for its span by itself.
+/// Starts a trouble. Troubles of servers, endpoints and the disk need nothing here: they are looked up when they matter.
 async fn trouble(world: &World, id: usize) -> Option<Asked> {
     let trouble = *world.scene.troubles.iter().find(|trouble| trouble.id == id)?;
     world.note([14, id as u64, 0], || format!("trouble {id}, until {:?}: {:?}", trouble.until, trouble.what));

@@ -1,4 +1,4 @@
-//! The servers: what they answer, and how soon.
+//! The servers: what they answer, and after how long.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::moment::Moment;
 use crate::snyk::{DEFAULT_VERSION, Reply};
 use crate::watch::observation::FailureKind;
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sent {
-    /// Nothing, for ever.
+    /// No answer ever comes.
     Nothing,
-    /// No connection, or none that can be trusted.
+    /// No connection, or an untrusted certificate.
     Broken(FailureKind),
     Answer(Answer),
 }
@@ -25,7 +25,7 @@ pub(super) enum Sent {
 pub(super) struct Answer {
     code: u16,
     word: Option<&'static str>,
-    /// Whether Snyk wrote it, and not a gateway on the way.
+    /// Whether Snyk wrote it, and not a gateway.
     is_snyks: bool,
     hint: Option<Duration>,
 }
@@ -35,7 +35,7 @@ impl Answer {
         Self { code, word: None, is_snyks: true, hint: None }
     }
 
-    /// The class of an answer, as the design's table has it.
+    /// The class of an answer, by the table in the design.
     pub(super) const fn class(self) -> Saw {
         if let (200, Some(word)) = (self.code, self.word) {
             return Saw::Word(word);
@@ -55,7 +55,7 @@ impl Answer {
 }
 
 impl Sent {
-    /// What a poll sees of it, and how long the server asks to stay away.
+    /// What a poll sees, and the hint.
     pub(super) fn seen(self) -> (Saw, Option<Duration>) {
         match self {
             Self::Nothing => (Saw::Failed(FailureKind::Transient, false), None),
@@ -66,7 +66,7 @@ impl Sent {
 }
 
 impl World {
-    /// What comes of a request, and how long that takes. `nth` counts the requests of a poll.
+    /// The result of a request, and how long it takes. `nth` counts the requests of a poll.
     pub(super) fn request(
         &self,
         scene: &AccountScene,
@@ -76,7 +76,7 @@ impl World {
         let part = if nth == 0 { "poll" } else { "poll, second request" };
         let mut rng = rng(self.scene.seed, part, watch.wrapping_mul(1_000_003) + poll as usize);
         let takes = Duration::from_millis(scene.latency.0 + rng.u64(0..=scene.latency.1));
-        // What is asked for in another version is answered at once: one poll takes as long as one request.
+        // The second request of a poll is answered at once, so that a poll takes as long as one request.
         let takes = if nth == 0 { takes } else { Duration::ZERO };
         let well = || {
             self.word(watch).map_or(Answer::of(404), |word| Answer { word: Some(word), ..Answer::of(200) })
@@ -103,7 +103,7 @@ impl World {
         (takes, Sent::Answer(answer))
     }
 
-    /// The word that an export's status has.
+    /// The status word of an export.
     fn word(&self, watch: usize) -> Option<&'static str> {
         let now = self.elapsed() + self.slept.get();
         let scene = self.scene.watch(watch)?;
@@ -112,7 +112,7 @@ impl World {
         stages.iter().find(|(at, _)| *at <= now && scene.born_at <= now).map(|(_, word)| *word)
     }
 
-    /// An answer as the server of an account writes it: by its own clock, and in its own way.
+    /// An answer as HTTP: with the server's own clock, and its own form of hints.
     pub(super) fn written(&self, scene: &AccountScene, answer: &Answer) -> Reply {
         let now = BEGINNING.plus(self.elapsed() + self.slept.get());
         let now = if scene.clock.1 {
@@ -122,7 +122,7 @@ impl World {
         };
         let mut headers = vec![("date", date(now))];
         match (answer.hint, scene.hints) {
-            // Snyk sends this with good answers: a limit that is not reached is not a hint.
+            // Snyk sends these with good answers. They are not a hint, because the limit is not reached.
             (None, _) if answer.code == 200 => headers
                 .extend([("x-ratelimit-remaining", "12".to_owned()), ("x-ratelimit-reset", "59".to_owned())]),
             (None, _) => {}

@@ -1,4 +1,4 @@
-//! What the daemon tells and shows: ends, credentials, exit codes, what is in the file, `/healthz` and `/readyz`.
+//! What the daemon reports: ends, credentials, exit codes, the content of the file, `/healthz` and `/readyz`.
 
 use super::account::Credential;
 use super::bounds;
@@ -10,7 +10,7 @@ use crate::store::Listed;
 use crate::watch::outcome::Outcome;
 
 impl World {
-    /// The runner says that nothing is left to do: so it must be.
+    /// The runner says that nothing is left to do. Checks that this is true.
     pub(super) fn is_idle(&self) {
         let state = self.state.borrow();
         self.note([19, 0, 0], || "every watch has ended".to_owned());
@@ -24,13 +24,13 @@ impl World {
         self.must_exit_by_its_ends();
     }
 
-    /// Somebody has heard enough: what has ended is told all the same.
+    /// One export has finished, which is enough. Ends that are stored are reported all the same.
     pub(super) fn is_broken_off(&self) {
         self.note([20, 0, 0], || "one has finished, the others are abandoned".to_owned());
         self.has_told_all();
     }
 
-    /// An account's credential is refused: that is owed to the endpoints at that moment.
+    /// A notification is queued because a credential is refused. Checks that it is refused.
     pub(super) fn owes_refusal(&self, account: usize, at: Moment) {
         let is = self.state.borrow().accounts[account].credential;
         if is != Credential::Refused(at) {
@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// What others are told of a credential is what became of it, in that order, and once.
+    /// Each change of a credential is reported once, and in order.
     pub(super) fn account_is(&self, name: &str, is_refused: bool) {
         let id = account_of(name);
         let is = if is_refused { "is refused" } else { "works" };
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// Each end that was kept in this life is told in this life, and so is what became of credentials.
+    /// Each end that was stored in this life is reported in this life, and so is each change of a credential.
     pub(super) fn has_told_all(&self) {
         let state = self.state.borrow();
         if let Some(id) = state.accounts.iter().position(|account| !account.untold.is_empty()) {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// The exit code is that of the gravest end, in the order of the design.
+    /// The exit code is the one of the most serious end, in the order of the design.
     fn must_exit_by_its_ends(&self) {
         use Outcome::{
             Conflict, Failed, Forbidden, NotFound, Rejected, Stalled, TimedOut, Unauthorized, Unavailable,
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// What is in the file is what is known.
+    /// The file contains what was recorded.
     pub(super) fn must_be_listed(&self, listed: &[Listed]) {
         let state = self.state.borrow();
         for listed in listed {

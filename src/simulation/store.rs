@@ -1,5 +1,4 @@
-//! Where watches are kept: the stores of the program, reached without a thread, over a disk that is slow, locked, full,
-//! or loses its power.
+//! The stores of the program, without their threads, on a disk that may be slow, locked or full, or lose power.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +16,7 @@ use crate::moment::Moment;
 use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError};
 use crate::text::Text;
 
-/// A keeper that works where it is asked, at once.
+/// Runs the store's work at once, in the caller.
 #[derive(Debug, Clone)]
 pub(super) struct Inline(Arc<Mutex<Option<Keeper>>>);
 
@@ -37,7 +36,7 @@ impl Inline {
     }
 }
 
-/// What keeps the watches of a life.
+/// The store of a life.
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Memory(MemoryStore),
@@ -49,18 +48,18 @@ pub(super) struct InFile {
     pub(super) sqlite: SqliteStore<Inline>,
     keeper: Inline,
     path: PathBuf,
-    /// How much of the log is written through.
+    /// How much of the write-ahead log is synced.
     written: Cell<Option<Log>>,
 }
 
-/// Where the log stands: which one it is, and how many pages it has.
+/// A position in the write-ahead log: which log, and how many pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Log {
     salt: [u8; 8],
     pages: u32,
 }
 
-/// A store as the runner and the couriers reach it.
+/// The store as the runner and the couriers use it.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     pub(super) world: Arc<World>,
@@ -94,14 +93,14 @@ impl InFile {
         self.keeper.get().as_ref().and_then(Keeper::last)
     }
 
-    /// Gives the file free in peace.
+    /// Closes the file.
     pub(super) fn close(&self) -> Result<(), StoreError> {
         let keeper = self.keeper.get().take();
         keeper.map_or(Ok(()), Keeper::close)
     }
 
-    /// What the disk has once the process is gone, put to another place; after a power cut without what was not written
-    /// through. Says whether that took anything back.
+    /// Copies what is on the disk after a kill or a power cut to another place. A power cut loses what was not synced.
+    /// Returns whether it lost anything.
     pub(super) fn crash(&self, to: &Path, is_power_cut: bool) -> std::io::Result<bool> {
         let log = |path: &Path| path.with_file_name("watches.db-wal");
         std::fs::copy(&self.path, to)?;
@@ -119,7 +118,7 @@ impl InFile {
         Ok(is_power_cut && is_same)
     }
 
-    /// Where the log stands, from the head of its index.
+    /// The end of the log, from its index.
     fn log(&self) -> Option<Log> {
         let mut head = [0; 40];
         let mut file = std::fs::File::open(self.path.with_file_name("watches.db-shm")).ok()?;
@@ -133,7 +132,7 @@ impl InFile {
         self.keeper.get().as_ref().map(Keeper::claims).unwrap_or_default()
     }
 
-    /// Whether the last transaction was written through; notes how far the log is.
+    /// Whether the last transaction was synced. If so, records the end of the log.
     pub(super) fn is_written_through(&self) -> bool {
         let is_so = self.keeper.get().as_ref().is_some_and(Keeper::survives_power_cuts);
         if is_so {
@@ -220,7 +219,7 @@ impl Disk {
         found.map(|trouble| (trouble.what, trouble.until))
     }
 
-    /// What is claimed is bounded, however many watches there are and however long the daemon lives.
+    /// Checks that the number of claims is bounded, for any number of watches and any life time.
     pub(super) fn must_be_small(&self) {
         let Kept::File(file) = &self.kept else { return };
         let (watches, deliveries) = file.claims();
@@ -233,7 +232,7 @@ impl Disk {
         }
     }
 
-    /// A runner that spins makes passes without end at one moment.
+    /// Panics if the runner spins: it makes too many passes at one moment.
     fn count_pass(&self) {
         let now = self.world.elapsed();
         let (at, count) = self.at_once.get();

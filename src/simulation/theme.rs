@@ -1,5 +1,4 @@
-//! Worlds with a theme: what seldom comes together by chance, and can only go wrong where it does. Worlds without one are
-//! as they would be if there were no themes.
+//! Worlds with a theme: combinations that are rare by chance, and that some faults need. Themes do not change other worlds.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::scene::{AccountScene, Mode, Reload, Scene, Trouble, WatchScene, Weath
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// One world in so many has a theme.
+/// One world in this many has a theme.
 const SELDOM: u32 = 8;
 
 impl Scene {
@@ -46,7 +45,7 @@ impl Scene {
         (0..accounts).map(|id| AccountScene::busy(self.seed, id, id)).collect()
     }
 
-    /// These accounts, with so many watches each that are there from the beginning and end late.
+    /// These accounts, each with so many watches that exist from the start and end late.
     fn people(&mut self, accounts: Vec<AccountScene>, each: usize) {
         let watch = |id: usize| WatchScene {
             id,
@@ -63,13 +62,13 @@ impl Scene {
         self.accounts = accounts;
     }
 
-    /// This, from some time on and until the end.
+    /// One trouble that begins early and lasts until the end.
     fn troubled(&mut self, rng: &mut Rng, what: What) {
         let at = span(rng, 10 * SECOND, MINUTE);
         self.troubles = vec![Trouble { id: 0, at, until: self.length, what }];
     }
 
-    /// More accounts than places ask a server that hangs; the others must not wait for them.
+    /// More accounts than places use a server that hangs. Other accounts must not wait for them.
     fn most_hang(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
         self.limits.request_timeout = 30 * SECOND;
@@ -83,7 +82,7 @@ impl Scene {
         self.troubled(rng, What::Server { server: 0, weather: Weather::Hangs });
     }
 
-    /// An account whose server is slow among more quick ones than there are places.
+    /// One account has a slow server; more accounts than places have quick ones.
     fn one_is_slow(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
         self.limits.request_timeout = 2 * SECOND;
@@ -95,7 +94,7 @@ impl Scene {
         self.troubled(rng, What::Server { server: 0, weather });
     }
 
-    /// Accounts that always have something to ask go and come back, get other rates, and have credentials that fail.
+    /// Busy accounts are removed and added again, get other rates, and have failing credentials.
     fn is_reloaded_often(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND / 2, 1.0, SECOND / 2, 0.1);
         self.limits.concurrency = one_of(rng, &[1, 2, 4]);
@@ -130,7 +129,7 @@ impl Scene {
         self.troubles = (0..10).map(trouble).collect();
     }
 
-    /// Watches reach their deadlines while 429s hold their account.
+    /// Deadlines pass while the account is throttled.
     fn deadlines_come_while_throttled(&mut self, rng: &mut Rng) {
         self.limits.max_wait = Some(one_of(rng, &[20 * SECOND, 2 * MINUTE]));
         self.limits.concurrency = one_of(rng, &[2, 16]);
@@ -151,7 +150,7 @@ impl Scene {
         self.troubles = (0..6).map(trouble).collect();
     }
 
-    /// A server asks to stay away for more than a year, and nothing else ends its watches.
+    /// A server sends a hint of more than a year, and no limit ends the watches.
     fn is_sent_away_for_years(&mut self, rng: &mut Rng) {
         (self.limits.max_wait, self.limits.max_outage, self.limits.pending_at_most) = (None, None, None);
         self.length = 4 * 60 * MINUTE;
@@ -168,7 +167,7 @@ impl Scene {
         self.troubled(rng, What::Server { server: 0, weather });
     }
 
-    /// The default version goes while watches are followed, and comes back.
+    /// The default version is removed while watches are followed, and comes back.
     fn version_goes(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND, 1.1, 30 * SECOND, 0.1);
         self.length = 30 * MINUTE;
@@ -179,7 +178,7 @@ impl Scene {
         self.troubles = (0..3).map(|id| Trouble::retires(self.seed, id, 1, self.length)).collect();
     }
 
-    /// Where the first that finishes is enough, others end in the same moment.
+    /// With `--any`, all exports end at the same moment.
     fn all_end_together(&mut self) {
         self.limits.concurrency = 16;
         self.accounts.iter_mut().for_each(|account| account.latency = (1, 0));
@@ -188,7 +187,7 @@ impl Scene {
         }
     }
 
-    /// Another program has the file locked for longer than anybody would wait.
+    /// Another program locks the file for minutes.
     fn is_locked_for_long(&mut self, rng: &mut Rng) {
         self.limits.pace = (SECOND, 1.1, MINUTE, 0.1);
         self.length = 60 * MINUTE;

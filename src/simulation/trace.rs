@@ -1,10 +1,10 @@
-//! What happens in a world, as a story: when, who, what.
+//! The trace of a world: when, who, what.
 
 use crate::fixtures::cells::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The story, if somebody wants to read it; always its digest, by which two runs are compared.
+/// A digest of everything that happened, to compare two runs; as text only if wanted.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     is_wanted: bool,
@@ -17,7 +17,7 @@ impl Trace {
         Self { is_wanted, ..Self::default() }
     }
 
-    /// Something happens. What tells two runs apart goes into `facts`.
+    /// Records an event. The digest is computed from `facts`, not from the text.
     pub(super) fn note(&self, at: Duration, facts: [u64; 3], says: impl FnOnce() -> String) {
         let mut digest = self.digest.get() ^ 0xcbf2_9ce4_8422_2325;
         for fact in facts.into_iter().chain([at.as_millis() as u64]) {

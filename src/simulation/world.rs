@@ -1,4 +1,4 @@
-//! The world that a daemon lives in: time, servers, and what is known of everything that happens.
+//! The world around a daemon: time, servers, and a record of everything that happened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,36 +19,36 @@ use crate::watch::outcome::Outcome;
 /// When the world begins.
 pub(super) const BEGINNING: Moment = Moment::from_unix_ms(1_732_529_622_000);
 
-/// The world. It is one for all lives of the daemon.
+/// The world. All lives of the daemon share it.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) scene: Scene,
     pub(super) trace: Trace,
-    /// Counts on for ever.
+    /// Never set back.
     pub(super) time: Clock,
-    /// The clock of the daemon's present life.
+    /// The clock of the daemon in its current life.
     pub(super) clock: Cell<Clock>,
-    /// How far the servers' time is ahead, since this machine slept.
+    /// How long this machine has slept: the servers' time is ahead by that.
     pub(super) slept: Cell<Duration>,
-    /// How far the wall's clock is ahead or behind, in milliseconds.
+    /// How far the wall clock is ahead or behind, in milliseconds.
     pub(super) wall_step: Cell<i64>,
     /// The watches of each account.
     pub(super) watches_of: Vec<Vec<usize>>,
-    /// What a server that is well takes at most.
+    /// How long a healthy server takes at most.
     pub(super) answer: Duration,
     pub(super) state: RefCell<State>,
     pub(super) post: RefCell<Post>,
     pub(super) figures: RefCell<Figures>,
-    /// The process is about to die.
+    /// Set when the process is about to be killed.
     pub(super) doom: Cell<Option<Doom>>,
     /// Whether somebody has changed the store.
     pub(super) changed: Cell<bool>,
-    /// The second of the daemon's life, the steps that it made in it, and the deeds.
+    /// The current second, the steps of the process in it, and the events in it.
     pub(super) pulse: Cell<(u64, u64, u64)>,
     violation: RefCell<Option<String>>,
 }
 
-/// How the process dies: after so many more of its steps.
+/// How the process is killed: after so many more steps.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Doom {
     pub(super) steps: u32,
@@ -56,7 +56,7 @@ pub(super) struct Doom {
     pub(super) is_power_cut: bool,
 }
 
-/// What is known.
+/// What has happened so far.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: Limits,
@@ -66,30 +66,30 @@ pub(super) struct State {
     pub(super) under_way: usize,
     pub(super) life: u32,
     pub(super) life_began: Moment,
-    /// When the settings were last read again, a stall ended, or the like: what came late then has its reason.
+    /// When the last reload or stall ended: what is late because of it is excused.
     pub(super) disturbed: Moment,
     /// Whether `max-wait` was changed while watches were followed.
     pub(super) is_shortened: bool,
-    /// What a power cut would take back.
+    /// What a power cut would undo.
     pub(super) undo: Vec<Undo>,
-    /// How those ended that were told of in this life.
+    /// The outcomes that were reported in this life.
     pub(super) told: Vec<Outcome>,
 }
 
-/// What is known of a watch.
+/// What has happened to a watch.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     pub(super) phase: Phase,
     pub(super) account: usize,
     pub(super) started: Moment,
     pub(super) due: Moment,
-    /// When the poll began that is under way.
+    /// When the current poll began.
     pub(super) asking: Option<Moment>,
-    /// What a poll has come to that is not kept yet.
+    /// The result of a poll that is not stored yet.
     pub(super) answered: Option<Answered>,
     pub(super) history: Vec<Seen>,
     pub(super) begun: u64,
-    /// The life in which its end was kept, and told.
+    /// The lives in which its end was stored and reported.
     pub(super) ended_in: u32,
     pub(super) told_in: u32,
 }
@@ -100,9 +100,9 @@ pub(super) struct Answered {
     pub(super) ended: Moment,
     pub(super) saw: Saw,
     pub(super) hint: Option<Duration>,
-    /// What the user had set then.
+    /// The user's settings at that time.
     pub(super) limits: Limits,
-    /// Whether it was given up, since it took too long.
+    /// Whether it was given up because it took too long.
     pub(super) given_up: bool,
 }
 
@@ -115,7 +115,7 @@ pub(super) enum Phase {
     Cancelled,
 }
 
-/// A watch as it was before something that a power cut may take back.
+/// A watch before a change that a power cut may undo.
 #[derive(Debug)]
 pub(super) struct Undo {
     pub(super) watch: usize,
@@ -179,14 +179,14 @@ impl World {
         self.clock.get().now()
     }
 
-    /// The daemon's time at a moment of the world's.
+    /// The daemon's time when the world had lasted so long.
     pub(super) fn moment(&self, elapsed: Duration) -> Moment {
         let now = self.elapsed();
         let ago = self.now().before(now.saturating_sub(elapsed)).unwrap_or_default();
         ago.plus(elapsed.saturating_sub(now))
     }
 
-    /// What the wall's clock says.
+    /// What the wall clock says.
     pub(super) fn wall(&self) -> Moment {
         let (now, step) = (self.time.now().plus(self.slept.get()), self.wall_step.get());
         let by = Duration::from_millis(step.unsigned_abs());
@@ -199,7 +199,7 @@ impl World {
         self.trace.note(self.elapsed(), facts, says);
     }
 
-    /// Something is not as it must be. The first such thing counts.
+    /// Records that a rule is broken. The first violation counts.
     pub(super) fn violate(&self, what: impl FnOnce() -> String) {
         let mut violation = self.violation.borrow_mut();
         if violation.is_none() {
@@ -221,14 +221,14 @@ impl World {
         matches!(self.scene.mode, Mode::Daemon { until_idle: true, .. } | Mode::Wait { .. })
     }
 
-    /// The spans of troubles of a kind, in the daemon's time, that are not over by `since`.
+    /// Whether a trouble of this kind has begun and was not over at `since`, in the daemon's time.
     pub(super) fn is_troubled(&self, since: Moment, is_meant: impl Fn(&What) -> bool) -> bool {
         let now = self.elapsed();
         let mut meant = self.scene.troubles.iter().filter(|trouble| is_meant(&trouble.what));
         meant.any(|trouble| trouble.at <= now && self.moment(trouble.until) >= since)
     }
 
-    /// What the weather is at a server.
+    /// The weather at a server.
     pub(super) fn weather(&self, server: usize) -> Option<Weather> {
         let now = self.elapsed();
         self.scene.troubles.iter().find_map(|trouble| match trouble.what {
@@ -241,7 +241,7 @@ impl World {
         })
     }
 
-    /// What the weather is at an endpoint.
+    /// The weather at an endpoint.
     pub(super) fn weather_at(&self, endpoint: usize) -> Option<Weather> {
         let now = self.elapsed();
         self.scene.troubles.iter().find_map(|trouble| match trouble.what {

@@ -1,4 +1,4 @@
-//! Who may ask: API tokens, and access tokens of OAuth client credentials.
+//! Credentials: API tokens, and access tokens of OAuth clients.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,7 +11,7 @@ use super::http::{Request, Response};
 use super::problem::Problem;
 use super::scenario::Scenario;
 
-/// How long an expired token is still known as such, where any other credential would be accepted.
+/// How long an expired token is remembered, where any other credential would be accepted.
 const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// The access tokens that were issued, each with the moment at which it expires.

@@ -1,4 +1,4 @@
-//! What a scenario can put in the place of a normal answer: `[[answers]]` and `[[faults]]`.
+//! Answers that a scenario can send instead of the normal one: `[[answers]]` and `[[faults]]`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,15 +8,15 @@ use serde::Deserialize;
 
 use super::text;
 
-/// A scripted answer: what it says, and how the wire breaks while it is sent.
+/// A scripted answer: its content, and the fault while it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "RawAnswer")]
 pub(super) struct Answer {
     pub(super) content: Content,
-    /// Added to the headers of the content, in the place of those with the same name.
+    /// Added to the headers; replaces headers of the same name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) fault: Option<Fault>,
-    /// The request is carried out, and only its answer is lost: what stands here takes its place.
+    /// Whether the request is carried out before this answer is sent.
     pub(super) carried_out: bool,
     /// A pause before the first byte.
     pub(super) delay: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 /// What a scripted answer says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Content {
-    /// What the API would say anyway.
+    /// The normal answer.
     #[default]
     Normal,
     /// The normal status document with another status word.
@@ -89,9 +89,9 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The connection is reset (TCP RST), in the place of an answer or in the middle of the body.
+    /// The connection is reset (TCP RST), instead of an answer or in the middle of the body.
     Reset,
-    /// The connection is closed in the place of an answer.
+    /// The connection is closed without an answer.
     Close,
     /// The connection is closed in the middle of the body.
     Cut,
@@ -99,9 +99,9 @@ pub enum FaultKind {
     Drip,
     /// Nothing ever comes, or nothing after the middle of the body; the connection stays open.
     Hang,
-    /// What comes is not HTTP.
+    /// The answer is not HTTP.
     Junk,
-    /// The body is nothing but blanks.
+    /// The body consists of blanks.
     Blanks,
     /// The head holds a gigantic header.
     Headers,
@@ -122,7 +122,7 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// Both tables as they stand in the file. They share their fields, and `flatten` would ruin the messages.
+/// Both tables as in the file. They share their fields, and `flatten` would spoil the error messages.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct RawAnswer {

@@ -36,7 +36,7 @@ pub(super) struct Api {
     state: Mutex<State>,
 }
 
-/// What the simulator does with a request: what it answers, when, and how it breaks it.
+/// What the simulator does with a request: the answer, when it is sent, and the fault.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) response: Response,
@@ -106,8 +106,8 @@ impl Api {
         reply
     }
 
-    /// The base of links, as the client itself spells it: behind a name of its own, in a container say, the
-    /// address that we listen on would lead it nowhere.
+    /// The base of links, from the client's Host header: the address that we listen on may not work for the client, for
+    /// example in a container.
     fn base_url(&self, request: &Request) -> String {
         let plain = |host: &&str| {
             !host.is_empty()
@@ -139,7 +139,7 @@ impl Api {
         None
     }
 
-    /// The normal reply; `word` is the status word that a random fault wants to be shown.
+    /// The normal reply. `word` replaces the status word, if a random fault asks for that.
     fn serve(&self, state: &mut State, call: &Call<'_>, word: Option<&str>) -> Reply {
         let mut reply: Reply = match call.route {
             Route::Storage { export_id, part } => return self.download(state, call, export_id, part).into(),
@@ -188,7 +188,7 @@ impl Reply {
     }
 }
 
-/// Puts a scripted answer in the place of, or around, the normal reply.
+/// Replaces the normal reply by a scripted answer, or changes it.
 fn play(answer: &Answer, call: &Call<'_>, normal: impl FnOnce(Option<&str>) -> Reply) -> Reply {
     let mut reply = match &answer.content {
         Content::Normal => normal(None),
@@ -226,7 +226,7 @@ fn scripted_response(status_code: u16, body: String) -> Response {
 }
 
 impl Call<'_> {
-    /// The answer of a script. Without a body, an error is what the server asked would say.
+    /// The answer of a script. Without a body, an error has the body that the real server would send.
     fn scripted(&self, status_code: u16, body: Option<&str>) -> Response {
         match (body, self.route.target()) {
             (None, Target::Storage) if status_code >= 400 => storage::trouble(status_code),
@@ -235,7 +235,7 @@ impl Call<'_> {
         }
     }
 
-    /// Puts this request's own values in the place of a script's placeholders.
+    /// Replaces the placeholders of a script by values of this request.
     fn fill_in(&self, text: &str) -> String {
         let (scope, export_id) = match &self.route {
             Route::Rest(Operation::Start(scope)) => (scope.to_string(), String::new()),

@@ -25,7 +25,7 @@ pub(super) async fn accept(listener: TcpListener, api: Arc<Api>, journal: Arc<Jo
     let mut connections = JoinSet::new();
     let mut number = 0_u64;
     loop {
-        // Else the set would keep every connection that ever was.
+        // Otherwise the set would keep every connection.
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else {
             sleep(ACCEPT_PAUSE).await;
@@ -34,14 +34,14 @@ pub(super) async fn accept(listener: TcpListener, api: Arc<Api>, journal: Arc<Jo
         number += 1;
         let (api, journal) = (Arc::clone(&api), Arc::clone(&journal));
         connections.spawn(async move {
-            // An error means that the client is gone: nobody is left to be told.
+            // An error means that the client is gone.
             let _: io::Result<()> = serve(stream, number, &api, &journal).await;
         });
     }
 }
 
 async fn serve(mut stream: TcpStream, number: u64, api: &Api, journal: &Journal) -> io::Result<()> {
-    // Drops of a dripping body must not be gathered, nor a long body wait for acknowledgements.
+    // The pieces of a slow body must not be merged, and a long body must not wait for acknowledgements.
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
@@ -51,7 +51,7 @@ async fn serve(mut stream: TcpStream, number: u64, api: &Api, journal: &Journal)
                 if let Some(response) = unreadable.response() {
                     wire::send(&mut stream, &response, None, true).await?;
                     stream.shutdown().await?;
-                    // What is unread when a connection is closed resets it, and the answer would be lost.
+                    // Closing a connection with unread data resets it, and the client would lose the answer.
                     let _: Result<_, _> = timeout(FAREWELL, wire::wait_until_gone(&mut stream)).await;
                 }
                 return Ok(());
@@ -60,7 +60,7 @@ async fn serve(mut stream: TcpStream, number: u64, api: &Api, journal: &Journal)
         let at = api.elapsed();
         let reply: Reply = api.answer(&request, at);
         journal.record(Exchange::of(&request, &reply, number, at));
-        // Even a sleep of nothing yields for a tick of the timer, a millisecond.
+        // Even a sleep of zero takes a tick of the timer, a millisecond.
         if !reply.delay.is_zero() {
             sleep(reply.delay).await;
         }

@@ -1,11 +1,11 @@
-//! The rows of an export: always the same for the same columns.
+//! The rows of an export: the same for the same columns each time.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 const DEFAULT_COLUMNS: [&str; 5] = ["ISSUE_SEVERITY", "SCORE", "PROBLEM_TITLE", "PROJECT_NAME", "ISSUE_URL"];
 const SEVERITIES: [&str; 4] = ["Low", "Medium", "High", "Critical"];
-/// Three of them need quotes, so that readers are found out which split at commas or at ends of lines.
+/// Three of them need quotes, so that readers fail that split at commas or line ends.
 const TITLES: [&str; 5] = [
     "SQL Injection",
     "Improper Access Control, Generic",

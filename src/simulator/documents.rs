@@ -1,4 +1,4 @@
-//! The documents of the API, in the shape of its specification or in that of its real answers.
+//! The documents of the API, as in its specification or as in real answers.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ impl Subject<'_> {
     pub(super) fn started(&self) -> Value {
         let (scope, id, version) = (self.scope, self.export_id, self.version);
         let link = match self.scenario.shape {
-            // A path that does not exist: so it stands in Snyk's specification.
+            // Snyk's specification has this path, which does not exist.
             Shape::Spec => format!("/{scope}/export/jobs/{id}"),
             Shape::Real => format!("/{scope}/jobs/export/{id}?version={version}"),
         };
@@ -52,7 +52,7 @@ impl Subject<'_> {
     /// The answer of the status endpoint.
     pub(super) fn status(&self, status: &str, results: Option<Results>) -> Value {
         let mut attributes = json!({ "status": status });
-        // The one real answer that was ever seen dropped these when it was finished.
+        // The only known real answer of a finished export lacks these.
         if self.scenario.shape == Shape::Spec || !is_finished(status) {
             attributes["created"] = json!(self.created());
             attributes["formats"] = json!(["csv"]);
@@ -60,7 +60,7 @@ impl Subject<'_> {
         self.add_error(&mut attributes, status);
         add_results(&mut attributes, results);
         let link = match self.scenario.shape {
-            // Cut short, as on Snyk's page: a client that follows it must fail.
+            // Shortened as on Snyk's page: a client that follows it must fail.
             Shape::Spec => self.results_path(&self.export_id.to_string()[..35]),
             Shape::Real => self.real_link(),
         };

@@ -1,4 +1,4 @@
-//! The record of what was asked and answered.
+//! The record of requests and answers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,11 +45,11 @@ pub struct Exchange {
     pub authorization: Option<String>,
     /// The request headers that matter, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The status code of the answer; none if a fault left no room for one.
+    /// The status code of the answer. `None` if a fault prevented it.
     pub status_code: Option<u16>,
-    /// The fault that struck the answer.
+    /// The fault of the answer.
     pub fault: Option<FaultKind>,
-    /// What the answer said in a word: a status, an error code; empty if there is nothing to say.
+    /// The answer in a word: a status or an error code. May be empty.
     pub note: String,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for Exchange {
         f.write_str(" ->")?;
         if let Some(status_code) = self.status_code {
             write!(f, " {status_code}")?;
-            // A note may repeat a scenario's text, which may hold anything.
+            // A note may contain text of a scenario, which may contain anything.
             let note: String = self.note.chars().filter(|each| !each.is_control()).take(80).collect();
             if !note.is_empty() {
                 write!(f, " {note}")?;
@@ -98,7 +98,7 @@ impl fmt::Display for Exchange {
     }
 }
 
-/// The last exchanges, and whoever wants to hear of each at once.
+/// The last exchanges, and the function that is called with each.
 pub(super) struct Journal {
     log: Box<dyn Fn(&Exchange) + Send + Sync>,
     kept: Mutex<VecDeque<Exchange>>,

@@ -8,7 +8,7 @@ use super::route::Scope;
 use super::scenario::Scenario;
 use super::start_request::StartRequest;
 
-/// One export. It has no state but its age: its status is computed when someone asks.
+/// One export. Its status is computed from its age when it is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Export {
     pub(super) scope: Scope,
@@ -19,9 +19,9 @@ pub(super) struct Export {
     pub(super) url_expiration: Duration,
     /// How many status polls it had.
     pub(super) polls: u32,
-    /// A scripted answer showed it as finished: its normal course must not fall behind that.
+    /// Whether a scripted answer showed it as finished: then it stays finished.
     pub(super) shown_finished: bool,
-    /// What is said of the size of each file, once somebody asked for it.
+    /// The announced size of each file, once it was asked for.
     announced_sizes: Option<Vec<Option<u64>>>,
 }
 
@@ -57,7 +57,7 @@ impl Export {
         self.created.saturating_add(scenario.pending).saturating_add(scenario.started)
     }
 
-    /// What a listing says of the size of each file. The first call renders them all.
+    /// The announced size of each file. The first call renders all files.
     pub(super) fn announced_sizes(&mut self, scenario: &Scenario, files: &Files) -> &[Option<u64>] {
         let table = &self.table;
         self.announced_sizes.get_or_insert_with(|| {

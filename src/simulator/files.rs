@@ -1,4 +1,4 @@
-//! The files of exports as storage keeps them: rendered, encoded, and named by their content.
+//! The files of exports as storage keeps them: rendered, encoded, and with an `ETag` of their content.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -49,7 +49,7 @@ pub(super) enum FileSize {
 #[derive(Debug)]
 pub(super) struct StoredFile {
     pub(super) encoding: Encoding,
-    /// With its quotes. It stands for the encoded bytes: they are the same wherever it is the same.
+    /// With its quotes. Depends on the encoded bytes only.
     pub(super) etag: String,
     /// The CRC-32C of the encoded bytes.
     pub(super) crc32c: u32,
@@ -57,7 +57,7 @@ pub(super) struct StoredFile {
     pub(super) decoded_size: u64,
 }
 
-/// The files that were needed lately.
+/// The files that were used recently.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     kept: Mutex<VecDeque<Arc<StoredFile>>>,
@@ -81,7 +81,7 @@ impl Files {
     }
 }
 
-/// Forgets the oldest files where there are too many or they are too large. The newest stays in any case.
+/// Drops the oldest files if there are too many or they are too large. Always keeps the newest.
 fn forget_beyond(kept: &mut VecDeque<Arc<StoredFile>>, files: usize, bytes: usize) {
     let mut sum: usize = kept.iter().map(|file| file.bytes.len()).sum();
     while kept.len() > 1 && (kept.len() > files || sum > bytes) {
@@ -110,7 +110,7 @@ impl StoredFile {
     }
 }
 
-/// The same bytes each time: no name and no time stand in the header.
+/// The same bytes each time: the header contains no name and no time.
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Requests and responses of HTTP/1.1, written by hand because a proper server refuses to break them.
+//! HTTP/1.1 requests and responses, written by hand because a real server cannot send broken ones.
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,13 +29,13 @@ pub(super) enum Framing {
     /// By its announced length.
     #[default]
     Length,
-    /// By the end of the connection: one that is cut looks like one that is whole.
+    /// By the end of the connection: a cut body looks complete.
     Close,
-    /// By the last of its chunks.
+    /// By the last chunk.
     Chunked,
 }
 
-/// An answer before it goes out; how it is framed is announced when it is sent.
+/// An answer before it is sent; the framing headers are added later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Response {
     pub(super) status_code: u16,
@@ -49,9 +49,9 @@ pub(super) struct Response {
 /// Why there is no request to answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// The connection ended, cleanly or not: nobody is there to be told.
+    /// The connection ended.
     Gone,
-    /// What came is not HTTP/1, TLS perhaps.
+    /// The request is not HTTP/1; it may be TLS.
     Malformed,
     /// The head is longer than 16 KiB or has more than 64 headers.
     HeadTooLarge,
@@ -62,7 +62,7 @@ pub(super) enum Unreadable {
 }
 
 impl Request {
-    /// Reads the next request. What comes behind it stays in `buffer`.
+    /// Reads the next request. Data after it stays in `buffer`.
     pub(super) async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Request, Unreadable> {
         let (mut request, head_length) = loop {
             if let Some(parsed) = parse_head(buffer)? {
@@ -136,7 +136,7 @@ impl Response {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    /// Sets a header in the place of all of the same name.
+    /// Sets a header, and removes others of the same name.
     pub(super) fn set_header(&mut self, name: &str, value: impl Into<String>) {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.into()));
@@ -149,7 +149,7 @@ impl Response {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        // These codes have no body, and clients take an announced one for the next answer.
+        // These codes have no body. With a length, clients would read the next answer as the body.
         if self.status_code != 204 && self.status_code != 304 {
             match self.framing {
                 Framing::Length => head.push_str(&format!("content-length: {body_length}\r\n")),

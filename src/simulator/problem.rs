@@ -1,4 +1,4 @@
-//! Error documents in the flavour of Snyk's error catalogue.
+//! Error documents like those of Snyk's error catalogue.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(super) struct Problem {
     code: &'static str,
     title: &'static str,
     detail: String,
-    /// What is to blame: a member such as `pointer` or `parameter`, and its value.
+    /// The cause: a member such as `pointer` or `parameter`, and its value.
     source: Option<(&'static str, String)>,
 }
 

@@ -1,9 +1,9 @@
-//! Limits of requests per time, as Snyk's gateway counts them: in fixed windows, for each principal.
+//! Rate limits as Snyk's gateway has them: in fixed windows, for each principal.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A limit, and who used how much of it in the current window.
+/// A limit, and how much of it each principal has used in the current window.
 #[derive(Debug)]
 pub(super) struct Quota {
     limit: u32,

@@ -1,4 +1,4 @@
-//! Which operation a request means.
+//! The operation of a request.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(super) enum Route {
     Storage { export_id: Uuid, part: usize },
     /// OAuth's token endpoint.
     Token,
-    /// Nothing that the simulator has: a status code and what is wrong.
+    /// Unknown: a status code and what is wrong.
     Refused(u16, &'static str),
 }
 
@@ -72,7 +72,7 @@ impl Route {
         if request.method == method { route } else { Route::Refused(405, "Method not allowed for this path") }
     }
 
-    /// What random faults call this request; `Any` for those that have no name of their own.
+    /// The name of this request in random faults; `Any` for requests without one.
     pub(super) fn target(&self) -> Target {
         match self {
             Route::Rest(Operation::Start(_)) => Target::Start,

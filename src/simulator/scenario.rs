@@ -1,4 +1,4 @@
-//! Scenarios: what the simulated API does, in TOML. `config/scenarios/` holds those that are embedded.
+//! Scenarios: what the simulated API does, in TOML. The embedded ones are in `config/scenarios/`.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub struct Scenario {
     pub(super) faults: Vec<RandomFault>,
 }
 
-/// A text that is no scenario. The message shows the line and the key.
+/// The text is not a scenario. The message shows the line and the key.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid scenario: {0}")]
 pub struct ScenarioError(toml::de::Error);
@@ -102,7 +102,7 @@ pub(super) enum Shape {
     Real,
 }
 
-/// What a status request for an id that was never started meets.
+/// The answer to a status request for an unknown id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum UnknownExports {
@@ -155,7 +155,7 @@ impl Scenario {
         }
     }
 
-    /// Whether `created` has a zone: as the shape has it, unless the file says otherwise.
+    /// Whether `created` has a time zone. Depends on the shape, unless the file sets it.
     pub(super) fn zone_in_created(&self) -> bool {
         !self.no_zone_in_created.unwrap_or(self.shape == Shape::Real)
     }

@@ -34,9 +34,9 @@ const MAX_COLUMN_LENGTH: usize = 64;
 /// What a valid document asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StartRequest {
-    /// Empty if the document leaves them to the server.
+    /// Empty if the document does not list columns.
     pub(super) columns: Vec<String>,
-    /// How long download links shall work, if the document says so.
+    /// How long download links work, if the document says so.
     pub(super) url_expiration: Option<Duration>,
 }
 
@@ -105,7 +105,7 @@ fn check_filters(filters: &Value, dataset: &str, scope: ScopeKind) -> Result<(),
     Err(invalid("/filters", format!("A filter by date is required: {needed}")))
 }
 
-/// Checks a range of dates, and tells whether there is one.
+/// Checks a range of dates. Returns whether there is one.
 fn check_range(range: &Value, pointer: &str) -> Result<bool, Problem> {
     if range.is_null() {
         return Ok(false);

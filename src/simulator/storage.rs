@@ -1,4 +1,4 @@
-//! Signed download links, and what they serve: in the manner of Google Cloud Storage.
+//! Signed download links and the files behind them, like those of Google Cloud Storage.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -21,7 +21,7 @@ const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 #[derive(Debug)]
 pub(super) struct Signer {
     secret: u64,
-    /// What a link is answered that has expired.
+    /// The answer to an expired link.
     expired_status_code: u16,
 }
 
@@ -30,7 +30,7 @@ impl Signer {
         Signer { secret, expired_status_code }
     }
 
-    /// A link to a part of an export, from now on for as long as `expires` in whole seconds.
+    /// A link to a part of an export, valid for `expires`, in whole seconds.
     pub(super) fn link(
         &self,
         base_url: &str,
@@ -78,7 +78,7 @@ impl Signer {
     }
 }
 
-/// Serves a file, or the range of it that the request wants, in the manner of a scenario.
+/// Serves a file, or the requested range of it, as the scenario says.
 pub(super) fn serve(request: &Request, file: &StoredFile, scenario: &Scenario) -> Response {
     let length = file.bytes.len();
     let unchanged =
@@ -110,19 +110,19 @@ pub(super) fn serve(request: &Request, file: &StoredFile, scenario: &Scenario) -
     if scenario.storage_hash {
         let hash = STANDARD.encode(file.crc32c.to_be_bytes());
         response.set_header("x-goog-hash", format!("crc32c={hash}"));
-        // Another file has another one, as at Google.
+        // Each file has its own, as at Google.
         response.set_header("x-goog-generation", file.crc32c.to_string());
         response.set_header("x-goog-stored-content-encoding", file.encoding.as_str());
     }
     response
 }
 
-/// What Google says of a file that is not there.
+/// Google's answer for a missing file.
 pub(super) fn absent() -> Response {
     refusal(404, "NoSuchKey", "The specified key does not exist.")
 }
 
-/// What Google says with a status code that a script asks for.
+/// Google's answer with a status code of a script.
 pub(super) fn trouble(status_code: u16) -> Response {
     let (code, message) = match status_code {
         403 => ("AccessDenied", "Access denied."),

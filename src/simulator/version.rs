@@ -7,7 +7,7 @@ pub(super) const RELEASED: &str = "2024-10-15";
 /// The version that Snyk's page about the export status still shows.
 pub(super) const EXPERIMENTAL: &str = "2024-05-10~experimental";
 
-/// A version that serves, with its stage of life.
+/// A version that serves, and its stability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Served {
     pub(super) version: &'static str,
@@ -26,7 +26,7 @@ pub(super) enum Unserved {
 pub(super) fn resolve(wanted: Option<&str>, today: Date, experimental: bool) -> Result<Served, Unserved> {
     let wanted = wanted.filter(|text| !text.is_empty()).ok_or(Unserved::Missing)?;
     if stability_is_known(wanted) {
-        // A bare stability means that stability today, and there is none since the general release.
+        // A stability without a date means today, and since the general release there is none.
         return Err(Unserved::NoMatch);
     }
     let (date, stability) = match wanted.split_once('~') {
@@ -34,13 +34,13 @@ pub(super) fn resolve(wanted: Option<&str>, today: Date, experimental: bool) -> 
         Some(_) => return Err(Unserved::Malformed),
         None => (wanted, None),
     };
-    // `parse` would take other spellings of a date as well.
+    // `parse` would accept other forms of a date.
     let date: Date = Some(date)
         .filter(|text| text.len() == 10)
         .and_then(|text| text.parse().ok())
         .ok_or(Unserved::Malformed)?;
     if date >= jiff::civil::date(2024, 10, 15) {
-        // Since that date a version has no stability: a suffix matches nothing.
+        // From that date on, versions have no stability suffix: one with a suffix matches nothing.
         let served = Served { version: RELEASED, stage: "ga" };
         return if date <= today && stability.is_none() { Ok(served) } else { Err(Unserved::NoMatch) };
     }

@@ -1,4 +1,4 @@
-//! Sending an answer, whole or broken as its fault says.
+//! Sends an answer, complete or with its fault.
 
 use std::io;
 use std::time::Duration;
@@ -16,25 +16,25 @@ const DRIP_PAUSE: Duration = Duration::from_millis(100);
 const BULK_BYTES: u64 = 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What becomes of the connection when the answer is out.
+/// What happens to the connection after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Afterwards {
     KeepOpen,
     Close,
 }
 
-/// Sends an answer. `last` says that the client wants the connection closed behind it.
+/// Sends an answer. `last`: the client wants the connection closed after it.
 ///
 /// # Errors
 ///
-/// If the client went away, which may well be its right reaction to a fault.
+/// If the client has closed the connection, which may be the right reaction to a fault.
 pub(super) async fn send(
     stream: &mut TcpStream,
     response: &Response,
     fault: Option<&Fault>,
     last: bool,
 ) -> io::Result<Afterwards> {
-    // Where nothing else says so, the end of the connection is the end of the body.
+    // Without a length or chunks, the body ends with the connection.
     let last = last || response.framing == Framing::Close;
     match fault {
         Some(fault) => break_off(stream, response, fault, last).await,
@@ -63,7 +63,7 @@ fn opening(response: &Response, length: u64, last: bool) -> String {
     format!("{}\r\n{chunk}", response.head(length, last))
 }
 
-/// What comes behind the body.
+/// What comes after the body.
 fn closing(response: &Response, length: u64) -> &'static [u8] {
     match response.framing {
         Framing::Length | Framing::Close => b"",
@@ -144,7 +144,7 @@ fn afterwards(last: bool) -> Afterwards {
     if last { Afterwards::Close } else { Afterwards::KeepOpen }
 }
 
-/// Reads and forgets until the client closes the connection.
+/// Reads and drops data until the client closes the connection.
 pub(super) async fn wait_until_gone(stream: &mut TcpStream) -> io::Result<()> {
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored).await? > 0 {}
@@ -160,7 +160,7 @@ async fn drip(stream: &mut TcpStream, body: &[u8], fault: &Fault) -> io::Result<
     Ok(())
 }
 
-/// Sends `bytes` times the same byte, in chunks: it may be more than fits into memory.
+/// Sends the same byte `bytes` times, in chunks: it may not fit into memory.
 async fn fill(stream: &mut TcpStream, byte: u8, bytes: u64) -> io::Result<()> {
     let chunk = vec![byte; CHUNK_BYTES];
     let mut left = bytes;

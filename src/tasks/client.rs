@@ -1,11 +1,11 @@
-//! The client of a Rust program.
+//! A client for Rust programs.
 
 use crate::clock::Clock;
 use crate::snyk::credentials::{Credential, CredentialError, Credentials, Scheme, Source};
 use crate::snyk::region::Api;
 use crate::snyk::{Client, Connections, Network, TransportError};
 
-/// Why a client cannot be made.
+/// Why a client cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The token cannot be used.
@@ -17,11 +17,11 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client that asks `api` with `token`: by `http`, if that is given, or by a client that trusts the system's
-    /// certificates.
+    /// A client for `api` that authenticates with `token`. It sends requests with `http` if given, otherwise with a
+    /// client that trusts the system's certificates.
     ///
-    /// Neither reads the environment; proxies are those of `http`. An `http` that follows redirects does so by its own
-    /// rules: build it with [`reqwest::redirect::Policy::none`].
+    /// It reads no variable, so only `http` may use proxies. Build `http` with [`reqwest::redirect::Policy::none`]:
+    /// redirects are followed here, within the origin only.
     ///
     /// # Errors
     ///

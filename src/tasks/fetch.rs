@@ -18,11 +18,11 @@ use crate::watch::observation::{Failure, FailureKind, Part, Problem, Report};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::{Defeat, Tries};
 
-/// What the results endpoint says of an export that has finished.
+/// The results endpoint's answer about a finished export.
 enum Listing {
     /// The results.
     Ready(Report),
-    /// They are not there yet.
+    /// They are not ready yet.
     NotYet(Failure),
 }
 
@@ -67,7 +67,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// Waits until a request that failed may be sent again.
+    /// Waits before a failed request is retried.
     async fn pause(
         &self,
         tries: &mut Tries,
@@ -83,8 +83,8 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Fetches the files of an export that has finished. `report` is what is known of it; if it does not list all files with
-    /// their links, it becomes what the results endpoint says. `reach` says where links may lead.
+    /// Fetches the files of a finished export. If `report`, its last known status document, does not list all files
+    /// with links, it is replaced by the results endpoint's answer. `reach` says where links may lead.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Tasks<'_> {
         let manifest = download_all(wanted, &folder.folder, &means, &relist, tell).await?;
         folder.is_done = true;
         let differs = |entry: &Entry| entry.row_count.is_some() && entry.rows != entry.row_count;
-        // What was said of one file is not said again of all of them.
+        // A warning about one file is not repeated for all of them.
         if let Some(row_count) = manifest.row_count.filter(|_| manifest.rows != manifest.row_count)
             && !manifest.files.iter().any(differs)
         {
@@ -142,8 +142,8 @@ impl Drop for Tidied {
     }
 }
 
-/// What the results mean. The results endpoint may be behind the status endpoint, and what it says then (no files, no rows)
-/// is not what there is.
+/// Classifies the results. The results endpoint may lag behind the status endpoint, and then lists no files and no
+/// rows.
 fn listing(report: Report, policy: &Policy) -> Result<Listing, Defeat> {
     let problem = |title: &str| Problem::new(title, &format!("status {}", report.status));
     match policy.vocabulary.phase(&report.status) {
@@ -158,7 +158,7 @@ fn listing(report: Report, policy: &Policy) -> Result<Listing, Defeat> {
     }
 }
 
-/// The parts that a report lists. A list without any is right only if there are no rows.
+/// The listed parts. An empty list is valid only if there are no rows.
 fn parts(report: &Report) -> Result<Vec<Part>, Defeat> {
     match (&report.results, report.row_count) {
         (Some(parts), _) if !parts.is_empty() => Ok(parts.clone()),

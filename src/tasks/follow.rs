@@ -1,4 +1,4 @@
-//! Follows exports to their end, by the runner and a store in memory.
+//! Follows exports to their end, with the runner and a store in memory.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -17,13 +17,13 @@ use crate::watch::observation::Poller;
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::{DEFAULT_ACCOUNT, Policy};
 
-/// How many polls may be under way at once in [`follow`].
+/// How many polls [`follow`] runs at once.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 
-/// Follows exports until each has ended, until `stop`, or until `tell` breaks off. Each export that has not ended by then
-/// ends as interrupted or as abandoned.
+/// Follows exports until each has ended, until `stop` is ready, or until `tell` breaks off. The remaining exports then
+/// end as interrupted or abandoned.
 ///
-/// `tell` is called with every event. One export is followed once, however often it is named.
+/// `tell` gets every event. An export that is named twice is followed once.
 pub async fn run<P>(
     exports: &[ExportRef],
     poller: P,
@@ -37,7 +37,7 @@ pub async fn run<P>(
     let store = MemoryStore::default();
     let now = clock.now();
     for watch in exports.iter().filter_map(|export| store.add(*export, now)) {
-        // To break off here changes nothing: no poll was made, and the first event breaks off as well.
+        // Breaking off here has no effect: the first event of a poll breaks off as well.
         let _ = tell(&What::Added { watch }.at(now));
     }
     let account = Account { name: Arc::from(DEFAULT_ACCOUNT), poller, requests_per_minute: None };
@@ -54,17 +54,16 @@ pub async fn run<P>(
     }
 }
 
-/// How a command follows exports: each watch on its own, whatever the others meet.
+/// How commands follow exports: a refused credential ends each watch on its own.
 #[must_use]
 pub const fn plan(policy: Policy, concurrency: NonZeroUsize) -> Plan {
     Plan { policy, concurrency, beat: None }
 }
 
-/// Follows exports until each has ended, and gives each event as it happens; the last one of an export is
-/// [`What::Finished`].
+/// Follows exports until each has ended, as a stream of events. The last event of each export is [`What::Finished`].
 ///
-/// Nothing happens unless the stream is polled, and nothing happens any more once it is dropped. It needs a Tokio runtime
-/// with time and I/O.
+/// The stream does its work while it is polled; dropping it cancels everything. It needs a Tokio runtime with time and
+/// I/O.
 pub fn follow(
     client: impl Into<Arc<Client>>,
     exports: Vec<ExportRef>,
@@ -84,7 +83,7 @@ pub fn follow(
         .fuse(),
     );
     stream::poll_fn(move |context| {
-        // Its events come by the channel, whose end is the end of the stream.
+        // The channel delivers the events; when it closes, the stream ends.
         let _ = following.poll_unpin(context);
         events.poll_recv(context)
     })

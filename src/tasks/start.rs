@@ -15,18 +15,18 @@ use crate::watch::observation::{Failure, FailureKind, Problem};
 use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::{Defeat, Tries};
 
-/// How long a start that is stopped waits for the answer to what it has sent: the answer says whether there is an export.
-/// Less than the ten seconds that containers are given to stop.
+/// How long a stopped start waits for the answer to a request that was sent: the answer says whether there is an
+/// export. Containers get ten seconds to stop.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// How a start ended.
 #[derive(Debug)]
 pub enum Begun {
-    /// The export is there.
+    /// The export was started.
     Started {
         /// The export.
         started: Started,
-        /// The signal that came meanwhile.
+        /// The signal that arrived meanwhile.
         signal: Option<Signal>,
     },
     /// There is no export, as far as is known.
@@ -37,15 +37,15 @@ pub enum Begun {
 #[derive(Debug, thiserror::Error)]
 #[error("{outcome}: {problem}")]
 pub struct Unstarted {
-    /// What the failure counts as.
+    /// The outcome that the failure counts as.
     pub outcome: Outcome,
-    /// What is known of it.
+    /// What is known about it.
     pub problem: Problem,
-    /// If there may be an export all the same: what is known of that, in words.
+    /// If there may be an export anyway: what is known, in words.
     pub unsure: Option<String>,
 }
 
-/// What becomes of a start, for those who write it down.
+/// The state of a start, for a record of it.
 #[derive(Debug, Clone, Copy)]
 pub enum Sent<'a> {
     /// It is about to be sent.
@@ -76,11 +76,11 @@ impl Unstarted {
 }
 
 impl Tasks<'_> {
-    /// Starts an export. A failure that cannot have created one is retried within `max-outage`; no other is.
+    /// Starts an export. A failed request is retried within `max-outage`, but only if it cannot have created an export.
     ///
-    /// `keep` is called before each request and with what becomes of it; its error ends the task. It should return none once
-    /// there may be an export, since nobody would learn of that export then. After `stop` the answer to a request that was
-    /// sent is waited for, for five seconds.
+    /// `keep` is called before each request and after it. Its error ends the task, so it should not return one after
+    /// [`Sent::Started`] or [`Sent::Unsure`]: the export would be lost. After `stop`, the task waits up to five seconds
+    /// for the answer to a request that was sent.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Tasks<'_> {
         stop: impl Future<Output = Signal>,
         tell: Tell<'_>,
     ) -> Result<Begun, E> {
-        // What is refused is refused.
+        // A rejection is final.
         let policy = Policy { retry_conflict: false, ..self.policy.clone() };
         let mut stop = std::pin::pin!(stop);
         let mut tries = Tries::new(self.clock.now());
@@ -133,7 +133,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// The answer to one request, and what stopped us; no answer if none came in time after that.
+    /// The answer to one request, and the signal that stopped it; no answer if it did not arrive in time.
     async fn answer(
         &self,
         request: &StartRequest,
@@ -143,7 +143,7 @@ impl Tasks<'_> {
         let mut asked = std::pin::pin!(self.client.start(request, self.policy.request_timeout, &in_flight));
         match unless(stop, &mut asked).await {
             Ok(answer) => (Some(answer), None),
-            // Nothing was sent, and nothing will be.
+            // Nothing was sent.
             Err(signal) if !in_flight.may_have_arrived() => {
                 let failure = Failure { kind: FailureKind::Transient, problem: Problem::default() };
                 (Some(Err(NotStarted { failure, hint: None, may_exist: false })), Some(signal))
@@ -153,7 +153,7 @@ impl Tasks<'_> {
     }
 }
 
-/// The problem, with how long Snyk asks us to wait.
+/// The problem, with how long Snyk asks to wait.
 fn with_hint(problem: Problem, hint: Option<Duration>) -> Problem {
     let Some(hint) = hint else { return problem };
     let said = problem.detail.as_ref().map(|detail| format!("{detail}; ")).unwrap_or_default();

@@ -17,7 +17,7 @@ const TOKEN: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLnNueWsuaW8ifQ.x-y_zaa0Qd3fFG
 const CLIENT_SECRET: &str = "pa+ss/w\u{f6}rd &<\"'> 100%25 \\n#1";
 const PASSWORD: &str = "hunter22";
 
-/// What is not shown here, whatever else this process holds.
+/// Text that must not be shown, whatever this process holds.
 struct Ours(Held, Vec<Arc<SecretString>>);
 
 impl Ours {
@@ -36,7 +36,7 @@ impl Ours {
 }
 
 #[test]
-fn removes_what_could_give_orders() {
+fn removes_control_and_direction_characters() {
     let rows = [
         ("plain, with ünïcödé", "plain, with ünïcödé"),
         ("  \n ", ""),
@@ -58,7 +58,7 @@ fn removes_what_could_give_orders() {
 }
 
 #[test]
-fn an_id_in_the_path_of_a_webhook_is_no_secret_by_itself() {
+fn an_id_in_the_path_of_a_webhook_is_not_a_secret_by_itself() {
     let ours = Ours::new(&[
         &format!("https://h.example/hooks/{UUID}/k5LmN6oPqR7sTuV8wX"),
         "https://h.example/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
@@ -75,7 +75,7 @@ fn an_id_in_the_path_of_a_webhook_is_no_secret_by_itself() {
 }
 
 #[test]
-fn leaves_other_text_alone() {
+fn does_not_change_other_text() {
     let ours =
         Ours::new(&[UUID, TOKEN, CLIENT_SECRET, PASSWORD, "https://h.example/services/T01/hunter2hunter2"]);
     let texts = [
@@ -102,7 +102,7 @@ fn leaves_other_text_alone() {
 }
 
 #[test]
-fn what_is_encoded_too_often_is_not_shown() {
+fn text_with_too_many_layers_of_encoding_is_not_shown() {
     let ours = Ours::new(&[UUID]);
     let mut text = UUID.replace('-', "%2d");
     for _ in 0..6 {
@@ -116,7 +116,7 @@ fn what_is_encoded_too_often_is_not_shown() {
 }
 
 #[test]
-fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
+fn direction_changes_are_not_plain_text_and_are_escaped() {
     for plain in ["", "payments", "zählt 100 % \u{1f469}\u{200d}\u{1f4bb} عربي"] {
         assert!(is_plain(plain) && escaped(plain) == plain, "{plain}");
     }
@@ -137,7 +137,7 @@ fn what_turns_a_text_around_is_no_plain_text_and_is_escaped() {
 type Encoder = fn(&str) -> String;
 
 #[test]
-fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
+fn the_end_of_a_text_does_not_begin_with_half_a_secret() {
     let _held = crate::secret::Secret::new(TOKEN);
     for after in 0..60 {
         let said = format!("some words and {TOKEN} {}", "-".repeat(after));
@@ -148,7 +148,7 @@ fn the_end_of_a_text_begins_with_no_half_of_a_secret() {
     assert_eq!(Text::end_of("long enough", 6).as_str(), "…enough");
 }
 
-/// All the ways in which ordinary programs write a text, as a function for each.
+/// The encodings that ordinary programs use for a text, each as a function.
 fn encoders() -> Vec<(&'static str, Encoder)> {
     fn each(text: &str, write: impl Fn(char) -> String) -> String {
         text.chars()
@@ -204,7 +204,7 @@ fn encoders() -> Vec<(&'static str, Encoder)> {
     ]
 }
 
-/// Whether a secret can be read from a text by somebody who undoes the usual encodings.
+/// Whether a secret can be read from a text after the usual encodings are decoded.
 fn shows(text: &str, secret: &str) -> bool {
     let fold = |text: &str| text.to_lowercase();
     let core = |text: &str| -> String { fold(text).chars().filter(|char| char.is_alphanumeric()).collect() };
@@ -235,13 +235,13 @@ proptest! {
     }
 
     #[test]
-    fn cleaned_twice_is_cleaned_once(raw in r#"([ -~]|://|\?|@|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&#[0-9]{2};|##|eyJ|snyk_uat\.|sig=|\*\*\*){0,60}"#) {
+    fn cleaning_twice_changes_nothing(raw in r#"([ -~]|://|\?|@|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&#[0-9]{2};|##|eyJ|snyk_uat\.|sig=|\*\*\*){0,60}"#) {
         let ours = Ours::new(&[UUID, PASSWORD]);
         ours.clean(&raw);
     }
 
     #[test]
-    fn no_secret_is_shown_wherever_it_stands(
+    fn no_secret_is_shown_anywhere(
         before in r#"([ -~]|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&amp;){0,40}"#,
         after in r#"([ -~]|%2[0-9a-f]|\\u00[0-7][0-9a-f]|&amp;){0,40}"#,
         secret in "[a-zA-Z0-9][!-~]{6,40}[a-zA-Z0-9]",

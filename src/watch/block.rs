@@ -15,11 +15,11 @@ use crate::moment::Moment;
 /// How often a refused credential is tried again. The client reads its file again then.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(30);
 
-/// What is known of an account that can keep it from asking.
+/// What can block an account, as far as it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Blocking {
     block: Option<Block>,
-    /// When the last poll began whose answer shows that the credential works.
+    /// When the last poll began whose answer proved that the credential works.
     works_since: Option<Moment>,
     throttle: Position,
     /// The run of 429s.
@@ -30,7 +30,7 @@ pub(crate) struct Blocking {
 struct Block {
     why: Why,
     since: Moment,
-    /// Until when nobody asks.
+    /// Until when no poll begins.
     until: Moment,
     failure: Failure,
 }
@@ -55,17 +55,17 @@ pub(crate) enum News {
 }
 
 impl Blocking {
-    /// Whether nobody may ask, except for a try.
+    /// Whether no poll may begin, except for a try.
     pub(crate) fn is_blocked(&self, now: Moment) -> bool {
         self.block.as_ref().is_some_and(|block| block.why != Why::Throttled || now < block.until)
     }
 
-    /// Until when nobody asks.
+    /// Until when no poll begins.
     pub(crate) fn until(&self) -> Moment {
         self.block.as_ref().map_or_else(Moment::default, |block| block.until)
     }
 
-    /// Whether a poll may begin now. Where the credential is refused or doubted, one poll may try it each time.
+    /// Whether a poll may begin now. While the credential is refused or doubted, one poll at a time may try it.
     pub(crate) fn may_ask(&mut self, now: Moment) -> bool {
         match &mut self.block {
             Some(block) if now < block.until => return false,
@@ -75,7 +75,7 @@ impl Blocking {
         true
     }
 
-    /// A refused credential is tried at once: it may be another now.
+    /// Lets a refused credential be tried at once: it may be a new one.
     pub(crate) fn tried_now(mut self) -> Self {
         if let Some(block) = self.block.as_mut().filter(|block| block.why != Why::Throttled) {
             block.until = Moment::default();
@@ -83,7 +83,7 @@ impl Blocking {
         self
     }
 
-    /// While the account is blocked, watches that started by this moment have no time left.
+    /// While the account is blocked: watches that started by this moment have no time left.
     pub(crate) fn over(&self, policy: &Policy, now: Moment) -> Option<Moment> {
         self.limits(policy, now).filter_map(|(age, _)| now.before(age)).max()
     }
@@ -113,7 +113,7 @@ impl Blocking {
         limits.into_iter().filter_map(move |(age, outcome)| Some((age.filter(|_| why.is_some())?, outcome)))
     }
 
-    /// What an answer to a poll of a watch says of the credential.
+    /// Records what the answer to a poll says about the credential.
     pub(crate) fn record_credential(
         &mut self,
         observation: &Observation,
@@ -196,7 +196,7 @@ impl Blocking {
             Ok(_) | Err(_) => return None,
         };
         let pause = match observation.pause() {
-            // A server that says "at once" is not taken at its word.
+            // A hint of 0 is too short after a 429.
             Some(pause) => lengthen_hint(pause.max(policy.retry.first()), rng),
             None if !is_news => return None,
             None => policy.throttle.next(&mut self.throttle, rng),
@@ -217,7 +217,7 @@ impl Blocking {
     }
 }
 
-/// Whether a failure says nothing of the credential.
+/// Whether a failure says nothing about the credential.
 const fn proves_nothing(kind: FailureKind) -> bool {
     use FailureKind::{Gateway, Throttled, Transient, Unrecoverable};
     matches!(kind, Transient | Throttled | Unrecoverable | Gateway)

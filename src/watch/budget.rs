@@ -1,17 +1,17 @@
-//! How often an account may ask: a budget of requests, shared by all its watches.
+//! The request budget of an account, shared by all its watches.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// How many requests may come at once after a rest; more only where a tenth of a second earns more.
+/// How many requests may be sent at once after a rest. It is more if a tenth of a second earns more.
 pub const BURST: u32 = 20;
 
 /// A token bucket.
 ///
-/// The bucket is kept as the moment at which it will be full again: each request moves that moment on by the time
-/// that it takes to earn one, and a request has to wait while it lies further ahead than the burst takes to earn.
+/// It is stored as the moment at which the bucket is full again. Each request moves that moment by the time to earn one
+/// request. A request must wait while the moment is further ahead than the time to earn a burst.
 #[derive(Debug, Clone)]
 pub struct Budget {
     interval: Duration,
@@ -20,8 +20,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many requests per minute. It begins with one: nobody knows what was spent before, and whoever is
-    /// started again and again must not get a burst each time.
+    /// A budget of this many requests per minute. It begins with one request, not with a burst: a program that is started
+    /// again and again must not exceed the rate.
     #[must_use]
     pub fn per_minute(requests: NonZeroU32, now: Moment) -> Self {
         let (interval, burst) = interval_and_burst(requests);
@@ -36,7 +36,7 @@ impl Budget {
         usize::try_from(requests).unwrap_or(usize::MAX)
     }
 
-    /// Takes so many requests out.
+    /// Takes requests out.
     pub fn take(&mut self, requests: usize, now: Moment) {
         let requests = u32::try_from(requests).unwrap_or(u32::MAX);
         self.full_at = self.full_at.max(now).plus(self.interval.saturating_mul(requests));
@@ -49,13 +49,13 @@ impl Budget {
         now.plus(ahead.saturating_sub(self.interval * (self.burst - 1)))
     }
 
-    /// No request is left until `moment`, and from then on they are earned one by one.
+    /// Leaves no request until `moment`. From then on they are earned one by one.
     pub fn drain_until(&mut self, moment: Moment) {
         self.full_at = self.full_at.max(moment.plus(self.interval * (self.burst - 1)));
     }
 
-    /// As this budget, at another rate: the next request may be sent when it might have been, and from then on they are
-    /// earned at the new rate.
+    /// This budget at another rate. The next request may be sent at the same time as before, and later ones are earned at
+    /// the new rate.
     #[must_use]
     pub fn at_rate(self, requests: NonZeroU32, now: Moment) -> Self {
         let (interval, burst) = interval_and_burst(requests);
@@ -66,7 +66,7 @@ impl Budget {
     }
 }
 
-/// How long it takes to earn a request, and how many may come at once.
+/// The time to earn a request, and the size of a burst.
 fn interval_and_burst(requests: NonZeroU32) -> (Duration, u32) {
     (Duration::from_secs(60) / requests.get(), BURST.max(requests.get() / 600))
 }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn starting_again_and_again_asks_no_more_often() {
+    fn restarts_do_not_exceed_the_rate() {
         let mut asked = 0;
         for start in 0..12 {
             let now = at(start * 5000);

@@ -1,4 +1,4 @@
-//! The form in which a store keeps how far a watch has come: JSON, in which later versions may add members.
+//! How a store keeps the progress of a watch: as JSON. Later versions may add members.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::export::Status;
 use crate::moment::Moment;
 use crate::text::Text;
 
-/// A kept progress that cannot be read.
+/// A stored progress that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("what was kept of the watch cannot be read: {0}")]
 pub struct NotKept(#[from] serde_json::Error);
 
-/// Times are milliseconds since the Unix epoch, positions of paces nanoseconds. What is missing is as in a watch that
-/// has just started.
+/// Times are milliseconds since the Unix epoch, positions of paces nanoseconds. A missing member is as in a watch that has
+/// just started.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     started_at: u64,
@@ -31,7 +31,7 @@ struct Kept {
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
-    /// Of the problem, which is written without it.
+    /// The problem's cure: the problem itself is written without it.
     cure: Option<Text>,
     failure: Option<FailureKind>,
     refusal: Option<FailureKind>,
@@ -80,7 +80,7 @@ impl Progress {
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// When `text` is not a progress.
     pub fn from_kept(text: &str) -> Result<Self, NotKept> {
         let kept: Kept = serde_json::from_str(text)?;
         let started_at = Moment::from_unix_ms(kept.started_at);

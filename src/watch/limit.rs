@@ -1,4 +1,4 @@
-//! The limits of a watch, and the hints that go beyond one.
+//! The limits of a watch, and hints that exceed them.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::outcome::Outcome;
 use crate::duration::to_the_ms;
 use crate::moment::Moment;
 
-/// A hint that asked for more time than a limit left: it ended the watch.
+/// A hint that ended the watch, because it exceeded a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlong {
     /// What the server asked for.

@@ -12,15 +12,15 @@ use crate::moment::Moment;
 use crate::secret::Link;
 use crate::text::Text;
 
-/// How long a hint of a server counts at most.
+/// The longest hint of a server that is respected.
 pub const LONGEST_HINT: Duration = Duration::from_secs(60 * 60);
 
-/// What asks for the status of an export: one request, answered or failed, never retried by itself.
+/// Polls the status of an export: one request that succeeds or fails, without retries.
 pub trait Poller: Send + Sync + 'static {
-    /// Asks once.
+    /// Polls once.
     fn poll(&self, export: &ExportRef) -> impl Future<Output = Observation> + Send;
 
-    /// How requests travel, for a poll that is given up before it is answered; nothing where there is nothing to say.
+    /// The route of requests (a proxy, or none), for the message of a poll that timed out.
     fn route(&self) -> Option<Text> {
         None
     }
@@ -41,12 +41,12 @@ impl<P: Poller> Poller for Arc<P> {
 pub struct Observation {
     /// A status document, or why there was none.
     pub answer: Result<Report, Failure>,
-    /// How long the server asks us to stay away, if it does (`Retry-After` and the like).
+    /// How long the server asks to wait, if it does (`Retry-After`, `X-RateLimit-Reset`).
     pub hint: Option<Duration>,
 }
 
 impl Observation {
-    /// The hint as far as it counts: a server that asks for a year is asked again in an hour.
+    /// The hint, but at most an hour.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
         self.hint.map(|hint| hint.min(LONGEST_HINT))
@@ -89,12 +89,12 @@ pub struct Part {
     pub row_count: Option<u64>,
 }
 
-/// A poll that brought no status word.
+/// Why a poll got no status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What it means for the watch.
     pub kind: FailureKind,
-    /// What is known of it.
+    /// The details.
     pub problem: Problem,
 }
 
@@ -112,7 +112,7 @@ impl Failure {
     }
 }
 
-/// What a failure means for the watch: the rules of `docs/ARCHITECTURE.md` decide by it alone.
+/// What a failure means for the watch. The rules of `docs/ARCHITECTURE.md` decide by this alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
@@ -120,19 +120,19 @@ pub enum FailureKind {
     Unauthorized,
     /// 403: the credential may not see this.
     Forbidden,
-    /// 404 or 410: there is no such export, as far as this credential can see.
+    /// 404 or 410: the export does not exist, or this credential cannot see it.
     NotFound,
     /// 409: the request conflicts with the state of the export.
     Conflict,
     /// The server will never accept this request.
     Rejected,
-    /// A 4xx that Snyk did not write (no JSON:API errors, no `snyk-request-id`): a gateway between us may have.
+    /// A 4xx that Snyk did not write (no JSON:API errors, no `snyk-request-id`), but perhaps a gateway.
     Gateway,
-    /// What no retry can heal: a certificate that is not trusted, a proxy that refuses. Someone must change a setting.
+    /// A failure that no retry can fix, such as an untrusted certificate or a proxy that refuses: a setting must change.
     Unrecoverable,
     /// 429: too many requests.
     Throttled,
-    /// Anything that may be better the next time; so may what another release has kept and this one does not know.
+    /// Anything that a retry may fix, also a kind that only another release knows.
     #[serde(other)]
     Transient,
 }
@@ -154,8 +154,8 @@ impl FailureKind {
         }
     }
 
-    /// How many times in a row this must be seen after a good answer before it is believed: a gateway that stumbles is
-    /// no verdict.
+    /// How many times in a row this must be seen after a good answer before it is believed, because a gateway may fail
+    /// briefly.
     #[must_use]
     pub const fn believed_after(self) -> u32 {
         match self {
@@ -167,7 +167,7 @@ impl FailureKind {
 
     /// The class of an answer with HTTP status `code` that carries no status word. Total: every code has one.
     ///
-    /// Redirects are followed before this is asked, so that a 3xx that arrives here is one that cannot be.
+    /// Redirects are followed before, so a 3xx here cannot be followed.
     #[must_use]
     pub const fn of_http_status(code: u16) -> Self {
         match code {
@@ -202,14 +202,14 @@ pub struct Problem {
     /// The id by which Snyk's support can find the request.
     #[schema(required, value_type = Option<String>)]
     pub request_id: Option<Text>,
-    /// What to do about it, if that is known better here than the outcome tells. Documents have it as their hint.
+    /// What to do, if this problem knows it better than the outcome. Documents show it as their hint.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     pub cure: Option<Text>,
 }
 
 impl Problem {
-    /// A problem that is no HTTP answer, in our own words.
+    /// A problem without an HTTP answer, in our own words.
     #[must_use]
     pub fn new(title: &str, detail: &str) -> Self {
         Self { title: Some(Text::new(title)), detail: Text::non_empty(detail), ..Self::default() }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poller_that_is_shared_tells_the_same_of_its_route() {
+    fn a_shared_poller_has_the_same_route() {
         struct ByProxy;
 
         impl Poller for ByProxy {

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// A run of polls that failed in passing, with no answer between.
+/// A run of transient failures with no answer between them.
 ///
-/// Its length is the sum of the gaps between the failures. A gap counts at most as long as the pause that was planned
-/// and the request's own time: in the rest of it nobody asked, because the server wanted a pause, because the account
-/// was blocked, or because the daemon was not running. So one failure alone is no outage.
+/// Its length is the sum of the gaps between the failures. A gap counts at most as long as the planned pause and the
+/// request's own time. During the rest of a gap there was no poll, because the server asked for a pause, the account was
+/// blocked, or the daemon was not running. So a single failure is not an outage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outage {
-    /// When the last poll failed; nothing if it was answered.
+    /// When the last poll failed; `None` if it was answered.
     pub(super) failed_at: Option<Moment>,
-    /// The pause that was planned then.
+    /// The pause planned after it.
     pub(super) planned: Duration,
     /// The sum of the gaps so far.
     pub(super) length: Duration,
@@ -33,7 +33,7 @@ impl Outage {
         self.planned = pause;
     }
 
-    /// How much longer it may last, if it may last `max` in all.
+    /// How much longer it may last, if its limit is `max`.
     #[must_use]
     pub const fn left(&self, max: Duration) -> Duration {
         max.saturating_sub(self.length)
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_alone_is_no_outage() {
+    fn a_single_failure_is_not_an_outage() {
         assert_eq!(length(&[(0, 30, 1)]), 0);
     }
 
@@ -71,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_counts_only_as_long_as_somebody_wanted_to_ask() {
+    fn a_gap_counts_at_most_as_long_as_planned() {
         assert_eq!(length(&[(0, 0, 4), (86_400, 86_403, 4)]), 7, "a day in which the daemon was not running");
     }
 
     proptest! {
         #[test]
-        fn it_is_never_longer_than_the_time_that_has_passed(
+        fn it_is_never_longer_than_the_elapsed_time(
             failures in prop::collection::vec((0_u64..100, 0_u64..100, 0_u64..100), 1..50),
         ) {
             let (mut outage, mut now) = (Outage::default(), at(0));

@@ -49,17 +49,17 @@ pub enum Outcome {
     Unauthorized,
     /// The credential may not see this export.
     Forbidden,
-    /// There is no such export for this credential.
+    /// The export does not exist, or this credential cannot see it.
     NotFound,
     /// Snyk says that the export is in conflict.
     Conflict,
     /// Snyk does not accept the request itself.
     Rejected,
-    /// The export has left PENDING for something that this version does not know.
+    /// The export has a status that this version does not know.
     UnknownStatus,
-    /// The export stayed in one status for longer than the user allows.
+    /// The export stayed in one status for too long.
     Stalled,
-    /// Snyk could not be asked for longer than the user allows.
+    /// Snyk was unavailable for too long.
     Unavailable,
     /// The time limit passed.
     TimedOut,
@@ -70,7 +70,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One of each; signals share their word.
+    /// All outcomes. Signals share one word.
     pub const ALL: [Self; 13] = [
         Self::Finished,
         Self::Failed,

@@ -1,7 +1,7 @@
 //! The exponential schedule of polls. The curve is the `backoff` crate's; jitter, cap and clock are ours.
 //!
-//! This is the only file that knows `backoff` (docs/ARCHITECTURE.md says what it is not trusted with): it is
-//! asked for one step of the curve at a time, with its own jitter and its own time limit switched off.
+//! This is the only file that uses `backoff` (docs/ARCHITECTURE.md says why). It computes one step of the curve at a time,
+//! with its own jitter and time limit switched off.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 
-/// An exponential schedule: each delay is `multiplier` times the one before, up to `max`, and is lengthened by
-/// a random part of itself, up to `jitter`, so that many who wait do not ask in step.
+/// An exponential schedule: each delay is `multiplier` times the one before, up to `max`. A random share of the delay, up
+/// to `jitter`, is added, so that many clients do not poll at the same time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pace {
     initial: Duration,
@@ -19,16 +19,16 @@ pub struct Pace {
     jitter: f64,
 }
 
-/// The shortest delay; a shorter one that is asked for is this long.
+/// The shortest delay.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a hint is lengthened by at most, so that all who were sent away do not come back at once.
+/// The share that is added to a server's hint at most, so that its clients do not return at the same time.
 pub(super) const HINT_JITTER: f64 = 0.1;
 
-/// Where a pace stands: the next delay before jitter. This is all that must be kept to go on with it later.
+/// The state of a pace: the next delay, without jitter.
 pub type Position = Option<Duration>;
 
-/// A pace that cannot be kept.
+/// Why values do not make a pace.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PaceError {
     /// The first delay is longer than the longest.
@@ -40,13 +40,13 @@ pub enum PaceError {
         /// The longest delay.
         max: Duration,
     },
-    /// A pause of nothing would ask without end.
+    /// A pause of 0 would poll without end.
     #[error("initial-interval is 0")]
     Nothing,
-    /// The delays would shrink, or are no number.
+    /// The delays would shrink, or the multiplier is not a number.
     #[error("multiplier ({0}) is not a number of at least 1")]
     Multiplier(f64),
-    /// Jitter is a part of the delay.
+    /// Jitter is a share of the delay.
     #[error("jitter ({0}) is not a number from 0 to 1")]
     Jitter(f64),
 }
@@ -56,7 +56,7 @@ impl Pace {
     ///
     /// # Errors
     ///
-    /// When the values contradict each other or would ask without a pause.
+    /// When the values contradict each other or would poll without a pause.
     pub fn new(initial: Duration, multiplier: f64, max: Duration, jitter: f64) -> Result<Self, PaceError> {
         if initial.is_zero() {
             return Err(PaceError::Nothing);
@@ -84,7 +84,7 @@ impl Pace {
     /// The delay at `position`, jitter included; `position` moves on by one step.
     pub fn next(&self, position: &mut Position, rng: &mut fastrand::Rng) -> Duration {
         let mut curve = ExponentialBackoff {
-            // A position of another pace, which the user had in mind before, is brought within this one.
+            // The position may be of an earlier pace with other bounds.
             current_interval: position.unwrap_or(self.initial).clamp(self.initial, self.max),
             initial_interval: self.initial,
             randomization_factor: 0.0,
@@ -94,15 +94,15 @@ impl Pace {
             max_elapsed_time: None,
             clock: FrozenClock,
         };
-        // Without a time limit of its own the curve never ends. It draws a random number here even though its
-        // factor is 0: the one draw that does not come from `rng`, and that changes nothing.
+        // Without a time limit the curve never ends. `next_backoff` draws a random number even though its factor is 0: this
+        // draw does not come from `rng`, and changes nothing.
         let delay = curve.next_backoff().unwrap_or(self.max);
         *position = Some(curve.current_interval);
         lengthen(delay, self.jitter, rng)
     }
 }
 
-/// A pause that a server asks for, with up to a tenth added.
+/// A pause that a server asks for, lengthened by up to a tenth.
 pub(crate) fn lengthen_hint(pause: Duration, rng: &mut fastrand::Rng) -> Duration {
     lengthen(pause, HINT_JITTER, rng)
 }
@@ -113,7 +113,7 @@ fn lengthen(delay: Duration, share: f64, rng: &mut fastrand::Rng) -> Duration {
     Duration::try_from_secs_f64(longer).unwrap_or(Duration::MAX).max(delay)
 }
 
-/// A clock that stands still, since the time that passes is none of the curve's business.
+/// A clock that stands still: the curve does not depend on time.
 struct FrozenClock;
 
 static FROZEN: LazyLock<Instant> = LazyLock::new(frozen);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_kept() {
+    fn rejects_invalid_values() {
         let error = |initial, multiplier, max, jitter| {
             Pace::new(MS * initial, multiplier, MS * max, jitter).unwrap_err().to_string()
         };
@@ -213,7 +213,7 @@ mod tests {
         }
 
         #[test]
-        fn goes_on_from_a_kept_position(steps in 0_usize..60) {
+        fn continues_from_a_stored_position(steps in 0_usize..60) {
             let pace = Pace::new(MS * 500, 1.1, MS * 30_000, 0.0).unwrap();
             let (mut position, mut rng) = (None, fastrand::Rng::new());
             for _ in 0..steps {

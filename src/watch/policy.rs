@@ -1,4 +1,4 @@
-//! What the user wants of a watch.
+//! The limits and schedules of a watch.
 
 use std::time::Duration;
 
@@ -16,31 +16,31 @@ pub enum Refusal {
     EndsAccount,
 }
 
-/// What the user wants of a watch.
+/// The limits and schedules of a watch, as the user sets them.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The schedule while the export is in progress.
     pub pace: Pace,
     /// The schedule while polls fail.
     pub retry: Pace,
-    /// The schedule while Snyk answers 429 without saying for how long.
+    /// The schedule while Snyk answers 429 without a hint.
     pub throttle: Pace,
-    /// How long to follow the export at most.
+    /// The longest time to follow the export.
     pub max_wait: Option<Duration>,
-    /// How long to go on without any status word at most.
+    /// The longest outage.
     pub max_outage: Option<Duration>,
-    /// How long one poll may take.
+    /// The longest time for one poll.
     pub request_timeout: Duration,
-    /// How long after the start a missing export may still appear.
+    /// How long after its start a missing export may still appear.
     pub not_found_grace: Duration,
-    /// Whether a 409 may pass.
+    /// Whether a 409 is retried.
     pub retry_conflict: bool,
-    /// Whether what no retry can heal ends the watch at once.
+    /// Whether a failure that no retry can fix ends the watch at once.
     pub unrecoverable_is_final: bool,
     /// What a refused credential does.
     pub refusal: Refusal,
     /// What the status words mean.
     pub vocabulary: Vocabulary,
-    /// How long the export may stay in one status.
+    /// The longest time in one status.
     pub max_in_progress: Vec<(Status, Duration)>,
 }

@@ -15,10 +15,10 @@ use crate::export::Phase;
 use crate::moment::Moment;
 use crate::text::Text;
 
-/// The time that the last poll gets, which starts at the deadline or is in flight then.
+/// How long the last poll may take, counted from the deadline.
 pub const LAST_POLL: Duration = Duration::from_secs(1);
 
-/// How many status changes a timeline keeps: a server that flaps must not fill our memory.
+/// How many status changes a timeline keeps, so that a status that flaps does not fill the memory.
 pub(super) const TIMELINE_LIMIT: usize = 100;
 
 /// What follows from an observation.
@@ -41,7 +41,7 @@ impl Progress {
         }
     }
 
-    /// Takes in what a poll saw, `now`, and decides what follows.
+    /// Records the observation of a poll, `now`, and decides what follows.
     ///
     /// Every rule of following is here or below. The only randomness is `rng`'s (but see [`Pace::next`](super::pace::Pace::next)).
     pub fn record(
@@ -66,12 +66,12 @@ impl Progress {
         }
     }
 
-    /// Notes why the watch ends though nobody asks for it any more.
+    /// Records why the watch ends without another poll.
     pub fn give_up(&mut self, failure: &Failure) {
         (self.problem, self.failure) = (Some(failure.problem.clone()), Some(failure.kind));
     }
 
-    /// The delay that the pace wants, and the limit that the watch is up against; or how it ends.
+    /// The delay by the pace, and the next limit; or how the watch ends.
     fn record_report(
         &mut self,
         report: &Report,
@@ -138,7 +138,7 @@ impl Progress {
     /// Counts a failure as part of an outage, and says when that has lasted too long.
     fn limit_of_outage(&mut self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Limit> {
         if kind == FailureKind::Unauthorized && policy.refusal != Refusal::EndsWatch {
-            // A credential that is waited for makes no outage: Snyk answers.
+            // Waiting for a credential is not an outage: Snyk answers.
             self.outage = Outage::default();
             return None;
         }
@@ -152,7 +152,7 @@ impl Progress {
         Some(Limit { at: now.plus(self.outage.left(length)), outcome, option: "--max-outage", length })
     }
 
-    /// How a failure ends the watch, if nothing better can follow it.
+    /// How a failure ends the watch, if it is permanent.
     fn permanent(&self, kind: FailureKind, policy: &Policy, now: Moment) -> Option<Outcome> {
         if self.was_answered() && self.in_a_row < kind.believed_after() {
             return None;
@@ -173,7 +173,7 @@ impl Progress {
         }
     }
 
-    /// An answer with a status word ends an outage: the paces of failure start anew, the main one goes on.
+    /// Records a status. It ends an outage: the paces of failures start again, the main one goes on.
     fn remember(&mut self, report: &Report, now: Moment) {
         (self.problem, self.failure, self.in_a_row, self.refusal) = (None, None, 0, None);
         (self.outage, self.retry, self.throttle) = (Outage::default(), None, None);
@@ -187,8 +187,8 @@ impl Progress {
         }
     }
 
-    /// The pause until the next poll: `delay`, not before the server's hint, not after the limit. A limit that has come,
-    /// or that lies before the hint, ends the watch now: nothing is gained by waiting.
+    /// The pause until the next poll: `delay`, but not before the server's hint and not after the limit. A limit that is
+    /// reached, or that lies before the hint, ends the watch now.
     fn schedule(
         &mut self,
         delay: Duration,

@@ -47,7 +47,7 @@ fn end(outcome: Outcome) -> Decision {
     Decision::Finish(outcome)
 }
 
-/// Records each observation at its second and compares what follows; jitter of hints is left out.
+/// Records each observation at its second and compares what follows, without the jitter of hints.
 #[track_caller]
 fn check(policy: &Policy, rows: &[(u64, Observation, Decision)]) -> Progress {
     let mut progress = Progress::new(START);
@@ -90,7 +90,7 @@ fn follows_an_export_to_its_end() {
 }
 
 #[test]
-fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
+fn with_a_refused_credential_a_watch_ends_only_at_its_deadline() {
     let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
     let policy =
         Policy { refusal: Refusal::PausesAccount, max_wait: limits.0, max_outage: limits.1, ..policy() };
@@ -104,7 +104,7 @@ fn a_credential_that_is_waited_for_ends_only_at_the_deadline() {
 }
 
 #[test]
-fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
+fn the_progress_of_an_older_release_can_be_read_and_other_text_cannot() {
     let progress = Progress::from_kept(r#"{"started_at":1732529622000,"from_a_newer_release":1}"#).unwrap();
     assert_eq!(progress.to_kept(), Progress::new(START).to_kept());
     let older =
@@ -116,7 +116,7 @@ fn what_an_older_release_kept_can_be_read_and_what_is_none_cannot() {
 }
 
 #[test]
-fn taught_words_count() {
+fn words_that_the_user_adds_are_known() {
     let mut policy = policy();
     policy.vocabulary.teach(Status::new("QUEUED").unwrap(), Phase::InProgress).unwrap();
     policy.vocabulary.teach(Status::new("Done").unwrap(), Phase::Finished).unwrap();
@@ -141,7 +141,7 @@ fn every_http_status_has_its_class() {
 }
 
 #[test]
-fn failures_have_their_own_pace_and_leave_the_main_one_alone() {
+fn failures_have_their_own_pace_and_do_not_change_the_main_one() {
     let mut policy = policy();
     let seconds = Duration::from_secs;
     policy.pace = Pace::new(seconds(10), 2.0, seconds(80), 0.0).unwrap();
@@ -175,7 +175,7 @@ fn throttling_without_a_hint_has_a_longer_pace() {
 }
 
 #[test]
-fn a_watch_that_ends_without_a_poll_counts_none() {
+fn a_watch_that_ends_without_a_poll_does_not_count_one() {
     let mut progress = check(&policy(), &[(0, status("PENDING"), after(10))]);
     let Err(failure) = http(401).answer else { unreachable!() };
     progress.give_up(&failure);
@@ -194,7 +194,7 @@ fn a_failed_export_says_why() {
 }
 
 #[test]
-fn what_snyk_has_said_once_is_remembered() {
+fn facts_that_snyk_sent_once_are_remembered() {
     let mut observation = status("STARTED");
     if let Ok(report) = &mut observation.answer {
         (report.created, report.row_count) = (Some("2024-11-25T10:13:42.000Z".to_owned()), Some(1061));

@@ -1,4 +1,4 @@
-//! Trying at what is no poll, such as starting an export or fetching a file: it fails by the rules of polls.
+//! Retries of requests other than polls, such as a start or a download, by the rules of polls.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::{Decision, Policy, Progress};
 use crate::moment::Moment;
 use crate::text::Text;
 
-/// How tries at something go.
+/// The tries of one request.
 #[derive(Debug)]
 pub struct Tries(Progress);
 
-/// Why something is not tried any more.
+/// Why it is not tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defeat {
-    /// How that counts, as if it were a watch's end.
+    /// The outcome, as for a watch.
     pub outcome: Outcome,
     /// The last failure.
     pub problem: Problem,
@@ -28,13 +28,13 @@ impl Tries {
         Self(Progress::new(now))
     }
 
-    /// Asking for something that is known to be there: that it is missing once may pass.
+    /// For something that is known to exist: a single 404 is not final.
     #[must_use]
     pub fn of_what_is_there(now: Moment) -> Self {
         Self(Progress { in_progress_at: Some(now), ..Progress::new(now) })
     }
 
-    /// A try has brought something: what fails after this is another outage.
+    /// A try made progress: a later failure begins a new outage.
     pub fn advance(&mut self, now: Moment) {
         self.0 = Progress::new(now);
     }
@@ -43,7 +43,7 @@ impl Tries {
     ///
     /// # Errors
     ///
-    /// When there is no next one, since the failure is final or has lasted too long.
+    /// When there is no next try, because the failure is final or has lasted too long.
     pub fn failed(
         &mut self,
         failure: &Failure,

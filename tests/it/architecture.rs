@@ -1,7 +1,7 @@
-//! Who may know whom, by what each file names; and the bans of clippy.toml that keep what names do not show.
+//! Which modules may import which, and the bans in clippy.toml that imports do not show.
 //!
-//! Unit tests and the simulation may name what they like: what stands below `#[cfg(test)]`, in files called `tests.rs`
-//! and in `simulation` is left out, and so are comments.
+//! Unit tests and the simulation may import everything: code below `#[cfg(test)]`, files called `tests.rs` and comments are
+//! left out.
 
 mod sources;
 
@@ -12,25 +12,25 @@ use self::sources::{
     Module, between_siblings, circles, code_of, module_of, named, paths, read, root, sources,
 };
 
-/// The rules and their words. They know only each other.
+/// The rules and their words. They import only each other.
 const CORE: [&str; 7] = ["watch", "export", "moment", "text", "secret", "exit", "duration"];
 
-/// The core, and what is said of it: nothing here asks, stores, shows, or reads the time.
+/// The core and its documents: nothing here sends, stores, prints, or reads the time.
 const PURE: [&str; 12] = [
     "watch", "export", "moment", "text", "secret", "exit", "duration", "event", "document", "manifest",
     "request", "words",
 ];
 
-/// Modules that must not know each other.
+/// Modules that must not import each other.
 const STRANGERS: [&str; 5] = ["snyk", "store", "notify", "observe", "download"];
 
-/// What other programs can use as well as our commands.
+/// The parts that other programs can use as well as our commands.
 const ENGINE: [&str; 11] = [
     "daemon", "download", "health", "http", "notify", "process", "runner", "server", "snyk", "store", "tasks",
 ];
 
 #[test]
-fn the_core_knows_nobody() {
+fn the_core_imports_only_itself() {
     for (module, named) in modules() {
         if CORE.contains(&module.as_str()) {
             assert_within(&module, &named, &CORE);
@@ -42,7 +42,7 @@ fn the_core_knows_nobody() {
 }
 
 #[test]
-fn the_core_names_nothing_that_acts() {
+fn the_core_has_no_side_effects() {
     const ACTING: [&str; 6] = ["tokio::", "reqwest::", "std::fs", "std::net", "std::env", "tracing::"];
     for (path, code) in sources().into_iter().filter(|(path, _)| PURE.contains(&top(path).as_str())) {
         for acting in ACTING {
@@ -52,7 +52,7 @@ fn the_core_names_nothing_that_acts() {
 }
 
 #[test]
-fn client_store_notifications_and_observers_never_know_each_other() {
+fn client_store_notifications_and_observers_do_not_import_each_other() {
     for (module, named) in modules().into_iter().filter(|(module, _)| STRANGERS.contains(&module.as_str())) {
         let others = STRANGERS.into_iter().filter(|other| *other != module);
         assert_none(&module, &named, others);
@@ -60,7 +60,7 @@ fn client_store_notifications_and_observers_never_know_each_other() {
 }
 
 #[test]
-fn store_and_client_meet_in_the_runner_and_the_daemon() {
+fn only_the_engine_and_the_commands_import_the_store() {
     for (module, named) in modules() {
         if !["runner", "tasks", "daemon", "commands", "server", "store"].contains(&module.as_str()) {
             assert_none(&module, &named, ["store"]);
@@ -69,7 +69,7 @@ fn store_and_client_meet_in_the_runner_and_the_daemon() {
 }
 
 #[test]
-fn the_runner_knows_neither_notifications_nor_which_database_there_is() {
+fn the_runner_imports_neither_notifications_nor_a_database() {
     assert_none("runner", &modules()["runner"], ["notify", "snyk", "daemon", "server"]);
     for (path, code) in sources().into_iter().filter(|(path, _)| path.starts_with("runner")) {
         assert!(!code.contains("Sqlite"), "{} names SQLite", path.display());
@@ -89,7 +89,7 @@ fn the_engine_has_no_console() {
     }
 }
 
-/// Circles that are left, and the modules on them. Nothing may be added here.
+/// Circles that are left, with their modules. Do not add any.
 const CIRCLES_LEFT: [(&str, &[&str]); 3] = [
     ("", &["secret", "text"]),
     ("download", &["checksum", "inspect", "writer"]),
@@ -97,7 +97,7 @@ const CIRCLES_LEFT: [(&str, &[&str]); 3] = [
 ];
 
 #[test]
-fn no_modules_know_each_other_in_a_circle() {
+fn modules_do_not_import_each_other_in_a_circle() {
     let files: Vec<(Module, String)> =
         sources().into_iter().map(|(path, code)| (module_of(&path), code)).collect();
     for (parent, edges) in between_siblings(&files) {
@@ -120,7 +120,7 @@ fn a_circle_is_found_at_every_depth() {
         let circles = circles.filter(|(_, circle)| !circle.is_empty());
         circles.map(|(parent, circle)| (parent, circle.into_keys().collect())).collect::<Vec<(_, Vec<_>)>>()
     };
-    // A parent and its child may know each other, and a line is not a circle.
+    // A parent and its child may import each other, and a chain is not a circle.
     assert_eq!(left(&[("a.rs", "use self::b::X; use crate::c;"), ("a/b.rs", "super::Y"), ("c.rs", "")]), []);
     let top =
         [("a.rs", ""), ("a/b.rs", "use crate::{d, c::X};"), ("c.rs", "crate::a::Y"), ("d.rs", "crate::c")];
@@ -140,7 +140,7 @@ fn only_the_store_knows_which_database_is_behind_it() {
 }
 
 #[test]
-fn nobody_imports_the_commands_and_only_they_import_the_command_line() {
+fn no_module_imports_the_commands_and_only_they_import_the_command_line() {
     for (module, named) in modules() {
         if module != "commands" {
             assert_none(&module, &named, ["cli"]);
@@ -150,7 +150,7 @@ fn nobody_imports_the_commands_and_only_they_import_the_command_line() {
 }
 
 #[test]
-fn the_simulator_stands_alone() {
+fn the_simulator_imports_nothing_else() {
     let modules = modules();
     assert_within("simulator", &modules["simulator"], &["simulator"]);
     for (module, named) in
@@ -182,20 +182,20 @@ fn every_ban_is_in_clippy_toml() {
 }
 
 #[test]
-fn only_the_places_that_were_chosen_are_let_off_a_ban() {
+fn only_chosen_places_are_exempt_from_a_ban() {
     let let_off: Vec<String> = sources()
         .iter()
         .filter(|(_, code)| code.contains("disallowed_methods"))
         .map(|(path, _)| path.display().to_string())
         .collect();
-    // `backoff` wants an Instant, and gets one that stands still.
+    // `backoff` needs an Instant, and gets one that does not advance.
     let chosen = ["clock.rs", "main.rs", "settings/environment.rs", "simulator/timeline.rs", "watch/pace.rs"];
     assert_eq!(let_off, chosen);
 }
 
 #[test]
 fn only_disk_changes_files() {
-    // Tests need these too, and so clippy.toml cannot ban them.
+    // Tests need these too, so clippy.toml cannot ban them.
     const CHANGING: [&str; 20] = [
         "fs::write(",
         "fs::rename",
@@ -235,7 +235,7 @@ fn no_path_is_shown_as_it_is() {
 }
 
 #[test]
-fn only_the_places_that_were_chosen_read_secrets_or_what_others_wrote() {
+fn only_chosen_places_read_secrets_or_foreign_text() {
     let is_ours = |path: &Path| !path.starts_with("simulator") && !path.iter().any(|part| part == "tests");
     let places = |word: &str| -> Vec<String> {
         let sources = sources().into_iter().filter(|(path, code)| code.contains(word) && is_ours(path));
@@ -268,7 +268,7 @@ fn only_the_places_that_were_chosen_read_secrets_or_what_others_wrote() {
 }
 
 #[test]
-fn what_a_file_names_is_found_in_every_spelling() {
+fn imports_are_found_in_every_spelling() {
     let code = "use crate::watch::{Policy, outcome::Outcome};\nuse crate::{store, snyk::Client as C, text};\n\
         fn x() { crate::runner::poll_within(); }\n// crate::comment\n/// [`X`](crate::doc)\n\
         #[cfg(test)]\nuse crate::fixtures;\nuse crate::{\n    cli::Cli,\n    exit::{self, ExitCode},\n};\n\
@@ -281,7 +281,7 @@ fn what_a_file_names_is_found_in_every_spelling() {
     assert_eq!(module_of(Path::new("clock.rs")), ["clock"]);
 }
 
-/// The modules at the top with all that they name of the crate.
+/// The modules at the top, with the modules at the top that they import.
 fn modules() -> BTreeMap<String, BTreeSet<String>> {
     let sources = sources();
     let all: BTreeSet<Module> = sources.iter().map(|(path, _)| module_of(path)).collect();
@@ -295,7 +295,7 @@ fn modules() -> BTreeMap<String, BTreeSet<String>> {
         named.remove(module);
     }
     for module in CORE.iter().chain(&PURE).chain(&["snyk", "store", "runner", "daemon", "commands"]) {
-        assert!(modules.contains_key(*module), "{module} has been renamed: this test has to follow");
+        assert!(modules.contains_key(*module), "{module} has been renamed: change this test too");
     }
     modules
 }
@@ -308,12 +308,12 @@ fn top(path: &Path) -> String {
 #[track_caller]
 fn assert_within(module: &str, named: &BTreeSet<String>, allowed: &[&str]) {
     let others: Vec<&String> = named.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
-    assert!(others.is_empty(), "{module} must not know {others:?}");
+    assert!(others.is_empty(), "{module} must not import {others:?}");
 }
 
 #[track_caller]
 fn assert_none<'a>(module: &str, named: &BTreeSet<String>, forbidden: impl IntoIterator<Item = &'a str>) {
     for name in forbidden {
-        assert!(!named.contains(name), "{module} must not know {name}");
+        assert!(!named.contains(name), "{module} must not import {name}");
     }
 }

@@ -1,4 +1,4 @@
-//! The client by itself: one question, one observation.
+//! The client by itself: classes of answers, limits, headers.
 
 mod starts;
 
@@ -187,7 +187,7 @@ async fn what_an_error_says_reaches_the_problem() {
 }
 
 #[tokio::test]
-async fn a_request_says_who_asks_and_what_is_wanted() {
+async fn a_request_has_the_expected_headers() {
     let server = serving(ResponseTemplate::new(503)).await;
     client(&server.uri(), None).await.poll(&export()).await;
     let request = &server.received_requests().await.unwrap()[0];

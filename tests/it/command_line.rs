@@ -1,4 +1,4 @@
-//! The command line as its users meet it.
+//! The command line: options, help, versions.
 
 mod actions;
 mod exports;
@@ -101,7 +101,7 @@ fn links_are_waited_for_no_longer_than_max_wait() {
 }
 
 #[test]
-fn that_links_cannot_be_had_changes_nothing_about_the_end() {
+fn missing_links_do_not_change_the_outcome() {
     let fault = "[[faults]]\nprobability = 1\non = 'results'\nstatus-code = 403";
     let lab = Lab::start(&format!("{READY}inline-results = false\n{fault}"));
     let run = Program::wait(&lab).export(EXPORT_ID).arg("--show-urls").run();

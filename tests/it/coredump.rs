@@ -1,4 +1,4 @@
-//! What is in the memory of a process stays there: no core dumps, and no other process that looks.
+//! Secrets in memory: no core dumps, and no access for other processes.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn with_limit(program: Program, limit: &str) -> Program {
 }
 
 #[test]
-fn a_signal_that_dumps_a_core_dumps_none() {
+fn no_signal_leads_to_a_core_dump() {
     let lab = Lab::start(NEVER);
     let waiting = with_limit(Program::wait(&lab).export(EXPORT_ID), "unlimited").spawn();
     lab.until_asked(1);

@@ -1,4 +1,4 @@
-//! Where a credential comes from, how it is sent, and how it is renewed.
+//! How a credential is sent and renewed.
 
 mod oauth;
 mod region;
@@ -31,7 +31,7 @@ fn a_token_file_that_stays_the_same_is_refused_once() {
 }
 
 #[test]
-fn a_token_file_that_brings_another_bad_token_is_refused() {
+fn a_token_file_with_another_bad_token_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = token_file(directory.path(), "first");
     let lab = rotating(&file, |file| std::fs::write(file, "third").unwrap());

@@ -1,4 +1,4 @@
-//! `watch`, as a process: what it remembers, whom it tells, how it begins and ends.
+//! `watch` as a process.
 
 mod accounts;
 mod audit;

@@ -217,11 +217,11 @@ fn the_health_check_asks_where_the_daemon_listens() {
 #[test]
 fn the_health_check_says_what_is_wrong() {
     const TROUBLE: &str = "HTTP/1.1 503 X\r\nconnection: close\r\n\r\n\
-        {\"errors\":[{\"status\":\"503\",\"detail\":\"the runner has made no pass lately\"}]}";
+        {\"errors\":[{\"status\":\"503\",\"detail\":\"the runner has made no pass recently\"}]}";
     let (address, asked) = answering(TROUBLE);
     let run = healthcheck(&address).run();
     run.exits(69).stderr_has(&format!(
-        "error: the daemon is not well: http://{address}/healthz: it answered 503: the runner has made no pass lately"
+        "error: the daemon is not well: http://{address}/healthz: it answered 503: the runner has made no pass recently"
     ));
     asked.join().unwrap();
     healthcheck(&crate::lab::free_address().to_string()).run().exits(69).stderr_has("connection failed");
@@ -231,7 +231,7 @@ fn the_health_check_says_what_is_wrong() {
 }
 
 #[test]
-fn a_health_check_shows_none_of_the_tokens_that_the_server_takes() {
+fn a_health_check_shows_no_token_of_the_server() {
     const TOKENS: [&str; 2] = ["first-Server-token-0123456789", "second-Server-token-0123456789"];
     let detail = TOKENS.join(" and ");
     let answer = format!("HTTP/1.1 503 X\r\nconnection: close\r\n\r\nwrong: {detail}");

@@ -1,4 +1,4 @@
-//! `download`: all files, whole, as announced, and nothing half under a final name.
+//! `download`: complete files, as announced; no partial file gets its final name.
 
 mod bounds;
 mod folder;
@@ -52,7 +52,7 @@ pub(crate) fn rows(text: &str) -> usize {
 }
 
 #[test]
-fn every_part_comes_home() {
+fn every_part_is_downloaded() {
     for (parts, inline) in [(1, true), (1, false), (7, true), (30, false)] {
         let lab = Lab::start(&format!("{READY}parts = {parts}\ninline-results = {inline}"));
         let run = Program::download(&lab).export(EXPORT_ID).args("--dir a/b").no_arg("--dir files").run();

@@ -1,4 +1,4 @@
-//! Thirteen faults that no other tool survives all of, as rows: what the server does, and what must come of it. Promptness
+//! Thirteen faults of servers, and what each must lead to. No other tool handles all of them. Promptness
 //! is counted in requests, not in seconds.
 
 mod memory;

@@ -1,6 +1,6 @@
-//! The test bed: an Export API that misbehaves as told, and the program as its users have it.
+//! The lab: a simulated Export API with faults, and the program as users run it.
 //!
-//! Nothing here sleeps in order to wait: what is waited for is a condition, and each wait has a bound.
+//! Nothing here sleeps in order to wait: tests wait for conditions, and each wait has a limit.
 
 mod answer;
 mod namespace;
@@ -31,30 +31,30 @@ pub(crate) const EXPORT_ID: &str = "d6b6f9a4-3c1e-4f57-9a62-0b7c1d2e3f40";
 pub(crate) const SECOND_ID: &str = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
 pub(crate) const THIRD_ID: &str = "00000000-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
 
-/// What each program is given as its token, unless a test says otherwise.
+/// The token of each program, unless a test sets another one.
 pub(crate) const TOKEN: &str = "5ec7e700-0000-4000-8000-00000000cafe";
 
-/// The settings of a server that has an export ready at the first poll.
+/// A scenario whose export is ready at the first poll.
 pub(crate) const READY: &str = "pending = '0s'\nstarted = '0s'\n";
 
-/// The settings of a server that never has an export ready.
+/// A scenario whose export is never ready.
 pub(crate) const NEVER: &str = "pending = '1000h'\n";
 
-/// The path of an export of [`GROUP`], a form that the command line takes.
+/// The path of an export of [`GROUP`], as the command line takes it.
 pub(crate) fn path(export_id: &str) -> String {
     format!("/groups/{GROUP}/jobs/export/{export_id}")
 }
 
-/// A simulated Export API in a runtime of its own, so that tests are plain functions.
+/// A simulated Export API with its own runtime, so that tests are plain functions.
 pub(crate) struct Lab {
-    // In this order they are dropped: the simulator lives in the runtime.
+    // Dropped in this order: the simulator runs in the runtime.
     simulator: Simulator,
     exchanges: Watched<Vec<Exchange>>,
     _runtime: Runtime,
 }
 
 impl Lab {
-    /// Plays a scenario given as TOML.
+    /// Plays a scenario in TOML.
     #[track_caller]
     pub(crate) fn start(scenario: &str) -> Lab {
         Lab::hearing(scenario, |_| {})
@@ -73,7 +73,7 @@ impl Lab {
         hear: impl Fn(&Exchange) + Send + Sync + 'static,
     ) -> Lab {
         let scenario = Scenario::from_toml(scenario).unwrap_or_else(|error| panic!("{error}"));
-        // An earlier listener may live on for a moment in a program that is being started.
+        // A program that is just being started may still hold an earlier listener.
         until(|| is_free(address));
         let runtime = runtime();
         let exchanges: Watched<Vec<Exchange>> = Watched::default();
@@ -96,41 +96,41 @@ impl Lab {
         self.exchanges.get()
     }
 
-    /// Waits until so many requests have come in.
+    /// Waits for this many requests.
     #[track_caller]
     pub(crate) fn until_asked(&self, times: usize) -> Vec<Exchange> {
         self.until_heard(|exchanges| exchanges.len() >= times)
     }
 
-    /// Waits until the requests that have come in are as wanted.
+    /// Waits until the requests so far are as wanted.
     #[track_caller]
     pub(crate) fn until_heard(&self, wanted: impl Fn(&[Exchange]) -> bool) -> Vec<Exchange> {
         self.exchanges.until(|exchanges| wanted(exchanges))
     }
 
-    /// How many requests there were.
+    /// The number of requests.
     pub(crate) fn requests(&self) -> usize {
         self.exchanges().len()
     }
 
-    /// The requests whose path begins like this.
+    /// The requests whose path starts with this.
     pub(crate) fn asked_for(&self, path: &str) -> Vec<Exchange> {
         let mut exchanges = self.exchanges();
         exchanges.retain(|exchange| exchange.target.starts_with(path));
         exchanges
     }
 
-    /// How many starts were sent.
+    /// The number of starts.
     pub(crate) fn starts(&self) -> usize {
         self.exchanges().iter().filter(|exchange| exchange.method == "POST").count()
     }
 
-    /// The status codes that were answered, 0 where there was none.
+    /// The status codes of the answers; 0 for no answer.
     pub(crate) fn codes(&self) -> Vec<u16> {
         self.exchanges().iter().map(|exchange| exchange.status_code.unwrap_or(0)).collect()
     }
 
-    /// How many connections the requests came on.
+    /// The number of connections.
     pub(crate) fn connections(&self) -> usize {
         self.exchanges().iter().map(|exchange| exchange.connection).collect::<BTreeSet<_>>().len()
     }
@@ -171,7 +171,7 @@ fn is_free(address: SocketAddr) -> bool {
     socket.bind(address).is_ok()
 }
 
-/// A runtime that works in the background.
+/// A runtime with a thread of its own.
 pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }

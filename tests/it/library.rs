@@ -76,7 +76,7 @@ fn a_program_starts_follows_and_downloads_on_any_thread() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_asks_no_more_and_holds_up_no_other() {
+fn a_dropped_stream_sends_no_more_requests() {
     let lab = Lab::start(NEVER);
     runtime().block_on(async {
         let mut events = follow(client(&lab).await, vec![export()], Policy::default());
@@ -95,10 +95,10 @@ fn a_stream_that_is_dropped_asks_no_more_and_holds_up_no_other() {
 }
 
 #[test]
-fn what_a_program_gets_may_go_to_other_threads() {
+fn futures_and_streams_are_send() {
     fn assert_send<T: Send>(_: &T) {}
+    let lab = Lab::start(NEVER);
     runtime().block_on(async {
-        let lab = Lab::start(NEVER);
         let client = client(&lab).await;
         let (policy, export) = (Policy::default(), export());
         let dir = std::path::Path::new("/nowhere");

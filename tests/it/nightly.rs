@@ -1,5 +1,5 @@
-//! The files that run an export every night, and the README's commands that start one: each is taken out of its file and
-//! run against the simulator.
+//! The files that run an export every night, and the README's commands that start one. Each command is taken from its file
+//! and run against the simulator.
 
 mod files;
 mod machine;
@@ -52,7 +52,7 @@ fn the_crontab_line_writes_one_line_of_mail_when_something_is_wrong() {
 }
 
 #[test]
-fn the_crontab_line_keeps_a_second_run_out_and_goes_on_after_a_kill() {
+fn the_crontab_line_allows_one_run_and_continues_after_a_kill() {
     let (lab, machine) = (Lab::start(&[AT_ONCE, HANGS_ONCE].concat()), Machine::new());
     let first = Night::begin(machine.cron(&lab));
     lab.until_asked(2);
@@ -68,7 +68,7 @@ fn the_crontab_line_keeps_a_second_run_out_and_goes_on_after_a_kill() {
 }
 
 #[test]
-fn a_start_of_which_nobody_knows_is_reported_and_not_repeated() {
+fn a_start_with_unknown_result_is_reported_and_not_repeated() {
     let (lab, machine) = (Lab::start(&[AT_ONCE, START_HANGS].concat()), Machine::new());
     let first = Night::begin(machine.cron(&lab));
     lab.until_asked(1);
@@ -89,7 +89,7 @@ fn a_start_of_which_nobody_knows_is_reported_and_not_repeated() {
 }
 
 #[test]
-fn what_a_night_has_left_the_next_one_brings_before_its_own() {
+fn the_next_night_completes_an_interrupted_one_first() {
     let (lab, machine) = (Lab::start(&[AT_ONCE, HANGS_ONCE].concat()), Machine::new());
     let first = Night::begin(machine.cron(&lab));
     lab.until_asked(2);

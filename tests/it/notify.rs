@@ -1,4 +1,4 @@
-//! Endpoints by themselves: one attempt, and what came of it.
+//! Single attempts of a notification, and their results.
 
 mod command;
 mod receivers;

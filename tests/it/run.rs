@@ -1,4 +1,4 @@
-//! `run`: start, wait and download in one command, which goes on where it was killed.
+//! `run`: start, wait and download in one command. After a kill, the same command continues.
 
 mod earlier;
 mod home;
@@ -74,7 +74,7 @@ fn an_export_that_is_not_visible_yet_is_waited_for() {
 }
 
 #[test]
-fn an_interruption_prints_the_command_that_goes_on() {
+fn an_interruption_prints_the_command_that_continues() {
     let lab = Lab::start(&format!("parts = 2\n{HANGS_ONCE}"));
     let home = tempfile::tempdir().unwrap();
     let running = Program::whole_run(&lab).text().living_in(home.path()).args("--merge all.csv").spawn();
@@ -129,7 +129,7 @@ fn a_terminal_has_one_line_for_all_of_it() {
 }
 
 #[test]
-fn an_export_that_was_started_elsewhere_is_brought_home() {
+fn resume_downloads_an_export_that_was_started_elsewhere() {
     let lab = Lab::start(READY);
     let resume =
         || Program::asking("run", &lab.url()).args("--dir files --resume").arg(&crate::lab::path(EXPORT_ID));
@@ -196,7 +196,7 @@ fn logs_in_json_are_that_and_hold_no_secret() {
 }
 
 #[test]
-fn github_is_told_how_it_ended() {
+fn github_outputs_have_the_outcome() {
     let lab = Lab::start(&format!("{READY}[[faults]]\non = 'storage'\nprobability = 1\nstatus-code = 404"));
     let program = Program::whole_run(&lab).env("GITHUB_ACTIONS", "true");
     let output = program.file("output", "").display().to_string();

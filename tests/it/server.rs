@@ -118,7 +118,7 @@ fn a_runner_that_makes_no_pass_is_no_health() {
 }
 
 #[test]
-fn a_store_that_fails_is_told_and_survived() {
+fn a_failing_store_is_reported_and_survived() {
     let bed = TestServer::start(None);
     bed.runtime.block_on(bed.store.close()).unwrap();
     bed.get("/v1/watches").problem(503);

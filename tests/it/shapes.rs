@@ -1,5 +1,4 @@
-//! Every shape that documents of Snyk's API have, in its specification and as it was captured, as rows: what comes first,
-//! what must come of it. After the scripted answers the simulator says FINISHED.
+//! Every shape of Snyk's documents, from its specification and from captured answers, and the expected result. After the scripted answers the simulator says FINISHED.
 
 use serde_json::json;
 
@@ -154,7 +153,7 @@ fn every_failure_is_understood() {
 }
 
 #[test]
-fn deprecation_is_said_once_in_any_format() {
+fn deprecation_is_logged_once_in_any_format() {
     for (deprecation, sunset) in [
         ("2021-07-01T00:00:00Z", "2021-08-02"),
         ("true", "\"2021-11-11\""),

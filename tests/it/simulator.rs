@@ -1,4 +1,4 @@
-//! The simulator over real sockets: what it answers, and how it breaks.
+//! The simulator over real sockets.
 
 #![expect(
     clippy::unwrap_used,

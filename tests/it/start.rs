@@ -186,7 +186,7 @@ fn an_interrupted_start_hears_the_answer_first() {
 }
 
 #[test]
-fn github_is_told_the_id() {
+fn github_outputs_have_the_id() {
     let lab = Lab::start(READY);
     let program = Program::start(&lab).text().env("GITHUB_ACTIONS", "true");
     let output = program.file("output", "");

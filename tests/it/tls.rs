@@ -1,4 +1,4 @@
-//! Certificates and proxies, with an authority of the test's own.
+//! Which certificates are trusted. The tests have their own authority.
 
 mod peers;
 mod proxy;
@@ -114,7 +114,7 @@ fn links_of_a_remote_api_lead_neither_to_this_machine_nor_to_the_network_of_it()
 }
 
 #[test]
-fn another_authority_is_none() {
+fn another_authority_is_not_trusted() {
     let server = Server::start(&Authority::new(), "localhost");
     for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "SNYK_EXPORT_CA_CERT"] {
         let program = wait(&server.url);

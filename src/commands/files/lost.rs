@@ -10,22 +10,22 @@ use crate::watch::outcome::{Outcome, Signal};
 use crate::watch::tries::Defeat;
 use crate::words::{GoOn, Surroundings, Words, cure};
 
-/// What there is to hope for where an export's files are not there.
+/// Whether a later call may get the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Prospect {
-    /// They will never be there.
+    /// Nothing is left to do: they are there, or never will be.
     Over,
-    /// A signal has come.
+    /// A signal stopped this call.
     Stopped,
-    /// What was in the way may pass, and may be in the way of any other export too: the credential, Snyk out of reach, this
-    /// machine's disk.
+    /// Yes: the cause may pass, and it affects other exports too (the credential, an unreachable API, this machine's
+    /// disk).
     Later,
-    /// It is the export's own trouble, and may stay so.
+    /// Perhaps not: the cause lies in this export.
     Doubtful,
 }
 
 impl Prospect {
-    /// What an outcome leaves to hope for that is the API's word.
+    /// Whether a later call may get the files after this outcome.
     pub(in crate::commands) const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed | Outcome::NotFound => Self::Over,
@@ -45,16 +45,16 @@ impl Prospect {
 /// Why an export's files are not there.
 #[derive(Debug)]
 pub(in crate::commands) struct Lost {
-    /// How that counts; `None` if it is a failure of ours, or if the export is not ready.
+    /// The outcome that this counts as; `None` if it is our own failure, or if the export is not ready.
     pub(in crate::commands) outcome: Option<Outcome>,
     pub(in crate::commands) failure: TaskFailure,
     pub(in crate::commands) prospect: Prospect,
-    /// Whether it is the merging that cannot be done: the parts can be had.
+    /// Whether only merging failed.
     pub(in crate::commands) is_of_merge: bool,
 }
 
 impl Lost {
-    /// Something that counts as if it had ended the watch.
+    /// A failure that counts as an outcome.
     fn of(defeat: Defeat, export: &ExportRef, reason: String, hint: Option<String>) -> Self {
         let Defeat { outcome, problem } = defeat;
         let (exit_code, word) = (ExitCode::of_end(outcome), outcome.as_str());
@@ -69,13 +69,13 @@ impl Lost {
         Self::of(defeat, export, reason, None)
     }
 
-    /// A signal came before the files were listed.
+    /// A signal arrived before the files were listed.
     pub(in crate::commands) fn unlisted(signal: Signal, export: &ExportRef) -> Self {
         let words = format!("{} came before the files of {export} were listed", signal.name());
         Self::of_signal(signal, export, words)
     }
 
-    /// The same, with the command that goes on with the export.
+    /// The same, with a hint: the command that continues.
     pub(in crate::commands) fn with_go_on(mut self, go_on: &GoOn, export: &ExportRef) -> Self {
         let go_on = go_on.hint(export, self.outcome);
         let hint = self.failure.hint.map_or_else(|| go_on.clone(), |hint| format!("{hint}; {go_on}"));
@@ -83,7 +83,7 @@ impl Lost {
         self
     }
 
-    /// A request about the status or the list of files was not answered, or refused. `what` names what was requested.
+    /// A request for the status or the list of files failed. `what` names what was requested.
     pub(in crate::commands) fn of_request(
         defeat: Defeat,
         what: &str,
@@ -96,7 +96,7 @@ impl Lost {
         Self::of(defeat, export, reason, words.cure)
     }
 
-    /// A download failed; `head` says how far it had come.
+    /// A download failed. `head` says how far it got.
     pub(super) fn of_download(
         error: DownloadError,
         export: &ExportRef,
@@ -116,7 +116,7 @@ impl Lost {
                 Self { prospect: Prospect::Doubtful, ..Self::of(defeat, export, reason, hint) }
             }
             DownloadError::Listing(defeat) => Self::of_request(defeat, "files", export, surroundings),
-            // The command that goes on would fail again.
+            // Calling it again would fail again.
             DownloadError::Folder(error) => return Err(error),
             DownloadError::Disk(error) => {
                 let lost = of_ours("the files cannot be written", &chain(&error), None);
@@ -127,13 +127,13 @@ impl Lost {
                 of_ours("the files are too large", &why, Some(hint))
             }
             DownloadError::Merge(why) => {
-                let hint = "the parts can be had without --merge";
+                let hint = "download the parts without --merge";
                 Self { is_of_merge: true, ..of_ours("the parts cannot be merged", &why, Some(hint)) }
             }
         })
     }
 
-    /// There are no files yet, or never will be.
+    /// There are no files yet, or there never will be.
     pub(in crate::commands) fn unready(
         export: &ExportRef,
         report: &Report,

@@ -17,7 +17,7 @@ pub(in crate::commands) struct Place {
 }
 
 impl Place {
-    /// The place that the arguments name, on a day.
+    /// The place that the arguments name, for a date.
     pub(in crate::commands) fn resolve(
         args: &PlaceArgs,
         safety: Safety,
@@ -33,7 +33,7 @@ impl Place {
         Target { dir, merge: merge.as_deref(), force: *force, safety: *safety }
     }
 
-    /// The place without the merged file, where that is not to be had.
+    /// The same place; without a merged file if `is_not_merged`.
     pub(in crate::commands) fn unless(&self, is_not_merged: bool) -> Self {
         Self { merge: self.merge.clone().filter(|_| !is_not_merged), ..self.clone() }
     }
@@ -53,14 +53,14 @@ fn path(option: &str, path: &Path, date: &str) -> Result<PathBuf, CommandError> 
     let text = path.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
     let filled = text.replace("{date}", date);
     if filled.contains(char::is_control) {
-        // It stands in records and manifests, and nothing else is taken from these.
-        return Err(CommandError::Usage(format!("{option}: a path with control characters is not taken")));
+        // Records and manifests contain it, and reject control characters when they are read.
+        return Err(CommandError::Usage(format!("{option}: a path with control characters is not accepted")));
     }
     if filled.contains(['{', '}']) {
-        return Err(wrong("the only word in braces that is filled in is {date}"));
+        return Err(wrong("of the words in braces only {date} is filled in"));
     }
     let path = std::path::absolute(filled).map_err(|error| wrong(&error.to_string()))?;
-    // So that it is the same place for everybody who compares.
+    // Equal places must compare as equal.
     Ok(path.components().filter(|component| *component != Component::CurDir).collect())
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use crate::words::GoOn;
 
     #[test]
-    fn the_date_is_filled_in_and_nothing_else() {
+    fn only_the_date_is_filled_in() {
         let filled = |text: &str| path("--dir", Path::new(text), "2026-11-26");
         assert_eq!(filled("/a/{date}/{date}.csv").unwrap(), Path::new("/a/2026-11-26/2026-11-26.csv"));
         assert!(filled("a").unwrap().is_absolute());
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_there_to_be_copied() {
+    fn options_name_the_place() {
         let place =
             Place { dir: "/a b".into(), merge: Some("/c.csv".into()), force: true, safety: Safety::Process };
         let command = GoOn::new("download").with(place.options()).command("E", None);

@@ -1,5 +1,5 @@
-//! What earlier days have left: brought to its end before this day's own run, or given up. Whatever becomes of it, this day's
-//! run is not kept from its export.
+//! Unfinished runs of earlier days: they are completed before the run of this day, or given up. The run of this day
+//! takes place in any case.
 
 use std::time::Duration;
 
@@ -13,20 +13,18 @@ use crate::export::ExportRef;
 use crate::text::path_as_data;
 use crate::watch::Policy;
 
-/// The longest outage that is waited out for what an earlier day has left. One of Snyk's meets this day's own run too, which
-/// has all of its patience.
+/// The longest outage for a run of an earlier day. The run of this day has its full `max-outage`.
 const MAX_OUTAGE: Duration = Duration::from_secs(10 * 60);
 
-/// What to do about the start of an earlier day that may have created an export.
-const GIVEN_UP: &str =
-    "that day is given up: export it anew, with dates such as --introduced-from 2025-01-31, if it is missed";
+/// The hint after a start of an earlier day that may have created an export.
+const GIVEN_UP: &str = "that day is given up: if you need its export, start it again with dates such as --introduced-from 2025-01-31";
 
-/// What there is to hope for once a record may have expired: Snyk keeps no export longer.
+/// The prospect of a record that may have expired: Snyk keeps exports for three days.
 fn unless_expired(prospect: Prospect, is_expired: bool) -> Prospect {
     if is_expired && prospect == Prospect::Later { Prospect::Doubtful } else { prospect }
 }
 
-/// What an error leaves to hope for, if it is about what an earlier day has left and not about this call.
+/// The prospect after an error about the run of an earlier day; `None` if the error is about this call.
 fn prospect_of(error: &CommandError) -> Option<Prospect> {
     if let CommandError::Folder(error) = error {
         return Some(if error.is_of_what_is_there() { Prospect::Doubtful } else { Prospect::Later });
@@ -36,8 +34,8 @@ fn prospect_of(error: &CommandError) -> Option<Prospect> {
 }
 
 impl Run<'_> {
-    /// Brings to its end what a run of an earlier day has left, if that can be done. What it comes to is told, and is no
-    /// reason to miss this day's export; only a signal is.
+    /// Completes a run of an earlier day if possible. A failure is reported and does not stop the run of this day; only
+    /// a signal does.
     pub(super) async fn conclude(&mut self, left: &Record) -> Result<Verdict, CommandError> {
         let max_outage = self.asking.policy.max_outage.map_or(MAX_OUTAGE, |most| most.min(MAX_OUTAGE));
         let policy = Policy { max_outage: Some(max_outage), ..self.asking.policy.clone() };
@@ -64,7 +62,7 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps the record of an earlier day or forgets it, and says so.
+    /// Keeps or removes the record of an earlier day, and says so.
     fn settle(&mut self, left: &Record, prospect: Prospect) -> Result<(), RecordError> {
         let (date, is_expired) = (&left.date, left.is_expired(now(self.session.clock)));
         let id = left.export.map(|export| tracing::field::display(export.export_id));
@@ -83,7 +81,7 @@ impl Run<'_> {
                 let command = |export: ExportRef| {
                     let dir = ("dir".to_owned(), Some(path_as_data(&left.dir)));
                     let command = self.session.go_on("download").with([dir]).command(export, None);
-                    format!("its files can be had for three days: {command}")
+                    format!("its files are available for three days: {command}")
                 };
                 let reason = if is_expired {
                     "it is older than three days, and Snyk keeps no export longer"
@@ -113,9 +111,9 @@ mod tests {
     use crate::text::Text;
     use crate::watch::outcome::{Outcome, Signal};
 
-    /// Every outcome, and what becomes of a record that ends so, before it has expired and after.
+    /// For each outcome, what happens to the record: before it has expired, and after.
     #[test]
-    fn only_a_signal_keeps_a_day_from_its_export_whatever_the_day_before_has_left() {
+    fn only_a_signal_stops_the_run_of_this_day() {
         use Prospect::{Doubtful as GivenUp, Later as Kept, Over as Forgotten, Stopped};
         let rows = [
             (Outcome::Failed, Forgotten, Forgotten),
@@ -145,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_earlier_days_place_is_no_reason_to_end() {
+    fn a_problem_with_an_earlier_days_place_does_not_end_the_call() {
         let (path, source) = (PathBuf::new(), || io::Error::other("x"));
         let doubtful = [
             FolderError::Taken(path.clone()),

@@ -1,4 +1,4 @@
-//! An export that has been started, brought to its end: waited for, and its files brought home.
+//! Waits for an export that was started, and downloads its files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::text::path_as_data;
 use crate::watch::outcome::{Outcome, Signal};
 use crate::words::{GoOn, Words};
 
-/// What is left to do of a run.
+/// The rest of a run.
 pub(super) struct Job<'a> {
     pub(super) download: Download<'a>,
     /// Where the run is recorded.
@@ -26,9 +26,9 @@ pub(super) struct Job<'a> {
 /// How a run ended.
 pub(super) struct Verdict {
     pub(super) code: ExitCode,
-    /// What there is to hope for.
+    /// Whether a later call can do more.
     pub(super) prospect: Prospect,
-    /// The export, where its files are there.
+    /// The export, if its files are there.
     pub(super) finished: Option<Finished>,
 }
 
@@ -42,14 +42,14 @@ impl Verdict {
         Self { code, prospect, finished: None }
     }
 
-    /// Whether nothing is left to go on with.
+    /// Whether nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
         self.prospect == Prospect::Over
     }
 }
 
 impl Job<'_> {
-    /// Waits for the export, downloads its files, and says how that ended.
+    /// Waits for the export, downloads its files, and writes the result.
     pub(super) async fn finish(self, mut asking: Asking) -> Result<Verdict, CommandError> {
         let Download { export, place, session, .. } = &self.download;
         asking.exports = vec![*export];
@@ -100,22 +100,22 @@ impl Job<'_> {
         Ok(verdict)
     }
 
-    /// A signal came when the export had just been started.
+    /// A signal arrived just after the start.
     pub(super) fn tell_interruption(self, signal: Signal) -> Result<Verdict, CommandError> {
         let Download { export, place, session, .. } = &self.download;
-        let words = format!("{} came when {export} had been started", signal.name());
+        let words = format!("{} came after {export} was started", signal.name());
         let lost = Lost::of_signal(signal, export, words).with_go_on(&self.go_on(place), export);
         let code = self.download.tell_lost(lost, Document::of(export).after(session.waited(), 0))?;
         Ok(Verdict::of_failure(code, Prospect::Stopped))
     }
 
-    /// The command that goes on where this one stops.
+    /// The command that continues where this one stops.
     fn go_on(&self, place: &Place) -> GoOn {
         go_on(place, self.state.as_deref(), self.download.session)
     }
 }
 
-/// The command that goes on with an export of a run.
+/// The command that continues with an export of a run.
 pub(super) fn go_on(place: &Place, state: Option<&Path>, session: &Session) -> GoOn {
     let state = state.map(|path| ("state".to_owned(), Some(path_as_data(path))));
     let go_on = session.go_on("run").naming_export_by("resume");

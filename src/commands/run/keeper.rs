@@ -1,5 +1,5 @@
-//! The state file: the records of runs that are not over, written before a start is sent and again with the answer, so that a
-//! run that was killed goes on with the export that it began.
+//! The state file with the records of unfinished runs. A record is written before a start is sent and again with the
+//! answer, so that a run that was killed continues with its export.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -17,38 +17,38 @@ use crate::export::ExportRef;
 use crate::tasks::start::Sent;
 use crate::text::Text;
 
-/// How often a lock is tried that somebody has, and how far apart: another run may only look at the file for a moment.
+/// How often and how far apart a lock is tried: another run may hold it for a moment only.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// More than any state file has, in bytes.
+/// An upper bound for the size of a state file, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// The form of the file. It is one record in the usual case.
+/// The content of the file: usually one record.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     #[serde(flatten)]
     last: Record,
-    /// What days before have left, oldest first.
+    /// Unfinished runs of earlier days, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Record>,
 }
 
-/// The file that records are kept in, which nobody else has meanwhile.
+/// The state file, locked.
 #[derive(Debug)]
 pub(super) struct Keeper {
     path: PathBuf,
     clock: Clock,
-    /// The runs that are not over, oldest first. The last one is of this run, once there is one.
+    /// The unfinished runs, oldest first. The last one is the current run, once it has begun.
     records: Vec<Record>,
-    /// What is written down of them.
+    /// The records as the file has them.
     written: Vec<Record>,
     _lock: File,
 }
 
 impl Keeper {
-    /// Opens the file at `path`, which need not be there. One that cannot be read and that nobody has written to for as long
-    /// as Snyk keeps an export is put aside.
+    /// Opens the file at `path`, which need not exist. An unreadable file is renamed if it is older than any export
+    /// that Snyk keeps.
     pub(super) async fn open(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
         for _ in 1..TRIES {
             match Self::open_at_once(path.clone(), clock) {
@@ -59,11 +59,11 @@ impl Keeper {
         Self::open_at_once(path, clock)
     }
 
-    /// As [`Keeper::open`], where nobody waits for anybody.
+    /// Like [`Keeper::open`], without waiting for the lock.
     pub(super) fn open_at_once(path: PathBuf, clock: Clock) -> Result<Self, RecordError> {
         let unwritable = |source| RecordError::Unwritable { path: path.clone(), source };
         if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(unwritable(io::Error::other("what is there is no file")));
+            return Err(unwritable(io::Error::other("it is not a file")));
         }
         disk::create_directories_durably(disk::parent(&path), Readers::Owner).map_err(unwritable)?;
         let lock = disk::lock(&lock_of(&path)).map_err(unwritable)?;
@@ -85,18 +85,18 @@ impl Keeper {
         &self.path
     }
 
-    /// What earlier calls have left, oldest first.
+    /// The unfinished runs of earlier calls, oldest first.
     pub(super) fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// Takes on another run.
+    /// Adds a run.
     pub(super) fn take_on(&mut self, record: Record) {
         self.records.push(record);
     }
 
-    /// Goes on with an export that somebody names, at this API: the record that tells of it, or of a start of which nothing is
-    /// known.
+    /// Continues with a named export at this API. Its record becomes the last one; otherwise the record of a start
+    /// without a known export.
     pub(super) fn resume(&mut self, export: ExportRef, api: &str) -> Result<(), RecordError> {
         let position =
             |wanted: Option<ExportRef>| self.records.iter().rposition(|record| record.export == wanted);
@@ -113,7 +113,7 @@ impl Keeper {
         self.write_all().map_err(|source| RecordError::Unwritable { path: self.path.clone(), source })
     }
 
-    /// Whether a record can be asked for at this API.
+    /// Checks that a record is of this API.
     pub(super) fn check_api(&self, record: &Record, ours: &str) -> Result<(), RecordError> {
         if record.api == ours {
             return Ok(());
@@ -122,7 +122,7 @@ impl Keeper {
         Err(RecordError::OtherApi { path, theirs, ours: ours.to_owned() })
     }
 
-    /// Writes down what could not be written when it was to be, which has been told by then.
+    /// Writes records that could not be written before; that failure was already reported.
     pub(super) fn catch_up(&mut self) {
         if self.records != self.written {
             let _ = self.write_all();
@@ -133,8 +133,8 @@ impl Keeper {
         self.write(self.records.clone())
     }
 
-    /// Writes records down for good. If that cannot be done, what was written before is put back: a record that is not there for
-    /// good, or gone for good, must not be what the next call finds.
+    /// Writes the records durably. If that fails, the earlier content is restored: the next call must not find a record
+    /// that is neither durably there nor durably gone.
     fn write(&mut self, records: Vec<Record>) -> io::Result<()> {
         let written = write(&self.path, &records);
         match written {
@@ -144,18 +144,18 @@ impl Keeper {
         written
     }
 
-    /// Forgets a run for good: it is over, and what follows it must not follow twice.
+    /// Removes a finished run durably: what runs after it must not run twice.
     pub(super) fn forget(&mut self, run: &Record) -> Result<(), RecordError> {
         self.records.retain(|record| !record.is_of_the_same_run(run));
         self.write_all().map_err(|source| self.lost(source))
     }
 
-    /// Forgets the run that is under way.
+    /// Removes the current run.
     pub(super) fn forget_last(&mut self) -> Result<(), RecordError> {
         self.records.last().cloned().map_or(Ok(()), |last| self.forget(&last))
     }
 
-    /// Writes down what becomes of the start of the run that is under way.
+    /// Records the state of the current run's start.
     pub(super) fn keep(&mut self, sent: Sent<'_>) -> Result<(), RecordError> {
         let now = self.clock.now().to_string();
         if let Some(record) = self.records.last_mut() {
@@ -166,7 +166,7 @@ impl Keeper {
                 Sent::Refused => {}
             }
         }
-        // One that was refused may be sent again, and is known here until then.
+        // A refused start may be sent again, so it stays in memory.
         let kept = self.records.len().saturating_sub(usize::from(matches!(sent, Sent::Refused)));
         let (path, written) = (self.path.clone(), self.write(self.records[..kept].to_vec()));
         written.map_err(|source| match sent {
@@ -180,7 +180,7 @@ impl Keeper {
     }
 }
 
-/// The file that is locked while a run uses the one at `path`.
+/// The lock file of the state file at `path`.
 pub(super) fn lock_of(path: &Path) -> PathBuf {
     disk::beside(path, ".lock")
 }
@@ -191,7 +191,7 @@ fn write(path: &Path, records: &[Record]) -> io::Result<()> {
     disk::replace_durably(path, &serde_json::to_vec_pretty(&kept)?, Readers::Owner)
 }
 
-/// The records in a file, oldest first; none where there is no file.
+/// The records in a file, oldest first; none if there is no file.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     let unreadable = |why: String| RecordError::Unreadable { path: path.to_owned(), why };
     let text = match disk::read(path, MAX_FILE) {
@@ -200,25 +200,27 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
         Err(error) => return Err(unreadable(error.to_string())),
     };
     let Kept { last, mut earlier } = serde_json::from_slice(&text)
-        .map_err(|error| unreadable(format!("it is no record of a run ({error})")))?;
+        .map_err(|error| unreadable(format!("it is not a record of a run ({error})")))?;
     earlier.push(last);
     if let Some(schema) = earlier.iter().map(|record| record.schema).find(|schema| *schema != SCHEMA) {
         return Err(unreadable(format!("its schema is {schema}, and {SCHEMA} is known here")));
     }
     match earlier.iter().find_map(Record::flaw) {
-        Some(member) => Err(unreadable(format!("its member `{member}` is none that this program writes"))),
+        Some(member) => {
+            Err(unreadable(format!("its member `{member}` has a value that this program never writes")))
+        }
         None => Ok(earlier),
     }
 }
 
-/// Whether a file was not written to for as long as Snyk keeps an export.
+/// Whether a file is older than any export that Snyk keeps.
 fn is_outdated(path: &Path, now: Timestamp) -> bool {
     let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
     let written = written.and_then(|written| Timestamp::try_from(written).ok());
     written.is_some_and(|written| now.duration_since(written) >= KEPT_BY_SNYK)
 }
 
-/// Renames a file that tells of nothing that can still be had.
+/// Renames a file whose exports are gone.
 fn put_aside(path: &Path, why: &str) -> io::Result<()> {
     let aside = disk::beside(path, ".unreadable");
     disk::rename_durably(path, &aside)?;

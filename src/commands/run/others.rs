@@ -1,5 +1,5 @@
-//! What other calls have left of the same group or organization, such as the same line of a crontab before it was edited: its
-//! state file has another name, and nobody goes on with what it tells of.
+//! Unfinished runs of other calls for the same group or organization, such as a crontab line before it was edited.
+//! Their state files have other names, so nothing continues them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,16 @@ use crate::disk;
 use crate::text::{Text, path_as_data};
 use crate::words::quoted;
 
-/// What the state file of a call is called.
+/// The name of a state file.
 const PREFIX: &str = "run-";
 const SUFFIX: &str = ".json";
 
-/// The name of the state file of a call with this digest.
+/// The name of the state file for a call with this digest.
 pub(super) fn name(digest: &str) -> String {
     format!("{PREFIX}{digest}{SUFFIX}")
 }
 
-/// The state files of calls in a directory, in their order, but for `own`.
+/// The state files in a directory without `own`, sorted.
 fn others(directory: &Path, own: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let is_other = |path: &PathBuf| {
@@ -34,8 +34,8 @@ fn others(directory: &Path, own: &Path) -> Vec<PathBuf> {
 }
 
 impl Run<'_> {
-    /// Says what other calls have left of the same group or organization, with the command that goes on with it. It is not
-    /// gone on with here: the other call may still be in somebody's crontab. What Snyk does not keep any more is forgotten.
+    /// Reports unfinished runs of other calls for the same group or organization, with the command that continues each.
+    /// They are not continued here, since the other call may still be in a crontab. Expired records are removed.
     pub(super) fn tell_of_others(&self, wanted: &Record) {
         let directory = disk::absolute(&self.session.settings.state_directory());
         for path in others(&directory, self.keeper.path()) {
@@ -55,7 +55,7 @@ impl Run<'_> {
 
     fn forget_other(&self, path: &Path, record: &Record) {
         let keeper = Keeper::open_at_once(path.to_owned(), self.session.clock);
-        // Where it cannot be forgotten, the next run tries again.
+        // If it cannot be removed, the next run tries again.
         if keeper.is_ok_and(|mut keeper| keeper.forget(record).is_ok()) {
             tracing::warn!(
                 path = %Text::of_file(path),
@@ -70,7 +70,12 @@ impl Run<'_> {
         let (dir, merge) = (record.dir.clone(), record.merge.clone());
         let place = Place { dir, merge, force: false, safety: SAFETY };
         let hint = record.export.map_or_else(
-            || format!("whether there is one is not known; to forget it: rm {}", quoted(path_as_data(path))),
+            || {
+                format!(
+                    "whether there is an export is unknown; to remove the record: rm {}",
+                    quoted(path_as_data(path))
+                )
+            },
             |export| {
                 let command = go_on(&place, Some(path), self.session).command(export, None);
                 format!("to go on with it: {command}")
@@ -79,7 +84,7 @@ impl Run<'_> {
         let id = record.export.map(|export| tracing::field::display(export.export_id));
         let (path, date) = (Text::of_file(path), &record.date);
         if is_the_same {
-            // Of this somebody has to know even where only errors are wanted.
+            // An error, so that `--quiet` shows it too.
             tracing::error!(
                 %path,
                 run.date = date,

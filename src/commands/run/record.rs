@@ -1,4 +1,4 @@
-//! The record of a run: what it asks for, when, and what came of it.
+//! The record of a run: what it requests, when, and the result.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,65 +18,65 @@ use crate::manifest::hexadecimal;
 use crate::request::StartRequest;
 use crate::text::Text;
 
-/// The form of the document.
+/// The version of the document.
 pub(super) const SCHEMA: u8 = 1;
 
-/// How long Snyk keeps an export: what is older cannot be had any more.
+/// How long Snyk keeps an export.
 pub(super) const KEPT_BY_SNYK: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-/// How far a moment may lie ahead, since clocks differ.
+/// How far in the future a moment may be, since clocks differ.
 const SKEW: SignedDuration = SignedDuration::from_hours(24);
 
-/// A record that cannot be kept. Each message names the file and the cure.
+/// A record that cannot be written or used. Each message names the file and the cure.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::commands) enum RecordError {
-    /// It cannot be written, and without it nothing is started.
+    /// It cannot be written; without a record nothing is started.
     #[error(
         "{} cannot be written, where the start would be recorded; name another file with --state",
         Text::of_path(path)
     )]
     Unwritable { path: PathBuf, source: io::Error },
-    /// It cannot be read, and may tell of an export.
+    /// It cannot be read, and may name an export.
     #[error(
-        "{}: {why}; it may tell of an export that was started: look at it, and remove it or name another file with --state",
+        "{}: {why}; it may name an export that was started: look at it, then remove it or name another file with --state",
         Text::of_path(path)
     )]
     Unreadable { path: PathBuf, why: String },
-    /// Somebody else is at it.
+    /// Another run uses it.
     #[error("another run uses {} at this moment: wait for its end, or name another file with --state", Text::of_path(.0))]
     Busy(PathBuf),
-    /// It tells of another export than the one to go on with.
+    /// It names another export than the one to continue with.
     #[error(
-        "{} tells of another export, {export}: leave --resume out to go on with that one, or --state",
+        "{} names another export, {export}: to continue with that one, leave out --resume; otherwise leave out --state",
         Text::of_path(path)
     )]
     Other { path: PathBuf, export: Box<ExportRef> },
-    /// It tells of an export at another API, where it cannot be asked for.
+    /// It names an export at another API.
     #[error(
-        "{} tells of a run at {theirs}, and this one asks {ours}: end that one first, or name another file with --state",
+        "{} names a run at {theirs}, and this one uses {ours}: complete that one first, or name another file with --state",
         Text::of_path(path)
     )]
     OtherApi { path: PathBuf, theirs: Text, ours: String },
-    /// It tells of another run of the same day.
+    /// It is about another run of the same day.
     #[error(
-        "{} tells of another run of today: call that one again, which ends it, or name another file with --state",
+        "{} names another run of today: call that one again to complete it, or name another file with --state",
         Text::of_path(.0)
     )]
     OtherCall(PathBuf),
-    /// What has come of a start cannot be written down.
+    /// The result of a start cannot be written.
     #[error("{} could not be written, where the start is recorded", Text::of_path(path))]
     Lost { path: PathBuf, source: io::Error },
 }
 
-/// What one run is about.
+/// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) schema: u8,
-    /// A digest of the call as it was typed: the same tonight and tomorrow.
+    /// A digest of the call as it was typed: the same every day.
     call: String,
     /// The day on which it began.
     pub(super) date: String,
-    /// Whom it asks.
+    /// The API.
     pub(super) api: String,
     pub(super) scope: ScopeRef,
     /// The document that started it.
@@ -89,9 +89,9 @@ pub(super) struct Record {
     pub(super) merge: Option<PathBuf>,
     /// When the start was sent: RFC 3339 in UTC.
     pub(super) sent_at: String,
-    /// The export that came of it; none as long as that is not known.
+    /// The export; `None` until it is known.
     pub(super) export: Option<ExportRef>,
-    /// Why it is not known, where there was somebody left to write it down.
+    /// Why the export is not known, if a run could still write that.
     pub(super) problem: Option<String>,
 }
 
@@ -116,7 +116,8 @@ impl Record {
         }
     }
 
-    /// What is in it that we never write, by its name: somebody else has, and it would be shown, or files would go there.
+    /// The name of a member with a value that we never write: somebody else wrote it, and it would be shown or used as
+    /// a path.
     pub(super) fn flaw(&self) -> Option<&'static str> {
         let is_path = |path: &PathBuf| {
             path.is_absolute() && path.to_str().is_some_and(|text| !text.contains(char::is_control))
@@ -140,23 +141,23 @@ impl Record {
         (&self.call, &self.date) == (&other.call, &other.date)
     }
 
-    /// Whether this run's files are all that another wants, in the place where it wants them.
+    /// Whether this run's files are what another run wants, in the same place.
     pub(super) fn has_what_is_wanted(&self, wanted: &Self) -> bool {
         self.asks_for_the_same(wanted) && (&self.dir, &self.merge) == (&wanted.dir, &wanted.merge)
     }
 
-    /// Whether two runs ask Snyk for the same, wherever it goes.
+    /// Whether two runs request the same export, in whatever place.
     pub(super) fn asks_for_the_same(&self, other: &Self) -> bool {
         self.api == other.api && self.request() == other.request()
     }
 
-    /// What it has started, or was about to.
+    /// The start request.
     pub(super) fn request(&self) -> StartRequest {
         let Self { scope, ref body, include_deleted, include_deactivated, .. } = *self;
         StartRequest { scope, body: body.clone(), include_deleted, include_deactivated }
     }
 
-    /// Whether Snyk keeps nothing of it any more. A record that does not say when it began is of no use for longer, either.
+    /// Whether Snyk no longer keeps the export. A record without a valid time counts as expired.
     pub(super) fn is_expired(&self, now: Timestamp) -> bool {
         let day = || Offset::UTC.to_timestamp(self.date.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok();
         let began = self.sent_at.parse::<Timestamp>().ok().or_else(day);
@@ -164,7 +165,7 @@ impl Record {
     }
 }
 
-/// A call as it was typed: what is relative in it stays so.
+/// A call as it was typed: relative dates stay relative.
 pub(super) struct Call<'a> {
     pub(super) api: &'a str,
     pub(super) request: &'a StartRequest,
@@ -172,20 +173,20 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The call in a few digits.
+    /// A short digest of the call.
     pub(super) fn digest(&self) -> String {
         let Self { api, request, args: RunArgs { wanted, place, .. } } = self;
         let asked = &wanted.request;
         let mut dates = asked.dates().map(|date| date.as_ref().map(ToString::to_string)).to_vec();
         if dates.ends_with(&[None, None]) {
-            // The digest of a call without --event-from and --event-to is the one that earlier versions made.
+            // Without --event-from and --event-to the digest is that of earlier versions.
             dates.truncate(4);
         }
         let filters: Vec<String> = asked.filters.iter().map(ToString::to_string).collect();
         let body = asked.body.is_some().then_some(&request.body);
         let flags = [request.include_deleted, request.include_deactivated];
         let url_expiration = asked.url_expiration_seconds.map(|seconds| seconds.0);
-        // However it was spelt: `d/` is `d`.
+        // Different spellings are equal: `d/` is `d`.
         let absolute = |path: &PathBuf| disk::absolute(path).components().collect::<PathBuf>();
         let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
         let zone = wanted.zone.time_zone.to_string();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_is_compared_as_a_whole() {
+    fn requests_and_places_are_compared() {
         let same = Record { date: "2026-11-28".to_owned(), call: String::new(), ..record() };
         assert!(record().has_what_is_wanted(&same));
         let other_scope = ScopeRef { scope: Scope::Org, id: Uuid::nil() };
@@ -237,13 +238,13 @@ mod tests {
         ];
         for (number, other) in others.iter().enumerate() {
             assert!(!record().has_what_is_wanted(other) && !other.has_what_is_wanted(&record()), "{number}");
-            // Wherever it goes, it is the same export.
+            // It is the same export, in whatever place.
             assert_eq!(record().asks_for_the_same(other), number >= 5, "{number}");
         }
     }
 
     #[test]
-    fn what_we_never_write_is_found() {
+    fn values_that_are_never_written_are_found() {
         assert_eq!(record().flaw(), None);
         let line = || "a\n::error::b".to_owned();
         let rows = [
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_given_three_days() {
+    fn a_record_expires_after_three_days() {
         for (sent_at, date, now, expected) in [
             ("2026-11-27T02:15:00Z", "2001-01-01", "2026-11-30T02:14:59Z", false),
             ("2026-11-27T02:15:00Z", "2001-01-01", "2026-11-30T02:15:00Z", true),

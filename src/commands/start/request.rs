@@ -1,4 +1,4 @@
-//! From what users type to what is asked of Snyk.
+//! Makes the start request from the arguments.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::request::{Date, Options, RequestError, StartRequest, Unknown, Zone};
 use crate::settings::exports::scope_of_start;
 use crate::text::Text;
 
-/// The start that the arguments ask for as of `now`, checked.
+/// The start request for the arguments, checked. Relative dates count from `now`.
 pub(in crate::commands) async fn requested(
     wanted: &WantedArgs,
     now: Timestamp,
@@ -30,7 +30,7 @@ pub(in crate::commands) async fn requested(
     Ok(request)
 }
 
-/// Says what is sent though this version does not know it.
+/// Warns about a word that this version does not know and sends anyway.
 fn warn(unknown: &Unknown) {
     match unknown {
         Unknown::Word(member, word) => tracing::warn!(
@@ -46,7 +46,7 @@ fn warn(unknown: &Unknown) {
     }
 }
 
-/// The time as calendars take it.
+/// The current time as a timestamp.
 pub(in crate::commands) fn now(clock: Clock) -> Timestamp {
     let ms = i64::try_from(clock.now().unix_ms()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
@@ -74,7 +74,7 @@ fn options(args: &RequestArgs, zone: &Zone, now: Timestamp) -> Result<Options, C
     })
 }
 
-/// The document in a file, or on standard input.
+/// The document from a file or from standard input.
 async fn read_body(path: &std::path::Path, session: &Session) -> Result<serde_json::Value, CommandError> {
     let is_input = path.as_os_str() == "-";
     let origin =

@@ -15,25 +15,25 @@ use crate::watch::observation::Observation;
 use crate::watch::outcome::Outcome;
 use crate::watch::{LAST_POLL, Policy};
 
-/// Whether an export has finished without a word on its files.
+/// Whether an export has finished and its document lists no files.
 pub(in crate::commands) fn lacks_results(ending: &Ending) -> bool {
     ending.outcome == Outcome::Finished
         && ending.report.as_ref().is_some_and(|report| report.results.is_none())
 }
 
-/// How many requests may be under way at once, and how long they may take.
+/// How many requests may run at once, and how long they may take.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::commands) struct Allowance {
     concurrency: NonZeroUsize,
-    /// The longest that one request may take.
+    /// The limit for one request.
     each: Duration,
-    /// When all of them have to be over.
+    /// The limit for all of them.
     until: Option<Moment>,
     clock: Clock,
 }
 
 impl Allowance {
-    /// What is left of a wait until `deadline`: at least the second that a last poll gets.
+    /// The rest of a wait until `deadline`: at least one second, like a last poll.
     pub(in crate::commands) fn of(
         policy: &Policy,
         deadline: Option<Moment>,
@@ -44,14 +44,14 @@ impl Allowance {
         Self { concurrency, each: policy.request_timeout, until, clock }
     }
 
-    /// How long a request may take that starts now.
+    /// The limit for a request that starts now.
     fn left(&self) -> Duration {
         self.until.map_or(self.each, |until| until.since(self.clock.now()).min(self.each))
     }
 }
 
-/// Adds the results to the endings whose documents listed none, requested side by side. Each is requested once: a failure
-/// changes nothing about how the export ended, and the next call requests it again.
+/// Requests the results of the endings whose documents listed none, in parallel. Each is requested once: a failure does
+/// not change how the export ended.
 pub(in crate::commands) async fn add_results(
     endings: impl IntoIterator<Item = &mut Ending>,
     client: &Client,
@@ -93,7 +93,7 @@ mod tests {
     use crate::snyk::wire;
     use crate::watch::Watch;
 
-    /// How long it takes to list the results of six exports at a server that never answers, and how many were asked for.
+    /// How long requests for the results of six exports take if the server never answers, and how many were sent.
     async fn listing(concurrency: usize, max_wait: Option<u64>, waited: u64) -> (u64, usize) {
         let clock = Clock::start();
         let policy =
@@ -114,7 +114,7 @@ mod tests {
         (clock.now().since(before).as_millis().try_into().unwrap(), asked.get())
     }
 
-    /// An export that has finished without a word on its files.
+    /// A finished export whose document lists no files.
     fn finished(id: u128) -> Ending {
         let id = Uuid::from_u128(id);
         let export = ExportRef { scope: Scope::Group, scope_id: id, export_id: id };
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_answers_costs_no_more_than_is_left() {
+    async fn requests_end_within_the_rest_of_the_wait() {
         let rows = [
             // One after the other they would take 24 s.
             ((6, Some(3), 0), 3_000),

@@ -1,4 +1,4 @@
-//! The command that runs in our place once every export has finished.
+//! The command after `--`, which replaces this process once every export has finished.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(in crate::commands) struct Successor<'a> {
     command: &'a [OsString],
 }
 
-/// An export that has finished, as the command is told of it.
+/// A finished export, as the command's variables describe it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::commands) struct Finished {
     pub(in crate::commands) export: ExportRef,
@@ -32,7 +32,7 @@ impl Finished {
 }
 
 impl<'a> Successor<'a> {
-    /// The command, if there is one. Its file is looked for now, and not only when the wait is over.
+    /// The command, if there is one. Its file is looked up now, so that a mistake is found before the wait.
     pub(in crate::commands) fn find(
         command: &'a [OsString],
         environment: &Environment,
@@ -43,8 +43,8 @@ impl<'a> Successor<'a> {
         Ok(Some(Self { program, command }))
     }
 
-    /// Runs the command in our place, once all is written and unless a signal has asked to end by then; returns only if it
-    /// does not run.
+    /// Replaces this process by the command once all output is written. Returns only if that fails, or if a signal has
+    /// arrived.
     pub(in crate::commands) async fn replace_us(
         self,
         finished: impl Iterator<Item = Finished> + Clone,

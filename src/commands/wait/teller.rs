@@ -1,4 +1,4 @@
-//! Tells of each end, once.
+//! Writes how each export ended.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -13,23 +13,23 @@ use crate::observe::Observer;
 use crate::watch::outcome::Outcome;
 use crate::words::counted;
 
-/// Of which ends there is something to be told.
+/// What is written about an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Telling {
-    /// Of each: that is all that the command does.
+    /// Everything.
     All,
-    /// Of an export that has finished only in words, since the command goes on with it.
+    /// For a finished export only the words: the command continues with it.
     WordsOfFinished,
 }
 
-/// Tells of each end once: on standard output, and in words.
+/// Writes how each export ended: on standard output, and in words.
 pub(super) struct Teller<'a> {
     console: &'a Console,
     observer: &'a RefCell<Observer>,
     output: OutputArgs,
     telling: Telling,
     endings: Vec<Ending>,
-    /// Those that were not told yet, since their results are still to be requested.
+    /// Those that are not written yet, since their results are still to be requested.
     untold: Vec<Ending>,
     failure: Option<CommandError>,
 }
@@ -44,7 +44,7 @@ impl<'a> Teller<'a> {
         Self { console, observer, output, telling, endings: Vec::new(), untold: Vec::new(), failure: None }
     }
 
-    /// Takes an event; breaks off when nothing more is wanted, and takes nothing once standard output has failed.
+    /// Takes an event. Breaks off when enough is known, or once standard output has failed.
     pub(super) fn event(&mut self, event: &Event, any: bool) -> ControlFlow<()> {
         if self.failure.is_some() {
             return ControlFlow::Break(());
@@ -56,7 +56,7 @@ impl<'a> Teller<'a> {
         if enough || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Takes an end, and tells of it unless links are still to be requested.
+    /// Takes an end, and writes it unless links are still to be requested.
     fn end(&mut self, ending: Ending) {
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
             let (sentence, hint) = self.observer.borrow().closing(&ending);
@@ -87,19 +87,19 @@ impl<'a> Teller<'a> {
 
     fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
         let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
-        // The observer has logged it where machines read.
+        // If logs are JSON, the observer has already logged it.
         match is_well {
             true => self.console.success(sentence, || {}),
             false => self.console.failure(sentence, hint),
         }
     }
 
-    /// The ends that were not told yet.
+    /// The ends that are not written yet.
     pub(super) fn untold(&mut self) -> &mut [Ending] {
         &mut self.untold
     }
 
-    /// Tells of what was left untold, and returns all ends.
+    /// Writes the remaining ends, and returns all.
     pub(super) fn tell_the_rest(mut self) -> Result<Vec<Ending>, CommandError> {
         for ending in std::mem::take(&mut self.untold) {
             self.tell(&ending);
@@ -109,7 +109,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// `EXPORT_ID outcome`, and what there is to fetch; with links, one a line below.
+/// `EXPORT_ID outcome` with the numbers of rows and files; links follow, one per line.
 pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String {
     let mut line = format!("{} {}", ending.watch.export.export_id, ending.outcome);
     if ending.outcome != Outcome::Finished {

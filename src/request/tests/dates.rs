@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn a_range_of_one_moment_is_in_order() {
+fn a_range_may_begin_and_end_at_the_same_moment() {
     let mut body = valid();
     body["data"]["attributes"]["filters"]["introduced"]["to"] = json!("2025-01-01T00:00:00Z");
     assert_eq!(request(Scope::Group, body).check(), Ok(Vec::new()));
 }
 
 #[test]
-fn dates_are_days_moments_or_ago() {
+fn dates_are_days_moments_or_time_spans() {
     let rows = [
         ("2025-01-31", "UTC", "2025-01-31T00:00:00Z"),
         ("2025-01-31", "Europe/Berlin", "2025-01-30T23:00:00Z"),
@@ -50,7 +50,7 @@ fn dates_are_days_moments_or_ago() {
 }
 
 #[test]
-fn a_day_is_where_it_is() {
+fn days_begin_in_the_time_zone() {
     let now = "2025-03-31T23:30:00Z".parse().unwrap();
     assert_eq!(Zone::default().date(now), "2025-03-31");
     assert_eq!("Europe/Berlin".parse::<Zone>().unwrap().date(now), "2025-04-01");

@@ -14,10 +14,10 @@ use crate::watch::Watch;
 use crate::watch::observation::{Observation, Poller, Problem};
 use crate::watch::outcome::Outcome;
 
-/// What a server answers, as a rule of when it is asked.
+/// A server's answer, by the time of the request.
 type Rule = Box<dyn Fn(Duration) -> Observation + Send + Sync>;
 
-/// A server that follows a rule, and notes when it is asked for which export.
+/// A server that answers by a rule, and records when each export is polled.
 struct Server {
     clock: Clock,
     start: Moment,
@@ -39,7 +39,7 @@ impl Server {
         Arc::new(Self { takes: Duration::from_secs(1_000_000), ..server })
     }
 
-    /// How often it was asked within a span of seconds.
+    /// How many polls it got within a span of seconds.
     fn asked_within(&self, from: u64, to: u64) -> usize {
         let span = Duration::from_secs(from)..Duration::from_secs(to);
         self.asked.borrow().iter().filter(|(at, _)| span.contains(at)).count()
@@ -55,7 +55,7 @@ impl Poller for Server {
     }
 }
 
-/// What was told of a run.
+/// What a run reported.
 #[derive(Default)]
 struct Heard {
     names: BTreeMap<&'static str, usize>,
@@ -63,7 +63,7 @@ struct Heard {
     owed: usize,
 }
 
-/// Counts what is owed for refused accounts.
+/// Counts the notifications for refused accounts.
 struct Owing(Arc<Cell<usize>>);
 
 impl Obligations for Owing {
@@ -89,12 +89,12 @@ fn runner_over<S: Queue, P: Poller + Clone, W: Obligations>(
     Runner::new(store, accounts, plan, obligations, clock, fastrand::Rng::with_seed(3))
 }
 
-/// Follows so many watches for each server for so many seconds, or until all have ended.
+/// Follows a number of watches for each server, for `seconds` or until all have ended.
 async fn daemon(servers: &[(&str, &Arc<Server>, usize)], policy: Policy, rate: u32, seconds: u64) -> Heard {
     crowded_daemon(servers, policy, (rate, 64), seconds).await
 }
 
-/// The same, with so many requests a minute and so many polls at once.
+/// Like [`daemon`], with a limit on polls at once.
 async fn crowded_daemon(
     servers: &[(&str, &Arc<Server>, usize)],
     policy: Policy,
@@ -135,7 +135,7 @@ fn ending_accounts() -> Policy {
     Policy { refusal: Refusal::EndsAccount, ..patient() }
 }
 
-/// The daemon's own policy: a refused credential is waited out.
+/// The daemon's policy: a refused credential pauses its account.
 fn patient() -> Policy {
     Policy { refusal: Refusal::PausesAccount, max_wait: None, max_outage: None, ..policy() }
 }
@@ -172,7 +172,7 @@ async fn a_429_slows_the_whole_account_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_that_says_nothing_of_how_long_doubles_the_pause_up_to_a_minute() {
+async fn a_429_without_a_hint_doubles_the_pause_up_to_a_minute() {
     let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });
     daemon(&[("a", &server, 50)], patient(), 600, 400).await;
     // 5, 10, 20, 40, 60 seconds, each with what was under way.
@@ -194,14 +194,14 @@ async fn a_hint_of_a_year_stops_an_account_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_end_keeps_no_watch_beyond_its_deadline() {
+async fn a_429_that_never_ends_does_not_keep_a_watch_beyond_its_deadline() {
     let server = Server::new(|_| throttled(5));
     let policy = Policy { max_wait: Some(Duration::from_secs(20)), ..patient() };
     let heard = daemon(&[("a", &server, 60)], policy, 600, 150).await;
     assert_eq!(heard.endings.len(), 60);
     for ending in &heard.endings {
         assert_eq!(ending.outcome, Outcome::TimedOut);
-        // A watch whose own poll was answered with a pause beyond its deadline ends there and then.
+        // A watch whose own poll got a hint beyond its deadline ends at once.
         let earliest = if ending.watch.progress.overlong().is_some() { 14_500 } else { 20_000 };
         assert!((earliest..21_500).contains(&ending.waited().as_millis()), "{:?}", ending.waited());
         assert_eq!(ending.watch.progress.problem().and_then(|problem| problem.http_status), Some(429));
@@ -225,7 +225,7 @@ async fn a_429_that_lasts_longer_than_max_outage_ends_the_watches_of_its_account
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_that_asks_for_no_pause_gets_one() {
+async fn a_429_with_a_hint_of_0_gets_a_pause() {
     let server = Server::new(|_| throttled(0));
     daemon(&[("a", &server, 60)], patient(), 600, 60).await;
     let asked = server.asked_within(1, 60);
@@ -233,8 +233,8 @@ async fn a_429_that_asks_for_no_pause_gets_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_change_accounts_that_stay_keep_what_they_have_learnt_and_those_that_go_keep_no_watch() {
-    // Three accounts: one stays and is blocked for ten minutes, one goes, and one comes later.
+async fn after_a_change_accounts_that_stay_keep_their_state_and_removed_ones_keep_no_watch() {
+    // Three accounts: one stays and is blocked for ten minutes, one is removed, and one is added.
     let blocked = Server::new(|_| throttled(600));
     let [gone, comes, successor] = [(); 3].map(|()| Server::new(|_| status("PENDING")));
     let clock = blocked.clock;

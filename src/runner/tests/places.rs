@@ -7,8 +7,8 @@ use crate::moment::Moment;
 use crate::store::{Claim, Claimed};
 use crate::watch::{Progress, Watch};
 
-/// An account as a crowd has it: how many of its polls are under way, whether its server is prompt, and since when a
-/// watch of it is due, in seconds, if one is ready.
+/// An account: the number of its polls under way, whether its server is prompt, and since when its ready watch is due, in
+/// seconds, if there is one.
 type Place = (usize, bool, Option<u64>);
 
 fn at(seconds: u64) -> Moment {
@@ -25,7 +25,7 @@ fn plan(concurrency: usize) -> Plan {
     Plan { policy, concurrency, beat: None }
 }
 
-/// Which of these accounts polls next, with so many places for all of them.
+/// Which of these accounts polls next, with `concurrency` places for all.
 fn next(concurrency: usize, places: &[Place]) -> Option<usize> {
     let accounts = (0..places.len()).map(|n| account(&n.to_string())).collect();
     let mut runner = Runner::new(
@@ -52,7 +52,7 @@ fn next(concurrency: usize, places: &[Place]) -> Option<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quarter_of_the_places_is_kept_for_those_that_have_not_had_their_share() {
+async fn a_quarter_of_the_places_is_reserved_for_accounts_below_their_share() {
     const READY: Option<u64> = Some(0);
     // Of 8 places, 6 are open to all, and each of two accounts has a share of 4.
     let rows: [(usize, &[Place], Option<usize>, &str); 15] = [
@@ -78,10 +78,10 @@ async fn a_quarter_of_the_places_is_kept_for_those_that_have_not_had_their_share
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_block_makes_its_account_look_at_once_and_nothing_else_does() {
+async fn only_the_end_of_a_block_makes_an_account_ask_the_store_at_once() {
     let (plan, mut rng) = (plan(1), fastrand::Rng::with_seed(1));
     let mut state = AccountState::new(account("a"), at(0));
-    // Each answer to a poll that began and ended then, and when the next watch is taken to be due afterwards.
+    // Each answer with the time of its poll, and when the next watch is due afterwards.
     for (answer, now, expected) in [
         (status("PENDING"), 1, 1000),
         (http(401), 2, 1000),
@@ -100,7 +100,7 @@ async fn the_end_of_a_block_makes_its_account_look_at_once_and_nothing_else_does
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_replaces_one_that_is_refused_is_tried_at_once_and_stays_refused_until_then() {
+async fn an_account_that_replaces_a_refused_one_is_tried_at_once_and_stays_refused_until_then() {
     let (plan, mut rng) = (plan(1), fastrand::Rng::with_seed(1));
     let mut before = AccountState::new(account("a"), at(0));
     before.record(&http(401), &Progress::new(at(0)), &plan.policy, at(0), &mut rng);
@@ -111,7 +111,7 @@ async fn an_account_that_replaces_one_that_is_refused_is_tried_at_once_and_stays
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_was_polled_before_the_start_is_told_of_as_resumed_and_no_other() {
+async fn only_a_watch_that_was_polled_before_the_start_is_reported_as_resumed() {
     for (seconds_before, polls, is_resumed) in [(1, 1, true), (0, 1, false), (1, 0, false), (0, 0, false)] {
         let (script, policy) = (Script::new([]), policy());
         let started_at = script.clock.now();
@@ -133,7 +133,7 @@ async fn a_watch_that_was_polled_before_the_start_is_told_of_as_resumed_and_no_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_is_begun_at_the_beat_and_not_before() {
+async fn a_pass_begins_at_the_beat_and_not_before() {
     let script = Script::new([]);
     let (mut runner, _) = runner(&script, &policy(), 0, 1);
     runner.accounts[0].due_at = None;
@@ -146,7 +146,7 @@ async fn a_pass_is_begun_at_the_beat_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runner_that_closes_wants_nothing() {
+async fn a_runner_that_stops_wishes_for_nothing() {
     let script = Script::new([]);
     let (mut runner, _) = runner(&script, &policy(), 1, 1);
     assert_eq!(runner.wishes(script.clock.now()).len(), 1);

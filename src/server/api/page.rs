@@ -53,13 +53,13 @@ pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> 
 #[derive(Debug, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// Only those that have ended, or only those that have not.
+    /// Only watches that have ended, or only active ones.
     #[param(required = false, nullable = false, inline)]
     pub(super) state: Option<State>,
-    /// How many at most.
+    /// The largest number of watches on the page.
     #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub(super) limit: usize,
-    /// Only those that were taken on after this one.
+    /// Only watches that were added after this one.
     #[param(required = false, nullable = false)]
     pub(super) after: Option<Uuid>,
 }

@@ -60,7 +60,7 @@ impl WatchRequest {
         let mut id = |name: &str, text: &str| {
             let id = parse_id(text);
             if id.is_none() {
-                let detail = format!("`{}` is no UUID in its form of 36 characters", Text::of_input(text));
+                let detail = format!("`{}` is not a UUID of 36 characters", Text::of_input(text));
                 problems.push(Problem::unusable(detail, format!("/{name}")));
             }
             id.unwrap_or_default()

@@ -51,10 +51,10 @@ pub(super) struct View {
     labels: Labels,
     #[serde(flatten)]
     document: Document,
-    /// When it was taken on.
+    /// When it was added.
     #[schema(value_type = String, format = DateTime)]
     started_at: Moment,
-    /// When it is polled next, if all goes well; null if it has ended.
+    /// When it is due to be polled; null if it has ended.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     next_poll_at: Option<Moment>,
     /// When it ended.

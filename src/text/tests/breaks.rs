@@ -49,7 +49,7 @@ fn masks_secrets_that_are_broken_over_lines() {
 }
 
 #[test]
-fn a_long_part_of_a_secret_is_one_wherever_it_stands() {
+fn a_long_part_of_a_secret_is_masked_anywhere() {
     let ours = Ours::new(&[UUID, TOKEN, "Zq9wXpSsrd7hTuMkE3vB5nQ8yLc2"]);
     let rows = [
         ("token ****2a8e-0b1d-4c3e-9d7f-e1a2b3c4d5f6 is invalid", "token ******* is invalid"),

@@ -10,7 +10,7 @@ fn cuts_at_500_characters() {
 }
 
 #[test]
-fn half_a_secret_is_none_wherever_a_text_is_cut() {
+fn a_text_is_never_cut_so_that_half_a_secret_is_shown() {
     let ours = Ours::new(&[TOKEN]);
     let escaped: String = TOKEN.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
     for secret in [TOKEN, &escaped] {

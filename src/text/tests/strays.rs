@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn masks_what_looks_like_a_secret_of_anybody() {
+fn masks_text_that_looks_like_a_secret() {
     let rows = [
         (r#"{"u":"https:\/\/s.example\/x?X-Goog-Signature=a"}"#, r#"{"u":"https:\/\/s.example\/x?***"}"#),
         ("/bucket/x?X-Goog-Signature=abc&v=1", "/bucket/x?X-Goog-Signature=***&v=1"),
@@ -49,7 +49,7 @@ fn masks_what_looks_like_a_secret_of_anybody() {
 }
 
 #[test]
-fn shows_no_token_that_went_astray() {
+fn masks_a_token_that_was_typed_in_the_wrong_place() {
     let rows = [
         ("snyk_uat.abcdefgh.x.y", "***"),
         ("eyJhbGciOiJSUzI1NiJ9.e.s", "***"),

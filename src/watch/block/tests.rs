@@ -1,18 +1,18 @@
-//! What blocks an account, answer by answer: when each poll began decides what it says.
+//! What blocks an account, answer by answer. What an answer proves depends on when its poll began.
 
 use super::*;
 use crate::fixtures::{hinted, http, policy, status};
 
-/// So many seconds after the start.
+/// The moment `seconds` after the start.
 fn at(seconds: u64) -> Moment {
     Moment::from_unix_ms(1_732_529_622_000).plus(Duration::from_secs(seconds))
 }
 
-/// A block with all that it depends on. Moments are in seconds.
+/// A block with everything that it depends on. Moments are in seconds.
 struct Blocked {
     blocking: Blocking,
     policy: Policy,
-    /// What is known of the watch that is polled.
+    /// The progress of the watch that is polled.
     progress: Progress,
 }
 
@@ -27,7 +27,7 @@ impl Blocked {
         let mut bed = Self::new(Refusal::PausesAccount);
         assert_eq!(bed.says(&status("PENDING"), 10, 10), None);
         assert_eq!(bed.says(&http(401), 20, 20), None);
-        assert!(bed.blocking.is_blocked(at(1000)), "a doubt does not go by itself");
+        assert!(bed.blocking.is_blocked(at(1000)), "a doubt does not end by itself");
         bed
     }
 
@@ -38,7 +38,7 @@ impl Blocked {
         bed
     }
 
-    /// What an answer says of the credential, to a poll that began and ended then.
+    /// What an answer says about the credential, if its poll began and ended then.
     fn says(&mut self, answer: &Observation, polled_at: u64, now: u64) -> Option<String> {
         self.progress.begin_poll(&self.policy, at(polled_at));
         let news = self.blocking.record_credential(answer, &self.progress, &self.policy, at(now));
@@ -48,7 +48,7 @@ impl Blocked {
         })
     }
 
-    /// Until when an answer blocks the account, as one that asks for a pause.
+    /// Until when an answer blocks the account because of its pace.
     fn slows(&mut self, answer: &Observation, polled_at: u64, now: u64) -> Option<u64> {
         let mut rng = fastrand::Rng::with_seed(1);
         let until = self.blocking.record_pace(answer, at(polled_at), &self.policy, at(now), &mut rng);
@@ -65,7 +65,7 @@ fn hint(seconds: u64) -> Observation {
 }
 
 #[test]
-fn a_poll_that_began_with_the_last_good_answer_counts_and_an_older_one_does_not() {
+fn a_401_to_a_poll_from_before_the_last_good_answer_is_ignored() {
     for (polled_at, is_blocked) in [(9, false), (10, true), (11, true)] {
         let mut bed = Blocked::new(Refusal::PausesAccount);
         bed.says(&status("PENDING"), 10, 10);
@@ -88,13 +88,13 @@ fn a_doubt_is_confirmed_by_a_poll_that_began_no_earlier() {
 fn a_doubt_is_over_with_a_good_answer_to_a_poll_that_began_no_earlier() {
     for (polled_at, is_blocked) in [(19, true), (20, false), (21, false)] {
         let mut bed = Blocked::doubted();
-        assert_eq!(bed.says(&status("PENDING"), polled_at, 25), None, "nobody was told of the doubt");
+        assert_eq!(bed.says(&status("PENDING"), polled_at, 25), None, "the doubt was not reported");
         assert_eq!(bed.blocking.is_blocked(at(25)), is_blocked, "{polled_at}");
     }
 }
 
 #[test]
-fn what_says_nothing_of_the_credential_puts_off_the_next_try_of_a_doubt_and_of_nothing_else() {
+fn an_answer_that_proves_nothing_delays_the_next_try_of_a_doubt_only() {
     for (code, polled_at, until) in [(503, 19, 21), (503, 20, 26), (429, 21, 26)] {
         let mut bed = Blocked::doubted();
         assert_eq!(bed.says(&http(code), polled_at, 25), None);
@@ -107,12 +107,12 @@ fn what_says_nothing_of_the_credential_puts_off_the_next_try_of_a_doubt_and_of_n
     for code in [403, 404, 409] {
         let mut bed = Blocked::doubted();
         bed.says(&http(code), 20, 25);
-        assert!(!bed.blocking.is_blocked(at(25)), "who is answered {code} is known");
+        assert!(!bed.blocking.is_blocked(at(25)), "{code} proves that the credential works");
     }
 }
 
 #[test]
-fn a_refusal_lasts_from_the_first_to_the_next_good_answer_and_is_told_once() {
+fn a_refusal_lasts_until_the_next_good_answer_and_is_reported_once() {
     let mut bed = Blocked::refused(Refusal::PausesAccount);
     assert_eq!(bed.until(), 50, "half a minute");
     assert_eq!(bed.says(&http(401), 50, 51), None);
@@ -133,12 +133,12 @@ fn a_credential_that_worked_before_a_restart_is_only_doubted() {
 }
 
 #[test]
-fn what_a_policy_makes_of_a_refusal() {
+fn the_policy_decides_what_a_refusal_does() {
     let mut bed = Blocked::new(Refusal::EndsWatch);
     assert_eq!(bed.says(&http(401), 1, 2), None);
     assert!(!bed.blocking.is_blocked(at(2)));
     let mut bed = Blocked::refused(Refusal::EndsAccount);
-    assert!(!bed.blocking.may_ask(at(1_000_000)), "nobody tries again");
+    assert!(!bed.blocking.may_ask(at(1_000_000)), "it is never tried again");
     assert_eq!(bed.blocking.over(&bed.policy, at(20)), Some(at(20)), "all end");
     let bed = Blocked::refused(Refusal::PausesAccount);
     assert_eq!(bed.blocking.over(&bed.policy, at(20)), None);
@@ -151,12 +151,12 @@ fn what_a_policy_makes_of_a_refusal() {
 }
 
 #[test]
-fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
+fn a_refusal_and_a_429_do_not_end_each_other() {
     let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.slows(&http(429), 0, 0);
     assert_eq!((bed.until(), bed.says(&http(401), 0, 1).as_deref()), (5, Some("refused")));
     assert_eq!(bed.until(), 31);
-    // A pause that is longer than that to the next try.
+    // A pause that is longer than the time to the next try.
     let until = bed.slows(&hint(100), 31, 32).unwrap();
     assert!((132..=142).contains(&until), "{until}");
     assert_eq!((bed.until(), bed.blocking.is_blocked(at(500))), (until, true), "it is still refused");
@@ -171,25 +171,25 @@ fn a_refusal_ends_no_pause_of_a_429_and_a_429_no_refusal() {
 }
 
 #[test]
-fn one_poll_is_tried_when_the_time_of_a_block_is_over() {
+fn one_poll_tries_the_credential_each_time() {
     let mut bed = Blocked::refused(Refusal::PausesAccount);
     assert!(!bed.blocking.may_ask(at(49)) && bed.blocking.may_ask(at(50)));
     assert!(!bed.blocking.may_ask(at(50)) && !bed.blocking.may_ask(at(79)) && bed.blocking.may_ask(at(80)));
-    assert!(Blocking::default().may_ask(at(50)), "without a block anybody may");
+    assert!(Blocking::default().may_ask(at(50)), "without a block");
     let mut renewed = Blocked::refused(Refusal::PausesAccount).blocking.tried_now();
-    assert!(renewed.is_blocked(at(21)) && renewed.may_ask(at(21)), "a credential that may be another");
+    assert!(renewed.is_blocked(at(21)) && renewed.may_ask(at(21)), "the credential may be a new one");
     let mut bed = Blocked::new(Refusal::PausesAccount);
     bed.slows(&http(429), 0, 0);
     let slowed = bed.blocking.tried_now();
-    assert_eq!([4, 5].map(|now| slowed.is_blocked(at(now))), [true, false], "a 429 blocks it whatever it is");
+    assert_eq!([4, 5].map(|now| slowed.is_blocked(at(now))), [true, false], "a 429 blocks any credential");
 }
 
 #[test]
-fn the_pace_of_429s_moves_on_with_polls_that_began_after_the_first() {
+fn only_polls_that_began_after_the_first_429_advance_the_pace() {
     let mut bed = Blocked::new(Refusal::PausesAccount);
     assert_eq!(bed.slows(&http(503), 0, 0), None);
     assert_eq!(bed.slows(&http(429), 0, 1), Some(6));
-    assert_eq!(bed.slows(&http(429), 0, 2), None, "it was under way at the first");
+    assert_eq!(bed.slows(&http(429), 0, 2), None, "it was under way during the first");
     assert_eq!(bed.slows(&http(429), 1, 3), Some(13), "10 s");
     assert_eq!(bed.slows(&status("PENDING"), 2, 14), None);
     assert_eq!(bed.slows(&http(429), 14, 15), Some(35), "20 s: that answer was from before");
@@ -198,12 +198,12 @@ fn the_pace_of_429s_moves_on_with_polls_that_began_after_the_first() {
 }
 
 #[test]
-fn a_pause_that_a_server_asks_for_is_kept_and_never_made_shorter() {
+fn a_pause_by_hint_is_respected_and_never_shortened() {
     let mut bed = Blocked::new(Refusal::PausesAccount);
-    assert_eq!(bed.slows(&hint(0), 0, 0), Some(1), "at once is a second");
+    assert_eq!(bed.slows(&hint(0), 0, 0), Some(1), "a hint of 0 is a second");
     let until = bed.slows(&hint(100), 10, 10).unwrap();
     assert!((110..=120).contains(&until), "{until}");
-    // An answer to an older poll may lengthen it, but does not make it begin again.
+    // An answer to an older poll may lengthen the pause, but does not restart it.
     assert_eq!(bed.slows(&hint(10), 9, 12), Some(until));
     let longer = bed.slows(&hint(200), 9, 12).unwrap();
     assert!((212..=232).contains(&longer), "{longer}");
@@ -225,14 +225,14 @@ fn a_run_of_429s_ends_watches_once_it_has_lasted_too_long() {
     let end = |started_at: u64| bed.blocking.end_of(&Progress::new(at(started_at)), &bed.policy, at(35));
     let (failure, outcome) = end(15).unwrap();
     assert_eq!((failure.problem.http_status, outcome), (Some(429), Outcome::Unavailable));
-    assert!(end(16).is_none(), "one that is younger has time");
+    assert!(end(16).is_none(), "a younger one has time");
     let mut answered = bed;
     answered.slows(&status("PENDING"), 36, 36);
     assert_eq!(answered.blocking.over(&answered.policy, at(36)), None);
 }
 
 #[test]
-fn the_limit_that_is_over_first_says_how_a_watch_ends() {
+fn the_first_limit_that_is_reached_decides_the_outcome() {
     let mut bed = Blocked::refused(Refusal::PausesAccount);
     bed.policy.max_wait = Some(Duration::from_secs(60));
     assert_eq!(bed.blocking.over(&bed.policy, at(70)), Some(at(10)));

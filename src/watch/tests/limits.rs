@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_time_in_which_nobody_could_ask_makes_no_outage() {
+fn time_without_polls_does_not_count_as_an_outage() {
     let policy = Policy { max_outage: Some(Duration::from_secs(5)), ..policy() };
     // The server asked for a pause, and then one poll failed.
     let rows = [
@@ -45,7 +45,7 @@ fn a_hint_beyond_a_limit_ends_the_watch_now() {
     let outage = Policy { max_outage: Some(Duration::from_secs(50)), ..policy() };
     check(&outage, &[(0, hinted(http(503), 51), end(Outcome::Unavailable))]);
     check(&outage, &[(0, http(503), after(1)), (1, hinted(http(503), 50), end(Outcome::Unavailable))]);
-    // A server that answers and asks for patience is no outage.
+    // A server that answers with a hint is not an outage.
     check(&outage, &[(0, hinted(status("PENDING"), 51), after(51))]);
 }
 
@@ -71,7 +71,7 @@ fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
 }
 
 #[test]
-fn tries_that_a_hint_has_ended_say_so() {
+fn tries_that_a_hint_ended_say_so() {
     let policy = Policy { max_outage: Some(Duration::from_secs(600)), ..policy() };
     let Err(failure) = http(503).answer else { unreachable!() };
     let hint = Some(Duration::from_secs(3600));
@@ -82,7 +82,7 @@ fn tries_that_a_hint_has_ended_say_so() {
 }
 
 #[test]
-fn no_hint_counts_for_more_than_an_hour() {
+fn a_hint_counts_for_at_most_an_hour() {
     let year = 365 * 24 * 60 * 60;
     check(&policy(), &[(0, hinted(status("PENDING"), year), after(3600))]);
     let limited = Policy { max_wait: Some(Duration::from_secs(2 * 3600)), ..policy() };
@@ -115,7 +115,7 @@ fn a_poll_gets_one_second_beyond_the_deadline() {
     assert_eq!(limit(&limited, 71), 30);
     assert_eq!(limit(&limited, 72), 29);
     assert_eq!(limit(&limited, 100), 1);
-    assert_eq!(limit(&limited, 102), 1, "however late it starts");
+    assert_eq!(limit(&limited, 102), 1, "even if it starts late");
     let hasty = Policy { request_timeout: Duration::from_millis(10), ..limited };
     assert_eq!(Progress::new(START).begin_poll(&hasty, START.plus(Duration::from_secs(100))).as_millis(), 10);
     assert_eq!(limit(&policy(), 1_000_000), 30);
@@ -135,7 +135,7 @@ fn an_outage_ends_when_it_has_lasted_too_long() {
         (23, http(503), end(Outcome::Unavailable)),
     ];
     check(&impatient, &rows);
-    // Where a refused credential is waited out, other failures are not.
+    // If a refused credential pauses the account, other failures are still final.
     let rows = [
         (0, http(503), after(1)),
         (1, http(503), after(2)),
@@ -160,7 +160,7 @@ fn a_request_that_fails_slowly_counts_with_its_own_time() {
 }
 
 #[test]
-fn an_outage_of_a_retried_answer_means_what_the_answer_means() {
+fn an_outage_of_a_retried_answer_ends_as_that_answer() {
     let max_outage = Some(Duration::from_secs(1));
     let conflict = Policy { retry_conflict: true, max_outage, ..policy() };
     check(&conflict, &[(0, http(409), after(1)), (1, http(409), end(Outcome::Conflict))]);

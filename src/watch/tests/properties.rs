@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Any answer, most of which do not end a watch.
+/// Any answer. Most do not end a watch.
 fn any_observation() -> impl Strategy<Value = Observation> {
     let answer = prop_oneof![
         4 => prop_oneof![Just("PENDING"), Just("STARTED")].prop_map(status),
@@ -40,9 +40,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    /// A watch that is kept and read again after each poll goes on as one that never was.
+    /// A watch that is stored and read after each poll behaves like one that was not.
     #[test]
-    fn a_watch_that_was_kept_goes_on_where_it_was(
+    fn a_stored_watch_continues_where_it_was(
         policy in any_policy(),
         observations in prop::collection::vec((any_observation(), 0_u64..2000), 1..60),
         seed: u64,
@@ -68,7 +68,7 @@ proptest! {
         }
     }
 
-    /// Whatever a server answers: a delay respects every floor and limit, and every watch with a deadline ends.
+    /// For any answers: a delay respects every floor and limit, and every watch with a deadline ends.
     #[test]
     fn the_rules_hold_for_any_answers(
         policy in any_policy(),
@@ -78,7 +78,7 @@ proptest! {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut progress = Progress::new(START);
         let mut now = START;
-        // The outage, as slowly and plainly as it can be told: when each poll of it began and ended, and what was planned.
+        // A simple model of the outage: when each of its polls began and ended, and the planned pause.
         let mut failures: Vec<(Moment, Moment, Duration)> = Vec::new();
         for (observation, took) in &observations {
             let limit = progress.begin_poll(&policy, now);
@@ -95,10 +95,10 @@ proptest! {
                 prop_assert!(now <= deadline.plus(LAST_POLL));
             }
             let Decision::PollAfter(delay) = decision else { return Ok(()) };
-            prop_assert!(!delay.is_zero(), "no poll follows at once");
+            prop_assert!(!delay.is_zero(), "no delay is 0");
             prop_assert!(observation.hint.is_none_or(|hint| hint <= delay), "a hint is a floor");
             if let Some(deadline) = deadline {
-                prop_assert!(now < deadline, "what goes on after the deadline has no end");
+                prop_assert!(now < deadline, "a watch ends at its deadline");
             }
             if observation.answer.is_err() {
                 failures.push((started, now, delay));
@@ -107,7 +107,7 @@ proptest! {
                     ended.since(before).min(planned + ended.since(began))
                 };
                 let outage: Duration = failures.windows(2).map(gap).sum();
-                prop_assert!(policy.max_outage.is_none_or(|max| outage < max), "an outage has its end");
+                prop_assert!(policy.max_outage.is_none_or(|max| outage < max), "an outage ends");
             }
             let hint = observation.hint.unwrap_or_default();
             prop_assert!(delay <= LONGEST.max(hint.mul_f64(1.0 + HINT_JITTER)) + Duration::from_micros(1));
@@ -117,7 +117,7 @@ proptest! {
 
     /// A failure, however long it lasts, does not change the pace of what follows it.
     #[test]
-    fn failures_leave_the_main_pace_alone(failures in prop::collection::vec(500_u16..600, 0..20), polls in 1_usize..40) {
+    fn failures_do_not_change_the_main_pace(failures in prop::collection::vec(500_u16..600, 0..20), polls in 1_usize..40) {
         let steady = Policy {
             pace: Pace::new(Duration::from_millis(500), 1.1, Duration::from_secs(30), 0.0).unwrap(),
             ..policy()

@@ -54,7 +54,7 @@ fn an_export_that_was_seen_must_be_missing_three_times_in_a_row() {
 }
 
 #[test]
-fn one_refusal_after_a_good_answer_is_no_verdict() {
+fn one_refusal_after_a_good_answer_is_not_final() {
     use Outcome::{Forbidden, Rejected, Unauthorized};
     for (code, outcome) in [(401, Unauthorized), (403, Forbidden)] {
         let rows = [
@@ -80,7 +80,7 @@ fn one_refusal_after_a_good_answer_is_no_verdict() {
 }
 
 #[test]
-fn a_conflict_may_be_waited_out() {
+fn a_conflict_may_be_retried() {
     let patient = Policy { retry_conflict: true, ..policy() };
     check(&patient, &[(0, http(409), after(1)), (1, http(409), after(2)), (3, status("STARTED"), after(10))]);
 }

@@ -1,4 +1,4 @@
-//! The code of `src`, file by file, and what it names.
+//! Reads the code of `src`, and finds what each file imports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A module by its path from the crate's root, such as `["server", "api"]`.
 pub(super) type Module = Vec<String>;
 
-/// Modules with those that they name.
+/// Modules, with those that they import.
 pub(super) type Edges = BTreeMap<String, BTreeSet<String>>;
 
 /// The files below `src` by their paths in it, in order, without comments and tests.
@@ -46,7 +46,7 @@ pub(super) fn code_of(source: &str) -> String {
     items.fold(first, |code, item| code + after_item(item))
 }
 
-/// What follows the item that `text` begins with.
+/// The text after the item at the start of `text`.
 fn after_item(text: &str) -> &str {
     let mut depth = 0;
     for (index, char) in text.char_indices() {
@@ -69,8 +69,8 @@ pub(super) fn module_of(path: &Path) -> Module {
     module.filter(|part| part != "lib").collect()
 }
 
-/// The modules that the code of `module` names by paths that start with `crate`, `super` or `self`. Of names in a module that
-/// is not among `all`, the module is given.
+/// The modules that the code of `module` imports by paths that start with `crate`, `super` or `self`: for each path, the longest
+/// part that is a module in `all`.
 pub(super) fn named(code: &str, module: &[String], all: &BTreeSet<Module>) -> BTreeSet<Module> {
     paths(code).into_iter().map(|path| resolve(&path, module, all)).collect()
 }
@@ -93,7 +93,7 @@ fn resolve(path: &[String], module: &[String], all: &BTreeSet<Module>) -> Module
     at
 }
 
-/// All paths that start with `crate`, `super` or `self`; trees of `use` as the paths that they stand for.
+/// All paths that start with `crate`, `super` or `self`. Trees in `use` are expanded.
 pub(super) fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::", "self::"] {
@@ -107,7 +107,7 @@ pub(super) fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Reads the path, or the tree of paths, that `text` begins with; gives what follows.
+/// Reads the path or tree of paths at the start of `text`, and returns the rest.
 fn read_tree<'a>(text: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let (mut path, mut rest) = (prefix.to_vec(), text.trim_start());
     if let Some(mut list) = rest.strip_prefix('{') {
@@ -141,7 +141,7 @@ fn word(text: &str) -> String {
     text.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
 }
 
-/// For each module that has children, which of them name which others, whatever is below them.
+/// For each module with children, which children import which others, including the modules below them.
 pub(super) fn between_siblings(files: &[(Module, String)]) -> BTreeMap<Module, Edges> {
     let all: BTreeSet<Module> = files.iter().map(|(module, _)| module.clone()).collect();
     let mut levels: BTreeMap<Module, Edges> = BTreeMap::new();
@@ -157,7 +157,7 @@ pub(super) fn between_siblings(files: &[(Module, String)]) -> BTreeMap<Module, E
     levels
 }
 
-/// The part of `edges` that lies on circles, or leads from one to another.
+/// The part of `edges` that is on circles, or between circles.
 pub(super) fn circles(mut edges: Edges) -> Edges {
     loop {
         let names: BTreeSet<String> = edges.keys().cloned().collect();

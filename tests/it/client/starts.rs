@@ -1,4 +1,4 @@
-//! Starts, results, and the version that both are asked in.
+//! Starts, results, and API versions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Respond for &'static UntilDefaultGoes {
 }
 
 #[tokio::test]
-async fn a_client_that_has_asked_for_months_goes_on_when_the_default_version_goes() {
+async fn a_client_keeps_working_when_the_default_version_is_removed() {
     static SERVER: UntilDefaultGoes = UntilDefaultGoes(AtomicBool::new(false));
     let server = serving(&SERVER).await;
     let client = client(&server.uri(), None).await;
@@ -65,7 +65,7 @@ async fn a_client_that_has_asked_for_months_goes_on_when_the_default_version_goe
 }
 
 #[tokio::test]
-async fn a_start_is_sent_once_whatever_comes_of_it() {
+async fn a_start_is_sent_once_whatever_the_answer() {
     for (code, may_exist) in [
         (202, true),
         (302, false),

@@ -136,7 +136,7 @@ fn elsewhere_nothing_is_written() {
 }
 
 #[test]
-fn files_that_cannot_be_written_change_nothing() {
+fn unwritable_summary_files_do_not_change_the_result() {
     let lab = Lab::start(READY);
     let run = actions(&lab).env("GITHUB_OUTPUT", "/nowhere/x").env("GITHUB_STEP_SUMMARY", "/nowhere/y").run();
     run.exits(0).stderr_has("could not be written variable=GITHUB_OUTPUT path=/nowhere/x");

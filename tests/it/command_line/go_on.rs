@@ -1,4 +1,4 @@
-//! The command that a hint gives goes on where the other one stopped, from anywhere, as it was printed.
+//! The command in a hint continues where the last one stopped. It works from any directory, as printed.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -55,7 +55,7 @@ impl Shell {
 }
 
 #[test]
-fn wait_goes_on_waiting() {
+fn wait_prints_a_command_that_waits() {
     let lab = Lab::start(&format!("{READY}ends-as = 'DONE'\n{LATER}"));
     let shell = Shell::new(&lab);
     let wait = shell.program("wait").export(EXPORT_ID).args(SHORT).args("--output json -- echo it ran");
@@ -67,7 +67,7 @@ fn wait_goes_on_waiting() {
 }
 
 #[test]
-fn an_api_that_was_typed_or_is_in_a_variable_goes_on() {
+fn the_command_in_a_hint_keeps_the_api() {
     for is_typed in [true, false] {
         let lab = Lab::start(&format!("{READY}{LATER}"));
         let shell = Shell::new(&lab);
@@ -80,7 +80,7 @@ fn an_api_that_was_typed_or_is_in_a_variable_goes_on() {
 }
 
 #[test]
-fn status_goes_on_by_waiting() {
+fn status_prints_a_command_that_waits() {
     let fault = "[[faults]]\nprobability = 1\nat-most = 1\nstatus-code = 503";
     let lab = Lab::start(&format!("{READY}{fault}"));
     let shell = Shell::new(&lab);
@@ -90,7 +90,7 @@ fn status_goes_on_by_waiting() {
 }
 
 #[test]
-fn start_goes_on_by_waiting() {
+fn start_prints_a_command_that_waits() {
     let lab = Lab::start(READY);
     let shell = Shell::new(&lab);
     let start = shell.program("start").args("--dataset issues --updated-from -1d --group-id");
@@ -100,7 +100,7 @@ fn start_goes_on_by_waiting() {
 }
 
 #[test]
-fn download_goes_on_by_waiting_or_downloading() {
+fn download_prints_a_command_that_continues() {
     let lab = Lab::start(&format!("{READY}answers = [{{ status = 'PENDING' }}]"));
     let shell = Shell::new(&lab);
     let run = shell.program("download").export(EXPORT_ID).args("--dir files").run();
@@ -122,7 +122,7 @@ fn download_goes_on_by_waiting_or_downloading() {
 }
 
 #[test]
-fn run_goes_on_with_its_export() {
+fn run_prints_a_command_that_continues() {
     let lab = Lab::start(&format!("{READY}{LATER}"));
     let shell = Shell::new(&lab);
     let run =

@@ -8,7 +8,7 @@ const COURSE: &str =
     "answers = [{ status = 'PENDING', repeat = 2 }, { status-code = 503 }, { status = 'STARTED' }]";
 
 #[test]
-fn a_whole_run_is_told_in_events() {
+fn a_whole_run_is_logged_as_events() {
     let lab = Lab::start(&format!("{READY}{COURSE}"));
     let run = Program::wait(&lab).export(EXPORT_ID).args("--log-format json -v").run();
     let expected = [
@@ -175,7 +175,7 @@ fn messages_are_constant_and_on_the_page() {
 }
 
 #[test]
-fn a_download_that_is_done_is_told_in_fields() {
+fn a_completed_download_is_logged_with_fields() {
     let lab = Lab::start(READY);
     let home = tempfile::tempdir().unwrap();
     let call = || Program::whole_run(&lab).living_in(home.path()).args("--state state --log-format json");

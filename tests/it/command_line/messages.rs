@@ -1,4 +1,4 @@
-//! Bad input exits with 2 and a message for its reader, before anything is asked.
+//! Bad input exits with 2 and a message that says what to change, before any request is sent.
 
 use crate::lab::{EXPORT_ID, GROUP, Lab, Program, READY};
 

@@ -1,4 +1,4 @@
-//! The commands around the main one, and a world in which nobody reads.
+//! Completions, man pages, `simulate`, and closed pipes.
 
 use crate::lab::{EXPORT_ID, Lab, Program, READY};
 
@@ -62,7 +62,7 @@ fn a_reader_that_has_gone_away_has_read_enough() {
 }
 
 #[test]
-fn the_outcome_decides_the_code_also_where_nobody_reads() {
+fn the_exit_code_is_right_even_if_nobody_reads_the_output() {
     let lab = Lab::start("token = 'another'");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

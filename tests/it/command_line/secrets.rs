@@ -19,7 +19,7 @@ fn a_token_is_printed_nowhere() {
 }
 
 #[test]
-fn a_token_that_cannot_be_sent_is_not_shown_either() {
+fn an_invalid_token_is_not_shown() {
     let lab = Lab::start(READY);
     for token in ["hunter2 hunter3", "hunter2\nhunter3", "hünter2"] {
         let run = Program::wait(&lab).export(EXPORT_ID).env("SNYK_TOKEN", token).run();

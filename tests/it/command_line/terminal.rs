@@ -1,4 +1,4 @@
-//! On a terminal: a line that updates in place, and makes way for what stays.
+//! The progress line on a terminal.
 
 use std::process::Command;
 

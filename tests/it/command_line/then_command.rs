@@ -1,4 +1,4 @@
-//! `-- COMMAND`: runs once, in our place, and only after every export has finished.
+//! `-- COMMAND` replaces the program, once, and only after every export has finished.
 
 use crate::lab::{EXPORT_ID, GROUP, Lab, NEVER, Program, READY, SECOND_ID, full_pipe};
 
@@ -10,7 +10,7 @@ const TERM: u64 = 1 << 14;
 const XFSZ: u64 = 1 << 24;
 
 #[test]
-fn the_command_takes_our_place_and_is_told_what_finished() {
+fn the_command_replaces_the_program_and_gets_the_result() {
     let lab = Lab::start(READY);
     let script = "echo pid=$$; env | grep ^SNYK_EXPORT_RESULT_ | sort";
     let wait = Program::wait(&lab).text().export(EXPORT_ID).export(SECOND_ID).arg("-q");
@@ -89,12 +89,12 @@ fn nothing_runs_after_a_signal() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_seen_before_the_wait() {
+fn a_command_that_cannot_be_run_is_reported_before_the_wait() {
     let lab = Lab::start(READY);
     for command in ["no-such-command", "./no-such-command", "/etc/passwd", "/tmp"] {
         let run = Program::wait(&lab).export(EXPORT_ID).args("--").arg(command).run();
         run.exits(2).stderr_is(&format!(
-            "error: COMMAND: `{command}` cannot be run: it is no executable file here or in PATH\n"
+            "error: COMMAND: `{command}` cannot be run: it is not an executable file here or in PATH\n"
         ));
     }
     assert_eq!(lab.requests(), 0);

@@ -1,4 +1,4 @@
-//! Which API is asked where only the credential says it, seen by a proxy that is asked for the way there.
+//! Which API is used if only the credential names a region. A proxy sees the host.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! A bad credential is the credential's trouble, not the exports'.
+//! A refused credential pauses its account and does not end watches.
 
 use serde_json::{Value, json};
 
@@ -46,13 +46,13 @@ fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
     // What is no token any more is an error, and the settings before stay.
     bed.file("acme-token", "$(ACME_TOKEN)");
     daemon.signal("HUP");
-    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
     let reason = refused[0]["reason"].as_str().unwrap();
     assert!(reason.contains("acme-token holds no usable token: it looks like a variable"), "{reason}");
 }
 
 #[test]
-fn a_deprecated_version_is_said_once_however_many_accounts_ask_in_it() {
+fn a_deprecated_version_is_logged_once_for_all_accounts() {
     let deprecated = format!("{NEVER}deprecation = '2026-01-01T00:00:00Z'\n");
     let labs = [Lab::start(&deprecated), Lab::start(&deprecated)];
     let accounts = [asking(&labs[0]), account("acme", &labs[1])].concat();
@@ -119,7 +119,10 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
     let revoked = Revoked::start();
     let Revoked { bed, daemon, acme, paused, .. } = &revoked;
     assert_eq!(json!([paused["level"], paused["account"]]), json!(["ERROR", "acme"]));
-    assert!(paused["hint"].as_str().unwrap().starts_with("put a token that works into"), "{paused:?}");
+    assert!(
+        paused["hint"].as_str().unwrap().starts_with("its polls pause until the credential works"),
+        "{paused:?}"
+    );
     let told = revoked.receiver.until(|notices| !notices.is_empty())[0].event();
     assert_eq!((&told["type"], &told["data"]["account"]), (&json!(REFUSED), &json!("acme")));
     let troubles = bed.get("/readyz").problem(503);
@@ -140,7 +143,7 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
 }
 
 #[test]
-fn a_credential_that_works_again_lets_all_go_on() {
+fn an_account_resumes_when_its_credential_works_again() {
     let revoked = Revoked::start();
     let Revoked { bed, daemon, receiver, .. } = &revoked;
     bed.file("acme-token", "second\n");
@@ -156,7 +159,7 @@ fn a_credential_that_works_again_lets_all_go_on() {
 }
 
 #[test]
-fn an_account_that_is_taken_away_troubles_nobody_any_more() {
+fn a_removed_account_has_no_effect_any_more() {
     let (lab, refusing) = (Lab::start(NEVER), Lab::start("token = 'another'"));
     let kept = [account("well", &lab), watch("well", EXPORT_ID)].concat();
     let bed = DaemonHome::new(&[&*kept, &account("ill", &refusing)].concat());

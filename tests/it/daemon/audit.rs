@@ -1,4 +1,4 @@
-//! What a log says of those who use the API, and of files that everybody can read.
+//! The log of API calls, and warnings about files that everybody can read.
 
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;

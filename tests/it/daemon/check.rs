@@ -1,4 +1,4 @@
-//! `watch --check`: all of a settings file is looked at, and nothing is done.
+//! `watch --check` checks all settings and changes nothing.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -71,7 +71,7 @@ fn what_is_wrong_is_named_with_its_line_and_its_cure() {
 }
 
 #[test]
-fn a_fresh_home_is_all_that_it_takes() {
+fn the_daemon_starts_in_an_empty_home() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new("");
     let listen = bed.address;

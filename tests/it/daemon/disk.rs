@@ -1,4 +1,4 @@
-//! A daemon whose disk fails: what was acknowledged is kept, and nothing is acknowledged that may not be.
+//! A failing disk: what was acknowledged is kept, and nothing else is acknowledged.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Servers that send interim answers without an end.
+//! Servers that send interim responses without end.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -43,7 +43,7 @@ fn ticks(id: u32) -> (u64, u64) {
 }
 
 #[test]
-fn who_floods_us_keeps_busy_a_thread_of_its_own_and_no_other() {
+fn a_flooding_server_occupies_only_its_own_thread() {
     let (bed, left) = (DaemonHome::new(""), Watched::<u32>::default());
     let accounts = (0..3).map(|n| {
         format!(

@@ -1,4 +1,4 @@
-//! A daemon with a directory and an address of its own, which outlive it: it can be started again.
+//! A directory and an address for a daemon, which can be started there again and again.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -154,7 +154,7 @@ impl DaemonHome {
 /// Sends SIGHUP, and waits until the settings have been taken on.
 #[track_caller]
 pub(super) fn reload(daemon: &Spawned) {
-    const DONE: &str = "the settings were read again";
+    const DONE: &str = "the settings were reloaded";
     let before = daemon.until_said(DONE, 0).len();
     daemon.signal("HUP");
     daemon.until_said(DONE, before + 1);

@@ -1,4 +1,4 @@
-//! `--until-idle`: it ends when all is done, with the code of the gravest end.
+//! `--until-idle`: the daemon stops when all watches have ended, with the exit code of the most serious end.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn its_exit_code_says_how_the_watches_ended() {
 }
 
 #[test]
-fn watches_that_nobody_can_poll_are_named_and_exit_with_75() {
+fn watches_without_an_account_are_named_and_exit_with_75() {
     let (never, ready) = (Lab::start(NEVER), Lab::start(READY));
     let failing = Lab::start(&format!("{READY}ends-as = 'ERROR'"));
     let left = "the settings have no account for the watches that are left: gone";
@@ -183,7 +183,7 @@ fn asked_to_stop_it_does_not_say_that_all_is_well() {
 }
 
 #[test]
-fn it_is_well_for_as_long_as_it_delivers() {
+fn it_is_healthy_while_it_delivers() {
     const AT_ONCE: usize = 8;
     // The runner counts as stuck after 30 s: this takes longer, and no pause is as long as its beat.
     const EACH: Duration = Duration::from_secs(4);

@@ -1,4 +1,4 @@
-//! No secret is shown, stored or sent, in whichever place of whichever answer and in whichever encoding it comes back.
+//! No secret is shown, stored or sent, wherever and however encoded a server sends it back.
 
 mod echo;
 mod encodings;
@@ -41,7 +41,7 @@ fn exports() -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn a_daemon_that_gets_its_secrets_back_shows_stores_and_sends_none() {
+fn a_daemon_never_shows_stores_or_sends_secrets_that_come_back() {
     let echo = Echo::start();
     let bed = DaemonHome::new(&settings(&echo));
     for (name, secret) in [("odd", ODD_TOKEN), ("uuid", UUID_TOKEN), ("secret", CLIENT_SECRET)] {
@@ -101,7 +101,7 @@ fn settings(echo: &Echo) -> String {
 }
 
 #[test]
-fn a_wait_that_gets_its_token_back_shows_and_hands_on_none() {
+fn a_wait_never_shows_a_token_that_comes_back() {
     let echo = Echo::start();
     for (account, token) in [("odd", ODD_TOKEN), ("uuid", UUID_TOKEN)] {
         let mut program =
@@ -137,7 +137,7 @@ fn a_client_whose_secret_comes_back_does_not_show_it() {
 }
 
 #[test]
-fn storage_that_repeats_its_links_shows_none() {
+fn no_link_is_shown_if_storage_repeats_it() {
     let echo = Echo::start();
     let program = Program::asking("download", &format!("{}/files", echo.url())).env("SNYK_TOKEN", ODD_TOKEN);
     let run = program.args("-v --dir files --max-outage 100ms").export(EXPORT_ID).run();

@@ -1,4 +1,4 @@
-//! How it begins, how it ends, and what it remembers from one life to the next.
+//! Starting, stopping, and what survives a restart.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -138,7 +138,7 @@ fn a_second_daemon_is_turned_away_and_leaves_the_first_alone() {
 }
 
 #[test]
-fn a_store_that_cannot_be_used_is_named_with_the_cure_and_left_as_it_is() {
+fn an_unusable_store_is_reported_with_a_hint_and_not_changed() {
     let lab = Lab::start(READY);
     let settings = [asking(&lab), watch("default", EXPORT_ID)].concat();
     let database = |bed: &DaemonHome, pragmas: &str| {
@@ -184,7 +184,7 @@ fn in_its_place(bed: &DaemonHome) {
 }
 
 #[test]
-fn killed_it_goes_on_where_it_was() {
+fn after_a_kill_it_continues_where_it_was() {
     const PACE: &str =
         "[pace]\ninitial-interval = '20ms'\nmultiplier = 10\nmax-interval = '1h'\njitter = 0\n";
     let (ready, never, receiver) = (Lab::start(READY), Lab::start(NEVER), taking_all());

@@ -1,4 +1,4 @@
-//! SIGHUP: the settings are read again, and all goes on.
+//! SIGHUP reads the settings again without a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ fn watches_come_and_go_with_the_settings() {
     assert_eq!(after[SECOND_ID]["labels"], json!({ "team": "payments" }));
     let gone = before[EXPORT_ID]["id"].as_str().unwrap();
     bed.get(&format!("/v1/watches/{gone}")).problem(404);
-    let cancelled = daemon.until_said("no longer in the settings, cancelled", 1);
+    let cancelled = daemon.until_said("watch cancelled: it is no longer in the settings", 1);
     assert_eq!((cancelled.len(), &cancelled[0]["export.id"]), (1, &json!(EXPORT_ID)));
     stop(daemon);
     assert!(receiver.until(|_| true).is_empty(), "nobody is told of what was cancelled");
@@ -77,7 +77,7 @@ fn what_cannot_be_used_changes_nothing() {
     let daemon = bed.start();
     let valid = bed.settings();
     let lines = valid.lines().count();
-    const REFUSED: &str = "the settings cannot be used, the ones before stay";
+    const REFUSED: &str = "cannot use the new settings, keeping the previous ones";
     let rows = [
         ("[[watch]]\nexport = 'x'\n", 2, "[watch] export: there is no such key"),
         ("[[watch]]\nexport-id = 'x'\n", 2, "UUID"),
@@ -126,7 +126,7 @@ fn a_pipe_that_nobody_writes_to_is_given_up_and_the_next_reload_works() {
     std::fs::remove_file(&token).unwrap();
     fifo(&token);
     daemon.signal("HUP");
-    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
     let reason = refused[0]["reason"].as_str().unwrap();
     assert!(reason.contains("api-token") && reason.contains("nobody wrote to it"), "{reason}");
     let check = bed.program("watch").arg("--check").run();
@@ -145,7 +145,7 @@ fn another_store_or_address_waits_for_the_next_start() {
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let daemon = bed.start();
     let before = bed.settings();
-    const WARNING: &str = "another store or address is taken on when the daemon is started again";
+    const WARNING: &str = "a changed store or address takes effect after a restart";
     let rows = [("watches.db".to_owned(), "other.db"), (bed.address.to_string(), "127.0.0.1:1")];
     for (number, (was, is)) in rows.iter().enumerate() {
         bed.set_all(&[&*before.replace(was, is), &watch("default", SECOND_ID)].concat());
@@ -159,7 +159,7 @@ fn another_store_or_address_waits_for_the_next_start() {
 }
 
 #[test]
-fn a_hail_of_hangups_loses_nothing() {
+fn many_hangups_lose_nothing() {
     const EXPORTS: u128 = 20;
     let course = "pending = '0s'\nstarted = '0s'\nlatency = '5ms'\nlatency-jitter = '20ms'\n\
         answers = [{ status = 'PENDING', repeat = 30 }]\n";

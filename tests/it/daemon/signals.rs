@@ -1,4 +1,4 @@
-//! Signals that come at a bad moment, and readers that do not read.
+//! Signals at a bad moment, and log readers that do not read.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::home::{DaemonHome, asking, reload, watch, webhook};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, TOKEN, Watched, fifo, full_pipe, until};
 
-const RELOADED: &str = "the settings were read again";
+const RELOADED: &str = "the settings were reloaded";
 
 #[test]
 fn a_hangup_while_it_starts_is_not_lost() {
@@ -77,7 +77,7 @@ fn a_reload_names_what_it_waited_for() {
     other.busy_timeout(crate::lab::PATIENCE).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     daemon.signal("HUP");
-    let refused = daemon.until_said("the settings cannot be used, the ones before stay", 1);
+    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
     let reason = refused[0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("the store did not answer within 10s"), "{reason}");
     other.execute_batch("ROLLBACK").unwrap();
@@ -122,7 +122,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
 }
 
 #[test]
-fn it_works_though_nobody_reads_its_log() {
+fn the_daemon_works_with_a_full_log_pipe() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let (_reader, writer) = full_pipe();

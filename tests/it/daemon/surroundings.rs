@@ -1,4 +1,4 @@
-//! What is around it: systemd, health checks, a container's PID 1; and eyes that must see no secret.
+//! systemd, health checks, PID 1 in a container, and the environment of commands.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
@@ -49,7 +49,7 @@ fn systemd_hears_how_it_is() {
     std::fs::remove_file(bed.path("notify")).unwrap();
     let daemon = DaemonHome::begin(program);
     daemon.signal("TERM");
-    daemon.end().exits(0).stderr_has("systemd cannot be told");
+    daemon.end().exits(0).stderr_has("failed to notify systemd");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How much a download may bring, and how slowly.
+//! Limits for the size and the slowness of downloads.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! What is in the way of files, and what stays of a download that did not end well.
+//! Existing files, several downloads in one folder, and interrupted downloads.
 
 use super::{check_files, names};
 use crate::lab::{EXPORT_ID, Lab, Program, READY, SECOND_ID, Spawned};
@@ -29,7 +29,7 @@ fn nothing_is_overwritten_unless_it_is_forced() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_to_is_found_out_at_once() {
+fn an_unwritable_place_is_reported_at_once() {
     let lab = Lab::start(READY);
     let program = Program::download(&lab).export(EXPORT_ID);
     program.file("files", "a file");
@@ -60,7 +60,7 @@ fn a_full_disk_leaves_no_file_under_its_name() {
 }
 
 #[test]
-fn a_signal_leaves_no_file_under_its_name_and_the_next_call_goes_on() {
+fn after_a_signal_no_file_has_its_final_name_and_the_next_call_continues() {
     let hang = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nfault = 'hang'\nbytes = 100";
     let lab = Lab::start(&format!("{READY}parts = 3\n{hang}"));
     let home = tempfile::tempdir().unwrap();
@@ -102,14 +102,14 @@ fn a_full_disk_is_no_cut_connection() {
 }
 
 #[test]
-fn parts_that_cannot_be_merged_can_be_had() {
+fn parts_that_cannot_be_merged_can_be_downloaded() {
     let other =
         "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nstatus-code = 200\nbody = \"a,b\\n1,2\"";
     let lab = Lab::start(&format!("{READY}parts = 2\nfile-size = 'missing'\n{other}"));
     let home = tempfile::tempdir().unwrap();
     let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
     let run = download().args("--merge all.csv").run();
-    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("can be had without --merge");
+    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("download the parts without --merge");
     download().run().exits(0);
     check_files(&home.path().join("files"), 2);
 }

@@ -1,4 +1,4 @@
-//! Files that come in pieces: what is cut is resumed, or begun anew.
+//! Files that are cut off: they are resumed, or fetched again.
 
 use super::storage::{faults, rows_of};
 use super::{check_files, rows};

@@ -1,4 +1,4 @@
-//! Storage in all its moods.
+//! Faults of storage: errors, wrong files, checksums.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) fn rows_of(dir: &Path) -> usize {
 }
 
 #[test]
-fn every_mood_passes() {
+fn faults_that_pass_are_survived() {
     let cut = "at-most = 2\nfault = 'cut'\nbytes = 700";
     let rows_of_moods: [(&str, &[&str]); 20] = [
         (
@@ -151,7 +151,7 @@ fn an_error_page_that_is_shorter_than_the_file_is_no_cut_file() {
 }
 
 #[test]
-fn rows_are_counted_and_a_difference_is_said() {
+fn rows_are_counted_and_a_difference_is_logged() {
     let lab = Lab::start(&format!("{READY}parts = 3"));
     let run = Program::download(&lab).export(EXPORT_ID).run();
     run.exits(0).stderr_lacks("rows that were counted").stderr_has(", 1061 rows");
@@ -172,7 +172,7 @@ fn rows_are_counted_and_a_difference_is_said() {
 }
 
 #[test]
-fn a_checksum_of_other_bytes_is_not_checked_and_that_is_said() {
+fn a_checksum_of_other_bytes_is_not_checked_which_is_logged() {
     let other = "headers = { x-goog-stored-content-encoding = 'gzip', x-goog-hash = 'crc32c=AAAAAA==' }";
     let lab = Lab::start(&format!("{READY}{}", faults(&[other])));
     let run = Program::download(&lab).export(EXPORT_ID).run();
@@ -180,7 +180,7 @@ fn a_checksum_of_other_bytes_is_not_checked_and_that_is_said() {
 }
 
 #[test]
-fn no_part_of_a_link_and_no_row_is_told() {
+fn no_part_of_a_link_and_no_row_is_logged() {
     let bodies = [
         "status-code = 403\nbody = '<Error><Code>AccessDenied</Code><Message>X-Goog-Signature=5ec7e7</Message></Error>'",
         "status-code = 503\nheaders = { Retry-After = '0' }\nbody = '/storage/x?X-Goog-Signature=5ec7e7'",

@@ -1,4 +1,4 @@
-//! Hostile answers cost nothing: what they add to the most memory that the program ever had.
+//! Hostile answers do not raise the peak of the program's memory.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

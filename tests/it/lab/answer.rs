@@ -1,4 +1,4 @@
-//! An answer to an HTTP request, read until the server is done.
+//! An answer to an HTTP request, read to the end of the connection.
 
 use std::io::Read as _;
 use std::net::TcpStream;

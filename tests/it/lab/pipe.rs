@@ -1,4 +1,4 @@
-//! Pipes that keep those who use them waiting.
+//! Pipes that block.
 
 use std::io::{ErrorKind, PipeReader, PipeWriter, Write};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// A pipe that holds all that it can: whoever writes to it waits until somebody reads.
+/// A full pipe: a write blocks until somebody reads.
 pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
@@ -31,7 +31,7 @@ fn fill(writer: &mut PipeWriter, bytes: &[u8]) -> Result<(), ErrorKind> {
     }
 }
 
-/// Makes a pipe with a name: whoever opens one end waits for somebody who opens the other.
+/// Makes a FIFO: opening one end blocks until the other is opened.
 #[track_caller]
 pub(crate) fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());

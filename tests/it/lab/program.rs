@@ -1,4 +1,4 @@
-//! The program, built up as a user would: arguments, variables, a settings file, standard input.
+//! The program, set up as users would: arguments, variables, a settings file, standard input.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ max-interval = '20ms'
 pub(crate) const ISSUES: &str =
     "--group-id 11111111-2222-4333-8444-555555555555 --dataset issues --introduced-from 2025-01-01";
 
-/// One call of `snyk-export`, whose environment holds nothing but what is said here.
+/// One call of `snyk-export`. Its environment contains only what is set here.
 pub(crate) struct Program {
     wrapper: Vec<String>,
     command: String,
@@ -40,7 +40,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// A command with nothing around it.
+    /// A command without any options.
     pub(crate) fn bare(command: &str) -> Program {
         Program {
             wrapper: Vec::new(),
@@ -98,13 +98,13 @@ impl Program {
         self
     }
 
-    /// Arguments as one types them, parted by blanks.
+    /// Arguments as typed, separated by blanks.
     pub(crate) fn args(mut self, args: &str) -> Program {
         self.args.extend(args.split_whitespace().map(str::to_owned));
         self
     }
 
-    /// Takes arguments back, as they were typed.
+    /// Removes arguments, as typed.
     pub(crate) fn no_arg(mut self, args: &str) -> Program {
         let words: Vec<&str> = args.split_whitespace().collect();
         let at = self.args.windows(words.len()).position(|window| window == words);
@@ -127,7 +127,7 @@ impl Program {
         self
     }
 
-    /// Where standard input comes from, in the place of a text.
+    /// Standard input from a file or pipe instead of a text.
     pub(crate) fn stdin_from(self, stdin: impl Into<Stdio>) -> Program {
         Program { stdin: stdin.into(), ..self }
     }
@@ -160,23 +160,23 @@ impl Program {
         program
     }
 
-    /// Where standard output goes. What is not a pipe of ours cannot be checked afterwards.
+    /// Standard output to a file or pipe. It cannot be checked afterwards.
     pub(crate) fn stdout(self, stdout: impl Into<Stdio>) -> Program {
         Program { stdout: stdout.into(), ..self }
     }
 
-    /// Where standard error goes. What is not a pipe of ours cannot be checked afterwards.
+    /// Standard error to a file or pipe. It cannot be checked afterwards.
     pub(crate) fn stderr(self, stderr: impl Into<Stdio>) -> Program {
         Program { stderr: stderr.into(), ..self }
     }
 
-    /// Lives in another directory, which others may live in after it.
+    /// Uses another home directory, which later programs may use too.
     pub(crate) fn living_in(mut self, home: &Path) -> Program {
         self.variables.insert("HOME".to_owned(), home.display().to_string());
         Program { directory: Some(home.to_owned()), ..self }
     }
 
-    /// Its home directory, which is its working directory too and goes away with it.
+    /// Its home and working directory, which is removed with it.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }

@@ -1,4 +1,4 @@
-//! A receiver of notifications that answers as told: plain HTTP/1.1 on a thread of its own.
+//! A receiver of notifications with scripted answers: plain HTTP/1.1 in its own thread.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::Watched;
 
-/// A notification as it came in.
+/// A notification that was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
     /// The headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// What it was answered; nothing where the connection was cut, or as long as there is no answer.
+    /// The status of the answer. `None` if the connection was cut, or before the answer.
     pub(crate) answered: Option<u16>,
 }
 
@@ -36,8 +36,7 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// `answer` says what a notification is answered that has come for the n-th time, counted from 0; nothing cuts the
-    /// connection.
+    /// `answer` returns the status for the n-th attempt of a notification, counted from 0. `None` cuts the connection.
     pub(crate) fn start(answer: impl Fn(usize) -> Option<u16> + Send + Sync + 'static) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,7 +62,7 @@ impl Receiver {
     }
 }
 
-/// Reads requests one after the other, until the other side has had enough.
+/// Reads one request after the other until the connection ends.
 fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usize) -> Option<u16>) {
     let mut reader = BufReader::new(stream);
     while let Some((headers, body)) = read(&mut reader) {
@@ -74,7 +73,7 @@ fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usiz
             (at, times) = (notices.len(), notices.iter().filter(is_same).count());
             notices.push(notice);
         });
-        // It may take its time.
+        // This may block.
         let answered = answer(times);
         kept.change(|notices| notices[at].answered = answered);
         let Some(code) = answered else { return };

@@ -1,4 +1,4 @@
-//! The program while it runs, and what came of it.
+//! A running program, and its result.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::Watched;
 
-/// The program while it runs. It is killed if the test forgets it or waits for it in vain.
+/// A running program. It is killed when dropped.
 pub(crate) struct Spawned {
     id: u32,
     stdout: Watched<String>,
@@ -21,26 +21,26 @@ pub(crate) struct Spawned {
     home: Option<TempDir>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// The exit code; none if a signal ended it.
+    /// The exit code. `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// Kept for those who look at what was written there.
+    /// Kept so that tests can look at its files.
     home: Option<TempDir>,
 }
 
 impl Spawned {
     pub(super) fn start(mut command: Command, input: Vec<u8>, home: TempDir) -> Spawned {
         let mut child = command.spawn().unwrap();
-        // The command may hold the other end of a pipe.
+        // The command may have the other end of a pipe.
         drop(command);
         let (stdout, stderr, status) = (Watched::default(), Watched::default(), Watched::default());
         if let Some(mut stdin) = child.stdin.take() {
-            // That nobody reads it is nothing that a test has to care about.
+            // The program need not read it.
             thread::spawn(move || stdin.write_all(&input));
         }
         let mut readers = Vec::new();
@@ -63,7 +63,7 @@ impl Spawned {
         self.status.get().is_some()
     }
 
-    /// Waits until standard error holds a line with `text`, and gives all that it holds then.
+    /// Waits until a line of standard error contains `text`. Returns standard error so far.
     #[track_caller]
     pub(crate) fn until_stderr_has(&self, text: &str) -> String {
         self.stderr.until(|stderr| {
@@ -71,7 +71,7 @@ impl Spawned {
         })
     }
 
-    /// Waits until so many lines of a log in JSON are as wanted, and gives these.
+    /// Waits until this many lines of a JSON log are as wanted. Returns these lines.
     #[track_caller]
     pub(crate) fn until_logged(&self, times: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let logged = |stderr: &String| -> Vec<Value> {
@@ -84,13 +84,13 @@ impl Spawned {
         }
     }
 
-    /// Waits until it has told of an event for so many times.
+    /// Waits until it has logged an event this many times.
     #[track_caller]
     pub(crate) fn until_told(&self, event: &str, times: usize) -> Vec<Value> {
         self.until_logged(times, |line| line["event"] == event)
     }
 
-    /// Waits until it has said something for so many times that is no event.
+    /// Waits until it has logged a message this many times that is not an event.
     #[track_caller]
     pub(crate) fn until_said(&self, message: &str, times: usize) -> Vec<Value> {
         self.until_logged(times, |line| line["message"] == message)
@@ -101,7 +101,7 @@ impl Spawned {
         signal(name, self.id);
     }
 
-    /// As [`Spawned::signal`], where it may have ended by itself.
+    /// As [`Spawned::signal`], but it may have ended already.
     pub(crate) fn signal_if_alive(&self, name: &str) {
         if self.status.get().is_none() {
             let _ = send(name, self.id);
@@ -127,7 +127,7 @@ impl Spawned {
 impl Drop for Spawned {
     fn drop(&mut self) {
         if self.status.get().is_none() {
-            // It may have ended at this very moment.
+            // It may have ended just now.
             let _ = send("KILL", self.id);
         }
     }
@@ -157,7 +157,7 @@ fn gather(mut pipe: impl Read + Send + 'static, text: &Watched<String>) -> JoinH
 }
 
 impl Run {
-    /// Where it lived.
+    /// Its home directory.
     pub(crate) fn home(&self) -> &Path {
         self.home.as_ref().unwrap().path()
     }
@@ -220,11 +220,11 @@ impl Run {
         self.logs().iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The document with `*` in the place of what differs from run to run, after a look at its form.
+    /// The document, with `*` for values that differ from run to run. Their form is checked.
     #[track_caller]
     pub(crate) fn settled(&self) -> Value {
         let mut document = self.document();
-        // What to do is said with the same words to people and machines.
+        // The document and standard error have the same hint.
         let hint =
             document.as_object_mut().and_then(|members| members.remove("hint")).expect("a member hint");
         assert!(hint.as_str().is_none_or(|hint| self.stderr.contains(hint)), "{self}");

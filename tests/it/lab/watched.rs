@@ -1,9 +1,9 @@
-//! A value that others change and that can be waited on, with a bound.
+//! Values that tests wait for, with a limit.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// After this long a test has hung. No test that passes comes near it.
+/// After this long a test hangs. No test that passes needs nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl<T: Clone> Watched<T> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until `wanted` holds, and returns the value then; nothing if it never did.
+    /// Waits until `wanted` holds, and returns the value. `None` after [`PATIENCE`].
     pub(crate) fn try_until(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
         let (value, changed) = &*self.0;
         let guard = value.lock().unwrap();
@@ -34,25 +34,25 @@ impl<T: Clone> Watched<T> {
         (!waited.timed_out()).then(|| value.clone())
     }
 
-    /// Waits until `wanted` holds, and returns the value then.
+    /// Waits until `wanted` holds, and returns the value.
     #[track_caller]
     pub(crate) fn until(&self, wanted: impl Fn(&T) -> bool) -> T {
         self.try_until(wanted).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain"))
     }
 }
 
-/// Holds up those who come to it until it is opened.
+/// Blocks threads until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Watched<(bool, bool)>);
 
 impl Gate {
-    /// Comes to it, and waits until it is open.
+    /// Waits until it is open.
     pub(crate) fn pass(&self) {
         self.0.change(|(is_reached, _)| *is_reached = true);
         self.0.until(|(_, is_open)| *is_open);
     }
 
-    /// Waits until somebody has come to it.
+    /// Waits until a thread waits here.
     #[track_caller]
     pub(crate) fn until_reached(&self) {
         self.0.until(|(is_reached, _)| *is_reached);
@@ -63,7 +63,7 @@ impl Gate {
     }
 }
 
-/// Waits for something that nobody tells us of, and so has to be looked at now and then.
+/// Waits for a condition that has to be polled.
 #[track_caller]
 pub(crate) fn until(is_so: impl Fn() -> bool) {
     const EVERY: Duration = Duration::from_millis(20);

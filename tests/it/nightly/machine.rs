@@ -1,4 +1,4 @@
-//! What stands for a machine on which the files are installed, and its nights.
+//! A directory that stands for a machine on which the files are installed.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Commands: what they are given, and that none of them can hold us up or outlive its time.
+//! Commands: their input, and that they end in time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -111,7 +111,7 @@ async fn a_command_that_hangs_is_killed_with_all_that_it_has_started() {
 }
 
 #[tokio::test]
-async fn a_command_is_killed_when_nobody_waits_for_it_any_more() {
+async fn a_command_is_killed_when_its_attempt_is_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pid");
     let command = shell(&format!("sleep 10000 & echo $! > '{}'; wait", file.display()), LONG * 2);

@@ -1,4 +1,4 @@
-//! Webhooks and Slack: what goes over the wire, and what answers mean.
+//! Webhooks and Slack: requests, and what answers mean.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a server says of when to come back: a floor for the next poll, or the end if that lies beyond a limit.
+//! Hints: a floor for the next poll, or the end of the watch if the hint lies beyond a limit.
 
 use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY};
 
@@ -41,7 +41,7 @@ fn the_reset_of_an_exhausted_limit_is_a_floor() {
 }
 
 #[test]
-fn the_reset_of_a_limit_that_is_not_reached_is_none() {
+fn the_reset_of_a_limit_that_is_not_reached_is_ignored() {
     // With a floor of an hour the wait would end at once, without the export.
     let headers = "{ X-RateLimit-Remaining = '5', X-RateLimit-Reset = '3600' }";
     for answer in ["status = 'PENDING'", "status-code = 503"] {

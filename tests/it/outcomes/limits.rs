@@ -82,7 +82,7 @@ fn an_outage_exits_with_69() {
 }
 
 #[test]
-fn a_limit_of_0_is_none() {
+fn a_limit_of_0_is_no_limit() {
     let lab = Lab::start(&format!("{READY}answers = [{{ status-code = 503, repeat = 20 }}]"));
     Program::wait(&lab).export(EXPORT_ID).args("--max-outage 0 --max-wait 0").run().exits(0);
 }

@@ -1,4 +1,4 @@
-//! Redirects: followed within the origin, and never with the credential out of it.
+//! Redirects are followed within the origin. The credential never leaves it.
 
 use crate::lab::{EXPORT_ID, Lab, Program, READY, Run, free_address};
 

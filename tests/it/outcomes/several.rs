@@ -72,7 +72,7 @@ fn with_any_another_end_does_not_decide_while_one_may_still_finish() {
 }
 
 #[test]
-fn with_any_and_none_that_finishes_the_gravest_decides() {
+fn with_any_and_no_finished_export_the_most_serious_end_decides() {
     let faults = ["status = 'ODD'", "status = 'ERRORED'", "status-code = 409"];
     let lab = Lab::start(&(NEVER.to_owned() + &one_after_the_other(&faults)));
     all(&lab).arg("--any").run().exits(6);

@@ -1,4 +1,4 @@
-//! Signals: the poll is dropped, the document printed, and the end comes at once.
+//! A signal ends a wait at once: the poll is dropped, and the document is printed.
 
 use std::fs::File;
 use std::io::Write;
@@ -88,7 +88,7 @@ fn a_certificate_file_that_blocks_does_not_keep_it() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_told_of() {
+fn a_limit_on_the_size_of_files_is_reported() {
     let lab = Lab::start(READY);
     let limited = "ulimit -f 1; exec \"$@\"";
     let run = Program::download(&lab).export(EXPORT_ID).under_script("sh -c", limited).run();

@@ -1,4 +1,4 @@
-//! Readers that do not read: nothing but what they would have read waits for them.
+//! A full pipe does not hold up polls, limits or signals.
 
 use std::io::Read as _;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::lab::{EXPORT_ID, Lab, NEVER, Program, full_pipe};
 
 #[test]
-fn polls_and_limits_go_on_though_nobody_reads_standard_error() {
+fn polls_and_limits_work_with_a_full_stderr_pipe() {
     let lab = Lab::start(NEVER);
     let (_reader, writer) = full_pipe();
     let run = Program::wait(&lab).export(EXPORT_ID).args("-v --max-wait 1s").stderr(writer).run();
@@ -18,7 +18,7 @@ fn polls_and_limits_go_on_though_nobody_reads_standard_error() {
 }
 
 #[test]
-fn the_first_signal_ends_it_though_nobody_reads() {
+fn the_first_signal_ends_it_with_a_full_pipe() {
     let lab = Lab::start(NEVER);
     let (_reader, writer) = full_pipe();
     let waiting = Program::wait(&lab).export(EXPORT_ID).arg("-v").stderr(writer).spawn();

@@ -1,4 +1,4 @@
-//! Which version of the API is asked for, and when another one is tried.
+//! Which API version is used, and when another one is tried.
 
 use crate::lab::{EXPORT_ID, Lab, NEVER, Program, READY, SECOND_ID, THIRD_ID};
 
@@ -14,7 +14,7 @@ fn the_default_version_is_kept_where_it_answers() {
 }
 
 #[test]
-fn where_the_default_is_gone_the_ga_version_is_kept_and_said_once() {
+fn the_ga_version_is_kept_and_logged_once_if_the_default_is_gone() {
     let lab = Lab::start(&format!("{READY}{GONE}answers = [{{ status = 'PENDING', repeat = 2 }}]"));
     let run = Program::wait(&lab).export(EXPORT_ID).run();
     assert_eq!(run.exits(0).document()["polls"], 3);
@@ -63,7 +63,7 @@ fn a_default_version_that_goes_after_it_has_answered_is_replaced() {
 }
 
 #[test]
-fn whatever_has_answered_a_404_costs_two_requests() {
+fn a_404_costs_two_requests() {
     let lab = Lab::start(&format!("{NEVER}answers = [{{}}, {{ status-code = 404, repeat = 6 }}]"));
     Program::wait(&lab).export(EXPORT_ID).run().exits(5);
     assert_eq!(lab.versions(), [DEFAULT, DEFAULT, GA, DEFAULT, GA, DEFAULT, GA]);
@@ -87,7 +87,7 @@ fn a_version_that_the_user_set_is_never_replaced() {
 }
 
 #[test]
-fn a_deprecated_version_is_said_once() {
+fn a_deprecated_version_is_logged_once() {
     let ends = "deprecation = '2026-01-01T00:00:00Z'\nsunset = '2026-07-01'\n";
     let lab = Lab::start(&format!("{READY}{ends}answers = [{{ repeat = 3, status = 'PENDING' }}]"));
     let run = Program::wait(&lab).export(EXPORT_ID).run();

@@ -1,4 +1,4 @@
-//! The power is cut at every event of a run, in two ways, and the program is started on what that leaves.
+//! The power is cut at every event of a run, in two ways, and the program is started on what is left.
 
 use std::collections::BTreeMap;
 use std::path::Path;

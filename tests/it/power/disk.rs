@@ -1,4 +1,4 @@
-//! The directories that come of what was traced, as processes see them and as the disk has them.
+//! The files that result from traced system calls: as processes see them, and as they are on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

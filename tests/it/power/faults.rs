@@ -1,4 +1,4 @@
-//! Disks that fail: one call after the other is refused, and two more calls of the same command find a disk that works again.
+//! Failing disks: one system call after the other fails; then the same command runs twice on a disk that works.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn was_injected(log: &Path) -> bool {
 }
 
 #[test]
-fn a_run_whose_disk_refuses_any_one_call_ends_well_when_it_is_called_again() {
+fn a_run_succeeds_when_repeated_after_any_one_failed_system_call() {
     if !can_trace() {
         return;
     }
@@ -181,7 +181,7 @@ fn a_part_that_cannot_be_written_is_fetched_again() {
 }
 
 #[test]
-fn files_that_could_not_be_synced_are_not_trusted_when_a_second_sync_goes_well() {
+fn files_are_not_trusted_after_a_failed_sync() {
     if !can_trace() {
         return;
     }

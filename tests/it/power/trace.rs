@@ -1,4 +1,4 @@
-//! What `strace` has written down.
+//! Reads the output of `strace`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What an earlier day has left is brought to its end first, kept, or given up.
+//! A run that an earlier day left is completed first, kept, or given up.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::download::check_files;
 use crate::lab::{NEVER, READY, SECOND_ID, TOKEN};
 
 #[test]
-fn what_an_earlier_day_left_is_brought_to_its_end_first() {
+fn an_earlier_run_is_completed_first() {
     let bed = RunHome::new(HANGS_ONCE);
     let left = bed.killed_earlier();
     let run = bed.run().run();
@@ -21,7 +21,7 @@ fn what_an_earlier_day_left_is_brought_to_its_end_first() {
 }
 
 #[test]
-fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
+fn an_earlier_start_with_unknown_result_does_not_block_the_next_run() {
     let bed = RunHome::new(HANGS_ONCE);
     bed.killed_earlier();
     bed.tamper("export", Value::Null);
@@ -35,7 +35,7 @@ fn what_an_earlier_day_left_for_ever_does_not_keep_tonight_from_its_export() {
 }
 
 #[test]
-fn an_earlier_run_that_cannot_be_asked_for_stays() {
+fn an_earlier_run_with_a_refused_credential_is_kept() {
     let bed = RunHome::new(&format!("token = '{TOKEN}'\n{HANGS_ONCE}"));
     bed.killed_earlier();
     let run = bed.run().env("SNYK_TOKEN", "00000000-0000-4000-8000-000000000000").run();
@@ -46,7 +46,7 @@ fn an_earlier_run_that_cannot_be_asked_for_stays() {
 }
 
 #[test]
-fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
+fn an_earlier_download_that_fails_does_not_block_the_next_run() {
     let lost = "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 3\nstatus-code = 403";
     let bed = RunHome::new(&format!("{HANGS_ONCE}{lost}"));
     bed.killed_earlier();
@@ -65,7 +65,7 @@ fn what_an_earlier_day_cannot_have_does_not_keep_tonight_from_its_export() {
 }
 
 #[test]
-fn what_yesterday_left_in_the_same_place_is_not_todays() {
+fn files_of_yesterday_in_the_same_directory_are_not_todays() {
     let bed = RunHome::new(HANGS_ONCE);
     bed.killed();
     bed.tamper("date", "2001-01-01".into());
@@ -85,7 +85,7 @@ fn what_yesterday_left_in_the_same_place_is_not_todays() {
 }
 
 #[test]
-fn an_earlier_export_that_cannot_be_had_for_now_is_kept_for_three_days_and_tonights_begins() {
+fn an_unavailable_earlier_export_is_kept_for_three_days_and_does_not_block_the_next() {
     for fault in [
         "on = 'status'\nstatus-code = 503",
         "on = 'status'\nstatus-code = 403",
@@ -138,7 +138,7 @@ fn an_earlier_days_directory_is_not_tonights() {
 }
 
 #[test]
-fn several_days_that_were_left_are_brought_to_their_ends_in_their_order() {
+fn several_earlier_days_are_completed_in_order() {
     let refused = broken(&["on = 'status'\nat-most = 1\nstatus-code = 403"]);
     let bed = RunHome::new(&format!(
         "{refused}[[faults]]\non = 'status'\nprobability = 1\nat-most = 1\nfault = 'hang'"
@@ -158,7 +158,7 @@ fn several_days_that_were_left_are_brought_to_their_ends_in_their_order() {
 }
 
 #[test]
-fn a_signal_while_an_earlier_day_is_concluded_begins_nothing() {
+fn a_signal_during_an_earlier_run_starts_nothing() {
     let bed = RunHome::new(&broken(&["on = 'status'\nfault = 'hang'"]));
     bed.left_by_yesterday("2026-01-01", "earlier");
     let left = bed.record();
@@ -174,7 +174,7 @@ fn a_record_of_another_api_of_an_earlier_day_is_kept_and_tonights_begins() {
     let bed = RunHome::new(READY);
     bed.left_by_yesterday("2026-01-01", "earlier");
     bed.tamper("api", "https://api.example".into());
-    bed.run().run().exits(0).stderr_has("tells of a run at https://api.example");
+    bed.run().run().exits(0).stderr_has("names a run at https://api.example");
     assert_eq!(bed.record()["api"], "https://api.example");
     bed.tamper("sent_at", "2001-01-01T00:00:00Z".into());
     bed.run().args("--force").run().exits(0).stderr_has("given up");
@@ -182,7 +182,7 @@ fn a_record_of_another_api_of_an_earlier_day_is_kept_and_tonights_begins() {
 }
 
 #[test]
-fn what_yesterday_left_without_the_merged_file_is_not_what_is_wanted() {
+fn files_of_yesterday_without_the_merged_file_are_not_enough() {
     for changed in ["--merge all.csv", "--include-deleted", "--include-deactivated"] {
         let bed = RunHome::new(HANGS_ONCE);
         bed.killed();

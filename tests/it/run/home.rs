@@ -1,4 +1,4 @@
-//! A machine on which `run` is called again and again: an API, a home, and the record in its state file.
+//! A home in which `run` is called again and again, with its API and its state file.
 
 use std::path::{Path, PathBuf};
 

@@ -63,7 +63,7 @@ fn killed_anywhere_it_ends_with_whole_files_and_no_second_export() {
         if last.code == Some(69) {
             // Killed between the start and its answer: nobody but the server knows, and so a person decides.
             last.stderr_has("may or may not have created an export");
-            let (_, command) = last.stderr.split_once("; to start another one all the same: rm ").unwrap();
+            let (_, command) = last.stderr.split_once("; to start another one anyway: rm ").unwrap();
             let state = command.split(',').next().unwrap();
             std::fs::remove_file(state).unwrap();
             unsure += 1;

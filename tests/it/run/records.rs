@@ -1,4 +1,4 @@
-//! Records of other calls, of others, and of nobody.
+//! Records of other calls, and records that cannot be used.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn a_record_of_another_api_is_left_alone() {
     let [here, there] = [RunHome::new(HANGS_ONCE), RunHome::new(READY)];
     here.killed();
     let run = here.run().env("SNYK_API", &there.lab.url()).run();
-    run.exits(2).stderr_has("tells of a run at ");
+    run.exits(2).stderr_has("names a run at ");
     assert_eq!(there.lab.requests(), 0);
     here.run().run().exits(0);
 }
@@ -24,7 +24,7 @@ fn another_call_of_the_same_day_does_not_take_the_record_away() {
     let left = bed.killed();
     let other =
         || Program::whole_run(&bed.lab).living_in(bed.home.path()).args("--state state.json --columns A");
-    other().run().exits(2).stderr_has("tells of another run of today");
+    other().run().exits(2).stderr_has("names another run of today");
     assert_eq!((bed.lab.starts(), bed.record()), (1, left));
     bed.run().run().exits(0);
     other().args("--force").run().exits(0);
@@ -45,10 +45,10 @@ fn each_date_of_a_call_makes_another_call_of_it() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_put_aside_when_it_is_three_days_old() {
+fn an_unreadable_record_is_renamed_after_three_days() {
     let bed = RunHome::new(READY);
     std::fs::write(bed.path("state.json"), "{").unwrap();
-    bed.run().run().exits(2).stderr_has("it may tell of an export");
+    bed.run().run().exits(2).stderr_has("it may name an export");
     let file = std::fs::File::options().write(true).open(bed.path("state.json")).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     bed.run().run().exits(0).stderr_has("a state file that cannot be read is put aside");
@@ -57,7 +57,7 @@ fn a_record_that_cannot_be_read_is_put_aside_when_it_is_three_days_old() {
 }
 
 #[test]
-fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
+fn a_record_of_another_call_is_reported_with_the_command_that_continues() {
     let bed = RunHome::new(HANGS_ONCE);
     let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
     bed.killed_at_its_poll(default(), 1);
@@ -83,7 +83,7 @@ fn what_another_call_has_left_is_told_with_the_command_that_goes_on_with_it() {
 }
 
 #[test]
-fn what_another_call_has_left_is_not_told_while_it_runs_nor_after_three_days() {
+fn a_record_of_another_call_is_not_reported_while_it_runs_nor_after_three_days() {
     let bed = RunHome::new(NEVER);
     let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
     let state = bed.path(".local/state/snyk-export");
@@ -114,14 +114,14 @@ fn what_another_call_has_left_is_not_told_while_it_runs_nor_after_three_days() {
 }
 
 #[test]
-fn a_record_that_leads_elsewhere_is_none_of_ours() {
+fn a_record_with_foreign_values_is_refused() {
     let bed = RunHome::new(HANGS_ONCE);
     bed.killed();
     for (member, value) in [("dir", "elsewhere"), ("merge", "/a\n::error::b"), ("api", "\u{1b}[2J")] {
         let whole = bed.record();
         bed.tamper(member, value.into());
         let run = bed.run().run();
-        run.exits(2).stderr_has(&format!("its member `{member}` is none that this program writes"));
+        run.exits(2).stderr_has(&format!("its member `{member}` has a value that this program never writes"));
         run.stderr_lacks("\n::error").stderr_lacks("\u{1b}");
         std::fs::write(bed.path("state.json"), whole.to_string()).unwrap();
     }
@@ -152,11 +152,11 @@ fn a_state_file_that_is_no_regular_file_is_neither_read_nor_followed() {
 }
 
 #[test]
-fn a_record_that_is_none_of_ours_is_not_written_over() {
+fn a_record_of_another_program_is_not_overwritten() {
     for text in ["", "{", "{}", "[1]", "{\"schema\":2}"] {
         let bed = RunHome::new(READY);
         std::fs::write(bed.path("state.json"), text).unwrap();
-        bed.run().run().exits(2).stderr_has("state.json: ").stderr_has("it may tell of an export");
+        bed.run().run().exits(2).stderr_has("state.json: ").stderr_has("it may name an export");
         assert_eq!(
             (bed.lab.requests(), std::fs::read_to_string(bed.path("state.json")).unwrap()),
             (0, text.to_owned())
@@ -166,7 +166,7 @@ fn a_record_that_is_none_of_ours_is_not_written_over() {
     bed.killed();
     let resume = format!("--resume {} --dir files --state state.json", crate::lab::path(SECOND_ID));
     let other = Program::asking("run", &bed.lab.url()).living_in(bed.home.path()).args(&resume);
-    other.run().exits(2).stderr_has("tells of another export");
+    other.run().exits(2).stderr_has("names another export");
     assert!(exists(&bed.path("state.json")));
 }
 

@@ -1,4 +1,4 @@
-//! The record of a run, and what the next call makes of it.
+//! The record of a run, and how the next call continues it.
 
 use serde_json::{Value, json};
 use snyk_export::simulator::Exchange;
@@ -8,7 +8,7 @@ use crate::download::check_files;
 use crate::lab::{Gate, NEVER, Program, READY, SECOND_ID};
 
 #[test]
-fn the_same_command_goes_on_with_the_export_that_it_began() {
+fn the_same_command_continues_its_export() {
     let bed = RunHome::new(HANGS_ONCE);
     let record = bed.killed();
     assert_eq!(record["schema"], 1);
@@ -27,7 +27,7 @@ fn the_same_command_goes_on_with_the_export_that_it_began() {
 }
 
 #[test]
-fn a_start_of_which_nothing_is_known_is_reported_and_never_repeated() {
+fn a_start_without_an_answer_is_reported_and_never_repeated() {
     let bed = RunHome::new(&format!("{READY}latency = '30s'"));
     let running = bed.run().spawn();
     bed.lab.until_asked(1);
@@ -57,7 +57,7 @@ fn a_start_of_which_nothing_is_known_is_reported_and_never_repeated() {
 }
 
 #[test]
-fn a_start_that_surely_was_none_leaves_no_record() {
+fn a_start_that_created_nothing_leaves_no_record() {
     for fault in ["status-code = 403", "status-code = 503"] {
         let bed = RunHome::new(&format!("{READY}[[faults]]\non = 'start'\nprobability = 1\n{fault}"));
         assert!(matches!(bed.run().args("--max-outage 50ms").run().code, Some(4 | 69)));
@@ -66,7 +66,7 @@ fn a_start_that_surely_was_none_leaves_no_record() {
 }
 
 #[test]
-fn an_export_that_is_over_is_forgotten_and_others_are_gone_on_with() {
+fn an_ended_export_is_forgotten_and_others_are_continued() {
     let over =
         [("ends-as = 'ERRORED'", 3), ("[[faults]]\non = 'status'\nprobability = 1\nstatus-code = 404", 5)];
     for (scenario, code) in over {
@@ -113,7 +113,7 @@ fn held_at_its_start() -> (RunHome, Gate) {
 }
 
 #[test]
-fn an_export_whose_record_cannot_be_written_is_still_brought_home() {
+fn an_export_is_downloaded_even_if_its_record_cannot_be_written() {
     let (bed, gate) = held_at_its_start();
     let running = bed.run().no_arg("--state state.json").args("--state kept/state.json").spawn();
     gate.until_reached();

@@ -1,4 +1,4 @@
-//! Who may ask what.
+//! Access: tokens, hosts, and who is logged.
 
 use std::net::SocketAddr;
 
@@ -45,7 +45,7 @@ fn without_a_token_only_this_machine_is_answered() {
 }
 
 #[test]
-fn with_a_token_the_watches_are_for_those_who_have_it() {
+fn watches_need_the_token_if_one_is_set() {
     let bed = TestServer::start(Some(TOKEN));
     let watches = |headers: &[&str]| bed.ask("GET", "/v1/watches", headers, "");
     let rows: [(String, u16); 8] = [
@@ -95,7 +95,7 @@ fn one_token_is_changed_for_another_without_a_gap() {
 }
 
 #[test]
-fn what_was_changed_and_who_was_refused_is_noted_without_the_token() {
+fn changes_and_refusals_are_logged_without_the_token() {
     let bed = TestServer::start(Some(TOKEN));
     let right = format!("Authorization: Bearer {TOKEN}");
     let added =

@@ -1,4 +1,4 @@
-//! A daemon's server with a store of its own, and the plainest of clients.
+//! A server with its own store, and a simple client.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Watches over HTTP: added, listed, looked at, taken away.
+//! Watches are added, listed, shown and removed over HTTP.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Faults: scripted answers, random ones, and breaches of HTTP itself.
+//! Scripted answers, random faults, and violations of HTTP.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -196,7 +196,7 @@ async fn random_faults_strike_what_they_aim_at_as_often_as_they_may() {
 }
 
 #[tokio::test]
-async fn the_same_seed_brings_the_same_faults() {
+async fn the_same_seed_gives_the_same_faults() {
     let course = async |seed: u64| {
         let faults = "[[faults]]\nprobability = 0.5\nstatus-code = 502";
         let simulator = simulator(&format!("seed = {seed}\n{FINISHED}{faults}")).await;

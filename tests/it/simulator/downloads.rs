@@ -1,4 +1,4 @@
-//! Downloads whose end is what is looked at.
+//! Downloads, and how they end.
 
 use std::time::Duration;
 

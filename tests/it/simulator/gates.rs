@@ -1,4 +1,4 @@
-//! What stands before an operation: routes, credentials, rate limits, versions.
+//! Checks before an operation: routes, credentials, rate limits, versions.
 
 use super::client::{Client, soon};
 use super::{GROUP, simulator, status_path};

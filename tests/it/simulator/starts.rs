@@ -1,4 +1,4 @@
-//! Starts whose answer is lost, or says something else than what happened.
+//! Starts whose answer is lost or wrong.
 
 use snyk_export::simulator::Simulator;
 

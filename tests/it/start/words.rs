@@ -1,4 +1,4 @@
-//! Words of a request: what is known, what is sent all the same, and what is refused.
+//! Words of a request: known ones, unknown ones that are sent with a warning, and wrong ones.
 
 use serde_json::{Value, json};
 
@@ -93,8 +93,11 @@ fn what_is_wrong_is_refused_before_anything_is_sent() {
             "the `introduced` dates end before they begin",
         ),
         (issues().args("--updated-from 2025-02-30"), "'2025-02-30'"),
-        (issues().args("--updated-from 3d"), "that lies ahead"),
-        (issues().args("--updated-from -1d --time-zone Mars"), "no time zone such as UTC or Europe/Berlin"),
+        (issues().args("--updated-from 3d"), "that is in the future"),
+        (
+            issues().args("--updated-from -1d --time-zone Mars"),
+            "not a time zone such as UTC or Europe/Berlin",
+        ),
         (issues().args("--updated-from -1d --columns a,,b"), "ISSUE_SEVERITY"),
         (issues().args("--updated-from -1d --filter orgs=acme"), "`acme` is not a UUID"),
         (issues().args("--updated-from -1d --filter updated=1"), "--updated-from and --updated-to"),

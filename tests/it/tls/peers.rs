@@ -1,4 +1,4 @@
-//! Peers that TLS or a proxy makes trouble with, and what a client sees of them.
+//! Servers and proxies that break TLS, and what a client sees.
 
 use std::sync::Arc;
 

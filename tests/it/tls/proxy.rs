@@ -1,4 +1,4 @@
-//! Proxies: which is asked, for what, and what it sees.
+//! When a proxy is used, and what it sees.
 
 use snyk_export::moment::Moment;
 use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
@@ -9,7 +9,7 @@ use super::wait;
 use crate::lab::{EXPORT_ID, ISSUES, Lab, Program, READY, Run, Watched, runtime};
 
 #[test]
-fn a_proxy_setting_that_cannot_be_used_exits_with_2_and_nothing_is_asked() {
+fn an_unusable_proxy_setting_exits_with_2_without_a_request() {
     let lab = Lab::start(READY);
     let commands = [Program::wait, Program::status, Program::start, Program::download, Program::whole_run];
     for (number, command) in commands.into_iter().enumerate() {
@@ -46,7 +46,7 @@ fn a_proxy_that_refuses_us_ends_every_command_at_once() {
 }
 
 #[test]
-fn exemptions_are_read_as_others_read_them_and_what_is_none_is_named() {
+fn no_proxy_is_read_as_by_other_tools_and_wrong_entries_are_named() {
     let authority = Authority::new();
     let proxy = Proxy::start(1);
     for list in

@@ -1,4 +1,4 @@
-//! What no retry can heal, each kind with its own words and its own cure.
+//! TLS errors that no retry can fix. Each has its own message and hint.
 
 use snyk_export::watch::observation::{Failure, FailureKind};
 
@@ -79,7 +79,7 @@ fn jiff_year() -> String {
 }
 
 #[test]
-fn an_authority_that_nobody_knows_is_named_with_the_ways_to_trust_it() {
+fn an_unknown_authority_is_named_with_the_ways_to_trust_it() {
     let (server, authority) = Identity::signed(&["localhost"], NOW);
     let peer = Peer::speaking_tls(&server, false);
     let url = format!("https://localhost:{}", peer.port);
@@ -88,7 +88,7 @@ fn an_authority_that_nobody_knows_is_named_with_the_ways_to_trust_it() {
     check_final(
         poll(&url, &trusting(&[])),
         "the server's certificate is not trusted",
-        &["no authority"],
+        &["not signed by a trusted authority"],
         cure,
     );
 }

@@ -138,7 +138,7 @@ fn what_took_the_place_of_a_file_of_a_call_that_was_killed_stays() {
 }
 
 #[test]
-fn a_hidden_folder_that_others_can_write_to_is_not_believed() {
+fn a_hidden_folder_that_others_can_write_to_is_not_used() {
     for (mode, refused) in [(0o700, false), (0o755, false), (0o770, true), (0o707, true), (0o777, true)] {
         let bed = killed_at(0, false);
         std::fs::set_permissions(bed.work(), std::fs::Permissions::from_mode(mode)).unwrap();

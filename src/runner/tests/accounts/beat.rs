@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_more_than_56_years_wakes_nobody() {
+async fn a_limit_of_more_than_56_years_does_not_spin() {
     let server = Server::new(|_| http(401));
     let policy = Policy { max_wait: Some(Duration::from_secs(80 * 365 * 24 * 3600)), ..patient() };
     let clock = server.clock;
@@ -54,7 +54,7 @@ fn idle(rate: u32, beat: Option<Duration>) -> (Runner<MemoryStore, Arc<Server>, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_are_made_at_the_beat_though_nothing_is_due() {
+async fn passes_are_made_at_the_beat_although_nothing_is_due() {
     for (beat, expected) in [(None, 1), (Some(Duration::from_secs(5)), 12)] {
         let (mut runner, passes) = idle(1, beat);
         let over = tokio::time::sleep(Duration::from_secs(58));
@@ -64,7 +64,7 @@ async fn passes_are_made_at_the_beat_though_nothing_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_request_to_spare_the_store_is_not_asked_for_more() {
+async fn without_a_spare_request_nothing_more_is_claimed() {
     let claimed = |now| {
         let (claim, watch) = (Claim { row: 0, fence: 0 }, Watch::unnamed(exports(1)[0], now));
         Claimed { claim, watch, due_at: now }

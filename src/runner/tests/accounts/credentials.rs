@@ -19,7 +19,7 @@ async fn a_token_that_expires_under_500_watches_and_comes_back_ends_none_of_them
     // One try every half minute, besides those that were under way.
     let tries = server.asked_within(610, 600 + 3600);
     assert!((115..=125).contains(&tries), "{tries}");
-    // It goes on half a minute after the token is back at the latest, and the other account never noticed.
+    // Polls continue at most half a minute after the token works again. The other account is not affected.
     assert!(server.asked_within(4200, 4240) > 50);
     assert!(other.asked_within(1000, 2000) > 100);
 }
@@ -39,7 +39,7 @@ async fn only_its_own_deadline_ends_a_watch_whose_credential_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_is_waited_for_a_refusal_ends_the_account_without_asking_for_each_watch() {
+async fn with_until_idle_a_refusal_ends_all_watches_of_the_account_without_a_poll_each() {
     let server = Server::new(|_| http(401));
     let other = Server::new(|_| status("FINISHED"));
     let heard = daemon(&[("a", &server, 500), ("b", &other, 3)], ending_accounts(), 600, 100).await;
@@ -64,7 +64,7 @@ async fn a_doubted_credential_is_tried_within_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
+async fn an_answer_to_an_older_poll_does_not_end_a_refusal() {
     // The first poll is answered late, with a status; the second, begun later, at once with a refusal.
     let server = Server::new(|at| if at.as_secs() < 1 { status("PENDING") } else { http(401) });
     let server = Arc::new(Server { takes: Duration::from_millis(1500), ..Arc::into_inner(server).unwrap() });
@@ -74,7 +74,7 @@ async fn an_answer_to_an_older_poll_says_nothing_of_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_401_among_good_answers_ends_nothing_and_is_not_told() {
+async fn a_single_401_among_good_answers_ends_nothing_and_is_not_reported() {
     for refusal in [Refusal::PausesAccount, Refusal::EndsAccount] {
         let count = Cell::new(0);
         let server = Server::new(move |at| {
@@ -118,7 +118,7 @@ async fn a_single_401_after_a_restart_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() {
+async fn with_until_idle_a_confirmed_401_ends_the_account() {
     let server = Server::new(|at| if at.as_secs() < 30 { status("PENDING") } else { http(401) });
     let heard = daemon(&[("a", &server, 50)], ending_accounts(), 600, 60).await;
     assert_eq!(heard.endings.len(), 50);
@@ -127,8 +127,8 @@ async fn a_401_that_is_confirmed_ends_the_account_where_nothing_is_waited_for() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_401_from_before_the_last_good_answer_says_nothing() {
-    // The first poll is refused after 10 s; by then others have been answered well, with a renewed credential.
+async fn a_slow_401_from_before_the_last_good_answer_is_ignored() {
+    // The first poll is refused after 10 s. By then other polls have succeeded with a renewed credential.
     let first = Cell::new(true);
     let clock = Clock::start();
     let slow = Arc::new(SlowRefusal { first, clock });

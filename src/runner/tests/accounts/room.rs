@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn servers_that_hang_leave_other_accounts_room() {
+async fn servers_that_hang_do_not_take_the_places_of_other_accounts() {
     let stuck = [Server::hanging(), Server::hanging(), Server::hanging()];
     let other = Server::new(|_| status("PENDING"));
     let [a, b, c] = &stuck;
@@ -52,8 +52,8 @@ async fn with_more_accounts_than_room_each_has_its_turn() {
     assert!(*least > 50 && most - least <= 3, "{polls:?}");
 }
 
-/// No watch of a healthy account is polled later than its pace by more than the time that one request may take, and none
-/// once the servers that hang are known: then by less than a second.
+/// A watch of a healthy account is late by at most the time of one request, and by less than a second once the servers that
+/// hang are known.
 #[tokio::test(start_paused = true)]
 async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
     let hanging: Vec<_> = (0..66).map(|_| Server::hanging()).collect();
@@ -79,7 +79,7 @@ async fn many_servers_that_hang_delay_a_healthy_one_once_at_most() {
 }
 
 #[test]
-fn a_server_is_prompt_that_answers_within_a_second_or_half_of_what_a_request_may_take() {
+fn a_prompt_server_answers_within_a_second_or_half_of_the_request_timeout() {
     let account = Account { name: Arc::from("default"), poller: (), requests_per_minute: None };
     let mut state = AccountState::new(account, Moment::default());
     let rows = [(30_000, 999, true), (30_000, 1000, false), (600, 299, true), (600, 300, false)];
