@@ -54,7 +54,12 @@ impl Job<'_> {
         let Download { export, place, session, .. } = &self.download;
         asking.exports = vec![*export];
         asking.surroundings.go_on = self.go_on(place);
-        if let Some(manifest) = self.download.left(true).await? {
+        let left = match self.download.left(true).await {
+            // A signal just after the start: the export must be named.
+            Err(CommandError::Interrupted(signal)) => return self.tell_interruption(signal),
+            left => left?,
+        };
+        if let Some(manifest) = left {
             self.download.tell_there(&manifest)?;
             return Ok(Verdict::of_success(*export, manifest.row_count));
         }
@@ -101,7 +106,7 @@ impl Job<'_> {
     }
 
     /// A signal arrived just after the start.
-    pub(super) fn tell_interruption(self, signal: Signal) -> Result<Verdict, CommandError> {
+    pub(super) fn tell_interruption(&self, signal: Signal) -> Result<Verdict, CommandError> {
         let Download { export, place, session, .. } = &self.download;
         let words = format!("{} came after {export} was started", signal.name());
         let lost = Lost::of_signal(signal, export, words).with_go_on(&self.go_on(place), export);
