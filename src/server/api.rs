@@ -14,7 +14,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,8 +32,8 @@ use crate::store::{Added, Filter, Listed, NoRoom};
 use crate::text::Text;
 use crate::watch::NewWatch;
 
-/// The routes of an address, each behind the guard that it needs. Everything requires the token, unknown paths too, except
-/// what is behind `open`.
+/// The routes of an address, each behind the guard that it needs. Everything below `/v1` requires the token, unknown paths
+/// too.
 pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
     let asking = open.asking_for_token();
     // If metrics have another address, they require the token at this one.
@@ -45,9 +45,13 @@ pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
     let rest = OpenApiRouter::new().fallback(no_such_path);
     let router = match door {
         Door::Api { .. } => {
-            let document = OpenApiRouter::new().route("/openapi.json", get(self::document));
-            let rest = rest.routes(routes!(list, add)).routes(routes!(look_at, remove));
-            router.merge(behind(open.clone(), document)).merge(behind(asking, rest))
+            let mut watches =
+                OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(look_at, remove));
+            for path in guard::UNKNOWN {
+                watches = watches.route(path, any(no_such_path));
+            }
+            let rest = rest.route("/openapi.json", get(self::document));
+            router.merge(behind(asking, watches)).merge(behind(open.clone(), rest))
         }
         Door::Metrics => router.merge(behind(open.clone(), rest)),
     };

@@ -59,6 +59,9 @@ pub(super) struct Guard {
     metrics: Arc<Metrics>,
 }
 
+/// The routes of unknown paths at and below `/v1`, which are behind the token like the rest of it.
+pub(super) const UNKNOWN: [&str; 3] = ["/v1", "/v1/", "/v1/{*path}"];
+
 /// The watch that a request changed, as an extension of its response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changed(pub(super) Uuid);
@@ -104,7 +107,8 @@ impl Guard {
 pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = route.filter(|route| !UNKNOWN.contains(route)).unwrap_or("other").to_owned();
     let mut response = match guard.admit(request, peer).await {
         Ok(request) => guard.answer(request, next).await,
         Err(problem) => problem.into_response(),

@@ -66,9 +66,10 @@ fn watches_need_the_token_if_one_is_set() {
             assert!(!answer.problem(401).to_string().contains(TOKEN), "{header}");
         }
     }
-    for path in ["/v1", "/v1/", "/v1/watches/x", "/v1/none", "/none"] {
+    for path in ["/v1", "/v1/", "/v1/watches/x", "/v1/watches/x/y", "/v1/none"] {
         bed.get(path).problem(401);
     }
+    bed.ask("GET", "/none", &["Host: exports.internal"], "").problem(404);
     bed.ask("POST", "/v1/watches", &["Content-Type: text/plain"], "x").problem(401);
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(bed.ask("GET", path, &["Host: exports.internal"], "").status, 200, "{path}");
