@@ -1,4 +1,4 @@
-//! Killed at random moments, again and again: nothing is lost, and nothing is asked more often than it may be.
+//! Kills the daemon at random moments, 200 times: nothing is lost, and no export is polled more often than its pace allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::lab::{GROUP, Lab, Program, Receiver, Watched};
 
 /// How often the daemon is killed.
-const KILLS: usize = 80;
+const KILLS: usize = 200;
 
 /// Exports of each course.
 const EXPORTS: u128 = 12;
@@ -24,10 +24,10 @@ const INITIAL: Duration = Duration::from_millis(100);
 /// How exports go on a server, and how watches of them end.
 const COURSES: [(&str, &str, &str); 5] = [
     ("quick", "pending = '2s'\nstarted = '1s'", "finished"),
-    ("slow", "pending = '7s'\nstarted = '5s'", "finished"),
-    ("broken", "pending = '5s'\nstarted = '1s'\nends-as = 'ERRORED'", "failed"),
-    ("odd", "pending = '8s'\nstarted = '0s'\nends-as = 'CANCELLED'", "unknown-status"),
-    ("flaky", "pending = '6s'\nstarted = '2s'\n[[faults]]\nprobability = 0.2\nstatus-code = 503", "finished"),
+    ("slow", "pending = '15s'\nstarted = '10s'", "finished"),
+    ("broken", "pending = '7s'\nstarted = '1s'\nends-as = 'ERRORED'", "failed"),
+    ("odd", "pending = '11s'\nstarted = '0s'\nends-as = 'CANCELLED'", "unknown-status"),
+    ("flaky", "pending = '9s'\nstarted = '2s'\n[[faults]]\nprobability = 0.2\nstatus-code = 503", "finished"),
 ];
 
 /// A poll: in which life of the daemon, and when.
