@@ -1,4 +1,4 @@
-//! Killed at random moments and started again, 40 times: whole files, one manifest, and no second export.
+//! Killed at random moments and started again, 100 times: whole files, one manifest, and no second export.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::download::{check_files, rows};
 use crate::lab::{Lab, Program};
 
 /// How often the program is killed.
-const KILLS: usize = 40;
+const KILLS: usize = 100;
 
 /// Something of everything: a start that takes its time, a wait, links that expire, and parts that break.
 const COURSE: &str = "
