@@ -35,7 +35,7 @@ use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::snyk::{Client, TransportError};
-use crate::store::{self, OpenError, Store, StoreError};
+use crate::store::{self, OpenError, Outbox, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::outcome::Outcome;
@@ -411,10 +411,14 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
 }
 
 /// Waits until everything is delivered to the endpoints in the settings.
-async fn settled(store: Arc<dyn Store>, endpoints: Endpoints, ledger: Arc<Ledger>) -> Result<(), StoreError> {
+async fn settled(
+    outbox: Arc<dyn Outbox + Send + Sync>,
+    endpoints: Endpoints,
+    ledger: Arc<Ledger>,
+) -> Result<(), StoreError> {
     loop {
         let settled = ledger.bells.settled.notified();
-        if !store.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
+        if !outbox.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
             return Ok(());
         }
         settled.await;

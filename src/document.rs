@@ -28,7 +28,7 @@ pub struct Document {
     #[serde(deserialize_with = "known_outcome")]
     #[schema(required, schema_with = outcome_schema)]
     pub outcome: Option<Outcome>,
-    /// The exit code that `snyk-export wait` has for that; some outcomes have none.
+    /// The exit code of `snyk-export wait` for this outcome; some outcomes have none.
     #[schema(required)]
     pub exit_code: Option<u8>,
     /// The export that is followed.
@@ -43,7 +43,7 @@ pub struct Document {
     /// How long it was followed, or has been until now.
     #[schema(minimum = 0)]
     pub waited_seconds: f64,
-    /// How often Snyk was asked.
+    /// The number of polls.
     pub polls: u32,
     /// The statuses seen, in order.
     pub timeline: Vec<Change>,
@@ -56,7 +56,7 @@ pub struct Document {
     /// Why the last poll failed, or the export.
     #[schema(required)]
     pub error: Option<Problem>,
-    /// What to do now, where it is known.
+    /// What to do now, if there is a known cure.
     #[schema(required)]
     pub hint: Option<String>,
     /// The files that were downloaded, null if they were not; missing where nothing is downloaded.
@@ -76,7 +76,7 @@ pub struct Downloaded {
     pub merged: Option<Merged>,
 }
 
-/// One file of an export's result. Its link is shown to nobody: it lets everybody read the file.
+/// One file of an export's result. Its link is secret: it lets anybody read the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Part {
     /// Its size in bytes.

@@ -93,7 +93,7 @@ pub enum Attempt {
     Failed {
         /// Why.
         problem: Text,
-        /// How long the endpoint asks us to stay away, if it does.
+        /// The pause that the endpoint asks for, if any.
         hint: Option<Duration>,
     },
     /// The endpoint wants no more of it (410 Gone).
@@ -111,12 +111,12 @@ impl Attempt {
 }
 
 impl Endpoint {
-    /// An endpoint of this `name`, which hears of the outcomes whose words are in `on`, or of all. It is reached by `network`,
-    /// and proxies are those of the environment, as for Snyk.
+    /// An endpoint called `name` that gets notifications of the outcomes in `on`, or of all. `network` connects to it, with the
+    /// same proxies as for Snyk.
     ///
     /// # Errors
     ///
-    /// When nothing can be sent there: the URL is not for HTTP, or there are no certificates.
+    /// If nothing can be sent there: the URL is not for HTTP, or there are no certificates.
     pub fn new(
         name: String,
         on: Option<BTreeSet<String>>,
@@ -149,15 +149,15 @@ impl Endpoint {
         }
     }
 
-    /// Whether it wants to hear of watches that end so. Whoever wants to hear of `unauthorized` hears of an account
-    /// whose credential is refused, too.
+    /// Whether it gets notifications of this outcome. Endpoints with `unauthorized` also get notifications of accounts whose
+    /// credential is refused.
     #[must_use]
     pub fn wants(&self, outcome: Outcome) -> bool {
         self.on.as_ref().is_none_or(|on| on.contains(outcome.as_str()))
     }
 
-    /// Tries once to deliver a `CloudEvents` document under its stable id. It takes no longer than 30 s, or than the
-    /// time of a command; what is dropped before is given up at once, and a command is killed.
+    /// Tries once to deliver a `CloudEvents` document under its stable id. This takes at most 30 s, or the time limit of a command.
+    /// If the future is dropped, the attempt ends, and a command is killed.
     pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(id, event, now).await,
@@ -194,7 +194,7 @@ impl Recipient for Endpoint {
     }
 }
 
-/// Names and kinds only: what is behind them are secrets.
+/// Shows names and kinds only, because the rest is secret.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
@@ -205,7 +205,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The kind only: what is behind it are secrets.
+/// Shows the kind only, because the rest is secret.
 impl fmt::Debug for EndpointKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn hears_of_every_outcome_or_of_those_that_it_names() {
+    fn gets_every_outcome_or_those_that_it_names() {
         let all = endpoint(None, command(&["true"])).unwrap();
         assert!(Outcome::ALL.into_iter().all(|outcome| all.wants(outcome)));
         let some = endpoint(Some(&["failed", "timed-out"]), command(&["true"])).unwrap();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_nothing_can_be_sent_to() {
+    fn rejects_a_url_to_which_nothing_can_be_sent() {
         let slack = |url: &str| EndpointKind::Slack { url: Secret::new(url) };
         let webhook = |url: &str| EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: None };
         for kind in [

@@ -1,5 +1,5 @@
-//! Signatures as the Standard Webhooks specification has them: by them a receiver knows who sent an event, and that it
-//! is as it was sent.
+//! Signatures by the Standard Webhooks specification. A receiver checks with them who sent an event, and that nobody changed
+//! it.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use ring::hmac;
 /// What a key begins with.
 const PREFIX: &str = "whsec_";
 
-/// As the reference libraries read keys: with or without the `=` at the end.
+/// Keys are decoded as the reference libraries decode them: with or without the `=` at the end.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What events are signed with: one key, or several while one takes the place of another.
+/// The keys that sign events: one, or several while one replaces another.
 #[derive(Clone)]
 pub struct SigningKey(Vec<hmac::Key>);
 
-/// A text that holds no signing key. The text itself is not shown.
+/// A text is not a signing key. The text itself is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{why}; a signing key is whsec_ and 24 to 64 bytes in Base64, as this makes one: \
@@ -32,12 +32,12 @@ pub struct SigningKeyError {
 }
 
 impl SigningKey {
-    /// The keys in `text`, separated by blanks or lines: each signs, so that receivers may go over from one to another
-    /// when they like.
+    /// The keys in `text`, separated by blanks or lines. All of them sign, so that receivers can change from one to another at
+    /// any time.
     ///
     /// # Errors
     ///
-    /// When there is none, or one of them is no key.
+    /// If there is none, or one of them is not a key.
     pub fn new(text: &str) -> Result<Self, SigningKeyError> {
         let keys: Vec<&str> = text.split_whitespace().collect();
         let error = |why: String| SigningKeyError { why };
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn signs_as_the_reference_library_does() {
-        // Made with PyPI's standardwebhooks 1.1.0; the first is the example of its documentation, too.
+        // Made with standardwebhooks 1.1.0 for Python. The first is also the example of its documentation.
         let (id, at, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         let one = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(SigningKey::new(KEY).unwrap().sign(id, at, body), one);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_key_and_does_not_show_it() {
+    fn rejects_what_is_not_a_key_without_showing_it() {
         let of_length = |bytes: usize| format!("whsec_{}", BASE64_STANDARD.encode(vec![7; bytes]));
         let rows = [
             (" \n".to_owned(), "there is no signing key"),

@@ -1,8 +1,8 @@
 //! Messages for Slack's incoming webhooks.
 //!
-//! A message is one text, without blocks, so that what speaks like Slack (Mattermost and others) shows it too. What
-//! others wrote stands in it as code: there Slack sees no links, no mentions and no formatting, and what could end the
-//! code or begin a mention is replaced.
+//! A message is one text without blocks, so that compatible services (such as Mattermost) show it too. Text from outside is
+//! formatted as code: Slack recognizes no links, mentions or formatting there. Characters that could end the code or begin a
+//! mention are replaced.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Slack {
     }
 }
 
-/// The lines of a message. An event that cannot be read says at least that a watch has ended.
+/// The lines of a message. If the event cannot be read, the message still says that a watch has ended.
 fn text(event: &str) -> String {
     match Notice::read(event) {
         Some(Notice::Ended { outcome, ended }) => text_of_end(&outcome, &ended),
@@ -99,7 +99,7 @@ fn labels(ended: &Ended) -> Option<String> {
     (!list.is_empty()).then(|| format!("labels: {}", list.join(", ")))
 }
 
-/// The text of others as code. Slack reads `&`, `<` and `>` as its own even there, and a back quote would end it.
+/// Text from outside as code. Slack interprets `&`, `<` and `>` even there, and a back quote would end it.
 fn code(text: &str) -> String {
     let text = Text::new(text).as_str().replace('`', "'");
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_others_gives_no_orders() {
+    fn text_from_outside_controls_nothing() {
         let mut event: Value = serde_json::from_str(&told(&ending(Outcome::Failed))).unwrap();
         let hostile = "`*<!channel> <https://evil.example|ok> & @here\n*finished*: all is well";
         for member in ["status", "account", "hint"] {
@@ -154,7 +154,7 @@ mod tests {
         let text = text(&event.to_string());
         assert!(!text.contains(['<', '>']), "{text}");
         assert_eq!(text.lines().count(), 5, "{text}");
-        // What is left outside of code is all ours.
+        // Everything outside of code is our own text.
         let outside: String = text.split('`').step_by(2).collect();
         for word in ["channel", "evil", "here", "well", "amp"] {
             assert!(!outside.contains(word), "{outside}");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_so_many_labels_and_no_more() {
+    fn shows_a_limited_number_of_labels() {
         let mut ending = ending(Outcome::Failed);
         Arc::make_mut(&mut ending.watch).labels =
             (10..22).map(|n| (format!("l{n}"), "v".repeat(1000))).collect();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_read_is_told_of_all_the_same() {
+    fn an_event_that_cannot_be_read_still_makes_a_message() {
         assert_eq!(text("junk"), "`ended`: `an export`");
         let later = told(&ending(Outcome::Failed)).replace("failed", "better");
         assert!(text(&later).starts_with(&format!("`better`: `{EXPORT}`\nafter ")), "{later}");

@@ -1,4 +1,4 @@
-//! Webhooks: the event as it is, signed as the Standard Webhooks specification says.
+//! Webhooks: the unchanged event, signed by the Standard Webhooks specification.
 
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
@@ -19,7 +19,7 @@ impl Webhook {
         Ok(Self { receiver: Receiver::new(url, network)?, key })
     }
 
-    /// Each attempt is signed anew: receivers refuse what was signed more than minutes ago.
+    /// Each attempt gets a new signature, because receivers reject signatures that are older than a few minutes.
     pub(super) async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
         let timestamp = now.unix_ms() / 1000;
         let headers = |request: reqwest::RequestBuilder| {

@@ -1,4 +1,4 @@
-//! A watch as stores keep it and as everybody is handed it.
+//! A watch, as stores keep it and as the rest of the program uses it.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::labels::Labels;
 use crate::export::ExportRef;
 use crate::moment::Moment;
 
-/// The name of the account that is meant if none is named. A command that waits has no other.
+/// The name of the default account. A command that waits has no other.
 pub const DEFAULT_ACCOUNT: &str = "default";
 
 /// A watch to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWatch {
-    /// Whose credential asks.
+    /// The account whose credential is used.
     pub account: Arc<str>,
     /// The export to follow.
     pub export: ExportRef,
-    /// What its owner notes on it.
+    /// Labels, which its owner chooses.
     pub labels: Labels,
 }
 
@@ -28,9 +28,9 @@ pub struct NewWatch {
 pub struct Watch {
     /// Its id. In a command that waits, watches are known by their exports, and have none.
     pub id: Uuid,
-    /// Whose credential asks.
+    /// The account whose credential is used.
     pub account: Arc<str>,
-    /// What its owner notes on it.
+    /// Labels, which its owner chooses.
     pub labels: Labels,
     /// The export that is followed.
     pub export: ExportRef,
@@ -39,7 +39,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch of a command that waits: known by its export, and of the one account that the command has.
+    /// A watch of a command that waits, on the default account. Its export identifies it.
     #[must_use]
     pub fn unnamed(export: ExportRef, now: Moment) -> Self {
         let (id, account, labels) = (Uuid::nil(), Arc::from(DEFAULT_ACCOUNT), Labels::new());

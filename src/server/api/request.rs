@@ -26,7 +26,7 @@ pub(super) struct WatchRequest {
     /// The export.
     #[schema(value_type = Uuid)]
     export_id: String,
-    /// Whose credential asks: an account that the settings name.
+    /// The account whose credential is used, as the settings name it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, default = "default")]
     account: Option<String>,

@@ -1,4 +1,4 @@
-//! A watch as clients see it: what the document of its end says, and when things happen.
+//! A watch, as clients see it: the members of its document, and its times.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -45,7 +45,7 @@ pub(super) struct View {
     id: Uuid,
     /// Whether it has ended.
     state: State,
-    /// Whose credential asks.
+    /// The account whose credential is used.
     account: String,
     #[schema(schema_with = labels_schema)]
     labels: Labels,
@@ -68,7 +68,7 @@ pub(super) struct View {
 pub(super) struct ViewWithDeliveries {
     #[serde(flatten)]
     watch: View,
-    /// The notifications that are owed, or were, for its end.
+    /// The notifications about its end.
     deliveries: Vec<DeliveryView>,
 }
 
@@ -82,9 +82,9 @@ struct DeliveryView {
     endpoint: String,
     #[schema(schema_with = delivery_state_schema)]
     state: &'static str,
-    /// How often it was tried.
+    /// The number of attempts so far.
     attempts: u32,
-    /// When it is tried next; null if it is not.
+    /// When the next attempt is due; null if there will be none.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     next_attempt_at: Option<Moment>,
     /// Why the last attempt failed.
@@ -131,7 +131,7 @@ impl DeliveryView {
     }
 }
 
-/// The document of the end. If it cannot be read, and if the watch has not ended, what the watch knows.
+/// The document of the end. If the watch has not ended, or the document cannot be read, one made from the watch.
 fn document(listed: &Listed, now: Moment) -> Document {
     let Listed { watch, end, .. } = listed;
     let Some((word, at, document)) = end else { return Document::under_way(watch, now) };
@@ -145,14 +145,14 @@ fn document(listed: &Listed, now: Moment) -> Document {
 fn delivery_state_schema() -> Schema {
     let words = DeliveryState::ALL.map(DeliveryState::as_str);
     let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-    schema.description(Some("Where it stands.")).into()
+    schema.description(Some("Its state.")).into()
 }
 
 fn labels_schema() -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .description(Some("What its owner notes on it."))
+        .description(Some("Labels, which its owner chooses."))
         .into()
 }
 
