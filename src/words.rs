@@ -17,8 +17,8 @@ use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 /// What to do about an account whose credential is refused.
-pub const REFUSED_ACCOUNT: &str = "its polls pause until the credential works: it may have expired, or belong to another \
-    region; the account's token file is read every 30 s";
+pub const REFUSED_ACCOUNT: &str = "give the account a credential that works: this one may have expired, or belong to \
+    another region; a token file is read again every 30 s, and the account's polls pause until then";
 
 /// The settings of a call that its messages name.
 #[derive(Debug, Clone)]

@@ -137,8 +137,8 @@ mod tests {
             refused,
             "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
              error: `HTTP 401: Unauthorized: the token has expired`\n\
-             its polls pause until the credential works: it may have expired, or belong to another region; the \
-             account's token file is read every 30 s"
+             give the account a credential that works: this one may have expired, or belong to another region; a \
+             token file is read again every 30 s, and the account's polls pause until then"
         );
     }
 

@@ -120,7 +120,7 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
     let Revoked { bed, daemon, acme, paused, .. } = &revoked;
     assert_eq!(json!([paused["level"], paused["account"]]), json!(["ERROR", "acme"]));
     assert!(
-        paused["hint"].as_str().unwrap().starts_with("its polls pause until the credential works"),
+        paused["hint"].as_str().unwrap().starts_with("give the account a credential that works"),
         "{paused:?}"
     );
     let told = revoked.receiver.until(|notices| !notices.is_empty())[0].event();
