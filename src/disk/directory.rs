@@ -92,8 +92,8 @@ impl Directory {
     }
 
     /// Takes over the files that earlier calls have left in a private directory: removes those of other users, and gives the
-    /// others the mode of a new file.
-    pub(crate) fn take_over(&self) -> io::Result<()> {
+    /// others the mode of a new file, except `lock`.
+    pub(crate) fn take_over(&self, lock: &OsStr) -> io::Result<()> {
         let (name, new) = self.create_temporary("mode".as_ref(), "", Readers::Umask)?;
         let mode = Mode::from_raw_mode(rustix::fs::fstat(&new)?.st_mode);
         self.remove(&name)?;
@@ -101,7 +101,7 @@ impl Directory {
             match self.stat(&name) {
                 Ok(stat) if !is_ours(&stat) => self.remove(&name)?,
                 // Not every file system keeps modes.
-                Ok(stat) if check_regular(&stat).is_ok() => {
+                Ok(stat) if check_regular(&stat).is_ok() && name != lock => {
                     let _ = chmodat(&self.handle, &name, mode, AtFlags::empty());
                 }
                 _ => {}

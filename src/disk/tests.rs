@@ -104,15 +104,17 @@ fn files_of_earlier_calls_get_the_mode_of_a_new_file() {
     std::fs::write(path("new"), "").unwrap();
     std::fs::write(path("victim"), "").unwrap();
     symlink(path("victim"), path("link")).unwrap();
+    let _lock = directory.lock("lock".as_ref()).unwrap();
     let left = folder.path().join("left");
     for mode in [0o666, 0o777, 0o000, 0o600] {
         std::fs::write(&left, "").unwrap();
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(&left, permissions).unwrap();
-        directory.take_over().unwrap();
+        directory.take_over("lock".as_ref()).unwrap();
         assert_eq!(self::mode(&left), self::mode(&path("new")), "{mode:o}");
+        assert_eq!(self::mode(&path("lock")), 0o600, "a lock is ours alone");
     }
-    assert_eq!(names(folder.path()).len(), 4, "nothing is left or lost");
+    assert_eq!(names(folder.path()).len(), 5, "nothing is left or lost");
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Folder {
             let work = dir.make_private_subdirectory(&name).map_err(unusable)?;
             match work.lock(LOCK.as_ref()) {
                 Ok(Some(lock)) => {
-                    work.take_over().map_err(unusable)?;
+                    work.take_over(LOCK.as_ref()).map_err(unusable)?;
                     let folder = Self { dir, work: Arc::new(work), name, force, safety, _lock: lock };
                     if folder.dir.try_lock() {
                         return Ok(folder);
