@@ -36,12 +36,9 @@ const EVENT_FROM: &str = "Events that happened since (groups only; prevention_ev
 const FILTERS: &str = "Another filter of Snyk's, such as environment=production, orgs=ID or is_suppressed=false (repeatable, for \
      more values too). KEY:=JSON sends any JSON value. A key that is not known is sent with a warning";
 
-/// The heading of the options that say what to export.
-pub(crate) const REQUEST_HEADING: &str = "What to export";
-
 // What to export. Each date's help says which forms it takes, since people look at one option at a time.
 #[derive(Debug, Args)]
-#[command(next_help_heading = REQUEST_HEADING)]
+#[command(next_help_heading = "What to export")]
 pub(crate) struct RequestArgs {
     /// The dataset
     #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]
@@ -89,6 +86,18 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
+    /// Whether anything describes an export. A format alone, which has a default, does not.
+    pub(crate) fn asks_for_one(&self) -> bool {
+        self.dataset.is_some()
+            || !self.columns.is_empty()
+            || self.dates().iter().any(|date| date.is_some())
+            || !self.filters.is_empty()
+            || self.url_expiration_seconds.is_some()
+            || self.body.is_some()
+            || self.include_deleted
+            || self.include_deactivated
+    }
+
     /// The ends of the ranges of dates.
     pub(crate) const fn dates(&self) -> [&Option<Date>; 6] {
         let Self { introduced_from, introduced_to, updated_from, updated_to, event_from, event_to, .. } =
@@ -216,7 +225,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// Continue with this export instead of starting one
-    #[arg(long, value_name = "EXPORT", conflicts_with = "RequestArgs")]
+    #[arg(long, value_name = "EXPORT")]
     pub(crate) resume: Option<ExportArg>,
     /// Where the start is recorded, so that the same command continues with its export if it was killed. Default: a
     /// file in the state directory

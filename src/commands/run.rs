@@ -50,6 +50,10 @@ pub(super) async fn run(args: RunArgs, session: &Session) -> Result<ExitCode, Co
 
 /// Continues with the export that is named.
 async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result<Verdict, CommandError> {
+    if args.wanted.request.asks_for_one() {
+        let why = "--resume continues with an export that was started: leave out what describes another one";
+        return Err(CommandError::Usage(why.to_owned()));
+    }
     let date = args.wanted.zone.time_zone.date(now(session.clock));
     let place = Place::resolve(&args.place, SAFETY, &date)?;
     let scope = args.wanted.scope.scope();

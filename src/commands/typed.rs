@@ -4,9 +4,8 @@ use std::any::TypeId;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgGroup, ArgMatches};
 
-use crate::cli::REQUEST_HEADING;
 use crate::disk;
 use crate::snyk::region::Api;
 use crate::text::{Text, path_as_data};
@@ -16,6 +15,9 @@ use crate::words::GoOn;
 /// place, which the command names itself.
 const LEFT_OUT: [&str; 9] =
     ["group-id", "org-id", "any", "resume", "state", "dir", "merge", "force", "time-zone"];
+
+/// The group of the options that say what to export: clap names it after their struct.
+const REQUEST: &str = "RequestArgs";
 
 /// The arguments that another command repeats when it continues with the export.
 #[derive(Debug, Clone, Default)]
@@ -36,9 +38,10 @@ impl Typed {
     /// The arguments of `command` that were typed.
     pub(super) fn of(command: &clap::Command, matches: &ArgMatches) -> Self {
         let Some((name, matches)) = matches.subcommand() else { return Self::default() };
-        let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
-        let typed = known.filter(|arg| {
-            !is_left_out(arg) && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+        let Some(subcommand) = command.find_subcommand(name) else { return Self::default() };
+        let typed = subcommand.get_arguments().filter(|arg| {
+            let is_typed = matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+            is_typed && !is_left_out(arg, subcommand)
         });
         Self(typed.map(|arg| Argument::of(arg, command, matches)).collect())
     }
@@ -89,9 +92,10 @@ impl Argument {
     }
 }
 
-/// Whether an argument is not repeated.
-fn is_left_out(arg: &Arg) -> bool {
-    let is_of_request = arg.get_help_heading() == Some(REQUEST_HEADING);
+/// Whether an argument of `subcommand` is not repeated, because it describes or names an export, or names a place.
+fn is_left_out(arg: &Arg, subcommand: &clap::Command) -> bool {
+    let request = subcommand.get_groups().find(|group| group.get_id() == REQUEST);
+    let is_of_request = request.into_iter().flat_map(ArgGroup::get_args).any(|id| id == arg.get_id());
     is_of_request || arg.get_long().map_or(!arg.is_last_set(), |name| LEFT_OUT.contains(&name))
 }
 
@@ -141,6 +145,12 @@ mod tests {
             ("run", "run --dataset issues --introduced-from -1d --dir a --force", ""),
             ("run", "--api eu run -q --dir=a --max-wait 2h --filter x=y", " --max-wait=2h --api=eu --quiet"),
             ("run", "run --dir a --state run --log-format=json", " --log-format=json"),
+            (
+                "run",
+                "run --dataset issues --format csv --dir a --output json --show-urls --max-size 5MB",
+                " --max-size=5MB --output=json --show-urls",
+            ),
+            ("wait", "start --dataset issues --output json", " --output=json"),
             (
                 "run",
                 "run --config /a.toml --dir a --token-file=/b --allow-http",
@@ -241,14 +251,15 @@ mod tests {
         for (from, target) in pairs {
             let not_taken =
                 NOT_TAKEN.iter().find(|row| (row.0, row.1) == (from, target)).map_or(&[][..], |row| row.2);
-            for arg in command.find_subcommand(from).unwrap().get_arguments() {
+            let subcommand = command.find_subcommand(from).unwrap();
+            for arg in subcommand.get_arguments() {
                 let Some(name) = arg.get_long().filter(|name| !["help", "version"].contains(name)) else {
                     continue;
                 };
                 seen.insert(name.to_owned());
                 let typed = sample(from, arg);
                 let goes_on = typed.go_on(target).command("E", None).contains(&format!(" --{name}"));
-                let is_named = is_left_out(arg) || not_taken.contains(&name);
+                let is_named = is_left_out(arg, subcommand) || not_taken.contains(&name);
                 assert_ne!(goes_on, is_named, "--{name} of {from} to {target}");
             }
         }

@@ -135,7 +135,7 @@ fn resume_downloads_an_export_that_was_started_elsewhere() {
         || Program::asking("run", &lab.url()).args("--dir files --resume").arg(&crate::lab::path(EXPORT_ID));
     check_files(&resume().run().exits(0).home().join("files"), 1);
     assert_eq!(lab.starts(), 0);
-    resume().args("--dataset issues").run().exits(2).stderr_has("cannot be used with");
+    resume().args("--dataset issues").run().exits(2).stderr_has("leave out what describes another one");
 }
 
 #[test]
