@@ -102,8 +102,11 @@ impl Account {
             // One poll tries it.
             self.refused_until = now.plus(REFUSED_FOR);
         }
+        // After a power cut the clock may be behind: polls from before it do not count.
+        if self.begins.back().is_some_and(|last| *last > now) {
+            self.begins.clear();
+        }
         self.begins.push_back(now);
-        // After a power cut the clock may be behind: moments from before it do not count.
         let is_old = |at: &Moment| *at > now || now.since(*at) >= MINUTE;
         for times in [&mut self.begins, &mut self.budgets] {
             while times.front().is_some_and(is_old) {
