@@ -165,7 +165,8 @@ fn the_ga_version_is_asked_where_the_default_is_gone() {
 fn an_interrupted_start_hears_the_answer_first() {
     let gate = Gate::default();
     let held = gate.clone();
-    let lab = Lab::hearing(READY, move |_| held.pass());
+    // A signal reaches the program a moment after it was sent, so the answer comes a while after the gate was opened.
+    let lab = Lab::hearing(&format!("{READY}latency = '1s'"), move |_| held.pass());
     let starting = Program::start(&lab).text().spawn();
     gate.until_reached();
     starting.signal("TERM");

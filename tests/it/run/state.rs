@@ -100,7 +100,8 @@ fn the_command_runs_whenever_tonights_files_are_there() {
     assert_eq!(bed.lab.starts(), 1);
 }
 
-/// A machine whose start is answered when the gate is opened.
+/// A machine whose start is answered when the gate is opened, but not at once: a signal reaches the program a moment after
+/// it was sent.
 fn held_at_its_start() -> (RunHome, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
@@ -109,7 +110,7 @@ fn held_at_its_start() -> (RunHome, Gate) {
             held.pass();
         }
     };
-    (RunHome::hearing(READY, hear), gate)
+    (RunHome::hearing(&format!("{READY}latency = '500ms'"), hear), gate)
 }
 
 #[test]
