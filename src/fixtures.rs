@@ -37,11 +37,13 @@ pub(crate) fn hinted(observation: Observation, seconds: u64) -> Observation {
     Observation { hint: Some(Duration::from_secs(seconds)), ..observation }
 }
 
+/// A pace without jitter.
+pub(crate) fn pace(initial_ms: u64, multiplier: f64, max_s: u64) -> Pace {
+    Pace::new(Duration::from_millis(initial_ms), multiplier, Duration::from_secs(max_s), 0.0).unwrap()
+}
+
 /// The defaults of a wait for one export, without jitter.
 pub(crate) fn policy() -> Policy {
-    let pace = |initial, multiplier, max| {
-        Pace::new(Duration::from_millis(initial), multiplier, Duration::from_secs(max), 0.0).unwrap()
-    };
     Policy {
         pace: pace(500, 1.1, 30),
         retry: pace(1000, 2.0, 30),

@@ -10,20 +10,17 @@ use super::pace::{HINT_JITTER, Pace};
 use super::rules::TIMELINE_LIMIT;
 use super::*;
 use crate::export::{ExportRef, Phase, Scope, parse_id};
-use crate::fixtures::{self, failed, hinted, http, status};
+use crate::fixtures::{self, failed, hinted, http, pace, status};
 use crate::text::Text;
 
 const START: Moment = Moment::from_unix(Duration::from_secs(1_732_529_622));
 
 /// Delays of exactly 10 s while in progress; 1, 2, 4, 8 s while failing; 5, 10, 20 s while throttled. No limits.
 fn policy() -> Policy {
-    let pace = |initial, multiplier, max| {
-        Pace::new(Duration::from_secs(initial), multiplier, Duration::from_secs(max), 0.0).unwrap()
-    };
     Policy {
-        pace: pace(10, 1.0, 10),
-        retry: pace(1, 2.0, 8),
-        throttle: pace(5, 2.0, 20),
+        pace: pace(10_000, 1.0, 10),
+        retry: pace(1000, 2.0, 8),
+        throttle: pace(5000, 2.0, 20),
         max_wait: None,
         max_outage: None,
         ..fixtures::policy()

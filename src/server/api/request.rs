@@ -96,7 +96,7 @@ fn labels_schema() -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(
-            "What to note on the watch, for whoever hears of its end: no control characters, none that change the \
+            "Labels, which notifications about the end of the watch repeat: no control characters, none that change the \
              direction of a text or that nobody sees, and no secret of the daemon.",
         ))
         .additional_properties(Some(text(labels::LONGEST_VALUE)))

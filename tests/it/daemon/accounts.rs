@@ -171,7 +171,7 @@ fn a_removed_account_has_no_effect_any_more() {
     reload(&daemon);
     assert_eq!(bed.get("/readyz").status, 200);
     let left = daemon.until_logged(1, |line| line["level"] == "ERROR" && line["watches.active"] == 1);
-    assert_eq!(left[0]["account"], "ill", "whoever left a watch behind is told");
+    assert_eq!(left[0]["account"], "ill", "the account that is missing is named");
     // Back again, it is looked at anew.
     bed.set(&[&*kept, &account("ill", &refusing)].concat());
     reload(&daemon);

@@ -32,7 +32,7 @@ fn systemd_hears_how_it_is() {
     daemon.end().exits(0);
     systemd.forget();
 
-    // Who does not ask for signs of life, or asks another process for them, gets none; and whoever has gone, nothing.
+    // A supervisor that wants no signs of life, or wants them from another process, gets none. One that is gone gets nothing.
     for variables in [vec![], vec![("WATCHDOG_USEC", "3000"), ("WATCHDOG_PID", "1")]] {
         let program = systemd.of(bed.program("watch"));
         let daemon =

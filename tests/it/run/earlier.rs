@@ -118,7 +118,7 @@ fn an_unavailable_earlier_export_is_kept_for_three_days_and_does_not_block_the_n
 #[test]
 fn an_earlier_days_directory_is_not_tonights() {
     let bed = RunHome::new(READY);
-    // Nobody can write to it, whoever runs this: it would be below a file.
+    // No user can write to it, root included: it would be below a file.
     std::fs::write(bed.path("disk"), "").unwrap();
     bed.left_by_yesterday("2026-01-01", "disk/earlier");
     let left = bed.record();
