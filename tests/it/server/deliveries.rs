@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use snyk_export::store::{
-    Catalogue as _, DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Outbox as _, Pass, Queue as _,
-    Record, Wish,
+    DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Pass, Queue as _, Record, Wish,
 };
 use snyk_export::text::Text;
 use snyk_export::watch::outcome::Outcome;
