@@ -9,7 +9,6 @@ use super::Cli;
 use crate::request::dataset_names;
 use crate::settings::layers::{Layer, RUN, Sections, WAIT, WATCH};
 use crate::settings::{DEFAULTS, variable};
-use crate::simulator::Scenario;
 use crate::snyk::region::region_names;
 
 /// What the help and the manual of a command say besides its options.
@@ -227,13 +226,11 @@ impl Cli {
     }
 
     /// The same for scripts that complete it: with the usual values of options that take others too.
-    pub(crate) fn completed() -> Command {
+    pub(crate) fn completed(scenarios: &[&'static str]) -> Command {
         let values = |arg: Arg| match arg.get_id().as_str() {
             "api" => arg.value_parser(PossibleValuesParser::new(region_names())),
             "dataset" => arg.value_parser(PossibleValuesParser::new(dataset_names())),
-            "scenario" => {
-                arg.value_parser(PossibleValuesParser::new(Scenario::names().map(|(name, _)| name)))
-            }
+            "scenario" => arg.value_parser(PossibleValuesParser::new(scenarios)),
             _ => arg,
         };
         Self::describe().mut_subcommands(|command| command.mut_args(values)).mut_args(values)

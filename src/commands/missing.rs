@@ -36,7 +36,7 @@ pub(super) fn of_exports(
     place: Option<&PlaceArgs>,
     session: &Session,
 ) -> Result<(), CommandError> {
-    let needs_scope = exports.iter().all(|export| matches!(export, ExportArg::Id(_)));
+    let needs_scope = !exports.is_empty() && exports.iter().all(|export| matches!(export, ExportArg::Id(_)));
     several([
         exports.is_empty().then(|| ExportsError::None.to_string()),
         needs_scope.then(|| no_scope(scope, session)).flatten(),

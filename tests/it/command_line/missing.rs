@@ -19,7 +19,7 @@ fn all_that_is_missing_is_said_at_once() {
         ("start", "", &["no group and no organization", "no dataset", "no date filter", "no credential"]),
         ("start", "--dataset usage", &["no group and no organization", "no date filter", "no credential"]),
         ("start", "--body -", &["no group and no organization", "no credential"]),
-        ("wait", "", &["no export", "no group and no organization", "no credential"]),
+        ("wait", "", &["no export", "no credential"]),
         ("status", EXPORT_ID, &["no group and no organization", "no credential"]),
         ("download", EXPORT_ID, &["no group and no organization", "no directory", "no credential"]),
     ];
