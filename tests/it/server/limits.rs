@@ -248,7 +248,7 @@ fn there_are_only_so_many_watches_and_labels() {
 /// A server in this test's own runtime, whose time is paused.
 async fn start() -> (TempDir, SocketAddr) {
     let (directory, _, service) = service(None, |_| {}).await;
-    let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).await.unwrap();
+    let server = Server::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], false).await.unwrap();
     let address = server.address();
     tokio::spawn(server.serve(service, std::future::pending()));
     (directory, address)
