@@ -16,7 +16,7 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
     }
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
-    if !is_loopback_address(args.listen.ip()) && !session.settings.allows_http() {
+    if !is_loopback_address(args.listen.first().ip()) && !session.settings.allows_http() {
         return Err(CommandError::Usage(format!(
             "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \
              say --allow-http",
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
         true => tracing::info!(exchange = %exchange, "answered"),
         false => note(&exchange.to_string()),
     };
-    let simulator = Simulator::start(args.listen, scenario, log).await.map_err(|error| {
+    let simulator = Simulator::start(args.listen.first(), scenario, log).await.map_err(|error| {
         let SimulatorError::Listen { source, .. } = &error;
         match source.kind() == std::io::ErrorKind::AddrInUse {
             true => CommandError::Usage(format!(
