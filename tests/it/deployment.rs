@@ -10,7 +10,7 @@ use crate::lab::Program;
 
 const EXAMPLE: &str = include_str!("../../config/watch.example.toml");
 const COMPOSE: &str = include_str!("../../config/compose.yaml");
-const KUBERNETES: &str = include_str!("../../config/kubernetes.yaml");
+const KUBERNETES: &str = include_str!("../../config/kubernetes/base/daemon.yaml");
 const UNIT: &str = include_str!("../../config/snyk-export.service");
 
 /// What stands for each secret that the files name.
@@ -122,7 +122,7 @@ fn units_leave_no_core_and_pods_talk_to_whom_they_must() {
     for unit in [UNIT, include_str!("../../config/snyk-export-nightly.service")] {
         assert!(unit.lines().any(|line| line == "LimitCORE=0"));
     }
-    let cronjob = include_str!("../../config/cronjob.yaml");
+    let cronjob = include_str!("../../config/kubernetes/nightly/cronjob.yaml");
     for (manifest, name, kind, hears) in [
         (KUBERNETES, "snyk-export", "kind: Deployment", true),
         (cronjob, "snyk-export-nightly", "kind: CronJob", false),
