@@ -2,6 +2,7 @@
 
 mod export;
 mod help;
+mod manual;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use self::export::{
-    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
+    DownloadArgs, FormatArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
 use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
@@ -38,6 +39,11 @@ pub(crate) struct Global {
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Write outcome, status, export id and row count to this file
+    ///
+    /// As lines such as SNYK_EXPORT_ROW_COUNT=7, for the dotenv reports of GitLab; for downloads, where the files are too.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) dotenv: Option<PathBuf>,
     /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -62,6 +68,10 @@ pub(crate) enum Command {
     ///
     /// It survives restarts and crashes, and has an HTTP API. config/watch.example.toml shows its settings.
     Watch(WatchArgs),
+    /// Look at credential, region, proxy and certificates; starts nothing
+    ///
+    /// It says what is found, and a cure for what is wrong. Its exit code is 0, or the one that a wait would end with.
+    Doctor(Box<DoctorArgs>),
     /// Ask the daemon whether it is healthy; exit with 0 or 69
     ///
     /// For containers without a shell: it asks the daemon on this machine or in this container.
@@ -78,14 +88,20 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual
-    Man,
+    Man {
+        /// Write a page for each command into this directory
+        ///
+        /// Without it, the page of the program is written to standard output. The directory is made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 impl Command {
     /// Whether it sends requests to Snyk, and so reads the variables and settings for that.
     pub(crate) const fn asks_snyk(&self) -> bool {
         use Command::{Completions, Demo, Healthcheck, Man, Simulate};
-        !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man)
+        !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man { .. })
     }
 
     /// Whether it only follows exports: then the first line about them says which API is asked.
@@ -142,6 +158,17 @@ pub(crate) struct StatusArgs {
     request_timeout: Option<Pause>,
     #[command(flatten)]
     statuses: StatusesSection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// An export to look at: its id, URL or path
+    #[arg(value_name = "EXPORT")]
+    pub(crate) export: Option<ExportArg>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -222,12 +249,13 @@ impl Cli {
                 flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();
             }
-            Command::Watch(_)
+            Command::Doctor(_)
+            | Command::Watch(_)
             | Command::Healthcheck
             | Command::Simulate(_)
             | Command::Demo
             | Command::Completions { .. }
-            | Command::Man => {}
+            | Command::Man { .. } => {}
         }
         // `healthcheck` only reads from the file where the daemon listens.
         let heeds_file = !matches!(self.command, Command::Healthcheck);
