@@ -6,6 +6,7 @@ mod demo;
 mod download;
 mod files;
 mod healthcheck;
+mod missing;
 mod run;
 mod simulate;
 mod start;
@@ -33,11 +34,12 @@ use crate::daemon::DaemonError;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::output::Output;
+use crate::process::systemd_listens_at;
 use crate::request::RequestError;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
 use crate::signals::Signals;
-use crate::simulator::{ScenarioError, SimulatorError};
+use crate::simulator::{Scenario, ScenarioError, SimulatorError};
 use crate::snyk::TransportError;
 use crate::store::StoreError;
 use crate::text::Text;
@@ -190,6 +192,7 @@ async fn load_and_run(
 ) -> Result<ExitCode, CommandError> {
     if matches!(cli.command, Command::Watch(_)) {
         signals.reload_on_hangup();
+        environment.get("NOTIFY_SOCKET").into_iter().for_each(systemd_listens_at);
     }
     let settings_file = cli.settings_file(&environment);
     let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
@@ -205,6 +208,10 @@ async fn load_and_run(
     let (no_progress, is_daemon) = (cli.global.no_progress, matches!(cli.command, Command::Watch(_)));
     let manner = Manner { quiet, no_progress, is_daemon };
     let console = Console::start(&settings, level, manner, clock, output);
+    for (name, near) in settings.unknown_variables() {
+        let hint = near.map(|near| format!("did you mean {near}?"));
+        tracing::warn!(setting = name, hint, "there is no such variable, it is ignored");
+    }
     let (settings, signals) = (Arc::new(settings), signals.clone());
     let (typed, only_follows) = (Mutex::new(typed), cli.command.only_follows());
     let session = Session {
@@ -255,9 +262,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {
+    let scenarios: Vec<&str> = Scenario::names().map(|(name, _)| name).collect();
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
-    session.console.data(&text).map(|()| ExitCode::SUCCESS)
+    clap_complete::generate(shell, &mut Cli::completed(&scenarios), "snyk-export", &mut text);
+    let script = String::from_utf8(text).unwrap_or_default();
+    // The generator takes the hyphen of the program's name for a subcommand in one of two places (clap #6421).
+    let script = script.replace("snyk__subcmd__export", "snyk__export");
+    session.console.data(script.as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 
 fn manual(session: &Session) -> Result<ExitCode, CommandError> {

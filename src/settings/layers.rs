@@ -3,7 +3,6 @@
 //! The structs have plain comments because clap would use documentation as the description of the program.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -12,7 +11,9 @@ use serde::Deserialize;
 
 use super::daemon::sections::{AccountSection, NotifySection, WatchSection};
 use super::daemon::values::{Name, StoreUrl};
-use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version};
+use super::values::{
+    Color, HumanDuration, Listen, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version,
+};
 use crate::export::Status;
 use crate::snyk::region::Api;
 
@@ -75,7 +76,9 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Snyk")]
     SnykSection => SnykValues {
-        [/// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
+        [/// The API: a region (us, us2, eu, au, gov) or a URL
+         ///
+         /// By default it is the region that the credential names, else us.
          #[arg(long, global = true, value_name = "URL|REGION")]
          api: Api]
         [/// The version of the API; one that you set is never replaced by another
@@ -129,10 +132,14 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Limits")]
     LimitsSection => LimitsValues {
-        /// How long to wait in total; the last poll starts at the end of this time. 0 for no limit
+        /// How long to wait in total
+        ///
+        /// The last poll starts at the end of this time. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_wait: HumanDuration,
-        /// How long to keep retrying without an answer. 0 for no limit
+        /// How long to go without an answer
+        ///
+        /// Polls are retried for so long. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
         /// How long one poll may take
@@ -204,9 +211,9 @@ section! {
 
 section! {
     ServerSection => ServerValues {
-        [metrics_listen: SocketAddr]
+        [metrics_listen: Listen]
         [token_file: PathBuf]
-        listen: SocketAddr,
+        listen: Listen,
     }
 }
 
@@ -241,16 +248,16 @@ impl From<CommandSection> for (PaceSection, LimitsSection) {
 
 /// The sections that say how a command follows exports, the strongest first. Values are taken from them, and an error names
 /// the one that has to change.
-pub(super) type Sections = &'static [&'static str];
+pub(crate) type Sections = &'static [&'static str];
 
 /// The sections of `wait`, `start`, `download` and `status`.
-pub(super) const WAIT: Sections = &["wait", "limits", "pace"];
+pub(crate) const WAIT: Sections = &["wait", "limits", "pace"];
 
 /// The sections of `run`.
-pub(super) const RUN: Sections = &["run", "wait", "limits", "pace"];
+pub(crate) const RUN: Sections = &["run", "wait", "limits", "pace"];
 
 /// The sections of `watch`.
-pub(super) const WATCH: Sections = &["limits", "pace"];
+pub(crate) const WATCH: Sections = &["limits", "pace"];
 
 // All sections in one layer: flags, variables, or a file. Only the daemon uses its own sections.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
