@@ -27,6 +27,7 @@ pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
 use crate::clock::Clock;
 use crate::event::{Event, Startup, What};
+use crate::exit::ExitCode;
 use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
@@ -38,7 +39,6 @@ use crate::snyk::{Client, TransportError};
 use crate::store::{self, OpenError, Outbox, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
-use crate::watch::outcome::Outcome;
 
 /// How long polls and deliveries in flight may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(6);
@@ -76,10 +76,8 @@ pub(crate) enum Ended {
     Stopped,
     /// Nothing is left to do.
     Idle {
-        /// The outcomes of the watches that have ended.
-        outcomes: BTreeSet<Outcome>,
-        /// Whether some watches are left because the settings do not have their account.
-        leaves_watches: bool,
+        /// The exit codes of what has happened, in this run and in runs before it that were stopped.
+        codes: BTreeSet<ExitCode>,
     },
 }
 
@@ -146,8 +144,19 @@ impl Daemon {
         clock: Clock,
         mask: Mask,
     ) -> Result<Self, DaemonError> {
-        let server = bind(&settings.server).await?;
+        // The store comes first: a second daemon on the same settings is told what it is.
         let store = store::open(&settings.store).await?;
+        let server = bind(&settings.server).await?;
+        if until_idle {
+            store.keep_codes().await?;
+            let code = ExitCode::deciding(store.kept_codes().await?);
+            if code != ExitCode::SUCCESS {
+                tracing::warn!(
+                    exit.code = code.code(),
+                    "an earlier run was stopped before it could exit with its code: this run does"
+                );
+            }
+        }
         let last = store.last_moment().await?;
         if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
             tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
@@ -212,7 +221,11 @@ impl Daemon {
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
         self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not saved in time is done again after the next start.
-        let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
+        let reported = match &worked {
+            Ok((_, Ended::Idle { codes })) => codes.clone(),
+            Ok((_, Ended::Stopped)) | Err(_) => BTreeSet::new(),
+        };
+        let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up(reported)).await;
         let (_, ended) = worked?;
         match closed {
             Ok(closed) => closed?,
@@ -250,7 +263,8 @@ impl Daemon {
 
     /// Why it ends when nothing is left to do.
     async fn idle(&self) -> Result<(String, Ended), DaemonError> {
-        let outcomes = self.ledger.outcomes();
+        let mut codes = self.store.kept_codes().await?;
+        codes.extend(self.undelivered().await?.then_some(ExitCode::UNAVAILABLE));
         let left = self.orphaned(&self.terms.agreed().accounts).await?;
         let reason = if left.is_empty() {
             "every watch has ended".to_owned()
@@ -258,7 +272,23 @@ impl Daemon {
             let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
             format!("the settings have no account for the watches that are left: {}", names.join(", "))
         };
-        Ok((reason, Ended::Idle { outcomes, leaves_watches: !left.is_empty() }))
+        codes.extend((!left.is_empty()).then_some(ExitCode::IN_PROGRESS));
+        Ok((reason, Ended::Idle { codes }))
+    }
+
+    /// Whether notifications are left that endpoints in the settings did not accept. The next start delivers them.
+    async fn undelivered(&self) -> Result<bool, StoreError> {
+        let mut owed = self.store.owed_endpoints().await?;
+        owed.retain(|name| self.endpoints.has(name));
+        if !owed.is_empty() {
+            let pending = self.store.count().await?.pending;
+            tracing::error!(
+                deliveries.pending = pending,
+                endpoints = owed.join(", "),
+                "notifications were not delivered, they stay in the outbox for the next start"
+            );
+        }
+        Ok(!owed.is_empty())
     }
 
     /// Follows the watches until there is something else to do, or, with `until_idle`, until every watch has ended.
@@ -280,28 +310,21 @@ impl Daemon {
     /// daemon stays healthy.
     async fn last_deliveries(&mut self, control: &impl Control) -> Result<Option<Asked>, DaemonError> {
         let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
-        let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
+        let settled = settled(store, self.endpoints.clone(), Arc::clone(&self.ledger));
         // This is not called during a reload.
         let mut reading = None;
-        let is_settled = tokio::select! {
-            settled = settled => settled.map(|()| true)?,
-            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => false,
+        tokio::select! {
+            settled = settled => settled?,
+            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => return Ok(None),
             asked = self.follow(control, &mut reading, false) => return asked,
-        };
-        if !is_settled {
-            let pending = store.count().await?.pending;
-            tracing::warn!(
-                deliveries.pending = pending,
-                "notifications stay in the outbox for the next start"
-            );
-            return Ok(None);
         }
         // A watch that the API accepted meanwhile is followed.
         Ok(changed.notified().now_or_never().map(|()| Asked::Changed))
     }
 
-    /// Waits for polls and deliveries in flight, saves their results, and closes the store.
-    async fn wind_up(mut self) -> Result<(), StoreError> {
+    /// Waits for polls and deliveries in flight, saves their results and that these exit codes are reported, and closes the
+    /// store.
+    async fn wind_up(mut self, reported: BTreeSet<ExitCode>) -> Result<(), StoreError> {
         drop(self.serving.take());
         self.retire.send_replace(true);
         let ledger = Arc::clone(&self.ledger);
@@ -312,8 +335,12 @@ impl Daemon {
         self.couriers.shutdown().await;
         self.tasks.shutdown().await;
         drop(self.runner);
+        let mut saved = kept.and(delivered.unwrap_or(Ok(())));
+        if saved.is_ok() && !reported.is_empty() {
+            saved = self.store.forget_codes(reported).await;
+        }
         let closed = self.store.close().await;
-        kept.and(delivered.unwrap_or(Ok(()))).and(closed)
+        saved.and(closed)
     }
 
     /// Starts the couriers and the housekeeping that the settings ask for.

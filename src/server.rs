@@ -120,14 +120,14 @@ pub enum ServerError {
     )]
     Exposed(SocketAddr),
     /// It cannot listen on the address.
-    #[error("failed to listen on {address}: {source}; set [server] {key} to an address that is free")]
+    #[error("failed to listen on {address}: {why}; set [server] {key} to an address that is free")]
     Listen {
         /// The setting that has the address.
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// The error of the operating system.
-        source: io::Error,
+        /// The error of the operating system. It is part of the message, and so no `source`.
+        why: io::Error,
     },
 }
 
@@ -148,7 +148,7 @@ struct Listening {
 
 impl Listening {
     async fn on(address: SocketAddr, key: &'static str) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Listen { key, address, source };
+        let failed = |why| ServerError::Listen { key, address, why };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })

@@ -1,6 +1,5 @@
 //! Turns events into log lines, metrics, the daemon's health and deliveries.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,19 +62,11 @@ pub(super) struct Ledger {
     pub(super) journal: Journal,
     /// The clients of all accounts.
     clients: Mutex<Vec<Arc<Client>>>,
-    /// The outcomes so far.
-    outcomes: Mutex<BTreeSet<Outcome>>,
 }
 
 impl Ledger {
     pub(super) fn new(journal: Journal, metrics: Arc<Metrics>) -> Self {
-        Self {
-            bells: Bells::default(),
-            metrics,
-            journal,
-            clients: Mutex::default(),
-            outcomes: Mutex::default(),
-        }
+        Self { bells: Bells::default(), metrics, journal, clients: Mutex::default() }
     }
 
     /// Replaces the clients.
@@ -87,9 +78,6 @@ impl Ledger {
     /// Reports an event. The log comes last: when it says so, the API says so too.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
-        if let What::Finished(ending) = &event.what {
-            self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(ending.outcome);
-        }
         self.bells.ring(event);
         self.journal.event(event);
     }
@@ -97,11 +85,6 @@ impl Ledger {
     pub(super) fn hear(&self, event: &Event) -> ControlFlow<()> {
         self.tell(event);
         ControlFlow::Continue(())
-    }
-
-    /// The outcomes so far.
-    pub(super) fn outcomes(&self) -> BTreeSet<Outcome> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

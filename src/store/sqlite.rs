@@ -4,6 +4,7 @@
 //! catalogue) and [`outbox`]. What was acknowledged survives the end of the process, and a power cut, except due times: then
 //! a watch is polled once more.
 
+mod codes;
 mod file;
 mod keeper;
 mod outbox;
@@ -15,6 +16,7 @@ mod thread;
 mod trouble;
 mod watches;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
@@ -34,6 +36,7 @@ use super::{
     Added, Catalogue, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, Listing, Outbox,
     Pass, Passed, Queue, Quota, Reconciled, Reply, Store, StoreError,
 };
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::NewWatch;
@@ -125,6 +128,21 @@ impl Store for SqliteStore {
 
     fn beat(&self, now: Moment) -> Reply<()> {
         self.write(Safety::Process, move |conn, state| state.note(conn, now))
+    }
+
+    fn keep_codes(&self) -> Reply<()> {
+        self.read(|_, state| {
+            state.keeps_codes = true;
+            Ok(())
+        })
+    }
+
+    fn kept_codes(&self) -> Reply<BTreeSet<ExitCode>> {
+        self.read(|conn, _| codes::kept(conn))
+    }
+
+    fn forget_codes(&self, reported: BTreeSet<ExitCode>) -> Reply<()> {
+        self.write(Safety::PowerCut, move |conn, _| codes::forget(conn, &reported))
     }
 
     fn failure(&self) -> BoxFuture<'static, StoreError> {

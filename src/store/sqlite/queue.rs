@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::keeper::Safety;
-use super::outbox;
 use super::rows::{self, due_ms, ms, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
+use super::{codes, outbox};
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::store::{Claimed, Ended, Next, Pass, Passed, Record, Wish};
 
@@ -79,6 +80,7 @@ fn end(
     }
     state.counts.active = state.counts.active.saturating_sub(1);
     state.counts.ended += 1;
+    codes::keep(conn, state, ExitCode::of(ended.outcome))?;
     for delivery in &ended.deliveries {
         outbox::owe(conn, state, delivery, Some((row, record.watch.id)))?;
     }

@@ -5,8 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::trouble::Fault;
 
 /// The migrations, in order. Never remove or change one: a file stores how many of them it has seen.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_watches.sql"), include_str!("migrations/0002_no_downtime.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_watches.sql"),
+    include_str!("migrations/0002_no_downtime.sql"),
+    include_str!("migrations/0003_unreported.sql"),
+];
 
 /// The application id in the header of our files ("snyX").
 const APPLICATION_ID: i64 = 0x736e_7958;

@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) watches: Claims,
     /// The deliveries that are claimed.
     pub(super) deliveries: Claims,
+    /// Whether exit codes are kept until a run has reported them.
+    pub(super) keeps_codes: bool,
     /// The latest moment in the file.
     pub(super) last: Option<Moment>,
 }
@@ -43,7 +45,7 @@ impl State {
         let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
         let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
         let (watches, deliveries) = (Claims::default(), Claims::default());
-        Ok(Self { counts, label_bytes: None, watches, deliveries, last })
+        Ok(Self { counts, label_bytes: None, watches, deliveries, keeps_codes: false, last })
     }
 
     /// The bytes of all labels. They are counted once, and then kept up to date.
