@@ -12,8 +12,8 @@ use snyk_export::observe::Metrics;
 use snyk_export::watch::outcome::{Outcome, Signal};
 
 pub(crate) const README: &str = include_str!("../../README.md");
-const LOGGING: &str = include_str!("../../docs/LOGGING.md");
-const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
+const EVENTS: &str = include_str!("../../docs/reference/events.md");
+const DAEMON: &str = include_str!("../../docs/daemon.md");
 const SECURITY_MODEL: &str = include_str!("../../docs/SECURITY-MODEL.md");
 const ALERTS: &str = include_str!("../../config/alerts.yaml");
 
@@ -47,27 +47,27 @@ fn the_help_lists_the_same_exit_codes() {
 }
 
 #[test]
-fn the_logging_page_lists_every_event() {
+fn the_events_page_lists_every_event() {
     let names: BTreeSet<String> = Event::NAMES.iter().map(ToString::to_string).collect();
-    assert_eq!(first_cells(LOGGING, "## Events"), names);
+    assert_eq!(first_cells(EVENTS, "## Events"), names);
 }
 
 #[test]
-fn the_operations_guide_lists_every_event_and_every_metric() {
+fn the_daemon_page_lists_every_event_and_every_metric() {
     let of_a_daemon = |name: &&&str| {
         ["watch.", "delivery.", "account.", "daemon.", "api."].iter().any(|start| name.starts_with(start))
     };
     let names: BTreeSet<String> = Event::NAMES.iter().filter(of_a_daemon).map(ToString::to_string).collect();
-    assert_eq!(first_cells(OPERATIONS, "## Events"), names);
-    assert_eq!(first_cells(OPERATIONS, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
+    assert_eq!(first_cells(DAEMON, "## Events"), names);
+    assert_eq!(first_cells(DAEMON, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
 }
 
 #[test]
-fn the_operations_guide_gives_metrics_the_types_that_they_have() {
+fn the_daemon_page_gives_metrics_the_types_that_they_have() {
     let rendered = Metrics::new().render();
     let types = rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let types: BTreeMap<&str, &str> = types.collect();
-    for row in rows(OPERATIONS, "## Metrics") {
+    for row in rows(DAEMON, "## Metrics") {
         let name = row[0].trim_matches('`');
         // One without an account yet has no series, and so is not shown.
         assert!(types.get(name).is_none_or(|kind| *kind == row[1]), "{name} is no {}", row[1]);
@@ -80,7 +80,7 @@ fn alerts_look_at_what_there_is() {
     metrics.set_accounts(&[Arc::from("acme")].into());
     let rendered = metrics.render();
     let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
-    for page in [OPERATIONS, ALERTS] {
+    for page in [DAEMON, ALERTS] {
         for (at, _) in page.match_indices("snyk_export_") {
             let name: String = page[at..].chars().take_while(|char| is_part(*char)).collect();
             let base = name.strip_suffix("_bucket").unwrap_or(&name);
@@ -218,22 +218,24 @@ const SECTION: char = '\u{a7}';
 
 #[test]
 fn every_relative_link_leads_somewhere() {
-    let contributing = include_str!("../../CONTRIBUTING.md");
-    for (page, folder) in [
-        (README, "."),
-        (LOGGING, "docs"),
-        (OPERATIONS, "docs"),
-        (SECURITY_MODEL, "docs"),
-        (contributing, "."),
-    ] {
-        for link in page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             if link.is_empty() || link.contains("://") {
                 continue;
             }
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(link);
-            assert!(path.exists(), "{link}");
+            let path = page.parent().expect("a folder").join(link);
+            assert!(path.exists(), "{} leads to {link}", page.display());
         }
     }
+}
+
+/// The pages for readers.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = files_in(&["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs"]);
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    assert!(pages.len() > 10, "{pages:?}");
+    pages
 }
 
 fn output(args: &[&str]) -> String {

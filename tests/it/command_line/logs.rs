@@ -127,7 +127,7 @@ fn the_source_of_the_credential_is_logged() {
 }
 
 /// What the page says of lines without an event.
-const LOGGING: &str = include_str!("../../../docs/LOGGING.md");
+const EVENTS: &str = include_str!("../../../docs/reference/events.md");
 
 #[test]
 fn messages_are_constant_and_on_the_page() {
@@ -167,7 +167,7 @@ fn messages_are_constant_and_on_the_page() {
             let is_plain = |char: char| char.is_ascii_alphabetic() || " ,'-".contains(char);
             assert!(message.chars().all(is_plain), "{message:?} holds a value: {run}");
             assert!(
-                !line["event"].is_null() || LOGGING.contains(&format!("`{message}`")),
+                !line["event"].is_null() || EVENTS.contains(&format!("`{message}`")),
                 "{message:?}: {run}"
             );
         }
