@@ -30,7 +30,7 @@ use crate::event::{Event, Startup, What};
 use crate::exit::ExitCode;
 use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
-use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
+use crate::process::{asking_systemd_for_time, reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Runner, Stopped};
 use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::SettingsError;
@@ -145,14 +145,14 @@ impl Daemon {
         mask: Mask,
     ) -> Result<Self, DaemonError> {
         // The store comes first: a second daemon on the same settings is told what it is.
-        let store = store::open(&settings.store).await?;
+        let store = asking_systemd_for_time(store::open(&settings.store)).await?;
         let server = bind(&settings.server).await?;
         if until_idle {
             store.keep_codes().await?;
             let code = ExitCode::deciding(store.kept_codes().await?);
             if code != ExitCode::SUCCESS {
                 tracing::warn!(
-                    exit.code = code.code(),
+                    exit_code = code.code(),
                     "an earlier run was stopped before it could exit with its code: this run does"
                 );
             }

@@ -8,6 +8,7 @@ mod codes;
 mod file;
 mod keeper;
 mod outbox;
+mod patience;
 mod queue;
 mod rows;
 mod schema;
