@@ -58,9 +58,6 @@ const THROTTLE: PaceValues = PaceValues {
     jitter: Share(0.0),
 };
 
-/// Variables that hold a secret.
-const SECRET_VARIABLES: [&str; 4] = ["SNYK_TOKEN", "SNYK_OAUTH_TOKEN", "SNYK_CFG_API", "SNYK_CLIENT_SECRET"];
-
 /// Settings that cannot be used. Each message names the input and what is allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -138,6 +135,7 @@ impl Settings {
     /// When a file or a variable is wrong.
     pub fn load(command_line: CommandLine, environment: Environment) -> Result<Self, SettingsError> {
         let CommandLine { config, flags, given } = command_line;
+        let held = environment.secrets(); // before the first error, whose text may repeat one
         let variables = read_environment(&environment, &given)?;
         let path = config.or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from));
         let text = path.map(read_file).transpose()?;
@@ -147,7 +145,6 @@ impl Settings {
         if [&flags, &variables, &file].iter().all(|layer| layer.snyk.api.is_none()) {
             defaults.snyk.api = api::of_snyk_cli(&environment)?;
         }
-        let held = SECRET_VARIABLES.iter().filter_map(|name| environment.get(name)).map(Secret::new);
         let layers = [flags, variables, file, defaults];
         let all = || layers.iter();
         Ok(Self {
@@ -159,7 +156,7 @@ impl Settings {
             store: resolve(all().map(|layer| layer.store.clone())),
             server: resolve(all().map(|layer| layer.server.clone())),
             layers,
-            _held: held.collect(),
+            _held: held,
             places: Places { flags: given, environment, file: text },
         })
     }

@@ -5,8 +5,23 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::secret::Secret;
+
 /// Where to search for programs if `PATH` is unset.
 const DEFAULT_PATH: &str = "/usr/bin:/bin";
+
+/// The variables that may hold a secret: those of this program, of Snyk's own CLI, and of scripts around exports. Their values
+/// are masked wherever text is shown, and no command of `[[notify]]` gets them.
+pub(super) const SECRET_VARIABLES: [&str; 8] = [
+    "SNYK_TOKEN",
+    "SNYK_OAUTH_TOKEN",
+    "SNYK_CLIENT_SECRET",
+    "SNYK_API_TOKEN",
+    "SNYK_CFG_API",
+    "SNYK_DOCKER_TOKEN",
+    "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
+    "INTERNAL_OAUTH_TOKEN_STORAGE",
+];
 
 /// The variables of this process. An empty variable counts as unset, because CI systems pass unset variables that way.
 #[derive(Clone, Default)]
@@ -35,6 +50,11 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
+    }
+
+    /// The secrets among the variables. Texts are masked as long as these are kept.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        SECRET_VARIABLES.iter().filter_map(|name| self.get(name)).map(Secret::new).collect()
     }
 
     /// The executable file that a command names: at its path, or else in `PATH`.

@@ -14,6 +14,7 @@ use super::values::{Kind, OutcomeWord};
 use crate::http::{Network, is_loopback};
 use crate::notify::{EndpointKind, SigningKey};
 use crate::secret::Secret;
+use crate::settings::environment::SECRET_VARIABLES;
 use crate::settings::places::Step;
 use crate::settings::{Environment, Settings, SettingsError};
 use crate::text::Text;
@@ -23,20 +24,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The variables that every command gets.
 const NEEDED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
-
-/// The variables that may contain a credential for Snyk: those of this program, of Snyk's own CLI, and of scripts around
-/// exports. No command gets them.
-const CREDENTIALS: [&str; 9] = [
-    "SNYK_TOKEN",
-    "SNYK_OAUTH_TOKEN",
-    "SNYK_CLIENT_ID",
-    "SNYK_CLIENT_SECRET",
-    "SNYK_API_TOKEN",
-    "SNYK_CFG_API",
-    "SNYK_DOCKER_TOKEN",
-    "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
-    "INTERNAL_OAUTH_TOKEN_STORAGE",
-];
 
 /// All endpoints, each name once.
 pub(super) fn all(settings: &Settings, network: &Network) -> Result<Vec<EndpointSettings>, SettingsError> {
@@ -132,13 +119,18 @@ fn variables(listed: &[String], environment: &Environment) -> Result<BTreeMap<St
             Text::new(name)
         ));
     }
-    if let Some(name) = listed.iter().find(|name| CREDENTIALS.contains(&name.as_str())) {
+    if let Some(name) = listed.iter().find(|name| is_credential(name)) {
         return Err(format!(
             "`{name}` may contain a credential for Snyk, which commands never get: leave it out"
         ));
     }
     let names = NEEDED.into_iter().chain(listed.iter().map(String::as_str));
     Ok(names.filter_map(|name| Some((name.to_owned(), environment.get(name)?.to_owned()))).collect())
+}
+
+/// Whether a variable may contain a credential for Snyk, or a part of one.
+fn is_credential(name: &str) -> bool {
+    SECRET_VARIABLES.contains(&name) || name == "SNYK_CLIENT_ID"
 }
 
 fn is_variable(name: &str) -> bool {

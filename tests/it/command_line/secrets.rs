@@ -19,6 +19,18 @@ fn a_token_is_printed_nowhere() {
 }
 
 #[test]
+fn a_token_of_another_program_that_a_server_repeats_is_not_shown() {
+    const OTHER: &str = "0f9a3c51-77d2-4b1e-8c46-5e1d90ab2f37";
+    let body =
+        format!(r#"{{"errors":[{{"status":"400","title":"Bad Request","detail":"no key {OTHER}"}}]}}"#);
+    let lab = Lab::start(&format!("then = 'last'\nanswers = [{{ status-code = 400, body = '{body}' }}]"));
+    for name in ["SNYK_API_TOKEN", "SNYK_DOCKER_TOKEN"] {
+        let run = Program::wait(&lab).export(EXPORT_ID).env(name, OTHER).run();
+        lacks(run.exits(7).stderr_has("no key ***"), OTHER);
+    }
+}
+
+#[test]
 fn an_invalid_token_is_not_shown() {
     let lab = Lab::start(READY);
     for token in ["hunter2 hunter3", "hunter2\nhunter3", "hünter2"] {
