@@ -148,21 +148,9 @@ impl Daemon {
         let store = asking_systemd_for_time(store::open(&settings.store)).await?;
         let server = bind(&settings.server).await?;
         if until_idle {
-            store.keep_codes().await?;
-            let code = ExitCode::deciding(store.kept_codes().await?);
-            if code != ExitCode::SUCCESS {
-                tracing::warn!(
-                    exit_code = code.code(),
-                    "an earlier run was stopped before it could exit with its code: this run does"
-                );
-            }
+            keep_codes(&*store).await?;
         }
-        let last = store.last_moment().await?;
-        if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
-            tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
-        }
-        let clock = last.map_or(clock, |last| clock.not_before(last));
-
+        let clock = resumed(clock, &*store).await?;
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new())));
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
@@ -390,6 +378,28 @@ impl Daemon {
             std::future::pending().await
         });
     }
+}
+
+/// Keeps exit codes until a run has reported them, and says whether an earlier run has not.
+async fn keep_codes(store: &dyn Store) -> Result<(), StoreError> {
+    store.keep_codes().await?;
+    let code = ExitCode::deciding(store.kept_codes().await?);
+    if code != ExitCode::SUCCESS {
+        tracing::warn!(
+            exit_code = code.code(),
+            "an earlier run was stopped before it could exit with its code: this run does"
+        );
+    }
+    Ok(())
+}
+
+/// The clock, from the store's last moment on.
+async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
+    let last = store.last_moment().await?;
+    if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
+        tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
+    }
+    Ok(last.map_or(clock, |last| clock.not_before(last)))
 }
 
 /// Waits for the next thing to do. Fails if the store or a task fails.
