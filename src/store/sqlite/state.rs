@@ -1,14 +1,14 @@
 //! The state that the keeper has in memory: counts, claims, and the latest moment.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Rows};
 
 use super::rows::{at, ms};
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{Claim, Counts};
+use crate::store::{AccountNews, Claim, Counts};
 
 /// The state in memory. If a transaction fails, its changes are undone here too.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) watches: Claims,
     /// The deliveries that are claimed.
     pub(super) deliveries: Claims,
+    /// The accounts of which endpoints were notified that their credential is refused.
+    pub(super) refused: BTreeSet<String>,
     /// Whether exit codes are kept until a run has reported them.
     pub(super) keeps_codes: bool,
     /// The latest moment in the file.
@@ -45,7 +47,10 @@ impl State {
         let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
         let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
         let (watches, deliveries) = (Claims::default(), Claims::default());
-        Ok(Self { counts, label_bytes: None, watches, deliveries, keeps_codes: false, last })
+        let refused: Result<_, _> =
+            conn.prepare("SELECT name FROM refused_accounts")?.query_map((), |row| row.get(0))?.collect();
+        let (refused, keeps_codes) = (refused?, false);
+        Ok(Self { counts, label_bytes: None, watches, deliveries, refused, keeps_codes, last })
     }
 
     /// The bytes of all labels. They are counted once, and then kept up to date.
@@ -63,6 +68,24 @@ impl State {
         self.label_bytes = self
             .label_bytes
             .map(|known| known.saturating_sub(before.unsigned_abs()).saturating_add(now.unsigned_abs()));
+    }
+
+    /// Whether endpoints have to be notified of this.
+    pub(super) fn is_news(&self, news: &AccountNews) -> bool {
+        news.is_refused != self.refused.contains(&*news.account)
+    }
+
+    /// Records that endpoints are notified of this.
+    pub(super) fn learn(&mut self, conn: &Connection, news: &AccountNews) -> Result<(), Fault> {
+        let account = &*news.account;
+        if news.is_refused {
+            self.refused.insert(account.to_owned());
+            conn.prepare_cached("INSERT INTO refused_accounts (name) VALUES (?1)")?.execute((account,))?;
+        } else {
+            self.refused.remove(account);
+            conn.prepare_cached("DELETE FROM refused_accounts WHERE name = ?1")?.execute((account,))?;
+        }
+        Ok(())
     }
 
     /// Writes `now` into the file as the latest moment, unless that is later.
