@@ -98,6 +98,11 @@ impl Command {
         use Command::{Completions, Demo, Healthcheck, Man, Simulate};
         !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man)
     }
+
+    /// Whether it only follows exports: then the first line about them says which API is asked.
+    pub(crate) const fn only_follows(&self) -> bool {
+        matches!(self, Self::Wait(_))
+    }
 }
 
 // Which exports to follow.

@@ -122,6 +122,8 @@ struct Session {
     command_line: CommandLine,
     /// The settings file that was named, whether or not the command reads it.
     settings_file: Option<PathBuf>,
+    /// Whether the command only follows exports.
+    only_follows: bool,
     clock: Clock,
     console: Console,
     signals: Signals,
@@ -201,8 +203,17 @@ async fn load_and_run(
     };
     let console = Console::start(&settings, level, quiet, clock, output);
     let (settings, signals) = (Arc::new(settings), signals.clone());
-    let typed = Mutex::new(typed);
-    let session = Session { typed, settings, command_line: again, settings_file, clock, console, signals };
+    let (typed, only_follows) = (Mutex::new(typed), cli.command.only_follows());
+    let session = Session {
+        typed,
+        settings,
+        command_line: again,
+        settings_file,
+        only_follows,
+        clock,
+        console,
+        signals,
+    };
     Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
         session.console.error(&error, None);
         error.exit_code()

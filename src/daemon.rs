@@ -368,6 +368,7 @@ impl Daemon {
             terms: Arc::clone(&self.terms),
             clock: self.clock,
             changed: Arc::clone(&self.changed),
+            owing: Arc::clone(&self.ledger.bells.owing),
             tell: Arc::new(move |event: &Event| ledger.tell(event)),
         };
         self.tasks.spawn(async move {

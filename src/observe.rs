@@ -64,13 +64,15 @@ impl Observer {
     /// Renders an event.
     pub fn event(&mut self, event: &Event) {
         let now = event.at;
-        let names_export = self.structured || self.followed > 1 || matches!(event.what, What::Added { .. });
+        let names_export = self.structured || self.followed > 1;
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
         if let What::Finished(ending) = &event.what {
             if self.structured {
                 log::write(event, named, Words::of_ending(ending, &self.surroundings).cure.as_deref());
             }
             self.following.remove(&ending.watch.export);
+        } else if let What::Added { watch } = &event.what {
+            log::followed(event, watch, &self.surroundings);
         } else {
             log::write(event, named, None);
         }

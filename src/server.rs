@@ -57,6 +57,8 @@ pub struct Service {
     pub clock: Clock,
     /// Wakes the runner when a watch was added or removed.
     pub changed: Arc<Notify>,
+    /// Wakes the couriers when a delivery is pending again.
+    pub owing: Arc<Notify>,
     /// Is called when a watch is added, and with events of the API.
     pub tell: Tell,
 }
@@ -85,6 +87,8 @@ pub struct Terms(RwLock<Arc<Agreed>>);
 pub struct Agreed {
     /// The accounts that watches may have.
     pub accounts: BTreeSet<Arc<str>>,
+    /// The endpoints that deliveries may go to.
+    pub endpoints: Vec<String>,
     /// A client needs one of these tokens. If there are none, only clients on this machine are answered.
     pub tokens: Vec<Secret>,
     /// How much the store may keep.

@@ -22,8 +22,8 @@ use futures_util::future::BoxFuture;
 pub use self::catalogue::{Added, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
 pub use self::memory::MemoryStore;
 pub use self::outbox::{
-    ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery, NextDelivery,
-    Outbox,
+    ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery,
+    NextDelivery, Outbox, Redelivery,
 };
 pub use self::queue::{AccountNews, Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
 pub(crate) use self::sqlite::SqliteStore;

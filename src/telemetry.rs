@@ -1,11 +1,13 @@
-//! Log lines on standard error: text for people, or one JSON object per line.
+//! Log lines on standard error: `logfmt`, or one JSON object per line.
+
+mod logfmt;
+mod record;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Json, Writer};
@@ -14,6 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
+use self::record::Record;
 use crate::clock::Clock;
 use crate::output::Output;
 
@@ -105,8 +108,7 @@ impl io::Write for &Log {
     }
 }
 
-/// Formats lines as JSON, or as text: `2026-11-23T14:18:47.123Z  INFO status changed status=PENDING delay_ms=512`, the message,
-/// then its fields.
+/// Formats lines as JSON or as `logfmt`.
 struct Lines {
     style: Arc<LogStyle>,
     json: Format<Json, Timestamps>,
@@ -127,46 +129,16 @@ where
         if self.style.is_json() {
             return self.json.format_event(context, writer, event);
         }
-        let level = event.metadata().level();
-        let [on, off] = match *level {
+        let level = *event.metadata().level();
+        let colors = match level {
             _ if !self.style.is_colored() => ["", ""],
             Level::ERROR => ["\x1b[31m", "\x1b[0m"],
             Level::WARN => ["\x1b[33m", "\x1b[0m"],
             _ => ["\x1b[2m", "\x1b[0m"],
         };
-        let mut fields = PlainFields::default();
-        event.record(&mut fields);
-        writeln!(writer, "{} {on}{level:>5}{off} {}{}", self.clock.now(), fields.message, fields.values)
+        writer.write_str(&logfmt::line(&self.clock.now().to_string(), level, colors, &Record::of(event)))
     }
 }
 
-#[derive(Default)]
-struct PlainFields {
-    message: String,
-    values: String,
-}
-
-impl PlainFields {
-    fn push(&mut self, field: &Field, value: &str) {
-        use std::fmt::Write as _;
-        let plain = !value.is_empty()
-            && !value.contains(|char: char| char == '"' || char == '=' || char.is_whitespace());
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value}"),
-            // The message says the same.
-            "event" => Ok(()),
-            name if plain => write!(self.values, " {name}={value}"),
-            name => write!(self.values, " {name}={value:?}"),
-        };
-    }
-}
-
-impl Visit for PlainFields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.push(field, &format!("{value:?}"));
-    }
-}
+#[cfg(test)]
+mod tests;

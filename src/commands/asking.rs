@@ -60,7 +60,11 @@ impl Asking {
         let credentials = credentials.telling(console.mask());
         let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
         typed.lock().unwrap_or_else(PoisonError::into_inner).add_api(&api);
-        tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
+        if console.is_json() || !session.only_follows {
+            tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
+        } else {
+            tracing::debug!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
+        }
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,

@@ -77,7 +77,12 @@ impl Daemon {
             .filter(|name| !names.contains(*name))
             .for_each(|name| self.ledger.bells.health.accept(name));
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
-        self.terms.replace(Agreed { accounts: names, tokens: settings.server.tokens, quota });
+        self.terms.replace(Agreed {
+            accounts: names,
+            endpoints: endpoints.all.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+            tokens: settings.server.tokens,
+            quota,
+        });
         self.ledger.asks_with(&accounts);
         self.endpoints = endpoints;
         let plan = plan(settings.policy, settings.concurrency);

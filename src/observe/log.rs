@@ -16,7 +16,7 @@ use crate::text::Text;
 use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
-use crate::words;
+use crate::words::{self, Surroundings};
 
 /// How a line identifies its watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,8 @@ macro_rules! delivery {
 pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
     let name = event.name();
     match &event.what {
-        What::Added { watch } => taken_on(name, watch, named, "following export"),
-        What::Resumed { watch } => taken_on(name, watch, named, "following export again"),
+        What::Added { watch } => taken_on(name, watch, named, None, "following export"),
+        What::Resumed { watch } => taken_on(name, watch, named, None, "following export again"),
         What::Polled { watch, delay, .. } => polled(name, watch, named, *delay),
         What::StatusChanged { watch, from, delay, .. } => {
             status_changed(name, watch, named, from.as_ref(), *delay);
@@ -165,7 +165,18 @@ fn api(name: &str, event: &ApiEvent) {
     }
 }
 
-fn taken_on(name: &str, watch: &Watch, named: Named, message: &'static str) {
+/// Logs that an export is followed, and which API is asked with which credential.
+pub(super) fn followed(event: &Event, watch: &Watch, surroundings: &Surroundings) {
+    taken_on(event.name(), watch, Named::Export, Some(surroundings), "following export");
+}
+
+fn taken_on(
+    name: &str,
+    watch: &Watch,
+    named: Named,
+    surroundings: Option<&Surroundings>,
+    message: &'static str,
+) {
     info!(
         event = name,
         watch.id = named.watch_id(watch),
@@ -174,6 +185,8 @@ fn taken_on(name: &str, watch: &Watch, named: Named, message: &'static str) {
         export.scope = watch.export.scope.as_str(),
         export.scope_id = %watch.export.scope_id,
         status = watch.progress.status().map(Status::as_str),
+        snyk.api = surroundings.map(|surroundings| surroundings.api.as_str()),
+        credential.source = surroundings.map(|surroundings| surroundings.credential.as_str()),
         "{message}"
     );
 }
@@ -217,7 +230,7 @@ fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: D
             poll.number = watch.progress.polls(),
         ],
         [delay_ms = in_ms(delay),],
-        "poll failed, retrying"
+        "check failed, retrying"
     );
 }
 

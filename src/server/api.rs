@@ -1,5 +1,6 @@
 //! The routes of watches, and all routers.
 
+mod deliveries;
 mod page;
 mod request;
 mod view;
@@ -47,6 +48,7 @@ pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
         Door::Api { .. } => {
             let mut watches =
                 OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(look_at, remove));
+            watches = watches.routes(routes!(deliveries::list)).routes(routes!(deliveries::redeliver));
             for path in guard::UNKNOWN {
                 watches = watches.route(path, any(no_such_path));
             }

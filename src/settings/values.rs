@@ -166,10 +166,12 @@ deserialize_from_text! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text.
+    /// `logfmt`.
     Auto,
-    /// A line of text for people.
-    Text,
+    /// Structured lines that a person reads too.
+    #[value(alias = "text")]
+    #[serde(alias = "text")]
+    Logfmt,
     /// One JSON object a line, for machines.
     Json,
 }

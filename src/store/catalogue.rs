@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{ListedDelivery, Reply};
+use super::{DeliveryFilter, ListedDelivery, Redelivery, Reply};
 use crate::moment::Moment;
 use crate::watch::{NewWatch, Watch};
 
@@ -25,6 +25,20 @@ pub trait Catalogue {
 
     /// Removes a watch. Returns whether it existed. Its pending deliveries stay.
     fn remove(&self, id: Uuid) -> Reply<bool>;
+
+    /// Lists deliveries in the order in which they were queued, and says whether there are more. `None` if the delivery in
+    /// [`DeliveryFilter::after`] does not exist.
+    fn deliveries(&self, filter: DeliveryFilter) -> Reply<Option<(Vec<ListedDelivery>, bool)>>;
+
+    /// Makes a settled delivery about a watch pending again, under its id, if its endpoint is one of `known`. It is owed
+    /// since `now`, and its attempts go on counting. `None` if it does not exist.
+    fn redeliver(
+        &self,
+        watch: Uuid,
+        delivery: String,
+        known: Vec<String>,
+        now: Moment,
+    ) -> Reply<Option<Redelivery>>;
 
     /// Counts all rows. This is cheap.
     fn count(&self) -> Reply<Counts>;

@@ -113,6 +113,10 @@ pub struct ListedDelivery {
     pub id: String,
     /// The endpoint's name.
     pub endpoint: String,
+    /// The watch that it is about. `None` if it is about an account.
+    pub watch: Option<Uuid>,
+    /// Since when it is owed: since it was queued, or last asked for again.
+    pub at: Moment,
     /// Its state.
     pub state: DeliveryState,
     /// How many attempts were made.
@@ -138,6 +142,12 @@ impl DeliveryState {
     /// All states.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Sent, Self::Undeliverable];
 
+    /// The state with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -147,4 +157,26 @@ impl DeliveryState {
             Self::Undeliverable => "undeliverable",
         }
     }
+}
+
+/// Which deliveries to list. The default is all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only those in this state.
+    pub state: Option<DeliveryState>,
+    /// Only those after this one, in the order in which they were queued.
+    pub after: Option<String>,
+    /// The most deliveries.
+    pub limit: usize,
+}
+
+/// What became of a wish to deliver again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redelivery {
+    /// It is pending again.
+    Queued(ListedDelivery),
+    /// It is pending anyway.
+    Pending,
+    /// Nobody delivers to this endpoint.
+    NoEndpoint(String),
 }

@@ -1,10 +1,11 @@
 //! Watches and deliveries in an `SQLite` file: what a daemon remembers.
 //!
 //! One [`keeper`] owns the file and works in its own [`thread`]. Each contract has a file: [`queue`], [`watches`] (the
-//! catalogue) and [`outbox`]. What was acknowledged survives the end of the process, and a power cut, except due times: then
+//! catalogue), [`outbox`] and [`deliveries`] (what the API shows of it). What was acknowledged survives the end of the process, and a power cut, except due times: then
 //! a watch is polled once more.
 
 mod codes;
+mod deliveries;
 mod file;
 mod keeper;
 mod outbox;
@@ -34,8 +35,9 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Catalogue, ClaimedDelivery, Counts, DeliveryRecord, Filter, GivenUp, Listed, Listing, Outbox,
-    Pass, Passed, Queue, Quota, Reconciled, Reply, Store, StoreError,
+    Added, Catalogue, ClaimedDelivery, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
+    ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
+    StoreError,
 };
 use crate::exit::ExitCode;
 use crate::moment::Moment;
@@ -190,6 +192,22 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 
     fn remove(&self, id: Uuid) -> Reply<bool> {
         self.write(Safety::PowerCut, move |conn, state| watches::remove(conn, state, id))
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> Reply<Option<(Vec<ListedDelivery>, bool)>> {
+        self.read(move |conn, _| deliveries::list(conn, &filter))
+    }
+
+    fn redeliver(
+        &self,
+        watch: Uuid,
+        delivery: String,
+        known: Vec<String>,
+        now: Moment,
+    ) -> Reply<Option<Redelivery>> {
+        self.write(Safety::PowerCut, move |conn, state| {
+            deliveries::redeliver(conn, state, watch, &delivery, &known, now)
+        })
     }
 
     fn count(&self) -> Reply<Counts> {

@@ -277,6 +277,7 @@ macro_rules! conforms_in_all {
                 a_claimed_delivery_is_hidden_and_recorded_once,
                 the_longest_due_comes_first_endpoint_by_endpoint,
                 old_deliveries_are_given_up_unless_they_are_claimed,
+                a_settled_delivery_is_pending_again,
             },
         );
     };

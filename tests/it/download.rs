@@ -119,7 +119,7 @@ fn what_is_not_ready_is_not_there() {
 
 #[test]
 fn the_listing_is_asked_for_until_it_comes() {
-    let said = [("status", "poll failed, retrying"), ("results", "listing the results failed, retrying")];
+    let said = [("status", "check failed, retrying"), ("results", "listing the results failed, retrying")];
     for (endpoint, said) in said {
         let fault = format!("[[faults]]\non = '{endpoint}'\nprobability = 1\nat-most = 2\nstatus-code = 502");
         let lab = Lab::start(&format!("{READY}inline-results = false\n{fault}"));

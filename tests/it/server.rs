@@ -2,6 +2,7 @@
 
 mod access;
 mod client;
+mod deliveries;
 mod limits;
 mod watches;
 
@@ -163,7 +164,16 @@ fn the_openapi_document_describes_every_route() {
     let bed = TestServer::start(Some(TOKEN));
     let document = bed.get("/openapi.json").json();
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/healthz", "/metrics", "/readyz", "/v1/watches", "/v1/watches/{id}"]);
+    let known = [
+        "/healthz",
+        "/metrics",
+        "/readyz",
+        "/v1/deliveries",
+        "/v1/watches",
+        "/v1/watches/{id}",
+        "/v1/watches/{id}/deliveries/{delivery}/redeliver",
+    ];
+    assert_eq!(paths, known);
     let references = references(&document);
     assert!(!references.is_empty());
     for reference in references {

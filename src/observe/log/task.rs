@@ -63,7 +63,7 @@ pub(super) fn write(name: &str, event: &TaskEvent) {
 const fn retrying(task: Task) -> &'static str {
     match task {
         Task::Start => "start failed, retrying",
-        Task::Status => "poll failed, retrying",
+        Task::Status => "check failed, retrying",
         Task::Listing => "listing the results failed, retrying",
         Task::Download => "download failed, retrying",
     }

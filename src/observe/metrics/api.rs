@@ -3,13 +3,22 @@
 use prometheus::{IntCounterVec, Registry};
 
 /// The routes; every other path is `other`.
-const ROUTES: [&str; 7] =
-    ["/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/watches", "/v1/watches/{id}", "other"];
+const ROUTES: [&str; 9] = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/v1/watches",
+    "/v1/watches/{id}",
+    "/v1/watches/{id}/deliveries/{delivery}/redeliver",
+    "/v1/deliveries",
+    "other",
+];
 
 /// The codes of answers; every other one is `other`.
-const CODES: [&str; 17] = [
-    "200", "201", "204", "400", "401", "403", "404", "405", "408", "413", "415", "422", "431", "500", "503",
-    "507", "other",
+const CODES: [&str; 19] = [
+    "200", "201", "202", "204", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "431",
+    "500", "503", "507", "other",
 ];
 
 /// What happens to connections.

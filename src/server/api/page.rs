@@ -95,7 +95,7 @@ impl Query {
 }
 
 /// Sets a parameter, which must not be set yet.
-fn take<T>(slot: &mut Option<T>, value: Option<T>, form: &str) -> Result<(), String> {
+pub(super) fn take<T>(slot: &mut Option<T>, value: Option<T>, form: &str) -> Result<(), String> {
     match (value, &slot) {
         (_, Some(_)) => Err("it is given twice".to_owned()),
         (None, None) => Err(format!("expected {form}")),
@@ -106,7 +106,7 @@ fn take<T>(slot: &mut Option<T>, value: Option<T>, form: &str) -> Result<(), Str
     }
 }
 
-fn refused(name: &str, detail: String) -> Problem {
+pub(super) fn refused(name: &str, detail: String) -> Problem {
     let name = Text::new(name);
     Problem::bad_request(format!("parameter `{name}`: {detail}")).at(Source::Parameter(name.to_string()))
 }
@@ -115,7 +115,7 @@ fn read_state(value: &str) -> Option<State> {
     State::ALL.into_iter().find(|state| state.as_str() == value)
 }
 
-fn read_limit(value: &str) -> Option<usize> {
+pub(super) fn read_limit(value: &str) -> Option<usize> {
     let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
     value.parse().ok().filter(|limit| is_plain && (1..=limits::PAGE).contains(limit))
 }

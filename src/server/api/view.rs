@@ -75,11 +75,17 @@ pub(super) struct ViewWithDeliveries {
 /// A notification to one endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Delivery)]
-struct DeliveryView {
+pub(super) struct DeliveryView {
     /// Its id, the same in each attempt.
     id: String,
     /// The endpoint's name.
     endpoint: String,
+    /// The watch whose end it reports; null if it is about an account.
+    #[schema(required)]
+    watch_id: Option<Uuid>,
+    /// Since when it is owed: since it was queued, or since somebody asked for it again.
+    #[schema(value_type = String, format = DateTime)]
+    owed_since: Moment,
     #[schema(schema_with = delivery_state_schema)]
     state: &'static str,
     /// The number of attempts so far.
@@ -113,19 +119,23 @@ impl View {
 impl ViewWithDeliveries {
     /// A watch as it is `now`.
     pub(super) fn new(listed: &Listed, now: Moment) -> Self {
-        let deliveries = listed.deliveries.iter().map(DeliveryView::new).collect();
+        let deliveries = listed.deliveries.iter().map(|delivery| DeliveryView::new(delivery, now)).collect();
         Self { watch: View::new(listed, now), deliveries }
     }
 }
 
 impl DeliveryView {
-    fn new(delivery: &ListedDelivery) -> Self {
+    /// A delivery as it is `now`.
+    pub(super) fn new(delivery: &ListedDelivery, now: Moment) -> Self {
         Self {
             id: delivery.id.clone(),
             endpoint: delivery.endpoint.clone(),
+            watch_id: delivery.watch,
+            owed_since: delivery.at,
             state: delivery.state.as_str(),
             attempts: delivery.attempts,
-            next_attempt_at: delivery.due_at,
+            // What is overdue is not sent in the past.
+            next_attempt_at: delivery.due_at.map(|due_at| due_at.max(now)),
             problem: delivery.problem.clone(),
         }
     }
@@ -176,6 +186,8 @@ mod tests {
             deliveries: vec![ListedDelivery {
                 id: "msg_1".to_owned(),
                 endpoint: "platform".to_owned(),
+                watch: Some(Uuid::nil()),
+                at: Moment::from_unix_ms(1500),
                 state: DeliveryState::Pending,
                 attempts: 2,
                 due_at: Some(Moment::from_unix_ms(9000)),
@@ -196,8 +208,8 @@ mod tests {
             "started_at": "1970-01-01T00:00:01.000Z", "next_poll_at": "1970-01-01T00:00:02.500Z",
             "ended_at": null,
             "deliveries": [{
-                "id": "msg_1", "endpoint": "platform", "state": "pending", "attempts": 2,
-                "next_attempt_at": "1970-01-01T00:00:09.000Z", "problem": "refused",
+                "id": "msg_1", "endpoint": "platform", "watch_id": id, "owed_since": "1970-01-01T00:00:01.500Z",
+                "state": "pending", "attempts": 2, "next_attempt_at": "1970-01-01T00:00:09.000Z", "problem": "refused",
             }],
         });
         assert_eq!(view, expected);

@@ -10,9 +10,7 @@ use super::state::State;
 use super::trouble::Fault;
 use crate::exit::ExitCode;
 use crate::moment::Moment;
-use crate::store::{
-    ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery, NextDelivery,
-};
+use crate::store::{ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, NewDelivery, NextDelivery};
 use crate::text::Text;
 
 /// Adds a delivery, which may be about the watch in a row. One with the same id is added once.
@@ -145,25 +143,6 @@ pub(super) fn owed_endpoints(conn: &Connection) -> Result<Vec<String>, Fault> {
     }
 }
 
-/// The deliveries for a watch, in the order in which they were added.
-pub(super) fn of_watch(conn: &Connection, seq: i64) -> Result<Vec<ListedDelivery>, Fault> {
-    let mut select = conn.prepare_cached(
-        "SELECT id, endpoint, state, attempts, due_at_ms, problem FROM deliveries WHERE watch_seq = ?1 ORDER BY seq",
-    )?;
-    let listed = select.query_map((seq,), |row| {
-        let state = state_in(row, 2)?;
-        Ok(ListedDelivery {
-            id: row.get(0)?,
-            endpoint: row.get(1)?,
-            state,
-            attempts: row.get(3)?,
-            due_at: (state == DeliveryState::Pending).then_some(at(row.get(4)?)),
-            problem: row.get::<_, Option<String>>(5)?.as_deref().and_then(Text::non_empty),
-        })
-    })?;
-    Ok(listed.collect::<Result<_, _>>()?)
-}
-
 /// Removes the settled deliveries of a watch. Pending ones stay.
 pub(super) fn forget_settled(conn: &Connection, state: &mut State, watch: i64) -> Result<(), Fault> {
     let sql = "DELETE FROM deliveries WHERE watch_seq = ?1 AND state <> 'pending' RETURNING state";
@@ -197,8 +176,7 @@ fn count_forgotten(state: &mut State, forgotten: &[DeliveryState]) {
     *undeliverable = undeliverable.saturating_sub(u64::try_from(given_up).unwrap_or_default());
 }
 
-fn state_in(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
-    let word = row.get_ref(column)?.as_str()?;
-    let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+pub(super) fn state_in(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+    let state = DeliveryState::from_word(row.get_ref(column)?.as_str()?);
     state.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, "state".to_owned(), Type::Text))
 }

@@ -8,7 +8,9 @@ use super::trouble::Fault;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_watches.sql"),
     include_str!("migrations/0002_no_downtime.sql"),
-    include_str!("migrations/0003_unreported.sql"),
+    include_str!("migrations/0003_deliveries_in_pages.sql"),
+    include_str!("migrations/0004_unreported.sql"),
+    include_str!("migrations/0005_refused_accounts.sql"),
 ];
 
 /// The application id in the header of our files ("snyX").

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
-use super::outbox;
 use super::rows::{self, at, ms, uuid, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
+use super::{deliveries, outbox};
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::store::{Added, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
@@ -200,7 +200,7 @@ pub(super) fn prune(
 /// A watch with its deliveries.
 pub(super) fn look(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault> {
     let Some(seq) = seq_of(conn, id)? else { return Ok(None) };
-    let deliveries = outbox::of_watch(conn, seq)?;
+    let deliveries = deliveries::of_watch(conn, seq)?;
     Ok(show(conn, seq)?.map(|listed| Listed { deliveries, ..listed }))
 }
 

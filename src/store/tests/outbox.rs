@@ -149,3 +149,29 @@ pub(super) async fn exit_codes_are_kept_if_that_is_asked_for_until_they_are_repo
     bed.reopen().await;
     assert!(bed.store().kept_codes().await.unwrap().is_empty());
 }
+
+pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
+    let watch = bed.add("a", 1).await.id;
+    bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
+    let again = async |bed: &_, id: &str, known: &str| {
+        let known = vec![known.to_owned()];
+        Lasting::store(bed).redeliver(watch, id.to_owned(), known, NOW.plus(SECOND * 9)).await.unwrap()
+    };
+    assert_eq!(again(&bed, "x", "platform").await, Some(Redelivery::Pending));
+    let claimed = claim(&bed, NOW).await.0.remove(0);
+    record(&bed, claimed.claim, NextDelivery::Undeliverable { problem: Text::new("HTTP 410") }).await;
+    let gone = Redelivery::NoEndpoint("platform".to_owned());
+    assert_eq!(again(&bed, "x", "other").await, Some(gone));
+    assert_eq!(again(&bed, "y", "platform").await, None);
+    let Some(Redelivery::Queued(queued)) = again(&bed, "x", "platform").await else { panic!("not queued") };
+    assert_eq!((queued.state, queued.attempts, queued.watch), (DeliveryState::Pending, 1, Some(watch)));
+    assert_eq!(bed.counts().await, Counts { ended: 1, pending: 1, ..Counts::default() });
+
+    bed.reopen().await;
+    let (mut claimed, _) = claim(&bed, NOW.plus(SECOND * 9)).await;
+    let claimed = claimed.remove(0);
+    assert_eq!((claimed.attempts, claimed.delivery.at), (1, NOW.plus(SECOND * 9)), "it has another day");
+    record(&bed, claimed.claim, NextDelivery::Sent).await;
+    assert!(matches!(again(&bed, "x", "platform").await, Some(Redelivery::Queued(_))));
+    assert_eq!(bed.counts().await, Counts { ended: 1, pending: 1, ..Counts::default() });
+}

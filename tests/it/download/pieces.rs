@@ -18,7 +18,7 @@ fn what_is_cut_is_resumed_where_it_was_cut() {
         asked.iter().map(|exchange| exchange.status_code.unwrap()).collect::<Vec<_>>(),
         [200, 206, 206, 206]
     );
-    run.stderr_has("download failed, retrying file.name=part-0001.csv");
+    run.stderr_has("download failed, retrying file=part-0001.csv");
 }
 
 #[test]

@@ -144,6 +144,7 @@ pub(super) async fn service(
         terms: Arc::new(Terms::new(agreed(token))),
         clock,
         changed: Arc::default(),
+        owing: Arc::default(),
         tell: Arc::new(tell),
     };
     (directory, store, service)
@@ -152,7 +153,7 @@ pub(super) async fn service(
 /// What holds with this token, or with none.
 pub(super) fn agreed(token: Option<&str>) -> Agreed {
     let tokens = token.map(Secret::new).into_iter().collect();
-    Agreed { accounts: accounts(), tokens, ..Agreed::default() }
+    Agreed { accounts: accounts(), endpoints: vec!["platform".to_owned()], tokens, ..Agreed::default() }
 }
 
 pub(super) fn accounts() -> BTreeSet<Arc<str>> {

@@ -80,8 +80,9 @@ fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
     assert_eq!(
         *delivery,
         json!({
-            "id": "msg_1", "endpoint": "platform", "state": "pending", "attempts": 0,
-            "next_attempt_at": ms(at).to_string(), "problem": null,
+            "id": "msg_1", "endpoint": "platform", "watch_id": id, "owed_since": ms(at).to_string(),
+            "state": "pending", "attempts": 0,
+            "next_attempt_at": delivery["next_attempt_at"], "problem": null,
         })
     );
     let again = bed.post(&wanted());

@@ -1,0 +1,97 @@
+//! Each line as `logfmt` has it.
+
+use std::sync::Mutex;
+
+use tracing::subscriber::with_default;
+
+use super::*;
+
+/// Renders each line as the text formats do.
+struct Page(Mutex<Vec<String>>);
+
+impl Subscriber for &'static Page {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let (at, level) = ("2026-11-28T04:02:24.123Z", *event.metadata().level());
+        self.0.lock().unwrap().push(logfmt::line(at, level, ["", ""], &Record::of(event)));
+    }
+}
+
+/// What is rendered of the lines that `log` writes.
+fn rendered(log: impl FnOnce()) -> String {
+    let page: &'static Page = Box::leak(Box::new(Page(Mutex::default())));
+    with_default(page, log);
+    page.0.lock().unwrap().concat()
+}
+
+#[test]
+fn logfmt_has_few_fields_with_short_names() {
+    let lines = rendered(|| {
+        tracing::info!(
+            event = "watch.added",
+            export.id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
+            export.scope = "group",
+            export.scope_id = "11111111-2222-4333-8444-555555555555",
+            snyk.api = "https://api.eu.snyk.io/",
+            credential.source = "SNYK_TOKEN",
+            "following export"
+        );
+        tracing::info!(
+            event = "watch.status_changed",
+            status = "STARTED",
+            status.before = "PENDING",
+            poll.number = 7,
+            delay_ms = 512_u64,
+            "status changed"
+        );
+        tracing::warn!(
+            event = "watch.retrying",
+            http.response.status_code = 503,
+            error.title = "Service Unavailable",
+            error.detail = "try again",
+            snyk.request_id = "dd3e252b",
+            poll.number = 3,
+            delay_ms = 1_049_u64,
+            "check failed, retrying"
+        );
+        tracing::warn!(
+            event = "watch.retrying",
+            error.title = "the API could not be reached",
+            delay_ms = 2_000_u64,
+            "check failed, retrying"
+        );
+        tracing::info!(
+            status = "PENDING",
+            polls = 27,
+            waited_ms = 60_000_u64,
+            next_poll_ms = 3_000_u64,
+            left_ms = 2_940_000_u64,
+            "still waiting"
+        );
+        tracing::debug!(event = "watch.polled", poll.number = 4, delay_ms = 732_u64, "polled");
+        tracing::error!(note = "", path = "/a b", "something else");
+    });
+    let expected = "\
+2026-11-28T04:02:24Z INFO following export id=7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b \
+group=11111111-2222-4333-8444-555555555555 api=api.eu.snyk.io credential=SNYK_TOKEN
+2026-11-28T04:02:24Z INFO status changed status=STARTED
+2026-11-28T04:02:24Z WARN check failed, retrying http=503 request=dd3e252b retry_in=1s
+2026-11-28T04:02:24Z WARN check failed, retrying error=\"the API could not be reached\" retry_in=2s
+2026-11-28T04:02:24Z INFO still waiting status=PENDING checks=27 waited=1m next_check=3s left=49m
+2026-11-28T04:02:24Z DEBUG polled poll.number=4 next_check=732ms
+2026-11-28T04:02:24Z ERROR something else note=\"\" path=\"/a b\"
+";
+    assert_eq!(lines, expected);
+}
