@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::keeper::Safety;
-use super::rows::{self, due_ms, ms, watch_columns};
+use super::rows::{self, due_ms, ms, wall_ms, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
 use super::{codes, outbox};
@@ -75,10 +75,11 @@ fn end(
 ) -> Result<bool, Fault> {
     let row = record.claim.row;
     let mut save = conn.prepare_cached(
-        "UPDATE watches SET progress = ?2, ended_at_ms = ?3, outcome = ?4, document = ?5 \
+        "UPDATE watches SET progress = ?2, ended_at_ms = ?3, ended_wall_ms = ?4, outcome = ?5, document = ?6 \
          WHERE seq = ?1 AND ended_at_ms IS NULL",
     )?;
-    if save.execute((row, progress, ms(ended.at), ended.outcome.as_str(), &ended.document))? == 0 {
+    let (at, wall) = (ms(ended.at), wall_ms(ended.at));
+    if save.execute((row, progress, at, wall, ended.outcome.as_str(), &ended.document))? == 0 {
         return Ok(false);
     }
     state.counts.active = state.counts.active.saturating_sub(1);

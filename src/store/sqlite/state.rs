@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Rows};
 
-use super::rows::{at, ms};
+use super::rows::{at, ms, wall_ms};
 use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{AccountNews, Claim, Counts};
@@ -44,8 +44,12 @@ impl State {
                 "deliveries INDEXED BY deliveries_undeliverable WHERE state = 'undeliverable'",
             )?,
         };
-        let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
-        let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
+        let of = |key: &str| {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            conn.query_row(sql, (key,), |row| row.get::<_, i64>(0)).optional()
+        };
+        let wall = of("last_wall_ms")?;
+        let last = of("last_ms")?.map(|last| at(last).with_wall_ms(at(wall.unwrap_or(last)).unix_ms()));
         let (watches, deliveries) = (Claims::default(), Claims::default());
         let refused: Result<_, _> =
             conn.prepare("SELECT name FROM refused_accounts")?.query_map((), |row| row.get(0))?.collect();
@@ -91,10 +95,10 @@ impl State {
     /// Writes `now` into the file as the latest moment, unless that is later.
     pub(super) fn note(&mut self, conn: &Connection, now: Moment) -> Result<(), Fault> {
         if self.last.is_none_or(|last| last < now) {
-            let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1) \
+            let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1), ('last_wall_ms', ?2) \
                        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-            conn.prepare_cached(sql)?.execute((ms(now),))?;
-            self.last = Some(at(ms(now)));
+            conn.prepare_cached(sql)?.execute((ms(now), wall_ms(now)))?;
+            self.last = Some(at(ms(now)).with_wall_ms(now.wall_ms()));
         }
         Ok(())
     }
