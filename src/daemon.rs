@@ -46,8 +46,8 @@ const GRACE: Duration = Duration::from_secs(6);
 /// How long stopping may take in all.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// How far the store may be ahead of the wall clock before an error is logged.
-const FAR_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// How far the clock may be from the store's last moment before a warning is logged.
+const FAR: Duration = Duration::from_secs(60 * 60);
 
 /// The longest time between two passes of the runner.
 const BEAT: Duration = Duration::from_secs(5);
@@ -396,11 +396,24 @@ async fn keep_codes(store: &dyn Store) -> Result<(), StoreError> {
 
 /// The clock, from the store's last moment on.
 async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
-    let last = store.last_moment().await?;
-    if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
-        tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
+    let Some(last) = store.last_moment().await? else { return Ok(clock) };
+    let resumed = clock.after(last);
+    let (was, is) = (last.wall(), resumed.now().wall());
+    if was.saturating_sub(is) > FAR {
+        tracing::warn!(
+            store.last = %last,
+            hint = "if the clock is wrong now, stop the daemon, set the clock, and start again; no watch ends because of it",
+            "the clock was set back since the store was last written"
+        );
+    } else if is.saturating_sub(was) > FAR {
+        tracing::warn!(
+            store.last = %last,
+            hint = "if the daemon was not stopped for so long, the clock is or was wrong: set it, start again, and add watches \
+                    that have timed out again (DELETE, then POST)",
+            "the store was last written more than an hour ago"
+        );
     }
-    Ok(last.map_or(clock, |last| clock.not_before(last)))
+    Ok(resumed)
 }
 
 /// Waits for the next thing to do. Fails if the store or a task fails.

@@ -220,7 +220,7 @@ impl Server {
 /// A new id for a watch that is added `now`: a UUID of version 7.
 #[must_use]
 pub fn new_id(now: Moment) -> Uuid {
-    let ms = now.unix_ms();
+    let ms = now.wall_ms();
     let nanos = u32::try_from(ms % 1000).unwrap_or_default() * 1_000_000;
     Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos))
 }

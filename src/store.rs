@@ -25,7 +25,7 @@ pub use self::outbox::{
     ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery,
     NextDelivery, Outbox, Redelivery,
 };
-pub use self::queue::{Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
+pub use self::queue::{AccountNews, Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
 pub(crate) use self::sqlite::SqliteStore;
 pub use self::sqlite::{Checked, OpenError};
 #[cfg(test)]

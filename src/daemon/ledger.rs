@@ -38,7 +38,10 @@ impl Bells {
                 self.health.refuse(account, event.at);
                 self.owing.notify_waiters();
             }
-            What::AccountResumed { account, .. } => self.health.accept(account),
+            What::AccountResumed { account, .. } => {
+                self.health.accept(account);
+                self.owing.notify_waiters();
+            }
             What::DeliverySent(_) | What::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
             What::Added { .. }
             | What::Resumed { .. }
@@ -111,6 +114,12 @@ impl Endpoints {
     pub(super) fn has(&self, name: &str) -> bool {
         self.all.iter().any(|endpoint| endpoint.name() == name)
     }
+
+    /// What is owed for an event about an account's credential.
+    fn owed_for_account(&self, told: &str, now: Moment, id: Uuid) -> Vec<NewDelivery> {
+        let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
+        wanting.map(|endpoint| owed(endpoint, &id.to_string(), told, now)).collect()
+    }
 }
 
 impl Obligations for Endpoints {
@@ -129,9 +138,12 @@ impl Obligations for Endpoints {
 
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
         let id = Uuid::new_v4();
-        let told = cloud_event::unauthorized(account, problem, now, id);
-        let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
-        wanting.map(|endpoint| owed(endpoint, &id.to_string(), &told, now)).collect()
+        self.owed_for_account(&cloud_event::unauthorized(account, problem, now, id), now, id)
+    }
+
+    fn accept(&self, account: &str, now: Moment) -> Vec<NewDelivery> {
+        let id = Uuid::new_v4();
+        self.owed_for_account(&cloud_event::authorized(account, now, id), now, id)
     }
 
     fn passed(&self, now: Moment) {

@@ -15,7 +15,7 @@ use super::schema::MIGRATIONS;
 use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{Reply, StoreError};
+use crate::store::{AccountNews, Reply, StoreError};
 
 /// How a keeper is called: in its thread, or directly in the simulation.
 pub(crate) trait Keeping: Clone + Send + Sync + 'static {
@@ -89,6 +89,11 @@ impl Keeper {
     /// The latest moment in the file.
     pub(crate) const fn last(&self) -> Option<Moment> {
         self.state.last
+    }
+
+    /// Whether endpoints have to be notified of this.
+    pub(crate) fn is_news(&self, news: &AccountNews) -> bool {
+        self.state.is_news(news)
     }
 
     /// Whether a power cut undoes neither the last transaction nor any before it.
