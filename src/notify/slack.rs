@@ -138,10 +138,11 @@ mod tests {
         let refused = text(&unauthorized("acme", &problem(), Moment::from_unix_ms(0), Uuid::nil()));
         assert_eq!(
             refused,
-            "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
-             error: `HTTP 401: Unauthorized: the token has expired`\n\
-             give the account a credential that works: this one may have expired, or belong to another region; a \
-             token file is read again every 30 s, and the account's polls pause until then"
+            format!(
+                "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
+                 error: `HTTP 401: Unauthorized: the token has expired`\n{}",
+                words::REFUSED_ACCOUNT
+            )
         );
     }
 
