@@ -44,6 +44,9 @@ pub(crate) struct Global {
     /// As lines such as SNYK_EXPORT_ROW_COUNT=7, for the dotenv reports of GitLab; for downloads, where the files are too.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) dotenv: Option<PathBuf>,
+    /// Draw no progress line on a terminal: a line a minute says that it goes on
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
     /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
