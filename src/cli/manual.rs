@@ -127,7 +127,8 @@ fn options(out: &mut String, command: &Command) {
             item(out, &label(arg), &help);
             let values = arg.get_possible_values();
             let values: Vec<&str> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
-            if !values.is_empty() && arg.get_action().takes_values() {
+            // Words for yes and no are many, and known.
+            if (1..8).contains(&values.len()) && arg.get_action().takes_values() {
                 let _ = writeln!(out, ".IP\n{}", line(&format!("Possible values: {}.", values.join(", "))));
             }
         }

@@ -79,7 +79,7 @@ impl Doctor<'_> {
     async fn look(&mut self, args: &DoctorArgs) -> Result<(), CommandError> {
         let Session { settings, .. } = self.session;
         let policy = settings.policy().map_err(CommandError::from);
-        let policy = self.unless_wrong("limits", policy)?;
+        let policy = self.unless_wrong("pace", policy)?;
         self.findings.extend(policy.as_ref().map(of_policy));
         self.look_at_state();
         let (export, scope, pasted) = self.look_at_export(args).await?;
@@ -98,10 +98,18 @@ impl Doctor<'_> {
             Ok(value) => Ok(Some(value)),
             Err(error @ CommandError::Interrupted(_)) => Err(error),
             Err(error) => {
-                self.code = ExitCode::deciding([self.code, error.exit_code()]);
+                self.ends_with(error.exit_code());
                 self.findings.push(Finding::bad(topic, chain(&error), None));
                 Ok(None)
             }
+        }
+    }
+
+    /// Notes how a wait would end. Settings that cannot be used let none begin.
+    fn ends_with(&mut self, code: ExitCode) {
+        if self.code != ExitCode::USAGE {
+            let unusable = (code == ExitCode::USAGE).then_some(code);
+            self.code = unusable.unwrap_or_else(|| ExitCode::deciding([self.code, code]));
         }
     }
 
@@ -269,7 +277,7 @@ impl Doctor<'_> {
             }
         };
         let words = Words::of_request(outcome, &failure.problem, scope, export, surroundings);
-        self.code = ExitCode::deciding([self.code, ExitCode::of_end(outcome)]);
+        self.ends_with(ExitCode::of_end(outcome));
         self.findings.push(Finding::bad(topic, words.to_string(), words.cure));
     }
 
@@ -304,7 +312,7 @@ impl Doctor<'_> {
                 match outcome {
                     None => self.findings.push(Finding::good("export", format!("status {}", report.status))),
                     Some(outcome) => {
-                        self.code = ExitCode::deciding([self.code, ExitCode::of_end(outcome)]);
+                        self.ends_with(ExitCode::of_end(outcome));
                         self.findings.push(Finding::bad("export", words.to_string(), words.cure));
                     }
                 }

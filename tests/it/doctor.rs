@@ -36,7 +36,7 @@ fn all_is_well() {
         "API version",
         "rate limit",
         "state directory",
-        "limits",
+        "pace",
     ] {
         let (grade, found, cure) = finding(&document, topic);
         assert!(grade == "good" && !found.is_empty() && cure.is_empty(), "{topic}: {document}");
@@ -111,7 +111,7 @@ fn a_personal_token_is_reported_two_weeks_before_its_end() {
         let document = doctor(&lab).env("SNYK_TOKEN", PERSONAL).run().exits(0).document();
         let (found_grade, found, _) = finding(&document, "credential");
         assert!(found_grade == grade && found.contains("a personal access token, until "), "{document}");
-        assert_eq!(lab.asked_for("personal_access_tokens").len(), 1);
+        assert_eq!(lab.asked_for("/rest/self/personal_access_tokens").len(), 1);
     }
 }
 

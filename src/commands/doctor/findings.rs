@@ -129,14 +129,17 @@ fn of_clock(ahead_s: Option<i64>, host: &str) -> Finding {
 pub(super) fn of_policy(policy: &Policy) -> Finding {
     let limit = |limit: Option<Duration>| limit.map_or_else(|| "no limit".to_owned(), rounded);
     let (wait, outage) = (limit(policy.max_wait), limit(policy.max_outage));
-    let found = format!("a wait takes {wait} at most, and {outage} without an answer");
+    let [first, longest] = [policy.pace.first(), policy.pace.longest()].map(rounded);
+    let found = format!(
+        "pauses from {first} to {longest} between polls; a wait takes {wait} at most, and {outage} without an answer"
+    );
     match (policy.max_wait, policy.max_outage) {
         (None, None) => Finding::warning(
-            "limits",
+            "pace",
             "a wait never gives up: --max-wait and --max-outage are 0",
             "set one of them, or a CI job may hang",
         ),
-        _ => Finding::good("limits", found),
+        _ => Finding::good("pace", found),
     }
 }
 
