@@ -14,13 +14,14 @@ mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 pub use self::cloud_event::delivery_id;
-pub use self::pace::{LIMIT, next_attempt};
+pub use self::pace::{LIMIT, asked, next_attempt, pause_of_endpoint, spacing};
 pub use self::signature::{SigningKey, SigningKeyError};
 
 use self::command::Command;
@@ -76,6 +77,7 @@ pub struct Endpoint {
     name: String,
     on: Option<BTreeSet<String>>,
     kind: Kind,
+    spacing: Option<Duration>,
 }
 
 enum Kind {
@@ -89,7 +91,14 @@ enum Kind {
 pub enum Attempt {
     /// It was delivered.
     Sent,
-    /// It may work later.
+    /// The endpoint refuses this one (400, 422 and others); it may take others. It may take this one later.
+    Refused {
+        /// Why.
+        problem: Text,
+        /// The pause that the endpoint asks for, if any.
+        hint: Option<Duration>,
+    },
+    /// The endpoint failed. It may work later.
     Failed {
         /// Why.
         problem: Text,
@@ -130,7 +139,13 @@ impl Endpoint {
                 Kind::Command(Command { program, args, environment, timeout })
             }
         };
-        Ok(Self { name, on, kind })
+        Ok(Self { name, on, kind, spacing: None })
+    }
+
+    /// This endpoint, which gets at most so many deliveries in a minute.
+    #[must_use]
+    pub fn at_most(self, max_per_minute: Option<NonZeroU32>) -> Self {
+        Self { spacing: max_per_minute.map(spacing), ..self }
     }
 
     /// Its name in the settings.
@@ -175,6 +190,11 @@ pub trait Recipient {
     /// Its kind, as events name it.
     fn kind(&self) -> &'static str;
 
+    /// The shortest time between the starts of two deliveries, if it has a limit.
+    fn spacing(&self) -> Option<Duration> {
+        None
+    }
+
     /// Tries once to deliver an event under its stable id.
     fn deliver(&self, id: &str, event: &str) -> impl Future<Output = Attempt>;
 }
@@ -186,6 +206,10 @@ impl Recipient for Endpoint {
 
     fn kind(&self) -> &'static str {
         self.kind()
+    }
+
+    fn spacing(&self) -> Option<Duration> {
+        self.spacing
     }
 
     /// The signature has the wall-clock time, because the receiver compares it with its own.

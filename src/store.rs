@@ -21,8 +21,8 @@ use futures_util::future::BoxFuture;
 pub use self::catalogue::{Added, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
 pub use self::memory::MemoryStore;
 pub use self::outbox::{
-    ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery,
-    NextDelivery, Outbox, Redelivery,
+    ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN,
+    ListedDelivery, NewDelivery, NextDelivery, Outbox, Redelivery, Turn,
 };
 pub use self::queue::{Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
 pub(crate) use self::sqlite::SqliteStore;

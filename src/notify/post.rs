@@ -17,6 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take: less than the whole attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The pause after a 429 that does not ask for one.
+const THROTTLED: Duration = Duration::from_secs(1);
+
 /// A receiver of POSTs at one URL. Redirects are not followed.
 pub(super) struct Receiver {
     client: Client,
@@ -64,6 +67,12 @@ impl Receiver {
             false => "",
         };
         let problem = Text::new(&format!("HTTP {}{reason}{advice}", status.as_u16()));
-        if status.as_u16() == 410 { Attempt::Gone { problem } } else { Attempt::Failed { problem, hint } }
+        match status.as_u16() {
+            410 => Attempt::Gone { problem },
+            // These are about what was sent. Others are about who sent it, where, or how often.
+            400 | 406 | 409 | 411..=417 | 422 | 424 | 431 => Attempt::Refused { problem, hint },
+            429 => Attempt::Failed { problem, hint: hint.or(Some(THROTTLED)) },
+            _ => Attempt::Failed { problem, hint },
+        }
     }
 }

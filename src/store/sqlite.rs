@@ -32,9 +32,9 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Catalogue, ClaimedDelivery, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
+    Added, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
     ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
-    StoreError,
+    StoreError, Turn,
 };
 use crate::moment::Moment;
 use crate::text::Text;
@@ -215,12 +215,7 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 }
 
 impl<K: Keeping> Outbox for SqliteStore<K> {
-    fn claim(
-        &self,
-        endpoint: String,
-        room: usize,
-        now: Moment,
-    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
+    fn claim(&self, endpoint: String, room: usize, now: Moment) -> Reply<Turn> {
         self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now))
     }
 
