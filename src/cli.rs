@@ -161,6 +161,9 @@ pub(crate) struct WatchArgs {
     /// Check the settings, the files that they name, the store and the address, and exit
     #[arg(long)]
     pub(crate) check: bool,
+    /// Send a test event to this endpoint, say whether it took it, and exit. A daemon may run meanwhile
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "until_idle"])]
+    pub(crate) test_notify: Option<String>,
 }
 
 // What goes to standard output.

@@ -6,6 +6,7 @@
 
 pub mod cloud_event;
 mod command;
+mod headers;
 mod pace;
 mod post;
 mod signature;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use self::cloud_event::delivery_id;
+pub use self::headers::{OwnHeaders, OwnHeadersError};
 pub use self::pace::{LIMIT, asked, next_attempt, pause_of_endpoint, spacing};
 pub use self::signature::{SigningKey, SigningKeyError};
 
@@ -42,6 +44,8 @@ pub enum EndpointKind {
         url: Url,
         /// The key that signs the event; without it, the receiver cannot check where the event comes from.
         secret: Option<SigningKey>,
+        /// Headers besides ours.
+        headers: OwnHeaders,
     },
     /// An incoming webhook of Slack, or of a compatible service.
     Slack {
@@ -133,7 +137,9 @@ impl Endpoint {
         network: &Network,
     ) -> Result<Self, EndpointError> {
         let kind = match kind {
-            EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, network)?),
+            EndpointKind::Webhook { url, secret, headers } => {
+                Kind::Webhook(Webhook::new(url, secret, headers, network)?)
+            }
             EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, network)?),
             EndpointKind::Command { program, args, environment, timeout } => {
                 Kind::Command(Command { program, args, environment, timeout })
@@ -267,7 +273,11 @@ mod tests {
     #[test]
     fn rejects_a_url_to_which_nothing_can_be_sent() {
         let slack = |url: &str| EndpointKind::Slack { url: Secret::new(url) };
-        let webhook = |url: &str| EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: None };
+        let webhook = |url: &str| EndpointKind::Webhook {
+            url: Url::parse(url).unwrap(),
+            secret: None,
+            headers: OwnHeaders::default(),
+        };
         for kind in [
             slack("hooks.example/T/secret"),
             slack("ftp://h/secret"),
@@ -284,7 +294,11 @@ mod tests {
         let url = "https://u:hunter2@h.example/T/hunter2?hunter2";
         let key = SigningKey::new(&format!("whsec_{}", "hunter2A".repeat(4))).unwrap();
         for kind in [
-            EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: Some(key) },
+            EndpointKind::Webhook {
+                url: Url::parse(url).unwrap(),
+                secret: Some(key),
+                headers: OwnHeaders::new("X-Key: hunter2").unwrap(),
+            },
             EndpointKind::Slack { url: Secret::new(url) },
             command(&["true", "hunter2"]),
         ] {

@@ -39,11 +39,12 @@ impl Receiver {
         Ok(Self { client, _held: Secret::new(url.as_str()), network: network.clone(), url })
     }
 
-    /// Sends a body, with the headers that the caller adds.
+    /// Sends a body, with the headers that the caller adds. `accepts` says what the body of a success means.
     pub(super) async fn post(
         &self,
         body: String,
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        accepts: fn(&[u8]) -> Result<(), Text>,
     ) -> Attempt {
         let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
         let Ok(request) = request.build() else { return Attempt::failed("the request cannot be built") };
@@ -56,10 +57,13 @@ impl Receiver {
         };
         let status = response.status();
         let hint = http::retry_after(response.headers());
-        // So that the connection can be used again. What it says is not shown: an error page may repeat what let us in.
-        http::read_error_body(response).await;
+        // Also so that the connection can be used again. What it says is not shown: an error page may repeat what let us in.
+        let said = http::read_error_body(response).await;
         if status.is_success() {
-            return Attempt::Sent;
+            return match accepts(&said) {
+                Ok(()) => Attempt::Sent,
+                Err(problem) => Attempt::Failed { problem, hint },
+            };
         }
         let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
         let advice = match status.is_redirection() {

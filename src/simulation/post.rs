@@ -225,7 +225,8 @@ impl World {
                 continue;
             }
             // One that was queued earlier goes first.
-            let earlier = post.owed.values().filter(|other| other.endpoint == owed.endpoint && other.at <= owed.at);
+            let earlier =
+                post.owed.values().filter(|other| other.endpoint == owed.endpoint && other.at <= owed.at);
             let turn = earlier.filter_map(|other| match other.state {
                 State::Due(due) => Some(due),
                 State::Sent | State::GivenUp => None,

@@ -32,9 +32,8 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
-    ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
-    StoreError, Turn,
+    Added, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed, ListedDelivery,
+    Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store, StoreError, Turn,
 };
 use crate::moment::Moment;
 use crate::text::Text;

@@ -159,13 +159,7 @@ impl Gate {
     }
 
     /// The endpoint has failed, at the delivery's try of this number. Returns when that one is due again.
-    fn fails(
-        &mut self,
-        tries: u32,
-        hint: Option<Duration>,
-        now: Moment,
-        rng: &mut fastrand::Rng,
-    ) -> Moment {
+    fn fails(&mut self, tries: u32, hint: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) -> Moment {
         self.round += 1;
         if hint.is_some() {
             self.gentle_until = now.plus(GENTLE);

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::{Catalogue as _, DeliveryState, Keeper, Keeping, NewDelivery, Pass, Queue as _, Reply, SqliteStore};
+use crate::store::{
+    Catalogue as _, DeliveryState, Keeper, Keeping, NewDelivery, Pass, Queue as _, Reply, SqliteStore,
+};
 
 const S: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -89,7 +91,8 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Bed<A> {
 
     async fn owe(&self, ids: impl IntoIterator<Item = String>) {
         let now = self.clock.now();
-        let delivery = |id| NewDelivery { id, endpoint: "platform".to_owned(), event: "{}".to_owned(), at: now };
+        let delivery =
+            |id| NewDelivery { id, endpoint: "platform".to_owned(), event: "{}".to_owned(), at: now };
         let owed = ids.into_iter().map(delivery).collect();
         self.store.pass(Pass { now, records: Vec::new(), owed, wishes: Vec::new() }).await.unwrap();
         self.bell.notify_waiters();
@@ -212,7 +215,8 @@ async fn restarts_do_not_hammer_a_receiver() {
     }
     let single = bed.seen().len() - 7;
     assert!(single <= 5, "8 at once at first, then 1, 3, 7, 15 s later: {:?}", bed.seen());
-    let limited = Bed::new(Duration::from_millis(10), Some(S), |_: &str, _: Duration, _: &[Seen]| Attempt::Sent);
+    let limited =
+        Bed::new(Duration::from_millis(10), Some(S), |_: &str, _: Duration, _: &[Seen]| Attempt::Sent);
     limited.owe(names(0..60)).await;
     for _ in 0..100 {
         limited.work(Duration::from_millis(300)).await;

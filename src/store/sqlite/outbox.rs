@@ -9,8 +9,8 @@ use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{
-    ClaimedDelivery, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN, NewDelivery, NextDelivery,
-    Turn,
+    ClaimedDelivery, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN, NewDelivery,
+    NextDelivery, Turn,
 };
 use crate::text::Text;
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use snyk_export::store::{
-    DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Pass, Queue as _,
-    Record, Turn, Wish,
+    DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Pass, Queue as _, Record, Turn, Wish,
 };
 use snyk_export::text::Text;
 use snyk_export::watch::outcome::Outcome;
