@@ -1,4 +1,4 @@
-//! The JSON document of an export: how it ended, or how far it has come (an interface: the README shows one).
+//! The JSON document of an export: how it ended, or how far it has come (an interface: docs/reference/documents.md shows one).
 //!
 //! It is made once when a watch ends, and written into the store. The API, Slack messages and commands read it back.
 

@@ -7,7 +7,7 @@ use crate::export::ExportRef;
 /// The version of the document's form.
 pub const SCHEMA: u8 = 1;
 
-/// The files of a finished download. This is an interface: the README shows an example.
+/// The files of a finished download. This is an interface: docs/reference/documents.md shows one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of this document's form.

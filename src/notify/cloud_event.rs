@@ -1,4 +1,4 @@
-//! Notifications: `CloudEvents` 1.0 in JSON, all in one document (an interface: docs/daemon.md shows one).
+//! Notifications: `CloudEvents` 1.0 in JSON, all in one document (an interface: docs/reference/documents.md shows one).
 //!
 //! A document is made when something happens, is kept until each endpoint has it, and is sent as it was made. It says
 //! when signed links stop working, and never contains one.

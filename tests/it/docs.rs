@@ -1,5 +1,7 @@
 //! What the documents say, compared with what the code does.
 
+mod pages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,13 +14,19 @@ use snyk_export::observe::Metrics;
 use snyk_export::watch::outcome::{Outcome, Signal};
 
 pub(crate) const README: &str = include_str!("../../README.md");
+pub(crate) const CI: &str = include_str!("../../docs/ci.md");
+const DOCUMENTS: &str = include_str!("../../docs/reference/documents.md");
 const EVENTS: &str = include_str!("../../docs/reference/events.md");
 const DAEMON: &str = include_str!("../../docs/daemon.md");
+const EXIT_CODES: &str = include_str!("../../docs/reference/exit-codes.md");
+const METRICS: &str = include_str!("../../docs/reference/metrics.md");
+const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SECURITY_MODEL: &str = include_str!("../../docs/SECURITY-MODEL.md");
 const ALERTS: &str = include_str!("../../config/alerts.yaml");
 
 #[test]
-fn the_readme_lists_every_outcome_with_its_exit_code() {
+fn two_pages_list_every_outcome_with_its_exit_code() {
     let coded = Outcome::ALL.into_iter().filter(|outcome| !matches!(outcome, Outcome::Interrupted(_)));
     let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].map(Outcome::Interrupted);
     let in_code: BTreeSet<(u8, String)> =
@@ -26,11 +34,13 @@ fn the_readme_lists_every_outcome_with_its_exit_code() {
     let without_outcome = [ExitCode::UNFORESEEN, ExitCode::USAGE, ExitCode::IN_PROGRESS];
     let in_code: BTreeSet<_> =
         in_code.into_iter().chain(without_outcome.map(|code| (code.code(), String::new()))).collect();
-    let in_readme: BTreeSet<_> = rows(README, "## Exit codes")
-        .into_iter()
-        .map(|row| (row[0].parse().expect("a number"), row[1].clone()))
-        .collect();
-    assert_eq!(in_readme, in_code);
+    for (page, heading) in [(README, "## Exit codes"), (EXIT_CODES, "# Exit codes")] {
+        let on_page: BTreeSet<_> = rows(page, heading)
+            .into_iter()
+            .map(|row| (row[0].parse().expect("a number"), row[1].clone()))
+            .collect();
+        assert_eq!(on_page, in_code);
+    }
 }
 
 #[test]
@@ -53,21 +63,21 @@ fn the_events_page_lists_every_event() {
 }
 
 #[test]
-fn the_daemon_page_lists_every_event_and_every_metric() {
+fn the_pages_of_the_daemon_list_every_event_and_every_metric() {
     let of_a_daemon = |name: &&&str| {
         ["watch.", "delivery.", "account.", "daemon.", "api."].iter().any(|start| name.starts_with(start))
     };
     let names: BTreeSet<String> = Event::NAMES.iter().filter(of_a_daemon).map(ToString::to_string).collect();
     assert_eq!(first_cells(DAEMON, "## Events"), names);
-    assert_eq!(first_cells(DAEMON, "## Metrics"), Metrics::NAMES.map(str::to_owned).into());
+    assert_eq!(first_cells(METRICS, "# Metrics"), Metrics::NAMES.map(str::to_owned).into());
 }
 
 #[test]
-fn the_daemon_page_gives_metrics_the_types_that_they_have() {
+fn the_metrics_page_gives_metrics_the_types_that_they_have() {
     let rendered = Metrics::new().render();
     let types = rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let types: BTreeMap<&str, &str> = types.collect();
-    for row in rows(DAEMON, "## Metrics") {
+    for row in rows(METRICS, "# Metrics") {
         let name = row[0].trim_matches('`');
         // One without an account yet has no series, and so is not shown.
         assert!(types.get(name).is_none_or(|kind| *kind == row[1]), "{name} is no {}", row[1]);
@@ -80,7 +90,7 @@ fn alerts_look_at_what_there_is() {
     metrics.set_accounts(&[Arc::from("acme")].into());
     let rendered = metrics.render();
     let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
-    for page in [DAEMON, ALERTS] {
+    for page in [DAEMON, METRICS, TROUBLESHOOTING, ALERTS] {
         for (at, _) in page.match_indices("snyk_export_") {
             let name: String = page[at..].chars().take_while(|char| is_part(*char)).collect();
             let base = name.strip_suffix("_bucket").unwrap_or(&name);
@@ -98,8 +108,8 @@ fn alerts_look_at_what_there_is() {
 }
 
 #[test]
-fn the_settings_in_the_readme_are_valid() {
-    let toml = block(README, "toml");
+fn the_settings_on_their_page_are_valid() {
+    let toml = block(SETTINGS, "toml");
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("settings.toml");
     std::fs::write(&path, toml).expect("a file");
@@ -109,8 +119,9 @@ fn the_settings_in_the_readme_are_valid() {
 }
 
 #[test]
-fn the_manifest_in_the_readme_is_one() {
-    let text = README.split("```json\n").nth(2).and_then(|rest| rest.split("\n```").next()).expect("a block");
+fn the_manifest_among_the_documents_is_one() {
+    let text =
+        DOCUMENTS.split("```json\n").nth(2).and_then(|rest| rest.split("\n```").next()).expect("a block");
     let manifest: Manifest = serde_json::from_str(text).expect("a manifest");
     let shown: serde_json::Value = serde_json::from_str(text).expect("JSON");
     assert_eq!(serde_json::to_value(manifest).expect("JSON"), shown, "all members are shown, and no other");
@@ -121,25 +132,6 @@ fn the_set_up_is_two_commands() {
     let commands: Vec<&str> =
         README.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
     assert_eq!(commands, ["cargo run -- demo", "cargo test"]);
-}
-
-#[test]
-fn every_flag_in_the_readme_exists() {
-    let commands = ["start", "wait", "download", "run", "watch", "healthcheck", "simulate"];
-    let help: String = commands.map(|command| output(&[command, "--help"])).concat();
-    let cargo = ["--path", "--profile"];
-    // Of other programs' lines we know nothing.
-    let ours: String = README
-        .lines()
-        .filter(|line| !line.starts_with("$ docker"))
-        .fold(String::new(), |all, line| all + line + "\n");
-    let words = ours.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-'));
-    let is_flag =
-        |word: &&str| word.starts_with("--") && word.contains(char::is_alphabetic) && !cargo.contains(word);
-    for flag in words.filter(is_flag) {
-        let known = [' ', '\n', '[', ','].iter().any(|end| help.contains(&format!("{flag}{end}")));
-        assert!(known, "{flag}");
-    }
 }
 
 /// The files at these places in the repository, and below them.

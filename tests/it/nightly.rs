@@ -17,7 +17,7 @@ use self::files::{
     command_of_the_unit, environment_of_the_cron_job, environment_of_the_unit, key,
 };
 use self::machine::{Machine, Night, code, is_a_download, posts, text};
-use crate::docs::{README, rows};
+use crate::docs::{CI, README, rows};
 use crate::lab::{GROUP, Lab, TOKEN};
 
 /// An export that is ready as soon as it is started.
@@ -236,12 +236,13 @@ fn all_ask_for_the_same_at_the_same_time() {
 }
 
 #[test]
-fn the_readmes_commands_do_what_they_say() {
+fn the_commands_of_the_readme_and_of_the_ci_page_do_what_they_say() {
     let (lab, machine) = (Lab::start(AT_ONCE), Machine::new());
     let loader = machine.file("load-into-warehouse.sh", "#!/bin/sh\nenv > loaded\n");
     fs::set_permissions(&loader, fs::Permissions::from_mode(0o755)).unwrap();
     machine.file(".snyk-token", TOKEN);
-    let blocks = blocks_that_start_exports(README);
+    let mut blocks = blocks_that_start_exports(README);
+    blocks.extend(blocks_that_start_exports(CI));
     for script in &blocks {
         let run = machine
             .command(&lab, "/bin/sh", &["-euc", &machine.place(script)])
@@ -252,7 +253,8 @@ fn the_readmes_commands_do_what_they_say() {
         assert_eq!(code(&run), Some(0), "{script}\n{}", text(&run));
     }
     assert_eq!(posts(&lab), blocks.concat().matches("--dataset").count());
-    for directory in ["issues", "parts", "november", "recent"] {
+    let of_ci = ["github", "gitlab", "jenkins", "circleci", "azure", "buildkite", "waited"];
+    for directory in ["issues", "parts", "november", "recent"].into_iter().chain(of_ci) {
         is_a_download(&machine.path(directory));
     }
     is_a_download(&machine.night());

@@ -64,11 +64,17 @@ pub(super) fn arguments_of_the_cron_job() -> Vec<&'static str> {
 
 /// The blocks of a page in which exports are started: of each, the commands that do so or go on with them.
 pub(super) fn blocks_that_start_exports(page: &str) -> Vec<String> {
-    const CALLS: [&str; 3] = ["snyk-export start ", "snyk-export run ", "snyk-export download "];
+    const CALLS: [&str; 4] =
+        ["snyk-export start ", "snyk-export run ", "snyk-export wait ", "snyk-export download "];
+    const MARKS: [&str; 7] = ["$ ", "run: ", "- run: ", "- script: ", "command: ", "- ", "15 2 * * *  "];
     let command = |line: &str| {
         let line = line.trim();
-        let line = ["$ ", "run: ", "- ", "15 2 * * *  "].iter().find_map(|mark| line.strip_prefix(mark))?;
-        CALLS.iter().any(|call| line.contains(call)).then(|| format!("{line}\n"))
+        let line = match line.strip_prefix("sh '") {
+            Some(line) => line.strip_suffix('\'')?,
+            None => MARKS.iter().find_map(|mark| line.strip_prefix(mark))?,
+        };
+        let is_ours = !line.starts_with("docker ") && CALLS.iter().any(|call| line.contains(call));
+        is_ours.then(|| format!("{line}\n"))
     };
     let blocks = page.split("```").skip(1).step_by(2);
     blocks
