@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub use self::catalogue::{Added, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
+pub use self::catalogue::{
+    Added, Backlog, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled,
+};
 pub use self::memory::MemoryStore;
 pub use self::outbox::{
     ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN,

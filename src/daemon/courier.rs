@@ -60,7 +60,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             let now = self.clock.now();
             let room = gate.room(under_way.len(), now);
             let Turn { claimed, next_due, pace } = self.store.claim(name.to_owned(), room, now).await?;
-            gate.began(pace, claimed.len(), now);
+            gate.began(pace, room, claimed.len(), now);
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed, gate.round())));
             let next = next_due.unwrap_or(Moment::NEVER).max(gate.spaced_until());
             let rest_until = next.min(now.plus(LONGEST_REST));

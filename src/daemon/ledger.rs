@@ -150,6 +150,10 @@ impl Obligations for Endpoints {
         wanting.map(|endpoint| owed(endpoint, &id.to_string(), &told, now)).collect()
     }
 
+    fn sees(&self, account: &str, is_blocked: bool, left: Option<usize>) {
+        self.ledger.metrics.set_account(account, is_blocked, left);
+    }
+
     fn passed(&self, now: Moment) {
         self.ledger.bells.health.pass(now);
         let clients = self.ledger.clients.lock().unwrap_or_else(PoisonError::into_inner);

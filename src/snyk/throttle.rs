@@ -75,7 +75,8 @@ mod tests {
         for status in [200, 429, 503] {
             check(status, &[("retry-after", "45")], Some(45));
             check(status, &[("retry-after", " 0 ")], Some(0));
-            check(status, &[("retry-after", "2.5")], Some(2));
+            let map = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("2.5"))]);
+            assert_eq!(hint(status, &map), Some(Duration::from_millis(2500)));
             check(status, &[("retry-after", "Mon, 25 Nov 2024 10:14:42 GMT")], Some(60));
             check(status, &[("retry-after", "Monday, 25-Nov-24 10:14:42 GMT")], Some(60));
             check(status, &[("retry-after", "Mon, 25 Nov 2024 10:00:00 GMT")], Some(0));

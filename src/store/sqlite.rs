@@ -32,8 +32,9 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed, ListedDelivery,
-    Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store, StoreError, Turn,
+    Added, Backlog, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
+    ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
+    StoreError, Turn,
 };
 use crate::moment::Moment;
 use crate::text::Text;
@@ -192,6 +193,10 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 
     fn active_accounts(&self) -> Reply<Vec<(String, u64)>> {
         self.read(|conn, _| watches::active_accounts(conn))
+    }
+
+    fn backlog(&self) -> Reply<Vec<Backlog>> {
+        self.read(|conn, _| deliveries::backlog(conn))
     }
 
     fn prune(&self, before: Moment) -> Reply<usize> {

@@ -88,6 +88,7 @@ fn the_metrics_page_gives_metrics_the_types_that_they_have() {
 fn alerts_look_at_what_there_is() {
     let metrics = Metrics::new();
     metrics.set_accounts(&[Arc::from("acme")].into());
+    metrics.set_endpoints(["platform".to_owned()].into());
     let rendered = metrics.render();
     let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
     for page in [DAEMON, METRICS, TROUBLESHOOTING, ALERTS] {

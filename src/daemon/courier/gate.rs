@@ -76,10 +76,10 @@ impl Gate {
         self.spacing.max((now < self.gentle_until).then_some(GENTLY))
     }
 
-    /// The store says this of the pace, and so many deliveries begin.
-    pub(super) fn began(&mut self, pace: EndpointPace, claimed: usize, now: Moment) {
+    /// The store says this of the pace, and so many deliveries begin of those for which there was room.
+    pub(super) fn began(&mut self, pace: EndpointPace, room: usize, claimed: usize, now: Moment) {
         self.pace = pace;
-        if let Some(until) = self.second {
+        if let Some(until) = self.second.filter(|_| room > 0) {
             // There is nobody to ask, or the pause is over.
             if claimed == 0 {
                 self.spaced_until = self.spaced_until.max(until);

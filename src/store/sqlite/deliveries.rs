@@ -8,7 +8,7 @@ use super::rows::{at, ms};
 use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{DeliveryFilter, DeliveryState, IN_TURN, ListedDelivery, Redelivery};
+use crate::store::{Backlog, DeliveryFilter, DeliveryState, IN_TURN, ListedDelivery, Redelivery};
 use crate::text::Text;
 
 /// The deliveries for a watch, in the order in which they were added.
@@ -74,6 +74,19 @@ pub(super) fn redeliver(
     }
     state.note(conn, now)?;
     Ok(of_watch()?.pop().map(Redelivery::Queued))
+}
+
+/// See [`Catalogue::backlog`](crate::store::Catalogue::backlog). Reads the index only.
+pub(super) fn backlog(conn: &Connection) -> Result<Vec<Backlog>, Fault> {
+    let mut select = conn.prepare_cached(
+        "SELECT endpoint, count(*), min(created_at_ms) FROM deliveries INDEXED BY deliveries_age \
+         WHERE state = 'pending' GROUP BY endpoint",
+    )?;
+    let backlog = select.query_map((), |row| {
+        let pending = row.get::<_, i64>(1)?.unsigned_abs();
+        Ok(Backlog { endpoint: row.get(0)?, pending, oldest: at(row.get(2)?) })
+    })?;
+    Ok(backlog.collect::<Result<_, _>>()?)
 }
 
 /// Selects deliveries. `wanted` is what follows the name of the table.

@@ -97,6 +97,9 @@ pub(super) async fn the_first_queued_comes_first_endpoint_by_endpoint(bed: impl 
         record(&bed, claimed[0].claim, NextDelivery::Sent).await;
     }
     assert_eq!(endpoints().await, ["platform"]);
+    let (endpoint, oldest) = ("platform".to_owned(), NOW.plus(SECOND * 2));
+    let backlog = bed.store().backlog().await.unwrap();
+    assert_eq!(backlog, [Backlog { endpoint, pending: 2, oldest }]);
 }
 
 pub(super) async fn an_endpoint_keeps_its_pace_and_wakes_all_when_it_is_back(mut bed: impl Lasting) {
