@@ -28,6 +28,9 @@ const UNAUTHORIZED: &str = "io.snyk-export.account.unauthorized";
 /// The type of the event of `watch --test-notify`.
 const TEST: &str = "io.snyk-export.test";
 
+/// The type of the event that says that it works again.
+const AUTHORIZED: &str = "io.snyk-export.account.authorized";
+
 #[derive(Serialize)]
 struct CloudEvent<'a, D> {
     specversion: &'a str,
@@ -60,6 +63,12 @@ pub(super) struct Unauthorized {
     pub(super) error: Problem,
 }
 
+/// The credential of an account works again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Authorized {
+    pub(super) account: String,
+}
+
 /// The notification that a watch has ended as its `document` says. Its id is the watch's own: a watch ends once.
 #[must_use]
 pub fn ended(ending: &Ending, document: Document) -> String {
@@ -90,6 +99,12 @@ pub fn test(endpoint: &str, at: Moment, id: Uuid) -> String {
     let message = "this is a test: somebody has tried the endpoint with `snyk-export watch --test-notify`";
     let data = serde_json::json!({ "endpoint": endpoint, "message": message });
     written_from("/snyk-export".to_owned(), id, TEST, None, at, data)
+}
+
+/// The event that the credential of `account` works again, since `at`. Each such time has an `id` of its own.
+#[must_use]
+pub fn authorized(account: &str, at: Moment, id: Uuid) -> String {
+    written(id, account, AUTHORIZED, None, at, Authorized { account: account.to_owned() })
 }
 
 fn written(
@@ -153,6 +168,8 @@ pub(super) enum Notice {
     },
     /// The credential of an account is refused.
     Unauthorized(Unauthorized),
+    /// It works again.
+    Authorized(Authorized),
     /// A test.
     Test,
 }
@@ -173,6 +190,9 @@ impl Notice {
         }
         if r#type == UNAUTHORIZED {
             return serde_json::from_str(data.get()).ok().map(Self::Unauthorized);
+        }
+        if r#type == AUTHORIZED {
+            return serde_json::from_str(data.get()).ok().map(Self::Authorized);
         }
         let outcome = Text::new(r#type.strip_prefix(WATCH)?);
         serde_json::from_str(data.get()).ok().map(|ended| Self::Ended { outcome, ended })
@@ -297,6 +317,10 @@ pub(super) mod tests {
         let refused = Notice::read(&unauthorized("acme", &problem(), AT, ID));
         let Some(Notice::Unauthorized(refused)) = refused else { panic!() };
         assert_eq!((refused.account.as_str(), refused.error), ("acme", problem()));
+        let works = authorized("acme", AT, ID);
+        assert!(works.contains("\"type\":\"io.snyk-export.account.authorized\""), "{works}");
+        let Some(Notice::Authorized(works)) = Notice::read(&works) else { panic!() };
+        assert_eq!(works.account, "acme");
         for junk in ["", "[]", "{\"data\":7}", "{\"type\":null}", "{\"type\":\"x\",\"data\":{}}"] {
             assert!(Notice::read(junk).is_none(), "{junk}");
         }
