@@ -43,12 +43,12 @@ fn headers_are_read_again_at_a_reload_and_never_shown() {
     bed.set(&format!("{settings}headers-file = '@headers'\n"));
     let daemon = bed.start();
     receiver.until(|notices| !notices.is_empty());
-    bed.file("headers", "# of today\nAuthorization: Bearer other-hunter2\nX-Team: payments\n");
+    bed.file("headers", "# of today\nAuthorization: Bearer other-hunter2\nX-Team: team-hunter2\n");
     reload(&daemon);
     let notices = receiver.until(|notices| notices.last().is_some_and(|last| last.answered == Some(200)));
     let last = notices.last().unwrap();
     assert_eq!(notices[0].header("authorization"), "Bearer first-hunter2");
-    assert_eq!((last.header("authorization"), last.header("x-team")), ("Bearer other-hunter2", "payments"));
+    assert_eq!((last.header("authorization"), last.header("x-team")), ("Bearer other-hunter2", "team-hunter2"));
     assert_eq!(notices[0].header("webhook-id"), last.header("webhook-id"));
 
     let before = daemon.until_said("cannot use the new settings, keeping the previous ones", 0).len();

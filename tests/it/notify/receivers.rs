@@ -56,13 +56,13 @@ async fn a_webhook_without_a_key_is_not_signed() {
 #[tokio::test]
 async fn a_webhook_gets_headers_of_the_users_own() {
     let server = answering(ResponseTemplate::new(401).set_body_string("no Bearer hunter2hunter2")).await;
-    let headers = OwnHeaders::new("Authorization: Bearer hunter2hunter2\nX-Team: payments\n").unwrap();
+    let headers = OwnHeaders::new("Authorization: Bearer hunter2hunter2\nX-Team: hunter2-team\n").unwrap();
     let webhook =
         endpoint(EndpointKind::Webhook { url: server.uri().parse().unwrap(), secret: None, headers });
     assert_eq!(why(send(&webhook).await), "HTTP 401 Unauthorized");
     let request = only_request(&server).await;
     assert_eq!(header(&request, "authorization"), "Bearer hunter2hunter2");
-    assert_eq!((header(&request, "x-team"), header(&request, "webhook-id")), ("payments", ID));
+    assert_eq!((header(&request, "x-team"), header(&request, "webhook-id")), ("hunter2-team", ID));
     assert!(!format!("{webhook:?}").contains("hunter2"));
 }
 
