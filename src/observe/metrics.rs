@@ -445,7 +445,8 @@ mod tests {
         metrics.event(&What::AccountPaused { account: "b".into(), problem: Problem::new("x", "") }.at(AT));
         metrics.set_accounts(&accounts(&["b", "c"]));
         let text = metrics.render();
-        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("snyk_export_account")).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("snyk_export_account_unauthorized{")).collect();
         let line =
             |account, value| format!("snyk_export_account_unauthorized{{account=\"{account}\"}} {value}");
         assert_eq!(lines, [line("b", 1), line("c", 0)]);

@@ -20,6 +20,24 @@ fn endpoints_of_every_kind_are_read() {
 }
 
 #[test]
+fn an_error_names_the_line_of_wrong_headers() {
+    let rows = [
+        (
+            "kind = 'webhook'\nurl = 'https://x.example'\nheaders-file = '@token'",
+            "line 6, column 1, headers-file: @token: line 1 is not of the form",
+        ),
+        (
+            "kind = 'slack'\nurl = 'https://x.example'\nheaders-file = '@headers'",
+            "line 6, column 1, headers-file: `headers-file` is not for an endpoint of kind \"slack\"",
+        ),
+    ];
+    for (endpoint, expected) in rows {
+        let error = error(&TOKEN, &format!("\n[[notify]]\nname = 'a'\n{endpoint}"));
+        assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn an_error_names_the_line_of_a_wrong_endpoint() {
     let hook = "name = 'a'\nkind = 'webhook'\nurl = 'https://x.example'";
     let rows = [
@@ -50,14 +68,6 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
             "line 5, column 1, url-file: failed to read @none",
         ),
         (&format!("{hook}\nsecret-file = '@token'"), "line 6, column 1, secret-file: @token: "),
-        (
-            &format!("{hook}\nheaders-file = '@token'"),
-            "line 6, column 1, headers-file: @token: line 1 is not of the form",
-        ),
-        (
-            "name = 'a'\nkind = 'slack'\nurl = 'https://x.example'\nheaders-file = '@headers'",
-            "line 6, column 1, headers-file: `headers-file` is not for an endpoint of kind \"slack\"",
-        ),
         (
             &format!("{hook}\nargv = ['x']"),
             "line 6, column 1, argv: `argv` is not for an endpoint of kind \"webhook\"",
