@@ -10,6 +10,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_no_downtime.sql"),
     include_str!("migrations/0003_deliveries_in_pages.sql"),
     include_str!("migrations/0004_endpoints.sql"),
+    include_str!("migrations/0005_new_deliveries_open.sql"),
 ];
 
 /// The application id in the header of our files ("snyX").
