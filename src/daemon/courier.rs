@@ -53,13 +53,15 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         let mut under_way = FuturesUnordered::new();
         let mut retired = self.retired.clone();
         let name = self.endpoint.name();
-        let known = self.store.claim(name.to_owned(), 0, self.clock.now()).await?.pace;
+        let known = self.store.claim(name.to_owned(), 0, self.clock.now(), false).await?.pace;
         let mut gate = Gate::new(self.endpoint.spacing(), known);
         while !*retired.borrow() {
             let rung = self.bell.notified();
             let now = self.clock.now();
             let room = gate.room(under_way.len(), now);
-            let Turn { claimed, next_due, pace } = self.store.claim(name.to_owned(), room, now).await?;
+            let anyway = gate.even_if_closed();
+            let Turn { claimed, next_due, pace } =
+                self.store.claim(name.to_owned(), room, now, anyway).await?;
             gate.began(pace, room, claimed.len(), now);
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed, gate.round())));
             let next = next_due.unwrap_or(Moment::NEVER).max(gate.spaced_until());

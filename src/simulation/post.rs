@@ -30,8 +30,9 @@ pub(super) struct Post {
     claims: BTreeMap<i64, (i64, String)>,
     /// For each endpoint: when the delivery was queued that had the latest first attempt.
     first_tries: BTreeMap<String, Moment>,
-    /// For each endpoint: since when it takes deliveries, or from when. A power cut may undo it, and then it is forgotten.
-    open: BTreeMap<String, Moment>,
+    /// For each endpoint: until when it is closed, and until when because it has asked for it. A power cut may undo it, and
+    /// then it is forgotten.
+    closed: BTreeMap<String, (Moment, Moment)>,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Post {
                 owed.state = state;
             }
         }
-        self.open.clear();
+        self.closed.clear();
     }
 
     /// A life has ended: attempts in flight are lost.
@@ -131,8 +132,8 @@ impl World {
             State::Due(at) if at <= now => {}
             state => self.violate(|| format!("{id} is delivered, though it is {state:?}")),
         }
-        if let Some(open_at) = post.open.get(endpoint).filter(|open_at| **open_at > now) {
-            self.violate(|| format!("{id} is delivered before {endpoint} is open, at {open_at}"));
+        if let Some((_, asked)) = post.closed.get(endpoint).filter(|(_, asked)| *asked > now) {
+            self.violate(|| format!("{id} is delivered before {endpoint} wants it, at {asked}"));
         }
         if owed.is_under_way {
             self.violate(|| format!("{id} is delivered twice at once"));
@@ -167,7 +168,10 @@ impl World {
             let Some(owed) = post.owed.get_mut(&id).filter(|_| latest == *fence) else { continue };
             post.undo.push((id.clone(), owed.state));
             let open_at = pace.open_at.max(*at);
-            post.open.insert(owed.endpoint.clone(), pace.open_at);
+            let has_asked = matches!(owed.last, Some(Attempt::Failed { hint: Some(_), .. }));
+            let (closed, asked) = post.closed.entry(owed.endpoint.clone()).or_default();
+            *closed = pace.open_at;
+            *asked = if has_asked { pace.floor } else { *asked };
             let limit = owed.at.plus(LIMIT);
             let (state, is_right) = match (next, &owed.last) {
                 (NextDelivery::Sent, last) => (State::Sent, *last == Some(Attempt::Sent)),
@@ -219,7 +223,8 @@ impl World {
         }
         for (id, owed) in &post.owed {
             let State::Due(due) = owed.state else { continue };
-            let since = due.max(disturbed).max(post.open.get(&owed.endpoint).copied().unwrap_or(IN_TURN));
+            let since =
+                due.max(disturbed).max(post.closed.get(&owed.endpoint).map_or(IN_TURN, |closed| closed.0));
             let since = since.max(owed.at);
             let is_meant = |what: &What| match what {
                 What::Endpoint { endpoint, .. } => name(*endpoint) == owed.endpoint,
@@ -301,11 +306,11 @@ impl Ear {
 }
 
 impl Outbox for Disk {
-    fn claim(&self, endpoint: String, room: usize, now: Moment) -> Reply<Turn> {
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn> {
         let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
         let world = Arc::clone(&self.world);
         self.call(async move {
-            let turn = file.sqlite.claim(endpoint, room, now).await?;
+            let turn = file.sqlite.claim(endpoint, room, now, even_if_closed).await?;
             let mut post = world.post.borrow_mut();
             for ClaimedDelivery { claim, delivery, .. } in &turn.claimed {
                 post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));

@@ -10,8 +10,9 @@ use crate::watch::pace::Position;
 
 /// What couriers need of a store.
 pub trait Outbox {
-    /// Claims up to `room` due deliveries to `endpoint`, in the order in which they were queued. None before it is open.
-    fn claim(&self, endpoint: String, room: usize, now: Moment) -> Reply<Turn>;
+    /// Claims up to `room` due deliveries to `endpoint`, in the order in which they were queued. None before it is open, unless
+    /// `even_if_closed`.
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn>;
 
     /// Records the results of attempts, and the pace of their endpoints. A record whose claim has ended is ignored. When an
     /// endpoint takes deliveries again, those that have no pace of their own wait for their turn again.
@@ -61,6 +62,8 @@ pub struct EndpointPace {
     pub position: Position,
     /// Nothing is sent before this.
     pub open_at: Moment,
+    /// A new delivery opens it earlier, but not before this.
+    pub floor: Moment,
 }
 
 /// The due time of a delivery that waits for its turn.

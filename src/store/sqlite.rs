@@ -242,8 +242,8 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 }
 
 impl<K: Keeping> Outbox for SqliteStore<K> {
-    fn claim(&self, endpoint: String, room: usize, now: Moment) -> Reply<Turn> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now))
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn> {
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now, even_if_closed))
     }
 
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {

@@ -277,6 +277,7 @@ macro_rules! conforms_in_all {
                 a_claimed_delivery_is_hidden_and_recorded_once,
                 the_first_queued_comes_first_endpoint_by_endpoint,
                 an_endpoint_keeps_its_pace_and_wakes_all_when_it_is_back,
+                a_new_delivery_ends_a_pause_and_those_that_wait_go_first,
                 old_deliveries_are_given_up_unless_they_are_claimed,
                 a_settled_delivery_is_pending_again,
             },

@@ -3,6 +3,7 @@
 //! * Backoff belongs to the endpoint. After a failure it gets nothing until its pause is over, and then one delivery, until
 //!   one arrives. Then all that wait are due, in the order in which they were queued.
 //! * What an endpoint refuses for its content waits by a pace of its own, and the others go on.
+//! * A new delivery ends a pause early, unless the endpoint has asked for it, but not within 30 s of the failure.
 //! * When a pause is over, the first in the queue goes first. If it has failed three times, another is tried right after it,
 //!   as a second opinion. If that one arrives, the endpoint is well. A delivery that fails for the third time or more
 //!   while its endpoint is well has a pace of its own too. So nothing holds up an endpoint for ever.
@@ -25,6 +26,9 @@ const PATIENCE: u32 = 3;
 /// An endpoint with a longer pause than this is dead: it has failed several times in a row.
 const DEAD: Duration = Duration::from_secs(60);
 
+/// A new delivery does not end a pause before this.
+const NO_NEWS: Duration = Duration::from_secs(30);
+
 /// For how many pauses a delivery is left out that has failed as a second opinion, at most.
 const LEFT_OUT: u32 = 12;
 
@@ -40,8 +44,8 @@ pub(super) struct Gate {
     pace: EndpointPace,
     spaced_until: Moment,
     gentle_until: Moment,
-    /// The end of the next pause, while a second opinion is asked for.
-    second: Option<Moment>,
+    /// Whether a second opinion is asked for, although the endpoint is closed.
+    second: bool,
     /// The number of pauses so far. An attempt from before a pause says nothing about the time after it.
     round: u64,
 }
@@ -50,7 +54,7 @@ impl Gate {
     /// A gate before an endpoint with this pace, whose deliveries must be so far apart.
     pub(super) fn new(spacing: Option<Duration>, pace: EndpointPace) -> Self {
         let zero = Moment::from_unix_ms(0);
-        Self { spacing, pace, spaced_until: zero, gentle_until: zero, second: None, round: 0 }
+        Self { spacing, pace, spaced_until: zero, gentle_until: zero, second: false, round: 0 }
     }
 
     /// How many deliveries may begin now.
@@ -79,16 +83,18 @@ impl Gate {
     /// The store says this of the pace, and so many deliveries begin of those for which there was room.
     pub(super) fn began(&mut self, pace: EndpointPace, room: usize, claimed: usize, now: Moment) {
         self.pace = pace;
-        if let Some(until) = self.second.filter(|_| room > 0) {
-            // There is nobody to ask, or the pause is over.
-            if claimed == 0 {
-                self.spaced_until = self.spaced_until.max(until);
-            }
-            self.second = self.second.filter(|_| claimed > 0 && now < until);
+        // There is nobody to ask, or the pause is over.
+        if room > 0 && (claimed == 0 || now >= pace.open_at) {
+            self.second = false;
         }
         if let Some(spacing) = self.spacing_at(now).filter(|_| claimed > 0) {
             self.spaced_until = now.plus(spacing);
         }
+    }
+
+    /// Whether a delivery may begin although the endpoint is closed: as a second opinion.
+    pub(super) const fn even_if_closed(&self) -> bool {
+        self.second
     }
 
     /// No delivery begins before.
@@ -136,7 +142,7 @@ impl Gate {
                 let at = match is_current {
                     true => self.fails(claimed.attempts + 1, hint, now, rng),
                     false => {
-                        self.pace.open_at = self.pace.open_at.max(now.plus(asked(hint, rng)));
+                        self.closes_until(now.plus(asked(hint, rng)));
                         IN_TURN
                     }
                 };
@@ -154,7 +160,7 @@ impl Gate {
     fn is_reached(&mut self, is_current: bool) {
         if is_current {
             self.pace = EndpointPace::default();
-            self.second = None;
+            self.second = false;
         }
     }
 
@@ -164,20 +170,25 @@ impl Gate {
         if hint.is_some() {
             self.gentle_until = now.plus(GENTLE);
         }
-        if let Some(until) = self.second.take() {
-            self.pace.open_at = until.max(now.plus(asked(hint, rng)));
+        if std::mem::take(&mut self.second) {
+            // It agrees with the first.
+            self.closes_until(now.plus(asked(hint, rng)));
             let left_out = tries.saturating_sub(PATIENCE - 1).min(LEFT_OUT);
             let pause = self.pace.open_at.since(now);
             return if left_out == 0 { IN_TURN } else { self.pace.open_at.plus(pause * left_out) };
         }
         let was_well = self.pace.position.is_none();
-        let until = now.plus(pause_of_endpoint(&mut self.pace.position, hint, rng));
-        if !was_well && tries >= PATIENCE && hint.is_none() {
-            self.second = Some(until);
-            return until;
-        }
-        self.pace.open_at = until;
-        IN_TURN
+        let pause = pause_of_endpoint(&mut self.pace.position, hint, rng);
+        self.pace.open_at = now.plus(pause);
+        self.pace.floor = now.plus(if hint.is_some() { pause } else { pause.min(NO_NEWS) });
+        self.second = !was_well && tries >= PATIENCE && hint.is_none();
+        if self.second { self.pace.open_at } else { IN_TURN }
+    }
+
+    /// The endpoint has asked for a pause.
+    fn closes_until(&mut self, until: Moment) {
+        self.pace.open_at = self.pace.open_at.max(until);
+        self.pace.floor = self.pace.floor.max(until);
     }
 }
 

@@ -160,7 +160,7 @@ async fn what_waited_arrives_before_what_is_new() {
     bed.work(HOUR).await;
     assert!(bed.seen().len() < 60, "{:?}", bed.seen());
     bed.owe(names(5..6)).await;
-    bed.work(S * 331).await;
+    bed.work(S * 31).await;
     assert_eq!(bed.taken()[0], "00");
     let mut taken = bed.taken();
     taken.sort();
@@ -204,6 +204,19 @@ async fn a_dead_receiver_is_given_up_after_a_day_and_not_hammered() {
     let given_up = bed.store.count().await.unwrap().undeliverable;
     assert_eq!(given_up, 200);
     assert!(bed.seen().len() < 640, "{}", bed.seen().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_do_not_hammer_a_dead_receiver() {
+    let bed = Bed::new(Duration::from_millis(10), None, |_: &str, _: Duration, _: &[Seen]| failed(None));
+    let news = async {
+        for number in 0..1800 {
+            bed.owe([number.to_string()]).await;
+            tokio::time::sleep(S).await;
+        }
+    };
+    tokio::join!(news, bed.work(S * 1800));
+    assert!(bed.seen().len() < 150, "twice in 30 s: {}", bed.seen().len());
 }
 
 #[tokio::test(start_paused = true)]

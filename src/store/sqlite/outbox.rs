@@ -31,6 +31,14 @@ pub(super) fn owe(
     let NewDelivery { id: delivery, endpoint, event, at } = delivery;
     let inserted = insert.execute((delivery, seq, id, endpoint, event, ms(*at), ms(IN_TURN)))?;
     state.counts.pending += u64::try_from(inserted).unwrap_or_default();
+    let mut open = conn.prepare_cached(
+        "UPDATE endpoints SET open_at_ms = max(floor_ms, ?2) \
+         WHERE name = ?1 AND pace_ns IS NOT NULL AND open_at_ms > max(floor_ms, ?2)",
+    )?;
+    // A new one is a reason to try again, and those that have waited go first.
+    if inserted > 0 && open.execute((endpoint, ms(*at)))? > 0 {
+        wake(conn, endpoint)?;
+    }
     Ok(())
 }
 
@@ -41,9 +49,10 @@ pub(super) fn claim(
     endpoint: &str,
     room: usize,
     now: Moment,
+    even_if_closed: bool,
 ) -> Result<Turn, Fault> {
     let pace = pace_of(conn, endpoint)?;
-    let room = if pace.open_at > now { 0 } else { room };
+    let room = if pace.open_at > now && !even_if_closed { 0 } else { room };
     let mut in_order = conn.prepare_cached(
         "SELECT seq FROM deliveries INDEXED BY deliveries_queue \
          WHERE endpoint = ?1 AND state = 'pending' AND due_at_ms <= ?2 ORDER BY seq",
@@ -70,9 +79,11 @@ pub(super) fn claim(
 }
 
 fn pace_of(conn: &Connection, endpoint: &str) -> Result<EndpointPace, Fault> {
-    let mut select = conn.prepare_cached("SELECT pace_ns, open_at_ms FROM endpoints WHERE name = ?1")?;
+    let mut select =
+        conn.prepare_cached("SELECT pace_ns, open_at_ms, floor_ms FROM endpoints WHERE name = ?1")?;
     let pace = select.query_row((endpoint,), |row| {
-        Ok(EndpointPace { position: position(row.get(0)?), open_at: at(row.get(1)?) })
+        let (open_at, floor) = (at(row.get(1)?), at(row.get(2)?));
+        Ok(EndpointPace { position: position(row.get(0)?), open_at, floor })
     });
     Ok(pace.optional()?.unwrap_or_default())
 }
@@ -88,17 +99,24 @@ fn keep_pace(conn: &Connection, delivery: i64, pace: EndpointPace) -> Result<(),
         return Ok(());
     }
     let mut save = conn.prepare_cached(
-        "INSERT INTO endpoints (name, pace_ns, open_at_ms) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (name) DO UPDATE SET pace_ns = excluded.pace_ns, open_at_ms = excluded.open_at_ms",
+        "INSERT INTO endpoints (name, pace_ns, open_at_ms, floor_ms) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (name) DO UPDATE \
+         SET pace_ns = excluded.pace_ns, open_at_ms = excluded.open_at_ms, floor_ms = excluded.floor_ms",
     )?;
-    save.execute((&endpoint, pace_ns(pace.position), due_ms(pace.open_at)))?;
+    save.execute((&endpoint, pace_ns(pace.position), due_ms(pace.open_at), due_ms(pace.floor)))?;
     if before.position.is_some() && pace.position.is_none() {
-        let mut wake = conn.prepare_cached(
-            "UPDATE deliveries SET due_at_ms = ?2 \
-             WHERE endpoint = ?1 AND state = 'pending' AND pace_ns IS NULL AND due_at_ms > ?2",
-        )?;
-        wake.execute((&endpoint, ms(IN_TURN)))?;
+        wake(conn, &endpoint)?;
     }
+    Ok(())
+}
+
+/// All that failed because of the endpoint wait for their turn again.
+fn wake(conn: &Connection, endpoint: &str) -> Result<(), Fault> {
+    let mut wake = conn.prepare_cached(
+        "UPDATE deliveries SET due_at_ms = ?2 \
+         WHERE endpoint = ?1 AND state = 'pending' AND pace_ns IS NULL AND due_at_ms > ?2",
+    )?;
+    wake.execute((endpoint, ms(IN_TURN)))?;
     Ok(())
 }
 

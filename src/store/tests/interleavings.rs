@@ -121,7 +121,8 @@ async fn deliver(bed: &impl Lasting, model: &mut Model, count: usize) {
             }
         }
     }
-    let Turn { claimed, next_due, .. } = bed.store().claim("platform".to_owned(), count, now).await.unwrap();
+    let Turn { claimed, next_due, .. } =
+        bed.store().claim("platform".to_owned(), count, now, false).await.unwrap();
     let pending = || model.deliveries.iter().filter(|owed| owed.state == DeliveryState::Pending);
     let due: Vec<&Owed> = pending().filter(|owed| owed.due_at <= now).take(count).collect();
     let seen = claimed.iter().map(|claimed| (&claimed.delivery, claimed.watch, claimed.attempts));

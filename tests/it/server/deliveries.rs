@@ -38,7 +38,7 @@ fn owes(bed: &TestServer, ids: &[&str]) -> String {
 fn settle(bed: &TestServer, endpoint: &str, next: &NextDelivery) {
     let at = bed.service.clock.now();
     bed.runtime.block_on(async {
-        let Turn { claimed, pace, .. } = bed.store.claim(endpoint.to_owned(), 100, at).await.unwrap();
+        let Turn { claimed, pace, .. } = bed.store.claim(endpoint.to_owned(), 100, at, false).await.unwrap();
         let record = |claim| DeliveryRecord { claim, at, next: next.clone(), pace };
         let records = claimed.into_iter().map(|claimed| record(claimed.claim)).collect();
         bed.store.record(records).await.unwrap();

@@ -4,7 +4,8 @@
 CREATE TABLE endpoints (
     name       TEXT    PRIMARY KEY,
     pace_ns    INTEGER,                              -- of its backoff; none if the last attempt reached it
-    open_at_ms INTEGER NOT NULL                      -- nothing is sent before
+    open_at_ms INTEGER NOT NULL,                     -- nothing is sent before
+    floor_ms   INTEGER NOT NULL                      -- a new delivery opens it earlier, but not before this
 ) STRICT, WITHOUT ROWID;
 
 UPDATE deliveries SET due_at_ms = 0, pace_ns = NULL WHERE state = 'pending';
