@@ -6,7 +6,8 @@
 //! * A new delivery ends a pause early, unless the endpoint has asked for it, but not within 30 s of the failure.
 //! * When a pause is over, the first in the queue goes first. If it has failed three times, another is tried right after it,
 //!   as a second opinion. If that one arrives, the endpoint is well. A delivery that fails for the third time or more
-//!   while its endpoint is well has a pace of its own too. So nothing holds up an endpoint for ever.
+//!   while its endpoint is well has a pace of its own too, and its failures no longer count. So nothing holds up an endpoint
+//!   for ever.
 //! * An endpoint with a limit gets its deliveries at even distances. One that has asked for a pause gets one a second for a
 //!   while.
 
@@ -136,6 +137,12 @@ impl Gate {
             Attempt::Refused { problem, hint } => {
                 self.is_reached(is_current);
                 own(claimed, problem, hint, now, rng)
+            }
+            Attempt::Failed { problem, hint } if claimed.pace.is_some() => {
+                if hint.is_some() {
+                    self.closes_until(now.plus(asked(hint, rng)));
+                }
+                own(claimed, problem, None, now, rng)
             }
             Attempt::Failed { problem, hint } => {
                 let is_well = self.pace.position.is_none();

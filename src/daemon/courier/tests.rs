@@ -6,7 +6,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::store::{
-    Catalogue as _, DeliveryState, Keeper, Keeping, NewDelivery, Pass, Queue as _, Reply, SqliteStore,
+    AccountNews, Catalogue as _, DeliveryState, Keeper, Keeping, NewDelivery, Pass, Queue as _, Reply,
+    SqliteStore,
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -93,8 +94,10 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Bed<A> {
         let now = self.clock.now();
         let delivery =
             |id| NewDelivery { id, endpoint: "platform".to_owned(), event: "{}".to_owned(), at: now };
-        let owed = ids.into_iter().map(delivery).collect();
-        self.store.pass(Pass { now, records: Vec::new(), owed, wishes: Vec::new() }).await.unwrap();
+        let deliveries: Vec<NewDelivery> = ids.into_iter().map(delivery).collect();
+        let account = Arc::from(&*deliveries[0].id);
+        let news = vec![AccountNews { account, is_refused: true, deliveries }];
+        self.store.pass(Pass { now, records: Vec::new(), news, wishes: Vec::new() }).await.unwrap();
         self.bell.notify_waiters();
     }
 
@@ -172,7 +175,7 @@ async fn what_waited_arrives_before_what_is_new() {
 #[tokio::test(start_paused = true)]
 async fn no_delivery_holds_up_the_others() {
     let refused = |hint| Attempt::Refused { problem: Text::new("HTTP 422"), hint };
-    for (poisoned, most) in [(failed as fn(_) -> _, 320), (refused, 60)] {
+    for (poisoned, most) in [(failed as fn(_) -> _, 60), (refused, 60)] {
         let answer = move |id: &str, _: Duration, _: &[Seen]| match id {
             "00" => poisoned(None),
             _ => Attempt::Sent,
