@@ -200,8 +200,7 @@ impl<'a> Run<'a> {
     }
 
     fn place_of(&self, left: &Record) -> Place {
-        let force = self.args.place.force;
-        Place { dir: left.dir.clone(), merge: left.merge.clone(), force, safety: SAFETY }
+        Place::new(left.dir.clone(), left.merge.clone(), self.args.place.force, SAFETY)
     }
 
     /// The hint after a start that may have created an export.

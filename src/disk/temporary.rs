@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{Directory, Readers};
 
-/// How many bytes of the target's name a temporary name contains. No name may be longer than 255 bytes.
-const NAMED: usize = 200;
+/// The longest name of a file, in bytes.
+const LONGEST: usize = 255;
 
 /// How many random digits a temporary name has.
 const DIGITS: usize = 32;
@@ -26,7 +26,7 @@ impl Directory {
         ending: &str,
         readers: Readers,
     ) -> io::Result<(OsString, File)> {
-        let mut temporary = beginning(name);
+        let mut temporary = beginning(name, ending);
         temporary.push(format!("{}{ending}", Uuid::new_v4().simple()));
         let file = self.create(&temporary, readers)?;
         Ok((temporary, file))
@@ -34,7 +34,7 @@ impl Directory {
 
     /// Removes temporary files that killed calls have left. The caller must hold the lock on `name`.
     pub(crate) fn remove_temporaries(&self, name: &OsStr, ending: &str) {
-        let beginning = beginning(name);
+        let beginning = beginning(name, ending);
         let is_left = |left: &OsString| {
             let digits = left.as_bytes().strip_prefix(beginning.as_bytes());
             let digits = digits.and_then(|rest| rest.strip_suffix(ending.as_bytes()));
@@ -65,8 +65,13 @@ impl Directory {
     }
 }
 
-/// The part of a temporary name that all temporary files for `name` share.
-fn beginning(name: &OsStr) -> OsString {
-    let name = &name.as_bytes()[..name.len().min(NAMED)];
+/// The part of a temporary name that all temporary files for `name` share: as much of `name` as fits, since one that is
+/// itself as long as a name may be needs a temporary name too.
+fn beginning(name: &OsStr, ending: &str) -> OsString {
+    let room = LONGEST - DIGITS - ending.len() - 2;
+    let name = &name.as_bytes()[..name.len().min(room)];
+    // Not every file system accepts half a character.
+    let whole = std::str::from_utf8(name).map_or_else(|error| error.valid_up_to(), str::len);
+    let name = if whole + 4 > name.len() { &name[..whole] } else { name };
     OsString::from_vec([b".", name, b"."].concat())
 }

@@ -178,6 +178,14 @@ fn temporary_names_are_random() {
     let name = || directory.create_temporary("a".as_ref(), ".new", Readers::Umask).unwrap().0;
     assert_ne!(name(), name());
     assert!(name().to_str().unwrap().starts_with(".a."));
+    let ending = format!(".{}.partial", uuid::Uuid::nil());
+    for long in ["a".repeat(255), format!("a{}", "é".repeat(127)), "€".repeat(85)] {
+        let temporary = directory.create_temporary(long.as_ref(), &ending, Readers::Umask).unwrap().0;
+        assert!((252..=255).contains(&temporary.to_str().unwrap().len()), "{temporary:?}");
+        assert!(directory.has(&temporary));
+        directory.remove_temporaries(long.as_ref(), &ending);
+        assert!(!directory.has(&temporary));
+    }
 }
 
 #[test]

@@ -213,9 +213,8 @@ impl Folder {
         path: Option<&Path>,
     ) -> Result<Option<(Merging, Merged)>, DownloadError> {
         let Some(path) = path else { return Ok(None) };
-        let names: Vec<&str> = manifest.files.iter().map(|entry| entry.name.as_str()).collect();
         let open = |name: &str| self.place_of(name).open_file(name.as_ref());
-        Merging::of(&names, open, path, &manifest.export).map(Some)
+        Merging::of(&manifest.files, open, path, &manifest.export).map(Some)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::text::Text;
 use crate::watch::observation::{Part, Problem};
 
 /// The byte order mark that a file in UTF-8 may start with.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How many bytes show what a file starts as.
 const TELLING: usize = 16;
@@ -35,6 +35,12 @@ const NOT_CSV: [(&[u8], &str); 13] = [
     (b"<?xml", "an XML document"),
     (b"<", "an XML or HTML document"),
 ];
+
+/// What a file is that starts like this, if that is certainly not CSV.
+pub(super) fn beginning_of_other(head: &[u8]) -> Option<&'static str> {
+    let head = head.to_ascii_lowercase();
+    NOT_CSV.iter().find(|(beginning, _)| head.starts_with(beginning)).map(|(_, kind)| *kind)
+}
 
 /// Why a complete file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -169,11 +175,10 @@ impl<W: Write> Inspected<W> {
         if self.expected.format == Format::Other {
             return Ok(());
         }
-        let head = self.head.to_ascii_lowercase();
-        if let Some((_, kind)) = NOT_CSV.iter().find(|(beginning, _)| head.starts_with(beginning)) {
+        if let Some(kind) = beginning_of_other(&self.head) {
             return Err(Unfit::NotCsv(kind));
         }
-        if matches!(head.first(), Some(b'{' | b'[')) {
+        if matches!(self.head.first(), Some(b'{' | b'[')) {
             if self.expected.format == Format::Csv {
                 return Err(Unfit::NotCsv("a JSON document"));
             }

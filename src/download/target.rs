@@ -11,6 +11,12 @@ use crate::text::Text;
 /// The name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
+/// The index of the last part that there may be.
+const LAST_INDEX: usize = 9999;
+
+/// How many links in a row are followed.
+const MAX_LINKS: usize = 40;
+
 /// Where the files of an export go, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
@@ -92,14 +98,21 @@ impl Target<'_> {
             let path = path.to_owned();
             move |source: io::Error| FolderError::Unusable { option, path, source }
         };
+        // A name or a path that is too long is an error here, and not when the export is ready.
+        let fits = |path: &Path| match path.symlink_metadata() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        fits(&dir.join(part_name(LAST_INDEX))).map_err(unusable("--dir", dir))?;
         disk::create_directories_durably(dir, Readers::Umask).map_err(unusable("--dir", dir))?;
         let is_writable = |path: &Path| Ok(access(path, Access::WRITE_OK | Access::EXEC_OK)?);
         is_writable(dir).map_err(unusable("--dir", dir))?;
         if let Some(merge) = merge {
             let parent = disk::parent(merge);
-            is_writable(parent).map_err(unusable("--merge", merge))?;
-            if merge.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-                // A directory, or a device such as /dev/stdout, which a rename would replace.
+            is_writable(parent).and_then(|()| fits(merge)).map_err(unusable("--merge", merge))?;
+            let is_other = merge.metadata().is_ok_and(|metadata| !metadata.is_file());
+            if is_other || (force && merge.is_symlink()) {
+                // A directory, or a device such as /dev/stdout, which a rename would replace; or a link that leads nowhere.
                 return Err(FolderError::NoFile(merge.to_owned()));
             }
             let name = merge.file_name().unwrap_or_default().to_string_lossy();
@@ -118,6 +131,24 @@ impl Target<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// The file that a path leads to, if it is a link to a file or to nothing; otherwise the path itself.
+#[must_use]
+pub fn behind_links(path: &Path) -> PathBuf {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return path.to_owned();
+    }
+    let mut behind = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&behind) {
+            // Records and manifests hold no other paths.
+            Ok(target) if target.to_str().is_none_or(|target| target.contains(char::is_control)) => break,
+            Ok(target) => behind = disk::parent(&behind).join(target),
+            Err(_) => return behind,
+        }
+    }
+    path.to_owned()
 }
 
 /// The file name of a part.

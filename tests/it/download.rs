@@ -149,6 +149,18 @@ fn the_listing_is_asked_for_until_it_comes() {
 }
 
 #[test]
+fn empty_records_of_one_column_are_rows_and_stay() {
+    let part = "headers = { content-type = 'text/csv' }\nstatus-code = 200\nbody = \"X\\n1\\n\\n2\\n\"";
+    let faults = format!("[[faults]]\non = 'storage'\nprobability = 1\n{part}");
+    let lab = Lab::start(&format!("{READY}rows = 3\nfile-size = 'missing'\n{faults}"));
+    let run = Program::download(&lab).export(EXPORT_ID).args("--merge all.csv").run();
+    assert_eq!(std::fs::read_to_string(run.exits(0).home().join("all.csv")).unwrap(), "X\n1\n\n2\n");
+    let download = &run.document()["download"];
+    assert_eq!((&download["files"][0]["rows"], &download["merged"]["row_count"]), (&json!(3), &json!(3)));
+    assert!(!run.stderr.contains("not as many as Snyk announced"), "{run}");
+}
+
+#[test]
 fn a_merged_file_has_one_header_and_every_record() {
     let lab = Lab::start(&format!("{READY}parts = 5"));
     let run = Program::download(&lab).export(EXPORT_ID).args("--merge all.csv").run();

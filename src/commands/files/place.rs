@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::cli::PlaceArgs;
 use crate::commands::CommandError;
-use crate::download::{Safety, Target};
+use crate::download::{Safety, Target, behind_links};
 use crate::text::{Text, path_as_data};
 
 /// Where the files of an export go, as absolute paths, and how.
@@ -25,7 +25,18 @@ impl Place {
     ) -> Result<Self, CommandError> {
         let dir = path("--dir", &args.dir, date)?;
         let merge = args.merge.as_ref().map(|merge| path("--merge", merge, date)).transpose()?;
-        Ok(Self { dir, merge, force: args.force, safety })
+        Ok(Self::new(dir, merge, args.force, safety))
+    }
+
+    /// The place with these paths. With `force` a file that a link leads to is replaced, and not the link.
+    pub(in crate::commands) fn new(
+        dir: PathBuf,
+        merge: Option<PathBuf>,
+        force: bool,
+        safety: Safety,
+    ) -> Self {
+        let merge = if force { merge.as_deref().map(behind_links) } else { merge };
+        Self { dir, merge, force, safety }
     }
 
     pub(in crate::commands) fn target(&self) -> Target<'_> {

@@ -67,8 +67,7 @@ impl Run<'_> {
     }
 
     fn tell_of_other(&self, path: &Path, record: &Record, is_the_same: bool) {
-        let (dir, merge) = (record.dir.clone(), record.merge.clone());
-        let place = Place { dir, merge, force: false, safety: SAFETY };
+        let place = Place::new(record.dir.clone(), record.merge.clone(), false, SAFETY);
         let hint = record.export.map_or_else(
             || {
                 format!(

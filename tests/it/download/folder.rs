@@ -1,6 +1,6 @@
 //! Existing files, several downloads in one folder, and interrupted downloads.
 
-use super::{check_files, names};
+use super::{check_files, names, rows};
 use crate::lab::{EXPORT_ID, Lab, Program, READY, SECOND_ID, Spawned};
 
 #[test]
@@ -213,4 +213,66 @@ fn two_downloads_of_the_same_parts_into_one_folder_leave_one_of_them_whole() {
             assert!(!run.stderr.contains("to go on"), "{run}");
         }
     }
+}
+
+#[test]
+fn a_link_as_a_merged_file_is_kept_and_with_force_its_target_is_replaced() {
+    let lab = Lab::start(READY);
+    let home = tempfile::tempdir().unwrap();
+    let (mine, link) = (home.path().join("there/mine.csv"), home.path().join("link.csv"));
+    std::fs::create_dir(home.path().join("there")).unwrap();
+    for (target, text) in [("there/mine.csv", Some("mine")), ("there/new.csv", None)] {
+        let target = home.path().join(target);
+        text.into_iter().for_each(|text| std::fs::write(&target, text).unwrap());
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(target.strip_prefix(home.path()).unwrap(), &link).unwrap();
+        let merge = |id: &str| {
+            Program::download(&lab)
+                .export(id)
+                .living_in(home.path())
+                .args("--merge link.csv")
+                .no_arg("--dir files")
+        };
+        let dir = format!("--dir {}", target.file_stem().unwrap().to_str().unwrap());
+        merge(EXPORT_ID)
+            .args(&dir)
+            .run()
+            .exits(2)
+            .stderr_has("link.csv is there already")
+            .stderr_has("--force");
+        assert_eq!(std::fs::read_to_string(&target).ok().as_deref(), text, "the link is not followed");
+        let run = merge(EXPORT_ID).args(&dir).args("--force").run();
+        assert_eq!(run.exits(0).document()["download"]["merged"]["path"], target.to_str().unwrap());
+        assert!(link.is_symlink());
+        assert_eq!(rows(&std::fs::read_to_string(&target).unwrap()), 1061);
+        merge(EXPORT_ID).args(&dir).args("--force").run().exits(0);
+    }
+    assert_eq!(rows(&std::fs::read_to_string(mine).unwrap()), 1061);
+    for (target, path) in [("/dev/null", "null"), ("loop", "loop")] {
+        std::os::unix::fs::symlink(target, home.path().join(path)).unwrap();
+        let odd = Program::download(&lab).export(SECOND_ID).living_in(home.path());
+        odd.args(&format!("--force --merge {path}")).run().exits(2).stderr_has("--merge ");
+        assert!(home.path().join(path).is_symlink());
+    }
+}
+
+#[test]
+fn names_that_are_too_long_are_refused_before_anything_is_asked() {
+    let lab = Lab::start(READY);
+    let long = |length: usize| "x".repeat(length);
+    let deep = format!("{}{}", format!("{}/", long(200)).repeat(20), long(50));
+    for (option, name) in [("--merge", long(256)), ("--dir", long(256)), ("--dir", deep)] {
+        let id = EXPORT_ID;
+        let download = Program::download(&lab).export(id).no_arg("--dir files").args("--dir parts");
+        let download = if option == "--dir" { download.no_arg("--dir parts") } else { download };
+        let run = download.args(&format!("{option} {name}")).run();
+        run.exits(2).stderr_has(option).stderr_has("name too long");
+        let run = Program::whole_run(&lab).no_arg("--dir files").args("--dir parts");
+        let run = if option == "--dir" { run.no_arg("--dir parts") } else { run };
+        run.args(&format!("{option} {name}")).run().exits(2).stderr_has(option).stderr_has("name too long");
+    }
+    assert_eq!(lab.requests(), 0);
+    // A temporary name has room for the longest name.
+    let run = Program::download(&lab).export(EXPORT_ID).args(&format!("--merge {}", "é".repeat(127))).run();
+    assert_eq!(rows(&std::fs::read_to_string(run.exits(0).home().join("é".repeat(127))).unwrap()), 1061);
 }
