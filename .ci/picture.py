@@ -2,7 +2,8 @@
 dark pages.
 
 python3 .ci/picture.py PROGRAM         writes docs/images/demo-light.svg and docs/images/demo-dark.svg
-python3 .ci/picture.py --text FILE     prints the text of a picture, which a test compares with the program's
+python3 .ci/picture.py --text FILE     prints the text of a picture
+python3 .ci/picture.py --screen PROGRAM   prints what the program writes now, with which a test compares it
 """
 
 import os
@@ -150,6 +151,9 @@ def main(arguments):
         print("\n".join(text_of(arguments[1])))
         return
     prompt = [(char, (False, char == "$", None)) for char in f"$ {COMMAND}"]
+    if arguments[:1] == ["--screen"]:
+        print("\n".join("".join(char for char, _ in row).rstrip() for row in [prompt, *screen(written(arguments[1]))]))
+        return
     rows = [prompt, *screen(written(arguments[0]))]
     images = pathlib.Path(__file__).parent.parent / "docs/images"
     images.mkdir(exist_ok=True)
