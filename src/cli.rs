@@ -38,6 +38,9 @@ pub(crate) struct Global {
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Draw no progress line on a terminal: a line a minute says that it goes on
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
     /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

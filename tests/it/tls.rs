@@ -17,7 +17,7 @@ use peers::{Identity, NOW, Peer};
 use server::{Authority, Proxy, READY as READY_ANSWER, Server};
 
 const HINT: &str =
-    "hint: trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
+    "next    trust the CA that signed it with --ca-cert FILE, SSL_CERT_FILE or NODE_EXTRA_CA_CERTS";
 
 #[test]
 fn an_authority_that_is_not_trusted_exits_with_69_at_once() {
