@@ -41,7 +41,7 @@ pub(crate) struct Global {
     config: Option<PathBuf>,
     /// Write outcome, status, export id and row count to this file
     ///
-    /// As lines such as SNYK_EXPORT_ROW_COUNT=7, for the dotenv reports of GitLab; for downloads, where the files are too.
+    /// As lines such as `SNYK_EXPORT_ROW_COUNT=7`, for the dotenv reports of GitLab; for downloads, where the files are too.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) dotenv: Option<PathBuf>,
     /// Draw no progress line on a terminal: a line a minute says that it goes on
