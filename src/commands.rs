@@ -89,6 +89,8 @@ enum CommandError {
     /// A daemon refuses, or does not answer.
     #[error("{1}")]
     Refused(ExitCode, String),
+    #[error("the endpoint `{0}` did not take the test event: {1}")]
+    NotTaken(Text, Text),
     #[error("interrupted by {}", .0.name())]
     Interrupted(Signal),
 }
@@ -115,8 +117,8 @@ impl CommandError {
             // The export exists; failing to record it is our own failure.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
-            Self::Unwell(_) => ExitCode::UNAVAILABLE,
             Self::Refused(code, _) => *code,
+            Self::Unwell(_) | Self::NotTaken(..) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
     }

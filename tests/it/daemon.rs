@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod client;
 mod disk;
+mod endpoints;
 mod flood;
 mod home;
 mod idle;

@@ -51,6 +51,8 @@ pub(crate) struct NotifySection {
     pub(super) url: Option<SecretText>,
     pub(super) url_file: Option<PathBuf>,
     pub(super) secret_file: Option<PathBuf>,
+    pub(super) headers_file: Option<PathBuf>,
+    pub(super) max_per_minute: Option<u32>,
     pub(super) argv: Option<Vec<String>>,
     pub(super) env: Option<Vec<String>>,
     pub(super) timeout: Option<Pause>,
@@ -60,7 +62,7 @@ pub(crate) struct NotifySection {
 impl NotifySection {
     /// The files that it names, by key.
     pub(in crate::settings) fn paths(&mut self) -> Vec<(&'static str, &mut Option<PathBuf>)> {
-        let Self { url_file, secret_file, .. } = self;
-        vec![("url-file", url_file), ("secret-file", secret_file)]
+        let Self { url_file, secret_file, headers_file, .. } = self;
+        vec![("url-file", url_file), ("secret-file", secret_file), ("headers-file", headers_file)]
     }
 }
