@@ -31,7 +31,7 @@ pub use crate::http::{Network, TransportError};
 pub(crate) use self::transport::Reply;
 pub(crate) use self::version::Version;
 
-use self::credentials::{Credential, Credentials};
+use self::credentials::{Credential, Credentials, Source};
 use self::region::Api;
 use self::start::Posting;
 use self::transport::Unanswered;
@@ -96,6 +96,12 @@ impl Client {
         credentials: Credentials,
     ) -> Self {
         Self { api, credentials, connections, keeps_links: false, version: Version::new(version) }
+    }
+
+    /// This client's credentials, for another client whose credentials come from `source`: if that is the same, and can be read
+    /// only once.
+    pub(crate) async fn credentials_read_once(&self, source: &Source) -> Option<Credentials> {
+        self.credentials.read_once(source).await
     }
 
     /// Keeps the signed links to results. Without this they are dropped when they arrive.

@@ -17,6 +17,7 @@ use crate::observe::{Journal, Metrics};
 use crate::runner::{Account, Closing, Obligations};
 use crate::settings::daemon::EndpointSettings;
 use crate::snyk::Client;
+use crate::snyk::credentials::{Credentials, Source};
 use crate::store::NewDelivery;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
@@ -82,6 +83,17 @@ impl Ledger {
     pub(super) fn asks_with(&self, accounts: &[Account<Arc<Client>>]) {
         let clients = accounts.iter().map(|account| Arc::clone(&account.poller)).collect();
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
+    }
+
+    /// The credentials of a client that has them from this source, if that can be read only once.
+    pub(super) async fn credentials_read_once(&self, source: &Source) -> Option<Credentials> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for client in clients {
+            if let Some(credentials) = client.credentials_read_once(source).await {
+                return Some(credentials);
+            }
+        }
+        None
     }
 
     /// Reports an event. The log comes last: when it says so, the API says so too.
