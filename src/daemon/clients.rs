@@ -40,9 +40,7 @@ impl Opener {
             let AccountSettings { name, api, source, origin, .. } = settings;
             let credentials = match self.ledger.credentials_read_once(&source).await {
                 Some(credentials) => credentials,
-                None => {
-                    Credentials::load(source, &origin, self.clock).await.map_err(SettingsError::from)?
-                }
+                None => Credentials::load(source, &origin, self.clock).await.map_err(SettingsError::from)?,
             };
             let mask = Arc::clone(&self.mask);
             let credentials = credentials.telling(move |token| mask(token));

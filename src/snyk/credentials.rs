@@ -91,7 +91,9 @@ impl Credentials {
 
     /// These credentials for another client, if they come from this source and it can be read only once.
     pub(super) async fn read_once(&self, source: &Source) -> Option<Self> {
-        let (Source::TokenFile(ours), Source::TokenFile(theirs)) = (&self.source, source) else { return None };
+        let (Source::TokenFile(ours), Source::TokenFile(theirs)) = (&self.source, source) else {
+            return None;
+        };
         if ours != theirs || !can_be_read_once(ours) {
             return None;
         }
