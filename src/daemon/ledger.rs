@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::document::Document;
@@ -30,6 +30,8 @@ pub(crate) struct Bells {
     pub(crate) owing: Arc<Notify>,
     /// Notifies when a delivery is done or given up.
     pub(crate) settled: Arc<Notify>,
+    /// Becomes true when the daemon stops, and its commands should end.
+    pub(crate) stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Bells {
@@ -130,8 +132,10 @@ impl Endpoints {
         network: &Network,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, EndpointError> {
-        let endpoint =
-            |EndpointSettings { name, on, kind }| Endpoint::new(name, on, kind, network).map(Arc::new);
+        let endpoint = |EndpointSettings { name, on, kind }| {
+            let endpoint = Endpoint::new(name, on, kind, network)?;
+            Ok(Arc::new(endpoint.stopped_by(ledger.bells.stopping.subscribe())))
+        };
         let all = settings.into_iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Self { all, ledger: Arc::clone(ledger) })
     }

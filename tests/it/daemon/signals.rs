@@ -122,6 +122,26 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
 }
 
 #[test]
+fn a_command_is_asked_to_end_when_the_daemon_stops() {
+    let lab = Lab::start(READY);
+    let bed = DaemonHome::new("");
+    let (begun, asked) = (bed.path("begun"), bed.path("asked"));
+    let (begins, is_asked) = (format!("touch {}", begun.display()), format!("touch {}", asked.display()));
+    bed.file(
+        "program",
+        &format!("#!/bin/sh\ntrap '{is_asked}; exit 3' TERM\n{begins}\nwhile :; do sleep 0.02; done\n"),
+    );
+    std::fs::set_permissions(bed.path("program"), PermissionsExt::from_mode(0o700)).unwrap();
+    let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n".to_owned();
+    bed.set(&[asking(&lab), command, watch("default", EXPORT_ID)].concat());
+    let daemon = DaemonHome::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
+    until(|| begun.exists());
+    daemon.signal("TERM");
+    daemon.end().exits(0).stderr_has("`program` ended with exit status: 3");
+    assert!(asked.exists());
+}
+
+#[test]
 fn the_daemon_works_with_a_full_log_pipe() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());

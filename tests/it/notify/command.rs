@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use snyk_export::notify::Attempt;
+use snyk_export::text::Text;
 
 use super::{EVENT, ID, NOW, command, send, shell, why};
 use crate::lab::{PATIENCE, signal};
@@ -108,6 +109,38 @@ async fn a_command_that_hangs_is_killed_with_all_that_it_has_started() {
         assert!(timeout < PATIENCE, "it never got anywhere");
     };
     until(|| !is_running(grandchild)).await;
+}
+
+#[tokio::test]
+async fn a_command_is_asked_to_end_before_it_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, pid) = (directory.path().join("asked"), directory.path().join("pid"));
+    // The second process is asked too, and has time to end after the first one has.
+    let wait = "while :; do sleep 0.01; done";
+    let child =
+        format!("trap 'sleep 0.1; touch {}; exit' TERM; echo 1 > {}; {wait}", file.display(), pid.display());
+    let script = |code| format!("({child}) & trap 'exit {code}' TERM; {wait}");
+    for (code, expected) in [
+        (0, Attempt::Sent),
+        (3, Attempt::Failed { problem: Text::new("`sh` ended with exit status: 3"), hint: None }),
+    ] {
+        let (stops, stopping) = tokio::sync::watch::channel(false);
+        let command = shell(&script(code), LONG * 2).stopped_by(stopping);
+        let attempt = tokio::spawn(async move { send(&command).await });
+        until(|| pid_in(&pid).is_some()).await;
+        stops.send_replace(true);
+        assert_eq!(tokio::time::timeout(LONG, attempt).await.unwrap().unwrap(), expected);
+        until(|| file.exists()).await;
+        std::fs::remove_file(&file).unwrap();
+        std::fs::remove_file(&pid).unwrap();
+    }
+    let mut timeout = Duration::from_millis(200);
+    while !file.exists() {
+        let problem = why(send(&shell(&script(0), timeout)).await);
+        assert!(problem.contains("had not ended after"), "{problem}");
+        timeout *= 2;
+        assert!(timeout < PATIENCE, "it never got anywhere");
+    }
 }
 
 #[tokio::test]
