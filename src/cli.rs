@@ -14,7 +14,7 @@ pub(crate) use self::export::{
 };
 use crate::export::ExportArg;
 use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
-use crate::settings::values::{Id, Pause};
+use crate::settings::values::{Id, Listen, Pause};
 use crate::settings::{CommandLine, Environment, variable};
 
 /// Follows exports of the Snyk Analytics Export API to their end, and says how they ended.
@@ -188,7 +188,7 @@ pub(crate) enum Output {
 pub(crate) struct SimulateArgs {
     /// Where to listen, on loopback
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4010")]
-    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) listen: Listen,
     /// A scenario: a TOML file, or the name of a built-in one
     #[arg(long, value_name = "FILE|NAME", default_value = "default")]
     pub(crate) scenario: String,
@@ -235,7 +235,7 @@ impl Cli {
 
     /// The settings file that a flag or else a variable names.
     pub(crate) fn settings_file(&self, environment: &Environment) -> Option<PathBuf> {
-        self.global.config.clone().or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from))
+        self.global.config.clone().or_else(|| environment.path("SNYK_EXPORT_CONFIG"))
     }
 
     /// The command line as clap knows it, with the variable of each flag in its help.

@@ -33,6 +33,7 @@ use crate::daemon::DaemonError;
 use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::output::Output;
+use crate::process::systemd_listens_at;
 use crate::request::RequestError;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
@@ -189,6 +190,7 @@ async fn load_and_run(
 ) -> Result<ExitCode, CommandError> {
     if matches!(cli.command, Command::Watch(_)) {
         signals.reload_on_hangup();
+        environment.get("NOTIFY_SOCKET").into_iter().for_each(systemd_listens_at);
     }
     let settings_file = cli.settings_file(&environment);
     let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
@@ -202,6 +204,10 @@ async fn load_and_run(
         (false, false) => tracing::Level::INFO,
     };
     let console = Console::start(&settings, level, quiet, clock, output);
+    for (name, near) in settings.unknown_variables() {
+        let hint = near.map(|near| format!("did you mean {near}?"));
+        tracing::warn!(setting = name, hint, "there is no such variable, it is ignored");
+    }
     let (settings, signals) = (Arc::new(settings), signals.clone());
     let (typed, only_follows) = (Mutex::new(typed), cli.command.only_follows());
     let session = Session {

@@ -10,7 +10,6 @@ mod reload;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +31,8 @@ use crate::observe::{Journal, Metrics};
 use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Runner, Stopped};
 use crate::server::{Server, ServerError, Service, Terms};
-use crate::settings::SettingsError;
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
+use crate::settings::{Listen, SettingsError};
 use crate::snyk::{Client, TransportError};
 use crate::store::{self, OpenError, Outbox, Store, StoreError};
 use crate::text::Text;
@@ -135,7 +134,7 @@ pub(crate) struct Daemon {
     until_idle: bool,
     started: Startup,
     /// What a reload cannot change: the store and the addresses.
-    fixed: (PathBuf, SocketAddr, Option<SocketAddr>),
+    fixed: (PathBuf, Listen, Option<Listen>),
 }
 
 impl Daemon {
@@ -189,7 +188,11 @@ impl Daemon {
             serving: None,
             until_idle,
             started,
-            fixed: (settings.store.clone(), settings.server.listen, settings.server.metrics_listen),
+            fixed: (
+                settings.store.clone(),
+                settings.server.listen.clone(),
+                settings.server.metrics_listen.clone(),
+            ),
         };
         daemon.take_on(Fresh { settings, accounts }).await?;
         daemon.started.watches = daemon.store.count().await?.active;
@@ -392,8 +395,8 @@ async fn asked(
 
 /// Listens on the addresses in the settings.
 pub(crate) async fn bind(settings: &ServerSettings) -> Result<Server, ServerError> {
-    let server = Server::bind(settings.listen, !settings.tokens.is_empty()).await?;
-    server.with_metrics(settings.metrics_listen).await
+    let server = Server::bind(&settings.listen.all(), !settings.tokens.is_empty()).await?;
+    server.with_metrics(&settings.metrics_listen.as_ref().map(Listen::all).unwrap_or_default()).await
 }
 
 /// Waits for the new settings; forever if they are not being read.

@@ -59,6 +59,10 @@ pub struct Document {
     /// What to do now, if there is a known cure.
     #[schema(required)]
     pub hint: Option<String>,
+    /// When the first of the signed links stops working. Only a daemon says it: its watches are read long after they ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub links_expire_at: Option<Option<Moment>>,
     /// The files that were downloaded, null if they were not; missing where nothing is downloaded.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::io;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -61,9 +64,29 @@ pub(crate) async fn tell_systemd(state: NotifyState<'static>) {
     let _ = tokio::time::timeout(A_LITTLE, notify(state)).await;
 }
 
+/// Where systemd listens for the state of this process (`NOTIFY_SOCKET`): a path, or `@` and a name in Linux's abstract
+/// namespace.
+static SYSTEMD: OnceLock<String> = OnceLock::new();
+
+/// Remembers where systemd listens.
+pub(crate) fn systemd_listens_at(socket: &str) {
+    // The environment does not change.
+    let _ = SYSTEMD.set(socket.to_owned());
+}
+
+fn send(state: &NotifyState<'_>) -> io::Result<()> {
+    let Some(socket) = SYSTEMD.get() else { return Ok(()) };
+    let address = match socket.strip_prefix('@') {
+        #[cfg(target_os = "linux")]
+        Some(name) => <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(format!("{state}\n").as_bytes(), &address).map(drop)
+}
+
 /// Sends a message to systemd, whose socket may be full.
 async fn notify(state: NotifyState<'static>) {
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || sd_notify::notify(&[state])).await {
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || send(&state)).await {
         tracing::warn!(reason = %error, "failed to notify systemd");
     }
 }

@@ -138,9 +138,16 @@ pub enum ServerError {
 /// A server that listens. Clients can connect; [`Server::serve`] answers them.
 #[derive(Debug)]
 pub struct Server {
-    api: Listening,
-    /// The address of metrics and health, if they have their own.
-    metrics: Option<Listening>,
+    /// One, or one of each family.
+    api: Vec<Listening>,
+    /// Those of metrics and health, if they have their own.
+    metrics: Vec<Listening>,
+}
+
+/// Whether this machine has no such address, as one without IPv6 has no `::1`.
+fn lacks_family(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 /// A listener with its address.
@@ -151,48 +158,63 @@ struct Listening {
 }
 
 impl Listening {
-    async fn on(address: SocketAddr, key: &'static str) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Listen { key, address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+    /// Listens on these addresses. Several are one name in several families, of which this machine may lack one. If the system
+    /// chooses the port of the first, the others have the same one.
+    async fn on(addresses: &[SocketAddr], key: &'static str) -> Result<Vec<Self>, ServerError> {
+        let (mut all, mut lacking): (Vec<Self>, _) = (Vec::new(), None);
+        for &(mut address) in addresses {
+            address.set_port(all.first().map_or(address.port(), |first| first.address.port()));
+            let failed = |source| ServerError::Listen { key, address, source };
+            match TcpListener::bind(address).await {
+                Ok(listener) => {
+                    let address = listener.local_addr().map_err(failed)?;
+                    all.push(Self { listener, address });
+                }
+                Err(error) if lacks_family(&error) => lacking = Some(failed(error)),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        match lacking.filter(|_| all.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(all),
+        }
     }
 }
 
 impl Server {
-    /// Listens on `address`. `has_token` says whether the API requires a token.
+    /// Listens on these addresses, at least one. `has_token` says whether the API requires a token.
     ///
     /// # Errors
     ///
     /// When other machines could reach it without a token, and when the address cannot be used.
-    pub async fn bind(address: SocketAddr, has_token: bool) -> Result<Self, ServerError> {
-        if !has_token && !is_loopback_address(address.ip()) {
-            return Err(ServerError::Exposed(address));
+    pub async fn bind(addresses: &[SocketAddr], has_token: bool) -> Result<Self, ServerError> {
+        let exposed = addresses.iter().find(|address| !is_loopback_address(address.ip()));
+        if let Some(address) = exposed.filter(|_| !has_token) {
+            return Err(ServerError::Exposed(*address));
         }
-        Ok(Self { api: Listening::on(address, "listen").await?, metrics: None })
+        Ok(Self { api: Listening::on(addresses, "listen").await?, metrics: Vec::new() })
     }
 
-    /// Listens on another address for metrics and health. Everybody who can reach it may ask for them there; at the API's own
-    /// address they then require the token. `None` changes nothing.
+    /// Listens on other addresses for metrics and health. Everybody who can reach it may ask for them there; at the API's own
+    /// address they then require the token. None at all changes nothing.
     ///
     /// # Errors
     ///
     /// When the address cannot be used.
-    pub async fn with_metrics(self, address: Option<SocketAddr>) -> Result<Self, ServerError> {
-        let Some(address) = address else { return Ok(self) };
-        Ok(Self { metrics: Some(Listening::on(address, "metrics-listen").await?), ..self })
+    pub async fn with_metrics(self, addresses: &[SocketAddr]) -> Result<Self, ServerError> {
+        Ok(Self { metrics: Listening::on(addresses, "metrics-listen").await?, ..self })
     }
 
     /// The address of the API. If the settings say port 0, it has the port that the system chose.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.api.address
+    pub fn address(&self) -> SocketAddr {
+        self.api[0].address
     }
 
     /// The address of metrics and health, if they have their own.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|listening| listening.address)
+        self.metrics.first().map(|listening| listening.address)
     }
 
     /// Serves until `stop` is done, then accepts no more requests, answers those in progress and returns. If this is dropped,
@@ -202,9 +224,10 @@ impl Server {
         let audit = Arc::new(Audit::new(Arc::clone(&service.tell), service.clock));
         let metrics = Arc::clone(&service.metrics);
         let common = connection::Common::new(Arc::clone(&audit), metrics, service.clock);
-        let door = Door::Api { has_another: self.metrics.is_some() };
-        let doors = [Some((self.api, door)), self.metrics.map(|listening| (listening, Door::Metrics))];
-        let serving = doors.into_iter().flatten().map(|(Listening { listener, address }, door)| {
+        let door = Door::Api { has_another: !self.metrics.is_empty() };
+        let doors = self.api.into_iter().map(|it| (it, door));
+        let doors = doors.chain(self.metrics.into_iter().map(|it| (it, Door::Metrics)));
+        let serving = doors.map(|(Listening { listener, address }, door)| {
             let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback_address(address.ip()));
             let router = api::router(service.clone(), &guard, door);
             connection::serve(listener, router, common.clone(), stop.clone())
@@ -232,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn other_machines_need_a_token() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let error = Server::bind(everywhere, false).await.unwrap_err().to_string();
+        let error = Server::bind(&[everywhere], false).await.unwrap_err().to_string();
         for named in ["0.0.0.0:0", "[server] listen", "token-file"] {
             assert!(error.contains(named), "{error}");
         }
@@ -243,15 +266,15 @@ mod tests {
             ("0.0.0.0:0", true),
         ];
         for (address, has_token) in rows {
-            let server = Server::bind(address.parse().unwrap(), has_token).await.unwrap();
+            let server = Server::bind(&[address.parse().unwrap()], has_token).await.unwrap();
             assert_ne!(server.address().port(), 0);
         }
     }
 
     #[tokio::test]
     async fn an_address_in_use_is_named() {
-        let first = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).await.unwrap();
-        let error = Server::bind(first.address(), false).await.unwrap_err().to_string();
+        let first = Server::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], false).await.unwrap();
+        let error = Server::bind(&[first.address()], false).await.unwrap_err().to_string();
         assert!(error.contains(&first.address().to_string()) && error.contains("[server] listen"), "{error}");
     }
 

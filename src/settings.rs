@@ -4,6 +4,7 @@
 //! can send a token elsewhere. Only this module reads the environment.
 
 mod api;
+mod content;
 mod credentials;
 pub mod daemon;
 mod defaults;
@@ -24,11 +25,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::api::{ChosenApi, ConfiguredApi};
+pub use self::content::Content;
 pub use self::daemon::{AccountSettings, DaemonSettings, ServerSettings};
 pub use self::environment::Environment;
 pub use self::exports::ExportsError;
 pub use self::mistake::Mistake;
-pub use self::values::{Color, LogFormat};
+pub use self::values::{Color, Listen, LogFormat};
 
 use self::layers::{
     DownloadValues, Layer, LimitsValues, LogValues, PaceValues, RUN, RetryValues, Sections, ServerValues,
@@ -36,7 +38,7 @@ use self::layers::{
 };
 use self::places::Places;
 pub(crate) use self::sources::variable;
-use self::sources::{parse_file, read_environment, read_file};
+use self::sources::{parse_file, read_environment, read_file, unknown_variables};
 use self::values::{HumanDuration, Multiplier, Pause, Share, StatusLimit};
 use crate::download::Limits;
 use crate::export::{Phase, Status, Vocabulary};
@@ -73,6 +75,9 @@ pub enum SettingsError {
     /// Settings contradict each other.
     #[error("{0}")]
     Contradiction(Text),
+    /// A reload would remove everything of a kind.
+    #[error("{0}")]
+    Lost(Text),
     /// There is no credential.
     #[error(
         "no credential: set SNYK_TOKEN, or --token-file, SNYK_TOKEN_FILE, SNYK_OAUTH_TOKEN, SNYK_CLIENT_ID and \
@@ -137,7 +142,7 @@ impl Settings {
         let CommandLine { config, flags, given } = command_line;
         let held = environment.secrets(); // before the first error, whose text may repeat one
         let variables = read_environment(&environment, &given)?;
-        let path = config.or_else(|| environment.get("SNYK_EXPORT_CONFIG").map(PathBuf::from));
+        let path = config.or_else(|| environment.path("SNYK_EXPORT_CONFIG"));
         let text = path.map(read_file).transpose()?;
         let file =
             text.as_ref().map_or_else(|| Ok(Layer::default()), |(path, text)| parse_file(path, text))?;
@@ -292,11 +297,13 @@ impl Settings {
     #[must_use]
     pub fn state_directory(&self) -> PathBuf {
         let environment = self.environment();
-        let of_unit =
-            environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+        let of_unit = environment
+            .get("STATE_DIRECTORY")
+            .and_then(|list| list.trim().split(':').next())
+            .map(PathBuf::from);
         let of_user = || {
-            let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
-            let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+            let state = environment.path("XDG_STATE_HOME");
+            let home = || environment.path("HOME").map(|home| home.join(".local/state"));
             state.or_else(home).map(|state| state.join("snyk-export"))
         };
         of_unit.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/snyk-export"))
@@ -320,6 +327,12 @@ impl Settings {
     #[must_use]
     pub const fn log(&self) -> (LogFormat, Color) {
         (self.log.log_format, self.log.color)
+    }
+
+    /// Variables that look like ours and are none, each with the name that it may be meant to have.
+    #[must_use]
+    pub fn unknown_variables(&self) -> Vec<(String, Option<String>)> {
+        unknown_variables(self.environment())
     }
 
     /// The environment.

@@ -125,7 +125,7 @@ impl Text {
             && text.chars().all(|char| char.is_ascii_alphanumeric() || "-_=+~".contains(char));
         let last = text.trim_end().rsplit('/').next().unwrap_or_default();
         let is_secret = |part: &str| is_made_up(part) || Self::of_wrong_value(part).0 == MASK;
-        if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&text) }
+        if is_word || is_secret(last) { Self(MASK.to_owned()) } else { Self::of_input(&visible(&text)) }
     }
 
     /// The path of a file that this program makes or has found. It is not a secret that a user put in the wrong place, so it
@@ -222,6 +222,15 @@ fn shown(char: char) -> Option<char> {
         return Some(' ');
     }
     (!is_invisible(char)).then_some(char)
+}
+
+/// A path with its invisible ends: control characters as escapes, and quotes around it if it starts or ends with a blank.
+fn visible(path: &str) -> String {
+    let mut shown = String::with_capacity(path.len());
+    for char in path.chars() {
+        if char.is_control() { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    if shown.trim().len() < shown.len() { format!("\"{shown}\"") } else { shown }
 }
 
 /// A text for comparison: in lower case, on one line, with `+` (a blank in form encoding) as a blank.

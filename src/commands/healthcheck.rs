@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let file = session.settings_file.clone();
     let listen = aside(&session.signals, move || listen_address(file.as_deref())).await??;
-    let url = format!("http://{}/healthz", reachable(listen));
+    let url = format!("http://{}/healthz", reachable(listen.first()));
     let url = Url::parse(&url).map_err(|error| CommandError::Unwell(format!("{url}: {error}")))?;
     let asking = session.signals.unless_interrupted(tokio::time::timeout(PATIENCE, ask(&url)));
     let asked = asking.await.map_err(CommandError::Interrupted)?;

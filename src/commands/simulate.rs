@@ -13,7 +13,7 @@ use crate::watch::outcome::Signal;
 pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
-    if !is_loopback_address(args.listen.ip()) && !session.settings.allows_http() {
+    if !is_loopback_address(args.listen.first().ip()) && !session.settings.allows_http() {
         return Err(CommandError::Usage(format!(
             "--listen {}: the simulator speaks plain http, and others could reach it there: listen on loopback, or \
              say --allow-http",
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
         true => tracing::info!(exchange = %exchange, "answered"),
         false => note(&exchange.to_string()),
     };
-    let simulator = Simulator::start(args.listen, scenario, log).await?;
+    let simulator = Simulator::start(args.listen.first(), scenario, log).await?;
     let url = simulator.base_url();
     let words = format!(
         "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it\ntry: SNYK_TOKEN=any SNYK_API={url} snyk-export \

@@ -9,8 +9,8 @@ use crate::cli::WatchArgs;
 use crate::daemon::{Control, Daemon, DaemonError, Ended, within};
 use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
-use crate::settings::Settings;
 use crate::settings::daemon::DaemonSettings;
+use crate::settings::{Content, Settings};
 use crate::text::Text;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     }
     let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
     let ended = match session.signals.unless_interrupted(starting).await {
-        Ok(daemon) => daemon?.run(&ThisProcess { session, until_idle, read: Mutex::default() }).await?,
+        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle)).await?,
         Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
         Err(_) => Ended::Stopped,
     };
@@ -45,8 +45,16 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
 struct ThisProcess<'a> {
     session: &'a Session,
     until_idle: bool,
+    /// How much the settings file in use has.
+    content: Mutex<Content>,
     /// The settings of a reload in progress.
     read: Mutex<Option<Settings>>,
+}
+
+impl<'a> ThisProcess<'a> {
+    fn new(session: &'a Session, until_idle: bool) -> Self {
+        Self { session, until_idle, content: Mutex::new(session.settings.content()), read: Mutex::default() }
+    }
 }
 
 impl Control for ThisProcess<'_> {
@@ -64,6 +72,8 @@ impl Control for ThisProcess<'_> {
         let path = settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path))).unwrap_or_default();
         let loading = blocking(move || Settings::load(line, environment));
         let whole = within(&format!("the settings file{path}"), loading).await??;
+        let before = *self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.keep_some_of(before)?;
         let until_idle = self.until_idle;
         let reading = blocking(move || (whole.daemon(until_idle), whole));
         let (settings, whole) =
@@ -76,7 +86,10 @@ impl Control for ThisProcess<'_> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
         match result {
             Ok(()) => {
-                read.into_iter().for_each(|settings| self.session.console.take_on(&settings));
+                if let Some(settings) = read {
+                    self.session.console.take_on(&settings);
+                    *self.content.lock().unwrap_or_else(PoisonError::into_inner) = settings.content();
+                }
                 tracing::info!("the settings were reloaded");
             }
             Err(error) => tracing::error!(

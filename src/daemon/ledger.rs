@@ -19,7 +19,7 @@ use crate::settings::daemon::EndpointSettings;
 use crate::snyk::Client;
 use crate::snyk::credentials::{Credentials, Source};
 use crate::store::NewDelivery;
-use crate::watch::observation::Problem;
+use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
 
 /// Who is woken by an event, and what `/readyz` says after it. Clones share both.
@@ -150,7 +150,8 @@ impl Obligations for Endpoints {
     fn close(&self, ending: &Ending) -> Closing {
         let wanting: Vec<_> = self.all.iter().filter(|endpoint| endpoint.wants(ending.outcome)).collect();
         let document = Document::of_ending(ending, false).with_hint(self.ledger.journal.advice(ending));
-        let kept = document.to_line();
+        let links_expire_at = ending.report.as_ref().and_then(Report::links_expire_at);
+        let kept = Document { links_expire_at: Some(links_expire_at), ..document.clone() }.to_line();
         if wanting.is_empty() {
             return Closing { document: kept, deliveries: Vec::new() };
         }

@@ -160,7 +160,7 @@ async fn answer(
     let stream = tokio::io::join(reader, SendTimeout::new(writer, place));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::ARRIVAL)
+        .header_read_timeout(limits::KEEP_ALIVE)
         // A place for health checks is for one request.
         .keep_alive(!place.only_health)
         .max_buf_size(limits::HEAD)
@@ -171,10 +171,19 @@ async fn answer(
         _ = connection.as_mut() => {}
         // Another connection needs its place, and this one waits for its client.
         () = place.gone.notified() => {}
+        () = sends_nothing(place) => {}
         () = stop => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+/// Completes if the first request does not arrive in time.
+async fn sends_nothing(place: &Place) {
+    tokio::time::sleep(limits::ARRIVAL).await;
+    if !place.is_new() {
+        std::future::pending().await
     }
 }
 
@@ -211,16 +220,29 @@ mod tests {
     fn routes() -> Router {
         let bytes = |bytes: u64| vec![0; usize::try_from(bytes).unwrap()];
         let router = Router::new().route("/small", get(async move || bytes(limits::SMALL)));
+        let router = router.route("/tiny", get(async || "here"));
         router.route("/large", get(async move || bytes(2 * limits::OUTSTANDING)))
     }
 
-    /// A client that has sent a request.
-    async fn client(path: &str, common: &Common) -> DuplexStream {
-        let (mut ours, theirs) = duplex(1024);
+    fn common() -> Common {
+        let clock = Clock::start();
+        let audit = Arc::new(Audit::new(Arc::new(|_| {}), clock));
+        Common::new(audit, Arc::new(Metrics::new()), clock)
+    }
+
+    /// A client that has connected.
+    fn connection(common: &Common) -> DuplexStream {
+        let (ours, theirs) = duplex(1024);
         let (reader, writer) = tokio::io::split(theirs);
         let (place, _) = Arc::new(Places::default()).take([127, 0, 0, 1].into(), Moment::default()).unwrap();
         let stop = std::future::pending().boxed().shared();
         tokio::spawn(answer(reader, writer, routes(), stop, place, common.clone()));
+        ours
+    }
+
+    /// A client that has sent a request.
+    async fn client(path: &str, common: &Common) -> DuplexStream {
+        let mut ours = connection(common);
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         ours.write_all(request.as_bytes()).await.unwrap();
         ours
@@ -232,12 +254,41 @@ mod tests {
         String::from_utf8_lossy(&line[9..]).into_owned()
     }
 
+    async fn answered(client: &mut DuplexStream) {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"here") {
+            assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+        }
+    }
+
+    async fn is_closed_within(client: &mut DuplexStream, limit: Duration) -> bool {
+        let start = Clock::start();
+        let end = timeout(limit, client.read(&mut [0])).await;
+        matches!(end, Ok(Ok(0) | Err(_))) && start.elapsed() + Duration::from_secs(1) > limit
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_been_answered_is_kept_for_longer_than_proxies_keep_theirs() {
+        let second = Duration::from_secs(1);
+        let mut kept = client("/tiny", &common()).await;
+        for _ in 0..3 {
+            answered(&mut kept).await;
+            tokio::time::sleep(Duration::from_secs(70)).await;
+            kept.write_all(b"GET /tiny HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        }
+        answered(&mut kept).await;
+        assert!(is_closed_within(&mut kept, limits::KEEP_ALIVE + second).await);
+        // A part of a request is none.
+        let mut new = connection(&common());
+        new.write_all(b"GET /tiny HTTP/1.1\r\nHost: local").await.unwrap();
+        assert!(is_closed_within(&mut new, limits::ARRIVAL + second).await);
+    }
+
     // Not with sockets: a paused clock does not wait for them.
     #[tokio::test(start_paused = true)]
     async fn a_large_answer_waits_until_others_are_sent_and_a_small_one_does_not() {
-        let clock = Clock::start();
-        let audit = Arc::new(Audit::new(Arc::new(|_| {}), clock));
-        let common = Common::new(audit, Arc::new(Metrics::new()), clock);
+        let common = common();
+        let clock = common.clock;
         let start = clock.now();
         let mut slow = client("/large", &common).await;
         assert_eq!(status(&mut slow).await, "200");

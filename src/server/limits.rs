@@ -12,9 +12,12 @@ pub(super) const BODY_TO_DISCARD: usize = 1024 * 1024;
 /// The largest request line and headers together, in bytes.
 pub(super) const HEAD: usize = 16 * 1024;
 
-/// How long the head of a request may take to arrive, and then its body. It is also how long a kept-alive connection may be
-/// idle.
+/// How long the first request of a connection may take to arrive, and the body of each.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// How long a connection that has sent a request may take to send the next one. Proxies keep connections for 60 s: if we
+/// closed them earlier, a proxy would send requests to connections that we are closing.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a route may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);

@@ -168,6 +168,12 @@ impl Place {
         self.change(|connection, now| connection.stalled_since = stalls.then_some(now));
     }
 
+    /// Whether its first request is waited for.
+    pub(super) fn is_new(&self) -> bool {
+        let held = self.places.held();
+        held.connections.get(&self.number).is_some_and(|connection| connection.new_since.is_some())
+    }
+
     /// A request has arrived.
     pub(super) fn asked(&self) {
         self.change(|connection, _| (connection.idle_since, connection.new_since) = (None, None));

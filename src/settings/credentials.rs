@@ -29,8 +29,8 @@ pub(super) fn source(
             return Ok(found);
         }
     }
-    if let Some(path) = environment.get("SNYK_TOKEN_FILE") {
-        return Ok(file(Path::new(path), "SNYK_TOKEN_FILE"));
+    if let Some(path) = environment.path("SNYK_TOKEN_FILE") {
+        return Ok(file(&path, "SNYK_TOKEN_FILE"));
     }
     if let Some(client) = client(environment)? {
         return Ok((client, "SNYK_CLIENT_ID".to_owned()));
@@ -66,7 +66,7 @@ fn client(environment: &Environment) -> Result<Option<Source>, SettingsError> {
 }
 
 fn snyk_cli_file(environment: &Environment) -> Option<PathBuf> {
-    let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".config"));
-    let config = environment.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
+    let home = || environment.path("HOME").map(|home| home.join(".config"));
+    let config = environment.path("XDG_CONFIG_HOME").or_else(home)?;
     Some(config.join("configstore").join("snyk.json"))
 }

@@ -52,6 +52,17 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
+    /// The names of all variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The path in `name`, without the white space around it, such as the carriage return of a file with Windows line ends.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(|path| PathBuf::from(path.trim()))
+    }
+
     /// The secrets among the variables. Texts are masked as long as these are kept.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         SECRET_VARIABLES.iter().filter_map(|name| self.get(name)).map(Secret::new).collect()

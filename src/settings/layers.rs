@@ -3,7 +3,6 @@
 //! The structs have plain comments because clap would use documentation as the description of the program.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -12,7 +11,9 @@ use serde::Deserialize;
 
 use super::daemon::sections::{AccountSection, NotifySection, WatchSection};
 use super::daemon::values::{Name, StoreUrl};
-use super::values::{Color, HumanDuration, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version};
+use super::values::{
+    Color, HumanDuration, Listen, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version,
+};
 use crate::export::Status;
 use crate::snyk::region::Api;
 
@@ -204,9 +205,9 @@ section! {
 
 section! {
     ServerSection => ServerValues {
-        [metrics_listen: SocketAddr]
+        [metrics_listen: Listen]
         [token_file: PathBuf]
-        listen: SocketAddr,
+        listen: Listen,
     }
 }
 

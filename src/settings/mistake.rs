@@ -42,7 +42,8 @@ impl Mistake {
         Self {
             place: format!("{path}{}{key}", position.unwrap_or_default()),
             why: reason(error.message(), value.as_deref()),
-            hint: unquoted(&keys, error.message(), value.as_deref())
+            hint: form(&keys, error.message())
+                .or_else(|| unquoted(&keys, error.message(), value.as_deref()))
                 .or_else(|| hint(&keys, value.as_deref())),
         }
     }
@@ -85,13 +86,11 @@ fn found_in(table: &DeTable<'_>, offset: usize) -> Option<Found> {
 }
 
 fn within(value: &Spanned<DeValue<'_>>, offset: usize) -> Option<Found> {
-    if let Some(table) = value.get_ref().as_table() {
-        return found_in(table, offset);
-    }
+    let in_table = || found_in(value.get_ref().as_table()?, offset);
     let items = value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
     let in_items = || items.clone().find_map(|item| within(item, offset));
     let here = || value.span().contains(&offset).then(|| Found::of(value.get_ref()));
-    in_items().or_else(here)
+    in_table().or_else(in_items).or_else(here)
 }
 
 /// The section and the key of a line that cannot be parsed.
@@ -136,11 +135,8 @@ fn reason(message: &str, value: Option<&str>) -> Text {
     if message.starts_with("invalid type: ") || message.starts_with("invalid value: ") {
         // The quoted part is the value.
         let kind = message.split(['"', '`']).next().unwrap_or_default().split(", expected").next();
-        return Text::new(&format!(
-            "{}{}",
-            kind.unwrap_or_default().trim_end(),
-            expected.unwrap_or_default()
-        ));
+        let why = format!("{}{}", kind.unwrap_or_default().trim_end(), expected.unwrap_or_default());
+        return Text::new(&why.replace("sequence", "list").replace("map", "table"));
     }
     let message = message.replace('\n', " ");
     let Some(value) = value.filter(|value| value.len() >= SHORTEST_HIDDEN) else {
@@ -154,6 +150,29 @@ fn reason(message: &str, value: Option<&str>) -> Text {
         if is_word { message } else { message.replace(form.as_str(), "***") }
     });
     Text::new(&message)
+}
+
+/// How to write a list or a table, if that is the mistake.
+fn form(keys: &[String], message: &str) -> Option<&'static str> {
+    let is = |got: &str, expected: &str| message == format!("invalid type: {got}, expected {expected}");
+    let key = keys.last().map(String::as_str)?;
+    let is_word = is("string", "a sequence");
+    Some(match key {
+        "notify" if is("map", "a sequence") => "each endpoint starts with `[[notify]]`, in double brackets",
+        "watch" if is("map", "a sequence") => "each watch starts with `[[watch]]`, in double brackets",
+        "accounts" if is("sequence", "a map") => {
+            "each account has a section of its own: `[snyk.accounts.NAME]`"
+        }
+        "labels" if !message.contains("expected a string") => {
+            "the form is `labels = { team = \"payments\" }`"
+        }
+        "on" if is_word => "the form is `on = [\"failed\"]`, in brackets",
+        "argv" if is_word => "the form is `argv = [\"/usr/local/bin/tell\", \"an argument\"]`, in brackets",
+        "env" if is_word => "the form is `env = [\"DATABASE_URL\"]`, in brackets",
+        "max-in-progress" if is_word => "the form is `max-in-progress = [\"PENDING=30m\"]`, in brackets",
+        _ if is_word && key.ends_with("-status") => "the form is `finished-status = [\"DONE\"]`, in brackets",
+        _ => return None,
+    })
 }
 
 /// How to write a path, if that is the mistake.

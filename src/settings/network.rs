@@ -43,9 +43,9 @@ impl Settings {
     pub(super) fn surroundings(&self) -> Result<Surroundings, SettingsError> {
         let environment = self.environment();
         let store = Store {
-            file: environment.get("SSL_CERT_FILE").map(PathBuf::from),
+            file: environment.path("SSL_CERT_FILE"),
             directories: paths(environment.get("SSL_CERT_DIR").unwrap_or_default()),
-            extra: environment.get("NODE_EXTRA_CA_CERTS").map(PathBuf::from),
+            extra: environment.path("NODE_EXTRA_CA_CERTS"),
         };
         Ok(Surroundings { store, proxies: proxies(environment)? })
     }
@@ -61,7 +61,7 @@ pub(super) fn certificates(
 }
 
 fn paths(list: &str) -> Vec<PathBuf> {
-    list.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+    list.trim().split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
 /// The proxies that the variables name, in upper or lower case; `ALL_PROXY` applies to all schemes.

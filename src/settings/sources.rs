@@ -35,7 +35,7 @@ pub(super) fn read_environment(
     for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
     {
         let Some(name) = variable(flag) else { continue };
-        let Some(value) = environment.get(&name) else { continue };
+        let Some(value) = environment.get(&name).map(str::trim) else { continue };
         let argument = format!("--{flag}={value}");
         if let Err(error) = command.clone().try_get_matches_from([&argument]) {
             return Err(SettingsError::wrong(name, why_invalid(&error, value)));
@@ -46,6 +46,52 @@ pub(super) fn read_environment(
     matches
         .and_then(|matches| Layer::from_arg_matches(&matches))
         .map_err(|error| SettingsError::wrong("the environment", error))
+}
+
+/// Variables that look like ours and are none, each with the name that it may be meant to have.
+pub(super) fn unknown_variables(environment: &Environment) -> Vec<(String, Option<String>)> {
+    let layer = Layer::augment_args(clap::Command::new("environment"));
+    let flags = layer.get_arguments().filter_map(clap::Arg::get_long).filter_map(variable);
+    let known: Vec<String> = flags.chain(["SNYK_EXPORT_CONFIG".to_owned()]).collect();
+    let ours = environment.names().filter_map(|name| Some((name, name.strip_prefix("SNYK_EXPORT_")?)));
+    let unknown = ours.filter(|(name, rest)| !is_set_by_others(rest) && !known.iter().any(|it| it == name));
+    unknown.map(|(name, rest)| (name.to_owned(), nearest(name, rest, &known))).collect()
+}
+
+/// Whether this is the rest of a name that we set for commands and later jobs, or that Kubernetes and Docker set for a service
+/// called `snyk-export`.
+fn is_set_by_others(rest: &str) -> bool {
+    const OUTPUTS: [&str; 7] = ["OUTCOME", "STATUS", "EXPORT_ID", "ROW_COUNT", "DIR", "FILES", "REQUEST_ID"];
+    let of_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+    let is_of_service = of_service.iter().any(|part| {
+        let after = rest.strip_prefix(part).or_else(|| Some(rest.split_once(&format!("_{part}"))?.1));
+        after.is_some_and(|after| after.is_empty() || after.starts_with('_'))
+    });
+    rest.starts_with("RESULT_") || OUTPUTS.contains(&rest) || is_of_service
+}
+
+fn nearest(name: &str, rest: &str, known: &[String]) -> Option<String> {
+    const OTHERS: [&str; 6] =
+        ["SNYK_API", "SNYK_TOKEN", "SNYK_TOKEN_FILE", "SNYK_GROUP_ID", "SNYK_ORG_ID", "SNYK_OAUTH_TOKEN"];
+    let other = OTHERS.iter().find(|other| other.strip_prefix("SNYK_") == Some(rest));
+    let near = || known.iter().map(|known| (distance(name, known), known)).min();
+    let is_near = |(distance, _): &(usize, &String)| *distance <= 3;
+    other.map(|other| (*other).to_owned()).or_else(|| near().filter(is_near).map(|(_, known)| known.clone()))
+}
+
+/// How many letters have to be added, removed or replaced.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.bytes().enumerate() {
+        let mut before = at;
+        row[0] = at + 1;
+        for (column, other) in to.bytes().enumerate() {
+            let changed = before + usize::from(letter != other);
+            before = row[column + 1];
+            row[column + 1] = changed.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 /// The useful part of clap's message, without the hint about `--help`.
@@ -64,4 +110,41 @@ pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsErro
 
 pub(super) fn parse_file(path: &Path, text: &str) -> Result<Layer, SettingsError> {
     toml::from_str(text).map_err(|error| SettingsError::File(Mistake::new(path, text, &error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_none_of_ours_is_named_with_the_nearest() {
+        let rows = [
+            ("SNYK_EXPORT_MAXWAIT", Some("SNYK_EXPORT_MAX_WAIT")),
+            ("SNYK_EXPORT_MAX_WAITS", Some("SNYK_EXPORT_MAX_WAIT")),
+            ("SNYK_EXPORT_CONFG", Some("SNYK_EXPORT_CONFIG")),
+            ("SNYK_EXPORT_TOKEN_FILE", Some("SNYK_TOKEN_FILE")),
+            ("SNYK_EXPORT_API", Some("SNYK_API")),
+            ("SNYK_EXPORT_DATABASE", None),
+        ];
+        for (name, near) in rows {
+            let environment: Environment = [(name.to_owned(), "x".to_owned())].into_iter().collect();
+            assert_eq!(unknown_variables(&environment), [(name.to_owned(), near.map(str::to_owned))]);
+        }
+        let ours = [
+            "SNYK_EXPORT_MAX_WAIT",
+            "SNYK_EXPORT_CONFIG",
+            "SNYK_EXPORT_RESULT_OUTCOME",
+            "SNYK_EXPORT_OUTCOME",
+            "SNYK_EXPORT_SERVICE_HOST",
+            "SNYK_EXPORT_SERVICE_PORT_HTTP",
+            "SNYK_EXPORT_PORT",
+            "SNYK_EXPORT_PORT_8686_TCP_ADDR",
+            "SNYK_EXPORT_API_SERVICE_HOST",
+            "SNYK_EXPORT_API_PORT_80_TCP",
+            "SNYK_TOKEN",
+        ];
+        let environment: Environment =
+            ours.map(|name| (name.to_owned(), "x".to_owned())).into_iter().collect();
+        assert_eq!(unknown_variables(&environment), []);
+    }
 }

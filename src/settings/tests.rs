@@ -144,6 +144,13 @@ fn an_error_names_file_line_key_and_what_is_allowed() {
         ("[pace]\ninitial-interval = \"0s\"", ["line 2", "initial-interval", "more than 0"]),
         ("[limits]\nrequest-timeout = \"0\"", ["line 2", "request-timeout", "more than 0"]),
         ("[limits", ["line 1, column 8", "unclosed table", "settings.toml"]),
+        ("[notify]\nname = \"x\"", ["line 1", "table, expected a list", "`[[notify]]`"]),
+        ("[watch]\n", ["line 1", "watch", "`[[watch]]`, in double brackets"]),
+        ("[[snyk.accounts]]\n", ["line 1", "list, expected a table", "`[snyk.accounts.NAME]`"]),
+        ("[[notify]]\non = \"failed\"", ["line 2", "[notify] on: ", "`on = [\"failed\"]`"]),
+        ("[[notify]]\nargv = \"tell\"", ["line 2", "[notify] argv: ", "`argv = [\""]),
+        ("[[watch]]\nlabels = \"a\"", ["line 2", "[watch] labels: ", "`labels = { team"]),
+        ("[statuses]\nfailed-status = \"ODD\"", ["line 2", "failed-status: ", "-status = [\""]),
     ];
     for (file, parts) in rows {
         let error = error(&[], &[], Some(file));

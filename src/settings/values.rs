@@ -1,5 +1,7 @@
 //! Values as people write them in flags, variables and files.
 
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -98,6 +100,53 @@ impl FromStr for Id {
     }
 }
 
+/// Where to listen: an address, or `localhost`, which is loopback in both families.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    first: SocketAddr,
+    second: Option<SocketAddr>,
+}
+
+impl Listen {
+    /// The address; that of IPv4 if there are two.
+    #[must_use]
+    pub const fn first(&self) -> SocketAddr {
+        self.first
+    }
+
+    /// All addresses.
+    #[must_use]
+    pub fn all(&self) -> Vec<SocketAddr> {
+        [self.first].into_iter().chain(self.second).collect()
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if let Ok(first) = text.parse() {
+            return Ok(Self { first, second: None });
+        }
+        let port = text.rsplit_once(':').filter(|(host, _)| host.eq_ignore_ascii_case("localhost"));
+        let port: u16 = port
+            .and_then(|(_, port)| port.parse().ok())
+            .ok_or("expected an IP address and a port, such as `127.0.0.1:8686` or `0.0.0.0:8686`, or `localhost:8686`")?;
+        let of = |ip: IpAddr| SocketAddr::new(ip, port);
+        Ok(Self { first: of(Ipv4Addr::LOCALHOST.into()), second: Some(of(Ipv6Addr::LOCALHOST.into())) })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.second {
+            Some(_) => write!(f, "localhost:{}", self.first.port()),
+            None => self.first.fmt(f),
+        }
+    }
+}
+
 /// Defines a number within bounds, with one parser for flags, variables and files.
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident: $expected:literal, $is_within:expr;)*) => {$(
@@ -158,6 +207,7 @@ deserialize_from_text! {
     StatusLimit: "a limit such as \"PENDING=30m\"",
     Api: "a region (us, us2, eu, au, gov) or a URL in quotes",
     Size: "a size in quotes, such as \"10GiB\"",
+    Listen: "an address in quotes, such as \"127.0.0.1:8686\"",
     Id: "a UUID in quotes, such as \"7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b\"",
     Version: "a version in quotes, such as \"2024-10-15\"",
 }
@@ -251,6 +301,24 @@ mod tests {
         }
         for (text, question) in [("PENDING=30M", "minutes or months"), ("PENDING=30", "mean `30s`")] {
             assert!(text.parse::<StatusLimit>().unwrap_err().contains(question), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_where_to_listen() {
+        let rows: [(&str, &[&str]); 4] = [
+            ("127.0.0.1:80", &["127.0.0.1:80"]),
+            (" [::]:0 ", &["[::]:0"]),
+            ("localhost:8686", &["127.0.0.1:8686", "[::1]:8686"]),
+            ("LOCALHOST:0", &["127.0.0.1:0", "[::1]:0"]),
+        ];
+        for (text, addresses) in rows {
+            let listen: Listen = text.parse().unwrap();
+            let all: Vec<String> = listen.all().iter().map(ToString::to_string).collect();
+            assert_eq!(all, addresses, "{text}");
+        }
+        for text in ["", "localhost", "localhost:", "localhost:x", "example.com:80", "127.0.0.1", "8686"] {
+            assert!(text.parse::<Listen>().unwrap_err().contains("`localhost:8686`"), "{text}");
         }
     }
 

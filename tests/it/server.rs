@@ -74,7 +74,7 @@ fn metrics_may_have_an_address_of_their_own() {
     let (_directory, _, service) = runtime.block_on(client::service(Some(TOKEN), |_| {}));
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = runtime.block_on(async {
-        Server::bind(anywhere, true).await.unwrap().with_metrics(Some(anywhere)).await.unwrap()
+        Server::bind(&[anywhere], true).await.unwrap().with_metrics(&[anywhere]).await.unwrap()
     });
     let (api, metrics) = (server.address(), server.metrics_address().unwrap());
     runtime.spawn(server.serve(service, std::future::pending()));

@@ -102,12 +102,14 @@ impl View {
     /// A watch as it is `now`.
     pub(super) fn new(listed: &Listed, now: Moment) -> Self {
         let Listed { watch, due_at, end, deliveries: _ } = listed;
+        let mut document = document(listed, now);
+        document.links_expire_at.get_or_insert_default();
         Self {
             id: watch.id,
             state: if end.is_some() { State::Ended } else { State::Active },
             account: watch.account.to_string(),
             labels: watch.labels.clone(),
-            document: document(listed, now),
+            document,
             started_at: watch.progress.started_at(),
             // What is overdue, as while its account is blocked, is not polled in the past.
             next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| due_at.max(now)),
@@ -204,7 +206,7 @@ mod tests {
             "timeline": [{ "status": "PENDING", "at": "1970-01-01T00:00:01.500Z" }],
             "row_count": null, "results": null,
             "error": { "http_status": 503, "code": null, "title": "down", "detail": null, "request_id": null },
-            "hint": null,
+            "hint": null, "links_expire_at": null,
             "started_at": "1970-01-01T00:00:01.000Z", "next_poll_at": "1970-01-01T00:00:02.500Z",
             "ended_at": null,
             "deliveries": [{

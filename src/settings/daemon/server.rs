@@ -1,6 +1,5 @@
 //! `[server]`: where the daemon listens, and which tokens it accepts.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -11,6 +10,7 @@ use crate::secret::{Placeholder, Secret};
 use crate::settings::layers::ServerValues;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
+use crate::settings::values::Listen;
 use crate::settings::{DEFAULTS, Settings, SettingsError};
 use crate::text::Text;
 
@@ -21,11 +21,11 @@ const SHORTEST_TOKEN: usize = 16;
 #[derive(Debug)]
 pub struct ServerSettings {
     /// The address.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// The bearer tokens, one of which `/v1` requires. Empty if only this machine can reach the server.
     pub tokens: Vec<Secret>,
     /// A second address for metrics and health.
-    pub metrics_listen: Option<SocketAddr>,
+    pub metrics_listen: Option<Listen>,
 }
 
 pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
@@ -33,13 +33,13 @@ pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsErro
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
     let tokens = token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
     let tokens = tokens.unwrap_or_default();
-    if tokens.is_empty() && !is_loopback_address(listen.ip()) {
+    if tokens.is_empty() && !is_loopback_address(listen.first().ip()) {
         return Err(entry.at("listen")(format!(
             "listen = \"{listen}\" can be reached from other machines: [server] needs a `token-file` then, or listen on \
              loopback, such as 127.0.0.1:8686"
         )));
     }
-    Ok(ServerSettings { listen: *listen, tokens, metrics_listen: *metrics_listen })
+    Ok(ServerSettings { listen: listen.clone(), tokens, metrics_listen: metrics_listen.clone() })
 }
 
 /// The tokens in a file, one a line: while one replaces another, both are there.
@@ -69,7 +69,7 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
 /// # Errors
 ///
 /// When the file cannot be read, or its `listen` is not an address.
-pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> {
+pub fn listen_address(file: Option<&Path>) -> Result<Listen, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
     let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
     // Another program that answers at this address may repeat a token.
@@ -79,8 +79,7 @@ pub fn listen_address(file: Option<&Path>) -> Result<SocketAddr, SettingsError> 
     let address = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
     let place =
         || format!("{}, [server] listen", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
-    let expected = "expected an address such as \"127.0.0.1:8686\"";
-    address.parse().map_err(|_| SettingsError::wrong(place(), expected))
+    address.parse().map_err(|why: &str| SettingsError::wrong(place(), why))
 }
 
 /// The value of a key of `[server]` in a file that may be partly wrong.

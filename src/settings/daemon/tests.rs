@@ -193,7 +193,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
     assert_eq!((exposed(&server), server.metrics_listen), (vec!["0123456789abcdef".to_owned()], None));
     let server = daemon("[server]\ntoken-file = '@two'\nmetrics-listen = '0.0.0.0:9686'").server;
     assert_eq!(exposed(&server), ["0123456789abcdef", "0123456789abcdeg"]);
-    assert_eq!(server.metrics_listen, Some(SocketAddr::from(([0, 0, 0, 0], 9686))));
+    assert_eq!(server.metrics_listen.map(|it| it.all()), Some(vec![SocketAddr::from(([0, 0, 0, 0], 9686))]));
     for here in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert!(daemon(&format!("[server]\nlisten = '{here}'")).server.tokens.is_empty(), "{here}");
     }
@@ -204,7 +204,8 @@ fn a_server_that_others_can_reach_needs_a_token() {
             "token-file",
         ),
         ("listen = '192.0.2.1:80'", "line 2, column 1, listen: listen = \"192.0.2.1:80\"", "[server]"),
-        ("listen = 'localhost'", "line 2", "invalid socket address"),
+        ("listen = 'localhost'", "line 2", "expected an IP address and a port, such as"),
+        ("listen = 'metrics.example:80'", "line 2", "or `localhost:8686`"),
         (
             "token-file = '@short'",
             "line 2, column 1, token-file: the token in @short",
@@ -220,7 +221,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
             "line 2, column 1, token-file: @two",
             "holds no usable value",
         ),
-        ("metrics-listen = '9686'", "line 2", "invalid socket address"),
+        ("metrics-listen = '9686'", "line 2", "expected an IP address and a port"),
         ("token-file = '@none'", "line 2, column 1, token-file: failed to read @none", "No such file"),
         ("token-file = '@empty'", "line 2, column 1, token-file: @empty is empty", ""),
         ("token-file = '@unset'", "line 2, column 1, token-file: @unset holds no usable value", "a variable"),
@@ -252,7 +253,7 @@ fn a_healthcheck_needs_only_the_address() {
     assert_eq!(listen("[server]\nlisten = '127.0.0.1:1'\n[half").unwrap(), "127.0.0.1:1");
     for wrong in ["[server]\nlisten = 'x'", "[server]\nlisten = 1"] {
         assert!(
-            listen(wrong).unwrap_err().to_string().contains("[server] listen: expected an address"),
+            listen(wrong).unwrap_err().to_string().contains("[server] listen: expected an IP address"),
             "{wrong}"
         );
     }

@@ -65,6 +65,29 @@ fn a_settings_file_can_be_named_by_a_variable() {
 }
 
 #[test]
+fn the_end_of_a_path_in_a_variable_is_trimmed_and_that_of_a_flag_is_shown() {
+    let lab = Lab::start(NEVER);
+    let program = Program::wait(&lab).export(EXPORT_ID).no_config().no_env("SNYK_TOKEN");
+    let path = program.file("mine.toml", "[wait]\nmax-wait = '100ms'").display().to_string();
+    let token = program.file("token", crate::lab::TOKEN).display().to_string();
+    let program = program.env("SNYK_EXPORT_CONFIG", &format!("{path}\r"));
+    program.env("SNYK_TOKEN_FILE", &format!("{token} \r")).run().exits(124);
+    for (end, shown) in [("\r", "mine.toml\\r: No such file"), (" ", "mine.toml \": No such file")] {
+        let program = Program::wait(&lab).export(EXPORT_ID).no_config();
+        program.args("--config").arg(&format!("/mine.toml{end}")).run().exits(2).stderr_has(shown);
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_a_warning_with_the_nearest_name() {
+    let lab = Lab::start(READY);
+    let program = Program::wait(&lab).export(EXPORT_ID).env("SNYK_EXPORT_MAXWAIT", "1h");
+    let run = program.env("SNYK_EXPORT_RESULT_OUTCOME", "finished").run();
+    run.exits(0).stderr_has("SNYK_EXPORT_MAXWAIT").stderr_has("did you mean SNYK_EXPORT_MAX_WAIT?");
+    assert!(!run.to_string().contains("RESULT_OUTCOME"), "{run}");
+}
+
+#[test]
 fn the_file_of_defaults_is_a_settings_file() {
     let lab = Lab::start(READY);
     let program = Program::wait(&lab).export(EXPORT_ID).no_config();

@@ -57,7 +57,8 @@ fn endpoints_accounts_and_the_token_are_taken_on() {
 
     bed.file("api-token", "the-second-token-of-all\n");
     assert_eq!(bed.get("/v1/watches").status, 401, "it is read at a reload");
-    bed.set(&[asking(&ready), account("acme", &other), webhook("another", &second)].concat());
+    let kept = watch("default", EXPORT_ID);
+    bed.set(&[asking(&ready), account("acme", &other), webhook("another", &second), kept].concat());
     reload(&daemon);
     assert_eq!(bed.ask_with("the-first-token-of-all", "GET", "/v1/watches", "").status, 401);
     bed.add("acme", SECOND_ID);
@@ -111,6 +112,38 @@ fn what_cannot_be_used_changes_nothing() {
     assert_eq!(watches(&bed).len(), 1);
     assert_eq!(bed.get("/readyz").status, 200);
     bed.set_all(&valid);
+    reload(&daemon);
+    stop(daemon);
+}
+
+#[test]
+fn a_file_that_lost_everything_changes_nothing() {
+    let (lab, receiver) = (Lab::start(NEVER), taking_all());
+    let settings = [asking(&lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat();
+    let bed = DaemonHome::new(&settings);
+    let daemon = bed.start();
+    let whole = bed.settings();
+    let without_watch = whole.split("[[watch]]").next().unwrap();
+    let rows = [
+        ("", "daemon.toml is empty"),
+        ("# nothing\n", "daemon.toml is empty"),
+        (without_watch, "removes every watch (1)"),
+        (without_watch.split("[[notify]]").next().unwrap(), "every endpoint (1), every watch (1)"),
+    ];
+    for (number, (text, why)) in rows.iter().enumerate() {
+        bed.set_all(text);
+        daemon.signal("HUP");
+        let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", number + 1);
+        let reason = refused[number]["reason"].as_str().unwrap();
+        assert!(reason.contains(why) && reason.contains("restart the daemon"), "{reason}");
+        assert_eq!((watches(&bed).len(), bed.get("/readyz").status), (1, 200));
+    }
+    // A start takes them, as does a check.
+    bed.program("watch").arg("--check").run().exits(0);
+    stop(daemon);
+    let daemon = bed.start();
+    assert_eq!(watches(&bed).len(), 0);
+    // Now there are none that a reload could lose.
     reload(&daemon);
     stop(daemon);
 }

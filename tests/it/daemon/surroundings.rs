@@ -67,6 +67,22 @@ fn a_systemd_that_does_not_read_holds_up_nothing() {
     daemon.end().exits(0);
 }
 
+#[test]
+fn a_systemd_in_the_abstract_namespace_hears_how_it_is() {
+    let lab = Lab::start(NEVER);
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let name = bed.path("notify").display().to_string();
+    let address =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name);
+    let socket = UnixDatagram::bind_addr(&address.unwrap()).unwrap();
+    let systemd = Systemd::of_socket(socket, format!("@{name}"));
+    let daemon = systemd.of(bed.program("watch")).spawn();
+    systemd.until("READY=1");
+    daemon.signal("TERM");
+    systemd.until("STOPPING=1");
+    daemon.end().exits(0);
+}
+
 /// What systemd is to a unit of `Type=notify`.
 struct Systemd {
     socket: UnixDatagram,
@@ -75,9 +91,12 @@ struct Systemd {
 
 impl Systemd {
     fn listen(path: &Path) -> Systemd {
-        let socket = UnixDatagram::bind(path).unwrap();
+        Systemd::of_socket(UnixDatagram::bind(path).unwrap(), path.display().to_string())
+    }
+
+    fn of_socket(socket: UnixDatagram, path: String) -> Systemd {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Systemd { socket, path: path.display().to_string() }
+        Systemd { socket, path }
     }
 
     fn of(&self, program: Program) -> Program {
@@ -123,6 +142,24 @@ fn the_health_check_finds_the_daemon_by_its_settings() {
     daemon.signal("TERM");
     daemon.end().exits(0);
     check().exits(69);
+}
+
+#[test]
+fn localhost_is_listened_to_in_all_its_families() {
+    let lab = Lab::start(NEVER);
+    let bed = DaemonHome::new("");
+    let port = bed.address.port();
+    bed.set(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    bed.set_all(&bed.settings().replace(&bed.address.to_string(), &format!("localhost:{port}")));
+    let daemon = bed.start();
+    assert_eq!(bed.get("/healthz").status, 200);
+    // Not every machine has IPv6.
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        assert!(std::net::TcpStream::connect(("::1", port)).is_ok());
+    }
+    bed.program("healthcheck").run().exits(0);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
 }
 
 #[test]
@@ -204,6 +241,11 @@ fn no_secret_is_shown_or_kept() {
     seen.extend([run.stderr.clone(), read("watches.db").unwrap()]);
 
     assert_eq!(watches["data"][0]["results"][0]["row_count"], json!(1061), "there were links");
+    let told =
+        receiver.until(|_| true).iter().map(|notice| notice.event()["data"].clone()).collect::<Vec<_>>();
+    let told = told.iter().find(|data| data["watch_id"] == watches["data"][0]["id"]).unwrap();
+    assert!(told["links_expire_at"].is_string(), "{told}");
+    assert_eq!(watches["data"][0]["links_expire_at"], told["links_expire_at"], "the API says it too");
     let about = |text: &str| seen.iter().filter(|seen| seen.contains(text)).count();
     assert!(about(EXPORT_ID) >= 7, "it is looked at the right places");
     let secrets = [TOKEN, API_TOKEN, "hunter2", KEY, "X-Goog", &link, &signature, "eyJhbGciOiJub25lIn0"];

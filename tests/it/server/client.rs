@@ -59,7 +59,7 @@ impl TestServer {
                 tell(name);
             }
         }));
-        let server = runtime.block_on(Server::bind(address, true)).unwrap();
+        let server = runtime.block_on(Server::bind(&[address], true)).unwrap();
         let (address, (stop, stopped)) = (server.address(), oneshot::channel());
         let here = if address.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
         let address = SocketAddr::from((here, address.port()));

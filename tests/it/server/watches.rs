@@ -71,6 +71,7 @@ fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
         ("waited_seconds", json!(7.5)),
         ("row_count", json!(9)),
         ("results", json!([{ "file_size": 1, "row_count": 9 }])),
+        ("links_expire_at", json!(null)),
         ("next_poll_at", json!(null)),
         ("ended_at", json!(ms(at).to_string())),
     ] {
