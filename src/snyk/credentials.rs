@@ -208,7 +208,7 @@ impl Credentials {
         let request = request.form(&form).build();
         let request =
             request.map_err(|error| Failure::transient("the token request failed", &report(&error)))?;
-        let reply = connections.send(connections.client(), request).await?;
+        let reply = connections.send(connections.client(), request, false).await?;
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
         (self.on_exchange)(credential.token());
