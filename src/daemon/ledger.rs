@@ -133,8 +133,8 @@ impl Endpoints {
         ledger: &Arc<Ledger>,
     ) -> Result<Self, EndpointError> {
         let endpoint = |EndpointSettings { name, on, kind }| {
-            let endpoint = Endpoint::new(name, on, kind, network)?;
-            Ok(Arc::new(endpoint.stopped_by(ledger.bells.stopping.subscribe())))
+            let endpoint = Endpoint::new(name, on, kind, network);
+            endpoint.map(|endpoint| Arc::new(endpoint.stopped_by(ledger.bells.stopping.subscribe())))
         };
         let all = settings.into_iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Self { all, ledger: Arc::clone(ledger) })
