@@ -115,7 +115,8 @@ impl Sieve {
 
     fn take_byte(&mut self, byte: u8) -> bool {
         self.length += 1;
-        let is_of_list = self.in_results && !self.in_string && self.depth == LIST && matches!(byte, b',' | b']');
+        let is_of_list =
+            self.in_results && !self.in_string && self.depth == LIST && matches!(byte, b',' | b']');
         if is_of_list {
             self.end_element(byte == b']');
         }
@@ -232,7 +233,11 @@ mod tests {
 
     #[test]
     fn only_the_elements_of_the_results_are_taken_out() {
-        let within = |results: &str| format!(r#"{{"x":[1],"data":{{"id":"i","attributes":{{"status":"S","results":{results},"n":2}}}}}}"#);
+        let within = |results: &str| {
+            format!(
+                r#"{{"x":[1],"data":{{"id":"i","attributes":{{"status":"S","results":{results},"n":2}}}}}}"#
+            )
+        };
         let list = r#" [ {"url":"https://a/b?]},","x":[1,{"y":"\""}]} , "https://c", 7 ] "#;
         assert_eq!(rest(&within(list)), (within(" [] "), 3, true));
         for other in ["[]", "null", "\"[1,2]\"", "{\"results\":[1]}", "7"] {
@@ -258,7 +263,9 @@ mod tests {
 
     #[test]
     fn a_long_list_is_read_and_all_else_is_not() {
-        let link = |length: usize| format!("{{\"url\":\"https://b.example/{}\",\"row_count\":3}}", "x".repeat(length));
+        let link = |length: usize| {
+            format!("{{\"url\":\"https://b.example/{}\",\"row_count\":3}}", "x".repeat(length))
+        };
         let document = |list: &str, more: &str| {
             format!(r#"{{"data":{{"attributes":{{"status":"FINISHED","results":[{list}],"x":"{more}"}}}}}}"#)
         };
@@ -275,7 +282,11 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(null)), Just(json!(7)), "[a-z\"\\\\\\[\\]{},: \n]{0,6}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            Just(json!(7)),
+            "[a-z\"\\\\\\[\\]{},: \n]{0,6}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),

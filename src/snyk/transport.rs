@@ -105,6 +105,15 @@ impl From<Client> for Connections {
 }
 
 impl Reply {
+    /// An answer whose body arrived at once. Its links are not kept.
+    #[cfg(test)]
+    pub(crate) fn whole(http_status: u16, headers: HeaderMap, body: &[u8]) -> Self {
+        let mut sieve = Sieve::new(false);
+        assert!(sieve.take(body), "it is too long");
+        let (body, listed) = sieve.finish();
+        Self { http_status, headers, body, listed }
+    }
+
     /// A failure with this problem, and with what is known of the answer.
     pub(super) fn failure(&self, kind: FailureKind, problem: Problem) -> Failure {
         let request_id = self.header(&REQUEST_ID);

@@ -79,7 +79,10 @@ pub(super) fn report_of(rest: &[u8], listed: Listed) -> Option<Report> {
         status: Status::new(&string(attributes.status)?)?,
         created: attributes.created.and_then(string).and_then(|created| utc(&created)),
         row_count: attributes.row_count.and_then(number),
-        results: attributes.results.filter(|results| results.get().starts_with('[')).and_then(|_| listed.parts()),
+        results: attributes
+            .results
+            .filter(|results| results.get().starts_with('['))
+            .and_then(|_| listed.parts()),
         error: attributes.error.and_then(text),
     })
 }

@@ -41,11 +41,15 @@ fn a_body_without_end_and_without_a_length_costs_nothing() {
         ("HTTP/1.1 200 OK", "{\"data\":{\"attributes\":{\"results\":[\"", "x".repeat(64 * 1024)),
     ] {
         let harmless = peak(&Lab::start(NEVER));
-        let (url, connections) = endless(format!("{status_line}\r\ncontent-type: application/json\r\n\r\n{head}"), piece);
+        let (url, connections) =
+            endless(format!("{status_line}\r\ncontent-type: application/json\r\n\r\n{head}"), piece);
         let waiting = Program::asking("wait", &url).export(EXPORT_ID).spawn();
         connections.until(|connections| *connections >= 2);
         let hostile = high_water_mark(&waiting);
-        assert!(hostile < harmless + BOUND, "{status_line} {head}: {hostile} KiB where {harmless} KiB are enough");
+        assert!(
+            hostile < harmless + BOUND,
+            "{status_line} {head}: {hostile} KiB where {harmless} KiB are enough"
+        );
     }
 }
 
