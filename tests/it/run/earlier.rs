@@ -145,6 +145,16 @@ fn an_earlier_days_directory_is_not_tonights() {
 }
 
 #[test]
+fn a_night_that_times_out_after_an_earlier_one_did_can_be_gone_on_with() {
+    let bed = RunHome::new(NEVER);
+    bed.killed_earlier();
+    let run = || bed.run().args("--max-wait 300ms").run();
+    assert_eq!(run().exits(124).documents().len(), 2);
+    assert_eq!(run().exits(124).documents().len(), 1, "its own is left");
+    assert_eq!(bed.lab.starts(), 2);
+}
+
+#[test]
 fn several_earlier_days_are_completed_in_order() {
     let refused = broken(&["on = 'status'\nat-most = 1\nstatus-code = 403"]);
     let bed = RunHome::new(&format!(
