@@ -1,6 +1,7 @@
 //! The command line: what users type. What it does is in `commands`.
 
 mod export;
+mod help;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,35 +16,17 @@ pub(crate) use self::export::{
 use crate::export::ExportArg;
 use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
 use crate::settings::values::{Id, Listen, Pause};
-use crate::settings::{CommandLine, Environment, variable};
+use crate::settings::{CommandLine, Environment};
 
 /// Follows exports of the Snyk Analytics Export API to their end, and says how they ended.
 #[derive(Debug, Parser)]
-#[command(name = "snyk-export", version, after_help = EXIT_CODES)]
+#[command(name = "snyk-export", version)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    finished
-  1    an unforeseen failure of snyk-export itself
-  2    bad arguments or settings
-  3    failed: Snyk says that the export has failed
-  4    unauthorized, forbidden
-  5    not-found
-  6    conflict
-  7    rejected: Snyk does not accept the request
-  8    unknown-status
-  9    stalled: longer in one status than --max-in-progress allows
-  69   unavailable: no answer for longer than --max-outage; start, run: there may or may not be an export;
-       healthcheck: the daemon is not well
-  75   status, download: still in progress
-  124  timed-out: --max-wait passed
-  129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM";
 
 // Flags that may stand before or after the command.
 #[derive(Debug, Args)]
@@ -58,14 +41,14 @@ pub(crate) struct Global {
     /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Write every poll to standard error, even if nothing changed
+    /// Write every poll to standard error
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Wait until exports are ready, and exit with a code that says how they ended
+    /// Wait until exports are ready; the exit code says how they ended
     Wait(Box<WaitArgs>),
     /// Request the status of exports once
     Status(StatusArgs),
@@ -75,20 +58,26 @@ pub(crate) enum Command {
     Download(Box<DownloadArgs>),
     /// Start an export, wait until it is ready, and download it
     Run(Box<RunArgs>),
-    /// Follow many exports in the background, across restarts, and send notifications when they end
+    /// Follow many exports in the background, and notify when they end
+    ///
+    /// It survives restarts and crashes, and has an HTTP API. config/watch.example.toml shows its settings.
     Watch(WatchArgs),
-    /// Ask the daemon on this machine or in this container whether it is healthy; exit with 0 or 69
+    /// Ask the daemon whether it is healthy; exit with 0 or 69
+    ///
+    /// For containers without a shell: it asks the daemon on this machine or in this container.
     Healthcheck,
-    /// Simulate Snyk's Export API on this machine, to try things without Snyk
+    /// Simulate Snyk's Export API on this machine
+    ///
+    /// To try things without Snyk. It listens on loopback, and breaks on purpose as a scenario says.
     Simulate(SimulateArgs),
     /// See it work: wait for a simulated export, without Snyk
     Demo,
-    /// Write completions for a shell to standard output
+    /// Write completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual page to standard output
+    /// Write the manual
     Man,
 }
 
@@ -108,8 +97,10 @@ impl Command {
 // Which exports to follow.
 #[derive(Debug, Args)]
 pub(crate) struct ExportsArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - to read these from standard
-    /// input, one per line or as JSON documents
+    /// An export id, a URL or path of one, or - for standard input
+    ///
+    /// A URL or path is that of the status or the results, such as /groups/ID/jobs/export/ID. Standard input has ids, URLs
+    /// or paths, one per line, or JSON documents such as the answer of `start`.
     #[arg(value_name = "EXPORT")]
     pub(crate) exports: Vec<ExportArg>,
     #[command(flatten)]
@@ -127,6 +118,9 @@ pub(crate) struct WaitArgs {
     /// End as soon as one of the exports has finished
     #[arg(long)]
     pub(crate) any: bool,
+    /// Run this when every export has finished, in place of this process
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]
@@ -135,9 +129,6 @@ pub(crate) struct WaitArgs {
     limits: LimitsSection,
     #[command(flatten)]
     statuses: StatusesSection,
-    /// Run this command after every export has finished; it replaces this process
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -155,22 +146,29 @@ pub(crate) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// Exit when every watch has ended and every notification is delivered, with the exit code as for several exports
+    /// Exit when every watch has ended and every notification is delivered
+    ///
+    /// With the exit code as for several exports.
     #[arg(long)]
     pub(crate) until_idle: bool,
-    /// Check the settings, the files that they name, the store and the address, and exit
+    /// Check the settings, the store and the address, and exit
+    ///
+    /// The files that the settings name are checked too.
     #[arg(long)]
     pub(crate) check: bool,
 }
 
 // What goes to standard output.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// What to write to standard output for each export that ends
+    /// What to write to standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
-    /// Show the signed links to the results, with which anybody can read them for an hour. If the status does not list
-    /// them, they are requested when all exports have ended, within the rest of --max-wait (at least 1s)
+    /// Show the signed links to the results
+    ///
+    /// Anybody can read the results with them for an hour. If the status does not list them, they are requested when all
+    /// exports have ended, within the rest of --max-wait (at least 1s).
     #[arg(long)]
     pub(crate) show_urls: bool,
 }
@@ -192,6 +190,9 @@ pub(crate) struct SimulateArgs {
     /// A scenario: a TOML file, or the name of a built-in one
     #[arg(long, value_name = "FILE|NAME", default_value = "default")]
     pub(crate) scenario: String,
+    /// List the built-in scenarios, and exit
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 impl Cli {
@@ -236,27 +237,5 @@ impl Cli {
     /// The settings file that a flag or else a variable names.
     pub(crate) fn settings_file(&self, environment: &Environment) -> Option<PathBuf> {
         self.global.config.clone().or_else(|| environment.path("SNYK_EXPORT_CONFIG"))
-    }
-
-    /// The command line as clap knows it, with the variable of each flag in its help.
-    pub(crate) fn describe() -> clap::Command {
-        let keys = Layer::augment_args(clap::Command::new("keys"));
-        let keys: Vec<clap::Id> = keys.get_arguments().map(|arg| arg.get_id().clone()).collect();
-        let with_variable = |arg: clap::Arg| {
-            let variable = match arg.get_id().as_str() {
-                "config" => Some("SNYK_EXPORT_CONFIG".to_owned()),
-                "group_id" => Some("SNYK_GROUP_ID".to_owned()),
-                "org_id" => Some("SNYK_ORG_ID".to_owned()),
-                "token_file" => Some("SNYK_TOKEN_FILE".to_owned()),
-                _ if keys.contains(arg.get_id()) => arg.get_long().and_then(variable),
-                _ => None,
-            };
-            match arg.get_help().map(ToString::to_string).zip(variable) {
-                Some((help, variable)) => arg.help(format!("{help} [env: {variable}]")),
-                None => arg,
-            }
-        };
-        let command = <Self as clap::CommandFactory>::command().mut_args(with_variable);
-        command.mut_subcommands(|command| command.mut_args(with_variable))
     }
 }

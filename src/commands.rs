@@ -6,6 +6,7 @@ mod demo;
 mod download;
 mod files;
 mod healthcheck;
+mod missing;
 mod run;
 mod simulate;
 mod start;
@@ -38,7 +39,7 @@ use crate::request::RequestError;
 use crate::settings::places::given;
 use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
 use crate::signals::Signals;
-use crate::simulator::{ScenarioError, SimulatorError};
+use crate::simulator::{Scenario, ScenarioError, SimulatorError};
 use crate::snyk::TransportError;
 use crate::store::StoreError;
 use crate::text::Text;
@@ -257,9 +258,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {
+    let scenarios: Vec<&str> = Scenario::names().map(|(name, _)| name).collect();
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "snyk-export", &mut text);
-    session.console.data(&text).map(|()| ExitCode::SUCCESS)
+    clap_complete::generate(shell, &mut Cli::completed(&scenarios), "snyk-export", &mut text);
+    let script = String::from_utf8(text).unwrap_or_default();
+    // The generator takes the hyphen of the program's name for a subcommand in one of two places (clap #6421).
+    let script = script.replace("snyk__subcmd__export", "snyk__export");
+    session.console.data(script.as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 
 fn manual(session: &Session) -> Result<ExitCode, CommandError> {

@@ -26,9 +26,10 @@ pub(crate) use self::reload::within;
 use self::reload::{Fresh, Reading};
 use crate::clock::Clock;
 use crate::event::{Event, Startup, What};
+use crate::exit::ExitCode;
 use crate::notify::EndpointError;
 use crate::observe::{Journal, Metrics};
-use crate::process::{reap_orphans, tell_systemd, tell_systemd_while};
+use crate::process::{asking_systemd_for_time, reap_orphans, tell_systemd, tell_systemd_while};
 use crate::runner::{Plan, Runner, Stopped};
 use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
@@ -37,7 +38,6 @@ use crate::snyk::{Client, TransportError};
 use crate::store::{self, OpenError, Outbox, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
-use crate::watch::outcome::Outcome;
 
 /// How long polls and deliveries in flight may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(6);
@@ -45,8 +45,8 @@ const GRACE: Duration = Duration::from_secs(6);
 /// How long stopping may take in all.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// How far the store may be ahead of the wall clock before an error is logged.
-const FAR_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// How far the clock may be from the store's last moment before a warning is logged.
+const FAR: Duration = Duration::from_secs(60 * 60);
 
 /// The longest time between two passes of the runner.
 const BEAT: Duration = Duration::from_secs(5);
@@ -75,10 +75,8 @@ pub(crate) enum Ended {
     Stopped,
     /// Nothing is left to do.
     Idle {
-        /// The outcomes of the watches that have ended.
-        outcomes: BTreeSet<Outcome>,
-        /// Whether some watches are left because the settings do not have their account.
-        leaves_watches: bool,
+        /// The exit codes of what has happened, in this run and in runs before it that were stopped.
+        codes: BTreeSet<ExitCode>,
     },
 }
 
@@ -145,14 +143,13 @@ impl Daemon {
         clock: Clock,
         mask: Mask,
     ) -> Result<Self, DaemonError> {
+        // The store comes first: a second daemon on the same settings is told what it is.
+        let store = asking_systemd_for_time(store::open(&settings.store)).await?;
         let server = bind(&settings.server).await?;
-        let store = store::open(&settings.store).await?;
-        let last = store.last_moment().await?;
-        if let Some(last) = last.filter(|last| last.since(clock.now()) > FAR_AHEAD) {
-            tracing::error!(store.last = %last, "the clock was set back: the daemon goes on from the store's last moment");
+        if until_idle {
+            keep_codes(&*store).await?;
         }
-        let clock = last.map_or(clock, |last| clock.not_before(last));
-
+        let clock = resumed(clock, &*store).await?;
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new())));
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
@@ -215,7 +212,11 @@ impl Daemon {
         let reason = worked.as_ref().map_or_else(|_| "a failure".to_owned(), |(reason, _)| reason.clone());
         self.ledger.tell(&What::DaemonStopping { reason }.at(clock.now()));
         // What is not saved in time is done again after the next start.
-        let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up()).await;
+        let reported = match &worked {
+            Ok((_, Ended::Idle { codes })) => codes.clone(),
+            Ok((_, Ended::Stopped)) | Err(_) => BTreeSet::new(),
+        };
+        let closed = tokio::time::timeout(STOP_WITHIN, self.wind_up(reported)).await;
         let (_, ended) = worked?;
         match closed {
             Ok(closed) => closed?,
@@ -253,7 +254,8 @@ impl Daemon {
 
     /// Why it ends when nothing is left to do.
     async fn idle(&self) -> Result<(String, Ended), DaemonError> {
-        let outcomes = self.ledger.outcomes();
+        let mut codes = self.store.kept_codes().await?;
+        codes.extend(self.undelivered().await?.then_some(ExitCode::UNAVAILABLE));
         let left = self.orphaned(&self.terms.agreed().accounts).await?;
         let reason = if left.is_empty() {
             "every watch has ended".to_owned()
@@ -261,7 +263,23 @@ impl Daemon {
             let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
             format!("the settings have no account for the watches that are left: {}", names.join(", "))
         };
-        Ok((reason, Ended::Idle { outcomes, leaves_watches: !left.is_empty() }))
+        codes.extend((!left.is_empty()).then_some(ExitCode::IN_PROGRESS));
+        Ok((reason, Ended::Idle { codes }))
+    }
+
+    /// Whether notifications are left that endpoints in the settings did not accept. The next start delivers them.
+    async fn undelivered(&self) -> Result<bool, StoreError> {
+        let mut owed = self.store.owed_endpoints().await?;
+        owed.retain(|name| self.endpoints.has(name));
+        if !owed.is_empty() {
+            let pending = self.store.count().await?.pending;
+            tracing::error!(
+                deliveries.pending = pending,
+                endpoints = owed.join(", "),
+                "notifications were not delivered, they stay in the outbox for the next start"
+            );
+        }
+        Ok(!owed.is_empty())
     }
 
     /// Follows the watches until there is something else to do, or, with `until_idle`, until every watch has ended.
@@ -283,28 +301,21 @@ impl Daemon {
     /// daemon stays healthy.
     async fn last_deliveries(&mut self, control: &impl Control) -> Result<Option<Asked>, DaemonError> {
         let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
-        let settled = settled(store.clone(), self.endpoints.clone(), Arc::clone(&self.ledger));
+        let settled = settled(store, self.endpoints.clone(), Arc::clone(&self.ledger));
         // This is not called during a reload.
         let mut reading = None;
-        let is_settled = tokio::select! {
-            settled = settled => settled.map(|()| true)?,
-            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => false,
+        tokio::select! {
+            settled = settled => settled?,
+            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => return Ok(None),
             asked = self.follow(control, &mut reading, false) => return asked,
-        };
-        if !is_settled {
-            let pending = store.count().await?.pending;
-            tracing::warn!(
-                deliveries.pending = pending,
-                "notifications stay in the outbox for the next start"
-            );
-            return Ok(None);
         }
         // A watch that the API accepted meanwhile is followed.
         Ok(changed.notified().now_or_never().map(|()| Asked::Changed))
     }
 
-    /// Waits for polls and deliveries in flight, saves their results, and closes the store.
-    async fn wind_up(mut self) -> Result<(), StoreError> {
+    /// Waits for polls and deliveries in flight, saves their results and that these exit codes are reported, and closes the
+    /// store.
+    async fn wind_up(mut self, reported: BTreeSet<ExitCode>) -> Result<(), StoreError> {
         drop(self.serving.take());
         self.retire.send_replace(true);
         self.ledger.bells.stopping.send_replace(true);
@@ -316,8 +327,12 @@ impl Daemon {
         self.couriers.shutdown().await;
         self.tasks.shutdown().await;
         drop(self.runner);
+        let mut saved = kept.and(delivered.unwrap_or(Ok(())));
+        if saved.is_ok() && !reported.is_empty() {
+            saved = self.store.forget_codes(reported).await;
+        }
         let closed = self.store.close().await;
-        kept.and(delivered.unwrap_or(Ok(()))).and(closed)
+        saved.and(closed)
     }
 
     /// Starts the couriers and the housekeeping that the settings ask for.
@@ -368,6 +383,41 @@ impl Daemon {
             std::future::pending().await
         });
     }
+}
+
+/// Keeps exit codes until a run has reported them, and says whether an earlier run has not.
+async fn keep_codes(store: &dyn Store) -> Result<(), StoreError> {
+    store.keep_codes().await?;
+    let code = ExitCode::deciding(store.kept_codes().await?);
+    if code != ExitCode::SUCCESS {
+        tracing::warn!(
+            exit_code = code.code(),
+            "an earlier run was stopped before it could exit with its code: this run does"
+        );
+    }
+    Ok(())
+}
+
+/// The clock, from the store's last moment on.
+async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
+    let Some(last) = store.last_moment().await? else { return Ok(clock) };
+    let resumed = clock.after(last);
+    let (was, is) = (last.wall(), resumed.now().wall());
+    if was.saturating_sub(is) > FAR {
+        tracing::warn!(
+            store.last = %last,
+            hint = "if the clock is wrong now, stop the daemon, set the clock, and start again; no watch ends because of it",
+            "the clock was set back since the store was last written"
+        );
+    } else if is.saturating_sub(was) > FAR {
+        tracing::warn!(
+            store.last = %last,
+            hint = "if the daemon was not stopped for so long, the clock is or was wrong: set it, start again, and add watches \
+                    that have timed out again (DELETE, then POST)",
+            "the store was last written more than an hour ago"
+        );
+    }
+    Ok(resumed)
 }
 
 /// Waits for the next thing to do. Fails if the store or a task fails.

@@ -3,7 +3,7 @@
 use crate::watch::outcome::{Outcome, Signal};
 
 /// How the process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExitCode(u8);
 
 impl ExitCode {
@@ -13,7 +13,7 @@ impl ExitCode {
     pub const UNFORESEEN: Self = Self(1);
     /// Bad arguments or settings.
     pub const USAGE: Self = Self(2);
-    /// `healthcheck`: the daemon is not healthy (`EX_UNAVAILABLE`).
+    /// `healthcheck`: the daemon is not healthy. `watch --until-idle`: a notification was not delivered (`EX_UNAVAILABLE`).
     pub const UNAVAILABLE: Self = Self(69);
     /// The export is still in progress, or its status is unknown (`EX_TEMPFAIL`).
     pub const IN_PROGRESS: Self = Self(75);
@@ -60,6 +60,12 @@ impl ExitCode {
             other => 1 + Self::ORDER.iter().position(|listed| *listed == other).unwrap_or(Self::ORDER.len()),
         };
         codes.into_iter().min_by_key(rank).unwrap_or(Self::SUCCESS)
+    }
+
+    /// The code with this number: one that a store has kept.
+    #[must_use]
+    pub const fn of_number(code: u8) -> Self {
+        Self(code)
     }
 
     /// The number.

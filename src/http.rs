@@ -175,11 +175,18 @@ pub(crate) async fn read_error_body(mut response: Response) -> Vec<u8> {
     body
 }
 
+/// Whether a body is a page of HTML.
+pub(crate) fn is_page(body: &[u8]) -> bool {
+    let lower = String::from_utf8_lossy(body).to_ascii_lowercase();
+    lower.contains("<html") || lower.contains("<!doctype html")
+}
+
 /// The beginning of a body that is not JSON, or the title of an HTML page.
 pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
+    let is_page = is_page(body);
     let body = String::from_utf8_lossy(body);
-    let lower = body.to_ascii_lowercase();
-    if lower.contains("<html") || lower.contains("<!doctype html") {
+    if is_page {
+        let lower = body.to_ascii_lowercase();
         let title = lower.find("<title>").and_then(|start| body.get(start + 7..)?.split('<').next());
         let title = title.and_then(Text::non_empty);
         return Some(

@@ -169,7 +169,7 @@ impl Endpoint {
     }
 
     /// Whether it gets notifications of this outcome. Endpoints with `unauthorized` also get notifications of accounts whose
-    /// credential is refused.
+    /// credential is refused, or works again.
     #[must_use]
     pub fn wants(&self, outcome: Outcome) -> bool {
         self.on.as_ref().is_none_or(|on| on.contains(outcome.as_str()))

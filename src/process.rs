@@ -57,6 +57,22 @@ pub(crate) async fn tell_systemd_while(is_well: impl Fn() -> bool) -> Infallible
     }
 }
 
+/// The result of a step of the start that may wait for others. Meanwhile systemd is asked for more time.
+pub(crate) async fn asking_systemd_for_time<T>(starting: impl Future<Output = T>) -> T {
+    const EVERY: Duration = Duration::from_secs(2);
+    const MORE: NotifyState<'_> = NotifyState::ExtendTimeoutUsec(30_000_000);
+    let ask = async {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            notify(MORE).await;
+        }
+    };
+    tokio::select! {
+        started = starting => started,
+        () = ask => unreachable!("it never ends"),
+    }
+}
+
 /// Notifies systemd, if it started us, and waits for it for a second at most.
 pub(crate) async fn tell_systemd(state: NotifyState<'static>) {
     const A_LITTLE: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::check::shown;
 pub use self::dates::{Date, DateError, Zone};
 pub use self::filter::{Filter, FilterError};
+pub(crate) use self::known::dataset_names;
 pub use self::known::datasets;
 
 use crate::export::ScopeRef;
@@ -93,6 +94,15 @@ pub enum RequestError {
     /// A lifetime of links that Snyk does not allow.
     #[error("`url_expiration_seconds`: `{0}` is not a number of seconds from 0 to {MAX_URL_EXPIRATION}")]
     UrlExpiration(Text),
+}
+
+impl RequestError {
+    /// The error of a start of this dataset without dates, if it needs some.
+    #[must_use]
+    pub(crate) fn no_dates(dataset: &str) -> Option<Self> {
+        let dataset = known::DATASETS.into_iter().find(|known| known.name == dataset)?;
+        Some(Self::NoDates { dataset: dataset.name, needed: dataset.dates })
+    }
 }
 
 /// The options and the members of a body for these date filters.

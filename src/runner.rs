@@ -26,7 +26,7 @@ use self::poll::Asking;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::moment::Moment;
-use crate::store::{NewDelivery, Passed, Queue, Record, StoreError};
+use crate::store::{AccountNews, NewDelivery, Passed, Queue, Record, StoreError};
 use crate::watch::Policy;
 use crate::watch::observation::{Poller, Problem};
 
@@ -48,6 +48,11 @@ pub trait Obligations {
 
     /// The notifications that are owed because an account's credential is refused.
     fn refuse(&self, _account: &str, _problem: &Problem, _now: Moment) -> Vec<NewDelivery> {
+        Vec::new()
+    }
+
+    /// The notifications that are owed if an account's credential works again.
+    fn accept(&self, _account: &str, _now: Moment) -> Vec<NewDelivery> {
         Vec::new()
     }
 
@@ -98,7 +103,7 @@ pub struct Runner<S, P, W> {
     under_way: FuturesUnordered<Asking>,
     /// The results of polls since the last pass began.
     records: Vec<Record>,
-    owed: Vec<NewDelivery>,
+    news: Vec<AccountNews>,
     told: Told,
     /// The pass that the store is saving.
     passing: Option<Passing>,
@@ -131,7 +136,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
             started_at,
             under_way: FuturesUnordered::new(),
             records: Vec::new(),
-            owed: Vec::new(),
+            news: Vec::new(),
             told: Vec::new(),
             passing: None,
             passed_at: Moment::default(),

@@ -124,14 +124,14 @@ pub enum ServerError {
     )]
     Exposed(SocketAddr),
     /// It cannot listen on the address.
-    #[error("failed to listen on {address}: {source}; set [server] {key} to an address that is free")]
+    #[error("failed to listen on {address}: {why}; set [server] {key} to an address that is free")]
     Listen {
         /// The setting that has the address.
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// The error of the operating system.
-        source: io::Error,
+        /// The error of the operating system. It is part of the message, and so no `source`.
+        why: io::Error,
     },
 }
 
@@ -164,7 +164,7 @@ impl Listening {
         let (mut all, mut lacking): (Vec<Self>, _) = (Vec::new(), None);
         for &(mut address) in addresses {
             address.set_port(all.first().map_or(address.port(), |first| first.address.port()));
-            let failed = |source| ServerError::Listen { key, address, source };
+            let failed = |why| ServerError::Listen { key, address, why };
             match TcpListener::bind(address).await {
                 Ok(listener) => {
                     let address = listener.local_addr().map_err(failed)?;
@@ -243,7 +243,7 @@ impl Server {
 /// A new id for a watch that is added `now`: a UUID of version 7.
 #[must_use]
 pub fn new_id(now: Moment) -> Uuid {
-    let ms = now.unix_ms();
+    let ms = now.wall_ms();
     let nanos = u32::try_from(ms % 1000).unwrap_or_default() * 1_000_000;
     Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos))
 }

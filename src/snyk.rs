@@ -48,6 +48,14 @@ const MAX_REDIRECTS: usize = 5;
 const RETIRED: &str = "this endpoint or API version was retired, maybe only for hours: set another version with \
     --api-version YYYY-MM-DD, or try again later";
 
+/// What to do about a page of HTML: Snyk's API sends none.
+const PAGE: &str = "a proxy, a firewall or a login page on the way to Snyk wrote this page: have it let requests to the API \
+    through, or check HTTPS_PROXY, NO_PROXY and --api";
+
+/// What to do about a redirect that cannot be followed.
+const REDIRECTED: &str = "Snyk's API does not redirect: a login page (single sign-on), a proxy or another server answered in \
+    its place; have it let requests to the API through, or check --api and SNYK_API";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("snyk-request-id");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const VERSION_SERVED: HeaderName = HeaderName::from_static("snyk-version-served");
@@ -176,8 +184,10 @@ impl Client {
                 return Ok(reply);
             }
             redirects += 1;
-            let rejected =
-                |title, detail: &str| Err(reply.failure(FailureKind::Rejected, Problem::new(title, detail)));
+            let rejected = |title, detail: &str| {
+                let cure = Some(Text::new(REDIRECTED));
+                Err(reply.failure(FailureKind::Rejected, Problem { cure, ..Problem::new(title, detail) }))
+            };
             if redirects > MAX_REDIRECTS {
                 return rejected("redirected too often", &format!("more than {MAX_REDIRECTS} times"));
             }
@@ -260,12 +270,19 @@ fn failure_of_poll(reply: &Reply) -> Failure {
 
 /// What an answer means if it does not hold what was requested. `missing` is the title if the HTTP status is a good one.
 fn failure(reply: &Reply, missing: &str) -> Failure {
+    // Snyk's load balancers may send a page with a 5xx.
+    let is_foreign = reply.http_status < 500 && http::is_page(&reply.body);
+    let cure = match reply.http_status {
+        _ if is_foreign => Some(Text::new(PAGE)),
+        410 => Some(Text::new(RETIRED)),
+        _ => None,
+    };
     if !(200..300).contains(&reply.http_status) {
-        let cure = (reply.http_status == 410).then(|| Text::new(RETIRED));
         let problem = Problem { cure, ..problem::problem(reply.http_status, &reply.body) };
         return reply.failure(FailureKind::of_http_status(reply.http_status), problem);
     }
     let content_type = reply.header(&CONTENT_TYPE).unwrap_or_else(|| Text::new("no content type"));
     let excerpt = http::excerpt(&reply.body).unwrap_or_else(|| Text::new("nothing"));
-    reply.failure(FailureKind::Transient, Problem::new(missing, &format!("{content_type}: {excerpt}")))
+    let problem = Problem { cure, ..Problem::new(missing, &format!("{content_type}: {excerpt}")) };
+    reply.failure(FailureKind::Transient, problem)
 }

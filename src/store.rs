@@ -13,6 +13,7 @@ mod outbox;
 mod queue;
 mod sqlite;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,12 +25,13 @@ pub use self::outbox::{
     ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery,
     NextDelivery, Outbox, Redelivery,
 };
-pub use self::queue::{Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
+pub use self::queue::{AccountNews, Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
 pub(crate) use self::sqlite::SqliteStore;
 pub use self::sqlite::{Checked, OpenError};
 #[cfg(test)]
 pub(crate) use self::sqlite::{Keeper, Keeping};
 
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::text::Text;
 
@@ -43,6 +45,15 @@ pub trait Store: Queue + Catalogue + Outbox + Send + Sync {
 
     /// Records that the daemon is alive at `now`.
     fn beat(&self, now: Moment) -> Reply<()>;
+
+    /// From now on, keeps the exit code of each end, and of each delivery that is given up, until a run has reported it.
+    fn keep_codes(&self) -> Reply<()>;
+
+    /// The exit codes that no run has reported yet.
+    fn kept_codes(&self) -> Reply<BTreeSet<ExitCode>>;
+
+    /// A run reports these codes.
+    fn forget_codes(&self, reported: BTreeSet<ExitCode>) -> Reply<()>;
 
     /// Waits until any write has failed, and returns its error. After that every call fails except [`Store::close`].
     fn failure(&self) -> BoxFuture<'static, StoreError>;

@@ -18,7 +18,8 @@ use crate::watch::outcome::Outcome;
 
 /// What to do about an account whose credential is refused.
 pub const REFUSED_ACCOUNT: &str = "give the account a credential that works: this one may have expired, or belong to \
-    another region; a token file is read again every 30 s, and the account's polls pause until then";
+    another region; the account's polls pause until then. A token in a file is read again every 30 s, one in a variable \
+    when the daemon starts";
 
 /// The settings of a call that its messages name.
 #[derive(Debug, Clone)]
@@ -170,7 +171,11 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn words(&self, surroundings: &Surroundings) -> Words {
-        let why = self.problem.map(Problem::to_string).filter(|why| !why.is_empty());
+        let why = match (self.outcome, self.problem) {
+            // The answer is a good one, and the status stands before this.
+            (Outcome::Failed, Some(problem)) => problem.detail.as_ref().map(Text::to_string),
+            (_, problem) => problem.map(Problem::to_string).filter(|why| !why.is_empty()),
+        };
         Words { what: self.what(), why, cure: self.cure(surroundings) }
     }
 
@@ -183,6 +188,12 @@ impl Case<'_> {
         match self.outcome {
             Outcome::Finished => "the export is ready".to_owned(),
             Outcome::Failed => failed(self.status()),
+            // Something other than the credential is the reason.
+            Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound
+                if self.problem.and_then(cure).is_some() =>
+            {
+                "the request was refused".to_owned()
+            }
             Outcome::Unauthorized => "the credential was refused".to_owned(),
             Outcome::Forbidden if self.is_of_export => "the credential may not see this export".to_owned(),
             Outcome::Forbidden => format!("the credential may not see the reports of this {scope}"),
@@ -211,7 +222,12 @@ impl Case<'_> {
         };
         match self.outcome {
             Outcome::Finished | Outcome::Abandoned => None,
-            Outcome::Conflict | Outcome::Rejected => known,
+            // Only a wait can retry it.
+            Outcome::Conflict => known.or_else(|| {
+                let retry = "it may pass: poll on with --retry-conflict, for as long as --max-outage allows";
+                self.go_on.map(|_| retry.to_owned())
+            }),
+            Outcome::Rejected => known,
             Outcome::Failed => Some(START_ANOTHER.to_owned()),
             Outcome::Unauthorized => known.or_else(|| {
                 let Surroundings { api, credential, .. } = surroundings;

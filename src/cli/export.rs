@@ -31,49 +31,55 @@ impl ScopeArgs {
     }
 }
 
-const EVENT_FROM: &str = "Events that happened since (groups only; prevention_events needs it, or --updated-from); as --introduced-from";
-
-const FILTERS: &str = "Another filter of Snyk's, such as environment=production, orgs=ID or is_suppressed=false (repeatable, for \
-     more values too). KEY:=JSON sends any JSON value. A key that is not known is sent with a warning";
-
 // What to export. Each date's help says which forms it takes, since people look at one option at a time.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to export")]
 pub(crate) struct RequestArgs {
-    /// The dataset
-    #[arg(long, value_name = "NAME", help = format!("The dataset: {}; another one is sent with a warning", datasets()))]
+    #[arg(long, value_name = "NAME", help = "The dataset, such as issues",
+        long_help = format!("The dataset: {}. Another one is sent with a warning", datasets()))]
     pub(crate) dataset: Option<String>,
-    /// The format (repeatable). Default: csv, the only one that Snyk documents; another one is sent with a warning
+    /// The format (repeatable); csv is the default, and the only one that Snyk documents
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format, default_value = FORMAT,
         hide_default_value = true)]
     pub(crate) formats: Vec<String>,
-    /// The columns, separated by commas (repeatable). Default: all
+    /// The columns, separated by commas; all by default
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = column)]
     pub(crate) columns: Vec<String>,
-    /// Issues introduced since this date: 2025-01-31, 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo (midnight
-    /// of that day), 0d (midnight today), -12h
+    /// Introduced since 2025-01-31, yesterday or -7d
+    ///
+    /// For issues. A day (2025-01-31, today, yesterday), a moment (2025-01-31T10:00:00Z), or how long ago: -1d, -2w, -1mo, -1y
+    /// (midnight of that day), -12h, -30m. Days begin in --time-zone.
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) introduced_from: Option<Date>,
-    /// Issues introduced until this date; forms as in --introduced-from
+    /// Introduced until this date
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) introduced_to: Option<Date>,
-    /// What has changed since this date; forms as in --introduced-from
+    /// What has changed since this date
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) updated_from: Option<Date>,
-    /// What has changed until this date; forms as in --introduced-from
+    /// What has changed until this date
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) updated_to: Option<Date>,
-    #[arg(long, value_name = "DATE", allow_hyphen_values = true, help = EVENT_FROM)]
+    /// Events that happened since this date
+    ///
+    /// Groups only; `prevention_events` needs it, or --updated-from.
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) event_from: Option<Date>,
-    /// Events until this date; forms as in --introduced-from
+    /// Events until this date
     #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
     pub(crate) event_to: Option<Date>,
-    #[arg(long = "filter", value_name = "KEY=VALUE", help = FILTERS)]
+    /// Another filter, such as lifecycle=production
+    ///
+    /// Repeatable. All filters of Snyk's are possible, such as orgs=ID or `is_suppressed=false`; given again, it has more values. KEY:=JSON sends any JSON value. A key that
+    /// is not known is sent with a warning.
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
     pub(crate) filters: Vec<Filter>,
     /// How long signed links to the files work: 0 to 3600 seconds
     #[arg(long, value_name = "SECONDS", alias = "url-expiration")]
     pub(crate) url_expiration_seconds: Option<UrlExpiration>,
-    /// A file with the whole start document, as Snyk documents it, instead of the options above; - for standard input
+    /// The whole document, from a file or -
+    ///
+    /// - is standard input. The document is as Snyk describes it, and takes the place of the options above.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dataset", "formats", "columns", "introduced_from",
         "introduced_to", "updated_from", "updated_to", "event_from", "event_to", "filters", "url_expiration_seconds"])]
     pub(crate) body: Option<PathBuf>,
@@ -131,7 +137,9 @@ pub(crate) struct ZoneArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct TriesArgs {
-    /// How long to retry without any answer. 0 for no limit
+    /// How long to go without an answer
+    ///
+    /// Requests are retried for so long. 0 for no limit.
     #[arg(long, value_name = "DURATION")]
     max_outage: Option<HumanDuration>,
     /// How long one request may take, and how long a download may receive nothing
@@ -152,11 +160,14 @@ impl TriesArgs {
 
 // Where files go.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
 pub(crate) struct PlaceArgs {
-    /// The directory for the files and their manifest.json; {date} is the day of the start, such as 2025-01-31
+    /// Where the files go; {date} is the day of the start
+    ///
+    /// A manifest.json lists them. {date} is replaced by a day such as 2025-01-31.
     #[arg(long, value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// Also join all parts into one CSV file with one header; {date} as in --dir
+    pub(crate) dir: Option<PathBuf>,
+    /// Also join all parts into one CSV file; {date} as in --dir
     #[arg(long, value_name = "FILE")]
     pub(crate) merge: Option<PathBuf>,
     /// Overwrite existing files
@@ -179,6 +190,7 @@ pub(crate) struct WantedArgs {
 
 // What goes to standard output.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct FormatArgs {
     /// The format of standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
@@ -197,15 +209,19 @@ pub(crate) struct StartArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
-    /// An export id, a status or result URL or path (/groups/ID/jobs/export/ID), or - to read these from standard
-    /// input, one per line or as JSON documents
+    /// An export id, a URL or path of one, or - for standard input
+    ///
+    /// A URL or path is that of the status or the results, such as /groups/ID/jobs/export/ID. Standard input has ids, URLs
+    /// or paths, one per line, or JSON documents such as the answer of `start`.
     #[arg(value_name = "EXPORT")]
-    pub(crate) export: ExportArg,
+    pub(crate) export: Option<ExportArg>,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// Exit only when the files are synced to the disk; otherwise a power cut within the next minute may lose them
+    /// Exit only when the files are synced to the disk
+    ///
+    /// Otherwise a power cut within the next minute may lose them.
     #[arg(long)]
     pub(crate) sync: bool,
     #[command(flatten)]
@@ -220,6 +236,9 @@ pub(crate) struct DownloadArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// Run this when the files are there, in place of this process
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
     #[command(flatten)]
     pub(crate) wanted: WantedArgs,
     #[command(flatten)]
@@ -227,8 +246,9 @@ pub(crate) struct RunArgs {
     /// Continue with this export instead of starting one
     #[arg(long, value_name = "EXPORT")]
     pub(crate) resume: Option<ExportArg>,
-    /// Where the start is recorded, so that the same command continues with its export if it was killed. Default: a
-    /// file in the state directory
+    /// Where the start is recorded, so that a killed run goes on
+    ///
+    /// The same command continues with its export. By default this is a file in the state directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
@@ -239,7 +259,4 @@ pub(crate) struct RunArgs {
     pub(super) limits: LimitsSection,
     #[command(flatten)]
     pub(super) statuses: StatusesSection,
-    /// Run this command when the files are there; it replaces this process
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{CommandError, Session, aside};
+use super::{CommandError, Session, aside, missing};
 use crate::cli::ExportsArgs;
 use crate::clock::Clock;
 use crate::export::{ExportArg, ExportRef, ScopeRef};
@@ -35,6 +35,7 @@ impl Asking {
         session: &Session,
     ) -> Result<Self, CommandError> {
         let policy = session.settings.policy()?;
+        missing::of_exports(&args.exports, args.scope.scope(), None, session)?;
         let found = resolve(&args.exports, args.scope.scope(), session).await?;
         let mut asking = Self::connect(found.api, policy, show_urls, session).await?;
         if found.exports.len() > 1 {

@@ -1,10 +1,10 @@
 //! Writes data to standard output, messages to standard error, and annotations for CI systems.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::CommandError;
 use crate::cli::Output as Format;
@@ -148,6 +148,10 @@ impl Console {
             self.output.data(help.as_bytes());
             return ExitCode::SUCCESS;
         }
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !self.is_json() {
+            self.output.say(format!("{}", error.render()).as_bytes());
+            return ExitCode::USAGE;
+        }
         let text = without_secrets(error, args);
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.is_json() {
@@ -269,7 +273,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = || std::iter::successors(error.source(), |cause| cause.source());
     let message = causes().fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
     let is_too_large = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::FileTooLarge)
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::FileTooLarge)
     };
     match disk::size_limit().filter(|_| causes().any(is_too_large)) {
         Some(limit) => format!("{message}; {limit}"),

@@ -3,7 +3,7 @@
 use super::asking::resolve_one;
 use super::files::{Download, Fetched, Lost, Place};
 use super::start::now;
-use super::{Asking, CommandError, Session};
+use super::{Asking, CommandError, Session, missing};
 use crate::cli::DownloadArgs;
 use crate::document::Document;
 use crate::download::Safety;
@@ -11,14 +11,17 @@ use crate::event::TaskEvent;
 use crate::exit::ExitCode;
 use crate::export::{ExportRef, Phase};
 use crate::observe::Transfer;
+use crate::settings::ExportsError;
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
 
 pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCode, CommandError> {
+    missing::of_exports(args.export.as_slice(), args.scope.scope(), Some(&args.place), session)?;
+    let export = args.export.as_ref().ok_or(ExportsError::None)?;
     let safety = if args.sync { Safety::PowerCut } else { Safety::Process };
     let place = Place::resolve(&args.place, safety, &args.zone.time_zone.date(now(session.clock)))?;
     let policy = session.settings.policy()?;
-    let (export, api) = resolve_one(&args.export, args.scope.scope(), session).await?;
+    let (export, api) = resolve_one(export, args.scope.scope(), session).await?;
     let output = args.format.output;
     let mut download = Download { export, place, held: None, output, session };
     if let Some(manifest) = download.left(false).await? {

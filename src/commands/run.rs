@@ -18,7 +18,7 @@ use super::asking::resolve_one;
 use super::files::{Download, Place, Prospect};
 use super::start::{begin, now, requested, tell_no_start, tell_start};
 use super::wait::Successor;
-use super::{Asking, CommandError, Session};
+use super::{Asking, CommandError, Session, missing};
 use crate::cli::RunArgs;
 use crate::disk;
 use crate::document::Document;
@@ -56,9 +56,10 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result
         let why = "--resume continues with an export that was started: leave out what describes another one";
         return Err(CommandError::Usage(why.to_owned()));
     }
+    let scope = args.wanted.scope.scope();
+    missing::of_exports(std::slice::from_ref(export), scope, Some(&args.place), session)?;
     let date = args.wanted.zone.time_zone.date(now(session.clock));
     let place = Place::resolve(&args.place, SAFETY, &date)?;
-    let scope = args.wanted.scope.scope();
     let (export, api) = resolve_one(export, scope, session).await?;
     let asking = Asking::connect(api, session.settings.policy_of_run()?, true, session).await?;
     let state = args.state.as_deref().map(disk::absolute);
@@ -81,6 +82,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result
 /// Continues the run that an earlier call began, or begins it. Runs of earlier days in the same state file are
 /// completed first.
 async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict>, CommandError> {
+    missing::of_start(&args.wanted, Some(&args.place), session)?;
     // Taken once, so that a call has one date even if midnight passes.
     let now = now(session.clock);
     let request = requested(&args.wanted, now, session).await?;

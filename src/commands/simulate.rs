@@ -7,10 +7,13 @@ use crate::cli::SimulateArgs;
 use crate::disk;
 use crate::exit::ExitCode;
 use crate::http::is_loopback_address;
-use crate::simulator::{Exchange, Scenario, Simulator};
+use crate::simulator::{Exchange, Scenario, Simulator, SimulatorError};
 use crate::watch::outcome::Signal;
 
 pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCode, CommandError> {
+    if args.list {
+        return session.console.data(list().as_bytes()).map(|()| ExitCode::SUCCESS);
+    }
     let name = args.scenario.clone();
     let scenario = aside(&session.signals, move || load(&name)).await??;
     if !is_loopback_address(args.listen.first().ip()) && !session.settings.allows_http() {
@@ -25,7 +28,16 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
         true => tracing::info!(exchange = %exchange, "answered"),
         false => note(&exchange.to_string()),
     };
-    let simulator = Simulator::start(args.listen.first(), scenario, log).await?;
+    let simulator = Simulator::start(args.listen.first(), scenario, log).await.map_err(|error| {
+        let SimulatorError::Listen { source, .. } = &error;
+        match source.kind() == std::io::ErrorKind::AddrInUse {
+            true => CommandError::Usage(format!(
+                "--listen {}: another program listens there, maybe another simulator; name another port, or 0 for a free one",
+                args.listen
+            )),
+            false => error.into(),
+        }
+    })?;
     let url = simulator.base_url();
     let words = format!(
         "simulating Snyk's Export API at {url} (scenario {}); Ctrl-C ends it\ntry: SNYK_TOKEN=any SNYK_API={url} snyk-export \
@@ -38,6 +50,12 @@ pub(super) async fn run(args: &SimulateArgs, session: &Session) -> Result<ExitCo
     // Ending the simulator is not a failure.
     let signal = session.signals.ended().await;
     Ok(if signal == Signal::Interrupt { ExitCode::SUCCESS } else { ExitCode::of_signal(signal) })
+}
+
+/// The built-in scenarios, one a line.
+fn list() -> String {
+    let width = Scenario::names().map(|(name, _)| name.len()).max().unwrap_or_default();
+    Scenario::names().map(|(name, description)| format!("{name:width$}  {description}\n")).collect()
 }
 
 /// A scenario by its name, or from a file.

@@ -4,7 +4,7 @@ mod request;
 
 pub(super) use self::request::{now, requested};
 
-use super::{Asking, CommandError, Session};
+use super::{Asking, CommandError, Session, missing};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
 use crate::event::{TaskEvent, TaskFailure};
@@ -17,6 +17,7 @@ use crate::watch::outcome::Outcome;
 use crate::words::Words;
 
 pub(super) async fn run(args: &StartArgs, session: &Session) -> Result<ExitCode, CommandError> {
+    missing::of_start(&args.wanted, None, session)?;
     let request = requested(&args.wanted, now(session.clock), session).await?;
     let asking = Asking::connect(None, session.settings.policy()?, false, session).await?;
     match begin(&request, &asking, |_| Ok(()), session).await? {

@@ -31,10 +31,7 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
         Err(_) => Ended::Stopped,
     };
     Ok(match ended {
-        Ended::Idle { outcomes, leaves_watches } => {
-            let codes = outcomes.into_iter().filter_map(ExitCode::of);
-            ExitCode::deciding(codes.chain(leaves_watches.then_some(ExitCode::IN_PROGRESS)))
-        }
+        Ended::Idle { codes } => ExitCode::deciding(codes),
         // The caller waits until every watch has ended, and they have not.
         Ended::Stopped if until_idle => session.signals.end().map_or(ExitCode::SUCCESS, ExitCode::of_signal),
         Ended::Stopped => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! Turns events into log lines, metrics, the daemon's health and deliveries.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,7 +41,10 @@ impl Bells {
                 self.health.refuse(account, event.at);
                 self.owing.notify_waiters();
             }
-            What::AccountResumed { account, .. } => self.health.accept(account),
+            What::AccountResumed { account, .. } => {
+                self.health.accept(account);
+                self.owing.notify_waiters();
+            }
             What::DeliverySent(_) | What::DeliveryGivenUp { .. } => self.settled.notify_waiters(),
             What::Added { .. }
             | What::Resumed { .. }
@@ -66,19 +68,11 @@ pub(super) struct Ledger {
     pub(super) journal: Journal,
     /// The clients of all accounts.
     clients: Mutex<Vec<Arc<Client>>>,
-    /// The outcomes so far.
-    outcomes: Mutex<BTreeSet<Outcome>>,
 }
 
 impl Ledger {
     pub(super) fn new(journal: Journal, metrics: Arc<Metrics>) -> Self {
-        Self {
-            bells: Bells::default(),
-            metrics,
-            journal,
-            clients: Mutex::default(),
-            outcomes: Mutex::default(),
-        }
+        Self { bells: Bells::default(), metrics, journal, clients: Mutex::default() }
     }
 
     /// Replaces the clients.
@@ -101,9 +95,6 @@ impl Ledger {
     /// Reports an event. The log comes last: when it says so, the API says so too.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
-        if let What::Finished(ending) = &event.what {
-            self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(ending.outcome);
-        }
         self.bells.ring(event);
         self.journal.event(event);
     }
@@ -111,11 +102,6 @@ impl Ledger {
     pub(super) fn hear(&self, event: &Event) -> ControlFlow<()> {
         self.tell(event);
         ControlFlow::Continue(())
-    }
-
-    /// The outcomes so far.
-    pub(super) fn outcomes(&self) -> BTreeSet<Outcome> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -144,6 +130,12 @@ impl Endpoints {
     pub(super) fn has(&self, name: &str) -> bool {
         self.all.iter().any(|endpoint| endpoint.name() == name)
     }
+
+    /// What is owed for an event about an account's credential.
+    fn owed_for_account(&self, told: &str, now: Moment, id: Uuid) -> Vec<NewDelivery> {
+        let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
+        wanting.map(|endpoint| owed(endpoint, &id.to_string(), told, now)).collect()
+    }
 }
 
 impl Obligations for Endpoints {
@@ -163,9 +155,12 @@ impl Obligations for Endpoints {
 
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
         let id = Uuid::new_v4();
-        let told = cloud_event::unauthorized(account, problem, now, id);
-        let wanting = self.all.iter().filter(|endpoint| endpoint.wants(Outcome::Unauthorized));
-        wanting.map(|endpoint| owed(endpoint, &id.to_string(), &told, now)).collect()
+        self.owed_for_account(&cloud_event::unauthorized(account, problem, now, id), now, id)
+    }
+
+    fn accept(&self, account: &str, now: Moment) -> Vec<NewDelivery> {
+        let id = Uuid::new_v4();
+        self.owed_for_account(&cloud_event::authorized(account, now, id), now, id)
     }
 
     fn passed(&self, now: Moment) {

@@ -106,6 +106,13 @@ fn of_connection(error: &reqwest::Error, network: &Network) -> Failure {
             failure.problem.detail = Text::non_empty(&detail);
         }
         failure.problem.cure = network.route(url);
+        // Only the message of the client distinguishes this failure.
+        if proxy.is_none() && causes.iter().any(|cause| cause.to_string() == "dns error") {
+            let host = url.host_str().unwrap_or_default();
+            let route = failure.problem.cure.map(|route| format!("; {route}")).unwrap_or_default();
+            let cure = format!("check the name {host} (--api, SNYK_API) and the DNS of this machine{route}");
+            failure.problem.cure = Text::non_empty(&cure);
+        }
     }
     failure
 }

@@ -25,6 +25,9 @@ const WATCH: &str = "io.snyk-export.watch.";
 /// The type of the event that says that the credential of an account is refused.
 const UNAUTHORIZED: &str = "io.snyk-export.account.unauthorized";
 
+/// The type of the event that says that it works again.
+const AUTHORIZED: &str = "io.snyk-export.account.authorized";
+
 #[derive(Serialize)]
 struct CloudEvent<'a, D> {
     specversion: &'a str,
@@ -57,6 +60,12 @@ pub(super) struct Unauthorized {
     pub(super) error: Problem,
 }
 
+/// The credential of an account works again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Authorized {
+    pub(super) account: String,
+}
+
 /// The notification that a watch has ended as its `document` says. Its id is the watch's own: a watch ends once.
 #[must_use]
 pub fn ended(ending: &Ending, document: Document) -> String {
@@ -79,6 +88,12 @@ pub fn ended(ending: &Ending, document: Document) -> String {
 pub fn unauthorized(account: &str, problem: &Problem, at: Moment, id: Uuid) -> String {
     let data = Unauthorized { account: account.to_owned(), error: problem.clone() };
     written(id, account, UNAUTHORIZED, None, at, data)
+}
+
+/// The event that the credential of `account` works again, since `at`. Each such time has an `id` of its own.
+#[must_use]
+pub fn authorized(account: &str, at: Moment, id: Uuid) -> String {
+    written(id, account, AUTHORIZED, None, at, Authorized { account: account.to_owned() })
 }
 
 fn written(
@@ -130,6 +145,8 @@ pub(super) enum Notice {
     },
     /// The credential of an account is refused.
     Unauthorized(Unauthorized),
+    /// It works again.
+    Authorized(Authorized),
 }
 
 impl Notice {
@@ -145,6 +162,9 @@ impl Notice {
         let Envelope { r#type, data } = serde_json::from_str(event).ok()?;
         if r#type == UNAUTHORIZED {
             return serde_json::from_str(data.get()).ok().map(Self::Unauthorized);
+        }
+        if r#type == AUTHORIZED {
+            return serde_json::from_str(data.get()).ok().map(Self::Authorized);
         }
         let outcome = Text::new(r#type.strip_prefix(WATCH)?);
         serde_json::from_str(data.get()).ok().map(|ended| Self::Ended { outcome, ended })
@@ -269,6 +289,10 @@ pub(super) mod tests {
         let refused = Notice::read(&unauthorized("acme", &problem(), AT, ID));
         let Some(Notice::Unauthorized(refused)) = refused else { panic!() };
         assert_eq!((refused.account.as_str(), refused.error), ("acme", problem()));
+        let works = authorized("acme", AT, ID);
+        assert!(works.contains("\"type\":\"io.snyk-export.account.authorized\""), "{works}");
+        let Some(Notice::Authorized(works)) = Notice::read(&works) else { panic!() };
+        assert_eq!(works.account, "acme");
         for junk in ["", "[]", "{\"data\":7}", "{\"type\":null}", "{\"type\":\"x\",\"data\":{}}"] {
             assert!(Notice::read(junk).is_none(), "{junk}");
         }

@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use url::Url;
 
-use super::cloud_event::{Ended, Notice, Unauthorized};
+use super::cloud_event::{Authorized, Ended, Notice, Unauthorized};
 use super::post::Receiver;
 use super::{Attempt, EndpointError};
 use crate::document::Document;
@@ -50,6 +50,9 @@ fn text(event: &str) -> String {
             problem(&error),
             Some(words::REFUSED_ACCOUNT.to_owned()),
         ]),
+        Some(Notice::Authorized(Authorized { account })) => {
+            format!("*authorized*: the credential of the account {} works again", code(&account))
+        }
         None => "`ended`: `an export`".to_owned(),
     }
 }
@@ -114,7 +117,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::cloud_event::tests::{ending, problem, told};
-    use super::super::cloud_event::{ended, unauthorized};
+    use super::super::cloud_event::{authorized, ended, unauthorized};
     use super::*;
     use crate::moment::Moment;
     use crate::watch::outcome::Outcome;
@@ -135,10 +138,11 @@ mod tests {
         let refused = text(&unauthorized("acme", &problem(), Moment::from_unix_ms(0), Uuid::nil()));
         assert_eq!(
             refused,
-            "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
-             error: `HTTP 401: Unauthorized: the token has expired`\n\
-             give the account a credential that works: this one may have expired, or belong to another region; a \
-             token file is read again every 30 s, and the account's polls pause until then"
+            format!(
+                "*unauthorized*: Snyk refuses the credential of the account `acme`\n\
+                 error: `HTTP 401: Unauthorized: the token has expired`\n{}",
+                words::REFUSED_ACCOUNT
+            )
         );
     }
 
@@ -170,6 +174,12 @@ mod tests {
         let line = text.lines().find(|line| line.starts_with("labels: ")).unwrap();
         assert!(line.contains("`l19=v") && !line.contains("l20") && line.ends_with(", 2 more"), "{line}");
         assert!(line.len() < 1100, "{line}");
+    }
+
+    #[test]
+    fn says_that_a_credential_works_again() {
+        let works = text(&authorized("ac`me", Moment::from_unix_ms(0), Uuid::nil()));
+        assert_eq!(works, "*authorized*: the credential of the account `ac'me` works again");
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Webhook {
 
     /// Each attempt gets a new signature, because receivers reject signatures that are older than a few minutes.
     pub(super) async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
-        let timestamp = now.unix_ms() / 1000;
+        let timestamp = now.wall_ms() / 1000;
         let headers = |request: reqwest::RequestBuilder| {
             let request = request.header(CONTENT_TYPE, MEDIA_TYPE).header("webhook-id", id);
             let request = request.header("webhook-timestamp", timestamp);

@@ -36,9 +36,20 @@ enum Meant {
 pub enum DateError {
     /// Not a date.
     #[error(
-        "expected a date such as 2025-01-31 or 2025-01-31T10:00:00Z, or how long ago: -1d, -2w, -1mo, -12h, 0d for today"
+        "expected a date such as 2025-01-31 or 2025-01-31T10:00:00Z, today, yesterday, or how long ago: -1d, -2w, -1mo, -12h"
     )]
     Form,
+    /// A day that its month does not have.
+    #[error("{month} has {days} days")]
+    NoSuchDay {
+        /// The month, with its year where that matters.
+        month: String,
+        /// How many days it has.
+        days: i8,
+    },
+    /// A month above 12, or 0.
+    #[error("there is no month {0}: months go from 01 to 12")]
+    NoSuchMonth(i8),
     /// A span into the future.
     #[error("that is in the future: write how long ago with a minus, such as -1d")]
     Ahead,
@@ -80,7 +91,12 @@ impl FromStr for Meant {
         {
             return Ok(Self::Civil(time));
         }
-        let span: Span = text.parse().map_err(|_| DateError::Form)?;
+        let days_ago = ["today", "yesterday"].iter().position(|day| text.eq_ignore_ascii_case(day));
+        if let Some(days) = days_ago {
+            let span = Span::new().days(if days == 0 { 0 } else { -1 });
+            return Ok(Self::Ago { span, midnight: true });
+        }
+        let span: Span = text.parse().map_err(|_| why_no_date(text))?;
         if span.is_positive() {
             return Err(DateError::Ahead);
         }
@@ -90,6 +106,29 @@ impl FromStr for Meant {
         let midnight =
             if span.is_zero() { in_days } else { SpanFieldwise(span) == SpanFieldwise(whole_days(span)) };
         Ok(Self::Ago { span, midnight })
+    }
+}
+
+/// Why a text that starts with `YYYY-MM-DD` is not a date: the calendar may not have that day.
+fn why_no_date(text: &str) -> DateError {
+    let number = |range: std::ops::Range<usize>| {
+        let digits = text.get(range)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i16>().ok()).flatten()
+    };
+    let is_day = [4, 7].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'))
+        && !text.as_bytes().get(10).is_some_and(u8::is_ascii_digit);
+    let (Some(year), Some(month), Some(day), true) = (number(0..4), number(5..7), number(8..10), is_day)
+    else {
+        return DateError::Form;
+    };
+    let (month, day) = (i8::try_from(month).unwrap_or_default(), i8::try_from(day).unwrap_or_default());
+    match civil::Date::new(year, month, 1) {
+        Err(_) => DateError::NoSuchMonth(month),
+        Ok(first) if day < 1 || day > first.days_in_month() => DateError::NoSuchDay {
+            month: first.strftime(if month == 2 { "%B %Y" } else { "%B" }).to_string(),
+            days: first.days_in_month(),
+        },
+        Ok(_) => DateError::Form,
     }
 }
 

@@ -28,7 +28,12 @@ pub(super) const DATASETS: [Dataset; 6] = [
 /// The names of the datasets, for messages and help.
 #[must_use]
 pub fn datasets() -> String {
-    DATASETS.map(|dataset| dataset.name).join(", ")
+    dataset_names().join(", ")
+}
+
+/// The datasets that are known.
+pub(crate) fn dataset_names() -> [&'static str; 6] {
+    DATASETS.map(|dataset| dataset.name)
 }
 
 /// The members of a start's attributes.

@@ -28,8 +28,8 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
                 state.due_at = None;
             }
         }
-        let (records, owed, told) = (take(&mut self.records), take(&mut self.owed), take(&mut self.told));
-        let passed = self.store.pass(Pass { now, records, owed, wishes });
+        let (records, news, told) = (take(&mut self.records), take(&mut self.news), take(&mut self.told));
+        let passed = self.store.pass(Pass { now, records, news, wishes });
         self.passing = Some(Box::pin(async move { Ok((passed.await?, told)) }));
     }
 

@@ -12,7 +12,7 @@ use crate::duration::to_the_ms;
 use crate::event::{Ending, Timing, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Claim, Claimed, Ended, Next, Queue, Record};
+use crate::store::{AccountNews, Claim, Claimed, Ended, Next, Queue, Record};
 use crate::text::Text;
 use crate::watch::block::News;
 use crate::watch::observation::{Failure, Observation, Poller};
@@ -130,15 +130,20 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         state.end(timing.took, &self.plan.policy);
         let account = Arc::clone(&watch.account);
         let news = state.record(observation, &watch.progress, &self.plan.policy, now, &mut self.rng);
-        let what = match news {
-            Some(News::Refused(problem)) => {
-                self.owed.extend(self.obligations.refuse(&account, &problem, now));
-                What::AccountPaused { account, problem }
-            }
-            Some(News::Works(paused)) => What::AccountResumed { account, paused },
+        let (deliveries, what) = match news {
+            Some(News::Refused(problem)) => (
+                self.obligations.refuse(&account, &problem, now),
+                Some(What::AccountPaused { account: Arc::clone(&account), problem }),
+            ),
+            Some(News::Works(paused)) => (
+                self.obligations.accept(&account, now),
+                paused.map(|paused| What::AccountResumed { account: Arc::clone(&account), paused }),
+            ),
             None => return,
         };
-        self.told.push((None, what.at(now)));
+        let is_refused = matches!(what, Some(What::AccountPaused { .. }));
+        self.news.push(AccountNews { account, is_refused, deliveries });
+        self.told.extend(what.map(|what| (None, what.at(now))));
     }
 }
 

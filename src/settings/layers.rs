@@ -76,7 +76,9 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Snyk")]
     SnykSection => SnykValues {
-        [/// The API: a region (us, us2, eu, au, gov) or a URL; by default the region of the credential
+        [/// The API: a region (us, us2, eu, au, gov) or a URL
+         ///
+         /// By default it is the region that the credential names, else us.
          #[arg(long, global = true, value_name = "URL|REGION")]
          api: Api]
         [/// The version of the API; one that you set is never replaced by another
@@ -130,10 +132,14 @@ section! {
     #[derive(clap::Args)]
     #[command(next_help_heading = "Limits")]
     LimitsSection => LimitsValues {
-        /// How long to wait in total; the last poll starts at the end of this time. 0 for no limit
+        /// How long to wait in total
+        ///
+        /// The last poll starts at the end of this time. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_wait: HumanDuration,
-        /// How long to keep retrying without an answer. 0 for no limit
+        /// How long to go without an answer
+        ///
+        /// Polls are retried for so long. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
         /// How long one poll may take
@@ -242,16 +248,16 @@ impl From<CommandSection> for (PaceSection, LimitsSection) {
 
 /// The sections that say how a command follows exports, the strongest first. Values are taken from them, and an error names
 /// the one that has to change.
-pub(super) type Sections = &'static [&'static str];
+pub(crate) type Sections = &'static [&'static str];
 
 /// The sections of `wait`, `start`, `download` and `status`.
-pub(super) const WAIT: Sections = &["wait", "limits", "pace"];
+pub(crate) const WAIT: Sections = &["wait", "limits", "pace"];
 
 /// The sections of `run`.
-pub(super) const RUN: Sections = &["run", "wait", "limits", "pace"];
+pub(crate) const RUN: Sections = &["run", "wait", "limits", "pace"];
 
 /// The sections of `watch`.
-pub(super) const WATCH: Sections = &["limits", "pace"];
+pub(crate) const WATCH: Sections = &["limits", "pace"];
 
 // All sections in one layer: flags, variables, or a file. Only the daemon uses its own sections.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]

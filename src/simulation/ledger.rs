@@ -41,9 +41,13 @@ impl Obligations for Ledger {
     fn refuse(&self, account: &str, problem: &Problem, now: Moment) -> Vec<NewDelivery> {
         self.world.owes_refusal(account_of(account), now);
         let id = Uuid::from_u128(u128::from(now.unix_ms()) << 64 | account_of(account) as u128);
-        let told = cloud_event::unauthorized(account, problem, now, id);
-        let wanting = self.world.scene.endpoints.iter().filter(|endpoint| !endpoint.finished_only);
-        wanting.map(|endpoint| owed(endpoint.id, &id.to_string(), &told, now)).collect()
+        self.owed_for_account(&cloud_event::unauthorized(account, problem, now, id), now, id)
+    }
+
+    fn accept(&self, account: &str, now: Moment) -> Vec<NewDelivery> {
+        // Another id than that of a refusal at the same moment.
+        let id = Uuid::from_u128(u128::from(now.unix_ms()) << 64 | 1 << 63 | account_of(account) as u128);
+        self.owed_for_account(&cloud_event::authorized(account, now, id), now, id)
     }
 
     fn passed(&self, now: Moment) {
@@ -57,6 +61,11 @@ fn owed(endpoint: usize, id: &str, told: &str, at: Moment) -> NewDelivery {
 }
 
 impl Ledger {
+    fn owed_for_account(&self, told: &str, now: Moment, id: Uuid) -> Vec<NewDelivery> {
+        let wanting = self.world.scene.endpoints.iter().filter(|endpoint| !endpoint.finished_only);
+        wanting.map(|endpoint| owed(endpoint.id, &id.to_string(), told, now)).collect()
+    }
+
     pub(super) fn hear(&self, event: &Event, any: bool) -> ControlFlow<()> {
         self.bells.ring(event);
         match &event.what {

@@ -72,9 +72,16 @@ impl Post {
     }
 }
 
-/// The deliveries that a pass queues, each with the number of its record, if it has one.
-pub(super) fn owed(pass: &Pass) -> Vec<(Option<usize>, NewDelivery)> {
-    let besides = pass.owed.iter().map(|delivery| (None, delivery.clone()));
+/// The deliveries that a pass queues, each with the number of its record, if it has one. `is_refused` says of which accounts
+/// endpoints have been notified that their credential is refused.
+pub(super) fn owed(pass: &Pass, is_refused: impl Fn(&str) -> bool) -> Vec<(Option<usize>, NewDelivery)> {
+    let mut known = BTreeMap::new();
+    let news = pass.news.iter().filter(|news| {
+        let before = known.insert(&*news.account, news.is_refused);
+        before.unwrap_or_else(|| is_refused(&news.account)) != news.is_refused
+    });
+    let news: Vec<_> = news.collect();
+    let besides = news.into_iter().flat_map(|news| &news.deliveries).map(|delivery| (None, delivery.clone()));
     let of_ends = pass.records.iter().enumerate().flat_map(|(record, kept)| match &kept.next {
         Next::Ended(ended) => {
             ended.deliveries.iter().map(|delivery| (Some(record), delivery.clone())).collect()

@@ -13,7 +13,9 @@ use super::scene::What;
 use super::world::World;
 use crate::fixtures::cells::Cell;
 use crate::moment::Moment;
-use crate::store::{Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError};
+use crate::store::{
+    AccountNews, Keeper, Keeping, MemoryStore, Pass, Passed, Queue, Reply, SqliteStore, StoreError,
+};
 use crate::text::Text;
 
 /// Runs the store's work at once, in the caller.
@@ -132,6 +134,12 @@ impl InFile {
         self.keeper.get().as_ref().map(Keeper::claims).unwrap_or_default()
     }
 
+    /// Whether endpoints have been notified that the credential of an account is refused.
+    fn is_refused(&self, account: &str) -> bool {
+        let works = AccountNews { account: account.into(), is_refused: false, deliveries: Vec::new() };
+        self.keeper.get().as_ref().is_some_and(|keeper| keeper.is_news(&works))
+    }
+
     /// Whether the last transaction was synced. If so, records the end of the log.
     pub(super) fn is_written_through(&self) -> bool {
         let is_so = self.keeper.get().as_ref().is_some_and(Keeper::survives_power_cuts);
@@ -243,7 +251,10 @@ impl Disk {
 
     async fn pass_now(self, pass: Pass) -> Result<Passed, StoreError> {
         let noted: Vec<_> = pass.records.iter().map(Noted::of).collect();
-        let owed = super::post::owed(&pass);
+        let owed = super::post::owed(&pass, |account| match &self.kept {
+            Kept::Memory(_) => false,
+            Kept::File(file) => file.is_refused(account),
+        });
         let passed = match &self.kept {
             Kept::Memory(memory) => memory.pass(pass).await?,
             Kept::File(file) => file.sqlite.pass(pass).await?,

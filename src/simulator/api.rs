@@ -151,6 +151,10 @@ impl Api {
                 Problem::of(status_code).with_detail(detail).response().into()
             }
         };
+        // A page of HTML is that of a proxy: Snyk has never seen the request.
+        if reply.response.body.trim_ascii_start().starts_with(b"<") {
+            return reply;
+        }
         let sent = call.request.header("snyk-request-id").and_then(parse_uuid);
         reply.add_header("snyk-request-id", sent.unwrap_or_else(|| state.random_uuid()).to_string());
         reply

@@ -10,7 +10,7 @@ use super::http::Framing;
 use super::text;
 
 /// The embedded scenarios, in the order in which they are shown.
-const EMBEDDED: [(&str, &str); 22] = [
+const EMBEDDED: [(&str, &str); 26] = [
     ("default", include_str!("../../config/scenarios/default.toml")),
     ("quick", include_str!("../../config/scenarios/quick.toml")),
     ("demo", include_str!("../../config/scenarios/demo.toml")),
@@ -21,11 +21,15 @@ const EMBEDDED: [(&str, &str); 22] = [
     ("maintenance", include_str!("../../config/scenarios/maintenance.toml")),
     ("slow", include_str!("../../config/scenarios/slow.toml")),
     ("unauthorized", include_str!("../../config/scenarios/unauthorized.toml")),
+    ("forbidden", include_str!("../../config/scenarios/forbidden.toml")),
+    ("not-found", include_str!("../../config/scenarios/not-found.toml")),
     ("not-found-at-first", include_str!("../../config/scenarios/not-found-at-first.toml")),
     ("conflict", include_str!("../../config/scenarios/conflict.toml")),
     ("old-version-gone", include_str!("../../config/scenarios/old-version-gone.toml")),
     ("deprecated", include_str!("../../config/scenarios/deprecated.toml")),
     ("unknown-status", include_str!("../../config/scenarios/unknown-status.toml")),
+    ("never-ready", include_str!("../../config/scenarios/never-ready.toml")),
+    ("proxy-page", include_str!("../../config/scenarios/proxy-page.toml")),
     ("hostile", include_str!("../../config/scenarios/hostile.toml")),
     ("zero-rows", include_str!("../../config/scenarios/zero-rows.toml")),
     ("multi-part", include_str!("../../config/scenarios/multi-part.toml")),

@@ -18,14 +18,14 @@ pub(super) enum Decoder {
 
 /// What is kept of a body, up to a length.
 pub(super) struct Capped {
-    sieve: Sieve,
+    sieve: Option<Sieve>,
     is_too_long: bool,
 }
 
 impl Decoder {
     /// A decoder for the body that `headers` announce. Decoded, it goes into `sieve`.
     pub(super) fn new(headers: &HeaderMap, sieve: Sieve) -> Result<Self, Failure> {
-        let capped = Capped { sieve, is_too_long: false };
+        let capped = Capped { sieve: Some(sieve), is_too_long: false };
         match Encoding::of(headers) {
             Ok(Encoding::Plain) => Ok(Self::Plain(capped)),
             Ok(Encoding::Gzip) => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(capped)))),
@@ -39,7 +39,7 @@ impl Decoder {
     /// Reserves memory for a body of this length.
     pub(super) fn expect(&mut self, length: usize) {
         if let Self::Plain(capped) = self {
-            capped.sieve.expect(length);
+            capped.sieve.iter_mut().for_each(|sieve| sieve.expect(length));
         }
     }
 
@@ -68,10 +68,10 @@ impl Decoder {
             Self::Gzip(mut decoder) => {
                 // Otherwise the decoder keeps its last output until more input comes.
                 let _ = decoder.flush();
-                std::mem::replace(&mut decoder.get_mut().sieve, Sieve::new(false))
+                decoder.get_mut().sieve.take()
             }
         };
-        sieve.finish()
+        sieve.map(Sieve::finish).unwrap_or_default()
     }
 
     fn why(&self, error: &std::io::Error) -> Failure {
@@ -97,7 +97,7 @@ pub(super) fn too_long() -> Failure {
 
 impl std::io::Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.is_too_long |= !self.sieve.take(bytes);
+        self.is_too_long |= !self.sieve.as_mut().is_some_and(|sieve| sieve.take(bytes));
         if self.is_too_long { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
     }
 
@@ -130,7 +130,8 @@ mod tests {
     fn decoded(encoding: &'static str, body: &[u8], pieces: usize) -> Result<Vec<u8>, String> {
         let title = |failure: Failure| failure.problem.title.unwrap().to_string();
         let decode = || {
-            let mut decoder = Decoder::new(&headers(encoding), Sieve::up_to(LONGEST, false))?;
+            let mut decoder =
+                Decoder::new(&headers(encoding), Sieve::new(|_, _| None, false).up_to(LONGEST))?;
             body.chunks(pieces).try_for_each(|piece| decoder.take(piece))?;
             decoder.finish().map(|(rest, _)| rest)
         };
@@ -170,7 +171,8 @@ mod tests {
         let whole = gzip(b"a status document");
         assert_eq!(decoded("gzip", b"no gzip at all", 4).unwrap_err(), "the answer is damaged");
         assert_eq!(decoded("gzip", &whole[..whole.len() - 9], 4).unwrap_err(), "the answer is damaged");
-        let mut decoder = Decoder::new(&headers("gzip"), Sieve::up_to(LONGEST, false)).unwrap();
+        let mut decoder =
+            Decoder::new(&headers("gzip"), Sieve::new(|_, _| None, false).up_to(LONGEST)).unwrap();
         decoder.take(&whole[..whole.len() - 8]).unwrap();
         assert_eq!(decoder.rest().0, b"a status document");
     }
@@ -178,7 +180,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics_or_keeps_more_than_the_cap(body: Vec<u8>, pieces in 1_usize..50) {
-            let mut decoder = Decoder::new(&headers("gzip"), Sieve::up_to(LONGEST, false)).unwrap();
+            let mut decoder = Decoder::new(&headers("gzip"), Sieve::new(|_, _| None, false).up_to(LONGEST)).unwrap();
             let mut bytes = gzip(&[]);
             bytes.truncate(10);
             bytes.extend(body);

@@ -19,6 +19,11 @@ const REGIONS: [(&str, &str, &str); 5] = [
     ("gov", "SNYK-GOV-01", "api.snykgov.io"),
 ];
 
+/// The names of the regions.
+pub(crate) fn region_names() -> [&'static str; 5] {
+    REGIONS.map(|(name, ..)| name)
+}
+
 /// The base URL of an API: scheme, host, and the path of a gateway if there is one, without `/rest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api(Url);

@@ -1,7 +1,6 @@
 //! Takes a document piece by piece. The elements of `data.attributes.results` are read as they come and are not kept, so that
 //! a long list of files takes no more memory than what is known of them.
 
-use super::wire::{MAX_DEPTH, MAX_PARTS, read_part};
 use crate::watch::observation::Part;
 
 /// The longest document, in bytes.
@@ -12,6 +11,15 @@ const MAX_REST: usize = 1024 * 1024;
 
 /// The longest element of the results, in bytes. A signed link has about a thousand.
 const MAX_ELEMENT: usize = 64 * 1024;
+
+/// The longest list of parts that is kept. No export has so many, and a hostile list must not fill our memory.
+pub(super) const MAX_PARTS: usize = 10_000;
+
+/// A status document has five levels.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Reads an element of the results: keeps its link or not. `None` if it is no JSON.
+pub(super) type ReadPart = fn(&[u8], bool) -> Option<Part>;
 
 /// The way to the results.
 const PATH: [&[u8]; 3] = [b"data", b"attributes", b"results"];
@@ -25,6 +33,7 @@ const AT_ONCE: usize = 1024;
 /// A document while it arrives.
 #[derive(Debug)]
 pub(super) struct Sieve {
+    read_part: ReadPart,
     keeps_links: bool,
     longest_rest: usize,
     /// How many bytes have arrived.
@@ -72,16 +81,12 @@ impl Listed {
 }
 
 impl Sieve {
-    /// Takes a document. Without `keeps_links` its signed links are not kept.
-    pub(super) fn new(keeps_links: bool) -> Self {
-        Self::up_to(MAX_REST, keeps_links)
-    }
-
-    /// Takes a document with at most so many bytes besides its results.
-    pub(super) fn up_to(longest_rest: usize, keeps_links: bool) -> Self {
+    /// Takes a document, and reads the elements of its results with `read_part`.
+    pub(super) fn new(read_part: ReadPart, keeps_links: bool) -> Self {
         Self {
+            read_part,
             keeps_links,
-            longest_rest,
+            longest_rest: MAX_REST,
             length: 0,
             rest: Vec::new(),
             element: Vec::new(),
@@ -94,6 +99,12 @@ impl Sieve {
             last_string: Vec::new(),
             is_next: false,
         }
+    }
+
+    /// The same, with at most so many bytes besides the results.
+    #[cfg(test)]
+    pub(super) fn up_to(self, longest_rest: usize) -> Self {
+        Self { longest_rest, ..self }
     }
 
     /// Reserves memory for a document of this length. A longer one can only have a long list of results.
@@ -199,7 +210,7 @@ impl Sieve {
             return;
         }
         *count += 1;
-        match read_part(&self.element, self.keeps_links) {
+        match (self.read_part)(&self.element, self.keeps_links) {
             Some(part) if *count <= MAX_PARTS => {
                 if parts.len() == parts.capacity() {
                     parts.reserve_exact(AT_ONCE);
@@ -220,9 +231,14 @@ mod tests {
 
     use super::*;
 
+    /// A part of nothing, if this is JSON.
+    fn read_json(bytes: &[u8], _: bool) -> Option<Part> {
+        serde_json::from_slice::<Value>(bytes).ok().map(|_| Part::default())
+    }
+
     /// What is left of a document that comes in pieces of this size, and its parts.
     fn sieved(document: &[u8], size: usize) -> Option<(Vec<u8>, Listed)> {
-        let mut sieve = Sieve::new(true);
+        let mut sieve = Sieve::new(read_json, true);
         document.chunks(size).all(|piece| sieve.take(piece)).then(|| sieve.finish())
     }
 

@@ -8,7 +8,8 @@ use reqwest::{Client, ClientBuilder, Request, Response};
 use super::REQUEST_ID;
 use super::decode::{Decoder, too_long};
 use super::region::Api;
-use super::sieve::{Listed, MAX_DOCUMENT, Sieve};
+use super::sieve::{Listed, MAX_DOCUMENT};
+use super::wire;
 use crate::http::{self, Network, TransportError};
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
@@ -88,7 +89,7 @@ impl Connections {
     ) -> Result<Reply, Failure> {
         let mut response = self.network.send(client, request).await?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let decoder = Decoder::new(&headers, Sieve::new(keeps_links));
+        let decoder = Decoder::new(&headers, wire::sieve(keeps_links));
         let (body, listed) = match (http_status, decoder) {
             (200..300, decoder) => read_document(response, decoder?).await?,
             (_, Ok(decoder)) => decoded(decoder, &http::read_error_body(response).await),
@@ -108,7 +109,7 @@ impl Reply {
     /// An answer whose body arrived at once. Its links are not kept.
     #[cfg(test)]
     pub(crate) fn whole(http_status: u16, headers: HeaderMap, body: &[u8]) -> Self {
-        let mut sieve = Sieve::new(false);
+        let mut sieve = wire::sieve(false);
         assert!(sieve.take(body), "it is too long");
         let (body, listed) = sieve.finish();
         Self { http_status, headers, body, listed }

@@ -13,12 +13,6 @@ use crate::secret::Link;
 use crate::text::{Text, has_our_secret};
 use crate::watch::observation::{Part, Report};
 
-/// The longest list of parts that is kept. No export has so many, and a hostile list must not fill our memory.
-pub(super) const MAX_PARTS: usize = 10_000;
-
-/// A status document has five levels.
-pub(super) const MAX_DEPTH: usize = 64;
-
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -60,12 +54,17 @@ struct RawPart<'a> {
 /// Reads a status document; `None` if it holds no status word. Without `keeps_links` signed links are not kept.
 #[must_use]
 pub fn report(body: &[u8], keeps_links: bool) -> Option<Report> {
-    let mut sieve = Sieve::new(keeps_links);
+    let mut sieve = sieve(keeps_links);
     if !sieve.take(body) {
         return None;
     }
     let (rest, listed) = sieve.finish();
     report_of(&rest, listed)
+}
+
+/// Takes a status document while it arrives.
+pub(super) fn sieve(keeps_links: bool) -> Sieve {
+    Sieve::new(read_part, keeps_links)
 }
 
 /// Reads a status document whose results were read already.
@@ -142,7 +141,7 @@ fn utc(created: &str) -> Option<String> {
 }
 
 /// A part: an object, or a bare link. `None` if it is no JSON.
-pub(super) fn read_part(bytes: &[u8], keeps_links: bool) -> Option<Part> {
+fn read_part(bytes: &[u8], keeps_links: bool) -> Option<Part> {
     let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
     let object: RawPart<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
     let link = string(object.url.unwrap_or(raw)).and_then(|url| Link::parse(&url));
@@ -156,6 +155,7 @@ pub(super) fn read_part(bytes: &[u8], keeps_links: bool) -> Option<Part> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sieve::{MAX_DEPTH, MAX_PARTS};
     use super::*;
     use crate::secret::Secret;
 

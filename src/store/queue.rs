@@ -38,10 +38,21 @@ pub struct Pass {
     pub now: Moment,
     /// The results of polls.
     pub records: Vec<Record>,
-    /// Deliveries to add that are not about a watch.
-    pub owed: Vec<NewDelivery>,
+    /// What was learnt about the credentials of accounts, in order.
+    pub news: Vec<AccountNews>,
     /// Wishes, at most one for each account.
     pub wishes: Vec<Wish>,
+}
+
+/// What an answer says about the credential of an account. The store ignores what was notified already, also before a restart.
+#[derive(Debug, Clone)]
+pub struct AccountNews {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// Whether its credential is refused. If it is not, it works.
+    pub is_refused: bool,
+    /// Deliveries to add for it.
+    pub deliveries: Vec<NewDelivery>,
 }
 
 /// What the store returns.

@@ -4,10 +4,12 @@
 //! catalogue), [`outbox`] and [`deliveries`] (what the API shows of it). What was acknowledged survives the end of the process, and a power cut, except due times: then
 //! a watch is polled once more.
 
+mod codes;
 mod deliveries;
 mod file;
 mod keeper;
 mod outbox;
+mod patience;
 mod queue;
 mod rows;
 mod schema;
@@ -16,6 +18,7 @@ mod thread;
 mod trouble;
 mod watches;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
@@ -36,6 +39,7 @@ use super::{
     ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
     StoreError,
 };
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::NewWatch;
@@ -129,6 +133,21 @@ impl Store for SqliteStore {
         self.write(Safety::Process, move |conn, state| state.note(conn, now))
     }
 
+    fn keep_codes(&self) -> Reply<()> {
+        self.read(|_, state| {
+            state.keeps_codes = true;
+            Ok(())
+        })
+    }
+
+    fn kept_codes(&self) -> Reply<BTreeSet<ExitCode>> {
+        self.read(|conn, _| codes::kept(conn))
+    }
+
+    fn forget_codes(&self, reported: BTreeSet<ExitCode>) -> Reply<()> {
+        self.write(Safety::PowerCut, move |conn, _| codes::forget(conn, &reported))
+    }
+
     fn failure(&self) -> BoxFuture<'static, StoreError> {
         Box::pin(self.keeper.clone().failure())
     }
@@ -140,8 +159,12 @@ impl Store for SqliteStore {
 }
 
 impl<K: Keeping> Queue for SqliteStore<K> {
-    fn pass(&self, pass: Pass) -> Reply<Passed> {
+    fn pass(&self, mut pass: Pass) -> Reply<Passed> {
         self.keeper.call(move |keeper| {
+            // Each account proves once after a start that it works. That is rarely news, and then needs no sync.
+            if !pass.news.iter().any(|news| keeper.is_news(news)) {
+                pass.news.clear();
+            }
             if queue::writes(&pass, keeper.last()) {
                 return keeper.write(queue::safety(&pass), |conn, state| queue::pass(conn, state, pass));
             }

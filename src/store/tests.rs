@@ -176,15 +176,28 @@ pub(super) fn wish(account: &str, room: usize) -> Wish {
 }
 
 pub(super) fn wishes(now: Moment, wishes: impl IntoIterator<Item = Wish>) -> Pass {
-    Pass { now, records: Vec::new(), owed: Vec::new(), wishes: wishes.into_iter().collect() }
+    Pass { now, records: Vec::new(), news: Vec::new(), wishes: wishes.into_iter().collect() }
 }
 
 pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Pass {
     Pass { records: records.into_iter().collect(), ..wishes(NOW, []) }
 }
 
+/// Owes deliveries that are not about a watch. Each call is about another account.
 pub(super) fn owes(deliveries: impl IntoIterator<Item = NewDelivery>) -> Pass {
-    Pass { owed: deliveries.into_iter().collect(), ..wishes(NOW, []) }
+    let account: Arc<str> = Uuid::new_v4().to_string().into();
+    news(&account, true, deliveries)
+}
+
+/// What was learnt about an account.
+pub(super) fn news(
+    account: &str,
+    is_refused: bool,
+    deliveries: impl IntoIterator<Item = NewDelivery>,
+) -> Pass {
+    let news =
+        AccountNews { account: account.into(), is_refused, deliveries: deliveries.into_iter().collect() };
+    Pass { news: vec![news], ..wishes(NOW, []) }
 }
 
 pub(super) fn due(claimed: &Claimed, at: Moment) -> Record {
@@ -259,6 +272,8 @@ macro_rules! conforms_in_all {
             outbox::{
                 a_delivery_is_due_again_until_it_is_sent,
                 an_undeliverable_delivery_stays_visible,
+                a_credential_is_notified_when_it_changes_however_often_the_daemon_starts,
+                exit_codes_are_kept_if_that_is_asked_for_until_they_are_reported,
                 a_claimed_delivery_is_hidden_and_recorded_once,
                 the_longest_due_comes_first_endpoint_by_endpoint,
                 old_deliveries_are_given_up_unless_they_are_claimed,

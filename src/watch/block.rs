@@ -50,8 +50,8 @@ enum Why {
 pub(crate) enum News {
     /// Its credential is refused.
     Refused(Problem),
-    /// Its credential works again, after this time.
-    Works(Duration),
+    /// Its credential works: again, after this time, or for the first time that is known here.
+    Works(Option<Duration>),
 }
 
 impl Blocking {
@@ -134,10 +134,13 @@ impl Blocking {
                 None
             }
             Ok(_) | Err(_) => {
+                let is_first = self.works_since.is_none();
                 self.works_since = self.works_since.max(Some(polled_at));
                 let is_over = |block: &mut Block| block.why != Why::Throttled && polled_at >= block.since;
-                let Block { why, since, .. } = self.block.take_if(is_over)?;
-                (why == Why::Refused).then(|| News::Works(now.since(since)))
+                match self.block.take_if(is_over) {
+                    Some(Block { why: Why::Refused, since, .. }) => Some(News::Works(Some(now.since(since)))),
+                    _ => is_first.then_some(News::Works(None)),
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::text::Text;
 #[error("what was kept of the watch cannot be read: {0}")]
 pub struct NotKept(#[from] serde_json::Error);
 
-/// Times are milliseconds since the Unix epoch, positions of paces nanoseconds. A missing member is as in a watch that has
+/// Times are milliseconds on the steady time line, positions of paces nanoseconds. A missing member is as in a watch that has
 /// just started.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -28,6 +28,9 @@ struct Kept {
     in_progress_at: Option<u64>,
     #[serde(default)]
     timeline: Vec<(Status, u64)>,
+    /// What the wall clock said at `started_at` and at each change of the timeline, where it said something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    walls: Vec<u64>,
     created: Option<String>,
     row_count: Option<u64>,
     problem: Option<Problem>,
@@ -49,8 +52,11 @@ impl Progress {
     /// The text to keep.
     #[must_use]
     pub fn to_kept(&self) -> String {
+        let shown = || std::iter::once(self.started_at).chain(self.timeline.iter().map(|change| change.at));
+        let differ = shown().any(|moment| moment.unix_ms() != moment.wall_ms());
         let kept = Kept {
             started_at: self.started_at.unix_ms(),
+            walls: if differ { shown().map(Moment::wall_ms).collect() } else { Vec::new() },
             polls: self.polls,
             polled_at: Some(self.polled_at.unix_ms()),
             in_progress_at: self.in_progress_at.map(Moment::unix_ms),
@@ -83,8 +89,10 @@ impl Progress {
     /// When `text` is not a progress.
     pub fn from_kept(text: &str) -> Result<Self, NotKept> {
         let kept: Kept = serde_json::from_str(text)?;
-        let started_at = Moment::from_unix_ms(kept.started_at);
-        let change = |(status, at)| Change { status, at: Moment::from_unix_ms(at) };
+        let mut walls = kept.walls.into_iter();
+        let mut shown = |ms| Moment::from_unix_ms(ms).with_wall_ms(walls.next().unwrap_or(ms));
+        let started_at = shown(kept.started_at);
+        let change = |(status, at)| Change { status, at: shown(at) };
         Ok(Self {
             started_at,
             polls: kept.polls,

@@ -21,7 +21,7 @@ pub struct Overlong {
 impl fmt::Display for Overlong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { asked, option, limit } = self;
-        write!(f, "asks to wait {}; {option} is {}", to_the_ms(*asked), to_the_ms(*limit))
+        write!(f, "asks to wait {}, longer than {option} allows ({})", to_the_ms(*asked), to_the_ms(*limit))
     }
 }
 

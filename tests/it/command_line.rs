@@ -3,8 +3,10 @@
 mod actions;
 mod exports;
 mod go_on;
+mod help;
 mod logs;
 mod messages;
+mod missing;
 mod program;
 mod secrets;
 mod settings;

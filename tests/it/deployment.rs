@@ -10,7 +10,7 @@ use crate::lab::Program;
 
 const EXAMPLE: &str = include_str!("../../config/watch.example.toml");
 const COMPOSE: &str = include_str!("../../config/compose.yaml");
-const KUBERNETES: &str = include_str!("../../config/kubernetes.yaml");
+const KUBERNETES: &str = include_str!("../../config/kubernetes/base/daemon.yaml");
 const UNIT: &str = include_str!("../../config/snyk-export.service");
 
 /// What stands for each secret that the files name.
@@ -122,7 +122,7 @@ fn units_leave_no_core_and_pods_talk_to_whom_they_must() {
     for unit in [UNIT, include_str!("../../config/snyk-export-nightly.service")] {
         assert!(unit.lines().any(|line| line == "LimitCORE=0"));
     }
-    let cronjob = include_str!("../../config/cronjob.yaml");
+    let cronjob = include_str!("../../config/kubernetes/nightly/cronjob.yaml");
     for (manifest, name, kind, hears) in [
         (KUBERNETES, "snyk-export", "kind: Deployment", true),
         (cronjob, "snyk-export-nightly", "kind: CronJob", false),
@@ -155,14 +155,15 @@ fn units_leave_no_core_and_pods_talk_to_whom_they_must() {
 fn the_gate_installs_only_what_it_has_hashes_of() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci");
     let mut lists = BTreeSet::new();
-    for entry in std::fs::read_dir(&root).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    let entries = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries.filter(|path| path.is_file()) {
+        let text = std::fs::read_to_string(path).unwrap();
         for line in text.lines().filter(|line| line.contains("/pip\" install")) {
             let (_, list) = line.split_once("--require-hashes --only-binary=:all: -r .ci/").expect(line);
             lists.insert(list.to_owned());
         }
     }
-    assert_eq!(lists, BTreeSet::from(["api.txt".to_owned(), "notify.txt".to_owned()]));
+    assert_eq!(lists, BTreeSet::from(["api.txt", "notify.txt", "places.txt"].map(str::to_owned)));
     for list in lists {
         let text = std::fs::read_to_string(root.join(list)).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
@@ -170,6 +171,12 @@ fn the_gate_installs_only_what_it_has_hashes_of() {
         for pair in lines.windows(2).filter(|pair| pair[0].contains("==")) {
             assert!(pair[1].starts_with("    --hash=sha256:"), "{pair:?}");
         }
+    }
+    let locked: serde_json::Value =
+        serde_json::from_str(include_str!("../../.ci/npm/package-lock.json")).unwrap();
+    let packages = locked["packages"].as_object().unwrap();
+    for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+        assert!(package["integrity"].as_str().unwrap().starts_with("sha512-"), "{name}");
     }
 }
 

@@ -24,6 +24,7 @@ const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SECURITY_MODEL: &str = include_str!("../../docs/SECURITY-MODEL.md");
 const ALERTS: &str = include_str!("../../config/alerts.yaml");
+const DASHBOARD: &str = include_str!("../../config/grafana.json");
 
 #[test]
 fn two_pages_list_every_outcome_with_its_exit_code() {
@@ -84,8 +85,28 @@ fn the_metrics_page_gives_metrics_the_types_that_they_have() {
     }
 }
 
+/// The queries of the dashboard, without the choice of a daemon.
+fn queries() -> String {
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let of_all = |query: &str| {
+        query.replace("{instance=~\"$instance\"}", "").replace(",instance=~\"$instance\"}", "}")
+    };
+    targets.map(|target| of_all(target["expr"].as_str().expect("a query")) + "\n").collect()
+}
+
 #[test]
-fn alerts_look_at_what_there_is() {
+fn the_dashboard_shows_every_metric() {
+    let queries = queries();
+    for name in Metrics::NAMES {
+        assert!(queries.contains(name), "{name}");
+    }
+    assert!(!queries.contains("$instance"), "{queries}");
+}
+
+#[test]
+fn alerts_and_dashboard_look_at_what_there_is() {
     let metrics = Metrics::new();
     metrics.set_accounts(&[Arc::from("acme")].into());
     let rendered = metrics.render();

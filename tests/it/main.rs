@@ -8,6 +8,7 @@
 mod architecture;
 mod client;
 mod command_line;
+mod completions;
 mod coredump;
 mod credentials;
 mod daemon;

@@ -178,7 +178,7 @@ fn the_cron_job_exports_a_day() {
 #[test]
 fn the_cron_job_is_what_it_should_be() {
     let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/cronjob.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/kubernetes/nightly/cronjob.yaml");
     let Some(documents) = tool(Command::new("python3").args(["-c", script]).arg(path)) else { return };
     let documents: Vec<Value> = match serde_json::from_slice(&documents.stdout) {
         Ok(documents) => documents,

@@ -1,5 +1,6 @@
 //! How a watch ends: every outcome with its exit code and its document, member by member.
 
+mod causes;
 mod hints;
 mod limits;
 mod redirects;

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::PlaceArgs;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, missing};
 use crate::download::{Safety, Target, behind_links};
 use crate::text::{Text, path_as_data};
 
@@ -23,7 +23,8 @@ impl Place {
         safety: Safety,
         date: &str,
     ) -> Result<Self, CommandError> {
-        let dir = path("--dir", &args.dir, date)?;
+        let dir = args.dir.as_ref().ok_or_else(|| CommandError::Usage(missing::NO_DIRECTORY.to_owned()))?;
+        let dir = path("--dir", dir, date)?;
         let merge = args.merge.as_ref().map(|merge| path("--merge", merge, date)).transpose()?;
         Ok(Self::new(dir, merge, args.force, safety))
     }

@@ -203,7 +203,7 @@ impl Call<'_> {
         let url_expiration = asked.url_expiration_seconds.map(|seconds| seconds.0);
         // Different spellings are equal: `d/` is `d`.
         let absolute = |path: &PathBuf| disk::absolute(path).components().collect::<PathBuf>();
-        let places = (absolute(&place.dir), place.merge.as_ref().map(absolute));
+        let places = (place.dir.as_ref().map(absolute), place.merge.as_ref().map(absolute));
         let zone = wanted.zone.time_zone.to_string();
         let what = json!([asked.dataset, asked.formats, asked.columns, dates, filters, url_expiration, body]);
         let whole = json!([api, request.scope, what, flags, places, zone]);

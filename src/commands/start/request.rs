@@ -48,7 +48,7 @@ fn warn(unknown: &Unknown) {
 
 /// The current time as a timestamp.
 pub(in crate::commands) fn now(clock: Clock) -> Timestamp {
-    let ms = i64::try_from(clock.now().unix_ms()).unwrap_or(i64::MAX);
+    let ms = i64::try_from(clock.now().wall_ms()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
 

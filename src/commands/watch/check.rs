@@ -19,9 +19,7 @@ pub(super) async fn run(settings: DaemonSettings, session: &Session) -> Result<E
     let in_use = match (store, bound) {
         (Checked::Free, Ok(_)) => "",
         (Checked::InUse, Ok(_)) => "; the store is in use, as it is while the daemon runs",
-        (Checked::InUse, Err(ServerError::Listen { source, .. }))
-            if source.kind() == ErrorKind::AddrInUse =>
-        {
+        (Checked::InUse, Err(ServerError::Listen { why, .. })) if why.kind() == ErrorKind::AddrInUse => {
             "; the store and the address are in use, as they are while the daemon runs"
         }
         (_, Err(error)) => return Err(DaemonError::from(error).into()),

@@ -19,6 +19,8 @@ fn dates_are_days_moments_or_time_spans() {
         ("2025-01-31T10:00", "America/New_York", "2025-01-31T15:00:00Z"),
         ("-1d", "UTC", "2025-03-30T00:00:00Z"),
         ("0d", "UTC", "2025-03-31T00:00:00Z"),
+        ("today", "UTC", "2025-03-31T00:00:00Z"),
+        ("Yesterday", "Europe/Berlin", "2025-03-29T23:00:00Z"),
         ("-0d", "UTC", "2025-03-31T00:00:00Z"),
         // The night before had 23 hours there.
         ("-1d", "Europe/Berlin", "2025-03-29T23:00:00Z"),
@@ -41,12 +43,30 @@ fn dates_are_days_moments_or_time_spans() {
         assert_eq!(at.to_string(), expected, "{text} in {zone}");
         assert_eq!(date.to_string(), text, "it is shown as it was typed");
     }
-    for text in ["", "5", "yesterday", "2025-02-30", "2025-1-1", "31.01.2025", "-1", "-1x", "T10:00"] {
+    for text in
+        ["", "5", "tomorrow", "2025-02-28 x", "2025-1-1", "2025-02-300", "31.01.2025", "-1", "-1x", "T10:00"]
+    {
         assert_eq!(text.parse::<Date>().unwrap_err(), DateError::Form, "{text}");
     }
     assert_eq!("1d".parse::<Date>().unwrap_err(), DateError::Ahead);
     let beyond = "-19000y".parse::<Date>().unwrap();
     assert_eq!(beyond.resolve(now, &Zone::default()), Err(DateError::Beyond));
+}
+
+#[test]
+fn a_day_that_the_calendar_lacks_is_named() {
+    let rows = [
+        ("2026-11-31", "November has 30 days"),
+        ("2026-11-31T10:00:00Z", "November has 30 days"),
+        ("2025-02-29", "February 2025 has 28 days"),
+        ("2024-02-30", "February 2024 has 29 days"),
+        ("2026-01-00", "January has 31 days"),
+        ("2026-13-01", "there is no month 13: months go from 01 to 12"),
+        ("2026-00-01", "there is no month 0: months go from 01 to 12"),
+    ];
+    for (text, why) in rows {
+        assert_eq!(text.parse::<Date>().unwrap_err().to_string(), why, "{text}");
+    }
 }
 
 #[test]

@@ -76,6 +76,10 @@ impl Obligations for Owing {
         Vec::new()
     }
 
+    fn accept(&self, _: &str, _: Moment) -> Vec<NewDelivery> {
+        Vec::new()
+    }
+
     fn passed(&self, _: Moment) {}
 }
 

@@ -112,7 +112,7 @@ impl View {
             document,
             started_at: watch.progress.started_at(),
             // What is overdue, as while its account is blocked, is not polled in the past.
-            next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| due_at.max(now)),
+            next_poll_at: due_at.filter(|_| end.is_none()).map(|due_at| due_at.max(now).as_seen(now)),
             ended_at: end.as_ref().map(|(_, at, _)| *at),
         }
     }
@@ -133,11 +133,11 @@ impl DeliveryView {
             id: delivery.id.clone(),
             endpoint: delivery.endpoint.clone(),
             watch_id: delivery.watch,
-            owed_since: delivery.at,
+            owed_since: delivery.at.as_seen(now),
             state: delivery.state.as_str(),
             attempts: delivery.attempts,
             // What is overdue is not sent in the past.
-            next_attempt_at: delivery.due_at.map(|due_at| due_at.max(now)),
+            next_attempt_at: delivery.due_at.map(|due_at| due_at.max(now).as_seen(now)),
             problem: delivery.problem.clone(),
         }
     }
@@ -215,6 +215,14 @@ mod tests {
             }],
         });
         assert_eq!(view, expected);
+        let clock_was_set = Moment::from_unix_ms(2000).with_wall_ms(3_602_000);
+        let set = serde_json::to_value(ViewWithDeliveries::new(&listed, clock_was_set)).unwrap();
+        assert_eq!(set["next_poll_at"], "1970-01-01T01:00:02.500Z", "it follows the wall clock");
+        assert_eq!(set["deliveries"][0]["next_attempt_at"], "1970-01-01T01:00:09.000Z");
+        assert_eq!(
+            (&set["started_at"], &set["waited_seconds"]),
+            (&view["started_at"], &view["waited_seconds"])
+        );
         let overdue = json(&listed, 60_000);
         assert_eq!(overdue["next_poll_at"], "1970-01-01T00:01:00.000Z", "no poll lies in the past");
     }

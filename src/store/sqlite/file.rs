@@ -10,6 +10,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::OpenError;
+use super::patience::{Patience, START};
 use super::schema::{self, Found};
 use super::trouble::{Fault, lock_path, unreachable_file};
 use crate::disk::{self, Readers};
@@ -31,7 +32,7 @@ const CHECKPOINT_PAGES: i32 = 8000;
 const LOG_BYTES: i64 = 32 << 20;
 
 /// How long to wait for a program that reads the file, such as a backup.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FOR_READERS: Duration = Duration::from_secs(5);
 
 /// A file that is open and locked.
 #[derive(Debug)]
@@ -44,23 +45,25 @@ pub(super) struct Opened {
     pub(super) lock: File,
     /// The identities of the files.
     pub(super) files: Files,
+    /// How long the connection waits for others.
+    pub(super) patience: Patience,
 }
 
 /// The identities of the files that a daemon has open. They are never opened again: `SQLite` loses its locks on a file that
 /// is closed anywhere in the process.
 #[derive(Debug)]
-pub(super) struct Files([(PathBuf, u64, u64); 2]);
+pub(super) struct Files([(PathBuf, u64, u64); 3]);
 
 impl Files {
     fn of(path: &Path) -> io::Result<Self> {
         let seen = |path: PathBuf| path.symlink_metadata().map(|file| (path, file.dev(), file.ino()));
-        Ok(Self([seen(path.to_owned())?, seen(lock_path(path))?]))
+        Ok(Self([seen(path.to_owned())?, seen(disk::beside(path, "-wal"))?, seen(lock_path(path))?]))
     }
 
     /// Checks that the paths still lead to these files, and that the store was not truncated. Otherwise new rows would be
     /// lost.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        let Self([(store, ..), _]) = self;
+        let Self([(store, ..), ..]) = self;
         let failed = |path: &Path, why: &str| {
             let why = format!(
                 "{} {why} while the daemon ran; put the file back that was there, and start again",
@@ -101,7 +104,8 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
     // SQLite would create it readable for everyone.
     disk::create_private_durably(&path).map_err(|error| unreachable_file(&path, &error))?;
     let failed = |fault: Fault| OpenError::from(fault.of_store(&path));
-    let mut conn = connect(&path).map_err(failed)?;
+    let patience = Patience::of(Text::of_path(&path), START);
+    let mut conn = connect(&path, &patience).map_err(failed)?;
     judge(&conn, migrations, &path)?;
     set_up(&mut conn).map_err(failed)?;
     if !has_log(&conn).map_err(failed)? {
@@ -109,9 +113,13 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Opened, OpenError
         return Err(OpenError::Io { path, why, cure: "put it on a local disk" });
     }
     schema::migrate(&mut conn, migrations).map_err(failed)?;
+    // A program that locks the file ends the start here, and not the daemon later.
+    try_to_write(&conn).map_err(failed)?;
+    patience.over();
+    patience.limit(Some(FOR_READERS));
     write_back(&conn).map_err(failed)?;
     let files = Files::of(&path).map_err(|error| unreachable_file(&path, &error))?;
-    Ok(Opened { path, conn, lock, files })
+    Ok(Opened { path, conn, lock, files, patience })
 }
 
 /// Checks whether [`open`] would succeed. Leaves no trace.
@@ -125,10 +133,9 @@ pub(super) fn check(path: &Path, migrations: &[&str]) -> Result<Checked, OpenErr
         return Ok(Checked::InUse);
     }
     let failed = |fault: Fault| OpenError::from(fault.of_store(&file));
-    let conn = connect(&file).map_err(failed)?;
+    let conn = connect(&file, &Patience::of(Text::of_path(&file), FOR_READERS)).map_err(failed)?;
     judge(&conn, migrations, &file)?;
-    let writes = conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
-    writes.map_err(|error| failed(error.into()))?;
+    try_to_write(&conn).map_err(failed)?;
     Ok(Checked::Free)
 }
 
@@ -192,11 +199,15 @@ fn judge(conn: &Connection, migrations: &[&str], path: &Path) -> Result<(), Open
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, Fault> {
+fn try_to_write(conn: &Connection) -> Result<(), Fault> {
+    Ok(conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)
+}
+
+fn connect(path: &Path, patience: &Patience) -> Result<Connection, Fault> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    patience.teach(&mut conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }

@@ -10,14 +10,12 @@ use tokio::sync::watch;
 
 use super::OpenError;
 use super::file::{self, Files, Opened};
+use super::patience::Patience;
 use super::schema::MIGRATIONS;
 use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{Reply, StoreError};
-
-/// How long to wait while another program locks the file: for ever. `SQLite` counts milliseconds in an `i32`.
-const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
+use crate::store::{AccountNews, Reply, StoreError};
 
 /// How a keeper is called: in its thread, or directly in the simulation.
 pub(crate) trait Keeping: Clone + Send + Sync + 'static {
@@ -39,6 +37,7 @@ pub(crate) struct Keeper {
     /// everything after them would be lost too. Closing the file writes the whole log back.
     failed: watch::Sender<Option<StoreError>>,
     files: Files,
+    patience: Patience,
     /// Keeps other daemons away. Dropped last.
     lock: File,
 }
@@ -55,10 +54,10 @@ pub(super) enum Safety {
 impl Keeper {
     /// Opens the file, with nothing claimed.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let Opened { path, conn, lock, files } = file::open(path, MIGRATIONS)?;
+        let Opened { path, conn, lock, files, patience } = file::open(path, MIGRATIONS)?;
         let state = State::read(&conn).map_err(|fault| fault.of_store(&path))?;
         // Another program will unlock the file. Until then nothing is lost, and `/readyz` says that the store does not answer.
-        conn.busy_timeout(FOR_EVER).map_err(|error| Fault::from(error).of_store(&path))?;
+        patience.limit(None);
         Ok(Self {
             path,
             conn,
@@ -66,20 +65,21 @@ impl Keeper {
             safety: Safety::PowerCut,
             failed: watch::Sender::default(),
             files,
+            patience,
             lock,
         })
     }
 
     /// Writes the log back to the file, closes it and unlocks it.
     pub(crate) fn close(self) -> Result<(), StoreError> {
-        let Self { path, conn, lock, files, .. } = self;
+        let Self { path, conn, lock, files, patience, .. } = self;
         if let Err(error) = files.check() {
             // The log at this path may belong to another file by now, and SQLite would remove it.
             let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             return Err(error);
         }
         // If another program locks the file, the next start writes the log back.
-        let _ = conn.busy_timeout(Duration::from_secs(1));
+        patience.limit(Some(Duration::from_secs(1)));
         let written = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         let closed = written.and(conn.close().map_err(|(_, error)| error));
         drop(lock);
@@ -89,6 +89,11 @@ impl Keeper {
     /// The latest moment in the file.
     pub(crate) const fn last(&self) -> Option<Moment> {
         self.state.last
+    }
+
+    /// Whether endpoints have to be notified of this.
+    pub(crate) fn is_news(&self, news: &AccountNews) -> bool {
+        self.state.is_news(news)
     }
 
     /// Whether a power cut undoes neither the last transaction nor any before it.
@@ -145,7 +150,9 @@ impl Keeper {
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut state = self.state.clone();
-        let tx = self.conn.transaction_with_behavior(behavior)?;
+        let tx = self.conn.transaction_with_behavior(behavior);
+        self.patience.over();
+        let tx = tx?;
         let done = work(&tx, &mut state)?;
         tx.commit()?;
         self.state = state;

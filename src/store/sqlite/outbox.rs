@@ -4,9 +4,11 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
+use super::codes;
 use super::rows::{at, due_ms, ms, pace_ns, position};
 use super::state::State;
 use super::trouble::Fault;
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::store::{ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, NewDelivery, NextDelivery};
 use crate::text::Text;
@@ -86,6 +88,7 @@ pub(super) fn record(conn: &Connection, state: &mut State, records: &[DeliveryRe
         state.counts.pending = state.counts.pending.saturating_sub(settled);
         if end == DeliveryState::Undeliverable {
             state.counts.undeliverable += settled;
+            codes::keep(conn, state, Some(ExitCode::UNAVAILABLE))?;
         }
     }
     Ok(())

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::keeper::Safety;
-use super::outbox;
-use super::rows::{self, due_ms, ms, watch_columns};
+use super::rows::{self, due_ms, ms, wall_ms, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
+use super::{codes, outbox};
+use crate::exit::ExitCode;
 use crate::moment::Moment;
 use crate::store::{Claimed, Ended, Next, Pass, Passed, Record, Wish};
 
@@ -19,13 +20,13 @@ const BEAT: Duration = Duration::from_secs(5);
 /// Whether a pass must write: results, deliveries, or just that the daemon is alive.
 pub(super) fn writes(pass: &Pass, last: Option<Moment>) -> bool {
     let is_stale = last.is_none_or(|last| pass.now.since(last) >= BEAT);
-    is_stale || !pass.records.is_empty() || !pass.owed.is_empty()
+    is_stale || !pass.records.is_empty() || !pass.news.is_empty()
 }
 
 /// What a pass must survive. A power cut must not undo ends and deliveries.
 pub(super) fn safety(pass: &Pass) -> Safety {
     let has_end = pass.records.iter().any(|record| matches!(record.next, Next::Ended(_)));
-    if has_end || !pass.owed.is_empty() { Safety::PowerCut } else { Safety::Process }
+    if has_end || !pass.news.is_empty() { Safety::PowerCut } else { Safety::Process }
 }
 
 /// See [`Queue::pass`](crate::store::Queue::pass).
@@ -35,8 +36,11 @@ pub(super) fn pass(conn: &Connection, state: &mut State, pass: Pass) -> Result<P
         state.note(conn, pass.now)?;
         passed.kept = keep(conn, state, &pass.records)?;
     }
-    for delivery in &pass.owed {
-        outbox::owe(conn, state, delivery, None)?;
+    for news in &pass.news {
+        if state.is_news(news) {
+            state.learn(conn, news)?;
+            news.deliveries.iter().try_for_each(|delivery| outbox::owe(conn, state, delivery, None))?;
+        }
     }
     for wish in pass.wishes.iter().filter(|wish| wish.room > 0) {
         fulfil(conn, state, wish, pass.now, &mut passed)?;
@@ -71,14 +75,16 @@ fn end(
 ) -> Result<bool, Fault> {
     let row = record.claim.row;
     let mut save = conn.prepare_cached(
-        "UPDATE watches SET progress = ?2, ended_at_ms = ?3, outcome = ?4, document = ?5 \
+        "UPDATE watches SET progress = ?2, ended_at_ms = ?3, ended_wall_ms = ?4, outcome = ?5, document = ?6 \
          WHERE seq = ?1 AND ended_at_ms IS NULL",
     )?;
-    if save.execute((row, progress, ms(ended.at), ended.outcome.as_str(), &ended.document))? == 0 {
+    let (at, wall) = (ms(ended.at), wall_ms(ended.at));
+    if save.execute((row, progress, at, wall, ended.outcome.as_str(), &ended.document))? == 0 {
         return Ok(false);
     }
     state.counts.active = state.counts.active.saturating_sub(1);
     state.counts.ended += 1;
+    codes::keep(conn, state, ExitCode::of(ended.outcome))?;
     for delivery in &ended.deliveries {
         outbox::owe(conn, state, delivery, Some((row, record.watch.id)))?;
     }

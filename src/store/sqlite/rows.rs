@@ -19,6 +19,11 @@ pub(super) fn ms(moment: Moment) -> i64 {
     i64::try_from(moment.unix_ms()).unwrap_or(i64::MAX)
 }
 
+/// What the wall clock said at a moment, as stored.
+pub(super) fn wall_ms(moment: Moment) -> i64 {
+    i64::try_from(moment.wall_ms()).unwrap_or(i64::MAX)
+}
+
 /// A due time as stored: rounded up to milliseconds, so that nothing is due too early.
 pub(super) fn due_ms(moment: Moment) -> i64 {
     let begun = ms(moment);

@@ -9,6 +9,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_watches.sql"),
     include_str!("migrations/0002_no_downtime.sql"),
     include_str!("migrations/0003_deliveries_in_pages.sql"),
+    include_str!("migrations/0004_unreported.sql"),
+    include_str!("migrations/0005_refused_accounts.sql"),
+    include_str!("migrations/0006_wall_clock.sql"),
 ];
 
 /// The application id in the header of our files ("snyX").

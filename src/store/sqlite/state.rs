@@ -1,14 +1,14 @@
 //! The state that the keeper has in memory: counts, claims, and the latest moment.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Rows};
 
-use super::rows::{at, ms};
+use super::rows::{at, ms, wall_ms};
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{Claim, Counts};
+use crate::store::{AccountNews, Claim, Counts};
 
 /// The state in memory. If a transaction fails, its changes are undone here too.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub(super) struct State {
     pub(super) watches: Claims,
     /// The deliveries that are claimed.
     pub(super) deliveries: Claims,
+    /// The accounts of which endpoints were notified that their credential is refused.
+    pub(super) refused: BTreeSet<String>,
+    /// Whether exit codes are kept until a run has reported them.
+    pub(super) keeps_codes: bool,
     /// The latest moment in the file.
     pub(super) last: Option<Moment>,
 }
@@ -40,10 +44,17 @@ impl State {
                 "deliveries INDEXED BY deliveries_undeliverable WHERE state = 'undeliverable'",
             )?,
         };
-        let sql = "SELECT value FROM meta WHERE key = 'last_ms'";
-        let last = conn.query_row(sql, (), |row| row.get(0)).optional()?.map(at);
+        let of = |key: &str| {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            conn.query_row(sql, (key,), |row| row.get::<_, i64>(0)).optional()
+        };
+        let wall = of("last_wall_ms")?;
+        let last = of("last_ms")?.map(|last| at(last).with_wall_ms(at(wall.unwrap_or(last)).unix_ms()));
         let (watches, deliveries) = (Claims::default(), Claims::default());
-        Ok(Self { counts, label_bytes: None, watches, deliveries, last })
+        let refused: Result<_, _> =
+            conn.prepare("SELECT name FROM refused_accounts")?.query_map((), |row| row.get(0))?.collect();
+        let (refused, keeps_codes) = (refused?, false);
+        Ok(Self { counts, label_bytes: None, watches, deliveries, refused, keeps_codes, last })
     }
 
     /// The bytes of all labels. They are counted once, and then kept up to date.
@@ -63,13 +74,31 @@ impl State {
             .map(|known| known.saturating_sub(before.unsigned_abs()).saturating_add(now.unsigned_abs()));
     }
 
+    /// Whether endpoints have to be notified of this.
+    pub(super) fn is_news(&self, news: &AccountNews) -> bool {
+        news.is_refused != self.refused.contains(&*news.account)
+    }
+
+    /// Records that endpoints are notified of this.
+    pub(super) fn learn(&mut self, conn: &Connection, news: &AccountNews) -> Result<(), Fault> {
+        let account = &*news.account;
+        if news.is_refused {
+            self.refused.insert(account.to_owned());
+            conn.prepare_cached("INSERT INTO refused_accounts (name) VALUES (?1)")?.execute((account,))?;
+        } else {
+            self.refused.remove(account);
+            conn.prepare_cached("DELETE FROM refused_accounts WHERE name = ?1")?.execute((account,))?;
+        }
+        Ok(())
+    }
+
     /// Writes `now` into the file as the latest moment, unless that is later.
     pub(super) fn note(&mut self, conn: &Connection, now: Moment) -> Result<(), Fault> {
         if self.last.is_none_or(|last| last < now) {
-            let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1) \
+            let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1), ('last_wall_ms', ?2) \
                        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-            conn.prepare_cached(sql)?.execute((ms(now),))?;
-            self.last = Some(at(ms(now)));
+            conn.prepare_cached(sql)?.execute((ms(now), wall_ms(now)))?;
+            self.last = Some(at(ms(now)).with_wall_ms(now.wall_ms()));
         }
         Ok(())
     }

@@ -232,7 +232,8 @@ pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Listing>,
 
 /// Selects watches, up to the limits of the filter. `wanted` is what follows `FROM`.
 fn select(conn: &Connection, wanted: &str, params: (i64,), enough: Filter) -> Result<Listing, Fault> {
-    const COLUMNS: &str = concat!(watch_columns!(), ", account, ended_at_ms, outcome, document");
+    const COLUMNS: &str =
+        concat!(watch_columns!(), ", account, ended_at_ms, outcome, document, ended_wall_ms");
     let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
     let mut rows = select.query(params)?;
     let (mut watches, mut taken) = (Vec::new(), 0_usize);
@@ -252,7 +253,9 @@ fn select(conn: &Connection, wanted: &str, params: (i64,), enough: Filter) -> Re
 
 fn listed(row: &Row<'_>) -> Result<Listed, Fault> {
     let account: Arc<str> = row.get(8)?;
-    let ended_at = row.get::<_, Option<i64>>(9)?.map(at);
+    let ended_at = row.get::<_, Option<i64>>(9)?;
+    let wall: Option<i64> = row.get(12)?;
+    let ended_at = ended_at.map(|ms| at(ms).with_wall_ms(at(wall.unwrap_or(ms)).unix_ms()));
     let end = match ended_at {
         Some(ended_at) => Some((row.get(10)?, ended_at, row.get(11)?)),
         None => None,

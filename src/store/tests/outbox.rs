@@ -112,6 +112,44 @@ pub(super) async fn old_deliveries_are_given_up_unless_they_are_claimed(bed: imp
     assert_eq!(give_up().await, []);
 }
 
+pub(super) async fn a_credential_is_notified_when_it_changes_however_often_the_daemon_starts(
+    mut bed: impl Lasting,
+) {
+    let rows = [
+        ("works", false, 0),
+        ("refused", true, 1),
+        ("refused again", true, 1),
+        ("works again", false, 2),
+        ("still works", false, 2),
+        ("refused anew", true, 3),
+    ];
+    for (id, is_refused, pending) in rows {
+        bed.pass(news("acme", is_refused, [delivery(id, "platform")])).await;
+        bed.pass(news("other", false, [delivery("other", "platform")])).await;
+        assert_eq!(bed.counts().await.pending, pending, "{id}");
+        bed.reopen().await;
+    }
+}
+
+pub(super) async fn exit_codes_are_kept_if_that_is_asked_for_until_they_are_reported(mut bed: impl Lasting) {
+    for number in 1..=2 {
+        bed.add("acme", number).await;
+    }
+    bed.end("acme", &[1], |_| vec!["a".to_owned()]).await;
+    assert!(bed.store().kept_codes().await.unwrap().is_empty());
+    bed.store().keep_codes().await.unwrap();
+    bed.end("acme", &[2], |_| vec!["b".to_owned()]).await;
+    let (claimed, _) = claim(&bed, NOW).await;
+    let given_up = NextDelivery::Undeliverable { problem: Text::new("HTTP 410") };
+    record(&bed, claimed[0].claim, given_up).await;
+    bed.reopen().await;
+    let kept = bed.store().kept_codes().await.unwrap();
+    assert!(kept.contains(&ExitCode::UNAVAILABLE), "{kept:?}");
+    bed.store().forget_codes(kept).await.unwrap();
+    bed.reopen().await;
+    assert!(bed.store().kept_codes().await.unwrap().is_empty());
+}
+
 pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     let watch = bed.add("a", 1).await.id;
     bed.end("a", &[1], |_| vec!["x".to_owned()]).await;

@@ -42,9 +42,9 @@ impl Blocked {
     fn says(&mut self, answer: &Observation, polled_at: u64, now: u64) -> Option<String> {
         self.progress.begin_poll(&self.policy, at(polled_at));
         let news = self.blocking.record_credential(answer, &self.progress, &self.policy, at(now));
-        news.map(|news| match news {
-            News::Refused(_) => "refused".to_owned(),
-            News::Works(paused) => format!("works after {} s", paused.as_secs()),
+        news.and_then(|news| match news {
+            News::Refused(_) => Some("refused".to_owned()),
+            News::Works(paused) => paused.map(|paused| format!("works after {} s", paused.as_secs())),
         })
     }
 

@@ -60,11 +60,11 @@ fn a_hint_that_ends_the_watch_is_named_with_the_limit() {
     let day = 24 * 60 * 60;
     assert_eq!(
         said(&limited, hinted(status("PENDING"), day), Outcome::TimedOut),
-        Some("asks to wait 1day; --max-wait is 50m".to_owned())
+        Some("asks to wait 1day, longer than --max-wait allows (50m)".to_owned())
     );
     assert_eq!(
         said(&outage, hinted(http(429), 3600), Outcome::Unavailable),
-        Some("asks to wait 1h; --max-outage is 10m".to_owned())
+        Some("asks to wait 1h, longer than --max-outage allows (10m)".to_owned())
     );
     let progress = check(&limited, &[(3000, hinted(http(503), day), end(Outcome::TimedOut))]);
     assert_eq!(progress.overlong(), None, "the limit had come anyway");
@@ -77,7 +77,8 @@ fn tries_that_a_hint_ended_say_so() {
     let hint = Some(Duration::from_secs(3600));
     let mut tries = tries::Tries::new(START);
     let defeat = tries.failed(&failure, hint, &policy, START, &mut fastrand::Rng::with_seed(1)).unwrap_err();
-    let cure = "the server asks to wait 1h; --max-outage is 10m: allow more with --max-outage";
+    let cure =
+        "the server asks to wait 1h, longer than --max-outage allows (10m): allow more with --max-outage";
     assert_eq!((defeat.outcome, defeat.problem.cure), (Outcome::Unavailable, Some(Text::new(cure))));
 }
 

@@ -7,6 +7,7 @@ use super::{PAUSED, RESUMED};
 use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, fifo, free_address};
 
 const REFUSED: &str = "io.snyk-export.account.unauthorized";
+const ACCEPTED: &str = "io.snyk-export.account.authorized";
 
 /// A token whose claim `h` is `api.eu.snyk.io`.
 const OF_EU: &str = "snyk_uat.1a2b3c4d.eyJoIjoiYXBpLmV1LnNueWsuaW8ifQ.c2lnbmF0dXJl";
@@ -153,9 +154,40 @@ fn an_account_resumes_when_its_credential_works_again() {
     let ended = daemon.until_told("watch.finished", 3);
     assert!(ended.iter().all(|line| line["account"] == "acme" && line["outcome"] == "finished"), "{ended:?}");
     assert_eq!((bed.get("/readyz").status, gauge(bed, "acme"), active(bed)), (200, 0, 1));
-    receiver.until(|notices| notices.len() == 4);
+    let notices = receiver.until(|notices| notices.len() == 5);
+    let works = notices.iter().map(|notice| notice.event()).find(|event| event["type"] == ACCEPTED).unwrap();
+    assert_eq!(works["data"], json!({ "account": "acme" }));
     assert_eq!(daemon.until_said(RESUMED, 1).len(), 1);
     assert_eq!(revoked.told(), (1, 1));
+}
+
+#[test]
+fn restarts_while_a_credential_is_refused_notify_once_and_once_when_it_works() {
+    let (refusing, receiver) = (Lab::start("token = 'another'"), taking_all());
+    let settings =
+        |lab: &Lab| [asking(lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat();
+    let bed = DaemonHome::new(&settings(&refusing));
+    for start in 0..3 {
+        let daemon = bed.start();
+        daemon.until_said(PAUSED, 1);
+        if start == 0 {
+            receiver.until(|notices| notices.len() == 1);
+        }
+        daemon.signal(if start == 1 { "KILL" } else { "TERM" });
+        daemon.end();
+    }
+    let works = Lab::start(NEVER);
+    bed.set(&settings(&works));
+    for _ in 0..2 {
+        let daemon = bed.start();
+        works.until_asked(works.requests() + 2);
+        receiver.until(|notices| notices.len() == 2);
+        daemon.signal("TERM");
+        daemon.end().exits(0);
+    }
+    let types: Vec<_> =
+        receiver.until(|_| true).iter().map(|notice| notice.event()["type"].clone()).collect();
+    assert_eq!(types, [REFUSED, ACCEPTED]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::home::{DaemonHome, account, asking, taking_all, watch, webhook};
-use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Watched};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, THIRD_ID, Watched};
 
 /// A server that answers with this code, always.
 fn always(code: u16) -> String {
@@ -202,4 +202,55 @@ fn it_is_healthy_while_it_delivers() {
         assert_eq!(bed.get("/healthz").status, 200, "after {count}");
     }
     daemon.end().exits(0);
+}
+
+/// A receiver that is down until it may be up.
+fn down_until(is_up: &Watched<bool>) -> Receiver {
+    let is_up = is_up.clone();
+    Receiver::start(move |_| Some(if is_up.get() { 204 } else { 503 }))
+}
+
+#[test]
+fn an_exit_code_is_kept_until_a_run_has_exited_with_it() {
+    let failing = Lab::start(&format!("{READY}ends-as = 'ERRORED'"));
+    let (odd, missing) =
+        (Lab::start(&format!("{READY}ends-as = 'CANCELLED'")), Lab::start("unknown-exports = 'not-found'"));
+    let is_up = Watched::<bool>::default();
+    let receiver = down_until(&is_up);
+    let accounts = [asking(&odd), account("acme", &failing), account("other", &missing)].concat();
+    let watches = [watch("default", EXPORT_ID), watch("acme", SECOND_ID)].concat();
+    let bed = DaemonHome::new(&[accounts, webhook("platform", &receiver), watches].concat());
+    for (ends, signal, code) in [(2, "TERM", Some(143)), (0, "KILL", None), (0, "INT", Some(130))] {
+        let daemon = DaemonHome::begin(bed.program("watch").arg("--until-idle"));
+        daemon.until_told("watch.finished", ends);
+        daemon.signal(signal);
+        assert_eq!(daemon.end().code, code);
+    }
+    // A daemon that goes on for ever leaves no code behind, and does not change what was kept.
+    let daemon = bed.start();
+    bed.add("other", THIRD_ID);
+    daemon.until_told("watch.finished", 1);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+    is_up.change(|is_up| *is_up = true);
+    let run = bed.until_idle();
+    run.exits(3).stderr_has("an earlier run was stopped before it could exit with its code");
+    bed.until_idle().exits(0);
+}
+
+#[test]
+fn a_notification_that_is_not_delivered_is_69_and_an_error_even_if_it_is_quiet() {
+    let labs = [READY, &format!("{READY}ends-as = 'ERRORED'")].map(Lab::start);
+    for (lab, code) in labs.iter().zip([69, 3]) {
+        let gone = Receiver::start(|_| Some(410));
+        let settings = [asking(lab), webhook("platform", &gone), watch("default", EXPORT_ID)].concat();
+        let bed = DaemonHome::new(&settings);
+        let run = bed.program("watch").args("--until-idle --quiet").run();
+        let logs = run.exits(code).logs();
+        assert!(
+            logs.iter().any(|line| line["level"] == "ERROR" && line["event"] == "delivery.given_up"),
+            "{run}"
+        );
+        bed.until_idle().exits(0);
+    }
 }

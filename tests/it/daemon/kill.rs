@@ -73,7 +73,7 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
     std::fs::write(&file, settings(home.path(), &courses, &receivers)).unwrap();
     let daemon = || {
         life.fetch_add(1, Ordering::SeqCst);
-        Program::bare("watch").arg("--config").arg(&file.display().to_string()).spawn()
+        Program::bare("watch").arg("--until-idle").arg("--config").arg(&file.display().to_string()).spawn()
     };
 
     for _ in 0..KILLS {
@@ -100,9 +100,8 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
             ids.values().inspect(|ids| assert_eq!(ids.len(), 1, "{ids:?}")).flatten().collect();
         assert_eq!(stable.len(), expected.len(), "each event has ids of its own");
     }
-    last.until_stderr_has("daemon started");
-    last.signal("TERM");
-    last.end().exits(0);
+    // Some have failed in lives that could not say so.
+    last.end().exits(3).stderr_has("daemon started");
     courses.iter().for_each(check_paces);
 }
 

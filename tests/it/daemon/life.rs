@@ -120,16 +120,21 @@ fn a_second_daemon_is_turned_away_and_leaves_the_first_alone() {
     let first = bed.start();
     let store = bed.path("watches.db");
     let here = bed.settings();
+    let in_use = format!("the store {} is in use by another daemon: stop that one", store.display());
+    // On the same settings, both are in use, and the store says why.
+    bed.program("watch").run().exits(2).stderr_has(&in_use).stderr_lacks("[server] listen");
+    // With a store of its own, the address is left. Its cause is said once.
+    bed.set_all(&here.replace("watches.db", "other.db"));
     let turned_away = bed.program("watch").run();
     turned_away.exits(2).stderr_has(&bed.address.to_string()).stderr_has("[server] listen");
+    assert_eq!(turned_away.stderr.matches("in use").count(), 1, "{turned_away}");
     // By another name for the same file.
     std::os::unix::fs::symlink(&store, bed.path("link.db")).unwrap();
     for name in ["watches.db", "link.db"] {
         let there = here.replace(&bed.address.to_string(), "127.0.0.1:0").replace("watches.db", name);
         bed.set_all(&there);
         let run = bed.program("watch").run();
-        let told = format!("the store {} is in use by another daemon: stop that one", store.display());
-        run.exits(2).stderr_has(&told).stderr_lacks("daemon.started");
+        run.exits(2).stderr_has(&in_use).stderr_lacks("daemon.started");
     }
     let asked = lab.requests();
     lab.until_asked(asked + 2);

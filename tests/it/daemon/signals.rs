@@ -96,7 +96,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
     let bed = DaemonHome::new("");
     let (begun, go_on) = (bed.path("begun"), bed.path("go-on"));
     let script = format!(
-        "#!/bin/sh\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
+        "#!/bin/sh\ntrap '' TERM\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
         begun.display(),
         go_on.display()
     );
@@ -137,7 +137,7 @@ fn a_command_is_asked_to_end_when_the_daemon_stops() {
     let daemon = DaemonHome::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
     until(|| begun.exists());
     daemon.signal("TERM");
-    daemon.end().exits(0).stderr_has("`program` ended with exit status: 3");
+    daemon.end().exits(0).stderr_has("/program` ended with exit status: 3");
     assert!(asked.exists());
 }
 

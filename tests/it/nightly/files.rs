@@ -8,7 +8,7 @@ pub(super) const SERVICE: &str = include_str!("../../../config/snyk-export-night
 
 pub(super) const TIMER: &str = include_str!("../../../config/snyk-export-nightly.timer");
 
-pub(super) const CRON_JOB: &str = include_str!("../../../config/cronjob.yaml");
+pub(super) const CRON_JOB: &str = include_str!("../../../config/kubernetes/nightly/cronjob.yaml");
 
 pub(super) const DAEMON: &str = include_str!("../../../config/snyk-export.service");
 

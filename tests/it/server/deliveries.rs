@@ -19,7 +19,7 @@ fn owes(bed: &TestServer, ids: &[&str]) -> String {
     let (at, account) = (bed.service.clock.now(), Arc::from("default"));
     let wishes = vec![Wish { account, room: 1, started_by: None }];
     let pass = |records, wishes| {
-        let pass = Pass { now: at, records, wishes, owed: Vec::new() };
+        let pass = Pass { now: at, records, wishes, news: Vec::new() };
         bed.runtime.block_on(bed.store.pass(pass)).unwrap()
     };
     let claimed = pass(Vec::new(), wishes).claimed.remove(0);

@@ -143,7 +143,7 @@ fn claim(bed: &TestServer) -> Vec<Claimed> {
 
 fn pass(bed: &TestServer, records: Vec<Record>, wishes: Vec<Wish>) -> snyk_export::store::Passed {
     let now = bed.service.clock.now();
-    bed.runtime.block_on(bed.store.pass(Pass { now, records, wishes, owed: Vec::new() })).unwrap()
+    bed.runtime.block_on(bed.store.pass(Pass { now, records, wishes, news: Vec::new() })).unwrap()
 }
 
 /// As a store keeps it.
