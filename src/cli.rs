@@ -38,6 +38,9 @@ pub(crate) struct Global {
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Draw no progress line on a terminal: a line a minute says that it goes on
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
     /// Write only errors to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -156,6 +159,9 @@ pub(crate) struct WatchArgs {
     /// The files that the settings name are checked too.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Send a test event to this endpoint, say whether it took it, and exit. A daemon may run meanwhile
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "until_idle"])]
+    pub(crate) test_notify: Option<String>,
 }
 
 // What goes to standard output.

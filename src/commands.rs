@@ -25,7 +25,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use self::asking::Asking;
-use self::console::Console;
+use self::console::{Console, Manner};
 use self::run::RecordError;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
@@ -83,6 +83,8 @@ enum CommandError {
     Simulation(String),
     #[error("the daemon is not well: {0}")]
     Unwell(String),
+    #[error("the endpoint `{0}` did not take the test event: {1}")]
+    NotTaken(Text, Text),
     #[error("interrupted by {}", .0.name())]
     Interrupted(Signal),
 }
@@ -109,7 +111,7 @@ impl CommandError {
             // The export exists; failing to record it is our own failure.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
-            Self::Unwell(_) => ExitCode::UNAVAILABLE,
+            Self::Unwell(_) | Self::NotTaken(..) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
     }
@@ -164,8 +166,9 @@ pub async fn run(
     };
     let refuse = |error: CommandError| {
         early.start_logging(clock);
-        early.error(&error, None);
-        error.exit_code()
+        let code = error.exit_code();
+        early.error(&error, None, code);
+        code
     };
     let code = code.unwrap_or_else(refuse);
     match early.flush(&signals).await {
@@ -204,7 +207,9 @@ async fn load_and_run(
         (false, true) => tracing::Level::DEBUG,
         (false, false) => tracing::Level::INFO,
     };
-    let console = Console::start(&settings, level, quiet, clock, output);
+    let (no_progress, is_daemon) = (cli.global.no_progress, matches!(cli.command, Command::Watch(_)));
+    let manner = Manner { quiet, no_progress, is_daemon };
+    let console = Console::start(&settings, level, manner, clock, output);
     for (name, near) in settings.unknown_variables() {
         let hint = near.map(|near| format!("did you mean {near}?"));
         tracing::warn!(setting = name, hint, "there is no such variable, it is ignored");
@@ -222,8 +227,9 @@ async fn load_and_run(
         signals,
     };
     Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
-        session.console.error(&error, None);
-        error.exit_code()
+        let code = error.exit_code();
+        session.console.error(&error, None, code);
+        code
     }))
 }
 

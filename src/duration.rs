@@ -57,6 +57,15 @@ pub fn brief(duration: Duration) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
+/// Without the seconds of a minute and more, for a line that is redrawn: `48m`, `1h 5m`, `12s`.
+#[must_use]
+pub fn in_minutes(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..60 => format!("{seconds}s"),
+        seconds => brief(Duration::from_secs(seconds / 60 * 60)),
+    }
+}
+
 /// The same without blanks: `1m4s`.
 #[must_use]
 pub fn compact(duration: Duration) -> String {

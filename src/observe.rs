@@ -3,23 +3,25 @@
 pub mod annotations;
 mod log;
 mod metrics;
+mod outages;
 mod transfer;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::metrics::Metrics;
+use self::outages::{Note, Outages};
 pub use self::transfer::Transfer;
 
 use crate::clock::Clock;
-use crate::duration::{in_ms, to_the_second};
+use crate::duration::{in_minutes, in_ms, to_the_second};
 use crate::event::{Ending, Event, What};
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
 use crate::output::ProgressLine;
 use crate::watch::Watch;
-use crate::words::{Surroundings, Words};
+use crate::words::{Closing, Surroundings, Words};
 
 /// How long nothing is printed at most, so that a CI system does not consider the job dead.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -31,6 +33,9 @@ pub struct Observer {
     surroundings: Surroundings,
     line: ProgressLine,
     structured: bool,
+    /// Whether the changes of the status are shown by the line alone.
+    is_brief: bool,
+    outages: Outages,
     deadline: Option<Moment>,
     following: BTreeMap<ExportRef, Following>,
     followed: usize,
@@ -53,7 +58,25 @@ impl Observer {
     pub fn new(clock: Clock, surroundings: Surroundings, line: ProgressLine, structured: bool) -> Self {
         let spoke_at = clock.now();
         let following = BTreeMap::new();
-        Self { clock, surroundings, line, structured, deadline: None, following, followed: 0, spoke_at }
+        Self {
+            clock,
+            surroundings,
+            line,
+            structured,
+            is_brief: false,
+            outages: Outages::default(),
+            deadline: None,
+            following,
+            followed: 0,
+            spoke_at,
+        }
+    }
+
+    /// The same for one of several steps: if there is a line, it alone shows the status.
+    #[must_use]
+    pub fn in_brief(self) -> Self {
+        let is_brief = self.line.is_shown();
+        Self { is_brief, ..self }
     }
 
     /// Shows when the wait ends at the latest.
@@ -66,15 +89,19 @@ impl Observer {
         let now = event.at;
         let names_export = self.structured || self.followed > 1;
         let named = if names_export { log::Named::Export } else { log::Named::Nothing };
+        // One export alone may tell of each failure.
+        let note = if self.followed > 1 { self.outages.take(event) } else { Note::Nothing };
         if let What::Finished(ending) = &event.what {
             if self.structured {
                 log::write(event, named, Words::of_ending(ending, &self.surroundings).cure.as_deref());
             }
             self.following.remove(&ending.watch.export);
+        } else if self.is_brief && matches!(event.what, What::Added { .. } | What::StatusChanged { .. }) {
+            // The line has it.
         } else if let What::Added { watch } = &event.what {
             log::followed(event, watch, &self.surroundings);
         } else {
-            log::write(event, named, None);
+            log::noted(event, named, &note);
         }
         match &event.what {
             // The others do not concern watches, or only those of a daemon, which draws no line.
@@ -103,17 +130,16 @@ impl Observer {
                 self.note(watch, Some(failure.problem.to_string()), *delay, now);
             }
         }
-        if !matches!(event.what, What::Polled { .. }) {
+        if !matches!(event.what, What::Polled { .. }) && note != Note::Again {
             self.spoke_at = now;
         }
         self.draw(now);
     }
 
-    /// How a watch ended, in one sentence, and what to do now, if we know.
+    /// The last lines about a watch.
     #[must_use]
-    pub fn closing(&self, ending: &Ending) -> (String, Option<String>) {
-        let words = Words::of_ending(ending, &self.surroundings);
-        (words.sentence(ending), words.cure)
+    pub fn closing(&self, ending: &Ending) -> Closing {
+        Closing::of_ending(ending, &Words::of_ending(ending, &self.surroundings), self.followed > 1)
     }
 
     fn note(&mut self, watch: &Watch, failure: Option<String>, delay: Duration, now: Moment) {
@@ -170,42 +196,53 @@ impl Observer {
             parts.push(format!("{done} of {} ended", self.followed));
         }
         parts.push(match (&next.failure, &next.status) {
-            (Some(failure), _) => format!("retrying: {}", failure.chars().take(60).collect::<String>()),
+            // The line above says why.
+            (Some(_), Some(status)) => format!("{status}, retrying"),
+            (Some(_), None) => "retrying".to_owned(),
             (None, Some(status)) => status.to_string(),
             (None, None) => "no answer yet".to_owned(),
         });
         // Whole seconds, so that the line does not flicker.
-        parts.push(format!("waited {}", to_the_second(now.since(next.started_at))));
-        parts.push(format!("polls {}", self.polls()));
-        parts.push(format!("next in {}", to_the_second(next.next_poll_at.since(now))));
+        let waited = to_the_second(now.since(next.started_at)).to_string();
+        let mut line = format!("{}  {waited}", parts.join(" · "));
+        line += &format!(" · next check {}", to_the_second(next.next_poll_at.since(now)));
         if let Some(deadline) = self.deadline {
-            parts.push(format!("{} left", to_the_second(deadline.since(now))));
+            line += &format!(" · gives up in {}", in_minutes(deadline.since(now)));
         }
-        self.line.draw(parts.join(" · "));
+        self.line.draw(line);
     }
 }
 
 /// Logs the events of a daemon.
 #[derive(Debug, Default)]
-pub struct Journal(RwLock<BTreeMap<Arc<str>, Surroundings>>);
+pub struct Journal {
+    accounts: RwLock<BTreeMap<Arc<str>, Surroundings>>,
+    outages: Mutex<Outages>,
+}
 
 impl Journal {
     /// Remembers the settings of an account, which hints name.
     pub fn learn(&self, account: Arc<str>, surroundings: Surroundings) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(account, surroundings);
+        self.accounts.write().unwrap_or_else(PoisonError::into_inner).insert(account, surroundings);
     }
 
     /// What to do about an ending, if we know.
     #[must_use]
     pub fn advice(&self, ending: &Ending) -> Option<String> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&ending.watch.account).and_then(|surroundings| Words::of_ending(ending, surroundings).cure)
     }
 
     /// Logs an event.
     pub fn event(&self, event: &Event) {
         let advice = if let What::Finished(ending) = &event.what { self.advice(ending) } else { None };
-        log::write(event, log::Named::Watch, advice.as_deref());
+        let note = self.outages.lock().unwrap_or_else(PoisonError::into_inner).take(event);
+        if advice.is_some() {
+            log::write(event, log::Named::Watch, advice.as_deref());
+            log::recovered(&note, log::Named::Watch);
+        } else {
+            log::noted(event, log::Named::Watch, &note);
+        }
     }
 }
 

@@ -11,6 +11,8 @@ mod known;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use self::check::shown;
@@ -187,6 +189,40 @@ impl Options {
 }
 
 /// Written as its dataset and its path.
+impl StartRequest {
+    /// What is exported, for people: `issues, 27 Nov 00:00 → 28 Nov 00:00 UTC`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let attributes = &self.body["data"]["attributes"];
+        let range = |name: &str| {
+            let [from, to] = ["from", "to"].map(|end| {
+                let text = attributes["filters"][name][end].as_str()?;
+                text.parse::<Timestamp>().ok().map(|moment| TimeZone::UTC.to_datetime(moment))
+            });
+            let with_year =
+                from.is_none() || to.is_none() || from.map(DateTime::year) != to.map(DateTime::year);
+            let day = |moment: DateTime| {
+                const MONTHS: [&str; 12] =
+                    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+                let month = MONTHS[usize::try_from(moment.month() - 1).unwrap_or_default() % 12];
+                let year = if with_year { format!(" {}", moment.year()) } else { String::new() };
+                format!("{} {month}{year} {:02}:{:02}", moment.day(), moment.hour(), moment.minute())
+            };
+            match (from.map(day), to.map(day)) {
+                (Some(from), Some(to)) => Some(format!("{from} → {to} UTC")),
+                (Some(from), None) => Some(format!("since {from} UTC")),
+                (None, Some(to)) => Some(format!("until {to} UTC")),
+                (None, None) => None,
+            }
+        };
+        let ranges = ["introduced", "updated", "event"].into_iter().filter_map(range);
+        std::iter::once(shown(&attributes["dataset"]).to_string())
+            .chain(ranges)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
 impl fmt::Display for StartRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dataset = shown(&self.body["data"]["attributes"]["dataset"]);

@@ -58,6 +58,10 @@ pub trait Obligations {
 
     /// The runner has made a pass.
     fn passed(&self, _now: Moment) {}
+
+    /// Is called about once a second for each account: whether its polls pause, and how many requests it may send at once,
+    /// if it has a budget.
+    fn sees(&self, _account: &str, _is_blocked: bool, _left: Option<usize>) {}
 }
 
 /// Adds nothing.
@@ -109,6 +113,8 @@ pub struct Runner<S, P, W> {
     passing: Option<Passing>,
     /// When the last pass was saved.
     passed_at: Moment,
+    /// When the accounts were last shown.
+    shown_at: Moment,
     /// Whether claiming has stopped.
     closing: bool,
 }
@@ -140,6 +146,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
             told: Vec::new(),
             passing: None,
             passed_at: Moment::default(),
+            shown_at: Moment::default(),
             closing: false,
         }
     }

@@ -1,12 +1,13 @@
-//! Log lines on standard error: `logfmt`, or one JSON object per line.
+//! Log lines on standard error, in one of three renderings.
 
+mod human;
 mod logfmt;
+mod look;
 mod record;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -16,40 +17,31 @@ use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
+pub use self::look::{Look, Mark, Rendering};
 use self::record::Record;
 use crate::clock::Clock;
 use crate::output::Output;
 
-/// The format of log lines. A reload may change it.
+/// How log lines look. A reload may change it.
 #[derive(Debug)]
-pub struct LogStyle {
-    json: AtomicBool,
-    ansi: AtomicBool,
-}
+pub struct LogStyle(Mutex<Look>);
 
 impl LogStyle {
-    /// JSON objects if `json`, otherwise text, with colors if `ansi`.
+    /// Lines that look like this.
     #[must_use]
-    pub const fn new(json: bool, ansi: bool) -> Self {
-        Self { json: AtomicBool::new(json), ansi: AtomicBool::new(ansi) }
+    pub const fn new(look: Look) -> Self {
+        Self(Mutex::new(look))
     }
 
-    /// Changes the format from now on.
-    pub fn change(&self, json: bool, ansi: bool) {
-        self.json.store(json, Ordering::Relaxed);
-        self.ansi.store(ansi, Ordering::Relaxed);
+    /// Changes it from now on.
+    pub fn change(&self, look: Look) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = look;
     }
 
-    /// Whether each line is a JSON object.
+    /// How they look now.
     #[must_use]
-    pub fn is_json(&self) -> bool {
-        self.json.load(Ordering::Relaxed)
-    }
-
-    /// Whether text is colored.
-    #[must_use]
-    pub fn is_colored(&self) -> bool {
-        self.ansi.load(Ordering::Relaxed)
+    pub fn look(&self) -> Look {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -108,7 +100,7 @@ impl io::Write for &Log {
     }
 }
 
-/// Formats lines as JSON or as `logfmt`.
+/// Formats lines as they are to look.
 struct Lines {
     style: Arc<LogStyle>,
     json: Format<Json, Timestamps>,
@@ -126,17 +118,23 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if self.style.is_json() {
-            return self.json.format_event(context, writer, event);
+        let (look, level) = (self.style.look(), *event.metadata().level());
+        let at = || self.clock.now().to_string();
+        match look.rendering {
+            Rendering::Json => return self.json.format_event(context, writer, event),
+            Rendering::Human => {
+                let line = human::line(&at(), level, &look, &Record::of(event));
+                return line.map_or(Ok(()), |line| writer.write_str(&line));
+            }
+            Rendering::Logfmt => {}
         }
-        let level = *event.metadata().level();
         let colors = match level {
-            _ if !self.style.is_colored() => ["", ""],
+            _ if !look.is_colored => ["", ""],
             Level::ERROR => ["\x1b[31m", "\x1b[0m"],
             Level::WARN => ["\x1b[33m", "\x1b[0m"],
             _ => ["\x1b[2m", "\x1b[0m"],
         };
-        writer.write_str(&logfmt::line(&self.clock.now().to_string(), level, colors, &Record::of(event)))
+        writer.write_str(&logfmt::line(&at(), level, colors, &Record::of(event)))
     }
 }
 

@@ -3,10 +3,12 @@
 //! It is said here once, as plain data. The console, log lines, annotations, summaries, documents and Slack messages
 //! render it.
 
+mod closing;
 mod go_on;
 
 use std::fmt;
 
+pub use self::closing::{Closing, size, sized};
 pub use self::go_on::GoOn;
 
 use crate::duration::rounded;
@@ -96,7 +98,7 @@ impl Words {
     ) -> (Option<Outcome>, Self) {
         let status = &report.status;
         let (outcome, what, cure) = match phase {
-            Some(Phase::Failed) => (Some(Outcome::Failed), failed(status), START_ANOTHER.to_owned()),
+            Some(Phase::Failed) => (Some(Outcome::Failed), failed(Some(status)), START_ANOTHER.to_owned()),
             None => (Some(Outcome::UnknownStatus), unknown(status), teach(status)),
             Some(Phase::InProgress | Phase::Finished) => {
                 let wait = format!("to wait for it: {}", go_on.command(export, None));
@@ -105,17 +107,6 @@ impl Words {
         };
         let why = report.error.as_ref().map(Text::to_string);
         (outcome, Self { what, why, cure: Some(cure) })
-    }
-
-    /// How a watch ended, in one sentence.
-    #[must_use]
-    pub fn sentence(&self, ending: &Ending) -> String {
-        let Ending { watch, outcome, .. } = ending;
-        let (export, after) = (watch.export, after(ending));
-        if *outcome == Outcome::Finished {
-            return format!("finished: {export} {after}");
-        }
-        format!("{outcome}: polling {export} ended {after}: {self}")
     }
 }
 
@@ -140,10 +131,30 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The beginning of an id, which is enough where the whole one stands once.
+#[must_use]
+pub fn short(id: &str) -> &str {
+    id.split_once('-').map_or(id, |(first, _)| first)
+}
+
+/// `1,061`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 const START_ANOTHER: &str = "this export will never be ready: start a new one";
 
-fn failed(status: impl fmt::Display) -> String {
-    format!("Snyk says that the export has failed ({status})")
+fn failed(status: Option<&Status>) -> String {
+    format!("Snyk stopped with {}", status.map_or("a failure", Status::as_str))
 }
 
 fn unknown(status: impl fmt::Display) -> String {
@@ -187,7 +198,7 @@ impl Case<'_> {
         let scope = self.scope.scope;
         match self.outcome {
             Outcome::Finished => "the export is ready".to_owned(),
-            Outcome::Failed => failed(self.status()),
+            Outcome::Failed => failed(self.status),
             // Something other than the credential is the reason.
             Outcome::Unauthorized | Outcome::Forbidden | Outcome::NotFound
                 if self.problem.and_then(cure).is_some() =>
@@ -305,6 +316,14 @@ pub fn quoted(word: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_groups_of_three_digits() {
+        let rows = [(0, "0"), (999, "999"), (1_061, "1,061"), (1_000_000, "1,000,000")];
+        for (number, text) in rows {
+            assert_eq!(thousands(number), text);
+        }
+    }
 
     #[test]
     fn words_are_quoted_for_a_shell() {

@@ -1,5 +1,8 @@
 //! Writes data to standard output, messages to standard error, and annotations for CI systems.
 
+mod closing;
+mod look;
+
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -20,29 +23,10 @@ use crate::output::{Output, ProgressLine, Unwritten};
 use crate::secret::Link;
 use crate::settings::{Color, Environment, LogFormat, Settings};
 use crate::signals::Signals;
-use crate::telemetry::{self, LogStyle};
+use crate::telemetry::{self, LogStyle, Look, Rendering};
 use crate::text::{self, Text};
 use crate::watch::observation::Report;
-
-/// Whether standard error is a terminal on which a line can be redrawn.
-fn is_terminal(environment: &Environment) -> bool {
-    std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb")
-}
-
-/// Whether text on standard error is colored.
-fn is_colored(color: Color, environment: &Environment) -> bool {
-    match color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => is_terminal(environment) && environment.get("NO_COLOR").is_none(),
-    }
-}
-
-/// Whether log lines are JSON, and whether text is colored.
-fn style(settings: &Settings) -> [bool; 2] {
-    let (format, color) = settings.log();
-    [format == LogFormat::Json, is_colored(color, settings.environment())]
-}
+use crate::words::Closing;
 
 /// Clap's error message without secrets: a token or a signed link may have been pasted. Clap may quote a part of an
 /// argument.
@@ -67,10 +51,23 @@ fn without_secrets(error: &clap::Error, args: &[OsString]) -> String {
     text::without_our_secrets(&text)
 }
 
+/// What the command and its flags say about output.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Only errors are written.
+    pub(super) quiet: bool,
+    /// No progress line is drawn.
+    pub(super) no_progress: bool,
+    /// The lines are those of a daemon.
+    pub(super) is_daemon: bool,
+}
+
 /// Where a command writes.
 pub(super) struct Console {
     style: Arc<LogStyle>,
-    quiet: bool,
+    manner: Manner,
+    /// Whether standard output is a terminal.
+    shows_data: bool,
     output: Output,
     pub(super) line: ProgressLine,
     pub(super) actions: GitHubActions,
@@ -81,26 +78,36 @@ impl Console {
     pub(super) fn start(
         settings: &Settings,
         level: tracing::Level,
-        quiet: bool,
+        manner: Manner,
         clock: Clock,
         output: Output,
     ) -> Self {
         let environment = settings.environment();
-        let [json, ansi] = style(settings);
-        let style = Arc::new(LogStyle::new(json, ansi));
+        let look = look::of(settings.log(), manner.is_daemon, environment);
+        let has_line = !(manner.quiet || manner.no_progress || manner.is_daemon)
+            && look.rendering == Rendering::Human
+            && look::is_terminal(environment);
+        let line = match has_line {
+            true => ProgressLine::on(output.clone(), look.is_unicode),
+            false => ProgressLine::default(),
+        };
+        let style = Arc::new(LogStyle::new(look));
         telemetry::init(Arc::clone(&style), level, clock, output.clone());
-        let has_line = is_terminal(environment) && !json && !quiet;
-        let line = if has_line { ProgressLine::on(output.clone()) } else { ProgressLine::default() };
-        Self { style, quiet, output, line, actions: GitHubActions::detect(|name| environment.get(name)) }
+        Self { line, ..Self::over(style, manner, environment, output) }
+    }
+
+    fn over(style: Arc<LogStyle>, manner: Manner, environment: &Environment, output: Output) -> Self {
+        let actions = GitHubActions::detect(|name| environment.get(name));
+        let shows_data = std::io::stdout().is_terminal();
+        Self { style, manner, shows_data, output, line: ProgressLine::default(), actions }
     }
 
     /// Follows these settings from now on.
     pub(super) fn take_on(&self, settings: &Settings) {
-        let [json, ansi] = style(settings);
-        self.style.change(json, ansi);
+        self.style.change(look::of(settings.log(), self.manner.is_daemon, settings.environment()));
     }
 
-    /// A console for use before the settings are loaded. It only knows whether logs are JSON and whether to use colors.
+    /// A console for use before the settings are loaded. It only knows the format of logs, and whether to use colors.
     pub(super) fn early(args: &[OsString], environment: &Environment, output: Output) -> Self {
         // What follows `--` belongs to another program.
         let args: Vec<&OsString> = args.iter().take_while(|arg| *arg != "--").collect();
@@ -112,26 +119,37 @@ impl Console {
                 |arg: &&OsString| Some(arg.to_str()?.strip_prefix(flag)?.strip_prefix('=')?.to_owned());
             apart.or_else(|| args.iter().find_map(together))
         };
-        let (format, color) = (flag("--log-format"), flag("--color"));
-        let json = format.as_deref().or(environment.get("SNYK_EXPORT_LOG_FORMAT")) == Some("json");
-        let color = color
-            .as_deref()
-            .or(environment.get("SNYK_EXPORT_COLOR"))
-            .and_then(|color| clap::ValueEnum::from_str(color, true).ok());
-        let ansi = is_colored(color.unwrap_or(Color::Auto), environment);
-        let style = Arc::new(LogStyle::new(json, ansi));
-        let (line, actions) = (ProgressLine::default(), GitHubActions::detect(|name| environment.get(name)));
-        Self { style, quiet: false, output, line, actions }
+        let format = flag("--log-format").or(environment.get("SNYK_EXPORT_LOG_FORMAT").map(str::to_owned));
+        let format = format.and_then(|format| clap::ValueEnum::from_str(&format, true).ok());
+        let color = flag("--color").or(environment.get("SNYK_EXPORT_COLOR").map(str::to_owned));
+        let color = color.and_then(|color| clap::ValueEnum::from_str(&color, true).ok());
+        let chosen = (format.unwrap_or(LogFormat::Auto), color.unwrap_or(Color::Auto));
+        let style = Arc::new(LogStyle::new(look::of(chosen, false, environment)));
+        Self::over(style, Manner::default(), environment, output)
+    }
+
+    fn look(&self) -> Look {
+        self.style.look()
     }
 
     /// Whether text on standard error is colored.
     pub(super) fn is_colored(&self) -> bool {
-        self.style.is_colored()
+        self.look().is_colored
     }
 
     /// Whether logs are JSON.
     pub(super) fn is_json(&self) -> bool {
-        self.style.is_json()
+        self.look().rendering == Rendering::Json
+    }
+
+    /// Whether people see both streams on one screen, and the last lines say what standard output would.
+    pub(super) fn says_it_in_words(&self) -> bool {
+        self.shows_data && !self.manner.quiet && self.look().rendering == Rendering::Human
+    }
+
+    /// Whether the line on standard output stands on the same screen, and says enough of a success.
+    pub(super) fn says_it_as_data(&self) -> bool {
+        self.shows_data && std::io::stderr().is_terminal() && self.look().rendering == Rendering::Logfmt
     }
 
     /// Starts logging in a process that is about to fail.
@@ -143,7 +161,7 @@ impl Console {
     pub(super) fn refuse(&self, error: &clap::Error, args: &[OsString], clock: Clock) -> ExitCode {
         if !error.use_stderr() {
             let help = error.render();
-            let is_colored = self.is_colored() && std::io::stdout().is_terminal();
+            let is_colored = self.is_colored() && self.shows_data;
             let help = if is_colored { help.ansi().to_string() } else { help.to_string() };
             self.output.data(help.as_bytes());
             return ExitCode::SUCCESS;
@@ -157,43 +175,58 @@ impl Console {
         if self.is_json() {
             self.start_logging(clock);
         }
-        self.failed(message, None, || tracing::error!(reason = message, "the command failed"));
+        self.failed(message, None, ExitCode::USAGE);
         ExitCode::USAGE
     }
 
-    /// Reports an error with all its causes.
-    pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        let reason = chain(error);
-        self.failed(&reason, hint, || tracing::error!(reason, hint, "the command failed"));
+    /// Reports an error with all its causes. It counts for `code`.
+    pub(super) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>, code: ExitCode) {
+        self.failed(&chain(error), hint, code);
     }
 
-    /// Writes a failure and a hint for people; nothing if logs are JSON.
-    pub(super) fn failure(&self, message: &str, hint: Option<&str>) {
-        if self.is_json() {
-            return;
+    /// Reports a failure of ours and a hint: in words, or in the log if logs are JSON; also as an annotation for the CI
+    /// system.
+    fn failed(&self, reason: &str, hint: Option<&str>, code: ExitCode) {
+        let look = self.look();
+        if look.rendering == Rendering::Json {
+            tracing::error!(reason, hint, "the command failed");
+        } else {
+            let [red, bold, off] = match look.is_colored {
+                true => ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"],
+                false => ["", "", ""],
+            };
+            let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
+            let reason = if reason.contains('\n') { reason.to_owned() } else { look.wrapped(reason, 7) };
+            self.output.say(format!("{red}error:{off} {reason}\n{hint}").as_bytes());
         }
-        let [red, bold, off] =
-            if self.is_colored() { ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"] } else { ["", "", ""] };
-        let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
-        self.output.say(format!("{red}error:{off} {message}\n{hint}").as_bytes());
+        let head = reason.split("\n\n").next().unwrap_or(reason).to_owned();
+        let next = hint.map(str::to_owned);
+        self.annotate(&Closing { head, next, exit: Some((code.code(), "")), ..Closing::default() });
     }
 
     /// Reports a success: in words, or by `log` if logs are JSON. With `--quiet` nothing is written in words.
     pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
-        match (self.is_json(), self.quiet) {
+        match (self.is_json(), self.manner.quiet) {
             (true, _) => log(),
-            (false, false) => self.output.say(format!("{words}\n").as_bytes()),
+            (false, false) => self.output.say(format!("{}\n", self.look().symbols(words)).as_bytes()),
             (false, true) => {}
         }
     }
 
-    /// Reports a failure and a hint: in words, or by `log` if logs are JSON; also as an annotation for the CI system.
-    pub(super) fn failed(&self, words: &str, hint: Option<&str>, log: impl FnOnce()) {
-        if self.is_json() {
-            log();
+    /// Writes the last lines about an export or a step; nothing if logs are JSON. With `--quiet` only failures are written.
+    pub(super) fn close(&self, closing: &Closing) {
+        let look = self.look();
+        if look.rendering != Rendering::Json && !(self.manner.quiet && closing.is_well) {
+            self.output.say(closing::render(closing, &look).as_bytes());
         }
-        self.failure(words, hint);
-        self.annotate(words.split("\n\n").next().unwrap_or(words));
+    }
+
+    /// Writes that a step is done: in words, or by `log` if logs are JSON.
+    pub(super) fn done(&self, head: String, next: Option<String>, log: impl FnOnce()) {
+        match self.is_json() {
+            true => log(),
+            false => self.close(&Closing { is_well: true, head, next, ..Closing::default() }),
+        }
     }
 
     /// Reports a start or a download that failed, and returns the exit code.
@@ -203,15 +236,18 @@ impl Console {
         what: fn(Box<TaskFailure>) -> TaskEvent,
         now: Moment,
     ) -> ExitCode {
-        let (exit_code, hint) = (failure.exit_code, failure.hint.clone());
-        let words = format!("{}: {}", failure.word, failure.reason);
-        self.failed(&words, hint.as_deref(), || log_event(&what(Box::new(failure)).at(now)));
+        let (exit_code, closing) = (failure.exit_code, Closing::of_failure(&failure));
+        if self.is_json() {
+            log_event(&what(Box::new(failure)).at(now));
+        }
+        self.close(&closing);
+        self.annotate(&closing);
         exit_code
     }
 
     /// Writes a failure as an annotation for the CI system.
-    pub(super) fn annotate(&self, message: &str) {
-        if let Some(annotation) = self.actions.annotation(message) {
+    pub(super) fn annotate(&self, closing: &Closing) {
+        if let Some(annotation) = self.actions.annotation(closing) {
             self.output.say(annotation.as_bytes());
         }
     }

@@ -6,14 +6,15 @@ mod place;
 pub(super) use self::lost::{Lost, Prospect};
 pub(super) use self::place::Place;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::wait::step;
 use super::{Asking, CommandError, Session, aside};
 use crate::cli::Output;
 use crate::document::{Document, Downloaded};
 use crate::download::{Folder, FolderError, Held, Left, Target};
-use crate::duration::rounded;
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
@@ -23,7 +24,7 @@ use crate::observe::{Transfer, log_event};
 use crate::text::{Text, path_as_data};
 use crate::watch::observation::Report;
 use crate::watch::outcome::Outcome;
-use crate::words::counted;
+use crate::words::sized;
 
 /// How a download ended.
 pub(super) enum Fetched {
@@ -121,14 +122,22 @@ impl Download<'_> {
         let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
         let document = document.with_download(Some(downloaded));
-        session.console.result(self.output, &document, &paths.join("\n"))?;
+        // On a screen, the last line has the path of a single file.
+        let is_said = session.console.says_it_in_words() && paths.len() == 1;
+        session.console.result(
+            self.output,
+            &document,
+            if is_said { String::new() } else { paths.join("\n") }.as_str(),
+        )?;
         let dir = Text::of_file(&place.dir).to_string();
-        let words = match took {
-            Some(took) => format!("downloaded: {} in {} to {dir}", size(manifest), rounded(took)),
-            None => format!("already there: {} in {dir}", size(manifest)),
+        let target = match &paths[..] {
+            [path] => shown(Path::new(path)),
+            _ => shown(&place.dir),
         };
+        let before = if took.is_some() { "" } else { " (by an earlier call)" };
+        let words = step("Saved", format!("{} → {target}{before}", size(manifest)));
         let downloaded = TaskEvent::Downloaded { manifest: Arc::new(manifest.clone()), dir, took };
-        session.console.success(&words, || log_event(&downloaded.at(session.clock.now())));
+        session.console.done(words, None, || log_event(&downloaded.at(session.clock.now())));
         Ok(())
     }
 
@@ -142,15 +151,38 @@ impl Download<'_> {
         let TaskFailure { word, exit_code, problem, hint, .. } = &failure;
         let document =
             document.failed(outcome, *exit_code, problem.clone(), hint.clone()).with_download(None);
-        console.result(self.output, &document, &format!("{} {word}", self.export.export_id))?;
+        let text = match console.says_it_in_words() {
+            true => String::new(),
+            false => format!("{} {word}", self.export.export_id),
+        };
+        console.result(self.output, &document, &text)?;
         Ok(console.failed_task(failure, TaskEvent::NotDownloaded, now))
     }
 }
 
-/// The size in words.
+/// A path as people read it: relative where it lies below the working directory.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let below = path.strip_prefix(here).ok().filter(|below| !below.as_os_str().is_empty());
+    Text::of_file(below.unwrap_or(path)).to_string()
+}
+
+/// The size in words: `1,061 rows, 93 KiB`, and the number of files if there are several.
 fn size(Manifest { files, rows, row_count, .. }: &Manifest) -> String {
-    let (files, bytes) =
-        (counted(files.len() as u64, "file"), files.iter().map(|entry| entry.file_size).sum());
-    let rows = rows.or(*row_count).map(|rows| format!(", {rows} rows")).unwrap_or_default();
-    format!("{files}, {}{rows}", indicatif::BinaryBytes(bytes))
+    let rows = rows.or(*row_count).map(|rows| sized(rows, "row"));
+    let count = (files.len() != 1).then(|| sized(files.len() as u64, "file"));
+    let size = bytes(files.iter().map(|entry| entry.file_size).sum());
+    rows.into_iter().chain([size]).chain(count).collect::<Vec<_>>().join(", ")
+}
+
+/// `93 KiB`.
+fn bytes(count: u64) -> String {
+    let (mut size, mut unit) = (count as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    if size < 10.0 && unit != "B" { format!("{size:.1} {unit}") } else { format!("{size:.0} {unit}") }
 }

@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
                 // The record already says that a start was sent.
                 Sent::Unsure(_) => None,
             };
-            console.error(&error, hint.as_deref());
+            console.error(&error, hint.as_deref(), ExitCode::UNFORESEEN);
             Ok(())
         };
         let (started, signal) = match begin(request, &self.asking, keep, self.session).await? {

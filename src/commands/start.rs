@@ -4,6 +4,7 @@ mod request;
 
 pub(super) use self::request::{now, requested};
 
+use super::wait::step;
 use super::{Asking, CommandError, Session, missing};
 use crate::cli::{Output, StartArgs};
 use crate::document::Document;
@@ -59,10 +60,9 @@ pub(super) async fn begin(
 
 /// Writes that an export was started, and what to do now.
 pub(super) fn tell_start(started: &Started, request: &StartRequest, hint: Option<&str>, session: &Session) {
-    let export = started.export;
-    let and_now = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    let started = TaskEvent::Started { export, hint: hint.map(str::to_owned) }.at(session.clock.now());
-    session.console.success(&format!("started: {request} as {export}{and_now}"), || log_event(&started));
+    let (export, hint) = (started.export, hint.map(str::to_owned));
+    let started = TaskEvent::Started { export, hint: hint.clone() }.at(session.clock.now());
+    session.console.done(step("Started", request.summary()), hint, || log_event(&started));
 }
 
 /// Writes that no export was started as far as is known; `advice` is for the case that there may be one. Returns the

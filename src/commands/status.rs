@@ -81,7 +81,7 @@ fn tell(
         Found::InProgress(watch) => (ExitCode::IN_PROGRESS, Document::in_progress(watch, now), &**watch),
         Found::Ended(ending) => {
             let code = ExitCode::of_end(ending.outcome);
-            let (_, hint) = observer.closing(ending);
+            let hint = observer.closing(ending).next;
             if show_urls {
                 console.mask_links(ending.report.as_ref());
             }
@@ -107,7 +107,7 @@ fn tell(
 /// Explains a failure; for a finished export, the line on standard output is enough.
 fn tell_failure(ending: &Ending, observer: &mut Observer, console: &Console) {
     observer.event(&What::Finished(Arc::new(ending.clone())).at(ending.at));
-    let (sentence, advice) = observer.closing(ending);
-    console.failure(&sentence, advice.as_deref());
-    console.annotate(&sentence);
+    let closing = observer.closing(ending);
+    console.close(&closing);
+    console.annotate(&closing);
 }

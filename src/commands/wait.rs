@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) use self::links::{Allowance, add_results};
 pub(super) use self::successor::{Finished, Successor};
 use self::teller::Teller;
-pub(super) use self::teller::{Telling, text_line};
+pub(super) use self::teller::{Telling, step, text_line};
 use super::{Asking, CommandError, Session};
 use crate::cli::{OutputArgs, WaitArgs};
 use crate::event::{Ending, Event};
@@ -19,7 +19,7 @@ use crate::observe::{Observer, keep_ticking};
 use crate::tasks;
 use crate::tasks::follow::plan;
 use crate::watch::outcome::Outcome;
-use crate::words::Words;
+use crate::words::{Closing, Words};
 
 pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let successor = Successor::find(&args.command, session.settings.environment())?;
@@ -29,12 +29,11 @@ pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, C
     if code != ExitCode::SUCCESS {
         let failed = |ending: &&Ending| !matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         for ending in endings.iter().filter(failed) {
-            let sentence = Words::of_ending(ending, &asking.surroundings).sentence(ending);
-            session.console.annotate(&sentence);
+            session.console.annotate(&closing(ending, &asking));
         }
     }
     if let Some(deciding) = endings.iter().find(|ending| ExitCode::of(ending.outcome) == Some(code)) {
-        session.console.actions.hand_on(deciding, &endings);
+        session.console.actions.hand_on(deciding, &endings, &asking.surroundings);
     }
     match successor {
         Some(successor) if code == ExitCode::SUCCESS => {
@@ -42,6 +41,11 @@ pub(super) async fn run(args: WaitArgs, session: &Session) -> Result<ExitCode, C
         }
         _ => Ok(code),
     }
+}
+
+/// The last lines about an export.
+pub(super) fn closing(ending: &Ending, asking: &Asking) -> Closing {
+    Closing::of_ending(ending, &Words::of_ending(ending, &asking.surroundings), asking.exports.len() > 1)
 }
 
 /// The exit code. With `any`, one finished export is enough.
@@ -64,6 +68,9 @@ pub(super) async fn follow(
     let Session { settings, clock, console, signals, .. } = session;
     let (line, is_json) = (console.line.clone(), console.is_json());
     let mut observer = Observer::new(*clock, asking.surroundings.clone(), line, is_json);
+    if telling == Telling::WordsOfFinished {
+        observer = observer.in_brief();
+    }
     let deadline = asking.policy.max_wait.map(|max_wait| clock.now().plus(max_wait));
     observer.set_deadline(deadline);
     let observer = RefCell::new(observer);

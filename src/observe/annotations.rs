@@ -10,7 +10,7 @@ use crate::event::Ending;
 use crate::export::{ExportRef, Status};
 use crate::text::Text;
 use crate::watch::observation::Report;
-use crate::words;
+use crate::words::{self, Closing, Surroundings, Words};
 
 /// The longest summary of a step, in bytes. GitHub shows nothing of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
@@ -37,10 +37,14 @@ impl GitHubActions {
         Self { active: true, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY") }
     }
 
-    /// A failure as an annotation line, if this is GitHub Actions.
+    /// A failure as an annotation line, if this is GitHub Actions: what happened, why, and what to do next.
     #[must_use]
-    pub fn annotation(&self, message: &str) -> Option<String> {
-        self.command("error", message)
+    pub fn annotation(&self, closing: &Closing) -> Option<String> {
+        let Closing { head, reason, next, exit, .. } = closing;
+        let exit = exit.map(|(code, _)| format!(" (exit {code})")).unwrap_or_default();
+        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let next = next.as_ref().map(|next| format!("\n{next}")).unwrap_or_default();
+        self.command(&format!("error title=Snyk export failed{exit}"), &format!("{head}{reason}{next}"))
     }
 
     /// The line that has GitHub Actions mask a secret in all that is printed from then on, if this is GitHub Actions.
@@ -58,11 +62,14 @@ impl GitHubActions {
     }
 
     /// Writes the outputs of the deciding export, and a summary of all exports.
-    pub fn hand_on(&self, deciding: &Ending, all: &[Ending]) {
+    pub fn hand_on(&self, deciding: &Ending, all: &[Ending], surroundings: &Surroundings) {
         let watch = &deciding.watch;
         let (outcome, status) = (deciding.outcome.as_str(), watch.progress.status());
         let values = values(outcome, status, &watch.export, deciding.row_count());
-        self.write(&outputs(&values, fastrand::u128(..)), &all.iter().map(summary).collect::<String>());
+        self.write(
+            &outputs(&values, fastrand::u128(..)),
+            &all.iter().map(|ending| summary(ending, surroundings)).collect::<String>(),
+        );
     }
 
     /// Writes the same outputs for an export that was not followed.
@@ -147,7 +154,7 @@ fn outputs(values: &[(&str, String)], random: u128) -> String {
     })
 }
 
-fn summary(ending: &Ending) -> String {
+fn summary(ending: &Ending, surroundings: &Surroundings) -> String {
     let progress = &ending.watch.progress;
     let mut text = format!(
         "### Snyk export {}\n\n`{}` {}\n\n| at | status |\n|---|---|\n",
@@ -158,8 +165,10 @@ fn summary(ending: &Ending) -> String {
     for change in progress.timeline() {
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
     }
-    if let Some(problem) = progress.problem() {
-        let _ = write!(text, "\n{}\n", markdown(&problem.to_string()));
+    let words = Words::of_ending(ending, surroundings);
+    let next = words.cure.map(|cure| format!("Next: {cure}"));
+    for line in [words::size(ending), words.why, next].into_iter().flatten() {
+        let _ = write!(text, "\n{}\n", markdown(&line));
     }
     text.push('\n');
     text
@@ -208,8 +217,16 @@ mod tests {
     #[test]
     fn an_annotation_is_one_line() {
         let actions = GitHubActions { active: true, ..GitHubActions::default() };
-        assert_eq!(actions.annotation("50%\r\nx").as_deref(), Some("::error::50%25%0D%0Ax\n"));
-        assert_eq!(GitHubActions::default().annotation("x"), None);
+        let closing = Closing {
+            head: "50%\r\nx".to_owned(),
+            reason: Some("why".to_owned()),
+            next: Some("do it".to_owned()),
+            exit: Some((3, "failed")),
+            ..Closing::default()
+        };
+        let line = "::error title=Snyk export failed (exit 3)::50%25%0D%0Ax: why%0Ado it\n";
+        assert_eq!(actions.annotation(&closing).as_deref(), Some(line));
+        assert_eq!(GitHubActions::default().annotation(&closing), None);
     }
 
     #[test]
@@ -254,7 +271,13 @@ mod tests {
 
     #[test]
     fn hostile_words_are_read_not_rendered() {
-        let text = summary(&ending("</td>|[x](https://evil.example) @all `"));
+        let surroundings = Surroundings {
+            api: String::new(),
+            credential: String::new(),
+            general_version: "",
+            go_on: crate::words::GoOn::new("wait"),
+        };
+        let text = summary(&ending("</td>|[x](https://evil.example) @all `"), &surroundings);
         assert!(text.contains(r"| &lt;/td&gt;\|\[x\]\(https&#58;//evil\.example\) &#64;all \` |"), "{text}");
     }
 }

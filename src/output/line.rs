@@ -9,7 +9,7 @@ use super::Output;
 
 /// A line at the bottom of the terminal, or nothing without a terminal. Clones share the line.
 #[derive(Debug, Clone, Default)]
-pub struct ProgressLine(Option<Output>);
+pub struct ProgressLine(Option<(Output, bool)>);
 
 /// What the line shows.
 #[derive(Debug)]
@@ -17,16 +17,17 @@ pub(super) struct Drawing {
     text: String,
     /// How much is done, and of how much, if that is known.
     share: Option<(u64, u64)>,
+    is_unicode: bool,
 }
 
 impl ProgressLine {
     /// How often the line is redrawn.
     pub(crate) const REDRAW_EVERY: Duration = Duration::from_millis(250);
 
-    /// A line on standard error.
+    /// A line on standard error, with symbols beyond ASCII if `is_unicode`.
     #[must_use]
-    pub const fn on(output: Output) -> Self {
-        Self(Some(output))
+    pub const fn on(output: Output, is_unicode: bool) -> Self {
+        Self(Some((output, is_unicode)))
     }
 
     /// Whether there is a line at all.
@@ -37,22 +38,25 @@ impl ProgressLine {
 
     /// Redraws the line.
     pub(crate) fn draw(&self, text: String) {
-        self.show(Some(Drawing { text, share: None }));
+        self.show(text, None);
     }
 
     /// Redraws the line, with a bar if `all` is known.
     pub(crate) fn draw_bar(&self, done: u64, all: Option<u64>, text: String) {
-        self.show(Some(Drawing { text, share: all.map(|all| (done, all)) }));
+        self.show(text, all.map(|all| (done, all)));
     }
 
     /// Removes the line until it is drawn again.
     pub fn clear(&self) {
-        self.show(None);
+        if let Some((output, _)) = &self.0 {
+            output.draw(None);
+        }
     }
 
-    fn show(&self, drawing: Option<Drawing>) {
-        if let Some(output) = &self.0 {
-            output.draw(drawing);
+    fn show(&self, text: String, share: Option<(u64, u64)>) {
+        if let Some((output, is_unicode)) = &self.0 {
+            let text = if *is_unicode { text } else { text.replace('·', "-") };
+            output.draw(Some(Drawing { text, share, is_unicode: *is_unicode }));
         }
     }
 }
@@ -63,23 +67,24 @@ pub(super) struct Bar(OnceLock<ProgressBar>);
 
 impl Bar {
     pub(super) fn draw(&self, drawing: Option<Drawing>) {
-        let bar = self.0.get_or_init(|| {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)).with_style(plain())
-        });
-        let Some(Drawing { text, share }) = drawing else {
+        let bar = self
+            .0
+            .get_or_init(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)));
+        let Some(Drawing { text, share, is_unicode }) = drawing else {
             bar.finish_and_clear();
             bar.unset_length();
-            bar.set_style(plain());
             return;
         };
         if bar.is_finished() {
             bar.reset();
         }
+        if share.is_none() && bar.length().is_none() {
+            bar.set_style(style("{spinner} {wide_msg}", is_unicode));
+        }
         if let Some((done, all)) = share {
             if bar.length() != Some(all) {
-                let style = ProgressStyle::with_template("{spinner} [{bar:16}] {percent}% {wide_msg}");
-                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-                bar.set_style(style);
+                let style = style("{spinner} [{bar:16}] {percent}% {wide_msg}", is_unicode);
+                bar.set_style(style.progress_chars("=> "));
                 bar.set_length(all);
             }
             bar.set_position(done);
@@ -91,13 +96,14 @@ impl Bar {
     /// Hides the line while `write` writes to what may be the same terminal.
     pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match self.0.get() {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+            // What is not shown needs no room, and would come back below.
+            Some(bar) if !bar.is_finished() => bar.suspend(write),
+            _ => write(),
         }
     }
 }
 
-/// The line without a bar.
-fn plain() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+fn style(template: &str, is_unicode: bool) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    if is_unicode { style } else { style.tick_chars(r"|/-\ ") }
 }

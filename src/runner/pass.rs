@@ -3,6 +3,7 @@
 use std::mem::take;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Obligations, Runner, Told, named};
 use crate::event::{Event, What};
@@ -43,6 +44,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         let now = self.clock.now();
         self.passed_at = now;
         self.obligations.passed(now);
+        self.show_accounts(now);
         self.learn_due_times(&passed, now);
         let is_kept = |record: Option<usize>| record.is_none_or(|n| passed.kept.get(n) == Some(&true));
         // Report the whole pass, even if one of its events is enough for the caller.
@@ -65,6 +67,18 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
         self.poll_ready();
         ControlFlow::Continue(())
+    }
+
+    /// Shows the accounts, about once a second.
+    fn show_accounts(&mut self, now: Moment) {
+        const EVERY: Duration = Duration::from_secs(1);
+        if now.since(self.shown_at) < EVERY {
+            return;
+        }
+        self.shown_at = now;
+        for state in &self.accounts {
+            self.obligations.sees(&state.account.name, state.blocking.is_blocked(now), state.left(now));
+        }
     }
 
     /// Learns when unclaimed watches are due. If the store granted a whole wish, there may be more.

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use crate::secret::Secret;
 
 /// Where to search for programs if `PATH` is unset.
@@ -40,8 +42,21 @@ impl Environment {
     /// Only the variables about output, for commands that send no requests: the others may be wrong.
     #[must_use]
     pub fn of_speech(&self) -> Self {
-        const NAMES: [&str; 5] =
-            ["TERM", "NO_COLOR", "SNYK_EXPORT_COLOR", "SNYK_EXPORT_LOG_FORMAT", "SNYK_EXPORT_ALLOW_HTTP"];
+        const NAMES: [&str; 13] = [
+            "TERM",
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "CLICOLOR_FORCE",
+            "CI",
+            "GITHUB_ACTIONS",
+            "LC_ALL",
+            "LC_CTYPE",
+            "LANG",
+            "TZ",
+            "SNYK_EXPORT_COLOR",
+            "SNYK_EXPORT_LOG_FORMAT",
+            "SNYK_EXPORT_ALLOW_HTTP",
+        ];
         let named = self.0.iter().filter(|(name, _)| NAMES.contains(&name.as_str()));
         named.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
@@ -66,6 +81,24 @@ impl Environment {
     /// The secrets among the variables. Texts are masked as long as these are kept.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         SECRET_VARIABLES.iter().filter_map(|name| self.get(name)).map(Secret::new).collect()
+    }
+
+    /// Whether a CI system runs this: its log is no screen on which a line could be redrawn.
+    #[must_use]
+    pub fn is_ci(&self) -> bool {
+        ["CI", "GITHUB_ACTIONS"].into_iter().any(|name| self.get(name).is_some_and(|value| value != "false"))
+    }
+
+    /// The time zone of this machine; UTC if it is not known.
+    #[must_use]
+    pub fn time_zone(&self) -> TimeZone {
+        let named = self.get("TZ").map(|name| name.trim_start_matches(':').to_owned());
+        let linked = || {
+            let path = std::fs::read_link("/etc/localtime").ok()?.into_os_string().into_string().ok()?;
+            path.split_once("zoneinfo/").map(|(_, name)| name.to_owned())
+        };
+        let name = named.or_else(linked);
+        name.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC)
     }
 
     /// The executable file that a command names: at its path, or else in `PATH`.

@@ -216,8 +216,10 @@ deserialize_from_text! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// `logfmt`.
+    /// `human` on a terminal, unless `CI` or `GITHUB_ACTIONS` is set; else `logfmt`.
     Auto,
+    /// Short lines that a person reads at a glance.
+    Human,
     /// Structured lines that a person reads too.
     #[value(alias = "text")]
     #[serde(alias = "text")]

@@ -34,7 +34,9 @@ const NAMES: &[(&str, &str)] = &[
     ("left_ms", "left"),
     ("next_poll_ms", "next_check"),
     ("paused_ms", "paused"),
+    ("outage_ms", "outage"),
     ("polls", "checks"),
+    ("polls.failed", "checks"),
     ("row_count", "rows"),
     ("server.address", "address"),
     ("server.metrics_address", "metrics"),
@@ -42,20 +44,25 @@ const NAMES: &[(&str, &str)] = &[
     ("waited_ms", "waited"),
     ("watch.id", "watch"),
     ("watches.active", "watches"),
+    ("watches.failed", "watches"),
 ];
 
 /// `2026-11-28T04:02:24Z INFO status changed status=PENDING`, with the level in `colors`.
 pub(super) fn line(at: &str, level: Level, [on, off]: [&str; 2], record: &Record) -> String {
     let seconds = at.get(..19).map_or_else(|| at.to_owned(), |seconds| format!("{seconds}Z"));
-    let mut line = format!("{seconds} {on}{level}{off} {}", record.message);
-    for name in record.names() {
+    format!("{seconds} {on}{level}{off} {}{}\n", record.message, fields(level, record, &[]))
+}
+
+/// ` status=PENDING waited=1m4s`: the fields that a person needs, but those that are `shown` already.
+pub(super) fn fields(level: Level, record: &Record, shown: &[&str]) -> String {
+    let mut fields = String::new();
+    for name in record.names().filter(|name| !shown.contains(name)) {
         let Some((name, value)) = field(name, level, record) else { continue };
         let plain = !value.is_empty()
             && !value.contains(|char: char| char == '"' || char == '=' || char.is_whitespace());
-        line += &if plain { format!(" {name}={value}") } else { format!(" {name}={value:?}") };
+        fields += &if plain { format!(" {name}={value}") } else { format!(" {name}={value:?}") };
     }
-    line.push('\n');
-    line
+    fields
 }
 
 /// A field's short name and its value; `None` if it says nothing that a person needs here.

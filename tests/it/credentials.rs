@@ -26,7 +26,7 @@ fn a_token_file_that_stays_the_same_is_refused_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = token_file(directory.path(), "first");
     let lab = rotating(&file, |_| {});
-    with_file(&lab, &file).run().exits(4).stderr_has("hint: the credential from --token-file");
+    with_file(&lab, &file).run().exits(4).stderr_has("next    the credential from --token-file");
     assert_eq!(lab.codes(), [401]);
 }
 

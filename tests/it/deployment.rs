@@ -17,6 +17,7 @@ const UNIT: &str = include_str!("../../config/snyk-export.service");
 fn secret(name: &str) -> &'static str {
     match name {
         "hook-key" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+        "hook-headers" => "Authorization: Bearer 0123456789abcdef",
         "slack-url" => "https://hooks.slack.com/services/T/B/X",
         _ => "0123456789abcdef",
     }

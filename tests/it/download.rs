@@ -67,7 +67,7 @@ fn every_part_is_downloaded() {
         assert_eq!(document["download"]["dir"], json!(dir.canonicalize().unwrap()));
         assert_eq!(document["download"]["files"].as_array().unwrap().len(), parts);
         assert!(lab.asked_for("/storage").iter().all(|exchange| exchange.authorization.is_none()));
-        run.stderr_lacks("X-Goog").stderr_has("downloaded: ");
+        run.stderr_lacks("X-Goog").stderr_has(" Saved    1,061 rows, ");
     }
 }
 

@@ -19,7 +19,7 @@ fn a_finished_export_exits_with_0() {
     let course = "answers = [{ status = 'PENDING', repeat = 2 }, { status = 'STARTED' }]";
     let lab = Lab::start(&format!("{READY}{course}"));
     let run = Program::wait(&lab).export(EXPORT_ID).run();
-    run.exits(0).stderr_has("finished: /groups/");
+    run.exits(0).stderr_has("Ready after ");
     let size = run.document()["results"][0]["file_size"].clone();
     assert!(size.as_u64().unwrap() > 0);
     let results = json!([{ "file_size": size, "row_count": 1061, "url": null }]);
@@ -73,7 +73,7 @@ fn a_refused_credential_exits_with_4() {
         problem(401, "SNYK-0005", "Authentication error", "Authentication credentials not recognized");
     assert_eq!(run.exits(4).settled(), ended("unauthorized", 4, 1, &[], json!({ "error": error })));
     run.stderr_has("HTTP 401, SNYK-0005")
-        .stderr_has("hint: the credential from SNYK_TOKEN")
+        .stderr_has("next    the credential from SNYK_TOKEN")
         .stderr_has("region");
     assert_eq!(lab.requests(), 1);
 }
@@ -83,7 +83,7 @@ fn a_forbidden_export_exits_with_4() {
     let (lab, run) = answered_for_ever(403);
     let error = problem(403, "SNYK-OPENAPI-0002", "Forbidden", "Permission denied for this resource");
     assert_eq!(run.exits(4).settled(), ended("forbidden", 4, 1, &[], json!({ "error": error })));
-    run.stderr_has("HTTP 403, SNYK-OPENAPI-0002").stderr_has("hint: ");
+    run.stderr_has("HTTP 403, SNYK-OPENAPI-0002").stderr_has("  next    ");
     assert_eq!(lab.requests(), 1);
 }
 

@@ -23,7 +23,10 @@ fn a_run_is_one_document_with_its_files() {
     assert_eq!(document["download"]["files"].as_array().unwrap().len(), 3);
     assert_eq!(rows(&check_files(&run.home().join("files"), 3)), 1061);
     assert_eq!(lab.starts(), 1);
-    run.stderr_has("started: issues of").stderr_has("finished: ").stderr_has("downloaded: 3 files");
+    run.stderr_has("Started  issues")
+        .stderr_has("Ready    ")
+        .stderr_has("Saved    1,061 rows, ")
+        .stderr_has(", 3 files");
     assert!(
         !run.home()
             .join(".local/state/snyk-export")
@@ -54,7 +57,7 @@ fn each_part_of_it_may_fail() {
             "{scenario}"
         );
         assert_eq!(lab.starts(), 1, "{scenario}");
-        run.stderr_has(&format!("error: {outcome}: "));
+        run.stderr_has(&format!("{code} ({outcome})\n"));
     }
     let lab = Lab::start(NEVER);
     let run = Program::whole_run(&lab).args("--max-wait 100ms").run();
@@ -123,7 +126,8 @@ fn a_terminal_has_one_line_for_all_of_it() {
         .unwrap();
     let screen = String::from_utf8(run.stdout).unwrap();
     assert_eq!(run.status.code(), Some(0), "{screen:?}");
-    for part in ["PENDING · waited", "] 0%", "=>", "KiB of", "KiB/s", "s left", "downloaded: 2 files"] {
+    for part in ["PENDING  0s - next check", "] 0%", "=>", "KiB of", "KiB/s", "s left", ", 2 files -> files"]
+    {
         assert!(screen.contains(part), "{part:?} is missing in {screen:?}");
     }
 }
@@ -201,7 +205,7 @@ fn github_outputs_have_the_outcome() {
     let program = Program::whole_run(&lab).env("GITHUB_ACTIONS", "true");
     let output = program.file("output", "").display().to_string();
     let run = program.env("GITHUB_OUTPUT", &output).run();
-    run.exits(5).stderr_has("::error::not-found: downloading");
+    run.exits(5).stderr_has("::error title=Snyk export failed (exit 5)::downloading ");
     let written = std::fs::read_to_string(output).unwrap();
     for part in ["outcome<<", "not-found\n", "export-id<<", "row-count<<", "1061\n"] {
         assert!(written.contains(part), "{part}: {written}");

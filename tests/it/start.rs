@@ -12,7 +12,8 @@ fn the_id_is_printed_alone() {
     let run = Program::start(&lab).text().run();
     let id = run.exits(0).stdout.trim_end().to_owned();
     assert_eq!((id.len(), run.stdout.lines().count()), (36, 1), "{run}");
-    run.stderr_has(&format!("started: issues of /groups/{GROUP} as /groups/{GROUP}/jobs/export/{id}"));
+    run.stderr_has("+ Started  issues, since 1 Jan 2025 00:00 UTC\n")
+        .stderr_has(&format!("  next    to wait for it: snyk-export wait /groups/{GROUP}/jobs/export/{id}"));
     assert_eq!((lab.starts(), lab.requests()), (1, 1));
 }
 

@@ -44,7 +44,7 @@ impl Run<'_> {
             Ok(verdict) => verdict,
             Err(error) => match prospect_of(&error) {
                 Some(prospect) => {
-                    self.session.console.error(&error, None);
+                    self.session.console.error(&error, None, error.exit_code());
                     Verdict::of_failure(error.exit_code(), prospect)
                 }
                 None => return Err(error),

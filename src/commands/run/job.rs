@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::OutputArgs;
 use crate::commands::files::{Download, Fetched, Lost, Place, Prospect};
-use crate::commands::wait::{Finished, Telling, follow};
+use crate::commands::wait::{Finished, Telling, closing, follow};
 use crate::commands::{Asking, CommandError, Session};
 use crate::document::Document;
 use crate::event::Ending;
@@ -13,7 +13,7 @@ use crate::export::ExportRef;
 use crate::observe::Transfer;
 use crate::text::path_as_data;
 use crate::watch::outcome::{Outcome, Signal};
-use crate::words::{GoOn, Words};
+use crate::words::GoOn;
 
 /// The rest of a run.
 pub(super) struct Job<'a> {
@@ -72,9 +72,8 @@ impl Job<'_> {
         if ending.outcome == Outcome::Finished {
             return self.fetch(ending, asking).await;
         }
-        let sentence = Words::of_ending(&ending, &asking.surroundings).sentence(&ending);
-        session.console.annotate(&sentence);
-        session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
+        session.console.annotate(&closing(&ending, &asking));
+        session.console.actions.hand_on(&ending, std::slice::from_ref(&ending), &asking.surroundings);
         let code = ExitCode::of_end(ending.outcome);
         Ok(Verdict::of_failure(code, Prospect::of(ending.outcome)))
     }
@@ -102,7 +101,7 @@ impl Job<'_> {
             }
         };
         let ending = Ending { outcome, ..ending };
-        session.console.actions.hand_on(&ending, std::slice::from_ref(&ending));
+        session.console.actions.hand_on(&ending, std::slice::from_ref(&ending), &asking.surroundings);
         Ok(verdict)
     }
 

@@ -8,8 +8,10 @@ use crate::cli::OutputArgs;
 use crate::commands::CommandError;
 use crate::commands::console::Console;
 use crate::document::Document;
+use crate::duration::brief;
 use crate::event::{Ending, Event, What};
 use crate::observe::Observer;
+use crate::secret::Link;
 use crate::watch::outcome::Outcome;
 use crate::words::counted;
 
@@ -59,8 +61,8 @@ impl<'a> Teller<'a> {
     /// Takes an end, and writes it unless links are still to be requested.
     fn end(&mut self, ending: Ending) {
         if self.telling == Telling::WordsOfFinished && ending.outcome == Outcome::Finished {
-            let (sentence, hint) = self.observer.borrow().closing(&ending);
-            self.say(&ending, &sentence, hint.as_deref());
+            self.console.line.clear();
+            self.console.done(step("Ready", brief(ending.waited())), None, || {});
         } else if self.output.show_urls && lacks_results(&ending) {
             return self.untold.push(ending);
         } else {
@@ -70,27 +72,24 @@ impl<'a> Teller<'a> {
     }
 
     fn tell(&mut self, ending: &Ending) {
-        let (sentence, hint) = self.observer.borrow().closing(ending);
+        let closing = self.observer.borrow().closing(ending);
         if self.output.show_urls {
             self.console.mask_links(ending.report.as_ref());
         }
-        let document = Document::of_ending(ending, self.output.show_urls).with_hint(hint.clone());
+        let document = Document::of_ending(ending, self.output.show_urls).with_hint(closing.next.clone());
         let document = match self.telling {
             Telling::All => document,
             Telling::WordsOfFinished => document.with_download(None),
         };
-        let text = text_line(ending, self.output.show_urls);
+        let text = match self.console.says_it_in_words() {
+            true => links(ending, self.output.show_urls).join("\n"),
+            false => text_line(ending, self.output.show_urls),
+        };
         let written = self.console.result(self.output.output, &document, &text);
         self.failure = written.err().or(self.failure.take());
-        self.say(ending, &sentence, hint.as_deref());
-    }
-
-    fn say(&self, ending: &Ending, sentence: &str, hint: Option<&str>) {
-        let is_well = matches!(ending.outcome, Outcome::Finished | Outcome::Abandoned);
         // If logs are JSON, the observer has already logged it.
-        match is_well {
-            true => self.console.success(sentence, || {}),
-            false => self.console.failure(sentence, hint),
+        if !(closing.is_well && self.console.says_it_as_data()) {
+            self.console.close(&closing);
         }
     }
 
@@ -122,6 +121,15 @@ pub(in crate::commands) fn text_line(ending: &Ending, show_urls: bool) -> String
     if !results.is_empty() {
         line += &format!(" {}", counted(results.len() as u64, "file"));
     }
-    let urls = results.iter().filter_map(|part| part.link.as_ref()).filter(|_| show_urls);
-    urls.fold(line, |line, url| line + "\n" + &url.show())
+    links(ending, show_urls).iter().fold(line, |line, url| line + "\n" + url)
+}
+
+fn links(ending: &Ending, show_urls: bool) -> Vec<String> {
+    let results = ending.report.as_ref().and_then(|report| report.results.as_deref()).unwrap_or_default();
+    results.iter().filter_map(|part| part.link.as_ref()).filter(|_| show_urls).map(Link::show).collect()
+}
+
+/// A step of a run that is done: `Ready    2m 31s`.
+pub(in crate::commands) fn step(name: &str, what: impl std::fmt::Display) -> String {
+    format!("{name:8} {what}")
 }

@@ -15,7 +15,7 @@ body = '''{"errors":[{"code":"X\n::set-output name=a::b","title":"100%\r\n::erro
 #[test]
 fn a_success_is_no_annotation() {
     let lab = Lab::start(READY);
-    actions(&lab).run().exits(0).stderr_lacks("::error::");
+    actions(&lab).run().exits(0).stderr_lacks("::error");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_failure_is_one_annotation_whatever_the_server_wrote() {
     run.exits(4).stderr_lacks("\u{1b}").stderr_lacks("##[");
     let commands: Vec<&str> = run.stderr.lines().filter(|line| line.trim_start().starts_with("::")).collect();
     assert_eq!(commands.len(), 1, "{run}");
-    assert!(commands[0].starts_with("::error::forbidden: polling /groups/"), "{run}");
+    assert!(commands[0].starts_with("::error title=Snyk export failed (exit 4)::Failed after "), "{run}");
     assert!(commands[0].contains("100%25"), "{run}");
     assert_eq!(output.matches("FINISHED").count(), 0, "{output}");
     for forbidden in ["<img", "</details>", "[x](", "@all", "https://", "\u{1b}"] {
@@ -120,9 +120,17 @@ fn a_hostile_status_is_only_a_value() {
 fn bad_input_is_an_annotation_too() {
     let lab = Lab::start(READY);
     let run = Program::wait(&lab).arg("latest").env("GITHUB_ACTIONS", "true").run();
-    assert_eq!(run.exits(2).stderr.lines().filter(|line| line.starts_with("::error::")).count(), 1, "{run}");
+    assert_eq!(
+        run.exits(2)
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("::error title=Snyk export failed (exit 2)::"))
+            .count(),
+        1,
+        "{run}"
+    );
     let run = Program::wait(&lab).export(EXPORT_ID).env("GITHUB_ACTIONS", "true").no_env("SNYK_TOKEN").run();
-    run.exits(2).stderr_has("\n::error::no credential: ");
+    run.exits(2).stderr_has("\n::error title=Snyk export failed (exit 2)::no credential: ");
 }
 
 #[test]
@@ -130,7 +138,7 @@ fn elsewhere_nothing_is_written() {
     let lab = Lab::start("token = 'another'");
     for value in ["", "false", "1"] {
         let (run, output, summary) = written(actions(&lab).env("GITHUB_ACTIONS", value));
-        run.exits(4).stderr_lacks("::error::");
+        run.exits(4).stderr_lacks("::error");
         assert_eq!((output.as_str(), summary.as_str()), ("", ""));
     }
 }

@@ -98,7 +98,7 @@ fn only_annotations_stand_beside_json() {
     let run = wait.run();
     let others: Vec<&str> = run.exits(4).stderr.lines().filter(|line| !line.starts_with('{')).collect();
     assert_eq!(others.len(), 1, "{run}");
-    assert!(others[0].starts_with("::error::unauthorized: "), "{run}");
+    assert!(others[0].starts_with("::error title=Snyk export failed (exit 4)::Failed after "), "{run}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::lab::{EXPORT_ID, Lab, Program, READY};
 #[test]
 fn the_demonstration_ends_well_and_shows_both_troubles() {
     let run = Program::bare("demo").run();
-    run.exits(0).stderr_has("503").stderr_has("429").stderr_has("finished: /groups/");
+    run.exits(0).stderr_has("503").stderr_has("429").stderr_has("Ready after ");
     run.stderr_has("status=PENDING").stderr_has("status=STARTED");
     assert_eq!(run.stderr.matches("check failed, retrying").count(), 2, "{run}");
     assert!(run.stdout.ends_with(" finished 1061 rows 1 file\n"), "{run}");

@@ -159,7 +159,7 @@ fn a_secret_in_a_settings_file_or_in_the_place_of_its_file_is_not_shown() {
         for format in ["text", "json"] {
             for file in &files {
                 let run = program().config(file).arg(&format!("--log-format={format}")).run();
-                lacks(run.exits(2).stderr_has("::error::"), "hunter2");
+                lacks(run.exits(2).stderr_has("::error title="), "hunter2");
             }
             let run = program().args("--token-file").arg(token).arg(&format!("--log-format={format}")).run();
             lacks(run.exits(2).stderr_has("failed to read the token file ***"), "hunter2");

@@ -44,7 +44,7 @@ fn an_invalid_client_exits_with_4() {
     let document = run.exits(4).document();
     assert_eq!(document["outcome"], "unauthorized");
     assert!(document["error"]["title"].as_str().unwrap().contains("invalid_client"), "{run}");
-    run.stderr_has("hint: the credential from SNYK_CLIENT_ID").stderr_lacks("hunter");
+    run.stderr_has("next    the credential from SNYK_CLIENT_ID").stderr_lacks("hunter");
     assert_eq!(lab.requests(), 1);
 }
 

@@ -119,7 +119,7 @@ fn another_thing_than_the_file_is_no_download() {
         let run = Program::download(&always).export(EXPORT_ID).args("--max-outage 30s").run();
         assert_eq!(run.code, Some(69), "{fault}: {run}");
         run.stderr_has(words)
-            .stderr_has("hint: look at what ")
+            .stderr_has("next    look at what ")
             .stderr_has("; to go on: snyk-export download /groups/");
         assert_eq!(names(&run.home().join("files")).len(), 0, "{fault}");
         assert_eq!(always.asked_for("/storage").len(), 2, "{fault}");
@@ -155,7 +155,7 @@ fn an_error_page_that_is_shorter_than_the_file_is_no_cut_file() {
 fn rows_are_counted_and_a_difference_is_logged() {
     let lab = Lab::start(&format!("{READY}parts = 3"));
     let run = Program::download(&lab).export(EXPORT_ID).run();
-    run.exits(0).stderr_lacks("rows that were counted").stderr_has(", 1061 rows");
+    run.exits(0).stderr_lacks("rows that were counted").stderr_has(" 1,061 rows, ");
     let manifest = manifest(&run.home().join("files"));
     assert_eq!((&manifest["rows"], &manifest["row_count"]), (&json!(1061), &json!(1061)));
     for file in manifest["files"].as_array().unwrap() {

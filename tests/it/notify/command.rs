@@ -125,9 +125,10 @@ async fn a_command_is_asked_to_end_before_it_is_killed() {
         let attempt = tokio::spawn(async move { send(&command).await });
         until(|| pid_in(&pid).is_some()).await;
         stops.send_replace(true);
-        match tokio::time::timeout(LONG, attempt).await.unwrap().unwrap() {
-            Attempt::Sent => assert_eq!(code, 0),
-            attempt => assert!(why(attempt).starts_with("`sh` ended with exit status: 3")),
+        let attempt = tokio::time::timeout(LONG, attempt).await.unwrap().unwrap();
+        match code {
+            0 => assert_eq!(attempt, Attempt::Sent),
+            _ => assert!(why(attempt).starts_with("`sh` ended with exit status: 3")),
         }
         until(|| file.exists()).await;
         std::fs::remove_file(&file).unwrap();

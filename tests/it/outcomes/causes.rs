@@ -39,7 +39,7 @@ const ROWS: [Row; 7] = [
         exit_code: 7,
         says: &[
             "https://login.example",
-            "hint: Snyk's API does not redirect: a login page (single sign-on)",
+            "next    Snyk's API does not redirect: a login page (single sign-on)",
             "--api",
         ],
         never_says: &[],
@@ -47,7 +47,7 @@ const ROWS: [Row; 7] = [
     Row {
         scenario: "then = 'last'\nanswers = [{ status-code = 409 }]",
         exit_code: 6,
-        says: &["hint: it may pass: poll on with --retry-conflict"],
+        says: &["next    it may pass: poll on with --retry-conflict"],
         never_says: &[],
     },
     Row {
@@ -55,14 +55,14 @@ const ROWS: [Row; 7] = [
         exit_code: 69,
         says: &[
             "Snyk asks to wait 1h, longer than --max-outage allows (10m)",
-            "hint: allow more with --max-outage",
+            "next    allow more with --max-outage",
         ],
         never_says: &[],
     },
     Row {
         scenario: "ends-as = 'ERRORED'\nerror-text = 'the query took too long'\npending = '0s'\nstarted = '0s'",
         exit_code: 3,
-        says: &["the export has failed (status ERRORED): the query took too long"],
+        says: &["Snyk stopped with ERRORED", "  reason  the query took too long\n"],
         never_says: &["HTTP 200"],
     },
 ];
