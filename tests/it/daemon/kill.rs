@@ -99,6 +99,7 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
     let expected = expected();
     for (number, receiver) in receivers.iter().enumerate() {
         if number == 3 {
+            last.until_stderr_has("daemon started");
             redeliver_all(address);
             last.signal("KILL");
             assert_eq!(last.end().signal, Some(9));
