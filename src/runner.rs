@@ -90,8 +90,19 @@ pub enum Stopped<R> {
     Asked(R),
 }
 
-/// The events to report once a pass is saved, each with the number of its record, if it has one.
-type Told = Vec<(Option<usize>, Event)>;
+/// The events to report once a pass is saved.
+type Told = Vec<(If, Event)>;
+
+/// When an event is reported.
+#[derive(Debug, Clone, Copy)]
+enum If {
+    /// If the record with this number was kept.
+    Kept(usize),
+    /// If what has this number was news to the store.
+    News(usize),
+    /// Always.
+    Saved,
+}
 
 type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>> + Send>>;
 

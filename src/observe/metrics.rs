@@ -390,7 +390,7 @@ mod tests {
                 "snyk_export_account_unauthorized{account=\"acme\"} 1",
             ),
             (
-                What::AccountResumed { account: "acme".into(), paused: delay },
+                What::AccountResumed { account: "acme".into(), paused: Some(delay) },
                 "snyk_export_account_unauthorized{account=\"acme\"} 0",
             ),
         ];

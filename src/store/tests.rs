@@ -254,6 +254,7 @@ macro_rules! conforms_in_all {
                 watches_whose_time_is_over_are_claimed_before_they_are_due,
                 a_watch_that_is_given_back_can_be_claimed_in_the_same_pass,
                 every_field_is_there_after_a_restart,
+                what_is_shown_is_what_the_wall_clock_said,
                 a_record_of_a_removed_or_ended_watch_is_not_kept,
                 a_delivery_with_the_same_id_is_added_once,
                 the_latest_moment_never_goes_back,
