@@ -142,7 +142,7 @@ section! {
         /// Polls are retried for so long. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
-        /// How long one poll may take
+        /// How long one request may take, and how long a download may receive nothing
         #[arg(long, value_name = "DURATION")]
         request_timeout: Pause,
         /// How long after the start an export that is not found may still appear
@@ -206,6 +206,12 @@ section! {
         keep_ended: Pause,
         max_watches: u64,
         max_labels: Size,
+    }
+}
+
+section! {
+    ReloadSection => ReloadValues {
+        watch_files: bool,
     }
 }
 
@@ -285,6 +291,8 @@ pub(crate) struct Layer {
     pub(crate) store: StoreSection,
     #[arg(skip)]
     pub(crate) server: ServerSection,
+    #[arg(skip)]
+    pub(crate) reload: ReloadSection,
     #[arg(skip)]
     pub(crate) watch: Vec<WatchSection>,
     #[arg(skip)]
