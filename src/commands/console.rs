@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
 use super::CommandError;
 use crate::cli::Output as Format;
@@ -185,7 +185,12 @@ impl Console {
     pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
         match (self.is_json(), self.manner.quiet) {
             (true, _) => log(),
-            (false, false) => self.output.say(format!("{}\n", self.look().symbols(words)).as_bytes()),
+            // What has lines of its own keeps them.
+            (false, false) => {
+                let look = self.look();
+                let words = if words.contains('\n') { look.symbols(words) } else { look.wrapped(words, 0) };
+                self.output.say(format!("{words}\n").as_bytes());
+            }
             (false, true) => {}
         }
     }
