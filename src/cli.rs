@@ -159,6 +159,9 @@ pub(crate) struct WatchArgs {
     /// The files that the settings name are checked too.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Send a test event to this endpoint, say whether it took it, and exit. A daemon may run meanwhile
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "until_idle"])]
+    pub(crate) test_notify: Option<String>,
 }
 
 // What goes to standard output.

@@ -83,6 +83,8 @@ enum CommandError {
     Simulation(String),
     #[error("the daemon is not well: {0}")]
     Unwell(String),
+    #[error("the endpoint `{0}` did not take the test event: {1}")]
+    NotTaken(Text, Text),
     #[error("interrupted by {}", .0.name())]
     Interrupted(Signal),
 }
@@ -109,7 +111,7 @@ impl CommandError {
             // The export exists; failing to record it is our own failure.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
-            Self::Unwell(_) => ExitCode::UNAVAILABLE,
+            Self::Unwell(_) | Self::NotTaken(..) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
     }

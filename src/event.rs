@@ -109,8 +109,8 @@ pub enum What {
     AccountResumed {
         /// The account's name.
         account: Arc<str>,
-        /// For how long it did not.
-        paused: Duration,
+        /// For how long it did not; `None` if it was refused before this process started.
+        paused: Option<Duration>,
     },
     /// The daemon has started.
     DaemonStarted(Box<Startup>),

@@ -196,11 +196,12 @@ pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
     Text::non_empty(&Text::new(&body).as_str().chars().take(EXCERPT_CHARS).collect::<String>())
 }
 
-/// `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). A value that cannot be parsed is ignored.
+/// `Retry-After`, in seconds, which some servers send with a fraction, or as an HTTP date (RFC 9110 §10.2.3). A value that
+/// cannot be parsed is ignored.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let pause = |value: &HeaderValue| {
         let until = || Some(date(value)?.since(answered_at(headers)));
-        seconds(value).map(Duration::from_secs).or_else(until)
+        seconds(value).map(Duration::from_secs).or_else(|| with_fraction(value)).or_else(until)
     };
     headers.get_all(RETRY_AFTER).iter().filter_map(pause).max()
 }
@@ -214,6 +215,17 @@ pub(crate) fn answered_at(headers: &HeaderMap) -> Moment {
 fn date(value: &HeaderValue) -> Option<Moment> {
     let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
     date.duration_since(SystemTime::UNIX_EPOCH).ok().map(Moment::from_unix)
+}
+
+/// A number of seconds such as `2.5`: digits on both sides of a point.
+fn with_fraction(value: &HeaderValue) -> Option<Duration> {
+    let (whole, part) = value.to_str().ok()?.trim().split_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) {
+        return None;
+    }
+    let millis: String = part.chars().chain("000".chars()).take(3).collect();
+    Some(Duration::from_secs(whole.parse().ok()?) + Duration::from_millis(millis.parse().ok()?))
 }
 
 /// A number of seconds: digits only, without a sign, a fraction or an exponent.

@@ -6,6 +6,7 @@
 
 pub mod cloud_event;
 mod command;
+mod headers;
 mod pace;
 mod post;
 mod signature;
@@ -14,13 +15,15 @@ mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 pub use self::cloud_event::delivery_id;
-pub use self::pace::{LIMIT, next_attempt};
+pub use self::headers::{OwnHeaders, OwnHeadersError};
+pub use self::pace::{LIMIT, asked, next_attempt, pause_of_endpoint, spacing};
 pub use self::signature::{SigningKey, SigningKeyError};
 
 use self::command::Command;
@@ -41,6 +44,8 @@ pub enum EndpointKind {
         url: Url,
         /// The key that signs the event; without it, the receiver cannot check where the event comes from.
         secret: Option<SigningKey>,
+        /// Headers besides ours.
+        headers: OwnHeaders,
     },
     /// An incoming webhook of Slack, or of a compatible service.
     Slack {
@@ -76,6 +81,7 @@ pub struct Endpoint {
     name: String,
     on: Option<BTreeSet<String>>,
     kind: Kind,
+    spacing: Option<Duration>,
 }
 
 enum Kind {
@@ -89,7 +95,14 @@ enum Kind {
 pub enum Attempt {
     /// It was delivered.
     Sent,
-    /// It may work later.
+    /// The endpoint refuses this one (400, 422 and others); it may take others. It may take this one later.
+    Refused {
+        /// Why.
+        problem: Text,
+        /// The pause that the endpoint asks for, if any.
+        hint: Option<Duration>,
+    },
+    /// The endpoint failed. It may work later.
     Failed {
         /// Why.
         problem: Text,
@@ -124,13 +137,21 @@ impl Endpoint {
         network: &Network,
     ) -> Result<Self, EndpointError> {
         let kind = match kind {
-            EndpointKind::Webhook { url, secret } => Kind::Webhook(Webhook::new(url, secret, network)?),
+            EndpointKind::Webhook { url, secret, headers } => {
+                Kind::Webhook(Webhook::new(url, secret, headers, network)?)
+            }
             EndpointKind::Slack { url } => Kind::Slack(Slack::new(&url, network)?),
             EndpointKind::Command { program, args, environment, timeout } => {
                 Kind::Command(Command { program, args, environment, timeout })
             }
         };
-        Ok(Self { name, on, kind })
+        Ok(Self { name, on, kind, spacing: None })
+    }
+
+    /// This endpoint, which gets at most so many deliveries in a minute.
+    #[must_use]
+    pub fn at_most(self, max_per_minute: Option<NonZeroU32>) -> Self {
+        Self { spacing: max_per_minute.map(spacing), ..self }
     }
 
     /// Its name in the settings.
@@ -175,6 +196,11 @@ pub trait Recipient {
     /// Its kind, as events name it.
     fn kind(&self) -> &'static str;
 
+    /// The shortest time between the starts of two deliveries, if it has a limit.
+    fn spacing(&self) -> Option<Duration> {
+        None
+    }
+
     /// Tries once to deliver an event under its stable id.
     fn deliver(&self, id: &str, event: &str) -> impl Future<Output = Attempt>;
 }
@@ -186,6 +212,10 @@ impl Recipient for Endpoint {
 
     fn kind(&self) -> &'static str {
         self.kind()
+    }
+
+    fn spacing(&self) -> Option<Duration> {
+        self.spacing
     }
 
     /// The signature has the wall-clock time, because the receiver compares it with its own.
@@ -243,7 +273,11 @@ mod tests {
     #[test]
     fn rejects_a_url_to_which_nothing_can_be_sent() {
         let slack = |url: &str| EndpointKind::Slack { url: Secret::new(url) };
-        let webhook = |url: &str| EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: None };
+        let webhook = |url: &str| EndpointKind::Webhook {
+            url: Url::parse(url).unwrap(),
+            secret: None,
+            headers: OwnHeaders::default(),
+        };
         for kind in [
             slack("hooks.example/T/secret"),
             slack("ftp://h/secret"),
@@ -260,7 +294,11 @@ mod tests {
         let url = "https://u:hunter2@h.example/T/hunter2?hunter2";
         let key = SigningKey::new(&format!("whsec_{}", "hunter2A".repeat(4))).unwrap();
         for kind in [
-            EndpointKind::Webhook { url: Url::parse(url).unwrap(), secret: Some(key) },
+            EndpointKind::Webhook {
+                url: Url::parse(url).unwrap(),
+                secret: Some(key),
+                headers: OwnHeaders::new("X-Key: hunter2").unwrap(),
+            },
             EndpointKind::Slack { url: Secret::new(url) },
             command(&["true", "hunter2"]),
         ] {

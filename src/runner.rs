@@ -58,6 +58,10 @@ pub trait Obligations {
 
     /// The runner has made a pass.
     fn passed(&self, _now: Moment) {}
+
+    /// Is called about once a second for each account: whether its polls pause, and how many requests it may send at once,
+    /// if it has a budget.
+    fn sees(&self, _account: &str, _is_blocked: bool, _left: Option<usize>) {}
 }
 
 /// Adds nothing.
@@ -86,8 +90,19 @@ pub enum Stopped<R> {
     Asked(R),
 }
 
-/// The events to report once a pass is saved, each with the number of its record, if it has one.
-type Told = Vec<(Option<usize>, Event)>;
+/// The events to report once a pass is saved.
+type Told = Vec<(If, Event)>;
+
+/// When an event is reported.
+#[derive(Debug, Clone, Copy)]
+enum If {
+    /// If the record with this number was kept.
+    Kept(usize),
+    /// If what has this number was news to the store.
+    News(usize),
+    /// Always.
+    Saved,
+}
 
 type Passing = Pin<Box<dyn Future<Output = Result<(Passed, Told), StoreError>> + Send>>;
 
@@ -109,6 +124,8 @@ pub struct Runner<S, P, W> {
     passing: Option<Passing>,
     /// When the last pass was saved.
     passed_at: Moment,
+    /// When the accounts were last shown.
+    shown_at: Moment,
     /// Whether claiming has stopped.
     closing: bool,
 }
@@ -140,6 +157,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
             told: Vec::new(),
             passing: None,
             passed_at: Moment::default(),
+            shown_at: Moment::default(),
             closing: false,
         }
     }

@@ -19,11 +19,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub use self::catalogue::{Added, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
+pub use self::catalogue::{
+    Added, Backlog, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled,
+};
 pub use self::memory::MemoryStore;
 pub use self::outbox::{
-    ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, GivenUp, ListedDelivery, NewDelivery,
-    NextDelivery, Outbox, Redelivery,
+    ClaimedDelivery, DeliveryFilter, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN,
+    ListedDelivery, NewDelivery, NextDelivery, Outbox, Redelivery, Turn,
 };
 pub use self::queue::{AccountNews, Claimed, Ended, Next, Pass, Passed, Queue, Record, Wish};
 pub(crate) use self::sqlite::SqliteStore;

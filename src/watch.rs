@@ -146,11 +146,13 @@ impl Progress {
         self.in_progress_at.is_some()
     }
 
-    /// How late an end seen at `now` is at most: the time since the last poll began that found the export in progress.
-    /// `None` if no poll did.
+    /// How late an end seen at `now` is at most: the time since the last poll began that found the export in progress. A
+    /// poll that failed does not show that the export had not ended. If all earlier polls failed, the time since the watch
+    /// started; `None` if there were none.
     #[must_use]
     pub fn late_at_most(&self, now: Moment) -> Option<Duration> {
-        self.in_progress_at.map(|at| now.since(at))
+        let since = self.in_progress_at.or((self.polls > 1).then_some(self.started_at));
+        since.map(|at| now.since(at))
     }
 }
 

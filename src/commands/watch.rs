@@ -1,6 +1,7 @@
 //! `watch`: runs the daemon. It follows many exports for months, and notifies others of each end.
 
 mod check;
+mod test_notify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +19,9 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {
         return check::run(checked, session).await;
+    }
+    if let Some(name) = &args.test_notify {
+        return test_notify::run(name, checked, session).await;
     }
     let state = session.settings.state_directory();
     if checked.store.parent() == Some(&state) {

@@ -1,8 +1,10 @@
 //! The courier: delivers notifications to an endpoint, and retries until they arrive or it is too late.
 //!
-//! Each endpoint has its own courier, so that a slow or dead endpoint delays neither polls nor other endpoints.
+//! Each endpoint has its own courier, so that a slow or dead endpoint delays neither polls nor other endpoints. What an
+//! endpoint gets, and when, is decided in [`gate`].
 
-use std::num::NonZeroUsize;
+mod gate;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +12,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
+use self::gate::Gate;
 use crate::clock::Clock;
 use crate::event::{Attempted, Event, What};
 use crate::moment::Moment;
-use crate::notify::{Attempt, LIMIT, Recipient, next_attempt};
-use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, StoreError};
+use crate::notify::{Attempt, LIMIT, Recipient};
+use crate::store::{ClaimedDelivery, DeliveryRecord, GivenUp, NextDelivery, Outbox, StoreError, Turn};
 use crate::text::Text;
-
-/// How many deliveries one endpoint gets at once. One that hangs does not delay the others.
-const AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// How long a courier sleeps at most: endpoints change, and so do their deliveries.
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -51,74 +52,85 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
     pub(crate) async fn run(&self, mut rng: fastrand::Rng) -> Result<(), StoreError> {
         let mut under_way = FuturesUnordered::new();
         let mut retired = self.retired.clone();
+        let name = self.endpoint.name();
+        let known = self.store.claim(name.to_owned(), 0, self.clock.now(), false).await?.pace;
+        let mut gate = Gate::new(self.endpoint.spacing(), known);
         while !*retired.borrow() {
             let rung = self.bell.notified();
             let now = self.clock.now();
-            let room = AT_ONCE.get() - under_way.len();
-            let endpoint = self.endpoint.name().to_owned();
-            let (claimed, due_at) = self.store.claim(endpoint, room, now).await?;
-            under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed)));
-            let rest_until = due_at.unwrap_or(Moment::NEVER).min(now.plus(LONGEST_REST));
-            let has_room = under_way.len() < AT_ONCE.get();
+            let room = gate.room(under_way.len(), now);
+            let anyway = gate.even_if_closed();
+            let Turn { claimed, next_due, pace } =
+                self.store.claim(name.to_owned(), room, now, anyway).await?;
+            gate.began(pace, room, claimed.len(), now);
+            under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed, gate.round())));
+            let next = next_due.unwrap_or(Moment::NEVER).max(gate.spaced_until());
+            let rest_until = next.min(now.plus(LONGEST_REST));
+            let has_room = gate.has_room(under_way.len());
             tokio::select! {
                 biased;
                 _ = retired.changed() => {}
-                Some((claimed, attempt)) = under_way.next() => self.take_in(claimed, attempt, &mut rng).await?,
+                Some(attempt) = under_way.next() => self.take_in(attempt, &mut gate, &mut rng).await?,
                 () = rung, if has_room => {}
                 () = self.clock.sleep_until(rest_until), if has_room => {}
             }
         }
-        while let Some((claimed, attempt)) = under_way.next().await {
-            self.take_in(claimed, attempt, &mut rng).await?;
+        while let Some(attempt) = under_way.next().await {
+            self.take_in(attempt, &mut gate, &mut rng).await?;
             // The courier that took over does not know when this one is due again.
             self.bell.notify_waiters();
         }
         Ok(())
     }
 
-    async fn attempt(&self, claimed: ClaimedDelivery) -> (ClaimedDelivery, Attempt) {
+    async fn attempt(&self, claimed: ClaimedDelivery, round: u64) -> (ClaimedDelivery, Attempt, u64) {
         let delivery = &claimed.delivery;
         let attempt = self.endpoint.deliver(&delivery.id, &delivery.event).await;
-        (claimed, attempt)
+        (claimed, attempt, round)
     }
 
     /// Records the result of an attempt, and then reports it.
     async fn take_in(
         &self,
-        claimed: ClaimedDelivery,
-        attempt: Attempt,
+        (claimed, attempt, round): (ClaimedDelivery, Attempt, u64),
+        gate: &mut Gate,
         rng: &mut fastrand::Rng,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let owed_at = claimed.delivery.at;
-        let next = match attempt {
-            Attempt::Sent => NextDelivery::Sent,
-            Attempt::Gone { problem } => NextDelivery::Undeliverable { problem },
-            Attempt::Failed { problem, hint } => {
-                match next_attempt(owed_at, claimed.pace, hint, now, LIMIT, rng) {
-                    Some((delay, pace)) => NextDelivery::Due { at: now.plus(delay), pace, problem },
-                    None => NextDelivery::Undeliverable { problem },
-                }
-            }
-        };
-        let record = DeliveryRecord { claim: claimed.claim, at: now, next: next.clone() };
+        let next = gate.take_in(&claimed, attempt, round, now, rng);
+        let pace = gate.pace();
+        let record = DeliveryRecord { claim: claimed.claim, at: now, next: next.clone(), pace };
         self.store.record(vec![record]).await?;
-        let attempted = Attempted {
-            id: claimed.delivery.id,
-            endpoint: self.endpoint.name().to_owned(),
-            kind: Some(self.endpoint.kind()),
-            watch: claimed.watch,
-            attempts: claimed.attempts + 1,
-        };
+        let attempted = self.attempted(claimed.delivery.id, claimed.watch, claimed.attempts + 1);
         let what = match next {
             NextDelivery::Sent => What::DeliverySent(attempted),
             NextDelivery::Due { at, problem, .. } => {
-                What::DeliveryRetrying { attempted, problem, delay: at.since(now) }
+                let delay = at.max(pace.open_at).since(now);
+                What::DeliveryRetrying { attempted, problem, delay }
             }
-            NextDelivery::Undeliverable { problem } => What::DeliveryGivenUp { attempted, problem },
+            NextDelivery::Undeliverable { problem } => {
+                (self.tell)(&What::DeliveryGivenUp { attempted, problem: problem.clone() }.at(now));
+                return if gate.is_dead() { self.give_up_old(now, problem).await } else { Ok(()) };
+            }
         };
         (self.tell)(&what.at(now));
         Ok(())
+    }
+
+    /// Gives up all that is too old, also what was never tried: the endpoint has failed for as long.
+    async fn give_up_old(&self, now: Moment, problem: Text) -> Result<(), StoreError> {
+        let Some(owed_before) = now.before(LIMIT) else { return Ok(()) };
+        let name = self.endpoint.name().to_owned();
+        for given_up in self.store.give_up(name, owed_before, problem.clone(), now).await? {
+            let attempted = self.attempted(given_up.id, given_up.watch, given_up.attempts);
+            (self.tell)(&What::DeliveryGivenUp { attempted, problem: problem.clone() }.at(now));
+        }
+        Ok(())
+    }
+
+    fn attempted(&self, id: String, watch: Option<Uuid>, attempts: u32) -> Attempted {
+        let (endpoint, kind) = (self.endpoint.name().to_owned(), Some(self.endpoint.kind()));
+        Attempted { id, endpoint, kind, watch, attempts }
     }
 }
 
@@ -148,3 +160,6 @@ pub(super) async fn give_up_orphans(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

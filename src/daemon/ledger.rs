@@ -104,9 +104,8 @@ impl Endpoints {
         network: &Network,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, EndpointError> {
-        let endpoint =
-            |EndpointSettings { name, on, kind }| Endpoint::new(name, on, kind, network).map(Arc::new);
-        let all = settings.into_iter().map(endpoint).collect::<Result<_, _>>()?;
+        let all = settings.into_iter().map(|settings| endpoint(settings, network).map(Arc::new));
+        let all = all.collect::<Result<_, _>>()?;
         Ok(Self { all, ledger: Arc::clone(ledger) })
     }
 
@@ -147,11 +146,21 @@ impl Obligations for Endpoints {
         self.owed_for_account(&cloud_event::authorized(account, now, id), now, id)
     }
 
+    fn sees(&self, account: &str, is_blocked: bool, left: Option<usize>) {
+        self.ledger.metrics.set_account(account, is_blocked, left);
+    }
+
     fn passed(&self, now: Moment) {
         self.ledger.bells.health.pass(now);
         let clients = self.ledger.clients.lock().unwrap_or_else(PoisonError::into_inner);
         self.ledger.metrics.set_api_deprecated(clients.iter().any(|client| client.is_deprecated()));
     }
+}
+
+/// The endpoint of these settings.
+pub(crate) fn endpoint(settings: EndpointSettings, network: &Network) -> Result<Endpoint, EndpointError> {
+    let EndpointSettings { name, on, max_per_minute, kind } = settings;
+    Ok(Endpoint::new(name, on, kind, network)?.at_most(max_per_minute))
 }
 
 fn owed(endpoint: &Endpoint, id: &str, told: &str, at: Moment) -> NewDelivery {

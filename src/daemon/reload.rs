@@ -71,6 +71,8 @@ impl Daemon {
         let names: BTreeSet<_> = accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         self.reconcile(settings.watches, &names).await?;
         self.ledger.metrics.set_accounts(&names);
+        let of_endpoints = endpoints.all.iter().map(|endpoint| endpoint.name().to_owned());
+        self.ledger.metrics.set_endpoints(of_endpoints.collect());
         let refused = self.ledger.bells.health.refused();
         refused
             .iter()

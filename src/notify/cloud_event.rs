@@ -25,6 +25,9 @@ const WATCH: &str = "io.snyk-export.watch.";
 /// The type of the event that says that the credential of an account is refused.
 const UNAUTHORIZED: &str = "io.snyk-export.account.unauthorized";
 
+/// The type of the event of `watch --test-notify`.
+const TEST: &str = "io.snyk-export.test";
+
 /// The type of the event that says that it works again.
 const AUTHORIZED: &str = "io.snyk-export.account.authorized";
 
@@ -90,6 +93,14 @@ pub fn unauthorized(account: &str, problem: &Problem, at: Moment, id: Uuid) -> S
     written(id, account, UNAUTHORIZED, None, at, data)
 }
 
+/// A test event for the endpoint `endpoint`. It says that nothing has happened.
+#[must_use]
+pub fn test(endpoint: &str, at: Moment, id: Uuid) -> String {
+    let message = "this is a test: somebody has tried the endpoint with `snyk-export watch --test-notify`";
+    let data = serde_json::json!({ "endpoint": endpoint, "message": message });
+    written_from("/snyk-export".to_owned(), id, TEST, None, at, data)
+}
+
 /// The event that the credential of `account` works again, since `at`. Each such time has an `id` of its own.
 #[must_use]
 pub fn authorized(account: &str, at: Moment, id: Uuid) -> String {
@@ -104,10 +115,22 @@ fn written(
     at: Moment,
     data: impl Serialize,
 ) -> String {
+    let source = format!("/snyk-export/accounts/{}", percent_encoded(account));
+    written_from(source, id, of, subject, at, data)
+}
+
+fn written_from(
+    source: String,
+    id: Uuid,
+    of: &str,
+    subject: Option<String>,
+    at: Moment,
+    data: impl Serialize,
+) -> String {
     let event = CloudEvent {
         specversion: "1.0",
         id,
-        source: format!("/snyk-export/accounts/{}", percent_encoded(account)),
+        source,
         r#type: of,
         subject,
         time: at,
@@ -147,6 +170,8 @@ pub(super) enum Notice {
     Unauthorized(Unauthorized),
     /// It works again.
     Authorized(Authorized),
+    /// A test.
+    Test,
 }
 
 impl Notice {
@@ -160,6 +185,9 @@ impl Notice {
             data: &'a RawValue,
         }
         let Envelope { r#type, data } = serde_json::from_str(event).ok()?;
+        if r#type == TEST {
+            return Some(Self::Test);
+        }
         if r#type == UNAUTHORIZED {
             return serde_json::from_str(data.get()).ok().map(Self::Unauthorized);
         }

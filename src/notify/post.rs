@@ -17,6 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take: less than the whole attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The pause after a 429 that does not ask for one.
+const THROTTLED: Duration = Duration::from_secs(1);
+
 /// A receiver of POSTs at one URL. Redirects are not followed.
 pub(super) struct Receiver {
     client: Client,
@@ -36,11 +39,12 @@ impl Receiver {
         Ok(Self { client, _held: Secret::new(url.as_str()), network: network.clone(), url })
     }
 
-    /// Sends a body, with the headers that the caller adds.
+    /// Sends a body, with the headers that the caller adds. `accepts` says what the body of a success means.
     pub(super) async fn post(
         &self,
         body: String,
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        accepts: fn(&[u8]) -> Result<(), Text>,
     ) -> Attempt {
         let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
         let Ok(request) = request.build() else { return Attempt::failed("the request cannot be built") };
@@ -53,10 +57,13 @@ impl Receiver {
         };
         let status = response.status();
         let hint = http::retry_after(response.headers());
-        // So that the connection can be used again. What it says is not shown: an error page may repeat what let us in.
-        http::read_error_body(response).await;
+        // Also so that the connection can be used again. What it says is not shown: an error page may repeat what let us in.
+        let said = http::read_error_body(response).await;
         if status.is_success() {
-            return Attempt::Sent;
+            return match accepts(&said) {
+                Ok(()) => Attempt::Sent,
+                Err(problem) => Attempt::Failed { problem, hint },
+            };
         }
         let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
         let advice = match status.is_redirection() {
@@ -64,6 +71,12 @@ impl Receiver {
             false => "",
         };
         let problem = Text::new(&format!("HTTP {}{reason}{advice}", status.as_u16()));
-        if status.as_u16() == 410 { Attempt::Gone { problem } } else { Attempt::Failed { problem, hint } }
+        match status.as_u16() {
+            410 => Attempt::Gone { problem },
+            // These are about what was sent. Others are about who sent it, where, or how often.
+            400 | 406 | 409 | 411..=417 | 422 | 424 | 431 => Attempt::Refused { problem, hint },
+            429 => Attempt::Failed { problem, hint: hint.or(Some(THROTTLED)) },
+            _ => Attempt::Failed { problem, hint },
+        }
     }
 }

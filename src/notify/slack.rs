@@ -37,7 +37,28 @@ impl Slack {
     pub(super) async fn send(&self, event: &str) -> Attempt {
         let message = json!({"text": text(event), "unfurl_links": false, "unfurl_media": false});
         let headers = |request: reqwest::RequestBuilder| request.header(CONTENT_TYPE, "application/json");
-        self.0.post(message.to_string(), headers).await
+        self.0.post(message.to_string(), headers, accepted).await
+    }
+}
+
+/// Incoming webhooks answer `ok`. Other methods of Slack, and compatible services, answer a JSON document, which says that
+/// it failed though the status is 200.
+fn accepted(said: &[u8]) -> Result<(), Text> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        ok: bool,
+        error: Option<String>,
+    }
+    match serde_json::from_slice(said) {
+        Ok(Answer { ok: false, error }) => {
+            // A word of Slack's, such as `channel_not_found`. Nothing else is shown.
+            let is_word = |error: &String| {
+                error.len() <= 40 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            };
+            let error = error.filter(is_word).map(|error| format!(" ({error})")).unwrap_or_default();
+            Err(Text::new(&format!("HTTP 200, but the answer says that it is not ok{error}")))
+        }
+        Ok(Answer { ok: true, .. }) | Err(_) => Ok(()),
     }
 }
 
@@ -50,6 +71,9 @@ fn text(event: &str) -> String {
             problem(&error),
             Some(words::REFUSED_ACCOUNT.to_owned()),
         ]),
+        Some(Notice::Test) => {
+            "*test*: this is a test of the notifications of snyk-export; nothing has happened".to_owned()
+        }
         Some(Notice::Authorized(Authorized { account })) => {
             format!("*authorized*: the credential of the account {} works again", code(&account))
         }
@@ -177,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_not_ok_is_a_failure() {
+        for said in ["ok", "", "{\"ok\":true}", "{\"ok\":1}", "<html>", "null", "[]"] {
+            assert_eq!(accepted(said.as_bytes()), Ok(()), "{said}");
+        }
+        let why = |said: &str| accepted(said.as_bytes()).unwrap_err().to_string();
+        assert!(why(r#"{"ok":false,"error":"channel_not_found"}"#).ends_with("not ok (channel_not_found)"));
+        assert!(why(r#"{"error":"no https://hooks.example/hunter2","ok":false}"#).ends_with("not ok"));
+        assert!(why(r#"{"ok":false}"#).ends_with("not ok"));
+    }
+
+    #[test]
     fn says_that_a_credential_works_again() {
         let works = text(&authorized("ac`me", Moment::from_unix_ms(0), Uuid::nil()));
         assert_eq!(works, "*authorized*: the credential of the account `ac'me` works again");
@@ -185,6 +220,8 @@ mod tests {
     #[test]
     fn an_event_that_cannot_be_read_still_makes_a_message() {
         assert_eq!(text("junk"), "`ended`: `an export`");
+        let test = text(&super::super::cloud_event::test("a", Moment::from_unix_ms(0), Uuid::nil()));
+        assert!(test.starts_with("*test*: this is a test"), "{test}");
         let later = told(&ending(Outcome::Failed)).replace("failed", "better");
         assert!(text(&later).starts_with(&format!("`better`: `{EXPORT}`\nafter ")), "{later}");
     }

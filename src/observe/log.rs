@@ -118,7 +118,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             info!(
                 event = name,
                 account = &**account,
-                paused_ms = in_ms(*paused),
+                paused_ms = paused.map(in_ms),
                 "the credential works again"
             );
         }

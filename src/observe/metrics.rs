@@ -2,9 +2,10 @@
 //! series exists from the start with a zero, so that an alert on its growth sees the first event.
 
 mod api;
+mod parties;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -13,6 +14,7 @@ use prometheus::{
 };
 
 use self::api::Api;
+use self::parties::Parties;
 use crate::event::{Attempted, Ending, Event, Timing, What};
 use crate::watch::outcome::Outcome;
 
@@ -57,15 +59,14 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     deliveries_kept: IntGaugeVec,
     lag: Histogram,
-    unauthorized: IntGaugeVec,
-    accounts: Mutex<BTreeSet<Arc<str>>>,
     api_deprecated: IntGauge,
     api: Api,
+    parties: Parties,
 }
 
 impl Metrics {
     /// The names of all metrics: an interface, listed in the operations guide.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 18] = [
         "snyk_export_polls_total",
         "snyk_export_poll_duration_seconds",
         "snyk_export_watches",
@@ -78,13 +79,19 @@ impl Metrics {
         "snyk_export_build_info",
         "snyk_export_api_requests_total",
         "snyk_export_api_connections_total",
+        "snyk_export_deliveries_pending",
+        "snyk_export_deliveries_oldest_pending_seconds",
+        "snyk_export_delivery_attempts_total",
+        "snyk_export_account_blocked",
+        "snyk_export_account_budget",
+        "snyk_export_account_watches",
     ];
 
     /// Metrics of a daemon that has just started.
     #[must_use]
     pub fn new() -> Self {
         let [polls, poll_duration, watches, finished, sent, rest @ ..] = Self::NAMES;
-        let [kept, lag, unauthorized, deprecated, build, api @ ..] = rest;
+        let [kept, lag, unauthorized, deprecated, build, requests, connections, parties @ ..] = rest;
         let registry = Registry::new();
         let metrics = Self {
             polls: counters(
@@ -119,18 +126,12 @@ impl Metrics {
                 "How late a poll started: the time since it was due.",
                 &LAG_SECONDS,
             ),
-            unauthorized: gauges(
-                &registry,
-                unauthorized,
-                "Whether Snyk refuses the credential of an account.",
-                &["account"],
-            ),
-            accounts: Mutex::default(),
             api_deprecated: of_parts(IntGauge::new(
                 deprecated,
                 "Whether Snyk has announced the end of the API version in use.",
             )),
-            api: Api::new(&registry, api),
+            api: Api::new(&registry, [requests, connections]),
+            parties: Parties::new(&registry, unauthorized, parties),
             registry,
         };
         register(&metrics.registry, &metrics.api_deprecated);
@@ -169,8 +170,8 @@ impl Metrics {
             What::DeliverySent(attempted) => self.attempted(attempted, "sent"),
             What::DeliveryRetrying { attempted, .. } => self.attempted(attempted, "retrying"),
             What::DeliveryGivenUp { attempted, .. } => self.attempted(attempted, "given_up"),
-            What::AccountPaused { account, .. } => self.unauthorized.with_label_values(&[account]).set(1),
-            What::AccountResumed { account, .. } => self.unauthorized.with_label_values(&[account]).set(0),
+            What::AccountPaused { account, .. } => self.parties.set_unauthorized(account, true),
+            What::AccountResumed { account, .. } => self.parties.set_unauthorized(account, false),
             // The store knows how many watches there are.
             What::Added { .. }
             | What::Resumed { .. }
@@ -190,6 +191,9 @@ impl Metrics {
     fn attempted(&self, attempted: &Attempted, result: &str) {
         let kind = attempted.kind.unwrap_or(NO_KIND);
         self.deliveries.with_label_values(&[kind, result]).inc();
+        if attempted.kind.is_some() {
+            self.parties.attempted(&attempted.endpoint, result);
+        }
     }
 
     /// A request to the API was answered.
@@ -215,17 +219,26 @@ impl Metrics {
     }
 
     /// Sets which accounts there are: at the start, and when the settings are read again. An account that stays keeps
-    /// its value.
+    /// its values.
     pub fn set_accounts(&self, accounts: &BTreeSet<Arc<str>>) {
-        let mut known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in known.difference(accounts) {
-            // An error means that it is gone already.
-            let _ = self.unauthorized.remove_label_values(&[gone]);
-        }
-        for account in accounts {
-            let _ = self.unauthorized.with_label_values(&[account]);
-        }
-        known.clone_from(accounts);
+        self.parties.set_accounts(accounts);
+    }
+
+    /// Sets which endpoints there are, in the same way.
+    pub fn set_endpoints(&self, endpoints: BTreeSet<String>) {
+        self.parties.set_endpoints(endpoints);
+    }
+
+    /// Sets what the store has for each endpoint (how many pending deliveries, and for how long the oldest is owed) and for
+    /// each account (how many watches that have not ended).
+    pub fn set_parties(&self, backlog: &[(String, u64, Duration)], active: &[(String, u64)]) {
+        self.parties.set_backlog(backlog);
+        self.parties.set_active(active);
+    }
+
+    /// Sets whether an account's polls pause, and how many requests it may send at once, if it has a budget.
+    pub fn set_account(&self, account: &str, is_blocked: bool, left: Option<usize>) {
+        self.parties.set_account(account, is_blocked, left);
     }
 
     /// Sets whether Snyk has announced the end of the API version in use.
@@ -310,6 +323,7 @@ mod tests {
     fn all_are_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.set_accounts(&BTreeSet::from([Arc::from("acme")]));
+        metrics.set_endpoints(BTreeSet::from(["platform".to_owned()]));
         let text = metrics.render();
         let named: BTreeSet<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -376,7 +390,7 @@ mod tests {
                 "snyk_export_account_unauthorized{account=\"acme\"} 1",
             ),
             (
-                What::AccountResumed { account: "acme".into(), paused: delay },
+                What::AccountResumed { account: "acme".into(), paused: Some(delay) },
                 "snyk_export_account_unauthorized{account=\"acme\"} 0",
             ),
         ];
@@ -431,7 +445,8 @@ mod tests {
         metrics.event(&What::AccountPaused { account: "b".into(), problem: Problem::new("x", "") }.at(AT));
         metrics.set_accounts(&accounts(&["b", "c"]));
         let text = metrics.render();
-        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("snyk_export_account")).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("snyk_export_account_unauthorized{")).collect();
         let line =
             |account, value| format!("snyk_export_account_unauthorized{{account=\"{account}\"}} {value}");
         assert_eq!(lines, [line("b", 1), line("c", 0)]);

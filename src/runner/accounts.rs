@@ -84,6 +84,11 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
+    /// How many requests it may send at once, if it has a budget.
+    pub(super) fn left(&self, now: Moment) -> Option<usize> {
+        self.budget.as_ref().map(|budget| budget.available(now))
+    }
+
     /// A poll begins, and takes one request out of the budget.
     pub(super) fn begin(&mut self, now: Moment) {
         self.under_way += 1;

@@ -3,8 +3,9 @@
 use std::mem::take;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Obligations, Runner, Told, named};
+use super::{If, Obligations, Runner, Told, named};
 use crate::event::{Event, What};
 use crate::moment::Moment;
 use crate::store::{Claimed, Pass, Passed, Queue};
@@ -43,11 +44,16 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         let now = self.clock.now();
         self.passed_at = now;
         self.obligations.passed(now);
+        self.show_accounts(now);
         self.learn_due_times(&passed, now);
-        let is_kept = |record: Option<usize>| record.is_none_or(|n| passed.kept.get(n) == Some(&true));
+        let is_told = |when: If| match when {
+            If::Kept(n) => passed.kept.get(n) == Some(&true),
+            If::News(n) => passed.news.get(n) == Some(&true),
+            If::Saved => true,
+        };
         // Report the whole pass, even if one of its events is enough for the caller.
         let mut flow = ControlFlow::Continue(());
-        for (_, event) in told.into_iter().filter(|(record, _)| is_kept(*record)) {
+        for (_, event) in told.into_iter().filter(|(when, _)| is_told(*when)) {
             if tell(&event).is_break() {
                 flow = ControlFlow::Break(());
             }
@@ -65,6 +71,18 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
         self.poll_ready();
         ControlFlow::Continue(())
+    }
+
+    /// Shows the accounts, about once a second.
+    fn show_accounts(&mut self, now: Moment) {
+        const EVERY: Duration = Duration::from_secs(1);
+        if now.since(self.shown_at) < EVERY {
+            return;
+        }
+        self.shown_at = now;
+        for state in &self.accounts {
+            self.obligations.sees(&state.account.name, state.blocking.is_blocked(now), state.left(now));
+        }
     }
 
     /// Learns when unclaimed watches are due. If the store granted a whole wish, there may be more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::{Closing, Obligations, Runner, named};
+use super::{Closing, If, Obligations, Runner, named};
 use crate::clock::Clock;
 use crate::duration::to_the_ms;
 use crate::event::{Ending, Timing, What};
@@ -111,7 +111,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
 
     /// Notes what happened to a watch. It is reported once it is saved.
     fn keep(&mut self, record: Record, what: What, now: Moment) {
-        self.told.push((Some(self.records.len()), what.at(now)));
+        self.told.push((If::Kept(self.records.len()), what.at(now)));
         self.records.push(record);
     }
 
@@ -130,20 +130,24 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         state.end(timing.took, &self.plan.policy);
         let account = Arc::clone(&watch.account);
         let news = state.record(observation, &watch.progress, &self.plan.policy, now, &mut self.rng);
-        let (deliveries, what) = match news {
+        let named = Arc::clone(&account);
+        let is_refused = matches!(news, Some(News::Refused(_)));
+        let (deliveries, when, what) = match news {
             Some(News::Refused(problem)) => (
                 self.obligations.refuse(&account, &problem, now),
-                Some(What::AccountPaused { account: Arc::clone(&account), problem }),
+                If::Saved,
+                What::AccountPaused { account: named, problem },
             ),
             Some(News::Works(paused)) => (
                 self.obligations.accept(&account, now),
-                paused.map(|paused| What::AccountResumed { account: Arc::clone(&account), paused }),
+                // It may have been refused before a restart: the store knows.
+                paused.map_or(If::News(self.news.len()), |_| If::Saved),
+                What::AccountResumed { account: named, paused },
             ),
             None => return,
         };
-        let is_refused = matches!(what, Some(What::AccountPaused { .. }));
         self.news.push(AccountNews { account, is_refused, deliveries });
-        self.told.extend(what.map(|what| (None, what.at(now))));
+        self.told.push((when, what.at(now)));
     }
 }
 

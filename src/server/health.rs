@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::limits;
 use super::problem::{Problem, Problems};
-use crate::store::Counts;
+use crate::store::{Backlog, Counts, StoreError};
 
 /// The daemon is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,10 +85,16 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let service = &shared.service;
     // `/readyz` reports a store that does not answer. The other metrics are still true.
-    if let Ok(Ok(Counts { active, ended, pending, undeliverable })) =
-        timeout(limits::STORE, service.store.count()).await
-    {
+    let asking = async {
+        let store = &service.store;
+        Ok::<_, StoreError>((store.count().await?, store.backlog().await?, store.active_accounts().await?))
+    };
+    if let Ok(Ok((counts, backlog, accounts))) = timeout(limits::STORE, asking).await {
+        let Counts { active, ended, pending, undeliverable } = counts;
         service.metrics.set_counts(active, ended, pending, undeliverable);
+        let now = service.clock.now();
+        let aged = |Backlog { endpoint, pending, oldest }: Backlog| (endpoint, pending, now.since(oldest));
+        service.metrics.set_parties(&backlog.into_iter().map(aged).collect::<Vec<_>>(), &accounts);
     }
     ([(CONTENT_TYPE, TEXT)], service.metrics.render()).into_response()
 }

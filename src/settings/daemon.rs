@@ -85,6 +85,8 @@ pub struct EndpointSettings {
     pub name: String,
     /// The words of the outcomes that it is notified of; `None` for all.
     pub on: Option<BTreeSet<String>>,
+    /// How many deliveries it gets in a minute at most.
+    pub max_per_minute: Option<NonZeroU32>,
     /// Its kind, with what that needs.
     pub kind: EndpointKind,
 }

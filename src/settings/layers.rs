@@ -142,7 +142,7 @@ section! {
         /// Polls are retried for so long. 0 for no limit.
         #[arg(long, value_name = "DURATION")]
         max_outage: HumanDuration,
-        /// How long one poll may take
+        /// How long one request may take, and how long a download may receive nothing
         #[arg(long, value_name = "DURATION")]
         request_timeout: Pause,
         /// How long after the start an export that is not found may still appear

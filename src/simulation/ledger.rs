@@ -77,7 +77,7 @@ impl Ledger {
                 }
             }
             What::AccountPaused { account, .. } => self.world.account_is(account, true),
-            What::AccountResumed { account, .. } => self.world.account_is(account, false),
+            What::AccountResumed { account, paused: Some(_) } => self.world.account_is(account, false),
             _ => {}
         }
         ControlFlow::Continue(())

@@ -12,7 +12,8 @@ use super::world::World;
 use crate::moment::Moment;
 use crate::notify::{Attempt, LIMIT, Recipient};
 use crate::store::{
-    Claim, ClaimedDelivery, DeliveryRecord, GivenUp, NewDelivery, Next, NextDelivery, Outbox, Pass, Reply,
+    Claim, ClaimedDelivery, DeliveryRecord, GivenUp, IN_TURN, NewDelivery, Next, NextDelivery, Outbox, Pass,
+    Reply, Turn,
 };
 use crate::text::Text;
 
@@ -29,6 +30,9 @@ pub(super) struct Post {
     claims: BTreeMap<i64, (i64, String)>,
     /// For each endpoint: when the delivery was queued that had the latest first attempt.
     first_tries: BTreeMap<String, Moment>,
+    /// For each endpoint: until when it is closed, and until when because it has asked for it. A power cut may undo it, and
+    /// then it is forgotten.
+    closed: BTreeMap<String, (Moment, Moment)>,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,7 @@ impl Post {
                 owed.state = state;
             }
         }
+        self.closed.clear();
     }
 
     /// A life has ended: attempts in flight are lost.
@@ -104,7 +109,7 @@ impl World {
             }
             self.note([9, at.unix_ms(), 0], || format!("{id} is owed"));
             let at = Moment::from_unix_ms(at.unix_ms());
-            let state = State::Due(at);
+            let state = State::Due(IN_TURN);
             post.owed
                 .insert(id, Owed { endpoint, at, event, state, last: None, tried: 0, is_under_way: false });
         }
@@ -126,6 +131,9 @@ impl World {
         match owed.state {
             State::Due(at) if at <= now => {}
             state => self.violate(|| format!("{id} is delivered, though it is {state:?}")),
+        }
+        if let Some((_, asked)) = post.closed.get(endpoint).filter(|(_, asked)| *asked > now) {
+            self.violate(|| format!("{id} is delivered before {endpoint} wants it, at {asked}"));
         }
         if owed.is_under_way {
             self.violate(|| format!("{id} is delivered twice at once"));
@@ -154,22 +162,28 @@ impl World {
     fn is_recorded(&self, records: &[DeliveryRecord]) {
         let mut post = self.post.borrow_mut();
         let post = &mut *post;
-        for DeliveryRecord { claim: Claim { row, fence }, at, next } in records {
+        for DeliveryRecord { claim: Claim { row, fence }, at, next, pace } in records {
             let Some((latest, id)) = post.claims.get(row).cloned() else { continue };
             // A result from before a newer claim is not stored.
             let Some(owed) = post.owed.get_mut(&id).filter(|_| latest == *fence) else { continue };
             post.undo.push((id.clone(), owed.state));
+            let open_at = pace.open_at.max(*at);
+            let has_asked = matches!(owed.last, Some(Attempt::Failed { hint: Some(_), .. }));
+            let (closed, asked) = post.closed.entry(owed.endpoint.clone()).or_default();
+            *closed = pace.open_at;
+            *asked = if has_asked { pace.floor } else { *asked };
             let limit = owed.at.plus(LIMIT);
             let (state, is_right) = match (next, &owed.last) {
                 (NextDelivery::Sent, last) => (State::Sent, *last == Some(Attempt::Sent)),
                 (NextDelivery::Due { at: due, .. }, Some(Attempt::Failed { hint, .. })) => {
                     let floor = hint.unwrap_or_default().min(Duration::from_secs(3600));
-                    (State::Due(*due), due.since(*at) >= floor.min(limit.since(*at)) && *due <= limit)
+                    let is_patient = open_at.since(*at) >= floor && *at < limit;
+                    // Nothing that an endpoint did not take waits much longer than the endpoint, or than it waits itself.
+                    (State::Due(*due), is_patient && *due <= limit.plus(Duration::from_secs(2 * 3600)))
                 }
                 (NextDelivery::Undeliverable { .. }, Some(Attempt::Gone { .. })) => (State::GivenUp, true),
-                (NextDelivery::Undeliverable { .. }, Some(Attempt::Failed { hint, .. })) => {
-                    let floor = hint.unwrap_or_default().min(Duration::from_secs(3600));
-                    (State::GivenUp, at.plus(floor) > limit || *at >= limit)
+                (NextDelivery::Undeliverable { .. }, Some(Attempt::Failed { .. })) => {
+                    (State::GivenUp, *at >= limit)
                 }
                 (NextDelivery::Due { at, .. }, _) => (State::Due(*at), false),
                 (NextDelivery::Undeliverable { .. }, _) => (State::GivenUp, false),
@@ -184,6 +198,20 @@ impl World {
         }
     }
 
+    /// The store has given these up, without another attempt.
+    fn are_given_up(&self, given_up: &[GivenUp], now: Moment) {
+        let mut post = self.post.borrow_mut();
+        let post = &mut *post;
+        for GivenUp { id, .. } in given_up {
+            let Some(owed) = post.owed.get_mut(id) else { continue };
+            post.undo.push((id.clone(), owed.state));
+            if now.since(owed.at) < LIMIT || owed.is_under_way || !matches!(owed.state, State::Due(_)) {
+                self.violate(|| format!("{id} is given up, though it is {:?}", owed.state));
+            }
+            owed.state = State::GivenUp;
+        }
+    }
+
     /// Each delivery is attempted soon after it is due.
     pub(super) fn must_be_brought(&self) {
         let now = self.now();
@@ -195,7 +223,9 @@ impl World {
         }
         for (id, owed) in &post.owed {
             let State::Due(due) = owed.state else { continue };
-            let since = due.max(disturbed);
+            let since =
+                due.max(disturbed).max(post.closed.get(&owed.endpoint).map_or(IN_TURN, |closed| closed.0));
+            let since = since.max(owed.at);
             let is_meant = |what: &What| match what {
                 What::Endpoint { endpoint, .. } => name(*endpoint) == owed.endpoint,
                 _ => false,
@@ -203,6 +233,17 @@ impl World {
             let rounds =
                 unsent.get(&*owed.endpoint).copied().unwrap_or_default() / bounds::ATTEMPTS_AT_ONCE + 2;
             let bound = bounds::OWN + ATTEMPT * rounds;
+            if now.since(since) <= bound {
+                continue;
+            }
+            // One that was queued earlier goes first.
+            let earlier =
+                post.owed.values().filter(|other| other.endpoint == owed.endpoint && other.at <= owed.at);
+            let turn = earlier.filter_map(|other| match other.state {
+                State::Due(due) => Some(due),
+                State::Sent | State::GivenUp => None,
+            });
+            let since = since.max(turn.max().unwrap_or(IN_TURN));
             let excused = self.is_excused(since) || self.is_troubled(since, is_meant);
             if now.since(since) > bound && !owed.is_under_way && !excused {
                 self.violate(|| format!("{id} is due for {:?}, and is not brought", now.since(since)));
@@ -265,21 +306,16 @@ impl Ear {
 }
 
 impl Outbox for Disk {
-    fn claim(
-        &self,
-        endpoint: String,
-        room: usize,
-        now: Moment,
-    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn> {
         let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
         let world = Arc::clone(&self.world);
         self.call(async move {
-            let (claimed, next) = file.sqlite.claim(endpoint, room, now).await?;
+            let turn = file.sqlite.claim(endpoint, room, now, even_if_closed).await?;
             let mut post = world.post.borrow_mut();
-            for ClaimedDelivery { claim, delivery, .. } in &claimed {
+            for ClaimedDelivery { claim, delivery, .. } in &turn.claimed {
                 post.claims.insert(claim.row, (claim.fence, delivery.id.clone()));
             }
-            Ok((claimed, next))
+            Ok(turn)
         })
     }
 
@@ -297,7 +333,13 @@ impl Outbox for Disk {
         unreachable!("endpoints stay in the settings")
     }
 
-    fn give_up(&self, _: String, _: Moment, _: Text, _: Moment) -> Reply<Vec<GivenUp>> {
-        unreachable!("endpoints stay in the settings")
+    fn give_up(&self, endpoint: String, before: Moment, why: Text, now: Moment) -> Reply<Vec<GivenUp>> {
+        let Kept::File(file) = self.kept.clone() else { unreachable!("there are couriers over files only") };
+        let world = Arc::clone(&self.world);
+        self.call(async move {
+            let given_up = file.sqlite.give_up(endpoint, before, why, now).await?;
+            world.are_given_up(&given_up, now);
+            Ok(given_up)
+        })
     }
 }

@@ -46,10 +46,24 @@ pub trait Catalogue {
     /// The accounts with watches that have not ended, and how many watches that are.
     fn active_accounts(&self) -> Reply<Vec<(String, u64)>>;
 
+    /// The endpoints with pending deliveries.
+    fn backlog(&self) -> Reply<Vec<Backlog>>;
+
     /// Removes watches that ended before `before`, with their settled deliveries, and returns how many. Watches that the
     /// settings list stay: otherwise they would be followed again. Works in small transactions, so that other calls need not
     /// wait.
     fn prune(&self, before: Moment) -> Reply<usize>;
+}
+
+/// What an endpoint is owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// How many deliveries are pending.
+    pub pending: u64,
+    /// Since when the oldest one is owed.
+    pub oldest: Moment,
 }
 
 /// How much clients of the API may store.

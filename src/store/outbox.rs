@@ -10,16 +10,12 @@ use crate::watch::pace::Position;
 
 /// What couriers need of a store.
 pub trait Outbox {
-    /// Claims up to `room` due deliveries to `endpoint`, the longest due first. Also returns when the next unclaimed one is
-    /// due: `Moment::NEVER` if all are claimed, `None` if there are none.
-    fn claim(
-        &self,
-        endpoint: String,
-        room: usize,
-        now: Moment,
-    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)>;
+    /// Claims up to `room` due deliveries to `endpoint`, in the order in which they were queued. None before it is open, unless
+    /// `even_if_closed`.
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn>;
 
-    /// Records the results of attempts. A record whose claim has ended is ignored.
+    /// Records the results of attempts, and the pace of their endpoints. A record whose claim has ended is ignored. When an
+    /// endpoint takes deliveries again, those that have no pace of their own wait for their turn again.
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()>;
 
     /// The endpoints with pending deliveries.
@@ -48,6 +44,31 @@ pub struct NewDelivery {
     pub at: Moment,
 }
 
+/// What an endpoint gets now.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// The claimed deliveries.
+    pub claimed: Vec<ClaimedDelivery>,
+    /// When the next unclaimed delivery is due: `Moment::NEVER` if all are claimed, `None` if there are none.
+    pub next_due: Option<Moment>,
+    /// The pace of the endpoint.
+    pub pace: EndpointPace,
+}
+
+/// The pace of an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointPace {
+    /// The state of its backoff. `None` if the last attempt reached it.
+    pub position: Position,
+    /// Nothing is sent before this.
+    pub open_at: Moment,
+    /// A new delivery opens it earlier, but not before this.
+    pub floor: Moment,
+}
+
+/// The due time of a delivery that waits for its turn.
+pub const IN_TURN: Moment = Moment::from_unix_ms(0);
+
 /// A due delivery. Nobody else can claim it until it is given back.
 #[derive(Debug, Clone)]
 pub struct ClaimedDelivery {
@@ -59,7 +80,7 @@ pub struct ClaimedDelivery {
     pub watch: Option<Uuid>,
     /// How many attempts were made.
     pub attempts: u32,
-    /// The state of its pace.
+    /// The state of its own pace. `None` if it has none, and follows the endpoint's.
     pub pace: Position,
 }
 
@@ -72,6 +93,8 @@ pub struct DeliveryRecord {
     pub at: Moment,
     /// What follows.
     pub next: NextDelivery,
+    /// The pace of the endpoint from now on.
+    pub pace: EndpointPace,
 }
 
 /// What follows from an attempt.
@@ -81,9 +104,9 @@ pub enum NextDelivery {
     Sent,
     /// It is due again.
     Due {
-        /// When.
+        /// When, or [`IN_TURN`].
         at: Moment,
-        /// The state of its pace.
+        /// The state of its own pace.
         pace: Position,
         /// Why the attempt failed.
         problem: Text,

@@ -60,6 +60,8 @@ pub struct AccountNews {
 pub struct Passed {
     /// For each record, in order, whether it was kept. It was not if its claim had ended.
     pub kept: Vec<bool>,
+    /// For each piece of news, in order, whether it was news. Empty if none was.
+    pub news: Vec<bool>,
     /// The claimed watches, in the order of the wishes, the longest due first.
     pub claimed: Vec<Claimed>,
     /// For each account that got fewer watches than it wished for, when its next unclaimed watch is due: `Moment::NEVER` if

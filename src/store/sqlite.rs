@@ -35,9 +35,9 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Catalogue, ClaimedDelivery, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
+    Added, Backlog, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
     ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
-    StoreError,
+    StoreError, Turn,
 };
 use crate::exit::ExitCode;
 use crate::moment::Moment;
@@ -218,6 +218,10 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
         self.read(|conn, _| watches::active_accounts(conn))
     }
 
+    fn backlog(&self) -> Reply<Vec<Backlog>> {
+        self.read(|conn, _| deliveries::backlog(conn))
+    }
+
     fn prune(&self, before: Moment) -> Reply<usize> {
         let store = self.clone();
         Box::pin(async move {
@@ -238,13 +242,8 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 }
 
 impl<K: Keeping> Outbox for SqliteStore<K> {
-    fn claim(
-        &self,
-        endpoint: String,
-        room: usize,
-        now: Moment,
-    ) -> Reply<(Vec<ClaimedDelivery>, Option<Moment>)> {
-        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now))
+    fn claim(&self, endpoint: String, room: usize, now: Moment, even_if_closed: bool) -> Reply<Turn> {
+        self.read(move |conn, state| outbox::claim(conn, state, &endpoint, room, now, even_if_closed))
     }
 
     fn record(&self, records: Vec<DeliveryRecord>) -> Reply<()> {

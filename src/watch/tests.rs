@@ -87,6 +87,21 @@ fn follows_an_export_to_its_end() {
 }
 
 #[test]
+fn an_end_after_failed_polls_was_seen_late_since_the_last_poll_that_showed_its_export() {
+    let late = |rows: &[(u64, Observation, Decision)]| {
+        let seen = rows.last().expect("a poll").0;
+        check(&policy(), rows).late_at_most(START.plus(Duration::from_secs(seen)))
+    };
+    let finished = |at| (at, status("FINISHED"), end(Outcome::Finished));
+    assert_eq!(late(&[finished(0)]), None, "it may have ended at any time");
+    // A failed poll does not show whether the export had ended before it.
+    let failed = [(0, http(503), after(1)), (1, http(503), after(2)), finished(3)];
+    assert_eq!(late(&failed), Some(Duration::from_secs(3)));
+    let between = [(0, status("PENDING"), after(10)), (10, http(503), after(1)), finished(11)];
+    assert_eq!(late(&between), Some(Duration::from_secs(11)));
+}
+
+#[test]
 fn with_a_refused_credential_a_watch_ends_only_at_its_deadline() {
     let limits = (Some(Duration::from_secs(100)), Some(Duration::from_secs(3)));
     let policy =

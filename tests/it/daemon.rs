@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod check;
 mod disk;
+mod endpoints;
 mod flood;
 mod home;
 mod idle;

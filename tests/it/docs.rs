@@ -109,6 +109,7 @@ fn the_dashboard_shows_every_metric() {
 fn alerts_and_dashboard_look_at_what_there_is() {
     let metrics = Metrics::new();
     metrics.set_accounts(&[Arc::from("acme")].into());
+    metrics.set_endpoints(["platform".to_owned()].into());
     let rendered = metrics.render();
     let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
     for page in [DAEMON, METRICS, TROUBLESHOOTING, ALERTS] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use snyk_export::http::Network;
 use snyk_export::moment::Moment;
-use snyk_export::notify::{Attempt, Endpoint, EndpointKind, SigningKey};
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind, OwnHeaders, SigningKey};
 
 /// 2024-11-25T10:13:42.470Z
 const NOW: Moment = Moment::from_unix_ms(1_732_529_622_470);
@@ -31,7 +31,7 @@ fn endpoint(kind: EndpointKind) -> Endpoint {
 
 fn webhook(url: &str, key: Option<&str>) -> Endpoint {
     let secret = key.map(|key| SigningKey::new(key).unwrap());
-    endpoint(EndpointKind::Webhook { url: url.parse().unwrap(), secret })
+    endpoint(EndpointKind::Webhook { url: url.parse().unwrap(), secret, headers: OwnHeaders::default() })
 }
 
 fn shell(script: &str, timeout: Duration) -> Endpoint {
@@ -51,7 +51,7 @@ async fn send(endpoint: &Endpoint) -> Attempt {
 #[track_caller]
 fn why(attempt: Attempt) -> String {
     match attempt {
-        Attempt::Failed { problem, .. } => problem.to_string(),
+        Attempt::Failed { problem, .. } | Attempt::Refused { problem, .. } => problem.to_string(),
         Attempt::Sent | Attempt::Gone { .. } => panic!("it has not failed: {attempt:?}"),
     }
 }

@@ -141,6 +141,7 @@ fn a_bug_is_an_answer_and_not_the_end() {
 fn metrics_are_as_prometheus_wants_them() {
     let bed = TestServer::start(None);
     bed.service.metrics.set_accounts(&accounts());
+    bed.service.metrics.set_endpoints(["platform".to_owned()].into());
     let problem = Problem::new("x", "");
     bed.service.metrics.event(&What::AccountPaused { account: "acme".into(), problem }.at(Moment::default()));
     let answer = bed.get("/metrics");

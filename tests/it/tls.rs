@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use snyk_export::http::{Network, Proxies, Store};
 use snyk_export::moment::Moment;
-use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind, OwnHeaders};
 
 use crate::lab::{EXPORT_ID, Lab, Program, READY, runtime};
 
@@ -221,7 +221,11 @@ fn notifications_trust_as_polls_do() {
     let authority = Authority::new();
     let server = Server::start(&authority, "localhost");
     let attempt = |added: Vec<CertificateDer<'static>>| {
-        let kind = EndpointKind::Webhook { url: server.url.parse().unwrap(), secret: None };
+        let kind = EndpointKind::Webhook {
+            url: server.url.parse().unwrap(),
+            secret: None,
+            headers: OwnHeaders::default(),
+        };
         let network = Network::new(added, Store::default(), Proxies::default());
         let endpoint = Endpoint::new("x".to_owned(), None, kind, &network).unwrap();
         runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use super::EndpointSettings;
 use super::entry::{Entry, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
+use crate::disk;
 use crate::http::{Network, is_loopback};
-use crate::notify::{EndpointKind, SigningKey};
+use crate::notify::{EndpointKind, OwnHeaders, SigningKey};
 use crate::secret::Secret;
+use crate::secret_file;
 use crate::settings::environment::SECRET_VARIABLES;
 use crate::settings::places::Step;
 use crate::settings::{Environment, Settings, SettingsError};
@@ -21,6 +24,9 @@ use crate::text::Text;
 
 /// How long a command may take unless the settings say otherwise.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many messages Slack gets in a minute, unless the settings say otherwise: it takes one a second.
+const OF_SLACK: u32 = 60;
 
 /// The variables that every command gets.
 const NEEDED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
@@ -60,6 +66,8 @@ fn endpoint(
         Kind::Webhook | Kind::Slack => receiver(kind, &name, section, entry, settings, network)?,
         Kind::Command => command(section, entry, settings)?,
     };
+    let usual = if matches!(kind, EndpointKind::Slack { .. }) { OF_SLACK } else { 0 };
+    let max_per_minute = NonZeroU32::new(section.max_per_minute.unwrap_or(usual));
     let words = |words: &Vec<OutcomeWord>| -> BTreeSet<String> {
         words.iter().map(|word| word.0.as_str().to_owned()).collect()
     };
@@ -67,7 +75,7 @@ fn endpoint(
     if on.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(entry.at("on")("`on` is empty: leave it out to be notified of every outcome"));
     }
-    Ok(EndpointSettings { name, on, kind })
+    Ok(EndpointSettings { name, on, max_per_minute, kind })
 }
 
 /// An endpoint that is reached by HTTP.
@@ -94,7 +102,12 @@ fn receiver(
     if others_can_read {
         tracing::warn!(endpoint = name, "notifications go over plain http");
     }
-    Ok(EndpointKind::Webhook { url, secret: signing_key(section, entry)? })
+    let headers = own_headers(section, entry)?;
+    if headers.has("authorization") && (!url.username().is_empty() || url.password().is_some()) {
+        let why = "it sets `authorization`, and so do the user and password in the URL: use one of them";
+        return Err(entry.at("headers-file")(why));
+    }
+    Ok(EndpointKind::Webhook { url, secret: signing_key(section, entry)?, headers })
 }
 
 fn command(
@@ -146,6 +159,7 @@ fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
         ("url", section.url.is_some(), is_sent),
         ("url-file", section.url_file.is_some(), is_sent),
         ("secret-file", section.secret_file.is_some(), kind == Kind::Webhook),
+        ("headers-file", section.headers_file.is_some(), kind == Kind::Webhook),
         ("argv", section.argv.is_some(), !is_sent),
         ("env", section.env.is_some(), !is_sent),
         ("timeout", section.timeout.is_some(), !is_sent),
@@ -185,6 +199,18 @@ fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<Signi
         SigningKey::new(text.expose()).map_err(|error| format!("{}: {error}", Text::of_path(path)))
     };
     read().map(Some).map_err(entry.at("secret-file"))
+}
+
+fn own_headers(section: &NotifySection, entry: Entry<'_>) -> Result<OwnHeaders, SettingsError> {
+    let Some(path) = &section.headers_file else { return Ok(OwnHeaders::default()) };
+    let name = Text::of_path(path);
+    let read = || {
+        let text = disk::read_text(path).map_err(|error| format!("failed to read {name}: {error}"))?;
+        let text = Secret::new(text);
+        secret_file::warn_if_open(path);
+        OwnHeaders::new(text.expose()).map_err(|error| format!("{name}: {error}"))
+    };
+    read().map_err(entry.at("headers-file"))
 }
 
 /// The file of the program, which is found now and runs later, and its arguments.

@@ -43,6 +43,8 @@ pub(crate) struct NotifySection {
     pub(super) url: Option<SecretText>,
     pub(super) url_file: Option<PathBuf>,
     pub(super) secret_file: Option<PathBuf>,
+    pub(super) headers_file: Option<PathBuf>,
+    pub(super) max_per_minute: Option<u32>,
     pub(super) argv: Option<Vec<String>>,
     pub(super) env: Option<Vec<String>>,
     pub(super) timeout: Option<Pause>,

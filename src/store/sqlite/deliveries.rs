@@ -8,7 +8,7 @@ use super::rows::{at, ms};
 use super::state::State;
 use super::trouble::Fault;
 use crate::moment::Moment;
-use crate::store::{DeliveryFilter, DeliveryState, ListedDelivery, Redelivery};
+use crate::store::{Backlog, DeliveryFilter, DeliveryState, IN_TURN, ListedDelivery, Redelivery};
 use crate::text::Text;
 
 /// The deliveries for a watch, in the order in which they were added.
@@ -62,9 +62,12 @@ pub(super) fn redeliver(
     if !known.contains(&found.endpoint) {
         return Ok(Some(Redelivery::NoEndpoint(found.endpoint)));
     }
-    let sql = "UPDATE deliveries SET state = 'pending', settled_at_ms = NULL, created_at_ms = ?2, due_at_ms = ?2, \
+    let sql = "UPDATE deliveries SET state = 'pending', settled_at_ms = NULL, created_at_ms = ?2, due_at_ms = ?3, \
                pace_ns = NULL WHERE id = ?1";
-    conn.prepare_cached(sql)?.execute((delivery, ms(now)))?;
+    conn.prepare_cached(sql)?.execute((delivery, ms(now), ms(IN_TURN)))?;
+    // Who asks for it knows why it should work now.
+    let sql = "UPDATE endpoints SET open_at_ms = 0 WHERE name = ?1";
+    conn.prepare_cached(sql)?.execute((&found.endpoint,))?;
     state.counts.pending += 1;
     if found.state == DeliveryState::Undeliverable {
         state.counts.undeliverable = state.counts.undeliverable.saturating_sub(1);
@@ -73,10 +76,25 @@ pub(super) fn redeliver(
     Ok(of_watch()?.pop().map(Redelivery::Queued))
 }
 
+/// See [`Catalogue::backlog`](crate::store::Catalogue::backlog). Reads the index only.
+pub(super) fn backlog(conn: &Connection) -> Result<Vec<Backlog>, Fault> {
+    let mut select = conn.prepare_cached(
+        "SELECT endpoint, count(*), min(created_at_ms) FROM deliveries INDEXED BY deliveries_age \
+         WHERE state = 'pending' GROUP BY endpoint",
+    )?;
+    let backlog = select.query_map((), |row| {
+        let pending = row.get::<_, i64>(1)?.unsigned_abs();
+        Ok(Backlog { endpoint: row.get(0)?, pending, oldest: at(row.get(2)?) })
+    })?;
+    Ok(backlog.collect::<Result<_, _>>()?)
+}
+
 /// Selects deliveries. `wanted` is what follows the name of the table.
 fn select(conn: &Connection, wanted: &str, params: impl Params) -> Result<Vec<ListedDelivery>, Fault> {
     let mut select = conn.prepare_cached(&format!(
-        "SELECT id, endpoint, state, attempts, due_at_ms, problem, watch_id, created_at_ms FROM deliveries {wanted}"
+        "SELECT id, endpoint, state, attempts, \
+         max(due_at_ms, coalesce((SELECT open_at_ms FROM endpoints WHERE name = endpoint), 0)), \
+         problem, watch_id, created_at_ms FROM deliveries {wanted}"
     ))?;
     let listed = select.query_map(params, listed)?;
     Ok(listed.collect::<Result<_, _>>()?)

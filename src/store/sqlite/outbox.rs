@@ -1,7 +1,7 @@
 //! The outbox in the file.
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
 use super::codes;
@@ -10,7 +10,10 @@ use super::state::State;
 use super::trouble::Fault;
 use crate::exit::ExitCode;
 use crate::moment::Moment;
-use crate::store::{ClaimedDelivery, DeliveryRecord, DeliveryState, GivenUp, NewDelivery, NextDelivery};
+use crate::store::{
+    ClaimedDelivery, DeliveryRecord, DeliveryState, EndpointPace, GivenUp, IN_TURN, NewDelivery,
+    NextDelivery, Turn,
+};
 use crate::text::Text;
 
 /// Adds a delivery, which may be about the watch in a row. One with the same id is added once.
@@ -22,23 +25,38 @@ pub(super) fn owe(
 ) -> Result<(), Fault> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO deliveries (id, watch_seq, watch_id, endpoint, event, created_at_ms, state, due_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?6) ON CONFLICT (id) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7) ON CONFLICT (id) DO NOTHING",
     )?;
     let (seq, id) = watch.map(|(seq, id)| (seq, id.into_bytes())).unzip();
     let NewDelivery { id: delivery, endpoint, event, at } = delivery;
-    let inserted = insert.execute((delivery, seq, id, endpoint, event, ms(*at)))?;
+    let inserted = insert.execute((delivery, seq, id, endpoint, event, ms(*at), ms(IN_TURN)))?;
     state.counts.pending += u64::try_from(inserted).unwrap_or_default();
+    let mut open = conn.prepare_cached(
+        "UPDATE endpoints SET open_at_ms = max(floor_ms, ?2) \
+         WHERE name = ?1 AND pace_ns IS NOT NULL AND open_at_ms > max(floor_ms, ?2)",
+    )?;
+    // A new one is a reason to try again, and those that have waited go first.
+    if inserted > 0 && open.execute((endpoint, ms(*at)))? > 0 {
+        wake(conn, endpoint)?;
+    }
     Ok(())
 }
 
-/// Claims due deliveries to an endpoint, the longest due first. Also returns when the next one is due.
+/// See [`Outbox::claim`](crate::store::Outbox::claim).
 pub(super) fn claim(
     conn: &Connection,
     state: &mut State,
     endpoint: &str,
     room: usize,
     now: Moment,
-) -> Result<(Vec<ClaimedDelivery>, Option<Moment>), Fault> {
+    even_if_closed: bool,
+) -> Result<Turn, Fault> {
+    let pace = pace_of(conn, endpoint)?;
+    let room = if pace.open_at > now && !even_if_closed { 0 } else { room };
+    let mut in_order = conn.prepare_cached(
+        "SELECT seq FROM deliveries INDEXED BY deliveries_queue \
+         WHERE endpoint = ?1 AND state = 'pending' AND due_at_ms <= ?2 ORDER BY seq",
+    )?;
     let mut by_due = conn.prepare_cached(
         "SELECT seq, due_at_ms FROM deliveries INDEXED BY deliveries_due \
          WHERE endpoint = ?1 AND state = 'pending' ORDER BY due_at_ms",
@@ -47,10 +65,59 @@ pub(super) fn claim(
         "SELECT id, endpoint, event, created_at_ms, watch_id, attempts, pace_ns FROM deliveries WHERE seq = ?1",
     )?;
     let mut claims = Vec::new();
-    let next_due = state.deliveries.claim_due(by_due.query((endpoint,))?, room, now, &mut claims)?;
+    let mut due = in_order.query((endpoint, ms(now)))?;
+    while claims.len() < room
+        && let Some(row) = due.next()?
+    {
+        claims.extend(state.deliveries.claim(row.get(0)?));
+    }
+    let next_due = state.deliveries.claim_due(by_due.query((endpoint,))?, 0, now, &mut Vec::new())?;
     let claimed =
         claims.into_iter().map(|claim| delivery.query_row((claim.row,), |row| claimed_delivery(row, claim)));
-    Ok((claimed.collect::<Result<_, _>>()?, next_due))
+    let (claimed, next_due) = (claimed.collect::<Result<_, _>>()?, next_due.map(|due| due.max(pace.open_at)));
+    Ok(Turn { claimed, next_due, pace })
+}
+
+fn pace_of(conn: &Connection, endpoint: &str) -> Result<EndpointPace, Fault> {
+    let mut select =
+        conn.prepare_cached("SELECT pace_ns, open_at_ms, floor_ms FROM endpoints WHERE name = ?1")?;
+    let pace = select.query_row((endpoint,), |row| {
+        let (open_at, floor) = (at(row.get(1)?), at(row.get(2)?));
+        Ok(EndpointPace { position: position(row.get(0)?), open_at, floor })
+    });
+    Ok(pace.optional()?.unwrap_or_default())
+}
+
+/// Keeps the pace of the endpoint of a delivery. If it takes deliveries again, all that failed because of it are due.
+fn keep_pace(conn: &Connection, delivery: i64, pace: EndpointPace) -> Result<(), Fault> {
+    let mut select = conn.prepare_cached("SELECT endpoint FROM deliveries WHERE seq = ?1")?;
+    let Some(endpoint) = select.query_row((delivery,), |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(());
+    };
+    let before = pace_of(conn, &endpoint)?;
+    if before == pace {
+        return Ok(());
+    }
+    let mut save = conn.prepare_cached(
+        "INSERT INTO endpoints (name, pace_ns, open_at_ms, floor_ms) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (name) DO UPDATE \
+         SET pace_ns = excluded.pace_ns, open_at_ms = excluded.open_at_ms, floor_ms = excluded.floor_ms",
+    )?;
+    save.execute((&endpoint, pace_ns(pace.position), due_ms(pace.open_at), due_ms(pace.floor)))?;
+    if before.position.is_some() && pace.position.is_none() {
+        wake(conn, &endpoint)?;
+    }
+    Ok(())
+}
+
+/// All that failed because of the endpoint wait for their turn again.
+fn wake(conn: &Connection, endpoint: &str) -> Result<(), Fault> {
+    let mut wake = conn.prepare_cached(
+        "UPDATE deliveries SET due_at_ms = ?2 \
+         WHERE endpoint = ?1 AND state = 'pending' AND pace_ns IS NULL AND due_at_ms > ?2",
+    )?;
+    wake.execute((endpoint, ms(IN_TURN)))?;
+    Ok(())
 }
 
 fn claimed_delivery(row: &Row<'_>, claim: crate::store::Claim) -> rusqlite::Result<ClaimedDelivery> {
@@ -70,11 +137,12 @@ pub(super) fn record(conn: &Connection, state: &mut State, records: &[DeliveryRe
         "UPDATE deliveries SET attempts = attempts + 1, state = ?2, settled_at_ms = ?3, problem = ?4 \
          WHERE seq = ?1 AND state = 'pending'",
     )?;
-    for DeliveryRecord { claim, at, next } in records {
+    for DeliveryRecord { claim, at, next, pace } in records {
         state.note(conn, *at)?;
         if !state.deliveries.give_back(*claim) {
             continue;
         }
+        keep_pace(conn, claim.row, *pace)?;
         let (end, problem) = match next {
             NextDelivery::Due { at, pace, problem } => {
                 retry.execute((claim.row, due_ms(*at), pace_ns(*pace), problem.as_str()))?;
@@ -105,8 +173,8 @@ pub(super) fn give_up(
 ) -> Result<Vec<GivenUp>, Fault> {
     state.note(conn, now)?;
     let mut old = conn.prepare_cached(
-        "SELECT seq, id, watch_id, attempts FROM deliveries INDEXED BY deliveries_due \
-         WHERE endpoint = ?1 AND state = 'pending' AND created_at_ms <= ?2 LIMIT 1000",
+        "SELECT seq, id, watch_id, attempts FROM deliveries INDEXED BY deliveries_age \
+         WHERE endpoint = ?1 AND state = 'pending' AND created_at_ms <= ?2 ORDER BY created_at_ms LIMIT 1000",
     )?;
     let old = old.query_map((endpoint, ms(owed_before)), |row| {
         let watch = row.get::<_, Option<[u8; 16]>>(2)?.map(Uuid::from_bytes);

@@ -37,7 +37,9 @@ pub(super) fn pass(conn: &Connection, state: &mut State, pass: Pass) -> Result<P
         passed.kept = keep(conn, state, &pass.records)?;
     }
     for news in &pass.news {
-        if state.is_news(news) {
+        let is_news = state.is_news(news);
+        passed.news.push(is_news);
+        if is_news {
             state.learn(conn, news)?;
             news.deliveries.iter().try_for_each(|delivery| outbox::owe(conn, state, delivery, None))?;
         }

@@ -35,6 +35,11 @@ pub(super) fn at(ms: i64) -> Moment {
     Moment::from_unix_ms(u64::try_from(ms).unwrap_or_default())
 }
 
+/// A moment as it is read later, with what the wall clock said.
+pub(super) fn rounded(moment: Moment) -> Moment {
+    at(ms(moment)).with_wall_ms(moment.wall_ms())
+}
+
 /// The state of a pace as stored.
 pub(super) fn pace_ns(position: Position) -> Option<i64> {
     position.map(|delay| i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX))

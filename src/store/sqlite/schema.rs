@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_unreported.sql"),
     include_str!("migrations/0005_refused_accounts.sql"),
     include_str!("migrations/0006_wall_clock.sql"),
+    include_str!("migrations/0007_endpoints.sql"),
 ];
 
 /// The application id in the header of our files ("snyX").

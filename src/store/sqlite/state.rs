@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Rows};
 
-use super::rows::{at, ms, wall_ms};
+use super::rows::{at, ms, rounded, wall_ms};
 use super::trouble::Fault;
 use crate::moment::Moment;
 use crate::store::{AccountNews, Claim, Counts};
@@ -98,7 +98,7 @@ impl State {
             let sql = "INSERT INTO meta (key, value) VALUES ('last_ms', ?1), ('last_wall_ms', ?2) \
                        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             conn.prepare_cached(sql)?.execute((ms(now), wall_ms(now)))?;
-            self.last = Some(at(ms(now)).with_wall_ms(now.wall_ms()));
+            self.last = Some(rounded(now));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use uuid::Uuid;
 
-use super::rows::{self, at, ms, uuid, watch_columns};
+use super::rows::{self, at, ms, rounded, uuid, watch_columns};
 use super::state::State;
 use super::trouble::Fault;
 use super::{deliveries, outbox};
@@ -77,7 +77,7 @@ fn insert(
     now: Moment,
 ) -> Result<Watch, Fault> {
     // Rounded as stored, so that callers see now what they read later.
-    let progress = Progress::new(at(ms(now)));
+    let progress = Progress::new(rounded(now));
     let NewWatch { account, export, labels } = new;
     let watch = Watch { id, account, labels, export, progress };
     let mut insert = conn.prepare_cached(

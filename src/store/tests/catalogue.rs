@@ -35,10 +35,10 @@ fn two(number: u128) -> Vec<String> {
 
 /// Gives up up to `room` deliveries.
 async fn give_up(bed: &impl Lasting, room: usize, at: Moment) {
-    let (claimed, _) = bed.store().claim("platform".to_owned(), room, at).await.unwrap();
+    let Turn { claimed, pace, .. } = bed.store().claim("platform".to_owned(), room, at, false).await.unwrap();
     let next = NextDelivery::Undeliverable { problem: Text::new("gone") };
     let records =
-        claimed.iter().map(|claimed| DeliveryRecord { claim: claimed.claim, at, next: next.clone() });
+        claimed.iter().map(|claimed| DeliveryRecord { claim: claimed.claim, at, next: next.clone(), pace });
     bed.store().record(records.collect()).await.unwrap();
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn a_removed_watch_leaves_its_pending_deliveries(bed: impl Last
     assert!(!bed.store().remove(watch.id).await.unwrap());
     assert!(bed.store().look(watch.id).await.unwrap().is_none());
     assert_eq!(bed.counts().await, Counts { pending: 1, ..Counts::default() });
-    let (owed, _) = bed.store().claim("platform".to_owned(), 9, NOW).await.unwrap();
+    let owed = bed.store().claim("platform".to_owned(), 9, NOW, false).await.unwrap().claimed;
     assert_eq!((owed.len(), &*owed[0].delivery.id, owed[0].watch), (1, "1-2", Some(watch.id)));
 }
 

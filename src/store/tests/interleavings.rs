@@ -107,6 +107,7 @@ async fn deliver(bed: &impl Lasting, model: &mut Model, count: usize) {
         claim: claimed.claim,
         at: now,
         next: next.clone(),
+        pace: EndpointPace::default(),
     };
     bed.store().record(recorded.iter().map(record).collect()).await.unwrap();
     for (claimed, next) in recorded {
@@ -120,19 +121,15 @@ async fn deliver(bed: &impl Lasting, model: &mut Model, count: usize) {
             }
         }
     }
-    let (claimed, next_due) = bed.store().claim("platform".to_owned(), count, now).await.unwrap();
-    let mut pending: Vec<_> =
-        model.deliveries.iter().filter(|owed| owed.state == DeliveryState::Pending).collect();
-    pending.sort_by_key(|owed| owed.due_at);
-    let due = pending.iter().filter(|owed| owed.due_at <= now).count().min(count);
-    assert_eq!(claimed.len(), due);
-    for (claimed, owed) in claimed.iter().zip(&pending) {
-        let by_id = pending.iter().find(|owed| owed.delivery.id == claimed.delivery.id).unwrap();
-        assert_eq!((&claimed.delivery, claimed.watch), (&by_id.delivery, by_id.watch));
-        assert_eq!((claimed.attempts, by_id.due_at), (by_id.attempts, owed.due_at), "the longest due first");
-    }
-    let is_left = |owed: &&&Owed| !claimed.iter().any(|claimed| claimed.delivery.id == owed.delivery.id);
-    let expected = pending.iter().find(is_left).map(|owed| owed.due_at);
+    let Turn { claimed, next_due, .. } =
+        bed.store().claim("platform".to_owned(), count, now, false).await.unwrap();
+    let pending = || model.deliveries.iter().filter(|owed| owed.state == DeliveryState::Pending);
+    let due: Vec<&Owed> = pending().filter(|owed| owed.due_at <= now).take(count).collect();
+    let seen = claimed.iter().map(|claimed| (&claimed.delivery, claimed.watch, claimed.attempts));
+    let expected = due.iter().map(|owed| (&owed.delivery, owed.watch, owed.attempts));
+    assert_eq!(seen.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "in the order of the queue");
+    let is_left = |owed: &&Owed| !due.iter().any(|due| due.delivery.id == owed.delivery.id);
+    let expected = pending().filter(is_left).map(|owed| owed.due_at).min();
     assert_eq!(next_due, expected.or((!claimed.is_empty()).then_some(Moment::NEVER)));
     model.claimed_deliveries = claimed;
 }

@@ -7,11 +7,17 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn claim(bed: &impl Lasting, now: Moment) -> (Vec<ClaimedDelivery>, Option<Moment>) {
-    bed.store().claim("platform".to_owned(), 9, now).await.unwrap()
+    let Turn { claimed, next_due, .. } =
+        bed.store().claim("platform".to_owned(), 9, now, false).await.unwrap();
+    (claimed, next_due)
 }
 
 async fn record(bed: &impl Lasting, claim: Claim, next: NextDelivery) {
-    bed.store().record(vec![DeliveryRecord { claim, at: NOW.plus(SECOND), next }]).await.unwrap();
+    record_with(bed, claim, next, EndpointPace::default()).await;
+}
+
+async fn record_with(bed: &impl Lasting, claim: Claim, next: NextDelivery, pace: EndpointPace) {
+    bed.store().record(vec![DeliveryRecord { claim, at: NOW.plus(SECOND), next, pace }]).await.unwrap();
 }
 
 fn ids(claimed: &[ClaimedDelivery]) -> Vec<&str> {
@@ -75,29 +81,63 @@ pub(super) async fn a_claimed_delivery_is_hidden_and_recorded_once(mut bed: impl
     assert_eq!(bed.counts().await, Counts::default());
 }
 
-pub(super) async fn the_longest_due_comes_first_endpoint_by_endpoint(bed: impl Lasting) {
+pub(super) async fn the_first_queued_comes_first_endpoint_by_endpoint(bed: impl Lasting) {
+    // Whatever a clock says that was set back.
     let owed = [("a", "platform", 3), ("b", "other", 1), ("c", "platform", 2), ("d", "other", 0)];
     let owed = owed
         .map(|(id, endpoint, after)| NewDelivery { at: NOW.plus(SECOND * after), ..delivery(id, endpoint) });
     bed.pass(owes(owed)).await;
     let endpoints = async || bed.store().owed_endpoints().await.unwrap();
     assert_eq!(endpoints().await, ["other", "platform"]);
-    let now = NOW.plus(SECOND * 2);
-    let (claimed, next) = claim(&bed, now).await;
-    assert_eq!((ids(&claimed), next), (vec!["c"], Some(NOW.plus(SECOND * 3))));
-    for (id, next_due) in [("d", Some(NOW.plus(SECOND))), ("b", Some(Moment::NEVER))] {
+    let (claimed, next) = claim(&bed, NOW).await;
+    assert_eq!((ids(&claimed), next), (vec!["a", "c"], Some(Moment::NEVER)));
+    for (id, next) in [("b", Some(IN_TURN)), ("d", Some(Moment::NEVER))] {
         assert_eq!(endpoints().await, ["other", "platform"]);
-        let (claimed, next) = bed.store().claim("other".to_owned(), 1, now).await.unwrap();
-        assert_eq!((ids(&claimed), next), (vec![id], next_due));
+        let Turn { claimed, next_due, .. } =
+            bed.store().claim("other".to_owned(), 1, NOW, false).await.unwrap();
+        assert_eq!((ids(&claimed), next_due), (vec![id], next));
         record(&bed, claimed[0].claim, NextDelivery::Sent).await;
     }
     assert_eq!(endpoints().await, ["platform"]);
+    let (endpoint, oldest) = ("platform".to_owned(), NOW.plus(SECOND * 2));
+    let backlog = bed.store().backlog().await.unwrap();
+    assert_eq!(backlog, [Backlog { endpoint, pending: 2, oldest }]);
+}
+
+pub(super) async fn an_endpoint_keeps_its_pace_and_wakes_all_when_it_is_back(mut bed: impl Lasting) {
+    let owed = ["a", "b", "c"].map(|id| delivery(id, "platform"));
+    bed.pass(owes(owed.into_iter().chain([delivery("z", "other")]))).await;
+    let failing = EndpointPace {
+        position: Some(SECOND * 4),
+        open_at: NOW.plus(SECOND * 9),
+        floor: NOW.plus(SECOND * 3),
+    };
+    let claimed = claim(&bed, NOW).await.0;
+    let aside = |pace| NextDelivery::Due { at: NOW.plus(SECOND * 60), pace, problem: Text::new("HTTP 503") };
+    record_with(&bed, claimed[0].claim, aside(None), failing).await;
+    record_with(&bed, claimed[1].claim, aside(Some(SECOND)), failing).await;
+    record_with(&bed, claimed[2].claim, again(Duration::ZERO), failing).await;
+
+    bed.reopen().await;
+    let Turn { claimed, next_due, pace } =
+        bed.store().claim("platform".to_owned(), 9, NOW.plus(SECOND * 8), false).await.unwrap();
+    assert_eq!((claimed.len(), next_due, pace), (0, Some(failing.open_at), failing));
+    let anyway = bed.store().claim("platform".to_owned(), 9, NOW.plus(SECOND * 8), true).await.unwrap();
+    assert_eq!(ids(&anyway.claimed), ["c"]);
+    bed.reopen().await;
+    let other = bed.store().claim("other".to_owned(), 9, NOW, false).await.unwrap();
+    assert_eq!((ids(&other.claimed), other.pace), (vec!["z"], EndpointPace::default()));
+    let claimed = claim(&bed, failing.open_at).await.0;
+    assert_eq!(ids(&claimed), ["c"]);
+    record(&bed, claimed[0].claim, NextDelivery::Sent).await;
+    let (claimed, next) = claim(&bed, failing.open_at).await;
+    assert_eq!((ids(&claimed), next), (vec!["a"], Some(NOW.plus(SECOND * 60))), "b has a pace of its own");
 }
 
 pub(super) async fn old_deliveries_are_given_up_unless_they_are_claimed(bed: impl Lasting) {
     let owed = ["a", "b", "c"].map(|id| delivery(id, "platform"));
     bed.pass(owes(owed.into_iter().chain([delivery("d", "other")]))).await;
-    let under_way = bed.store().claim("platform".to_owned(), 1, NOW).await.unwrap().0.remove(0);
+    let under_way = bed.store().claim("platform".to_owned(), 1, NOW, false).await.unwrap().claimed.remove(0);
     bed.pass(owes([NewDelivery { at: NOW.plus(SECOND), ..delivery("e", "platform") }])).await;
     let give_up = async || {
         let problem = Text::new("gone");
@@ -159,7 +199,9 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     };
     assert_eq!(again(&bed, "x", "platform").await, Some(Redelivery::Pending));
     let claimed = claim(&bed, NOW).await.0.remove(0);
-    record(&bed, claimed.claim, NextDelivery::Undeliverable { problem: Text::new("HTTP 410") }).await;
+    let paused = EndpointPace { position: Some(SECOND), open_at: Moment::NEVER, floor: Moment::NEVER };
+    let never = NextDelivery::Undeliverable { problem: Text::new("HTTP 410") };
+    record_with(&bed, claimed.claim, never, paused).await;
     let gone = Redelivery::NoEndpoint("platform".to_owned());
     assert_eq!(again(&bed, "x", "other").await, Some(gone));
     assert_eq!(again(&bed, "y", "platform").await, None);
@@ -174,4 +216,20 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     record(&bed, claimed.claim, NextDelivery::Sent).await;
     assert!(matches!(again(&bed, "x", "platform").await, Some(Redelivery::Queued(_))));
     assert_eq!(bed.counts().await, Counts { ended: 1, pending: 1, ..Counts::default() });
+}
+
+pub(super) async fn a_new_delivery_ends_a_pause_and_those_that_wait_go_first(bed: impl Lasting) {
+    bed.pass(owes([delivery("a", "platform")])).await;
+    let claimed = claim(&bed, NOW).await.0.remove(0);
+    let [floor, open_at] = [10, 60].map(|seconds| NOW.plus(SECOND * seconds));
+    let later = NextDelivery::Due { at: open_at, pace: None, problem: Text::new("HTTP 503") };
+    record_with(&bed, claimed.claim, later, EndpointPace { position: Some(SECOND), open_at, floor }).await;
+    let owe = async |id, after| {
+        let at = NOW.plus(SECOND * after);
+        bed.pass(owes([NewDelivery { at, ..delivery(id, "platform") }])).await;
+        claim(&bed, at).await
+    };
+    let (claimed, next) = owe("b", 5).await;
+    assert_eq!((claimed.len(), next), (0, Some(floor)), "not at once");
+    assert_eq!(ids(&owe("c", 10).await.0), ["a", "b", "c"]);
 }

@@ -116,6 +116,30 @@ pub(super) async fn every_field_is_there_after_a_restart(mut bed: impl Lasting) 
     assert_eq!(listed.deliveries.len(), 1);
 }
 
+pub(super) async fn what_is_shown_is_what_the_wall_clock_said(mut bed: impl Lasting) {
+    let shown = |ms: u64| Moment::from_unix_ms(ms).to_string();
+    let set = |ms: u64| NOW.with_wall_ms(ms);
+    let added = bed.add_at(new("acme", 1), set(1_000)).await;
+    assert_eq!(added.progress.started_at().to_string(), shown(1_000));
+    bed.reopen().await;
+    let mut claimed = bed.claim("acme", set(2_000)).await.remove(0);
+    let observation = crate::fixtures::status("PENDING");
+    let mut rng = fastrand::Rng::with_seed(1);
+    claimed.watch.progress.record(&observation, &crate::fixtures::policy(), set(2_000), &mut rng);
+    bed.pass(records([due(&claimed, NOW)])).await;
+    bed.reopen().await;
+    let claimed = bed.claim("acme", NOW).await.remove(0);
+    bed.pass(records([ending(&claimed, set(3_000), [""; 0])])).await;
+    bed.store().beat(NOW.plus(SECOND).with_wall_ms(4_000)).await.unwrap();
+    bed.reopen().await;
+    let listed = bed.store().look(added.id).await.unwrap().unwrap();
+    let progress = &listed.watch.progress;
+    let moments = [progress.started_at(), progress.timeline()[0].at, listed.end.unwrap().1];
+    assert_eq!(moments.map(|moment| moment.to_string()), [1_000, 2_000, 3_000].map(shown));
+    let last = bed.store().last_moment().await.unwrap().unwrap();
+    assert_eq!((last, last.wall_ms()), (NOW.plus(SECOND), 4_000));
+}
+
 pub(super) async fn a_record_of_a_removed_or_ended_watch_is_not_kept(bed: impl Lasting) {
     for number in [1, 2] {
         bed.add("a", number).await;

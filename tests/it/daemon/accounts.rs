@@ -178,9 +178,11 @@ fn restarts_while_a_credential_is_refused_notify_once_and_once_when_it_works() {
     }
     let works = Lab::start(NEVER);
     bed.set(&settings(&works));
-    for _ in 0..2 {
+    for start in 0..2 {
         let daemon = bed.start();
         works.until_asked(works.requests() + 2);
+        // The second start says nothing of it.
+        daemon.until_said(RESUMED, usize::from(start == 0));
         receiver.until(|notices| notices.len() == 2);
         daemon.signal("TERM");
         daemon.end().exits(0);

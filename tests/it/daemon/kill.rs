@@ -1,7 +1,10 @@
-//! Kills the daemon at random moments, 200 times: nothing is lost, and no export is polled more often than its pace allows.
+//! Kills the daemon at random moments, 200 times: nothing is lost, no export is polled more often than its pace allows, and no
+//! receiver that is down gets more than the pace of its endpoint allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +13,13 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::lab::{GROUP, Lab, Program, Receiver, Watched};
+use crate::lab::{Answer, GROUP, Lab, PATIENCE, Program, Receiver, Watched, free_address};
 
 /// How often the daemon is killed.
 const KILLS: usize = 200;
+
+/// In so many lives of the daemon, one of the receivers is down.
+const DOWN: usize = 60;
 
 /// Exports of each course.
 const EXPORTS: u128 = 12;
@@ -58,7 +64,9 @@ impl Course {
 fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
     let life = Arc::new(AtomicUsize::new(0));
     let courses: Vec<Course> = COURSES.iter().map(|(_, course, _)| Course::start(course, &life)).collect();
-    // One fails at random, with an error or a cut connection, but not for ever; the other at each first time.
+    // One fails at random, with an error or a cut connection, but not for ever; one at each first time; one is down at first;
+    // and one wants no event at its first time.
+    let down = Arc::clone(&life);
     let receivers = [
         Receiver::start(|n| match fastrand::u8(..10) {
             0..3 if n < 4 => Some(500),
@@ -66,11 +74,14 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
             _ => Some(200),
         }),
         Receiver::start(|n| Some(if n == 0 { 503 } else { 204 })),
+        Receiver::start(move |_| Some(if down.load(Ordering::SeqCst) <= DOWN { 503 } else { 200 })),
+        Receiver::start(|n| Some(if n == 0 { 410 } else { 202 })),
     ];
+    let address = free_address();
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("daemon.toml");
     std::fs::write(home.path().join("token"), "5ec7e700-0000-4000-8000-00000000cafe").unwrap();
-    std::fs::write(&file, settings(home.path(), &courses, &receivers)).unwrap();
+    std::fs::write(&file, settings(home.path(), address, &courses, &receivers)).unwrap();
     let daemon = || {
         life.fetch_add(1, Ordering::SeqCst);
         Program::bare("watch").arg("--until-idle").arg("--config").arg(&file.display().to_string()).spawn()
@@ -84,13 +95,23 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
         let run = daemon.end();
         assert_eq!(run.signal, Some(9), "it ended by itself: {run}");
     }
-    let last = daemon();
+    let mut last = daemon();
     let expected = expected();
-    for receiver in &receivers {
+    for (number, receiver) in receivers.iter().enumerate() {
+        if number == 3 {
+            redeliver_all(address);
+            last.signal("KILL");
+            assert_eq!(last.end().signal, Some(9));
+            last = daemon();
+        }
         let notices = receiver.until(|notices| {
             let arrived = notices.iter().filter(|notice| notice.answered.is_some_and(|code| code < 300));
             arrived.map(|notice| told(&notice.event())).collect::<BTreeSet<_>>() == expected
         });
+        if number == 2 {
+            let refused = notices.iter().filter(|notice| notice.answered == Some(503)).count();
+            assert!((1..100).contains(&refused), "{refused} attempts at a receiver that is down");
+        }
         let mut ids: BTreeMap<(String, String), BTreeSet<(String, String)>> = BTreeMap::new();
         for notice in notices {
             let id = (notice.header("webhook-id").to_owned(), notice.event()["id"].to_string());
@@ -103,6 +124,37 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
     // Some have failed in lives that could not say so.
     last.end().exits(3).stderr_has("daemon started");
     courses.iter().for_each(check_paces);
+}
+
+/// Asks the daemon's API.
+fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    Answer::read(stream)
+}
+
+/// Waits until nothing is pending, and has everything sent again that was given up.
+fn redeliver_all(address: SocketAddr) {
+    let listed = |state: &str| {
+        let page = ask(address, "GET", &format!("/v1/deliveries?state={state}&limit=1000")).json();
+        page["data"].as_array().unwrap().clone()
+    };
+    for left in (0..6000).rev() {
+        if listed("pending").is_empty() {
+            break;
+        }
+        assert_ne!(left, 0, "deliveries stay pending");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let given_up = listed("undeliverable");
+    assert!(!given_up.is_empty());
+    for delivery in given_up {
+        let [watch, id] = ["watch_id", "id"].map(|name| delivery[name].as_str().unwrap());
+        let answer = ask(address, "POST", &format!("/v1/watches/{watch}/deliveries/{id}/redeliver"));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(answer.json()["attempts"], delivery["attempts"]);
+    }
 }
 
 /// In one life of the daemon, polls of an export are at least its shortest pause apart. The first of a life may follow
@@ -142,12 +194,12 @@ fn id(course: usize, n: u128) -> Uuid {
 }
 
 /// One account for each server, with all its exports.
-fn settings(home: &Path, courses: &[Course], receivers: &[Receiver]) -> String {
+fn settings(home: &Path, address: SocketAddr, courses: &[Course], receivers: &[Receiver]) -> String {
     let home = home.display();
     let pause = INITIAL.as_millis();
     let mut text = format!(
         "[pace]\ninitial-interval = '{pause}ms'\nmax-interval = '1s'\n[retry]\ninitial-interval = '{pause}ms'\n\
-         [server]\nlisten = '127.0.0.1:0'\n[store]\nurl = 'sqlite://{home}/watches.db'\n"
+         [server]\nlisten = '{address}'\n[store]\nurl = 'sqlite://{home}/watches.db'\n"
     );
     for ((name, ..), course) in COURSES.iter().zip(courses) {
         let url = &course.url;

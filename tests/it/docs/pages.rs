@@ -1,6 +1,7 @@
 //! The pages for users, compared with what the program does.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use snyk_export::observe::Metrics;
 
@@ -34,7 +35,9 @@ fn the_readme_begins_with_one_short_sentence_and_a_command() {
     let sentence = README.split("\n\n").nth(1).expect("a sentence");
     assert!(count(sentence) <= 20 && sentence.matches('.').count() == 1, "{sentence}");
     let (before, _) = README.split_once("```").expect("a command");
-    assert!(count(before) <= 150, "{} words", count(before));
+    let before: String =
+        before.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+    assert!(count(&before) <= 150, "{} words", count(&before));
 }
 
 #[test]
@@ -154,4 +157,45 @@ fn pages_of_users() -> Vec<(String, String)> {
         .into_iter()
         .map(|page| (page.display().to_string(), std::fs::read_to_string(page).expect("a page")))
         .collect()
+}
+
+#[test]
+fn the_table_of_other_clients_has_the_faults_that_the_script_tries() {
+    let script = include_str!("../../../.ci/compare.py");
+    let list =
+        script.split_once("\nFAULTS = [").and_then(|(_, rest)| rest.split_once(']')).expect("a list").0;
+    let faults: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let on_page: Vec<String> =
+        rows(README, "## Why not a curl loop?").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(on_page, faults);
+}
+
+/// What the pictures show, and what the program writes to a terminal now: the same but for numbers, ids and times.
+#[test]
+fn the_pictures_show_what_the_demo_writes() {
+    let script = |args: &[&str]| {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let run = Command::new("python3").arg(".ci/picture.py").args(args).current_dir(root).output();
+        let Ok(run) = run else { return None };
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        Some(constant_words(&String::from_utf8(run.stdout).expect("text")))
+    };
+    let Some(now) = script(&["--screen", env!("CARGO_BIN_EXE_snyk-export")]) else { return };
+    for theme in ["light", "dark"] {
+        let shown = script(&["--text", &format!("docs/images/demo-{theme}.svg")]).expect("a text");
+        assert_eq!(shown, now, "draw it again: python3 .ci/picture.py PROGRAM");
+    }
+}
+
+/// The words of a screen of 80 columns without those that differ from run to run: all that have a digit.
+fn constant_words(screen: &str) -> Vec<String> {
+    let mut text = String::new();
+    for row in screen.lines() {
+        text.push_str(row);
+        if row.chars().count() < 80 {
+            text.push('\n');
+        }
+    }
+    let words = text.split_whitespace().filter(|word| !word.contains(|char: char| char.is_ascii_digit()));
+    words.map(str::to_owned).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind, OwnHeaders};
 use snyk_export::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,6 +54,28 @@ async fn a_webhook_without_a_key_is_not_signed() {
 }
 
 #[tokio::test]
+async fn a_webhook_gets_headers_of_the_users_own() {
+    let server = answering(ResponseTemplate::new(401).set_body_string("no Bearer hunter2hunter2")).await;
+    let headers = OwnHeaders::new("Authorization: Bearer hunter2hunter2\nX-Team: hunter2-team\n").unwrap();
+    let webhook =
+        endpoint(EndpointKind::Webhook { url: server.uri().parse().unwrap(), secret: None, headers });
+    assert_eq!(why(send(&webhook).await), "HTTP 401 Unauthorized");
+    let request = only_request(&server).await;
+    assert_eq!(header(&request, "authorization"), "Bearer hunter2hunter2");
+    assert_eq!((header(&request, "x-team"), header(&request, "webhook-id")), ("hunter2-team", ID));
+    assert!(!format!("{webhook:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_message_that_slack_does_not_take_has_failed() {
+    let not_ok = json!({ "ok": false, "error": "channel_not_found" });
+    let server = answering(ResponseTemplate::new(200).set_body_json(not_ok)).await;
+    let problem = why(send(&slack(&server.uri())).await);
+    assert_eq!(problem, "HTTP 200, but the answer says that it is not ok (channel_not_found)");
+    assert_eq!(send(&webhook(&server.uri(), None)).await, Attempt::Sent);
+}
+
+#[tokio::test]
 async fn slack_gets_a_message() {
     let server = answering(ResponseTemplate::new(200).set_body_string("ok")).await;
     assert_eq!(send(&slack(&format!("{}/services/T/B/x", server.uri()))).await, Attempt::Sent);
@@ -83,8 +105,21 @@ async fn every_status_code_has_its_meaning() {
         let problem = why(answer_to(ResponseTemplate::new(code).set_body_string("said")).await);
         assert!(problem.starts_with(expected) && !problem.contains("said"), "{problem}");
     }
-    for code in [400, 401, 409, 422, 429, 500, 502, 503] {
-        let problem = why(answer_to(ResponseTemplate::new(code)).await);
+    for (code, is_about_this_one) in [
+        (400, true),
+        (401, false),
+        (403, false),
+        (409, true),
+        (413, true),
+        (422, true),
+        (429, false),
+        (500, false),
+        (502, false),
+        (503, false),
+    ] {
+        let attempt = answer_to(ResponseTemplate::new(code)).await;
+        assert_eq!(matches!(attempt, Attempt::Refused { .. }), is_about_this_one, "{attempt:?}");
+        let problem = why(attempt);
         assert!(problem.starts_with(&format!("HTTP {code} ")), "{problem}");
     }
 }
@@ -103,8 +138,9 @@ async fn no_redirect_is_followed() {
 #[tokio::test]
 async fn a_receiver_says_when_to_come_back() {
     let rows = [
-        ("45", Some(45)),
-        ("Mon, 25 Nov 2024 10:14:42 GMT", Some(59)),
+        ("45", Some(45_000)),
+        ("2.5", Some(2_500)),
+        ("Mon, 25 Nov 2024 10:14:42 GMT", Some(59_000)),
         ("Mon, 25 Nov 2024 10:00:00 GMT", Some(0)),
         ("soon", None),
     ];
@@ -114,7 +150,11 @@ async fn a_receiver_says_when_to_come_back() {
             let template = template.insert_header("date", "Mon, 25 Nov 2024 10:13:43 GMT");
             let attempt = answer_to(template).await;
             let Attempt::Failed { hint, .. } = attempt else { panic!("{attempt:?}") };
-            assert_eq!(hint.map(|hint| hint.as_secs()), expected, "{value}");
+            assert_eq!(
+                hint.map(|hint| hint.as_millis()),
+                expected.or((code == 429).then_some(1000)),
+                "{value}"
+            );
         }
     }
 }

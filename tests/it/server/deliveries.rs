@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use snyk_export::store::{
-    DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Pass, Queue as _, Record, Wish,
+    DeliveryRecord, Ended, NewDelivery, Next, NextDelivery, Pass, Queue as _, Record, Turn, Wish,
 };
 use snyk_export::text::Text;
 use snyk_export::watch::outcome::Outcome;
@@ -38,8 +38,8 @@ fn owes(bed: &TestServer, ids: &[&str]) -> String {
 fn settle(bed: &TestServer, endpoint: &str, next: &NextDelivery) {
     let at = bed.service.clock.now();
     bed.runtime.block_on(async {
-        let (claimed, _) = bed.store.claim(endpoint.to_owned(), 100, at).await.unwrap();
-        let record = |claim| DeliveryRecord { claim, at, next: next.clone() };
+        let Turn { claimed, pace, .. } = bed.store.claim(endpoint.to_owned(), 100, at, false).await.unwrap();
+        let record = |claim| DeliveryRecord { claim, at, next: next.clone(), pace };
         let records = claimed.into_iter().map(|claimed| record(claimed.claim)).collect();
         bed.store.record(records).await.unwrap();
     });

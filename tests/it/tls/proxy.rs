@@ -1,7 +1,7 @@
 //! When a proxy is used, and what it sees.
 
 use snyk_export::moment::Moment;
-use snyk_export::notify::{Attempt, Endpoint, EndpointKind};
+use snyk_export::notify::{Attempt, Endpoint, EndpointKind, OwnHeaders};
 
 use super::peers::Peer;
 use super::server::{Authority, Proxy, Server};
@@ -120,7 +120,7 @@ fn through(proxy: &Proxy, name: &str, url: &str, authority: &Authority) -> Run {
 fn notifications_go_through_the_proxy_that_polls_go_through() {
     let peer = Peer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let url = "http://hooks.example/x".parse().unwrap();
-    let kind = EndpointKind::Webhook { url, secret: None };
+    let kind = EndpointKind::Webhook { url, secret: None, headers: OwnHeaders::default() };
     let endpoint = Endpoint::new("x".to_owned(), None, kind, &peer.as_proxy("http://")).unwrap();
     let sent = runtime().block_on(endpoint.send("msg_x", "{}", Moment::from_unix_ms(0)));
     assert_eq!(sent, Attempt::Sent);

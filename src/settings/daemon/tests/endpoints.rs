@@ -5,15 +5,36 @@ use super::*;
 #[test]
 fn endpoints_of_every_kind_are_read() {
     let settings = daemon(
-        "[[notify]]\nname = 'a'\nkind = 'webhook'\nurl = 'https://x.example/y'\nsecret-file = '@key'\non = ['finished']\n\
+        "[[notify]]\nname = 'a'\nkind = 'webhook'\nurl = 'https://x.example/y'\nsecret-file = '@key'\non = ['finished']\nheaders-file = '@headers'\n\
          [[notify]]\nname = 'b'\nkind = 'slack'\nurl-file = '@slack'\n\
          [[notify]]\nname = 'c'\nkind = 'command'\nargv = ['@program', '-q']\ntimeout = '5s'\n\
-         [[notify]]\nname = 'd'\nkind = 'webhook'\nurl = 'http://receiver:8080/'\n",
+         [[notify]]\nname = 'd'\nkind = 'webhook'\nurl = 'http://receiver:8080/'\nmax-per-minute = 7\n\
+         [[notify]]\nname = 'e'\nkind = 'slack'\nurl-file = '@slack'\nmax-per-minute = 0\n",
     );
     let kinds = settings.endpoints.iter().map(|endpoint| format!("{} {:?}", endpoint.name, endpoint.kind));
-    assert_eq!(kinds.collect::<Vec<_>>(), ["a Webhook", "b Slack", "c Command", "d Webhook"]);
+    assert_eq!(kinds.collect::<Vec<_>>(), ["a Webhook", "b Slack", "c Command", "d Webhook", "e Slack"]);
+    let limits = settings.endpoints.iter().map(|endpoint| endpoint.max_per_minute.map_or(0, u32::from));
+    assert_eq!(limits.collect::<Vec<_>>(), [0, 60, 0, 7, 0]);
     let [a, b, ..] = &settings.endpoints[..] else { panic!("{settings:?}") };
     assert_eq!((&a.on, &b.on), (&Some(["finished".to_owned()].into()), &None));
+}
+
+#[test]
+fn an_error_names_the_line_of_wrong_headers() {
+    let rows = [
+        (
+            "kind = 'webhook'\nurl = 'https://x.example'\nheaders-file = '@token'",
+            "line 6, column 1, headers-file: @token: line 1 is not of the form",
+        ),
+        (
+            "kind = 'slack'\nurl = 'https://x.example'\nheaders-file = '@headers'",
+            "line 6, column 1, headers-file: `headers-file` is not for an endpoint of kind \"slack\"",
+        ),
+    ];
+    for (endpoint, expected) in rows {
+        let error = error(&TOKEN, &format!("\n[[notify]]\nname = 'a'\n{endpoint}"));
+        assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]

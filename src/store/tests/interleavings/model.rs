@@ -70,9 +70,9 @@ impl Model {
         true
     }
 
-    pub(super) fn owe(&mut self, delivery: NewDelivery, watch: Option<Uuid>, due_at: Moment) {
-        let (state, settled_at) = (DeliveryState::Pending, due_at);
-        self.deliveries.push(Owed { delivery, watch, due_at, attempts: 0, state, settled_at });
+    pub(super) fn owe(&mut self, delivery: NewDelivery, watch: Option<Uuid>, now: Moment) {
+        let (state, settled_at) = (DeliveryState::Pending, now);
+        self.deliveries.push(Owed { delivery, watch, due_at: IN_TURN, attempts: 0, state, settled_at });
     }
 
     /// Checks the claims for a wish: as many watches as possible, the longest due first.
