@@ -13,11 +13,18 @@ use self::scenes::{SCENES, Scene};
 use crate::lab::{EXPORT_ID, GROUP, Lab, path};
 
 /// Where a scene is played.
-const STAGES: [(&str, &str, &[(&str, &str)]); 4] = [
-    ("terminal, 80 columns", "script 80", &[("LANG", "C.UTF-8"), ("TERM", "xterm")]),
-    ("terminal, 100 columns", "script 100", &[("LANG", "C.UTF-8"), ("TERM", "xterm")]),
-    ("GitHub Actions", "sh", &[("LANG", "C.UTF-8"), ("CI", "true"), ("GITHUB_ACTIONS", "true")]),
-    ("JSON", "sh", &[("SNYK_EXPORT_LOG_FORMAT", "json")]),
+struct Stage {
+    title: &'static str,
+    /// The width of the terminal, if it is one.
+    columns: Option<usize>,
+    variables: &'static str,
+}
+
+const STAGES: [Stage; 4] = [
+    Stage { title: "terminal, 80 columns", columns: Some(80), variables: "TERM=xterm LANG=C.UTF-8" },
+    Stage { title: "terminal, 100 columns", columns: Some(100), variables: "TERM=xterm LANG=C.UTF-8" },
+    Stage { title: "GitHub Actions", columns: None, variables: "CI=true GITHUB_ACTIONS=true LANG=C.UTF-8" },
+    Stage { title: "JSON", columns: None, variables: "SNYK_EXPORT_LOG_FORMAT=json" },
 ];
 
 /// Short paces, as in the lab.
@@ -45,13 +52,13 @@ fn each_command_and_each_failure_has_its_screen() {
 }
 
 /// What a scene shows on a stage.
-fn played(scene: &Scene, (title, stage, variables): &(&str, &str, &[(&str, &str)])) -> String {
+fn played(scene: &Scene, stage: &Stage) -> String {
+    let Stage { title, columns, variables } = *stage;
     let lab = Lab::start(scene.scenario);
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("settings.toml"), SETTINGS.to_owned() + scene.settings).unwrap();
     let words = scene.command.replace("{export}", &path(EXPORT_ID)).replace("{group}", GROUP);
     let call = format!("{} {words}", env!("CARGO_BIN_EXE_snyk-export"));
-    let columns = stage.strip_prefix("script ").map(|columns| columns.parse::<usize>().unwrap());
     let mut command = match columns {
         Some(columns) => {
             let mut command = Command::new("script");
@@ -64,7 +71,8 @@ fn played(scene: &Scene, (title, stage, variables): &(&str, &str, &[(&str, &str)
             command
         }
     };
-    command.env_clear().envs(variables.iter().copied()).env("HOME", home.path()).env("TZ", "UTC");
+    let variables = variables.split_whitespace().filter_map(|pair| pair.split_once('='));
+    command.env_clear().envs(variables).env("HOME", home.path()).env("TZ", "UTC");
     command.envs([("SNYK_API", lab.url().as_str()), ("SNYK_TOKEN", scene.token)]);
     command.env("SNYK_EXPORT_CONFIG", home.path().join("settings.toml")).current_dir(home.path());
     let done = command.output().unwrap();
