@@ -9,6 +9,9 @@ ARG BUILD_IMAGE=rust:1.95-bookworm
 # The dependencies have a layer of their own, which lasts until Cargo.toml or Cargo.lock changes.
 FROM ${BUILD_IMAGE} AS dependencies
 WORKDIR /build
+# cargo-auditable puts the list of the dependencies into the program, where scanners of images find it.
+ARG AUDITABLE_VERSION=0.7.7
+RUN command -v cargo-auditable || cargo install --locked cargo-auditable --version "$AUDITABLE_VERSION"
 # With --target, build scripts and procedural macros are spared these flags: rustc could not load static ones.
 # Relative relocations are packed, which a linker that cannot leaves out.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
@@ -22,7 +25,7 @@ RUN set -eu; \
     echo '//! Nothing yet.' | tee README.md src/lib.rs > src/main.rs; \
     echo 'fn main() {}' >> src/main.rs; \
     target=$(rustc --print host-tuple); \
-    cargo build --locked --profile dist --target "$target" --bin snyk-export; \
+    cargo auditable build --locked --profile dist --target "$target" --bin snyk-export; \
     cargo clean --locked --profile dist --target "$target" --package snyk-export; \
     rm -r src
 
@@ -31,7 +34,7 @@ COPY config config
 COPY src src
 RUN set -eu; \
     target=$(rustc --print host-tuple); \
-    cargo build --locked --profile dist --target "$target" --bin snyk-export; \
+    cargo auditable build --locked --profile dist --target "$target" --bin snyk-export; \
     install -D -m 0755 "target/$target/dist/snyk-export" /image/snyk-export; \
     install -d -m 0755 -o 65532 -g 65532 /image/var/lib/snyk-export
 

@@ -5,6 +5,7 @@
 mod clients;
 pub(crate) mod courier;
 mod housekeeping;
+mod idle;
 pub(crate) mod ledger;
 mod reload;
 
@@ -14,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ use crate::server::{Server, ServerError, Service, Terms};
 use crate::settings::daemon::{DaemonSettings, ServerSettings};
 use crate::settings::{Listen, SettingsError};
 use crate::snyk::{Client, TransportError};
-use crate::store::{self, OpenError, Outbox, Store, StoreError};
+use crate::store::{self, OpenError, Store, StoreError};
 use crate::text::Text;
 use crate::watch::Policy;
 
@@ -50,9 +50,6 @@ const FAR: Duration = Duration::from_secs(60 * 60);
 
 /// The longest time between two passes of the runner.
 const BEAT: Duration = Duration::from_secs(5);
-
-/// How long deliveries may take after every watch has ended (`--until-idle`).
-const LAST_DELIVERIES: Duration = Duration::from_secs(5 * 60);
 
 /// What the program around a daemon does for it.
 pub(crate) trait Control: Sync {
@@ -147,7 +144,7 @@ impl Daemon {
         let store = asking_systemd_for_time(store::open(&settings.store)).await?;
         let server = bind(&settings.server).await?;
         if until_idle {
-            keep_codes(&*store).await?;
+            idle::keep_codes(&*store).await?;
         }
         let clock = resumed(clock, &*store).await?;
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new())));
@@ -252,36 +249,6 @@ impl Daemon {
         }
     }
 
-    /// Why it ends when nothing is left to do.
-    async fn idle(&self) -> Result<(String, Ended), DaemonError> {
-        let mut codes = self.store.kept_codes().await?;
-        codes.extend(self.undelivered().await?.then_some(ExitCode::UNAVAILABLE));
-        let left = self.orphaned(&self.terms.agreed().accounts).await?;
-        let reason = if left.is_empty() {
-            "every watch has ended".to_owned()
-        } else {
-            let names: Vec<_> = left.iter().map(|(account, _)| account.as_str()).collect();
-            format!("the settings have no account for the watches that are left: {}", names.join(", "))
-        };
-        codes.extend((!left.is_empty()).then_some(ExitCode::IN_PROGRESS));
-        Ok((reason, Ended::Idle { codes }))
-    }
-
-    /// Whether notifications are left that endpoints in the settings did not accept. The next start delivers them.
-    async fn undelivered(&self) -> Result<bool, StoreError> {
-        let mut owed = self.store.owed_endpoints().await?;
-        owed.retain(|name| self.endpoints.has(name));
-        if !owed.is_empty() {
-            let pending = self.store.count().await?.pending;
-            tracing::error!(
-                deliveries.pending = pending,
-                endpoints = owed.join(", "),
-                "notifications were not delivered, they stay in the outbox for the next start"
-            );
-        }
-        Ok(!owed.is_empty())
-    }
-
     /// Follows the watches until there is something else to do, or, with `until_idle`, until every watch has ended.
     async fn follow(
         &mut self,
@@ -295,22 +262,6 @@ impl Daemon {
             Stopped::Idle | Stopped::BrokenOff => None,
             Stopped::Asked(asked) => Some(asked?),
         })
-    }
-
-    /// Waits a limited time until everything is delivered: the next start delivers the rest. The runner goes on, so that the
-    /// daemon stays healthy.
-    async fn last_deliveries(&mut self, control: &impl Control) -> Result<Option<Asked>, DaemonError> {
-        let (store, clock, changed) = (self.store.clone(), self.clock, Arc::clone(&self.changed));
-        let settled = settled(store, self.endpoints.clone(), Arc::clone(&self.ledger));
-        // This is not called during a reload.
-        let mut reading = None;
-        tokio::select! {
-            settled = settled => settled?,
-            () = clock.sleep_until(clock.now().plus(LAST_DELIVERIES)) => return Ok(None),
-            asked = self.follow(control, &mut reading, false) => return asked,
-        }
-        // A watch that the API accepted meanwhile is followed.
-        Ok(changed.notified().now_or_never().map(|()| Asked::Changed))
     }
 
     /// Waits for polls and deliveries in flight, saves their results and that these exit codes are reported, and closes the
@@ -384,19 +335,6 @@ impl Daemon {
     }
 }
 
-/// Keeps exit codes until a run has reported them, and says whether an earlier run has not.
-async fn keep_codes(store: &dyn Store) -> Result<(), StoreError> {
-    store.keep_codes().await?;
-    let code = ExitCode::deciding(store.kept_codes().await?);
-    if code != ExitCode::SUCCESS {
-        tracing::warn!(
-            exit_code = code.code(),
-            "an earlier run was stopped before it could exit with its code: this run does"
-        );
-    }
-    Ok(())
-}
-
 /// The clock, from the store's last moment on.
 async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
     let Some(last) = store.last_moment().await? else { return Ok(clock) };
@@ -462,21 +400,6 @@ async fn all_done(tasks: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
         or_panic(done)?;
     }
     Ok(())
-}
-
-/// Waits until everything is delivered to the endpoints in the settings.
-async fn settled(
-    outbox: Arc<dyn Outbox + Send + Sync>,
-    endpoints: Endpoints,
-    ledger: Arc<Ledger>,
-) -> Result<(), StoreError> {
-    loop {
-        let settled = ledger.bells.settled.notified();
-        if !outbox.owed_endpoints().await?.iter().any(|name| endpoints.has(name)) {
-            return Ok(());
-        }
-        settled.await;
-    }
 }
 
 /// A task that panicked ends the daemon. After a restart, everything is in the store.
