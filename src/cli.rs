@@ -1,5 +1,6 @@
 //! The command line: what users type. What it does is in `commands`.
 
+mod daemon;
 mod export;
 mod help;
 
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+pub(crate) use self::daemon::{
+    AddArgs, DaemonArgs, DeliveriesAction, DeliveriesArgs, HealthcheckArgs, WatchesAction, WatchesArgs,
+};
 pub(crate) use self::export::{
     DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
@@ -68,7 +72,16 @@ pub(crate) enum Command {
     /// Ask the daemon whether it is healthy; exit with 0 or 69
     ///
     /// For containers without a shell: it asks the daemon on this machine or in this container.
-    Healthcheck,
+    Healthcheck(HealthcheckArgs),
+    /// List, show, add and cancel the watches of a running daemon
+    ///
+    /// It exits with 0; 2 for bad input; 4 if the daemon refuses the token; 5 if there is no such watch; 69 if no daemon answers.
+    Watches(Box<WatchesArgs>),
+    /// List the notifications of a running daemon, and send one again
+    ///
+    /// It exits with 0; 2 for bad input, or a notification that is pending already; 4 if the daemon refuses the token; 5 if there is
+    /// no such notification; 69 if no daemon answers.
+    Deliveries(DeliveriesArgs),
     /// Simulate Snyk's Export API on this machine
     ///
     /// To try things without Snyk. It listens on loopback, and breaks on purpose as a scenario says.
@@ -88,7 +101,7 @@ impl Command {
     /// Whether it sends requests to Snyk, and so reads the variables and settings for that.
     pub(crate) const fn asks_snyk(&self) -> bool {
         use Command::{Completions, Demo, Healthcheck, Man, Simulate};
-        !matches!(self, Healthcheck | Simulate(_) | Demo | Completions { .. } | Man)
+        !matches!(self, Healthcheck(_) | Simulate(_) | Demo | Completions { .. } | Man)
     }
 
     /// Whether it only follows exports: then the first line about them says which API is asked.
@@ -152,7 +165,7 @@ pub(crate) struct WatchArgs {
     /// Exit when every watch has ended and every notification is delivered
     ///
     /// With the exit code as for several exports.
-    #[arg(long)]
+    #[arg(long, visible_alias = "once")]
     pub(crate) until_idle: bool,
     /// Check the settings, the store and the address, and exit
     ///
@@ -229,14 +242,17 @@ impl Cli {
                 flags.statuses = args.statuses.clone();
             }
             Command::Watch(_)
-            | Command::Healthcheck
+            | Command::Healthcheck(_)
+            | Command::Watches(_)
+            | Command::Deliveries(_)
             | Command::Simulate(_)
             | Command::Demo
             | Command::Completions { .. }
             | Command::Man => {}
         }
-        // `healthcheck` only reads from the file where the daemon listens.
-        let heeds_file = !matches!(self.command, Command::Healthcheck);
+        // These only read from the file where the daemon is, and with which token it is asked.
+        let heeds_file =
+            !matches!(self.command, Command::Healthcheck(_) | Command::Watches(_) | Command::Deliveries(_));
         CommandLine { config: config.clone().filter(|_| heeds_file), flags, given }
     }
 

@@ -2,11 +2,13 @@
 
 mod asking;
 mod console;
+mod deliveries;
 mod demo;
 mod download;
 mod files;
 mod healthcheck;
 mod missing;
+mod remote;
 mod run;
 mod simulate;
 mod start;
@@ -14,6 +16,7 @@ mod status;
 mod typed;
 mod wait;
 mod watch;
+mod watches;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -83,6 +86,9 @@ enum CommandError {
     Simulation(String),
     #[error("the daemon is not well: {0}")]
     Unwell(String),
+    /// A daemon refuses, or does not answer.
+    #[error("{1}")]
+    Refused(ExitCode, String),
     #[error("the endpoint `{0}` did not take the test event: {1}")]
     NotTaken(Text, Text),
     #[error("interrupted by {}", .0.name())]
@@ -111,6 +117,7 @@ impl CommandError {
             // The export exists; failing to record it is our own failure.
             Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
             Self::Record(_) => ExitCode::USAGE,
+            Self::Refused(code, _) => *code,
             Self::Unwell(_) | Self::NotTaken(..) => ExitCode::UNAVAILABLE,
             Self::Interrupted(signal) => ExitCode::of_signal(*signal),
         }
@@ -126,6 +133,8 @@ struct Session {
     command_line: CommandLine,
     /// The settings file that was named, whether or not the command reads it.
     settings_file: Option<PathBuf>,
+    /// All variables: the settings of some commands know only a few.
+    environment: Environment,
     /// Whether the command only follows exports.
     only_follows: bool,
     clock: Clock,
@@ -197,6 +206,7 @@ async fn load_and_run(
         environment.get("NOTIFY_SOCKET").into_iter().for_each(systemd_listens_at);
     }
     let settings_file = cli.settings_file(&environment);
+    let all_variables = environment.clone();
     let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
@@ -221,6 +231,7 @@ async fn load_and_run(
         settings,
         command_line: again,
         settings_file,
+        environment: all_variables,
         only_follows,
         clock,
         console,
@@ -241,7 +252,9 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
         Command::Download(args) => download::run(&args, session).await,
         Command::Run(args) => run::run(*args, session).await,
         Command::Watch(args) => watch::run(&args, session).await,
-        Command::Healthcheck => healthcheck::run(session).await,
+        Command::Healthcheck(args) => healthcheck::run(&args, session).await,
+        Command::Watches(args) => watches::run(*args, session).await,
+        Command::Deliveries(args) => deliveries::run(args, session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
         Command::Completions { shell } => completions(shell, session),

@@ -14,6 +14,7 @@ pub mod exports;
 pub(crate) mod layers;
 mod mistake;
 mod network;
+mod paths;
 pub(crate) mod places;
 mod sources;
 pub(crate) mod values;
@@ -33,9 +34,10 @@ pub use self::mistake::Mistake;
 pub use self::values::{Color, Listen, LogFormat};
 
 use self::layers::{
-    DownloadValues, Layer, LimitsValues, LogValues, PaceValues, RUN, RetryValues, Sections, ServerValues,
-    SnykValues, StatusesValues, StoreValues, WAIT, resolve,
+    DownloadValues, Layer, LimitsValues, LogValues, PaceValues, RUN, ReloadValues, RetryValues, Sections,
+    ServerValues, SnykValues, StatusesValues, StoreValues, WAIT, resolve,
 };
+use self::paths::{Unset, expand};
 use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file, unknown_variables};
@@ -125,6 +127,9 @@ pub struct Settings {
     log: LogValues,
     store: StoreValues,
     server: ServerValues,
+    reload: ReloadValues,
+    /// Paths of the user's file that cannot be used.
+    unset: Vec<Unset>,
     /// The layers, the strongest first: flags, variables, the user's file, and the defaults.
     layers: [Layer; 4],
     places: Places,
@@ -144,12 +149,14 @@ impl Settings {
         let variables = read_environment(&environment, &given)?;
         let path = config.or_else(|| environment.path("SNYK_EXPORT_CONFIG"));
         let text = path.map(read_file).transpose()?;
-        let file =
+        let mut file =
             text.as_ref().map_or_else(|| Ok(Layer::default()), |(path, text)| parse_file(path, text))?;
         let mut defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
         if [&flags, &variables, &file].iter().all(|layer| layer.snyk.api.is_none()) {
             defaults.snyk.api = api::of_snyk_cli(&environment)?;
         }
+        let places = Places { flags: given, environment, file: text };
+        let unset = expand(&mut file, &places);
         let layers = [flags, variables, file, defaults];
         let all = || layers.iter();
         Ok(Self {
@@ -160,9 +167,11 @@ impl Settings {
             log: resolve(all().map(|layer| layer.log.clone())),
             store: resolve(all().map(|layer| layer.store.clone())),
             server: resolve(all().map(|layer| layer.server.clone())),
+            reload: resolve(all().map(|layer| layer.reload.clone())),
+            unset,
             layers,
             _held: held,
-            places: Places { flags: given, environment, file: text },
+            places,
         })
     }
 
@@ -180,7 +189,11 @@ impl Settings {
     pub fn credential_source(&self) -> Result<(Source, String), SettingsError> {
         let [flags, ..] = &self.layers;
         let flag = flags.snyk.token_file.as_deref();
-        credentials::source(flag, self.snyk.token_file.as_deref(), &self.places.environment)
+        let found = credentials::source(flag, self.snyk.token_file.as_deref(), &self.places.environment)?;
+        if let (Source::TokenFile(path), _) = &found {
+            self.usable(path)?;
+        }
+        Ok(found)
     }
 
     /// How `wait`, `start`, `download` and `status` follow an export.

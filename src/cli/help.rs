@@ -130,8 +130,27 @@ pub(super) const PAGES: &[Page] = &[
         ],
         defaults: None,
     },
-    Page { command: "watches", examples: &[], defaults: None },
-    Page { command: "deliveries", examples: &[], defaults: None },
+    Page {
+        command: "watches",
+        examples: &[
+            ["All of them", "snyk-export watches --config watch.toml"],
+            ["What has ended, for a program", "snyk-export watches list --state ended --output json"],
+            [
+                "Follow an export",
+                "snyk-export watches add EXPORT_ID --group-id GROUP_ID --label team=payments",
+            ],
+            ["What was just started", "snyk-export start … --output json | snyk-export watches add -"],
+        ],
+        defaults: None,
+    },
+    Page {
+        command: "deliveries",
+        examples: &[
+            ["What no receiver took", "snyk-export deliveries list --state undeliverable"],
+            ["Send it again", "snyk-export deliveries redeliver WATCH_ID platform"],
+        ],
+        defaults: None,
+    },
 ];
 
 /// Options that few people need: `-h` leaves them out.
@@ -221,6 +240,7 @@ impl Cli {
             let Some(page) = page(command.get_name()) else { return command };
             let command = describe(command, page.defaults.unwrap_or(WAIT), &keys);
             let command = command.mut_args(|arg| for_command(arg, page));
+            let command = command.mut_subcommands(|action| action.mut_args(|arg| for_command(arg, page)));
             with_texts(command, page)
         })
     }
@@ -289,6 +309,7 @@ fn for_command(arg: Arg, page: &Page) -> Arg {
         "config" if page.defaults.is_none() => arg.hide(true),
         "config" => arg.hide_short_help(true),
         "allow_http" if is_simulator => arg,
+        "allow_http" | "ca_cert" if matches!(page.command, "watches" | "deliveries") => arg,
         id if page.defaults.is_none() && OF_SNYK.contains(&id) => arg.hide(true),
         _ => arg,
     }

@@ -108,7 +108,7 @@ pub(super) async fn resolve_one(
 }
 
 /// The exports that are named. If `-` is among them, standard input is read.
-async fn resolve(
+pub(super) async fn resolve(
     exports: &[ExportArg],
     scope: Option<ScopeRef>,
     session: &Session,

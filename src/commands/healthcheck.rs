@@ -1,23 +1,28 @@
 //! `healthcheck`: asks the daemon whether it is healthy, for containers without a shell.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use url::Url;
 
-use super::{CommandError, Session, aside};
+use super::remote::{by_settings, reachable};
+use super::{CommandError, Session};
+use crate::cli::HealthcheckArgs;
 use crate::exit::ExitCode;
 use crate::http::{self, Network};
-use crate::settings::daemon::listen_address;
+use crate::settings::daemon::Reached;
 use crate::text::Text;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
-    let file = session.settings_file.clone();
-    let listen = aside(&session.signals, move || listen_address(file.as_deref())).await??;
-    let url = format!("http://{}/healthz", reachable(listen.first()));
+pub(super) async fn run(args: &HealthcheckArgs, session: &Session) -> Result<ExitCode, CommandError> {
+    let Reached { listen, metrics_listen, .. } = by_settings(session).await?;
+    // If metrics and health have an address of their own, `/readyz` needs no token there.
+    let (path, listen) = match args.ready {
+        true => ("readyz", metrics_listen.unwrap_or(listen)),
+        false => ("healthz", listen),
+    };
+    let url = format!("http://{}/{path}", reachable(listen.first()));
     let url = Url::parse(&url).map_err(|error| CommandError::Unwell(format!("{url}: {error}")))?;
     let asking = session.signals.unless_interrupted(tokio::time::timeout(PATIENCE, ask(&url)));
     let asked = asking.await.map_err(CommandError::Interrupted)?;
@@ -33,16 +38,6 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
         Err(_) => format!("no answer within {}", humantime::format_duration(PATIENCE)),
     };
     Err(CommandError::Unwell(format!("{url}: {why}")))
-}
-
-/// The address at which this machine reaches a server that listens on `address`: for all addresses, loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let loopback = match address.ip() {
-        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
-    };
-    let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
-    SocketAddr::new(ip, address.port())
 }
 
 /// Sends one request. The error says what is wrong.
@@ -65,22 +60,4 @@ fn detail(body: &[u8]) -> Text {
     let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = document["errors"][0]["detail"].as_str();
     detail.map_or_else(|| Text::new(&String::from_utf8_lossy(body)), Text::new)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_listens_everywhere_is_asked_on_loopback() {
-        let rows = [
-            ("127.0.0.1:8686", "127.0.0.1:8686"),
-            ("0.0.0.0:8686", "127.0.0.1:8686"),
-            ("[::]:80", "[::1]:80"),
-            ("192.0.2.7:8686", "192.0.2.7:8686"),
-        ];
-        for (listen, asked) in rows {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! `watch`: runs the daemon. It follows many exports for months, and notifies others of each end.
 
 mod check;
+mod files;
 mod test_notify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::files::{Files, Looks, look_at};
 use super::{CommandError, Session, aside, blocking, console};
 use crate::cli::WatchArgs;
 use crate::daemon::{Control, Daemon, DaemonError, Ended, within};
@@ -16,6 +18,9 @@ use crate::text::Text;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
+    let named = settings.files();
+    // Before they are read.
+    let looks = aside(&session.signals, move || look_at(named)).await?;
     let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
     if args.check {
         return check::run(checked, session).await;
@@ -30,7 +35,7 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     }
     let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
     let ended = match session.signals.unless_interrupted(starting).await {
-        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle)).await?,
+        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, looks)).await?,
         Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
         Err(_) => Ended::Stopped,
     };
@@ -48,13 +53,15 @@ struct ThisProcess<'a> {
     until_idle: bool,
     /// How much the settings file in use has.
     content: Mutex<Content>,
+    files: Files,
     /// The settings of a reload in progress.
     read: Mutex<Option<Settings>>,
 }
 
 impl<'a> ThisProcess<'a> {
-    fn new(session: &'a Session, until_idle: bool) -> Self {
-        Self { session, until_idle, content: Mutex::new(session.settings.content()), read: Mutex::default() }
+    fn new(session: &'a Session, until_idle: bool, looks: Looks) -> Self {
+        let content = Mutex::new(session.settings.content());
+        Self { session, until_idle, content, files: Files::new(session.clock, looks), read: Mutex::default() }
     }
 }
 
@@ -64,21 +71,32 @@ impl Control for ThisProcess<'_> {
     }
 
     async fn reload(&self) {
-        self.session.signals.reload().await;
+        tokio::select! {
+            () = self.session.signals.reload() => {}
+            () = self.files.changed() => {}
+        }
     }
 
     async fn read(&self) -> Result<DaemonSettings, DaemonError> {
         let Session { settings_file, command_line, settings, .. } = self.session;
         let (line, environment) = (command_line.clone(), settings.environment().clone());
         let path = settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path))).unwrap_or_default();
-        let loading = blocking(move || Settings::load(line, environment));
-        let whole = within(&format!("the settings file{path}"), loading).await??;
-        let before = *self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        whole.keep_some_of(before)?;
+        let known = self.files.paths();
+        // How the files look before they are read: if one changes meanwhile, all are read again.
+        let loading = blocking(move || (look_at(known), Settings::load(line, environment)));
+        let (before, whole) = within(&format!("the settings file{path}"), loading).await?;
+        self.files.have_been_read(before.clone());
+        let whole = whole?;
+        let content = *self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.keep_some_of(content)?;
         let until_idle = self.until_idle;
-        let reading = blocking(move || (whole.daemon(until_idle), whole));
-        let (settings, whole) =
+        let reading = blocking(move || (look_at(whole.files()), whole.daemon(until_idle), whole));
+        let (mut looks, settings, whole) =
             within("a file that the settings name (a secret, a certificate)", reading).await?;
+        for (path, look) in before.iter().filter(|(path, _)| settings_file.as_ref() == Some(path)) {
+            looks.entry(path.clone()).and_modify(|new| *new = *look);
+        }
+        self.files.have_been_read(looks);
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
         Ok(settings?)
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::server::{ServerSettings, listen_address};
+pub use self::server::{Reached, ServerSettings, reached, token_of};
 
 use super::layers::{StoreValues, WATCH};
 use super::{ConfiguredApi, Settings, SettingsError};
@@ -100,6 +100,7 @@ impl Settings {
     ///
     /// When a setting is wrong. The message names its place.
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
+        self.all_usable()?;
         let watches = watches::all(self)?;
         let surroundings = self.surroundings()?;
         let network = surroundings.with(self.own_certificates()?).with_threads();

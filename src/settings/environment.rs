@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use crate::secret::Secret;
+use crate::text::Text;
 
 /// Where to search for programs if `PATH` is unset.
 const DEFAULT_PATH: &str = "/usr/bin:/bin";
@@ -83,6 +84,46 @@ impl Environment {
         SECRET_VARIABLES.iter().filter_map(|name| self.get(name)).map(Secret::new).collect()
     }
 
+    /// A path with the values of its variables: `${NAME}` is one, and `$${` stands for `${` itself.
+    ///
+    /// # Errors
+    ///
+    /// When a variable is not set, may hold a secret, or has no end.
+    pub fn expanded(&self, path: &Path) -> Result<PathBuf, String> {
+        let Some(mut rest) = path.to_str().filter(|text| text.contains("${")) else {
+            return Ok(path.to_owned());
+        };
+        let mut whole = String::new();
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                whole.extend([before, "${"]);
+                rest = after;
+                continue;
+            }
+            let no_end = "a `${` without `}`: the form is `${NAME}`; `$${` stands for `${`";
+            let (name, end) = after.split_once('}').ok_or(no_end)?;
+            whole.extend([before, self.value_in_path(name)?]);
+            rest = end;
+        }
+        whole.push_str(rest);
+        Ok(whole.into())
+    }
+
+    fn value_in_path(&self, name: &str) -> Result<&str, String> {
+        let shown = Text::of_wrong_value(name);
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(format!(
+                "`${{{shown}}}` is not a variable: its name has letters, digits and `_`; `$${{` stands for `${{`"
+            ));
+        }
+        if SECRET_VARIABLES.contains(&name) {
+            return Err(format!("the variable `{shown}` may hold a secret: a path has none"));
+        }
+        self.get(name).map(str::trim).ok_or_else(|| {
+            format!("the variable `{shown}` is not set: set it, or write the path without it; `$${{` stands for `${{`")
+        })
+    }
+
     /// Whether a CI system runs this: its log is no screen on which a line could be redrawn.
     #[must_use]
     pub fn is_ci(&self) -> bool {
@@ -131,5 +172,40 @@ impl FromIterator<(String, String)> for Environment {
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_in_paths_have_their_values() {
+        let variables = [("CREDENTIALS_DIRECTORY", "/run/credentials/x "), ("A_1", "a"), ("EMPTY", "")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment: Environment = variables.into_iter().collect();
+        let rows = [
+            ("${CREDENTIALS_DIRECTORY}/token", "/run/credentials/x/token"),
+            ("/${A_1}/${A_1}b", "/a/ab"),
+            ("/a$b/$c}", "/a$b/$c}"),
+            ("/$${A_1}/${A_1}", "/${A_1}/a"),
+            ("$$${A_1}", "$${A_1}"),
+            ("/plain", "/plain"),
+        ];
+        for (path, whole) in rows {
+            assert_eq!(environment.expanded(Path::new(path)), Ok(whole.into()), "{path}");
+        }
+        let wrong = [
+            ("${MISSING}/x", "`MISSING` is not set"),
+            ("/${EMPTY}", "`EMPTY` is not set"),
+            ("/${A_1", "without `}`"),
+            ("/${}", "is not a variable"),
+            ("/${A-1}", "`${A-1}` is not a variable"),
+            ("/${SNYK_TOKEN}", "may hold a secret"),
+        ];
+        for (path, why) in wrong {
+            let error = environment.expanded(Path::new(path)).unwrap_err();
+            assert!(error.contains(why) && !error.contains("{{"), "{path}: {error}");
+        }
     }
 }

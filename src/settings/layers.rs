@@ -210,6 +210,12 @@ section! {
 }
 
 section! {
+    ReloadSection => ReloadValues {
+        watch_files: bool,
+    }
+}
+
+section! {
     ServerSection => ServerValues {
         [metrics_listen: Listen]
         [token_file: PathBuf]
@@ -285,6 +291,8 @@ pub(crate) struct Layer {
     pub(crate) store: StoreSection,
     #[arg(skip)]
     pub(crate) server: ServerSection,
+    #[arg(skip)]
+    pub(crate) reload: ReloadSection,
     #[arg(skip)]
     pub(crate) watch: Vec<WatchSection>,
     #[arg(skip)]

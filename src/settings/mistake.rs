@@ -154,7 +154,11 @@ fn reason(message: &str, value: Option<&str>) -> Text {
 
 /// How to write a list or a table, if that is the mistake.
 fn form(keys: &[String], message: &str) -> Option<&'static str> {
-    let is = |got: &str, expected: &str| message == format!("invalid type: {got}, expected {expected}");
+    // The message of a string shows it.
+    let is = |got: &str, expected: &str| {
+        message.starts_with(&format!("invalid type: {got}"))
+            && message.ends_with(&format!(", expected {expected}"))
+    };
     let key = keys.last().map(String::as_str)?;
     let is_word = is("string", "a sequence");
     Some(match key {

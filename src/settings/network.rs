@@ -36,6 +36,7 @@ impl Settings {
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
+        self.usable(path)?;
         certificates(path, self.places.of(&["snyk"], "ca-cert"))
     }
 

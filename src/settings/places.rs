@@ -85,7 +85,10 @@ impl Places {
 
 /// The long names of the flags on the command line.
 pub(crate) fn given(matches: &ArgMatches) -> BTreeSet<String> {
-    let typed = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    // clap lists the global arguments of a subcommand here too, but they are not this command's.
+    let is_own = |id: &&clap::Id| matches.try_contains_id(id.as_str()).is_ok();
+    let typed =
+        |id: &&clap::Id| is_own(id) && matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let mut flags: BTreeSet<String> =
         matches.ids().filter(typed).map(|id| id.as_str().replace('_', "-")).collect();
     if let Some((_, matches)) = matches.subcommand() {

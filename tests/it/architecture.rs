@@ -254,6 +254,7 @@ fn only_chosen_places_read_secrets_or_foreign_text() {
     assert_eq!(places("from_utf8_lossy"), readers);
     // Each sends it, or checks what it looks like. Who shows one uses `show`.
     let exposers = [
+        "commands/remote.rs",
         "download/storage.rs",
         "notify/slack.rs",
         "secret.rs",

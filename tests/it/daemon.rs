@@ -2,7 +2,9 @@
 
 mod accounts;
 mod audit;
+mod changes;
 mod check;
+mod client;
 mod disk;
 mod endpoints;
 mod flood;

@@ -51,12 +51,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Reads a secret from a file, without the white space around it.
+/// Reads a secret from a file, without the white space around it. Warns if every user can read it.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
+    secret_file::warn_if_open(path);
+    secret_in(path)
+}
+
+/// The secret in a file, without the white space around it.
+pub(super) fn secret_in(path: &Path) -> Result<Secret, String> {
     let name = Text::of_path(path);
     let text = disk::read_text(path).map_err(|error| format!("failed to read {name}: {error}"))?;
     let text = Secret::new(text);
-    secret_file::warn_if_open(path);
     let trimmed = text.expose().trim_start_matches('\u{feff}').trim();
     if trimmed.is_empty() {
         return Err(format!("{name} is empty"));

@@ -23,6 +23,14 @@ pub(crate) struct AccountSection {
     pub(super) requests_per_minute: Option<NonZeroU32>,
 }
 
+impl AccountSection {
+    /// The files that it names, by key.
+    pub(in crate::settings) fn paths(&mut self) -> Vec<(&'static str, &mut Option<PathBuf>)> {
+        let Self { ca_cert, token_file, client_secret_file, .. } = self;
+        vec![("token-file", token_file), ("client-secret-file", client_secret_file), ("ca-cert", ca_cert)]
+    }
+}
+
 /// `[[watch]]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -49,4 +57,12 @@ pub(crate) struct NotifySection {
     pub(super) env: Option<Vec<String>>,
     pub(super) timeout: Option<Pause>,
     pub(super) on: Option<Vec<OutcomeWord>>,
+}
+
+impl NotifySection {
+    /// The files that it names, by key.
+    pub(in crate::settings) fn paths(&mut self) -> Vec<(&'static str, &mut Option<PathBuf>)> {
+        let Self { url_file, secret_file, headers_file, .. } = self;
+        vec![("url-file", url_file), ("secret-file", secret_file), ("headers-file", headers_file)]
+    }
 }

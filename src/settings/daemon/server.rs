@@ -4,14 +4,15 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entry::{Entry, read_secret, unusable};
+use super::entry::{Entry, secret_in, unusable};
 use crate::http::is_loopback_address;
 use crate::secret::{Placeholder, Secret};
+use crate::secret_file::warn_if_open;
 use crate::settings::layers::ServerValues;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::values::Listen;
-use crate::settings::{DEFAULTS, Settings, SettingsError};
+use crate::settings::{DEFAULTS, Environment, Settings, SettingsError};
 use crate::text::Text;
 
 /// The shortest token, in characters: clients can try any number of tokens.
@@ -31,6 +32,7 @@ pub struct ServerSettings {
 pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsError> {
     let ServerValues { listen, metrics_listen, token_file } = &settings.server;
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
+    token_file.as_deref().into_iter().for_each(warn_if_open);
     let tokens = token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
     let tokens = tokens.unwrap_or_default();
     if tokens.is_empty() && !is_loopback_address(listen.first().ip()) {
@@ -44,7 +46,7 @@ pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsErro
 
 /// The tokens in a file, one a line: while one replaces another, both are there.
 fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
-    let all = read_secret(path)?;
+    let all = secret_in(path)?;
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     let checked = |token: &str| {
         if let Some(placeholder) = Placeholder::of(token) {
@@ -62,24 +64,58 @@ fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
     lines.map(checked).collect()
 }
 
-/// Where the daemon of a settings file listens, for `healthcheck`.
+/// Where the daemon of a settings file is reached, and with which token.
+#[derive(Debug)]
+pub struct Reached {
+    /// The address of the API.
+    pub listen: Listen,
+    /// That of metrics and health, if they have their own.
+    pub metrics_listen: Option<Listen>,
+    /// The first token, if there is one, or why it cannot be read.
+    pub token: Result<Option<Secret>, SettingsError>,
+}
+
+/// Where the daemon of a settings file is reached.
 ///
 /// Everything else in the file is ignored: a daemon that keeps its old settings because of a mistake in the new ones is well.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or its `listen` is not an address.
-pub fn listen_address(file: Option<&Path>) -> Result<Listen, SettingsError> {
+/// When the file cannot be read, or an address in it is none.
+pub fn reached(file: Option<&Path>, environment: &Environment) -> Result<Reached, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
     let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
-    // Another program that answers at this address may repeat a token.
-    if let Some(tokens) = of_file("token-file").and_then(|path| std::fs::read_to_string(path).ok()) {
-        tokens.lines().map(str::trim).for_each(|token| drop(Secret::new(token)));
-    }
-    let address = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
     let place =
-        || format!("{}, [server] listen", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
-    address.parse().map_err(|why: &str| SettingsError::wrong(place(), why))
+        |key| format!("{}, [server] {key}", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
+    let address = |key: &'static str, text: String| {
+        text.parse().map_err(|why: &str| SettingsError::wrong(place(key), why))
+    };
+    let token = of_file("token-file").map(|path| {
+        let path = environment.expanded(Path::new(&path));
+        path.and_then(|path| first_token(&path)).map_err(|why| SettingsError::wrong(place("token-file"), why))
+    });
+    let listen = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
+    let metrics_listen = of_file("metrics-listen").map(|text| address("metrics-listen", text));
+    Ok(Reached {
+        listen: address("listen", listen)?,
+        metrics_listen: metrics_listen.transpose()?,
+        token: token.transpose(),
+    })
+}
+
+/// The token of the API in a file.
+///
+/// # Errors
+///
+/// When the file cannot be read, or has none.
+pub fn token_of(path: &Path) -> Result<Secret, SettingsError> {
+    first_token(path).map_err(|why| SettingsError::wrong("--api-token-file", why))
+}
+
+/// The first token in a file. All are masked in texts: another program that answers at the address may repeat one.
+fn first_token(path: &Path) -> Result<Secret, String> {
+    let none = || format!("{} is empty", Text::of_path(path));
+    tokens(path)?.into_iter().next().ok_or_else(none)
 }
 
 /// The value of a key of `[server]` in a file that may be partly wrong.

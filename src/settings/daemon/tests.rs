@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::settings::layers::Layer;
-use crate::settings::{CommandLine, places};
+use crate::settings::{CommandLine, Environment, places};
 use crate::snyk::region::Api;
 
 const G: &str = "11111111-2222-4333-8444-555555555555";
@@ -205,8 +205,8 @@ fn a_server_that_others_can_reach_needs_a_token() {
             "token-file",
         ),
         ("listen = '192.0.2.1:80'", "line 2, column 1, listen: listen = \"192.0.2.1:80\"", "[server]"),
-        ("listen = 'localhost'", "line 2", "expected an IP address and a port, such as"),
-        ("listen = 'metrics.example:80'", "line 2", "or `localhost:8686`"),
+        ("listen = 'localhost'", "line 2", "expected an address such as"),
+        ("listen = 'metrics.example:80'", "line 2", "or \"localhost:8686\""),
         (
             "token-file = '@short'",
             "line 2, column 1, token-file: the token in @short",
@@ -222,7 +222,7 @@ fn a_server_that_others_can_reach_needs_a_token() {
             "line 2, column 1, token-file: @two",
             "holds no usable value",
         ),
-        ("metrics-listen = '9686'", "line 2", "expected an IP address and a port"),
+        ("metrics-listen = '9686'", "line 2", "expected an address such as"),
         ("token-file = '@none'", "line 2, column 1, token-file: failed to read @none", "No such file"),
         ("token-file = '@empty'", "line 2, column 1, token-file: @empty is empty", ""),
         ("token-file = '@unset'", "line 2, column 1, token-file: @unset holds no usable value", "a variable"),
@@ -246,17 +246,18 @@ fn a_healthcheck_needs_only_the_address() {
     let bed = SettingsDir::new();
     let listen = |text: &str| {
         std::fs::write(bed.path("settings.toml"), text).unwrap();
-        listen_address(Some(&bed.path("settings.toml"))).map(|address| address.to_string())
+        reached(Some(&bed.path("settings.toml")), &Environment::default()).map(|it| it.listen.to_string())
     };
-    assert_eq!(listen_address(None).unwrap().to_string(), "127.0.0.1:8686");
+    let default = reached(None, &Environment::default()).unwrap();
+    assert_eq!(default.listen.to_string(), "127.0.0.1:8686");
     assert_eq!(listen("").unwrap(), "127.0.0.1:8686");
     assert_eq!(listen("[nonsense]\n[server]\nlisten = '127.0.0.1:1'\nx = 1").unwrap(), "127.0.0.1:1");
     assert_eq!(listen("[server]\nlisten = '127.0.0.1:1'\n[half").unwrap(), "127.0.0.1:1");
     for wrong in ["[server]\nlisten = 'x'", "[server]\nlisten = 1"] {
         assert!(
-            listen(wrong).unwrap_err().to_string().contains("[server] listen: expected an IP address"),
+            listen(wrong).unwrap_err().to_string().contains("[server] listen: expected an address"),
             "{wrong}"
         );
     }
-    assert!(listen_address(Some(Path::new("/nowhere"))).is_err());
+    assert!(reached(Some(Path::new("/nowhere")), &Environment::default()).is_err());
 }

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 64;
 
 /// The name of an account or an endpoint. Logs, metrics and ids contain it, so it is plain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name(pub(super) Arc<str>);
+pub(crate) struct Name(pub(in crate::settings) Arc<str>);
 
 impl FromStr for Name {
     type Err = String;
@@ -40,7 +40,7 @@ impl fmt::Display for Name {
 
 /// The path of the SQLite file that keeps watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoreUrl(pub(super) PathBuf);
+pub(crate) struct StoreUrl(pub(in crate::settings) PathBuf);
 
 impl FromStr for StoreUrl {
     type Err = String;
@@ -51,14 +51,19 @@ impl FromStr for StoreUrl {
         if ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
             return Err(format!("this release supports SQLite only; {EXPECTED}"));
         }
-        // A relative path would be another file in each working directory.
-        let path = text.strip_prefix("sqlite://").filter(|path| path.starts_with('/'));
-        let url = path.and_then(|path| Url::parse(&format!("file://{path}")).ok()).ok_or(EXPECTED)?;
+        // A relative path would be another file in each working directory. A variable may have the first directories.
+        let (path, is_whole) = match text.strip_prefix("sqlite://") {
+            Some(path) if path.starts_with('/') => (path.to_owned(), true),
+            Some(path) if path.starts_with("${") => (format!("/{path}"), false),
+            _ => return Err(EXPECTED.to_owned()),
+        };
+        let url = Url::parse(&format!("file://{path}")).map_err(|_| EXPECTED)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("a store takes no options after `?` or `#`; {EXPECTED}"));
         }
         let path = url.to_file_path().ok().filter(|_| !url.path().ends_with('/'));
-        path.map(Self).ok_or_else(|| EXPECTED.to_owned())
+        let path = path.ok_or(EXPECTED)?;
+        Ok(Self(if is_whole { path } else { path.strip_prefix("/").unwrap_or(&path).to_owned() }))
     }
 }
 

@@ -11,6 +11,8 @@ use super::{EVENTS, METRICS, README, SETTINGS, TROUBLESHOOTING, files_in, output
 fn every_flag_on_the_pages_exists() {
     let commands = ["start", "wait", "download", "run", "watch", "healthcheck", "simulate"];
     let help: String = commands.map(|command| output(&[command, "--help"])).concat();
+    let actions = [["watches", "add"], ["deliveries", "list"]];
+    let help = help + &actions.map(|[command, action]| output(&[command, action, "--help"])).concat();
     let of_cargo = ["--path", "--profile", "--locked"];
     for (name, page) in pages_of_users() {
         // Of other programs' lines we know nothing.
