@@ -189,10 +189,20 @@ fn line(text: &str) -> String {
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
+/// In ASCII, as not every reader of pages takes them for UTF-8.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\e")
-        .replace('-', "\\-")
-        .replace('"', "\\(dq")
-        .replace('`', "\\(ga")
-        .replace('\'', "\\(aq")
+    text.chars().fold(String::new(), |mut out, char| {
+        match char {
+            '\\' => out.push_str("\\e"),
+            '-' => out.push_str("\\-"),
+            '"' => out.push_str("\\(dq"),
+            '`' => out.push_str("\\(ga"),
+            '\'' => out.push_str("\\(aq"),
+            char if char.is_ascii() => out.push(char),
+            char => {
+                let _ = write!(out, "\\[u{:04X}]", u32::from(char));
+            }
+        }
+        out
+    })
 }
