@@ -269,6 +269,7 @@ impl Daemon {
     async fn wind_up(mut self, reported: BTreeSet<ExitCode>) -> Result<(), StoreError> {
         drop(self.serving.take());
         self.retire.send_replace(true);
+        self.ledger.bells.stopping.send_replace(true);
         let ledger = Arc::clone(&self.ledger);
         let delivering = tokio::time::timeout(GRACE, all_done(&mut self.couriers));
         let mut tell = |event: &Event| ledger.hear(event);

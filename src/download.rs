@@ -29,7 +29,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 pub use self::folder::{Folder, Left};
 pub use self::links::Relist;
 pub use self::storage::Storage;
-pub use self::target::{FolderError, Target, behind_links};
+pub use self::target::{FolderError, Held, Target, behind_links};
 
 use self::fetch::Fetch;
 use self::links::Links;

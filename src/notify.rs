@@ -19,6 +19,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use url::Url;
 
 pub use self::cloud_event::delivery_id;
@@ -81,6 +82,8 @@ pub struct Endpoint {
     name: String,
     on: Option<BTreeSet<String>>,
     kind: Kind,
+    /// Becomes true when the daemon stops.
+    stopping: Option<watch::Receiver<bool>>,
     spacing: Option<Duration>,
 }
 
@@ -145,7 +148,23 @@ impl Endpoint {
                 Kind::Command(Command { program, args, environment, timeout })
             }
         };
-        Ok(Self { name, on, kind, spacing: None })
+        Ok(Self { name, on, kind, spacing: None, stopping: None })
+    }
+
+    /// The same endpoint. Its commands are asked to end (SIGTERM) when `stopping` becomes true.
+    #[must_use]
+    pub fn stopped_by(self, stopping: watch::Receiver<bool>) -> Self {
+        Self { stopping: Some(stopping), ..self }
+    }
+
+    /// Waits until commands should end.
+    async fn stopped(&self) {
+        if let Some(mut stopping) = self.stopping.clone()
+            && stopping.wait_for(|stops| *stops).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// This endpoint, which gets at most so many deliveries in a minute.
@@ -177,13 +196,14 @@ impl Endpoint {
         self.on.as_ref().is_none_or(|on| on.contains(outcome.as_str()))
     }
 
-    /// Tries once to deliver a `CloudEvents` document under its stable id. This takes at most 30 s, or the time limit of a command.
+    /// Tries once to deliver a `CloudEvents` document under its stable id. This takes at most 30 s, or the time limit of a command
+    /// and 5 s.
     /// If the future is dropped, the attempt ends, and a command is killed.
     pub async fn send(&self, id: &str, event: &str, now: Moment) -> Attempt {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(id, event, now).await,
             Kind::Slack(slack) => slack.send(event).await,
-            Kind::Command(command) => command.send(event).await,
+            Kind::Command(command) => command.send(event, self.stopped()).await,
         }
     }
 }

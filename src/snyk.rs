@@ -9,6 +9,7 @@ pub mod credentials;
 mod decode;
 pub mod problem;
 pub mod region;
+mod sieve;
 mod start;
 pub mod throttle;
 mod token;
@@ -31,7 +32,7 @@ pub use crate::http::{Network, TransportError};
 pub(crate) use self::transport::Reply;
 pub(crate) use self::version::Version;
 
-use self::credentials::{Credential, Credentials};
+use self::credentials::{Credential, Credentials, Source};
 use self::region::Api;
 use self::start::Posting;
 use self::transport::Unanswered;
@@ -106,6 +107,12 @@ impl Client {
         Self { api, credentials, connections, keeps_links: false, version: Version::new(version) }
     }
 
+    /// This client's credentials, for another client whose credentials come from `source`: if that is the same, and can be read
+    /// only once.
+    pub(crate) async fn credentials_read_once(&self, source: &Source) -> Option<Credentials> {
+        self.credentials.read_once(source).await
+    }
+
     /// Keeps the signed links to results. Without this they are dropped when they arrive.
     #[must_use]
     pub fn keeping_links(self) -> Self {
@@ -137,7 +144,7 @@ impl Client {
 
     async fn observe(&self, url: impl Fn(&str) -> Url) -> Observation {
         match self.ask(None, url).await {
-            Ok(reply) => observation(&reply, self.keeps_links),
+            Ok(reply) => observation(reply),
             Err(Unanswered { failure, hint }) => Observation { answer: Err(failure), hint },
         }
     }
@@ -223,7 +230,8 @@ impl Client {
         // Without this header any encoding is permitted.
         let request = request.header(ACCEPT_ENCODING, "identity");
         let request = request.header(AUTHORIZATION, credential.header().clone()).build();
-        let reply = self.connections.send(&client, request.map_err(|error| failed(&error))?).await?;
+        let request = request.map_err(|error| failed(&error))?;
+        let reply = self.connections.send(&client, request, self.keeps_links).await?;
         posting.into_iter().for_each(Posting::answered);
         self.version.note_deprecation(&reply);
         Ok(reply)
@@ -241,10 +249,11 @@ impl Poller for Client {
 }
 
 /// What an answer to a poll says.
-pub(crate) fn observation(reply: &Reply, keeps_links: bool) -> Observation {
+pub(crate) fn observation(mut reply: Reply) -> Observation {
     let hint = throttle::hint(reply.http_status, &reply.headers);
-    let report = (reply.http_status == 200).then(|| wire::report(&reply.body, keeps_links)).flatten();
-    let answer = report.ok_or_else(|| failure_of_poll(reply));
+    let listed = std::mem::take(&mut reply.listed);
+    let report = (reply.http_status == 200).then(|| wire::report_of(&reply.body, listed)).flatten();
+    let answer = report.ok_or_else(|| failure_of_poll(&reply));
     Observation { answer, hint }
 }
 

@@ -73,7 +73,7 @@ pub async fn download(
     dir: &Path,
 ) -> Result<Manifest, DownloadError> {
     let tasks = Tasks::new(client, policy, Clock::start());
-    let target = Target { dir, merge: None, force: false, safety: Safety::Process };
+    let target = Target { dir, merge: None, force: false, safety: Safety::Process, held: None };
     let reach = Reach::from(client.api().url(), false);
     tasks.fetch(export, &mut None, &target, Limits::default(), reach, &|_| ()).await
 }

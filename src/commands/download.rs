@@ -23,11 +23,11 @@ pub(super) async fn run(args: &DownloadArgs, session: &Session) -> Result<ExitCo
     let policy = session.settings.policy()?;
     let (export, api) = resolve_one(export, args.scope.scope(), session).await?;
     let output = args.format.output;
-    let download = Download { export, place, output, session };
+    let mut download = Download { export, place, held: None, output, session };
     if let Some(manifest) = download.left(false).await? {
         return download.tell_there(&manifest).map(|()| ExitCode::SUCCESS);
     }
-    download.place.target().check()?;
+    download.hold()?;
     let asking = Asking::connect(api, policy, true, session).await?;
     let transfer = Transfer::new(session.clock, session.console.line.clone());
     let report = match status(&export, &asking, &transfer, session).await {

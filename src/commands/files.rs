@@ -14,7 +14,7 @@ use super::wait::step;
 use super::{Asking, CommandError, Session, aside};
 use crate::cli::Output;
 use crate::document::{Document, Downloaded};
-use crate::download::{Folder, Left};
+use crate::download::{Folder, FolderError, Held, Left, Target};
 use crate::event::{TaskEvent, TaskFailure};
 use crate::exit::ExitCode;
 use crate::export::ExportRef;
@@ -38,16 +38,26 @@ pub(super) enum Fetched {
 pub(super) struct Download<'a> {
     pub(super) export: ExportRef,
     pub(super) place: Place,
+    /// The lock on the place, once this download has it.
+    pub(super) held: Option<Arc<Held>>,
     pub(super) output: Output,
     pub(super) session: &'a Session,
 }
 
 impl Download<'_> {
+    /// Locks the place until this ends, so that no other download makes the work to come useless.
+    pub(super) fn hold(&mut self) -> Result<(), FolderError> {
+        if self.held.is_none() {
+            self.held = Some(Arc::new(self.place.target().hold()?));
+        }
+        Ok(())
+    }
+
     /// The manifest of an earlier call that was killed while it renamed complete files; with `or_done`, also of one
     /// that was done.
     pub(super) async fn left(&self, or_done: bool) -> Result<Option<Manifest>, CommandError> {
-        let (export, place) = (self.export, self.place.clone());
-        let look = move || Folder::settle(&place.target(), &export);
+        let (export, place, held) = (self.export, self.place.clone(), self.held.clone());
+        let look = move || Folder::settle(&Target { held: held.as_deref(), ..place.target() }, &export);
         match aside(&self.session.signals, look).await?? {
             Left::Completed(manifest) => Ok(Some(manifest)),
             Left::Done(manifest) => Ok(or_done.then_some(manifest)),
@@ -68,8 +78,9 @@ impl Download<'_> {
         asking: &Asking,
         transfer: &Transfer,
     ) -> Result<Fetched, CommandError> {
-        let Self { export, place, session, .. } = self;
-        let (target, limits) = (place.target(), session.settings.download_limits());
+        let Self { export, place, held, session, .. } = self;
+        let target = Target { held: held.as_deref(), ..place.target() };
+        let limits = session.settings.download_limits();
         let reach = Reach::from(asking.client.api().url(), session.settings.allows_http());
         let clock = session.clock;
         let (tasks, tell) = (asking.tasks(clock), |event: TaskEvent| transfer.event(&event.at(clock.now())));

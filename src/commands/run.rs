@@ -9,6 +9,8 @@ mod record;
 
 pub(super) use self::record::RecordError;
 
+use std::sync::Arc;
+
 use self::job::{Job, Verdict, go_on};
 use self::keeper::Keeper;
 use self::record::{Call, Record};
@@ -20,12 +22,12 @@ use super::{Asking, CommandError, Session, missing};
 use crate::cli::RunArgs;
 use crate::disk;
 use crate::document::Document;
-use crate::download::Safety;
+use crate::download::{Held, Safety};
 use crate::exit::ExitCode;
 use crate::export::{ExportArg, ExportRef};
 use crate::request::StartRequest;
 use crate::tasks::start::{Begun, Sent, Unstarted};
-use crate::text::path_as_data;
+use crate::text::{Text, path_as_data};
 use crate::watch::observation::Problem;
 use crate::words::quoted;
 
@@ -68,7 +70,7 @@ async fn resume(args: &RunArgs, export: &ExportArg, session: &Session) -> Result
     if let Some(keeper) = &mut keeper {
         keeper.resume(export, &asking.surroundings.api)?;
     }
-    let download = Download { export, place, output: args.output.output, session };
+    let download = Download { export, place, held: None, output: args.output.output, session };
     let verdict = Job { download, state, output: args.output }.finish(asking).await?;
     if let Some(keeper) = keeper.as_mut().filter(|_| verdict.is_over()) {
         session.console.flush(&session.signals).await?;
@@ -102,6 +104,14 @@ async fn start_or_go_on(args: &RunArgs, session: &Session) -> Result<Vec<Verdict
     if let Some(other) = left.iter().find(|left| left.date == wanted.date) {
         run.keeper.check_api(other, &api)?;
         return Err(RecordError::OtherCall(run.keeper.path().to_owned()).into());
+    }
+    if let Some(other) =
+        left.iter().find(|left| left.takes_the_place_of(&wanted, now)).filter(|_| !place.force)
+    {
+        let (path, date) = (run.keeper.path().to_owned(), Text::new(&other.date));
+        let command = go_on(&run.place_of(other), Some(&path), session);
+        let command = other.export.map(|export| command.command(export, None)).unwrap_or_default();
+        return Err(RecordError::SamePlace { path, date, dir: wanted.dir, command }.into());
     }
     let (mut verdicts, mut done) = (Vec::new(), None);
     for left in &left {
@@ -139,7 +149,8 @@ impl<'a> Run<'a> {
         place: Place,
         request: &StartRequest,
     ) -> Result<Verdict, CommandError> {
-        place.target().check()?;
+        // Before anything is sent: nothing is started for a place that another run uses.
+        let held = Arc::new(place.target().hold()?);
         self.tell_of_others(&wanted);
         self.keeper.take_on(wanted);
         let (keeper, console) = (&mut *self.keeper, &self.session.console);
@@ -162,7 +173,7 @@ impl<'a> Run<'a> {
             }
         };
         tell_start(&started, request, None, self.session);
-        let job = self.job(started.export, place);
+        let job = self.job(started.export, place, Some(held));
         match signal {
             Some(signal) => job.tell_interruption(signal),
             None => {
@@ -187,7 +198,7 @@ impl<'a> Run<'a> {
             started_at = left.sent_at,
             "going on with an export that was started before"
         );
-        let verdict = self.job(export, place).finish(asking).await?;
+        let verdict = self.job(export, place, None).finish(asking).await?;
         if verdict.is_over() {
             self.session.console.flush(&self.session.signals).await?;
             self.keeper.forget(left)?;
@@ -195,9 +206,9 @@ impl<'a> Run<'a> {
         Ok(verdict)
     }
 
-    fn job(&self, export: ExportRef, place: Place) -> Job<'a> {
+    fn job(&self, export: ExportRef, place: Place, held: Option<Arc<Held>>) -> Job<'a> {
         let (state, output) = (Some(self.keeper.path().to_owned()), self.args.output);
-        let download = Download { export, place, output: output.output, session: self.session };
+        let download = Download { export, place, held, output: output.output, session: self.session };
         Job { download, state, output }
     }
 

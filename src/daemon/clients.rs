@@ -38,9 +38,12 @@ impl Opener {
         let mut accounts = Vec::new();
         for settings in settings {
             let AccountSettings { name, api, source, origin, .. } = settings;
-            let credentials = Credentials::load(source, &origin, self.clock).await;
+            let credentials = match self.ledger.credentials_read_once(&source).await {
+                Some(credentials) => credentials,
+                None => Credentials::load(source, &origin, self.clock).await.map_err(SettingsError::from)?,
+            };
             let mask = Arc::clone(&self.mask);
-            let credentials = credentials.map_err(SettingsError::from)?.telling(move |token| mask(token));
+            let credentials = credentials.telling(move |token| mask(token));
             let ChosenApi { api, source } = api.chosen(credentials.region(), None);
             tracing::info!(
                 account = &*name,

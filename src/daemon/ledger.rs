@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::document::Document;
@@ -16,6 +16,7 @@ use crate::observe::{Journal, Metrics};
 use crate::runner::{Account, Closing, Obligations};
 use crate::settings::daemon::EndpointSettings;
 use crate::snyk::Client;
+use crate::snyk::credentials::{Credentials, Source};
 use crate::store::NewDelivery;
 use crate::watch::observation::{Problem, Report};
 use crate::watch::outcome::Outcome;
@@ -28,6 +29,8 @@ pub(crate) struct Bells {
     pub(crate) owing: Arc<Notify>,
     /// Notifies when a delivery is done or given up.
     pub(crate) settled: Arc<Notify>,
+    /// Becomes true when the daemon stops, and its commands should end.
+    pub(crate) stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Bells {
@@ -78,6 +81,17 @@ impl Ledger {
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
+    /// The credentials of a client that has them from this source, if that can be read only once.
+    pub(super) async fn credentials_read_once(&self, source: &Source) -> Option<Credentials> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for client in clients {
+            if let Some(credentials) = client.credentials_read_once(source).await {
+                return Some(credentials);
+            }
+        }
+        None
+    }
+
     /// Reports an event. The log comes last: when it says so, the API says so too.
     pub(super) fn tell(&self, event: &Event) {
         self.metrics.event(event);
@@ -104,8 +118,11 @@ impl Endpoints {
         network: &Network,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, EndpointError> {
-        let all = settings.into_iter().map(|settings| endpoint(settings, network).map(Arc::new));
-        let all = all.collect::<Result<_, _>>()?;
+        let endpoint = |settings| {
+            let endpoint = endpoint(settings, network);
+            endpoint.map(|endpoint| Arc::new(endpoint.stopped_by(ledger.bells.stopping.subscribe())))
+        };
+        let all = settings.into_iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Self { all, ledger: Arc::clone(ledger) })
     }
 

@@ -117,6 +117,14 @@ impl Directory {
         Some(Identity { inode: file.ino(), created: since.map(|since| since.as_nanos().to_string()) })
     }
 
+    /// The same directory, with its lock, if its path still leads there.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let (ours, theirs) = (self.handle.metadata().ok()?, self.path.metadata().ok()?);
+        let is_there = (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino());
+        let handle = self.handle.try_clone().ok().filter(|_| is_there)?;
+        Some(Self { handle, path: self.path.clone() })
+    }
+
     /// Locks the directory itself for as long as this handle lives. False if another process has locked it; true if its
     /// file system cannot lock directories.
     pub(crate) fn try_lock(&self) -> bool {

@@ -20,12 +20,17 @@ use crate::event::{Task, TaskEvent};
 use crate::http::{self, Encoding};
 use crate::manifest::Entry;
 use crate::secret::Link;
-use crate::watch::observation::{Failure, FailureKind, Part};
+use crate::text::Text;
+use crate::watch::observation::{Failure, FailureKind, Part, Problem};
 use crate::watch::outcome::Outcome;
 use crate::watch::tries::Defeat;
 
 /// How many links in a row may be refused without a byte in between. The second may be refused because two clocks differ.
 const REFUSALS: u32 = 3;
+
+/// What to do if storage refuses new links.
+const REFUSED_LINKS: &str = "the credential is not to blame, since links are used without it: look at what is between here and storage, \
+    such as a proxy or a firewall, or start another export";
 
 /// How many times a complete file may differ from what was announced.
 const MISFITS: u32 = 2;
@@ -228,8 +233,7 @@ impl Fetch<'_, '_> {
             Setback::Refused(failure) => {
                 course.refusals += 1;
                 if course.refusals >= REFUSALS {
-                    let outcome = outcome_of_refusal(failure.kind);
-                    return Err(Defeat { outcome, problem: failure.problem }.into());
+                    return Err(refused(failure).into());
                 }
                 if course.refusals > 1 {
                     let passing = Failure { kind: FailureKind::Transient, problem: failure.problem.clone() };
@@ -257,16 +261,20 @@ impl Fetch<'_, '_> {
     }
 }
 
-/// The outcome if storage refuses even new links.
-const fn outcome_of_refusal(kind: FailureKind) -> Outcome {
-    match kind {
-        FailureKind::Unauthorized | FailureKind::Forbidden => Outcome::Forbidden,
+/// Storage refuses even new links. The credential is not sent there: it may be good.
+fn refused(Failure { kind, problem }: Failure) -> Defeat {
+    let outcome = match kind {
         FailureKind::NotFound => Outcome::NotFound,
+        FailureKind::Unauthorized | FailureKind::Forbidden => {
+            let cure = Text::non_empty(REFUSED_LINKS);
+            return Defeat { outcome: Outcome::Unavailable, problem: Problem { cure, ..problem } };
+        }
         FailureKind::Conflict
         | FailureKind::Rejected
         | FailureKind::Gateway
         | FailureKind::Unrecoverable
         | FailureKind::Throttled
         | FailureKind::Transient => Outcome::Rejected,
-    }
+    };
+    Defeat { outcome, problem }
 }

@@ -104,11 +104,14 @@ impl Folder {
     }
 
     fn locked(target: &Target<'_>, export: &ExportRef) -> Result<Self, FolderError> {
-        let Target { dir: path, force, safety, .. } = *target;
+        let Target { dir: path, force, safety, held, .. } = *target;
         let name = work_name(export);
         let work_path = path.join(&name);
         let unusable = |source| FolderError::Unusable { option: "--dir", path: work_path.clone(), source };
-        let dir = Directory::open(path).map_err(unusable)?;
+        let dir = match held.and_then(|held| held.0.again()) {
+            Some(dir) => dir,
+            None => Directory::open(path).map_err(unusable)?,
+        };
         loop {
             let work = dir.make_private_subdirectory(&name).map_err(unusable)?;
             match work.lock(LOCK.as_ref()) {

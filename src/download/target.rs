@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::disk::{self, Readers, Safety};
+use crate::disk::{self, Directory, Readers, Safety};
 use crate::text::Text;
 
 /// The name of the manifest.
@@ -28,7 +28,13 @@ pub struct Target<'a> {
     pub force: bool,
     /// What the finished files must survive.
     pub safety: Safety,
+    /// The directory, if it is locked already.
+    pub held: Option<&'a Held>,
 }
+
+/// A directory that is locked: no other process downloads into it.
+#[derive(Debug)]
+pub struct Held(pub(super) Directory);
 
 /// Why files cannot be put into a folder. Each message names the folder and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +93,21 @@ impl FolderError {
 }
 
 impl Target<'_> {
+    /// Checks that files can be put there, as [`Target::check`] does, and keeps other processes from putting some there.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot, or if another process does so already.
+    pub fn hold(&self) -> Result<Held, FolderError> {
+        self.check()?;
+        let path = self.dir.to_owned();
+        match Directory::open(self.dir) {
+            Ok(dir) if dir.try_lock() => Ok(Held(dir)),
+            Ok(_) => Err(FolderError::Locked(path)),
+            Err(source) => Err(FolderError::Unusable { option: "--dir", path, source }),
+        }
+    }
+
     /// Checks that files can be put there, and creates the directory if it is missing. Called before any request is sent.
     ///
     /// # Errors

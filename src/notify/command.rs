@@ -1,15 +1,16 @@
 //! Commands: a program on this machine that reads the event from its standard input.
 //!
-//! It runs in a process group of its own, so that a timeout kills its children too. A child that moves itself into another
-//! group (`setsid`) is not killed.
+//! It runs in a process group of its own. When its time is over, or the daemon stops, the group gets SIGTERM, and SIGKILL a
+//! little later. A child that moves itself into another group (`setsid`) gets neither.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 
@@ -23,6 +24,12 @@ const MAX_SAID: usize = 4096;
 /// How much of that is shown, in characters.
 const SHOWN_CHARS: usize = 400;
 
+/// How long after the SIGTERM at its timeout a command gets SIGKILL.
+const AFTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look whether a process group is empty.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// How long to read the rest of standard error once the command has ended: a child of it may keep the pipe open forever.
 const REST_TIME: Duration = Duration::from_millis(100);
 
@@ -35,7 +42,8 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) async fn send(&self, event: &str) -> Attempt {
+    /// Runs the command once. When `stopping` is done, it is asked to end.
+    pub(super) async fn send(&self, event: &str, stopping: impl Future<Output = ()>) -> Attempt {
         let program = Text::of_file(&self.program);
         let mut child = match self.prepared(event).spawn() {
             Ok(child) => child,
@@ -44,9 +52,12 @@ impl Command {
         // Dropped before the child, so that the group is still known by its number.
         let group = Group::of(&child);
         let (mut stderr, mut said) = (child.stderr.take(), Vec::new());
-        let end = ended(&mut child, event.as_bytes(), keep_end(&mut stderr, &mut said));
-        let why = match tokio::time::timeout(self.timeout, end).await {
-            Ok(Ok(status)) => {
+        let ended = {
+            let end = pin!(ended(&mut child, event.as_bytes(), keep_end(&mut stderr, &mut said)));
+            group.ended_in_time(end, self.timeout, stopping).await
+        };
+        let why = match ended {
+            Some(Ok(status)) => {
                 group.release();
                 if status.success() {
                     return Attempt::Sent;
@@ -54,8 +65,8 @@ impl Command {
                 let _ = tokio::time::timeout(REST_TIME, keep_end(&mut stderr, &mut said)).await;
                 format!("`{program}` ended with {status}")
             }
-            Ok(Err(error)) => format!("`{program}` could not be waited for: {error}"),
-            Err(_) => {
+            Some(Err(error)) => format!("`{program}` could not be waited for: {error}"),
+            None => {
                 let timeout = humantime::format_duration(self.timeout);
                 drop(group);
                 // It was killed; waiting for it avoids a zombie.
@@ -97,12 +108,46 @@ fn results(event: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The process group of a command that may still run: killed when this is dropped, as it is when the daemon stops.
+/// The process group of a command that may still run: killed when this is dropped, as it is when the daemon has waited for
+/// long enough.
 struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
+    }
+
+    /// How the command ends; `None` if its time is over first. Then it and all that it has started have had some time to end.
+    async fn ended_in_time(
+        &self,
+        mut end: Pin<&mut impl Future<Output = io::Result<ExitStatus>>>,
+        timeout: Duration,
+        stopping: impl Future<Output = ()>,
+    ) -> Option<io::Result<ExitStatus>> {
+        let stopping = async {
+            stopping.await;
+            self.ask_to_end();
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = &mut end => return Some(ended),
+            () = tokio::time::sleep(timeout) => self.ask_to_end(),
+            never = stopping => return never,
+        }
+        let gone = async {
+            let _ = end.await;
+            while self.0.is_some_and(|group| test_kill_process_group(group).is_ok()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(AFTER_TIMEOUT, gone).await;
+        None
+    }
+
+    fn ask_to_end(&self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
     }
 
     /// The command has ended, and its number may become that of another.

@@ -15,6 +15,9 @@ use crate::words::{self, Closing, Surroundings, Words};
 /// The longest summary of a step, in bytes. GitHub shows nothing of a longer one.
 const MAX_SUMMARY: usize = 1024 * 1024;
 
+/// The outputs that each command writes, by the names that workflows use.
+const OUTPUTS: [&str; 4] = ["outcome", "status", "export-id", "row-count"];
+
 /// The interfaces of GitHub Actions; each is used only if it exists.
 #[derive(Debug, Clone, Default)]
 pub struct GitHubActions {
@@ -74,9 +77,11 @@ impl GitHubActions {
         self.hand_on_values(&values(outcome, Some(&report.status), export, report.row_count));
     }
 
-    /// Writes these outputs.
+    /// Writes these outputs. Those that are not known are written too, as empty, so that each has a value.
     pub fn hand_on_values(&self, values: &[(&str, String)]) {
-        self.write(&outputs(values, fastrand::u128(..)), "");
+        let value = |name| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let all = OUTPUTS.map(|name| (name, value(name).unwrap_or_default()));
+        self.write(&outputs(&all, fastrand::u128(..)), "");
     }
 
     fn write(&self, outputs: &str, summary: &str) {

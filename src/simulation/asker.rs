@@ -112,7 +112,7 @@ impl Poller for Asker {
             self.world.poll_ends(self.account, watch, saw, hint, false);
         }
         match reply {
-            Ok(reply) => observation(&reply, false),
+            Ok(reply) => observation(reply),
             Err(failure) => Observation { answer: Err(failure), hint: None },
         }
     }

@@ -145,11 +145,7 @@ impl World {
         let header = |(name, value): (&'static str, String)| {
             Some((reqwest::header::HeaderName::from_static(name), value.parse().ok()?))
         };
-        Reply {
-            http_status: answer.code,
-            headers: headers.into_iter().filter_map(header).collect(),
-            body: body.into(),
-        }
+        Reply::whole(answer.code, headers.into_iter().filter_map(header).collect(), body.as_bytes())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The credential in use, and how it is renewed.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT_ENCODING;
@@ -88,6 +89,25 @@ impl Credentials {
         })
     }
 
+    /// These credentials for another client, if they come from this source and it can be read only once.
+    pub(super) async fn read_once(&self, source: &Source) -> Option<Self> {
+        let (Source::TokenFile(ours), Source::TokenFile(theirs)) = (&self.source, source) else {
+            return None;
+        };
+        if ours != theirs || !can_be_read_once(ours) {
+            return None;
+        }
+        let grant = self.grant.lock().await.as_ref().map(|grant| Grant::new(grant.credential.clone(), None));
+        Some(Self {
+            source: Source::TokenFile(ours.clone()),
+            origin: self.origin.clone(),
+            region: self.region.clone(),
+            clock: self.clock,
+            grant: Mutex::new(grant),
+            on_exchange: Box::new(|_| {}),
+        })
+    }
+
     /// Calls `on_exchange` with each new access token before the token is used.
     #[must_use]
     pub fn telling(self, on_exchange: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -130,6 +150,8 @@ impl Credentials {
         match &self.source {
             Source::Value(_) => Ok(None),
             Source::Client { .. } => self.exchange(&mut grant, connections, api).await.map(Some),
+            // The writer of a pipe has gone.
+            Source::TokenFile(path) | Source::SnykCli(path) if can_be_read_once(path) => Ok(None),
             Source::TokenFile(path) | Source::SnykCli(path) => {
                 let credential = match read_file(&self.source, path, &self.origin).await {
                     Ok(credential) => credential,
@@ -186,13 +208,18 @@ impl Credentials {
         let request = request.form(&form).build();
         let request =
             request.map_err(|error| Failure::transient("the token request failed", &report(&error)))?;
-        let reply = connections.send(connections.client(), request).await?;
+        let reply = connections.send(connections.client(), request, false).await?;
         let fresh = access_token(&reply, self.clock.now())?;
         let credential = fresh.credential.clone();
         (self.on_exchange)(credential.token());
         *grant = Some(fresh);
         Ok(credential)
     }
+}
+
+/// Whether a file is a pipe or a device, such as `/dev/stdin` or a shell's `<(…)`: a second reader would wait, and get nothing.
+fn can_be_read_once(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 #[derive(Deserialize)]

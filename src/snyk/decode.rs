@@ -5,8 +5,10 @@ use std::io::Write as _;
 use flate2::write::MultiGzDecoder;
 use reqwest::header::HeaderMap;
 
+use super::sieve::{Listed, Sieve};
 use crate::http::Encoding;
-use crate::watch::observation::Failure;
+use crate::text::Text;
+use crate::watch::observation::{Failure, Problem};
 
 /// Takes a body chunk by chunk, and keeps it decoded. We request no encoding, but a proxy may encode all the same.
 pub(super) enum Decoder {
@@ -14,16 +16,16 @@ pub(super) enum Decoder {
     Gzip(Box<MultiGzDecoder<Capped>>),
 }
 
-/// The bytes of a body, up to a length.
+/// What is kept of a body, up to a length.
 pub(super) struct Capped {
-    bytes: Vec<u8>,
-    longest: usize,
+    sieve: Option<Sieve>,
+    is_too_long: bool,
 }
 
 impl Decoder {
-    /// A decoder for the body that `headers` announce. Decoded it may have at most `longest` bytes.
-    pub(super) fn new(headers: &HeaderMap, longest: usize) -> Result<Self, Failure> {
-        let capped = Capped { bytes: Vec::new(), longest };
+    /// A decoder for the body that `headers` announce. Decoded, it goes into `sieve`.
+    pub(super) fn new(headers: &HeaderMap, sieve: Sieve) -> Result<Self, Failure> {
+        let capped = Capped { sieve: Some(sieve), is_too_long: false };
         match Encoding::of(headers) {
             Ok(Encoding::Plain) => Ok(Self::Plain(capped)),
             Ok(Encoding::Gzip) => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(capped)))),
@@ -37,7 +39,7 @@ impl Decoder {
     /// Reserves memory for a body of this length.
     pub(super) fn expect(&mut self, length: usize) {
         if let Self::Plain(capped) = self {
-            capped.bytes.reserve_exact(length.min(capped.longest));
+            capped.sieve.iter_mut().for_each(|sieve| sieve.expect(length));
         }
     }
 
@@ -51,7 +53,7 @@ impl Decoder {
     }
 
     /// The whole body, after its last chunk.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, Failure> {
+    pub(super) fn finish(mut self) -> Result<(Vec<u8>, Listed), Failure> {
         if let Self::Gzip(decoder) = &mut self {
             let ended = decoder.try_finish();
             ended.map_err(|error| self.why(&error))?;
@@ -60,15 +62,16 @@ impl Decoder {
     }
 
     /// What could be decoded of it.
-    pub(super) fn rest(self) -> Vec<u8> {
-        match self {
-            Self::Plain(capped) => capped.bytes,
+    pub(super) fn rest(self) -> (Vec<u8>, Listed) {
+        let sieve = match self {
+            Self::Plain(capped) => capped.sieve,
             Self::Gzip(mut decoder) => {
                 // Otherwise the decoder keeps its last output until more input comes.
                 let _ = decoder.flush();
-                std::mem::take(&mut decoder.get_mut().bytes)
+                decoder.get_mut().sieve.take()
             }
-        }
+        };
+        sieve.map(Sieve::finish).unwrap_or_default()
     }
 
     fn why(&self, error: &std::io::Error) -> Failure {
@@ -76,7 +79,7 @@ impl Decoder {
             Self::Plain(capped) => capped,
             Self::Gzip(decoder) => decoder.get_ref(),
         };
-        match capped.bytes.len() >= capped.longest {
+        match capped.is_too_long {
             true => too_long(),
             false => Failure::transient("the answer is damaged", &error.to_string()),
         }
@@ -85,18 +88,17 @@ impl Decoder {
 
 /// The answer is longer than an answer may be.
 pub(super) fn too_long() -> Failure {
-    Failure::transient("the answer is too long", "over 1 MiB, where a status document has about 1 KiB")
+    let detail = "over 1 MiB besides its list of files, or over 16 MiB with it, where a status document has about 1 KiB";
+    let cure = "an answer of Snyk's is shorter: look at what answers in its place, such as a proxy; if it is Snyk's, start \
+        an export of fewer rows";
+    let failure = Failure::transient("the answer is too long", detail);
+    Failure { problem: Problem { cure: Text::non_empty(cure), ..failure.problem }, ..failure }
 }
 
 impl std::io::Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let room = self.longest - self.bytes.len();
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.bytes.extend_from_slice(taken);
-        match (taken.len(), bytes.len()) {
-            (0, 1..) => Err(std::io::ErrorKind::FileTooLarge.into()),
-            (taken, _) => Ok(taken),
-        }
+        self.is_too_long |= !self.sieve.as_mut().is_some_and(|sieve| sieve.take(bytes));
+        if self.is_too_long { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -128,9 +130,10 @@ mod tests {
     fn decoded(encoding: &'static str, body: &[u8], pieces: usize) -> Result<Vec<u8>, String> {
         let title = |failure: Failure| failure.problem.title.unwrap().to_string();
         let decode = || {
-            let mut decoder = Decoder::new(&headers(encoding), LONGEST)?;
+            let mut decoder =
+                Decoder::new(&headers(encoding), Sieve::new(|_, _| None, false).up_to(LONGEST))?;
             body.chunks(pieces).try_for_each(|piece| decoder.take(piece))?;
-            decoder.finish()
+            decoder.finish().map(|(rest, _)| rest)
         };
         decode().map_err(title)
     }
@@ -168,20 +171,21 @@ mod tests {
         let whole = gzip(b"a status document");
         assert_eq!(decoded("gzip", b"no gzip at all", 4).unwrap_err(), "the answer is damaged");
         assert_eq!(decoded("gzip", &whole[..whole.len() - 9], 4).unwrap_err(), "the answer is damaged");
-        let mut decoder = Decoder::new(&headers("gzip"), LONGEST).unwrap();
+        let mut decoder =
+            Decoder::new(&headers("gzip"), Sieve::new(|_, _| None, false).up_to(LONGEST)).unwrap();
         decoder.take(&whole[..whole.len() - 8]).unwrap();
-        assert_eq!(decoder.rest(), b"a status document");
+        assert_eq!(decoder.rest().0, b"a status document");
     }
 
     proptest::proptest! {
         #[test]
         fn never_panics_or_keeps_more_than_the_cap(body: Vec<u8>, pieces in 1_usize..50) {
-            let mut decoder = Decoder::new(&headers("gzip"), LONGEST).unwrap();
+            let mut decoder = Decoder::new(&headers("gzip"), Sieve::new(|_, _| None, false).up_to(LONGEST)).unwrap();
             let mut bytes = gzip(&[]);
             bytes.truncate(10);
             bytes.extend(body);
             let _ = bytes.chunks(pieces).try_for_each(|piece| decoder.take(piece));
-            proptest::prop_assert!(decoder.rest().len() <= LONGEST);
+            proptest::prop_assert!(decoder.rest().0.len() <= LONGEST);
         }
     }
 }

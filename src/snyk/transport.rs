@@ -8,12 +8,11 @@ use reqwest::{Client, ClientBuilder, Request, Response};
 use super::REQUEST_ID;
 use super::decode::{Decoder, too_long};
 use super::region::Api;
+use super::sieve::{Listed, MAX_DOCUMENT};
+use super::wire;
 use crate::http::{self, Network, TransportError};
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Problem};
-
-/// The longest answer that is read, in bytes. A status document has about a thousand.
-const MAX_DOCUMENT: usize = 1024 * 1024;
 
 /// Connections to an API. Clones share them.
 #[derive(Debug, Clone)]
@@ -29,7 +28,10 @@ pub struct Connections {
 pub(crate) struct Reply {
     pub(crate) http_status: u16,
     pub(crate) headers: HeaderMap,
+    /// The body, without the results of a status document.
     pub(crate) body: Vec<u8>,
+    /// These results.
+    pub(super) listed: Listed,
 }
 
 /// Why there is no answer, and how long the server asks us to wait.
@@ -77,17 +79,23 @@ impl Connections {
         &self.client
     }
 
-    /// Sends a request over a client, and reads the answer up to its limit.
-    pub(super) async fn send(&self, client: &Client, request: Request) -> Result<Reply, Failure> {
+    /// Sends a request over a client, and reads the answer up to its limit. Without `keeps_links` the signed links in it are not
+    /// kept.
+    pub(super) async fn send(
+        &self,
+        client: &Client,
+        request: Request,
+        keeps_links: bool,
+    ) -> Result<Reply, Failure> {
         let mut response = self.network.send(client, request).await?;
         let (http_status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let decoder = Decoder::new(&headers, MAX_DOCUMENT);
-        let body = match (http_status, decoder) {
+        let decoder = Decoder::new(&headers, wire::sieve(keeps_links));
+        let (body, listed) = match (http_status, decoder) {
             (200..300, decoder) => read_document(response, decoder?).await?,
             (_, Ok(decoder)) => decoded(decoder, &http::read_error_body(response).await),
-            (_, Err(_)) => Vec::new(),
+            (_, Err(_)) => (Vec::new(), Listed::default()),
         };
-        Ok(Reply { http_status, headers, body })
+        Ok(Reply { http_status, headers, body, listed })
     }
 }
 
@@ -98,6 +106,15 @@ impl From<Client> for Connections {
 }
 
 impl Reply {
+    /// An answer whose body arrived at once. Its links are not kept.
+    #[cfg(test)]
+    pub(crate) fn whole(http_status: u16, headers: HeaderMap, body: &[u8]) -> Self {
+        let mut sieve = wire::sieve(false);
+        assert!(sieve.take(body), "it is too long");
+        let (body, listed) = sieve.finish();
+        Self { http_status, headers, body, listed }
+    }
+
     /// A failure with this problem, and with what is known of the answer.
     pub(super) fn failure(&self, kind: FailureKind, problem: Problem) -> Failure {
         let request_id = self.header(&REQUEST_ID);
@@ -110,7 +127,7 @@ impl Reply {
     }
 }
 
-async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<Vec<u8>, Failure> {
+async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<(Vec<u8>, Listed), Failure> {
     let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
     if announced > MAX_DOCUMENT {
         return Err(too_long());
@@ -123,7 +140,7 @@ async fn read_document(mut response: Response, mut decoder: Decoder) -> Result<V
 }
 
 /// What can be decoded of an error's body, which may be cut short.
-fn decoded(mut decoder: Decoder, body: &[u8]) -> Vec<u8> {
+fn decoded(mut decoder: Decoder, body: &[u8]) -> (Vec<u8>, Listed) {
     // A damaged body changes the message only, and not the decision.
     let _ = decoder.take(body);
     decoder.rest()

@@ -4,20 +4,14 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::sieve::{Listed, Sieve};
 use crate::export::{Status, parse_id};
 use crate::secret::Link;
 use crate::text::{Text, has_our_secret};
 use crate::watch::observation::{Part, Report};
-
-/// The longest list of parts that is kept. No export has so many, and a hostile list must not fill our memory.
-const MAX_PARTS: usize = 10_000;
-
-/// A status document has five levels.
-const MAX_DEPTH: u32 = 64;
 
 #[derive(Deserialize)]
 struct Document<'a> {
@@ -60,38 +54,36 @@ struct RawPart<'a> {
 /// Reads a status document; `None` if it holds no status word. Without `keeps_links` signed links are not kept.
 #[must_use]
 pub fn report(body: &[u8], keeps_links: bool) -> Option<Report> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    if !is_shallow(body) {
+    let mut sieve = sieve(keeps_links);
+    if !sieve.take(body) {
         return None;
     }
-    let Document { data: Data { attributes } } = serde_json::from_slice(body).ok()?;
+    let (rest, listed) = sieve.finish();
+    report_of(&rest, listed)
+}
+
+/// Takes a status document while it arrives.
+pub(super) fn sieve(keeps_links: bool) -> Sieve {
+    Sieve::new(read_part, keeps_links)
+}
+
+/// Reads a status document whose results were read already.
+pub(super) fn report_of(rest: &[u8], listed: Listed) -> Option<Report> {
+    let rest = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
+    if !listed.is_sound() {
+        return None;
+    }
+    let Document { data: Data { attributes } } = serde_json::from_slice(rest).ok()?;
     Some(Report {
         status: Status::new(&string(attributes.status)?)?,
         created: attributes.created.and_then(string).and_then(|created| utc(&created)),
         row_count: attributes.row_count.and_then(number),
-        results: attributes.results.and_then(|results| parts(results, keeps_links)),
+        results: attributes
+            .results
+            .filter(|results| results.get().starts_with('['))
+            .and_then(|_| listed.parts()),
         error: attributes.error.and_then(text),
     })
-}
-
-/// Whether no value is nested deeper than in a status document. The parser takes memory for each level.
-fn is_shallow(body: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true, // outside a string it is not JSON
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return false;
-        }
-    }
-    true
 }
 
 /// The id of the export in the answer to its start, and when it was created.
@@ -148,46 +140,22 @@ fn utc(created: &str) -> Option<String> {
     (timestamp >= Timestamp::UNIX_EPOCH).then(|| format!("{timestamp:.3}"))
 }
 
-/// The parts in a list of objects or of bare links.
-fn parts(raw: &RawValue, keeps_links: bool) -> Option<Vec<Part>> {
-    struct Parts(bool);
-
-    impl<'de> Visitor<'de> for Parts {
-        type Value = Option<Vec<Part>>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut parts = Vec::new();
-            while parts.len() <= MAX_PARTS {
-                match list.next_element::<&RawValue>()? {
-                    Some(raw) => parts.push(part(raw, self.0)),
-                    None => return Ok(Some(parts)),
-                }
-            }
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-    }
-
-    serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Parts(keeps_links)).ok().flatten()
-}
-
-fn part(raw: &RawValue, keeps_links: bool) -> Part {
+/// A part: an object, or a bare link. `None` if it is no JSON.
+fn read_part(bytes: &[u8], keeps_links: bool) -> Option<Part> {
+    let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
     let object: RawPart<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
     let link = string(object.url.unwrap_or(raw)).and_then(|url| Link::parse(&url));
-    Part {
+    Some(Part {
         expires_at: link.as_ref().and_then(Link::expires_at),
         link: link.filter(|_| keeps_links),
         file_size: object.file_size.and_then(number),
         row_count: object.row_count.and_then(number),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sieve::{MAX_DEPTH, MAX_PARTS};
     use super::*;
     use crate::secret::Secret;
 
@@ -246,7 +214,7 @@ mod tests {
         let with =
             |value: &str| status_of(&format!(r#"{{"data":{{"attributes":{{"status":"X","y":{value}}}}}}}"#));
         let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
-        let left = MAX_DEPTH as usize - 3;
+        let left = MAX_DEPTH - 3;
         assert!(with(&nested(left)).is_some());
         assert_eq!(with(&nested(left + 1)), None);
         assert!(with(&format!("[{}[]]", "[],{},".repeat(100))).is_some(), "side by side");

@@ -162,6 +162,25 @@ async fn gzip_is_read_within_the_same_cap_though_it_was_not_asked_for() {
 }
 
 #[tokio::test]
+async fn a_long_list_of_files_is_read_and_one_that_is_too_long_says_so() {
+    let element =
+        format!(r#"{{"url":"https://b.example/x?X-Goog-Signature={}","row_count":3}}"#, "x".repeat(700));
+    let list = |count| vec![element.as_str(); count].join(",");
+    for (count, is_read) in [(2_000, true), (10_000, true), (25_000, false)] {
+        let body =
+            format!(r#"{{"data":{{"attributes":{{"status":"FINISHED","results":[{}]}}}}}}"#, list(count));
+        match answer_to(ResponseTemplate::new(200).set_body_string(body)).await.answer {
+            Ok(report) => assert_eq!((report.results.unwrap().len(), is_read), (count, true)),
+            Err(failure) => {
+                assert_eq!((failure.kind, is_read), (FailureKind::Transient, false));
+                assert!(failure.problem.to_string().contains("over 16 MiB with it"), "{}", failure.problem);
+                assert!(failure.problem.cure.unwrap().as_str().contains("start an export of fewer rows"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_an_error_says_reaches_the_problem() {
     let catalogue =
         r#"{"errors":[{"status":"404","code":"SNYK-OPENAPI-0004","title":"Not found","detail":"gone"}]}"#;

@@ -6,7 +6,7 @@ mod sources;
 
 use std::path::{Path, PathBuf};
 
-use crate::lab::{EXPORT_ID, Lab, Program, READY};
+use crate::lab::{EXPORT_ID, Lab, Program, READY, fifo};
 
 /// An access token by its looks.
 const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
@@ -37,6 +37,23 @@ fn a_token_file_with_another_bad_token_is_refused() {
     let lab = rotating(&file, |file| std::fs::write(file, "third").unwrap());
     with_file(&lab, &file).run().exits(4);
     assert_eq!(lab.codes(), [401, 401], "one renewal");
+}
+
+#[test]
+fn a_token_from_a_pipe_is_not_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    fifo(&pipe);
+    for command in ["wait", "status"] {
+        let lab = Lab::start(&format!("{READY}token = 'another'"));
+        let asking = || Program::asking(command, &lab.url()).export(EXPORT_ID).arg("--token-file");
+        let written = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(written, "first").unwrap());
+        asking().arg(&pipe.display().to_string()).run().exits(4).stderr_lacks("could not be read again");
+        writer.join().unwrap();
+        asking().arg("/dev/stdin").stdin("first").run().exits(4).stderr_lacks("could not be read again");
+        assert_eq!(lab.codes(), [401, 401], "{command}");
+    }
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn alerts_and_dashboard_look_at_what_there_is() {
     metrics.set_endpoints(["platform".to_owned()].into());
     let rendered = metrics.render();
     let is_part = |char: char| char.is_ascii_lowercase() || char == '_';
-    for page in [DAEMON, METRICS, TROUBLESHOOTING, ALERTS] {
+    for page in [DAEMON, METRICS, TROUBLESHOOTING, ALERTS, &queries()] {
         for (at, _) in page.match_indices("snyk_export_") {
             let name: String = page[at..].chars().take_while(|char| is_part(*char)).collect();
             let base = name.strip_suffix("_bucket").unwrap_or(&name);

@@ -215,5 +215,10 @@ fn github_outputs_have_the_outcome() {
     let output = program.file("output", "").display().to_string();
     let run = program.env("GITHUB_OUTPUT", &output).run();
     run.exits(69);
-    assert!(std::fs::read_to_string(output).unwrap().contains("\nunavailable\n"));
+    let written = std::fs::read_to_string(output).unwrap();
+    assert!(written.contains("\nunavailable\n"));
+    // A workflow that reads them finds each of them, though nothing is known.
+    for name in ["outcome", "status", "export-id", "row-count"] {
+        assert_eq!(written.matches(&format!("{name}<<")).count(), 1, "{name}: {written}");
+    }
 }

@@ -42,7 +42,7 @@ impl Place {
 
     pub(in crate::commands) fn target(&self) -> Target<'_> {
         let Self { dir, merge, force, safety } = self;
-        Target { dir, merge: merge.as_deref(), force: *force, safety: *safety }
+        Target { dir, merge: merge.as_deref(), force: *force, safety: *safety, held: None }
     }
 
     /// The same place; without a merged file if `is_not_merged`.

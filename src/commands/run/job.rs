@@ -50,8 +50,8 @@ impl Verdict {
 
 impl Job<'_> {
     /// Waits for the export, downloads its files, and writes the result.
-    pub(super) async fn finish(self, mut asking: Asking) -> Result<Verdict, CommandError> {
-        let Download { export, place, session, .. } = &self.download;
+    pub(super) async fn finish(mut self, mut asking: Asking) -> Result<Verdict, CommandError> {
+        let Download { export, place, .. } = &self.download;
         asking.exports = vec![*export];
         asking.surroundings.go_on = self.go_on(place);
         let left = match self.download.left(true).await {
@@ -63,7 +63,8 @@ impl Job<'_> {
             self.download.tell_there(&manifest)?;
             return Ok(Verdict::of_success(*export, manifest.row_count));
         }
-        place.target().check()?;
+        self.download.hold()?;
+        let session = self.download.session;
         let endings = follow(&asking, false, self.output, Telling::WordsOfFinished, session).await?;
         let Some(ending) = endings.into_iter().next() else {
             unreachable!("each export that is followed comes to an end");

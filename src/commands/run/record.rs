@@ -63,6 +63,14 @@ pub(in crate::commands) enum RecordError {
         Text::of_path(.0)
     )]
     OtherCall(PathBuf),
+    /// It is about a run of an earlier day, whose files go to the same place.
+    #[error(
+        "{} names a run of {date}, whose files go to {} too, where this one's have no room then: put {{date}} into --dir and \
+         --merge, or complete that run first: {command}",
+        Text::of_path(path),
+        Text::of_path(dir)
+    )]
+    SamePlace { path: PathBuf, date: Text, dir: PathBuf, command: String },
     /// The result of a start cannot be written.
     #[error("{} could not be written, where the start is recorded", Text::of_path(path))]
     Lost { path: PathBuf, source: io::Error },
@@ -144,6 +152,13 @@ impl Record {
     /// Whether this run's files are what another run wants, in the same place.
     pub(super) fn has_what_is_wanted(&self, wanted: &Self) -> bool {
         self.asks_for_the_same(wanted) && (&self.dir, &self.merge) == (&wanted.dir, &wanted.merge)
+    }
+
+    /// Whether this run's files would be in the place of another run's, and are not what that one wants.
+    pub(super) fn takes_the_place_of(&self, wanted: &Self, now: Timestamp) -> bool {
+        let is_same_place = self.dir == wanted.dir || (self.merge.is_some() && self.merge == wanted.merge);
+        let has_files_to_come = self.export.is_some() && self.api == wanted.api && !self.is_expired(now);
+        is_same_place && has_files_to_come && !self.has_what_is_wanted(wanted)
     }
 
     /// Whether two runs request the same export, in whatever place.

@@ -61,7 +61,7 @@ impl Place {
     }
 
     fn target<'a>(&'a self, merge: Option<&'a Path>, force: bool) -> Target<'a> {
-        Target { dir: self.0.path(), merge, force, safety: Safety::PowerCut }
+        Target { dir: self.0.path(), merge, force, safety: Safety::PowerCut, held: None }
     }
 
     fn open(&self, force: bool) -> Result<Folder, FolderError> {

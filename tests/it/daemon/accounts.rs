@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::home::{DaemonHome, account, asking, reload, taking_all, watch, webhook};
 use super::{PAUSED, RESUMED};
-use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, free_address};
+use crate::lab::{EXPORT_ID, Lab, NEVER, READY, Receiver, SECOND_ID, Spawned, THIRD_ID, fifo, free_address};
 
 const REFUSED: &str = "io.snyk-export.account.unauthorized";
 const ACCEPTED: &str = "io.snyk-export.account.authorized";
@@ -213,6 +213,26 @@ fn a_removed_account_has_no_effect_any_more() {
     assert_eq!(bed.get("/readyz").status, 503);
     daemon.signal("TERM");
     daemon.end().exits(0);
+}
+
+#[test]
+fn a_token_from_a_pipe_is_read_once_and_its_refusal_is_told() {
+    let lab = Lab::start(&format!("{NEVER}token = 'another'"));
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let token = bed.path("token");
+    std::fs::remove_file(&token).unwrap();
+    fifo(&token);
+    let writer = std::thread::spawn(move || std::fs::write(token, "first").unwrap());
+    let daemon = bed.start();
+    writer.join().unwrap();
+    daemon.until_said(PAUSED, 1);
+    assert_eq!(bed.get("/readyz").problem(503)["detail"], "the credential of account default is refused");
+    // The reload does not wait for another writer, and keeps the token.
+    reload(&daemon);
+    lab.until_asked(lab.requests() + 1);
+    assert_eq!(bed.get("/readyz").status, 503);
+    daemon.signal("TERM");
+    daemon.end().exits(0).stderr_lacks("the token could not be read again");
 }
 
 fn active(bed: &DaemonHome) -> usize {

@@ -82,10 +82,11 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
     let file = home.path().join("daemon.toml");
     std::fs::write(home.path().join("token"), "5ec7e700-0000-4000-8000-00000000cafe").unwrap();
     std::fs::write(&file, settings(home.path(), address, &courses, &receivers)).unwrap();
-    let daemon = || {
+    let program = || {
         life.fetch_add(1, Ordering::SeqCst);
-        Program::bare("watch").arg("--until-idle").arg("--config").arg(&file.display().to_string()).spawn()
+        Program::bare("watch").arg("--config").arg(&file.display().to_string())
     };
+    let daemon = || program().arg("--until-idle").spawn();
 
     for _ in 0..KILLS {
         let daemon = daemon();
@@ -95,10 +96,12 @@ fn killed_anywhere_it_loses_nothing_and_asks_no_more_than_it_may() {
         let run = daemon.end();
         assert_eq!(run.signal, Some(9), "it ended by itself: {run}");
     }
-    let mut last = daemon();
+    // This one stays, to be asked for redeliveries.
+    let mut last = program().spawn();
     let expected = expected();
     for (number, receiver) in receivers.iter().enumerate() {
         if number == 3 {
+            last.until_stderr_has("daemon started");
             redeliver_all(address);
             last.signal("KILL");
             assert_eq!(last.end().signal, Some(9));

@@ -96,7 +96,7 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
     let bed = DaemonHome::new("");
     let (begun, go_on) = (bed.path("begun"), bed.path("go-on"));
     let script = format!(
-        "#!/bin/sh\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
+        "#!/bin/sh\ntrap '' TERM\necho begun >> {}\nwhile ! test -e {}; do sleep 0.02; done\n",
         begun.display(),
         go_on.display()
     );
@@ -119,6 +119,26 @@ fn what_is_being_delivered_when_it_stops_is_delivered_once() {
     with_path(bed.program("watch")).arg("--until-idle").run().exits(0).stderr_lacks("delivery.sent");
     assert_eq!(receiver.until(|_| true).len(), 1);
     assert_eq!(std::fs::read_to_string(begun).unwrap(), "begun\n");
+}
+
+#[test]
+fn a_command_is_asked_to_end_when_the_daemon_stops() {
+    let lab = Lab::start(READY);
+    let bed = DaemonHome::new("");
+    let (begun, asked) = (bed.path("begun"), bed.path("asked"));
+    let (begins, is_asked) = (format!("touch {}", begun.display()), format!("touch {}", asked.display()));
+    bed.file(
+        "program",
+        &format!("#!/bin/sh\ntrap '{is_asked}; exit 3' TERM\n{begins}\nwhile :; do sleep 0.02; done\n"),
+    );
+    std::fs::set_permissions(bed.path("program"), PermissionsExt::from_mode(0o700)).unwrap();
+    let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n".to_owned();
+    bed.set(&[asking(&lab), command, watch("default", EXPORT_ID)].concat());
+    let daemon = DaemonHome::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
+    until(|| begun.exists());
+    daemon.signal("TERM");
+    daemon.end().exits(0).stderr_has("/program` ended with exit status: 3");
+    assert!(asked.exists());
 }
 
 #[test]

@@ -66,9 +66,10 @@ fn faults_that_pass_are_survived() {
 
 #[test]
 fn what_never_passes_ends_with_its_code_and_leaves_no_file() {
-    let rows: [(&str, &str, i32, &str); 9] = [
-        ("", "status-code = 403", 4, "storage does not send the file"),
-        ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 4, "HTTP 403, ExpiredToken"),
+    let rows: [(&str, &str, i32, &str); 10] = [
+        ("", "status-code = 403", 69, "the credential is not to blame"),
+        ("", "status-code = 401", 69, "the credential is not to blame"),
+        ("url-expiration = '0s'", "at-most = 0\nstatus-code = 500", 69, "HTTP 403, ExpiredToken"),
         ("", "status-code = 404", 5, "HTTP 404"),
         ("", "status-code = 400", 7, "HTTP 400"),
         ("", "status-code = 503\nheaders = { Retry-After = '0' }", 69, "HTTP 503"),

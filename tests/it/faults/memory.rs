@@ -31,13 +31,25 @@ fn a_drip_costs_nothing() {
 
 #[test]
 fn a_body_without_end_and_without_a_length_costs_nothing() {
-    for status_line in ["HTTP/1.1 200 OK", "HTTP/1.1 500 Oops"] {
+    let link = format!("{{\"url\":\"https://b.example/{}\",\"row_count\":3}},", "x".repeat(700)).repeat(100);
+    let results = r#"{"data":{"attributes":{"status":"FINISHED","results":["#;
+    for (status_line, head, piece) in [
+        ("HTTP/1.1 200 OK", "", " ".repeat(64 * 1024)),
+        ("HTTP/1.1 500 Oops", "", " ".repeat(64 * 1024)),
+        ("HTTP/1.1 200 OK", results, link),
+        ("HTTP/1.1 200 OK", results, "7,".repeat(32 * 1024)),
+        ("HTTP/1.1 200 OK", "{\"data\":{\"attributes\":{\"results\":[\"", "x".repeat(64 * 1024)),
+    ] {
         let harmless = peak(&Lab::start(NEVER));
-        let (url, connections) = endless(status_line);
+        let (url, connections) =
+            endless(format!("{status_line}\r\ncontent-type: application/json\r\n\r\n{head}"), piece);
         let waiting = Program::asking("wait", &url).export(EXPORT_ID).spawn();
         connections.until(|connections| *connections >= 2);
         let hostile = high_water_mark(&waiting);
-        assert!(hostile < harmless + BOUND, "{status_line}: {hostile} KiB where {harmless} KiB are enough");
+        assert!(
+            hostile < harmless + BOUND,
+            "{status_line} {head}: {hostile} KiB where {harmless} KiB are enough"
+        );
     }
 }
 
@@ -66,7 +78,7 @@ fn high_water_mark(running: &Spawned) -> u64 {
 }
 
 /// A server whose answers have no announced length and never end; it tells how many connections it had.
-fn endless(status_line: &'static str) -> (String, Watched<u32>) {
+fn endless(head: String, piece: String) -> (String, Watched<u32>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let connections: Watched<u32> = Watched::default();
@@ -77,10 +89,9 @@ fn endless(status_line: &'static str) -> (String, Watched<u32>) {
             let mut stream = stream.unwrap();
             counted.change(|connections| *connections += 1);
             let _ = stream.read(&mut [0; 4096]);
-            let head = format!("{status_line}\r\ncontent-type: application/json\r\n\r\n");
             let mut gone = stream.write_all(head.as_bytes()).is_err();
             while !gone {
-                gone = stream.write_all(&[b' '; 64 * 1024]).is_err();
+                gone = stream.write_all(piece.as_bytes()).is_err();
             }
         }
     });

@@ -111,6 +111,39 @@ async fn a_command_that_hangs_is_killed_with_all_that_it_has_started() {
 }
 
 #[tokio::test]
+async fn a_command_is_asked_to_end_before_it_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, pid) = (directory.path().join("asked"), directory.path().join("pid"));
+    // The second process is asked too, and has time to end after the first one has.
+    let wait = "while :; do sleep 0.01; done";
+    let child =
+        format!("trap 'sleep 0.1; touch {}; exit' TERM; echo 1 > {}; {wait}", file.display(), pid.display());
+    let script = |code| format!("trap 'exit {code}' TERM; ({child}) & {wait}");
+    for code in [0, 3] {
+        let (stops, stopping) = tokio::sync::watch::channel(false);
+        let command = shell(&script(code), LONG * 2).stopped_by(stopping);
+        let attempt = tokio::spawn(async move { send(&command).await });
+        until(|| pid_in(&pid).is_some()).await;
+        stops.send_replace(true);
+        let attempt = tokio::time::timeout(LONG, attempt).await.unwrap().unwrap();
+        match code {
+            0 => assert_eq!(attempt, Attempt::Sent),
+            _ => assert!(why(attempt).starts_with("`sh` ended with exit status: 3")),
+        }
+        until(|| file.exists()).await;
+        std::fs::remove_file(&file).unwrap();
+        std::fs::remove_file(&pid).unwrap();
+    }
+    let mut timeout = Duration::from_millis(200);
+    while !file.exists() {
+        let problem = why(send(&shell(&script(0), timeout)).await);
+        assert!(problem.contains("had not ended after"), "{problem}");
+        timeout *= 2;
+        assert!(timeout < PATIENCE, "it never got anywhere");
+    }
+}
+
+#[tokio::test]
 async fn a_command_is_killed_when_its_attempt_is_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pid");

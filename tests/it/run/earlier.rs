@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::home::{HANGS_ONCE, RunHome, broken, exists};
 use crate::download::check_files;
-use crate::lab::{NEVER, READY, SECOND_ID, TOKEN};
+use crate::lab::{NEVER, Program, READY, SECOND_ID, TOKEN, path};
 
 #[test]
 fn an_earlier_run_is_completed_first() {
@@ -72,9 +72,16 @@ fn files_of_yesterday_in_the_same_directory_are_not_todays() {
     let mut body = bed.record()["body"].clone();
     body["data"]["attributes"]["filters"]["introduced"]["from"] = "2001-01-01T00:00:00Z".into();
     bed.tamper("body", body);
+    let asked = bed.lab.requests();
     let run = bed.run().text().args("-- echo it ran").run();
     assert!(!run.exits(2).stdout.contains("it ran"), "{run}");
-    run.stderr_has("manifest.json is there already");
+    run.stderr_has("put {date} into --dir").stderr_has("names a run of 2001-01-01");
+    assert_eq!(bed.lab.requests(), asked, "nothing is asked, and the earlier files stay where they are");
+    let id = bed.record()["export"]["export_id"].as_str().unwrap().to_owned();
+    run.stderr_has(&format!("or complete that run first: snyk-export run --resume {} ", path(&id)));
+    let resume = Program::asking("run", &bed.lab.url()).living_in(bed.home.path()).args("--dir files");
+    resume.args("--state state.json --resume").arg(&path(&id)).run().exits(0);
+    bed.run().run().exits(2).stderr_has("manifest.json is there already");
     // The very same dates: what was left is what is wanted.
     let bed = RunHome::new(HANGS_ONCE);
     bed.killed();
@@ -138,6 +145,16 @@ fn an_earlier_days_directory_is_not_tonights() {
 }
 
 #[test]
+fn a_night_that_times_out_after_an_earlier_one_did_can_be_gone_on_with() {
+    let bed = RunHome::new(NEVER);
+    bed.killed_earlier();
+    let run = || bed.run().args("--max-wait 300ms").run();
+    assert_eq!(run().exits(124).documents().len(), 2);
+    assert_eq!(run().exits(124).documents().len(), 1, "its own is left");
+    assert_eq!(bed.lab.starts(), 2);
+}
+
+#[test]
 fn several_earlier_days_are_completed_in_order() {
     let refused = broken(&["on = 'status'\nat-most = 1\nstatus-code = 403"]);
     let bed = RunHome::new(&format!(
@@ -189,7 +206,7 @@ fn files_of_yesterday_without_the_merged_file_are_not_enough() {
         bed.tamper("date", "2001-01-01".into());
         let run = bed.run().text().args(changed).args("-- echo it ran").run();
         assert!(!run.exits(2).stdout.contains("it ran"), "{changed}: {run}");
-        run.stderr_has("manifest.json is there already");
+        run.stderr_has("put {date} into --dir");
     }
 }
 

@@ -184,6 +184,20 @@ fn a_signal_within_the_start_leaves_a_run_to_go_on_with() {
 }
 
 #[test]
+fn a_run_for_a_place_that_another_one_uses_starts_nothing() {
+    let bed = RunHome::new(NEVER);
+    let first = bed.run().spawn();
+    first.until_stderr_has("status changed");
+    let second = || Program::whole_run(&bed.lab).living_in(bed.home.path()).args("--state other.json");
+    second().run().exits(2).stderr_has("another snyk-export").stderr_has("name another place");
+    assert_eq!((bed.lab.starts(), exists(&bed.path("other.json"))), (1, false));
+    first.signal("TERM");
+    first.end().exits(143);
+    second().args("--max-wait 1s").run().exits(124);
+    assert_eq!(bed.lab.starts(), 2);
+}
+
+#[test]
 fn one_run_at_a_time() {
     let bed = RunHome::new(NEVER);
     let first = bed.run().spawn();
