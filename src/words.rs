@@ -8,7 +8,7 @@ mod go_on;
 
 use std::fmt;
 
-pub use self::closing::{Closing, size, sized};
+pub use self::closing::{Closing, short, size, sized, thousands};
 pub use self::go_on::GoOn;
 
 use crate::duration::rounded;
@@ -131,26 +131,6 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The beginning of an id, which is enough where the whole one stands once.
-#[must_use]
-pub fn short(id: &str) -> &str {
-    id.split_once('-').map_or(id, |(first, _)| first)
-}
-
-/// `1,061`.
-#[must_use]
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 const START_ANOTHER: &str = "this export will never be ready: start a new one";
 
 fn failed(status: Option<&Status>) -> String {
@@ -184,7 +164,9 @@ impl Case<'_> {
     fn words(&self, surroundings: &Surroundings) -> Words {
         let why = match (self.outcome, self.problem) {
             // The answer is a good one, and the status stands before this.
-            (Outcome::Failed, Some(problem)) => problem.detail.as_ref().map(Text::to_string),
+            (Outcome::Failed, Some(problem)) if self.status.is_some() => {
+                problem.detail.as_ref().map(Text::to_string)
+            }
             (_, problem) => problem.map(Problem::to_string).filter(|why| !why.is_empty()),
         };
         Words { what: self.what(), why, cure: self.cure(surroundings) }
@@ -316,14 +298,6 @@ pub fn quoted(word: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_groups_of_three_digits() {
-        let rows = [(0, "0"), (999, "999"), (1_061, "1,061"), (1_000_000, "1,000,000")];
-        for (number, text) in rows {
-            assert_eq!(thousands(number), text);
-        }
-    }
 
     #[test]
     fn words_are_quoted_for_a_shell() {

@@ -2,12 +2,13 @@
 
 mod closing;
 mod look;
+mod typo;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
 use super::CommandError;
 use crate::cli::Output as Format;
@@ -24,32 +25,8 @@ use crate::secret::Link;
 use crate::settings::{Color, Environment, LogFormat, Settings};
 use crate::signals::Signals;
 use crate::telemetry::{self, LogStyle, Look, Rendering};
-use crate::text::{self, Text};
 use crate::watch::observation::Report;
 use crate::words::Closing;
-
-/// Clap's error message without secrets: a token or a signed link may have been pasted. Clap may quote a part of an
-/// argument.
-fn without_secrets(error: &clap::Error, args: &[OsString]) -> String {
-    let given = [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
-    let quoted = given.into_iter().filter_map(|kind| match error.get(kind) {
-        Some(ContextValue::String(value)) => Some(value.clone()),
-        _ => None,
-    });
-    let typed = args.iter().flat_map(|arg| {
-        let arg = arg.to_string_lossy();
-        let value = arg.split_once('=').map(|(_, value)| value.to_owned());
-        let short = arg.strip_prefix('-').and_then(|rest| Some(rest.get(1..)?.to_owned()));
-        [Some(arg.clone().into_owned()), value, short].into_iter().flatten().collect::<Vec<String>>()
-    });
-    let mut words: Vec<String> = quoted.chain(typed).filter(|word| !word.is_empty()).collect();
-    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    let text = words.iter().fold(error.to_string(), |text, word| {
-        let shown = Text::of_wrong_value(word);
-        if shown.as_str() == word.trim() { text } else { text.replace(word.as_str(), shown.as_str()) }
-    });
-    text::without_our_secrets(&text)
-}
 
 /// What the command and its flags say about output.
 #[derive(Debug, Clone, Copy, Default)]
@@ -170,7 +147,7 @@ impl Console {
             self.output.say(format!("{}", error.render()).as_bytes());
             return ExitCode::USAGE;
         }
-        let text = without_secrets(error, args);
+        let text = typo::without_secrets(error, args);
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.is_json() {
             self.start_logging(clock);
@@ -208,7 +185,12 @@ impl Console {
     pub(super) fn success(&self, words: &str, log: impl FnOnce()) {
         match (self.is_json(), self.manner.quiet) {
             (true, _) => log(),
-            (false, false) => self.output.say(format!("{}\n", self.look().symbols(words)).as_bytes()),
+            // What has lines of its own keeps them.
+            (false, false) => {
+                let look = self.look();
+                let words = if words.contains('\n') { look.symbols(words) } else { look.wrapped(words, 0) };
+                self.output.say(format!("{words}\n").as_bytes());
+            }
             (false, true) => {}
         }
     }

@@ -1,5 +1,6 @@
 //! Events as log lines: constant short sentences, with values in dotted fields that carry their units.
 
+mod outage;
 mod task;
 
 use std::time::Duration;
@@ -8,7 +9,6 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use super::outages::Note;
 use crate::duration::in_ms;
 use crate::event::{ApiEvent, ApiWhat, Attempted, Ending, Event, What};
 use crate::exit::ExitCode;
@@ -18,6 +18,8 @@ use crate::watch::Watch;
 use crate::watch::observation::Problem;
 use crate::watch::outcome::Outcome;
 use crate::words::{self, Surroundings};
+
+pub(super) use self::outage::{noted, recovered};
 
 /// How a line identifies its watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,51 +137,6 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
         What::Api(event) => api(name, event),
         What::Task(event) => task::write(name, event),
     }
-}
-
-/// Logs an event, as far as the outage of its account leaves room for it.
-pub(super) fn noted(event: &Event, named: Named, note: &Note) {
-    let What::Retrying { watch, failure, delay, .. } = &event.what else {
-        write(event, named, None);
-        return recovered(note, named);
-    };
-    match note {
-        Note::Again | Note::Still { .. } => repeated(event.name(), watch, named, &failure.problem, *delay),
-        Note::Nothing | Note::First | Note::Over { .. } => write(event, named, None),
-    }
-    if let Note::Still { polls, watches, lasted } = note {
-        failure!(
-            warn,
-            &failure.problem,
-            [account = named.account(watch), polls.failed = polls, watches.failed = watches,],
-            [outage_ms = in_ms(*lasted),],
-            "checks keep failing"
-        );
-    }
-}
-
-/// Logs that an outage is over, if it is.
-pub(super) fn recovered(note: &Note, named: Named) {
-    let Note::Over { account, lasted } = note else { return };
-    let account = (named == Named::Watch).then_some(&**account);
-    info!(account, outage_ms = in_ms(*lasted), "the API answers again");
-}
-
-/// A failure like many others: only for those who want to see each.
-fn repeated(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
-    failure!(
-        debug,
-        problem,
-        [
-            event = name,
-            watch.id = named.watch_id(watch),
-            account = named.account(watch),
-            export.id = named.export_id(watch),
-            poll.number = watch.progress.polls(),
-        ],
-        [delay_ms = in_ms(delay),],
-        "check failed, retrying"
-    );
 }
 
 /// Logs what a client of the API did.

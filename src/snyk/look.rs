@@ -56,7 +56,10 @@ impl Client {
         let asking = self.ask(None, |version| self.api.status_url(export, version));
         let late = || Failure::transient("request timed out", "").into();
         match tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(late())) {
-            Ok(reply) => (observation(&reply, false), Some(Look::of(&reply))),
+            Ok(reply) => {
+                let look = Look::of(&reply);
+                (observation(reply), Some(look))
+            }
             Err(Unanswered { failure, hint }) => (Observation { answer: Err(failure), hint }, None),
         }
     }

@@ -93,7 +93,7 @@ fn sentence(level: Level, look: &Look, record: &Record) -> String {
         }
         _ if record.message == "still waiting" => {
             let waited = record.duration("waited_ms").map(brief).unwrap_or_default();
-            let left = record.duration("left_ms").map(|left| format!(", gives up in {}", brief(left)));
+            let left = record.duration("left_ms").map(|left| format!(" · gives up in {}", brief(left)));
             format!("waited {waited}{}{}{}", status(record), next_check(record), left.unwrap_or_default())
         }
         _ => {

@@ -1,4 +1,4 @@
-//! Each line as `logfmt` has it.
+//! Each line as people see it.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use tracing::subscriber::with_default;
 use super::*;
 
 /// Renders each line as the text formats do.
-struct Page(Mutex<Vec<String>>);
+struct Page(Mutex<Vec<String>>, Option<Look>);
 
 impl Subscriber for &'static Page {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
@@ -25,20 +25,24 @@ impl Subscriber for &'static Page {
 
     fn event(&self, event: &Event<'_>) {
         let (at, level) = ("2026-11-28T04:02:24.123Z", *event.metadata().level());
-        self.0.lock().unwrap().push(logfmt::line(at, level, ["", ""], &Record::of(event)));
+        let line = match &self.1 {
+            Some(look) => human::line(at, level, look, &Record::of(event)),
+            None => Some(logfmt::line(at, level, ["", ""], &Record::of(event))),
+        };
+        self.0.lock().unwrap().extend(line);
     }
 }
 
-/// What is rendered of the lines that `log` writes.
-fn rendered(log: impl FnOnce()) -> String {
-    let page: &'static Page = Box::leak(Box::new(Page(Mutex::default())));
+/// What is rendered of the lines that `log` writes: for a screen, or as `logfmt`.
+fn rendered(look: Option<Look>, log: impl FnOnce()) -> String {
+    let page: &'static Page = Box::leak(Box::new(Page(Mutex::default(), look)));
     with_default(page, log);
     page.0.lock().unwrap().concat()
 }
 
 #[test]
 fn logfmt_has_few_fields_with_short_names() {
-    let lines = rendered(|| {
+    let lines = rendered(None, || {
         tracing::info!(
             event = "watch.added",
             export.id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
@@ -92,6 +96,110 @@ group=11111111-2222-4333-8444-555555555555 api=api.eu.snyk.io credential=SNYK_TO
 2026-11-28T04:02:24Z INFO still waiting status=PENDING checks=27 waited=1m next_check=3s left=49m
 2026-11-28T04:02:24Z DEBUG polled poll.number=4 next_check=732ms
 2026-11-28T04:02:24Z ERROR something else note=\"\" path=\"/a b\"
+";
+    assert_eq!(lines, expected);
+}
+
+/// A terminal without colors.
+fn screen(is_unicode: bool, is_indented: bool) -> Look {
+    Look {
+        rendering: Rendering::Human,
+        is_colored: false,
+        is_unicode,
+        width: Some(60),
+        zone: jiff::tz::TimeZone::get("Europe/Berlin").unwrap(),
+        is_indented,
+    }
+}
+
+#[test]
+fn a_screen_has_short_lines_with_the_time_of_the_reader() {
+    let log = || {
+        tracing::info!(snyk.api = "https://api.snyk.io", "asking Snyk");
+        tracing::info!(
+            event = "watch.added",
+            export.id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
+            export.scope = "group",
+            export.scope_id = "11111111-2222-4333-8444-555555555555",
+            snyk.api = "https://api.eu.snyk.io",
+            "following export"
+        );
+        tracing::info!(event = "watch.status_changed", status = "STARTED", "status changed");
+        tracing::warn!(
+            event = "watch.retrying",
+            http.response.status_code = 503,
+            error.title = "Service Unavailable",
+            delay_ms = 1_000_u64,
+            "check failed, retrying"
+        );
+        tracing::info!(
+            status = "PENDING",
+            waited_ms = 60_000_u64,
+            next_poll_ms = 3_000_u64,
+            left_ms = 2_940_000_u64,
+            "still waiting"
+        );
+        tracing::warn!(
+            path = "/a",
+            hint = "do something about it",
+            "something is not as it should be, in many words"
+        );
+    };
+    let expected = "\
+Export 7f2c1a9e · group 11111111 · api.eu.snyk.io
+  05:02:24  STARTED
+  05:02:24  ! 503 Service Unavailable, retrying in 1s
+  05:02:24  waited 1m · PENDING · next check 3s · gives up
+            in 49m
+  05:02:24  ! something is not as it should be, in many
+            words path=/a
+  next    do something about it
+";
+    assert_eq!(rendered(Some(screen(true, true)), log), expected);
+    assert!(rendered(Some(screen(false, true)), log).is_ascii());
+}
+
+#[test]
+fn lines_of_a_daemon_name_their_export() {
+    let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+    let lines = rendered(Some(screen(true, false)), || {
+        tracing::info!(
+            event = "daemon.started",
+            server.address = "127.0.0.1:8686",
+            store = "/s/watches.db",
+            endpoints = "platform, ops",
+            watches.active = 2_u64,
+            version = "0.1.0",
+            "daemon started"
+        );
+        tracing::info!(
+            event = "watch.status_changed",
+            account = "payments",
+            export.id = id,
+            status = "STARTED",
+            status.before = "PENDING",
+            "status changed"
+        );
+        tracing::info!(
+            event = "watch.finished",
+            account = "payments",
+            export.id = id,
+            outcome = "finished",
+            row_count = 1_061_u64,
+            "export finished"
+        );
+        tracing::info!(event = "delivery.sent", delivery.endpoint = "platform", "notification delivered");
+        tracing::info!(account = "payments", outage_ms = 64_000_u64, "the API answers again");
+        tracing::info!(event = "daemon.stopping", reason = "SIGTERM", "daemon stopping");
+    });
+    let expected = "\
+snyk-export 0.1.0  http://127.0.0.1:8686  store /s/watches.db
+notify: platform, ops · 2 exports
+05:02:24  payments 7f2c1a9e  PENDING → STARTED
+05:02:24  payments 7f2c1a9e  ✔ ready, 1,061 rows
+05:02:24  told platform
+05:02:24  payments  answers again after 1m 4s
+05:02:24  stopping: SIGTERM
 ";
     assert_eq!(lines, expected);
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Words, short, thousands};
+use super::Words;
 use crate::duration::brief;
 use crate::event::{Ending, TaskFailure};
 use crate::exit::ExitCode;
@@ -118,5 +118,38 @@ fn without_id(why: String, problem: Option<&Problem>) -> String {
     match problem.and_then(request) {
         Some(id) => why.replace(&format!(" (snyk-request-id {id})"), ""),
         None => why,
+    }
+}
+
+/// The beginning of an id, which is enough where the whole one stands once.
+#[must_use]
+pub fn short(id: &str) -> &str {
+    id.split_once('-').map_or(id, |(first, _)| first)
+}
+
+/// `1,061`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_groups_of_three_digits() {
+        let rows = [(0, "0"), (999, "999"), (1_061, "1,061"), (1_000_000, "1,000,000")];
+        for (number, text) in rows {
+            assert_eq!(thousands(number), text);
+        }
     }
 }

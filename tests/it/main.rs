@@ -25,6 +25,7 @@ mod notify;
 mod outcomes;
 mod power;
 mod run;
+mod screens;
 mod server;
 mod shapes;
 mod simulator;

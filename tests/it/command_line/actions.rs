@@ -49,6 +49,9 @@ fn a_summary_is_a_short_timeline() {
     assert!(summary.contains(EXPORT_ID) && summary.contains("2 polls"), "{summary}");
     let rows: Vec<&str> = summary.lines().filter(|line| line.starts_with("| 2")).collect();
     assert!(rows[0].ends_with("Z | PENDING |") && rows[1].ends_with("Z | FINISHED |"), "{summary}");
+    assert!(summary.contains("\n1,061 rows, 1 file\n"), "{summary}");
+    let (_, _, summary) = written(actions(&Lab::start("token = 'another'")));
+    assert!(summary.contains("\nNext: the credential from SNYK\\_TOKEN may have expired"), "{summary}");
 }
 
 #[test]
