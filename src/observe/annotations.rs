@@ -102,6 +102,14 @@ impl GitHubActions {
         self.write(&outputs(&values, fastrand::u128(..)), "");
     }
 
+    /// Adds a start or a download that failed to the summary.
+    pub fn summarize(&self, failure: &Closing) {
+        let next = failure.next.as_ref().map(|next| format!("Next: {next}"));
+        let lines = [failure.reason.clone(), next].into_iter().flatten();
+        let lines: String = lines.map(|line| format!("\n{}\n", markdown(&line))).collect();
+        self.write("", &format!("### Snyk export: {}\n{lines}\n", markdown(&failure.head)));
+    }
+
     fn write(&self, outputs: &str, summary: &str) {
         let written = [
             (&self.output, outputs, "GITHUB_OUTPUT", usize::MAX),
