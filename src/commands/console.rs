@@ -224,6 +224,7 @@ impl Console {
         }
         self.close(&closing);
         self.annotate(&closing);
+        self.actions.summarize(&closing);
         exit_code
     }
 

@@ -213,8 +213,11 @@ fn github_outputs_have_the_outcome() {
     let unsure = Lab::start(&format!("{READY}[[faults]]\non = 'start'\nprobability = 1\nstatus-code = 502"));
     let program = Program::whole_run(&unsure).env("GITHUB_ACTIONS", "true");
     let output = program.file("output", "").display().to_string();
-    let run = program.env("GITHUB_OUTPUT", &output).run();
+    let summary = program.file("summary", "").display().to_string();
+    let run = program.env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary).run();
     run.exits(69);
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(summary.starts_with("### Snyk export: ") && summary.contains("\nNext: "), "{summary}");
     let written = std::fs::read_to_string(output).unwrap();
     assert!(written.contains("\nunavailable\n"));
     // A workflow that reads them finds each of them, though nothing is known.
