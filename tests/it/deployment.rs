@@ -257,5 +257,5 @@ fn a_health_check_shows_no_token_of_the_server() {
 fn the_health_check_needs_settings_only_for_another_address() {
     let run = Program::bare("healthcheck").args("--config /nowhere/x.toml").run();
     run.exits(2).stderr_has("failed to read the settings file /nowhere/x.toml");
-    healthcheck("x").run().exits(2).stderr_has("[server] listen: expected an IP address and a port, such as");
+    healthcheck("x").run().exits(2).stderr_has("[server] listen: expected an address such as");
 }
