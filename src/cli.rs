@@ -3,6 +3,7 @@
 mod daemon;
 mod export;
 mod help;
+mod manual;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ pub(crate) use self::daemon::{
     AddArgs, DaemonArgs, DeliveriesAction, DeliveriesArgs, HealthcheckArgs, WatchesAction, WatchesArgs,
 };
 pub(crate) use self::export::{
-    DownloadArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
+    DownloadArgs, FormatArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
 use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
@@ -42,6 +43,11 @@ pub(crate) struct Global {
     /// A settings file; config/default.toml shows its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Write outcome, status, export id and row count to this file
+    ///
+    /// As lines such as `SNYK_EXPORT_ROW_COUNT=7`, for the dotenv reports of GitLab; for downloads, where the files are too.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) dotenv: Option<PathBuf>,
     /// Draw no progress line on a terminal: a line a minute says that it goes on
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
@@ -69,6 +75,10 @@ pub(crate) enum Command {
     ///
     /// It survives restarts and crashes, and has an HTTP API. config/watch.example.toml shows its settings.
     Watch(WatchArgs),
+    /// Look at credential, region, proxy and certificates; starts nothing
+    ///
+    /// It says what is found, and a cure for what is wrong. Its exit code is 0, or the one that a wait would end with.
+    Doctor(Box<DoctorArgs>),
     /// Ask the daemon whether it is healthy; exit with 0 or 69
     ///
     /// For containers without a shell: it asks the daemon on this machine or in this container.
@@ -94,14 +104,20 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual
-    Man,
+    Man {
+        /// Write a page for each command into this directory
+        ///
+        /// Without it, the page of the program is written to standard output. The directory is made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 impl Command {
     /// Whether it sends requests to Snyk, and so reads the variables and settings for that.
     pub(crate) const fn asks_snyk(&self) -> bool {
         use Command::{Completions, Demo, Healthcheck, Man, Simulate};
-        !matches!(self, Healthcheck(_) | Simulate(_) | Demo | Completions { .. } | Man)
+        !matches!(self, Healthcheck(_) | Simulate(_) | Demo | Completions { .. } | Man { .. })
     }
 
     /// Whether it only follows exports: then the first line about them says which API is asked.
@@ -158,6 +174,17 @@ pub(crate) struct StatusArgs {
     request_timeout: Option<Pause>,
     #[command(flatten)]
     statuses: StatusesSection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// An export to look at: its id, URL or path
+    #[arg(value_name = "EXPORT")]
+    pub(crate) export: Option<ExportArg>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -241,14 +268,15 @@ impl Cli {
                 flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();
             }
-            Command::Watch(_)
+            Command::Doctor(_)
+            | Command::Watch(_)
             | Command::Healthcheck(_)
             | Command::Watches(_)
             | Command::Deliveries(_)
             | Command::Simulate(_)
             | Command::Demo
             | Command::Completions { .. }
-            | Command::Man => {}
+            | Command::Man { .. } => {}
         }
         // These only read from the file where the daemon is, and with which token it is asked.
         let heeds_file =

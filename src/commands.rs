@@ -4,6 +4,7 @@ mod asking;
 mod console;
 mod deliveries;
 mod demo;
+mod doctor;
 mod download;
 mod files;
 mod healthcheck;
@@ -20,7 +21,7 @@ mod watches;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
 use crate::daemon::DaemonError;
+use crate::disk::{self, Readers};
 use crate::download::FolderError;
 use crate::exit::ExitCode;
+use crate::observe::dotenv::Dotenv;
 use crate::output::Output;
 use crate::process::systemd_listens_at;
 use crate::request::RequestError;
@@ -219,7 +222,11 @@ async fn load_and_run(
     };
     let (no_progress, is_daemon) = (cli.global.no_progress, matches!(cli.command, Command::Watch(_)));
     let manner = Manner { quiet, no_progress, is_daemon };
-    let console = Console::start(&settings, level, manner, clock, output);
+    let mut console = Console::start(&settings, level, manner, clock, output);
+    if let Some(path) = &cli.global.dotenv {
+        let unusable = |error| CommandError::Usage(format!("--dotenv {}: {error}", Text::of_path(path)));
+        console.actions = console.actions.with_dotenv(Dotenv::new(path).map_err(unusable)?);
+    }
     for (name, near) in settings.unknown_variables() {
         let hint = near.map(|near| format!("did you mean {near}?"));
         tracing::warn!(setting = name, hint, "there is no such variable, it is ignored");
@@ -252,13 +259,14 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
         Command::Download(args) => download::run(&args, session).await,
         Command::Run(args) => run::run(*args, session).await,
         Command::Watch(args) => watch::run(&args, session).await,
+        Command::Doctor(args) => doctor::run(&args, session).await,
         Command::Healthcheck(args) => healthcheck::run(&args, session).await,
         Command::Watches(args) => watches::run(*args, session).await,
         Command::Deliveries(args) => deliveries::run(args, session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
         Command::Completions { shell } => completions(shell, session),
-        Command::Man => manual(session),
+        Command::Man { dir } => manual(dir.as_deref(), session),
     }
 }
 
@@ -286,10 +294,19 @@ fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCod
     session.console.data(script.as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 
-fn manual(session: &Session) -> Result<ExitCode, CommandError> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::describe()).render(&mut text).map_err(CommandError::Output)?;
-    session.console.data(&text).map(|()| ExitCode::SUCCESS)
+fn manual(dir: Option<&Path>, session: &Session) -> Result<ExitCode, CommandError> {
+    let pages = Cli::manual();
+    let Some(dir) = dir else {
+        let first = pages.first().map(|(_, page)| page.as_bytes());
+        return session.console.data(first.unwrap_or_default()).map(|()| ExitCode::SUCCESS);
+    };
+    let failed =
+        |error: std::io::Error| CommandError::Usage(format!("--dir {}: {error}", Text::of_path(dir)));
+    disk::create_directories_durably(dir, Readers::Umask).map_err(failed)?;
+    for (name, page) in pages {
+        disk::replace_durably(&dir.join(name), page.as_bytes(), Readers::Umask).map_err(failed)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The names of the variables are added only if help is shown: that takes longer than parsing.

@@ -83,6 +83,16 @@ pub(crate) fn is_locked(path: &Path) -> bool {
     opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// Whether a directory can be written, or made where it is not there yet. Nothing is changed.
+pub(crate) fn may_write(path: &Path) -> io::Result<()> {
+    let path = absolute(path);
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    match existing.is_dir() {
+        true => Ok(rustix::fs::access(existing, rustix::fs::Access::WRITE_OK)?),
+        false => Err(ErrorKind::NotADirectory.into()),
+    }
+}
+
 /// Opens an existing file for writing, only to see whether that works.
 pub(crate) fn try_to_write(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).map(drop)

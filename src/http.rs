@@ -124,6 +124,12 @@ impl Network {
         }
     }
 
+    /// The proxy for requests to `url`, with the variable that names it.
+    #[must_use]
+    pub fn proxy(&self, url: &Url) -> Option<String> {
+        self.proxies.of(url).map(|proxy| format!("{proxy} ({})", proxy.variable))
+    }
+
     /// Through which proxy requests to `url` go, for the message of a failure; `None` for loopback.
     pub(crate) fn route(&self, url: &Url) -> Option<Text> {
         self.proxies.route(url).map(|route| Text::new(&route))

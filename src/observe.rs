@@ -1,6 +1,7 @@
 //! Log lines, metrics, progress and annotations: renderings of one type, [`Event`].
 
 pub mod annotations;
+pub mod dotenv;
 mod log;
 mod metrics;
 mod outages;

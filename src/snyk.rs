@@ -7,6 +7,7 @@
 mod credential;
 pub mod credentials;
 mod decode;
+mod look;
 pub mod problem;
 pub mod region;
 mod sieve;
@@ -24,6 +25,7 @@ use reqwest::header::{
 };
 use url::Url;
 
+pub use self::look::Look;
 pub use self::start::{InFlight, NotStarted, Started};
 pub use self::transport::Connections;
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};

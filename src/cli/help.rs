@@ -91,6 +91,14 @@ pub(super) const PAGES: &[Page] = &[
         defaults: Some(WATCH),
     },
     Page {
+        command: "doctor",
+        examples: &[
+            ["Before the first wait", "snyk-export doctor"],
+            ["Why is this export not found?", "snyk-export doctor EXPORT_ID --group-id GROUP_ID"],
+        ],
+        defaults: Some(WAIT),
+    },
+    Page {
         command: "healthcheck",
         examples: &[
             ["The daemon on this machine", "snyk-export healthcheck"],
@@ -154,7 +162,8 @@ pub(super) const PAGES: &[Page] = &[
 ];
 
 /// Options that few people need: `-h` leaves them out.
-const RARE: [&str; 30] = [
+const RARE: [&str; 31] = [
+    "dotenv",
     "show_urls",
     "resume",
     "force",
@@ -309,8 +318,9 @@ fn for_command(arg: Arg, page: &Page) -> Arg {
         "config" if page.defaults.is_none() => arg.hide(true),
         "config" => arg.hide_short_help(true),
         "allow_http" if is_simulator => arg,
+        "dotenv" if page.command == "watch" => arg.hide(true),
         "allow_http" | "ca_cert" if matches!(page.command, "watches" | "deliveries") => arg,
-        id if page.defaults.is_none() && OF_SNYK.contains(&id) => arg.hide(true),
+        id if page.defaults.is_none() && (OF_SNYK.contains(&id) || id == "dotenv") => arg.hide(true),
         _ => arg,
     }
 }

@@ -121,6 +121,7 @@ impl Download<'_> {
             Downloaded { dir: path_as_data(&place.dir), files: files.clone(), merged: merged.clone() };
         let paths = files.iter().map(|entry| path_as_data(&place.dir.join(&entry.name)));
         let paths: Vec<String> = paths.chain(merged.iter().map(|merged| merged.path.clone())).collect();
+        session.console.actions.hand_on_files(path_as_data(&place.dir), &paths);
         let document = document.with_download(Some(downloaded));
         // On a screen, the last line has the path of a single file.
         let is_said = session.console.says_it_in_words() && paths.len() == 1;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::dotenv::Dotenv;
 use crate::disk;
 use crate::event::Ending;
 use crate::export::{ExportRef, Status};
@@ -23,6 +24,7 @@ const OUTPUTS: [&str; 4] = ["outcome", "status", "export-id", "row-count"];
 pub struct GitHubActions {
     active: bool,
     output: Option<PathBuf>,
+    dotenv: Dotenv,
     summary: Option<PathBuf>,
 }
 
@@ -34,7 +36,14 @@ impl GitHubActions {
             return Self::default();
         }
         let path = |name| variable(name).map(PathBuf::from);
-        Self { active: true, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY") }
+        let (output, summary) = (path("GITHUB_OUTPUT"), path("GITHUB_STEP_SUMMARY"));
+        Self { active: true, output, summary, dotenv: Dotenv::default() }
+    }
+
+    /// Writes the same outputs to this file, wherever the program runs.
+    #[must_use]
+    pub fn with_dotenv(self, dotenv: Dotenv) -> Self {
+        Self { dotenv, ..self }
     }
 
     /// A failure as an annotation line, if this is GitHub Actions: what happened, why, and what to do next.
@@ -66,6 +75,7 @@ impl GitHubActions {
         let watch = &deciding.watch;
         let (outcome, status) = (deciding.outcome.as_str(), watch.progress.status());
         let values = values(outcome, status, &watch.export, deciding.row_count());
+        self.dotenv.add(&values);
         self.write(
             &outputs(&values, fastrand::u128(..)),
             &all.iter().map(|ending| summary(ending, surroundings)).collect::<String>(),
@@ -81,7 +91,15 @@ impl GitHubActions {
     pub fn hand_on_values(&self, values: &[(&str, String)]) {
         let value = |name| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         let all = OUTPUTS.map(|name| (name, value(name).unwrap_or_default()));
+        self.dotenv.add(&all);
         self.write(&outputs(&all, fastrand::u128(..)), "");
+    }
+
+    /// Writes where the files are, a path a line.
+    pub fn hand_on_files(&self, dir: String, paths: &[String]) {
+        let values = [("dir", dir), ("files", paths.join("\n"))];
+        self.dotenv.add(&values);
+        self.write(&outputs(&values, fastrand::u128(..)), "");
     }
 
     /// Adds a start or a download that failed to the summary.

@@ -264,7 +264,7 @@ mod tests {
     async fn is_closed_within(client: &mut DuplexStream, limit: Duration) -> bool {
         let start = Clock::start();
         let end = timeout(limit, client.read(&mut [0])).await;
-        matches!(end, Ok(Ok(0) | Err(_))) && start.elapsed() + Duration::from_secs(2) > limit
+        matches!(end, Ok(Ok(0) | Err(_))) && start.elapsed() + Duration::from_secs(1) >= limit
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,6 +31,14 @@ pub(super) const SECRET_VARIABLES: [&str; 8] = [
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
+    /// Whether the locale has UTF-8, so that a terminal shows more than ASCII. Without a locale it is taken to have it.
+    #[must_use]
+    pub fn has_unicode(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.get(name));
+        let utf8 = |locale: &str| locale.to_ascii_lowercase().replace('-', "").contains("utf8");
+        locale.is_none_or(utf8)
+    }
+
     /// The current variables. Variables that are not Unicode are left out; none of ours are.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]

@@ -33,6 +33,18 @@ impl Settings {
         Ok(self.surroundings()?.with(self.own_certificates()?))
     }
 
+    /// Where trusted certificates come from, in words.
+    #[must_use]
+    pub fn certificate_sources(&self) -> Vec<String> {
+        let environment = self.environment();
+        let of =
+            |name: &'static str| Some(format!("{name} {}", Text::of_path(Path::new(environment.get(name)?))));
+        let store: Vec<String> = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(of).collect();
+        let store = if store.is_empty() { vec!["the system's".to_owned()] } else { store };
+        let own = self.snyk.ca_cert.as_ref().map(|path| format!("--ca-cert {}", Text::of_path(path)));
+        store.into_iter().chain(of("NODE_EXTRA_CA_CERTS")).chain(own).collect()
+    }
+
     /// The certificates of `--ca-cert`.
     pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };

@@ -246,7 +246,9 @@ impl Call<'_> {
             Route::Rest(Operation::Status(scope, id) | Operation::Results(scope, id)) => {
                 (scope.to_string(), id.to_string())
             }
-            Route::Storage { .. } | Route::Token | Route::Refused(..) => (String::new(), String::new()),
+            Route::Rest(Operation::Tokens) | Route::Storage { .. } | Route::Token | Route::Refused(..) => {
+                (String::new(), String::new())
+            }
         };
         text.replace("{base-url}", &self.base_url)
             .replace("{scope-path}", &scope)

@@ -28,6 +28,8 @@ pub(super) enum Operation {
     Start(Scope),
     Status(Scope, Uuid),
     Results(Scope, Uuid),
+    /// The list of one's own personal access tokens.
+    Tokens,
 }
 
 /// The group or organization that an export belongs to.
@@ -60,6 +62,7 @@ impl Route {
         let (method, route) = match segments[..] {
             ["oauth2", "token"] => ("POST", Route::Token),
             ["storage", export_id, file] => ("GET", storage(export_id, file)),
+            ["rest", "self", "personal_access_tokens"] => ("GET", Route::Rest(Operation::Tokens)),
             ["rest", scope, scope_id, "export"] => ("POST", start(scope, scope_id)),
             ["rest", scope, scope_id, "jobs", "export", export_id] => {
                 ("GET", about_export(scope, scope_id, export_id, Operation::Status))
@@ -80,7 +83,7 @@ impl Route {
             Route::Rest(Operation::Results(..)) => Target::Results,
             Route::Storage { .. } => Target::Storage,
             Route::Token => Target::Token,
-            Route::Refused(..) => Target::Any,
+            Route::Rest(Operation::Tokens) | Route::Refused(..) => Target::Any,
         }
     }
 }

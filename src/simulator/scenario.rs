@@ -79,6 +79,8 @@ pub struct Scenario {
     pub(super) client_secret: Option<String>,
     #[serde(deserialize_with = "text::duration")]
     pub(super) token_lifetime: Duration,
+    #[serde(deserialize_with = "text::duration")]
+    pub(super) token_ends: Duration,
     pub(super) experimental_version: bool,
     pub(super) starts_per_hour: u32,
     pub(super) requests_per_minute: Option<u32>,
@@ -196,6 +198,7 @@ impl Default for Scenario {
             client_id: None,
             client_secret: None,
             token_lifetime: Duration::from_secs(3600),
+            token_ends: Duration::from_secs(90 * 24 * 3600),
             experimental_version: true,
             starts_per_hour: 20,
             requests_per_minute: None,

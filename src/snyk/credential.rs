@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::region::Api;
 use super::token::{self, NotAToken, is_jwt};
 use crate::disk::Input;
+use crate::moment::Moment;
 use crate::secret::Secret;
 use crate::text::Text;
 
@@ -99,6 +100,18 @@ impl Credential {
     #[must_use]
     pub const fn region(&self) -> Option<&Api> {
         self.region.as_ref()
+    }
+
+    /// What kind of token it is, by its form.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        token::kind(self.token.expose())
+    }
+
+    /// When it ends, if it says so itself.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Moment> {
+        token::ends_at(self.token.expose())
     }
 
     /// The token, so that a CI system can mask it.

@@ -120,6 +120,15 @@ impl Credentials {
         self.region.as_ref()
     }
 
+    /// What kind of credential it is, and when it ends, if it says so itself.
+    pub async fn kind(&self) -> (&'static str, Option<Moment>) {
+        match (&self.source, &*self.grant.lock().await) {
+            (Source::Client { .. }, _) => ("an OAuth client", None),
+            (_, Some(grant)) => (grant.credential.kind(), grant.credential.ends_at()),
+            (_, None) => ("a credential", None),
+        }
+    }
+
     /// The credential to send now. An access token is requested if there is none or if it is about to expire.
     pub(super) async fn current(
         &self,

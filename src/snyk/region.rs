@@ -90,6 +90,12 @@ impl Api {
         self.rest_url(&export.to_string(), version)
     }
 
+    /// The URL that lists one's own personal access tokens.
+    #[must_use]
+    pub fn tokens_url(&self, version: &str) -> Url {
+        self.rest_url("/self/personal_access_tokens", version)
+    }
+
     /// The URL of an export's results.
     #[must_use]
     pub fn results_url(&self, export: &ExportRef, version: &str) -> Url {

@@ -1,11 +1,14 @@
 //! What a token looks like, and which region it names.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::region::Api;
+use crate::moment::Moment;
 use crate::secret::Placeholder;
 use crate::text::Text;
 
@@ -59,6 +62,30 @@ pub(super) fn is_jwt(token: &str) -> bool {
     token.starts_with("eyJ") && token.split('.').count() == 3
 }
 
+/// What kind of token this is, by its form.
+pub(super) fn kind(token: &str) -> &'static str {
+    let starts = [("snyk_uat.", "a personal access token"), ("snyk_sat.", "a service account's token")];
+    let known = starts.iter().find(|(start, _)| token.starts_with(start)).map(|(_, kind)| *kind);
+    let by_form = || match (is_jwt(token), token.parse::<uuid::Uuid>()) {
+        (true, _) => "an OAuth access token",
+        (false, Ok(_)) => "an API key",
+        (false, Err(_)) => "a token",
+    };
+    known.unwrap_or_else(by_form)
+}
+
+/// When a JWT ends, as its claim `exp` says.
+pub(super) fn ends_at(token: &str) -> Option<Moment> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: Option<u64>,
+    }
+    let payload = token.split('.').nth(1).filter(|_| is_jwt(token))?;
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let Claims { exp } = serde_json::from_slice(&json).ok()?;
+    exp.map(|seconds| Moment::from_unix(Duration::from_secs(seconds)))
+}
+
 /// The API that a token names, if that is one of Snyk's own: no other host may receive a token because of this.
 ///
 /// A `snyk_…` token has the API's host in its next-to-last part, as the claim `h`. A JWT names the API in `aud`. Signatures
@@ -97,6 +124,24 @@ mod tests {
 
     fn jwt(claims: &str) -> String {
         format!("eyJhbGciOiJSUzI1NiJ9.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn a_token_shows_its_kind_and_a_jwt_its_end() {
+        let rows = [
+            ("snyk_uat.1a2b3c4d.eyJoIjoiYSJ9.x", "a personal access token"),
+            ("snyk_sat.1a2b3c4d.eyJoIjoiYSJ9.x", "a service account's token"),
+            ("5f1c2a8e-0000-4000-8000-000000000000", "an API key"),
+            (&jwt("{}"), "an OAuth access token"),
+            ("any", "a token"),
+        ];
+        for (token, expected) in rows {
+            assert_eq!(kind(token), expected, "{token}");
+        }
+        assert_eq!(ends_at(&jwt(r#"{"exp":1732529622}"#)), Some(Moment::from_unix_ms(1_732_529_622_000)));
+        for other in [jwt("{}"), jwt(r#"{"exp":"soon"}"#), "a.b.c".to_owned(), snyks(r#"{"exp":1}"#)] {
+            assert_eq!(ends_at(&other), None, "{other}");
+        }
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl Pace {
         Ok(Self { initial, multiplier, max, jitter })
     }
 
+    /// The longest delay, without jitter.
+    #[must_use]
+    pub const fn longest(&self) -> Duration {
+        self.max
+    }
+
     /// The first delay, without jitter.
     #[must_use]
     pub const fn first(&self) -> Duration {

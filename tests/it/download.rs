@@ -136,7 +136,7 @@ fn the_listing_is_asked_for_until_it_comes() {
     let after_all = "[[faults]]\non = 'results'\nprobability = 1\nstatus-code = 200\n\
         body = '{\"data\":{\"attributes\":{\"status\":\"ERRORED\"}}}'";
     let lab = Lab::start(&format!("{READY}inline-results = false\n{after_all}"));
-    Program::download(&lab).export(EXPORT_ID).run().exits(3).stderr_has("the export has failed after all");
+    Program::download(&lab).export(EXPORT_ID).run().exits(3).stderr_has("Snyk stopped with a failure");
     let missing = "[[faults]]\non = 'results'\nprobability = 1\nat-most = 2\nstatus-code = 404";
     let lab = Lab::start(&format!("{READY}inline-results = false\n{missing}"));
     Program::download(&lab).export(EXPORT_ID).args("--api-version 2024-10-15").run().exits(0);

@@ -1,6 +1,6 @@
 //! The operations of the API: start, status, results.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Api, Asked, Call, Reply, State, play};
@@ -18,7 +18,7 @@ impl Api {
         let Asked { call, operation, word } = *asked;
         let known: &[&str] = match operation {
             Operation::Start(_) => &["version", "include_deleted", "include_deactivated"],
-            Operation::Status(..) | Operation::Results(..) => &["version"],
+            Operation::Status(..) | Operation::Results(..) | Operation::Tokens => &["version"],
         };
         let parameters = call.request.parameters();
         if let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&name.as_str())) {
@@ -31,7 +31,19 @@ impl Api {
             }
             Operation::Status(scope, export_id) => self.status(state, call, scope, export_id, word),
             Operation::Results(scope, export_id) => self.results(state, call, scope, export_id).into(),
+            Operation::Tokens => self.tokens(call).into(),
         }
+    }
+
+    /// One personal access token, which ends when the scenario says.
+    fn tokens(&self, call: &Call<'_>) -> Response {
+        let ends = self.timeline.timestamp(call.at.saturating_add(self.scenario.token_ends));
+        let token = json!({
+            "type": "personal_access_token",
+            "id": "2b1c7a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b",
+            "attributes": { "name": "simulated", "expires_at": ends.to_string() },
+        });
+        Response::new(200, JSON_API, json!({ "data": [token] }).to_string()).with_note("tokens")
     }
 
     fn start(

@@ -217,3 +217,23 @@ fn written_to(program: Program, output: &Path, summary: &Path) -> (Run, String, 
     let read = |path| std::fs::read_to_string(path).unwrap();
     (run, read(output), read(summary))
 }
+
+#[test]
+fn outputs_go_to_a_dotenv_file_too() {
+    let lab = Lab::start(&format!("{READY}rows = 7"));
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--dotenv outputs.env").run();
+    let read = |run: &Run| std::fs::read_to_string(run.home().join("outputs.env")).unwrap();
+    let expected = format!(
+        "SNYK_EXPORT_EXPORT_ID={EXPORT_ID}\nSNYK_EXPORT_OUTCOME=finished\nSNYK_EXPORT_ROW_COUNT=7\nSNYK_EXPORT_STATUS=FINISHED\n"
+    );
+    run.exits(0);
+    assert_eq!(read(&run), expected);
+    let run = Program::whole_run(&lab).args("--dotenv outputs.env").run();
+    let files = run.exits(0).home().join("files/part-0001.csv");
+    let text = read(&run);
+    assert!(text.contains(&format!("SNYK_EXPORT_FILES={}\n", files.display())), "{text}");
+    assert!(text.contains("SNYK_EXPORT_DIR=/") && text.contains("SNYK_EXPORT_OUTCOME=finished\n"), "{text}");
+    let run = Program::wait(&lab).export(EXPORT_ID).args("--dotenv none/outputs.env").run();
+    run.exits(2).stderr_has("--dotenv none/outputs.env: ");
+    assert_eq!(lab.exchanges().iter().filter(|exchange| exchange.method == "POST").count(), 1);
+}

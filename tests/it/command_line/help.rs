@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::lab::Program;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
+    "doctor",
     "wait",
     "status",
     "start",

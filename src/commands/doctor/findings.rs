@@ -1,0 +1,197 @@
+//! What `doctor` finds, from what it has seen: rules only.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::duration::rounded;
+use crate::moment::Moment;
+use crate::snyk::{GA_VERSION, Look};
+use crate::watch::Policy;
+
+/// How long before its end a credential is reported.
+const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// By how many seconds a clock may be wrong: a CI system's links and tokens live for an hour.
+const SKEW: u64 = 60;
+
+/// How good a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Grade {
+    /// As it should be.
+    Good,
+    /// It works, but not for ever, or not for everything.
+    Warning,
+    /// It does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// What was looked at.
+    pub(super) topic: &'static str,
+    pub(super) grade: Grade,
+    /// What was found.
+    pub(super) found: String,
+    /// What to do.
+    pub(super) cure: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn good(topic: &'static str, found: impl Into<String>) -> Self {
+        Self { topic, grade: Grade::Good, found: found.into(), cure: None }
+    }
+
+    pub(super) fn warning(topic: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { topic, grade: Grade::Warning, found: found.into(), cure: Some(cure.into()) }
+    }
+
+    pub(super) fn bad(topic: &'static str, found: impl Into<String>, cure: Option<String>) -> Self {
+        Self { topic, grade: Grade::Bad, found: found.into(), cure }
+    }
+}
+
+/// The credential: from where, of what kind, and until when.
+pub(super) fn of_credential(origin: &str, kind: &str, ends: Option<Moment>, now: Moment) -> Finding {
+    const CURE: &str = "make a new one and replace it";
+    let found = format!("{origin}: {kind}");
+    let Some(ends) = ends else { return Finding::good("credential", found) };
+    match ends.since(now) {
+        left if left.is_zero() => {
+            Finding::bad("credential", format!("{found}, which ended at {ends}"), Some(CURE.to_owned()))
+        }
+        left if left < TWO_WEEKS => {
+            Finding::warning("credential", format!("{found}, until {ends} ({} left)", rough(left)), CURE)
+        }
+        left => Finding::good("credential", format!("{found}, until {ends} ({} left)", rough(left))),
+    }
+}
+
+/// A long time in days, or a short one.
+fn rough(left: Duration) -> String {
+    match left.as_secs() / (24 * 60 * 60) {
+        0 => rounded(left),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+/// The API, and whether the credential names another.
+pub(super) fn of_region(api: &str, source: &str, contradicted_by: Option<&str>) -> Finding {
+    let found = format!("{api}, from {source}");
+    match contradicted_by {
+        None => Finding::good("region", found),
+        Some(other) => Finding::warning(
+            "region",
+            format!("{found}, but the credential belongs to {other}"),
+            format!("use --api {other}, or a credential of {api}"),
+        ),
+    }
+}
+
+/// What the head of an answer shows.
+pub(super) fn of_look(look: &Look, host: &str) -> Vec<Finding> {
+    let mut findings = vec![of_clock(look.ahead_s, host)];
+    let version = look.version.as_ref().map_or("not said by the answer", |version| version.as_str());
+    findings.push(match &look.deprecated {
+        None => Finding::good("API version", version),
+        Some(when) => Finding::warning(
+            "API version",
+            format!("{version}, which is deprecated ({when})"),
+            format!("use --api-version {GA_VERSION} before it is removed"),
+        ),
+    });
+    findings.push(match &look.remaining {
+        Some(left) if left.as_str() == "0" => Finding::warning(
+            "rate limit",
+            "no request is left for now",
+            "wait a minute, or send fewer requests with this credential",
+        ),
+        Some(left) => Finding::good("rate limit", format!("{left} requests left for now")),
+        None => Finding::good("rate limit", "not said by the answer"),
+    });
+    findings
+}
+
+fn of_clock(ahead_s: Option<i64>, host: &str) -> Finding {
+    let Some(ahead) = ahead_s else { return Finding::good("clock", "not compared: the answer has no Date") };
+    let by = rounded(Duration::from_secs(ahead.unsigned_abs()));
+    match ahead {
+        _ if ahead.unsigned_abs() <= SKEW => Finding::good("clock", format!("as that of {host}")),
+        1.. => Finding::warning("clock", format!("{by} ahead of {host}"), "set this machine's clock"),
+        _ => Finding::warning("clock", format!("{by} behind {host}"), "set this machine's clock"),
+    }
+}
+
+/// The pace and the limits of a wait.
+pub(super) fn of_policy(policy: &Policy) -> Finding {
+    let limit = |limit: Option<Duration>| limit.map_or_else(|| "no limit".to_owned(), rounded);
+    let (wait, outage) = (limit(policy.max_wait), limit(policy.max_outage));
+    let [first, longest] = [policy.pace.first(), policy.pace.longest()].map(rounded);
+    let found = format!(
+        "pauses from {first} to {longest} between polls; a wait takes {wait} at most, and {outage} without an answer"
+    );
+    match (policy.max_wait, policy.max_outage) {
+        (None, None) => Finding::warning(
+            "pace",
+            "a wait never gives up: --max-wait and --max-outage are 0",
+            "set one of them, or a CI job may hang",
+        ),
+        _ => Finding::good("pace", found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Text;
+
+    const NOW: Moment = Moment::from_unix_ms(1_764_000_000_000);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[test]
+    fn a_credential_is_reported_two_weeks_before_its_end() {
+        let rows = [
+            (None, Grade::Good, "SNYK_TOKEN: an API key"),
+            (Some(NOW.plus(DAY * 15)), Grade::Good, "(15 days left)"),
+            (Some(NOW.plus(DAY * 13)), Grade::Warning, "(13 days left)"),
+            (Some(NOW.plus(DAY + DAY / 2)), Grade::Warning, "(1 day left)"),
+            (Some(NOW.plus(Duration::from_secs(3600))), Grade::Warning, "left)"),
+            (Some(NOW), Grade::Bad, "which ended at"),
+            (Some(Moment::from_unix_ms(0)), Grade::Bad, "which ended at"),
+        ];
+        for (ends, grade, part) in rows {
+            let finding = of_credential("SNYK_TOKEN", "an API key", ends, NOW);
+            assert_eq!(finding.grade, grade, "{finding:?}");
+            assert!(finding.found.contains(part), "{finding:?}");
+            assert_eq!(finding.cure.is_some(), grade != Grade::Good, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_has_a_grade_for_each_thing() {
+        let text = |text: &str| Some(Text::new(text));
+        let grades =
+            |look: &Look| of_look(look, "host").iter().map(|finding| finding.grade).collect::<Vec<_>>();
+        use Grade::{Good, Warning};
+        assert_eq!(grades(&Look::default()), [Good, Good, Good]);
+        let well =
+            Look { ahead_s: Some(-60), version: text("2024-10-15"), remaining: text("5"), ..Look::default() };
+        assert_eq!(grades(&well), [Good, Good, Good]);
+        let ill = Look { ahead_s: Some(-61), deprecated: text("2026-07-01"), remaining: text("0"), ..well };
+        assert_eq!(grades(&ill), [Warning, Warning, Warning]);
+        let said: String =
+            of_look(&Look { ahead_s: Some(7200), ..ill }, "host").iter().map(|it| it.found.clone()).collect();
+        assert!(said.contains("ahead of host") && said.contains("2026-07-01"), "{said}");
+    }
+
+    #[test]
+    fn a_credential_of_another_region_is_reported() {
+        assert_eq!(of_region("https://api.snyk.io", "the default", None).grade, Grade::Good);
+        let other = of_region("https://api.snyk.io", "--api", Some("https://api.eu.snyk.io"));
+        assert_eq!(other.grade, Grade::Warning);
+        assert!(other.cure.unwrap().contains("--api https://api.eu.snyk.io"));
+    }
+}
