@@ -62,7 +62,7 @@ async fn add(remote: &Remote<'_>, args: AddArgs, json: bool, session: &Session) 
         let Answer { status, body } = remote.ask(Method::POST, "/v1/watches", Some(&body)).await?;
         let words = |watch: &Value| match status {
             201 => format!("added {}\n", of(watch, &["id"])),
-            _ => format!("{} follows it already ({})\n", of(watch, &["id"]), state(watch)),
+            _ => format!("{} follows it already ({})\n", of(watch, &["id"]), of(watch, &["state"])),
         };
         session.console.data(said(&body, json, words).as_bytes())?;
     }

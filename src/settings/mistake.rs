@@ -32,8 +32,12 @@ impl Mistake {
         let found = offset.and_then(|offset| found_in(table.get_ref(), offset));
         let keys = match &found {
             Some(Found { keys, .. }) => keys.clone(),
-            // If the text cannot be parsed, the key is before it on the line, and the section is above.
-            None => before.map(|before| keys_of_line(text, before.len())).unwrap_or_default(),
+            // It is the head of a table, of which only our own names are shown; or the text cannot be parsed: the key is before
+            // the offset on the line, and the section is above.
+            None => match offset.and_then(|offset| list_at(text, offset)) {
+                Some(key) => vec![key.to_owned()],
+                None => before.map(|before| keys_of_line(text, before.len())).unwrap_or_default(),
+            },
         };
         let value = found.and_then(|found| found.value);
         let position = before.map(|before| format!(" {}", position(before)));
@@ -86,11 +90,19 @@ fn found_in(table: &DeTable<'_>, offset: usize) -> Option<Found> {
 }
 
 fn within(value: &Spanned<DeValue<'_>>, offset: usize) -> Option<Found> {
-    let in_table = || found_in(value.get_ref().as_table()?, offset);
+    if let Some(table) = value.get_ref().as_table() {
+        return found_in(table, offset);
+    }
     let items = value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
     let in_items = || items.clone().find_map(|item| within(item, offset));
     let here = || value.span().contains(&offset).then(|| Found::of(value.get_ref()));
-    in_table().or_else(in_items).or_else(here)
+    in_items().or_else(here)
+}
+
+/// The list whose entry starts here in single brackets, as a table does.
+fn list_at(text: &str, offset: usize) -> Option<&'static str> {
+    let rest = text.get(offset..)?;
+    ["notify", "watch"].into_iter().find(|key| rest.starts_with(&format!("[{key}]")))
 }
 
 /// The section and the key of a line that cannot be parsed.

