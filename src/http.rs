@@ -202,14 +202,19 @@ pub(crate) fn excerpt(body: &[u8]) -> Option<Text> {
     Text::non_empty(&Text::new(&body).as_str().chars().take(EXCERPT_CHARS).collect::<String>())
 }
 
-/// `Retry-After`, in seconds, which some servers send with a fraction, or as an HTTP date (RFC 9110 §10.2.3). A value that
-/// cannot be parsed is ignored.
+/// `Retry-After`, in seconds or as an HTTP date (RFC 9110 §10.2.3). A value that cannot be parsed is ignored.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let pause = |value: &HeaderValue| {
         let until = || Some(date(value)?.since(answered_at(headers)));
-        seconds(value).map(Duration::from_secs).or_else(|| with_fraction(value)).or_else(until)
+        seconds(value).map(Duration::from_secs).or_else(until)
     };
     headers.get_all(RETRY_AFTER).iter().filter_map(pause).max()
+}
+
+/// `Retry-After` of a receiver of notifications: some send seconds with a fraction, which the standard does not have.
+pub(crate) fn retry_after_of_receiver(headers: &HeaderMap) -> Option<Duration> {
+    let fractions = headers.get_all(RETRY_AFTER).iter().filter_map(with_fraction);
+    retry_after(headers).into_iter().chain(fractions).max()
 }
 
 /// The `Date` of a response, else our wall clock. Dates of a server are compared with this: its clock may differ from ours, and
@@ -247,4 +252,22 @@ fn innermost(error: &reqwest::Error) -> String {
         inner = source;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_may_send_a_fraction_of_a_second() {
+        let pause = |text| {
+            retry_after_of_receiver(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
+        };
+        for (text, ms) in [("2.5", 2500), ("0.25", 250), ("3.1415", 3141), ("45", 45_000)] {
+            assert_eq!(pause(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["1.5.2", ".5", "1.", "-1.5", "1.5e3", "soon", ""] {
+            assert_eq!(pause(text), None, "{text}");
+        }
+    }
 }

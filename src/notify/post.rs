@@ -56,7 +56,7 @@ impl Receiver {
             }
         };
         let status = response.status();
-        let hint = http::retry_after(response.headers());
+        let hint = http::retry_after_of_receiver(response.headers());
         // Also so that the connection can be used again. What it says is not shown: an error page may repeat what let us in.
         let said = http::read_error_body(response).await;
         if status.is_success() {

@@ -59,7 +59,8 @@ fn variable(name: &str) -> String {
 
 /// GitLab takes no value of several lines: a list is separated by commas.
 fn one_line(value: &str) -> String {
-    value.trim().replace('\n', ",").replace(char::is_control, " ")
+    let line = value.trim().replace('\n', ",").replace(char::is_control, " ");
+    line.trim_end().to_owned()
 }
 
 /// A line for each value; or the name of one that is too long, which is left out.

@@ -75,8 +75,6 @@ mod tests {
         for status in [200, 429, 503] {
             check(status, &[("retry-after", "45")], Some(45));
             check(status, &[("retry-after", " 0 ")], Some(0));
-            let map = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("2.5"))]);
-            assert_eq!(hint(status, &map), Some(Duration::from_millis(2500)));
             check(status, &[("retry-after", "Mon, 25 Nov 2024 10:14:42 GMT")], Some(60));
             check(status, &[("retry-after", "Monday, 25-Nov-24 10:14:42 GMT")], Some(60));
             check(status, &[("retry-after", "Mon, 25 Nov 2024 10:00:00 GMT")], Some(0));
@@ -90,9 +88,7 @@ mod tests {
             "soon",
             "-5",
             "+5",
-            "1.5.2",
-            ".5",
-            "1.",
+            "1.5",
             "1e3",
             "12abc",
             "99999999999999999999999",
@@ -102,7 +98,6 @@ mod tests {
             check(503, &[("retry-after", junk)], None);
             check(429, &[("x-ratelimit-reset", junk)], None);
         }
-        check(429, &[("x-ratelimit-reset", "1.5")], None);
         check(429, &[("retry-after", "soon"), ("x-ratelimit-reset", "7")], Some(7));
     }
 
