@@ -18,10 +18,10 @@ pub(crate) struct HealthcheckArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Daemon")]
 pub(crate) struct DaemonArgs {
-    /// The address of the daemon; by default [server] listen of the settings file, else `http://127.0.0.1:8686`
+    /// The address of the daemon; by default `[server] listen` of the settings file, else `http://127.0.0.1:8686`
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// A file that holds a token of its API; by default [server] token-file of the settings file
+    /// A file that holds a token of its API; by default `[server] token-file` of the settings file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) api_token_file: Option<PathBuf>,
     /// What to write to standard output: a table, or a JSON document for each item, one a line
