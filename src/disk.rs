@@ -22,7 +22,7 @@ pub(crate) use self::durable::{
     create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
     rename_durably, replace_durably,
 };
-pub(crate) use self::input::{Input, read_text};
+pub(crate) use self::input::{Input, can_be_read_once, read_text};
 
 /// What a write survives. Every write survives the end of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

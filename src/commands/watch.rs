@@ -10,15 +10,16 @@ use self::files::{Files, Looks, look_at};
 use super::{CommandError, Session, aside, blocking, console};
 use crate::cli::WatchArgs;
 use crate::daemon::{Control, Daemon, DaemonError, Ended, within};
-use crate::disk::{self, Readers};
+use crate::disk::{self, Readers, can_be_read_once};
 use crate::exit::ExitCode;
 use crate::settings::daemon::DaemonSettings;
-use crate::settings::{Content, Settings};
+use crate::settings::{Content, Settings, SettingsError};
 use crate::text::Text;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
     let named = settings.files();
+    let is_piped = session.settings_file.as_deref().is_some_and(can_be_read_once);
     // Before they are read.
     let looks = aside(&session.signals, move || look_at(named)).await?;
     let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
@@ -35,7 +36,7 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     }
     let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
     let ended = match session.signals.unless_interrupted(starting).await {
-        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, looks)).await?,
+        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, is_piped, looks)).await?,
         Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
         Err(_) => Ended::Stopped,
     };
@@ -51,6 +52,8 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
 struct ThisProcess<'a> {
     session: &'a Session,
     until_idle: bool,
+    /// Whether the settings came from a pipe.
+    is_piped: bool,
     /// How much the settings file in use has.
     content: Mutex<Content>,
     files: Files,
@@ -59,9 +62,10 @@ struct ThisProcess<'a> {
 }
 
 impl<'a> ThisProcess<'a> {
-    fn new(session: &'a Session, until_idle: bool, looks: Looks) -> Self {
+    fn new(session: &'a Session, until_idle: bool, is_piped: bool, looks: Looks) -> Self {
         let content = Mutex::new(session.settings.content());
-        Self { session, until_idle, content, files: Files::new(session.clock, looks), read: Mutex::default() }
+        let files = Files::new(session.clock, looks);
+        Self { session, until_idle, is_piped, content, files, read: Mutex::default() }
     }
 }
 
@@ -79,6 +83,10 @@ impl Control for ThisProcess<'_> {
 
     async fn read(&self) -> Result<DaemonSettings, DaemonError> {
         let Session { settings_file, command_line, settings, .. } = self.session;
+        if let Some(path) = settings_file.as_ref().filter(|path| self.is_piped && can_be_read_once(path)) {
+            let why = std::io::Error::other("it is a pipe, which is read again only by a restart");
+            return Err(SettingsError::Unreadable(path.clone(), why).into());
+        }
         let (line, environment) = (command_line.clone(), settings.environment().clone());
         let path = settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path))).unwrap_or_default();
         let known = self.files.paths();

@@ -70,6 +70,11 @@ impl Read for Input {
     }
 }
 
+/// Whether a file is a pipe or a device, such as `/dev/stdin` or a shell's `<(…)`: a second reader would wait, and get nothing.
+pub(crate) fn can_be_read_once(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
 /// Reads a file as text.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();

@@ -100,6 +100,12 @@ impl Settings {
     ///
     /// When a setting is wrong. The message names its place.
     pub fn daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
+        let settings = self.read_daemon(until_idle);
+        self.environment().pipes().settle(settings.is_ok());
+        settings
+    }
+
+    fn read_daemon(&self, until_idle: bool) -> Result<DaemonSettings, SettingsError> {
         self.all_usable()?;
         let watches = watches::all(self)?;
         let surroundings = self.surroundings()?;

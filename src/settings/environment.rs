@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
+use super::pipes::Pipes;
 use crate::secret::Secret;
 use crate::text::Text;
 
@@ -28,7 +29,7 @@ pub(super) const SECRET_VARIABLES: [&str; 8] = [
 
 /// The variables of this process. An empty variable counts as unset, because CI systems pass unset variables that way.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment(BTreeMap<String, String>, Pipes);
 
 impl Environment {
     /// Whether the locale has UTF-8, so that a terminal shows more than ASCII. Without a locale it is taken to have it.
@@ -74,6 +75,11 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
+    }
+
+    /// What this process has read from pipes.
+    pub(super) const fn pipes(&self) -> &Pipes {
+        &self.1
     }
 
     /// The names of all variables.
@@ -172,7 +178,7 @@ fn is_executable(path: &Path) -> bool {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self(variables.into_iter().collect())
+        Self(variables.into_iter().collect(), Pipes::default())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The credential in use, and how it is renewed.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT_ENCODING;
@@ -17,6 +16,7 @@ use super::region::Api;
 use super::transport::{Connections, Reply, Unanswered};
 use super::{problem, throttle};
 use crate::clock::Clock;
+use crate::disk::can_be_read_once;
 use crate::moment::Moment;
 use crate::secret_file;
 use crate::text::Text;
@@ -224,11 +224,6 @@ impl Credentials {
         *grant = Some(fresh);
         Ok(credential)
     }
-}
-
-/// Whether a file is a pipe or a device, such as `/dev/stdin` or a shell's `<(…)`: a second reader would wait, and get nothing.
-fn can_be_read_once(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 #[derive(Deserialize)]

@@ -150,7 +150,7 @@ fn source(section: &AccountSection, entry: Entry<'_>) -> Result<(Source, String)
             Ok((Source::TokenFile(path.clone()), format!("token-file {path_as_text}")))
         }
         (None, Some(id), Some(path)) => {
-            let secret = read_secret(path).map_err(entry.at("client-secret-file"))?;
+            let secret = read_secret(path, entry).map_err(entry.at("client-secret-file"))?;
             let id = id.trim().to_owned();
             if id.is_empty() {
                 return Err(entry.at("client-id")("`client-id` is missing"));
@@ -179,7 +179,7 @@ fn with_cause(error: &CredentialError) -> String {
 /// Checks that a file contains a token now. A pipe is not checked, because it can be read only once.
 fn check_token_file(path: &Path, origin: &str) -> Result<(), CredentialError> {
     let unreadable = |error| CredentialError::File(path.to_owned(), error);
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    if disk::can_be_read_once(path) {
         return Ok(());
     }
     let text = disk::read_text(path).map_err(unreadable)?;

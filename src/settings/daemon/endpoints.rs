@@ -6,14 +6,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::zeroize::Zeroizing;
 use url::Url;
 
 use super::EndpointSettings;
 use super::entry::{Entry, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
-use crate::disk;
 use crate::http::{Network, is_loopback};
 use crate::notify::{EndpointKind, OwnHeaders, SigningKey};
 use crate::secret::Secret;
@@ -172,7 +170,7 @@ fn foreign_key(section: &NotifySection, kind: Kind) -> Option<&'static str> {
 fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), SettingsError> {
     let (text, key) = match (&section.url, &section.url_file) {
         (Some(text), None) => (text.0.clone(), "url"),
-        (None, Some(path)) => (read_secret(path).map_err(entry.at("url-file"))?, "url-file"),
+        (None, Some(path)) => (read_secret(path, entry).map_err(entry.at("url-file"))?, "url-file"),
         (None, None) | (Some(_), Some(_)) => {
             return Err(entry.error("it needs either `url` or `url-file`"));
         }
@@ -196,7 +194,7 @@ fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), S
 fn signing_key(section: &NotifySection, entry: Entry<'_>) -> Result<Option<SigningKey>, SettingsError> {
     let Some(path) = &section.secret_file else { return Ok(None) };
     let read = || {
-        let text = read_secret(path)?;
+        let text = read_secret(path, entry)?;
         SigningKey::new(text.expose()).map_err(|error| format!("{}: {error}", Text::of_path(path)))
     };
     read().map(Some).map_err(entry.at("secret-file"))
@@ -206,8 +204,7 @@ fn own_headers(section: &NotifySection, entry: Entry<'_>) -> Result<OwnHeaders, 
     let Some(path) = &section.headers_file else { return Ok(OwnHeaders::default()) };
     let name = Text::of_path(path);
     let read = || {
-        let text = disk::read_text(path).map_err(|error| format!("failed to read {name}: {error}"))?;
-        let text = Zeroizing::new(text);
+        let text = entry.pipes().read(path).map_err(|error| format!("failed to read {name}: {error}"))?;
         secret_file::warn_if_open(path);
         OwnHeaders::new(&text).map_err(|error| format!("{name}: {error}"))
     };

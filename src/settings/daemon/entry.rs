@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::disk;
 use crate::secret::{Placeholder, Secret};
 use crate::secret_file;
 use crate::settings::SettingsError;
+use crate::settings::pipes::Pipes;
 use crate::settings::places::{Places, Step};
 use crate::text::Text;
 
@@ -35,6 +35,11 @@ impl<'a> Entry<'a> {
         self.places.of_entry(&steps, key)
     }
 
+    /// What was read from pipes.
+    pub(super) const fn pipes(&self) -> &'a Pipes {
+        self.places.environment.pipes()
+    }
+
     /// An error about the whole entry. The message says what is allowed, or how to fix it.
     pub(super) fn error(&self, why: impl Display) -> SettingsError {
         SettingsError::wrong(self.place(), why)
@@ -52,16 +57,16 @@ impl<'a> Entry<'a> {
 }
 
 /// Reads a secret from a file, without the white space around it. Warns if every user can read it.
-pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
+pub(super) fn read_secret(path: &Path, entry: Entry<'_>) -> Result<Secret, String> {
     secret_file::warn_if_open(path);
-    secret_in(path)
+    secret_in(path, entry.pipes())
 }
 
 /// The secret in a file, without the white space around it.
-pub(super) fn secret_in(path: &Path) -> Result<Secret, String> {
+pub(super) fn secret_in(path: &Path, pipes: &Pipes) -> Result<Secret, String> {
     let name = Text::of_path(path);
-    let text = disk::read_text(path).map_err(|error| format!("failed to read {name}: {error}"))?;
-    let text = Secret::new(text);
+    let text = pipes.read(path).map_err(|error| format!("failed to read {name}: {error}"))?;
+    let text = Secret::new(text.as_str());
     let trimmed = text.expose().trim_start_matches('\u{feff}').trim();
     if trimmed.is_empty() {
         return Err(format!("{name} is empty"));

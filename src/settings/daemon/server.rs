@@ -9,6 +9,7 @@ use crate::http::is_loopback_address;
 use crate::secret::{Placeholder, Secret};
 use crate::secret_file::warn_if_open;
 use crate::settings::layers::ServerValues;
+use crate::settings::pipes::Pipes;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::values::Listen;
@@ -33,7 +34,8 @@ pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsErro
     let ServerValues { listen, metrics_listen, token_file } = &settings.server;
     let entry = Entry::new(&settings.places, &[Step::Key("server")], "[server]");
     token_file.as_deref().into_iter().for_each(warn_if_open);
-    let tokens = token_file.as_deref().map(tokens).transpose().map_err(entry.at("token-file"))?;
+    let read = |path| tokens(path, entry.pipes());
+    let tokens = token_file.as_deref().map(read).transpose().map_err(entry.at("token-file"))?;
     let tokens = tokens.unwrap_or_default();
     if tokens.is_empty() && !is_loopback_address(listen.first().ip()) {
         return Err(entry.at("listen")(format!(
@@ -45,8 +47,8 @@ pub(super) fn server(settings: &Settings) -> Result<ServerSettings, SettingsErro
 }
 
 /// The tokens in a file, one a line: while one replaces another, both are there.
-fn tokens(path: &Path) -> Result<Vec<Secret>, String> {
-    let all = secret_in(path)?;
+fn tokens(path: &Path, pipes: &Pipes) -> Result<Vec<Secret>, String> {
+    let all = secret_in(path, pipes)?;
     let lines = all.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     let checked = |token: &str| {
         if let Some(placeholder) = Placeholder::of(token) {
@@ -92,7 +94,8 @@ pub fn reached(file: Option<&Path>, environment: &Environment) -> Result<Reached
     };
     let token = of_file("token-file").map(|path| {
         let path = environment.expanded(Path::new(&path));
-        path.and_then(|path| first_token(&path)).map_err(|why| SettingsError::wrong(place("token-file"), why))
+        path.and_then(|path| first_token(&path, environment.pipes()))
+            .map_err(|why| SettingsError::wrong(place("token-file"), why))
     });
     let listen = of_file("listen").or_else(|| said(DEFAULTS, "listen")).unwrap_or_default();
     let metrics_listen = of_file("metrics-listen").map(|text| address("metrics-listen", text));
@@ -109,13 +112,13 @@ pub fn reached(file: Option<&Path>, environment: &Environment) -> Result<Reached
 ///
 /// When the file cannot be read, or has none.
 pub fn token_of(path: &Path) -> Result<Secret, SettingsError> {
-    first_token(path).map_err(|why| SettingsError::wrong("--api-token-file", why))
+    first_token(path, &Pipes::default()).map_err(|why| SettingsError::wrong("--api-token-file", why))
 }
 
 /// The first token in a file. All are masked in texts: another program that answers at the address may repeat one.
-fn first_token(path: &Path) -> Result<Secret, String> {
+fn first_token(path: &Path, pipes: &Pipes) -> Result<Secret, String> {
     let none = || format!("{} is empty", Text::of_path(path));
-    tokens(path)?.into_iter().next().ok_or_else(none)
+    tokens(path, pipes)?.into_iter().next().ok_or_else(none)
 }
 
 /// The value of a key of `[server]` in a file that may be partly wrong.

@@ -46,6 +46,24 @@ fn a_reload_that_hangs_does_not_keep_it_from_ending() {
 }
 
 #[test]
+fn settings_from_a_pipe_are_read_again_only_by_a_restart() {
+    let lab = Lab::start(NEVER);
+    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let (path, settings) = (bed.path("daemon.toml"), bed.settings());
+    std::fs::remove_file(&path).unwrap();
+    fifo(&path);
+    let writer = std::thread::spawn(move || std::fs::write(path, settings).unwrap());
+    let daemon = bed.start();
+    writer.join().unwrap();
+    daemon.signal("HUP");
+    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
+    let reason = refused[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("it is a pipe, which is read again only by a restart"), "{reason}");
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+}
+
+#[test]
 fn polls_go_on_while_a_reload_waits_for_a_slow_file() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
