@@ -431,8 +431,9 @@ mod tests {
 
     #[test]
     fn rows_that_were_announced_otherwise_contradict() {
-        // The announced rows of each part, which have one row each, and of the export.
-        let rows: [(&[Option<u64>], Option<u64>, Option<&str>); 8] = [
+        /// The announced rows of each part, which have one row each, and of the export; the contradiction.
+        type Row<'a> = (&'a [Option<u64>], Option<u64>, Option<&'a str>);
+        let rows: [Row<'_>; 8] = [
             (&[], Some(0), None),
             (&[None, None], None, None),
             (&[Some(1), Some(1)], Some(2), None),
