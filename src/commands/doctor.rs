@@ -21,6 +21,7 @@ use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
 use crate::snyk::{Client, GA_VERSION};
+use crate::telemetry::in_ascii;
 use crate::text::Text;
 use crate::watch::Policy;
 use crate::watch::observation::{Failure, FailureKind, Observation};
@@ -45,20 +46,19 @@ pub(super) async fn run(args: &DoctorArgs, session: &Session) -> Result<ExitCode
 /// A line for each finding, and one for its cure.
 fn lines(findings: &[Finding], unicode: bool) -> String {
     let width = findings.iter().map(|finding| finding.topic.len()).max().unwrap_or_default();
-    findings.iter().fold(String::new(), |mut text, Finding { topic, grade, found, cure }| {
-        let mark = match (grade, unicode) {
-            (Grade::Good, true) => "✔",
-            (Grade::Good, false) => "+",
-            (Grade::Warning, _) => "!",
-            (Grade::Bad, true) => "✘",
-            (Grade::Bad, false) => "x",
+    let text = findings.iter().fold(String::new(), |mut text, Finding { topic, grade, found, cure }| {
+        let mark = match grade {
+            Grade::Good => "✔",
+            Grade::Warning => "!",
+            Grade::Bad => "✘",
         };
         let _ = writeln!(text, "{mark} {topic:width$}  {found}");
         if let Some(cure) = cure {
-            let _ = writeln!(text, "  {:width$}  {} {cure}", "", if unicode { "→" } else { "->" });
+            let _ = writeln!(text, "  {:width$}  → {cure}", "");
         }
         text
-    })
+    });
+    if unicode { text } else { in_ascii(&text) }
 }
 
 /// What was found so far, and the exit code of a wait that would meet the same.
