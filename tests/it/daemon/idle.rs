@@ -270,7 +270,10 @@ fn a_notification_for_an_endpoint_that_was_removed_is_69_until_it_is_back() {
     bed.set(&without);
     for _ in 0..2 {
         let logs = bed.until_idle().exits(69).logs();
-        assert!(logs.iter().any(|line| line["level"] == "ERROR" && line["endpoints"] == "renamed"), "{logs:?}");
+        assert!(
+            logs.iter().any(|line| line["level"] == "ERROR" && line["endpoints"] == "renamed"),
+            "{logs:?}"
+        );
     }
     is_up.change(|is_up| *is_up = true);
     bed.set(&with);
