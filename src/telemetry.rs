@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-pub use self::look::{Look, Mark, Rendering};
+pub use self::look::{Look, Mark, Rendering, in_ascii};
 use self::record::Record;
 use crate::clock::Clock;
 use crate::output::Output;

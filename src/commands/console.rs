@@ -172,8 +172,9 @@ impl Console {
                 true => ["\x1b[1;31m", "\x1b[1m", "\x1b[0m"],
                 false => ["", "", ""],
             };
-            let hint = hint.map(|hint| format!("{bold}hint:{off} {hint}\n")).unwrap_or_default();
-            let reason = if reason.contains('\n') { reason.to_owned() } else { look.wrapped(reason, 7) };
+            let hint =
+                hint.map(|hint| format!("{bold}hint:{off} {}\n", look.symbols(hint))).unwrap_or_default();
+            let reason = if reason.contains('\n') { look.symbols(reason) } else { look.wrapped(reason, 7) };
             self.output.say(format!("{red}error:{off} {reason}\n{hint}").as_bytes());
         }
         let head = reason.split("\n\n").next().unwrap_or(reason).to_owned();

@@ -183,12 +183,13 @@ fn outputs(values: &[(&str, String)], random: u128) -> String {
 fn summary(ending: &Ending, surroundings: &Surroundings) -> String {
     let progress = &ending.watch.progress;
     let mut text = format!(
-        "### Snyk export {}\n\n`{}` {}\n\n| at | status |\n|---|---|\n",
+        "### Snyk export {}\n\n`{}` {}\n",
         ending.outcome,
         ending.watch.export,
         words::after(ending),
     );
-    for change in progress.timeline() {
+    for (row, change) in progress.timeline().iter().enumerate() {
+        text += if row == 0 { "\n| at | status |\n|---|---|\n" } else { "" };
         let _ = writeln!(text, "| {} | {} |", change.at, markdown(change.status.as_str()));
     }
     let words = Words::of_ending(ending, surroundings);
@@ -238,6 +239,15 @@ mod tests {
         let watch = Watch { progress, ..Watch::unnamed(export, now) };
         let watch = std::sync::Arc::new(watch);
         Ending { watch, outcome: Outcome::UnknownStatus, report: None, at: now, timing: None }
+    }
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            api: String::new(),
+            credential: String::new(),
+            general_version: "",
+            go_on: crate::words::GoOn::new("wait"),
+        }
     }
 
     #[test]
@@ -296,14 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn without_a_status_there_is_no_table() {
+        let ending = ending("PENDING");
+        let at = ending.at;
+        let export = ending.watch.export;
+        let ending = Ending { watch: std::sync::Arc::new(Watch::unnamed(export, at)), ..ending };
+        assert!(!summary(&ending, &surroundings()).contains('|'));
+    }
+
+    #[test]
     fn hostile_words_are_read_not_rendered() {
-        let surroundings = Surroundings {
-            api: String::new(),
-            credential: String::new(),
-            general_version: "",
-            go_on: crate::words::GoOn::new("wait"),
-        };
-        let text = summary(&ending("</td>|[x](https://evil.example) @all `"), &surroundings);
+        let text = summary(&ending("</td>|[x](https://evil.example) @all `"), &surroundings());
+        assert!(text.contains("\n\n| at | status |\n|---|---|\n| "), "{text}");
         assert!(text.contains(r"| &lt;/td&gt;\|\[x\]\(https&#58;//evil\.example\) &#64;all \` |"), "{text}");
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::HEARTBEAT;
-use crate::event::{Event, What};
+use crate::event::{Ending, Event, What};
 use crate::export::ExportRef;
 use crate::moment::Moment;
 use crate::watch::Watch;
+use crate::watch::outcome::Outcome;
 
 /// The outages of all accounts.
 #[derive(Debug, Default)]
@@ -52,7 +53,10 @@ impl Outages {
         } else if let What::Polled { watch, .. } | What::StatusChanged { watch, .. } = &event.what {
             self.answered(watch, event.at)
         } else if let What::Finished(ending) = &event.what {
-            self.answered(&ending.watch, event.at)
+            match is_answered(ending) {
+                true => self.answered(&ending.watch, event.at),
+                false => self.left(&ending.watch),
+            }
         } else {
             Note::Nothing
         }
@@ -91,6 +95,14 @@ impl Outages {
         Note::Still { polls: std::mem::take(&mut outage.polls), watches, lasted: now.since(outage.since) }
     }
 
+    /// Nobody polls this watch any more, and its last poll may have failed: that is not the end of an outage.
+    fn left(&mut self, watch: &Watch) -> Note {
+        if let Some(outage) = self.0.get_mut(&watch.account) {
+            outage.failing.remove(&watch.export);
+        }
+        Note::Nothing
+    }
+
     fn answered(&mut self, watch: &Watch, now: Moment) -> Note {
         let Some(outage) = self.0.get_mut(&watch.account) else { return Note::Nothing };
         let is_over = outage.failing.remove(&watch.export) && outage.failing.is_empty();
@@ -102,6 +114,15 @@ impl Outages {
     }
 }
 
+/// Whether an answer ended the watch, rather than a credential that is refused, a failure, a limit or a signal.
+const fn is_answered(ending: &Ending) -> bool {
+    let is_final = matches!(
+        ending.outcome,
+        Outcome::Forbidden | Outcome::NotFound | Outcome::Conflict | Outcome::Rejected
+    );
+    is_final || ending.report.is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -109,6 +130,7 @@ mod tests {
     use super::*;
     use crate::event::Timing;
     use crate::export::Scope;
+    use crate::fixtures::report;
     use crate::watch::observation::Failure;
 
     const MINUTE: u64 = 60;
@@ -151,6 +173,24 @@ mod tests {
         let over = Note::Over { account: "default".into(), lasted: Duration::from_secs(200) };
         assert_eq!(outages.take(&event(99, false, 300)), over);
         assert_eq!(outages.take(&event(99, false, 301)), Note::Nothing);
+    }
+
+    #[test]
+    fn only_an_answer_ends_an_outage() {
+        for (outcome, report, is_over) in [
+            (Outcome::Unauthorized, None, false),
+            (Outcome::Unavailable, None, false),
+            (Outcome::TimedOut, None, false),
+            (Outcome::NotFound, None, true),
+            (Outcome::Finished, Some(report("FINISHED")), true),
+        ] {
+            let (mut outages, failed) = (Outages::default(), event(1, true, 100));
+            assert_eq!(outages.take(&failed), Note::First);
+            let What::Retrying { watch, .. } = failed.what else { panic!() };
+            let ending = Ending { watch, outcome, report, at: failed.at, timing: None };
+            let note = outages.take(&What::Finished(Arc::new(ending)).at(failed.at));
+            assert_eq!(matches!(note, Note::Over { .. }), is_over, "{outcome}");
+        }
     }
 
     #[test]

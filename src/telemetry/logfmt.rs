@@ -38,6 +38,7 @@ const NAMES: &[(&str, &str)] = &[
     ("polls", "checks"),
     ("polls.failed", "checks"),
     ("row_count", "rows"),
+    ("rows", "counted"),
     ("server.address", "address"),
     ("server.metrics_address", "metrics"),
     ("snyk.request_id", "request"),

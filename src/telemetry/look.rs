@@ -44,17 +44,30 @@ pub enum Mark {
 }
 
 /// Symbols, and what stands for them where only ASCII can be shown.
-const SYMBOLS: [(char, &str); 6] =
-    [('✔', "+"), ('✘', "x"), ('·', "-"), ('→', "->"), ('…', "..."), ('—', "-")];
+const SYMBOLS: [(char, &str); 10] = [
+    ('✔', "+"),
+    ('✘', "x"),
+    ('·', "-"),
+    ('→', "->"),
+    ('…', "..."),
+    ('—', "-"),
+    ('“', "\""),
+    ('”', "\""),
+    ('‘', "'"),
+    ('’', "'"),
+];
+
+/// A text with the symbols that ASCII has.
+#[must_use]
+pub fn in_ascii(text: &str) -> String {
+    SYMBOLS.iter().fold(text.to_owned(), |text, (symbol, plain)| text.replace(*symbol, plain))
+}
 
 impl Look {
     /// A text with symbols that can be shown.
     #[must_use]
     pub fn symbols(&self, text: &str) -> String {
-        if self.is_unicode {
-            return text.to_owned();
-        }
-        SYMBOLS.iter().fold(text.to_owned(), |text, (symbol, plain)| text.replace(*symbol, plain))
+        if self.is_unicode { text.to_owned() } else { in_ascii(text) }
     }
 
     /// A symbol in its color.
@@ -98,7 +111,7 @@ impl Look {
         let (mut out, mut column) = (String::new(), 0);
         let pieces = words.trim_end().split(' ').chain((!command.is_empty()).then_some(command));
         for piece in pieces {
-            let length = piece.chars().count();
+            let length = columns(piece);
             if column > 0 && column + 1 + length > width {
                 let _ = write!(out, "\n{:indent$}", "");
                 column = 0;
@@ -112,6 +125,13 @@ impl Look {
         }
         out
     }
+}
+
+/// How many columns a word takes: the codes of colors take none.
+fn columns(word: &str) -> usize {
+    let mut codes = word.split("\x1b[");
+    let first = codes.next().map_or(0, |text| text.chars().count());
+    first + codes.map(|code| code.split_once('m').map_or(0, |(_, text)| text.chars().count())).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -135,11 +155,14 @@ mod tests {
                         /groups/G/jobs/export/E --api=eu";
         assert_eq!(PLAIN.wrapped(text, 10), expected);
         assert_eq!(Look { width: None, ..PLAIN }.wrapped(text, 10), text);
+        let look = Look { is_colored: true, ..PLAIN };
+        let row = format!("{} a row of as many columns as fit", look.mark(Mark::Warning));
+        assert_eq!((look.wrapped(&row, 7), look.wrapped(&row, 8).lines().count()), (row.clone(), 2));
     }
 
     #[test]
     fn symbols_have_a_form_in_ascii_and_colors_are_separate() {
-        assert_eq!(PLAIN.symbols("✔ a · b → c…"), "+ a - b -> c...");
+        assert_eq!(PLAIN.symbols("✔ a · b → c… “d’s”"), "+ a - b -> c... \"d's\"");
         assert_eq!(PLAIN.mark(Mark::Failed), "x");
         let look = Look { is_colored: true, is_unicode: true, ..PLAIN };
         assert_eq!(look.mark(Mark::Failed), "\x1b[1;31m✘\x1b[0m");

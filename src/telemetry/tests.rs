@@ -85,6 +85,7 @@ fn logfmt_has_few_fields_with_short_names() {
             "still waiting"
         );
         tracing::debug!(event = "watch.polled", poll.number = 4, delay_ms = 732_u64, "polled");
+        tracing::warn!(event = "download.miscounted", rows = 2_u64, row_count = 5_u64, "not as many rows");
         tracing::error!(note = "", path = "/a b", "something else");
     });
     let expected = "\
@@ -95,6 +96,7 @@ group=11111111-2222-4333-8444-555555555555 api=api.eu.snyk.io credential=SNYK_TO
 2026-11-28T04:02:24Z WARN check failed, retrying error=\"the API could not be reached\" retry_in=2s
 2026-11-28T04:02:24Z INFO still waiting status=PENDING checks=27 waited=1m next_check=3s left=49m
 2026-11-28T04:02:24Z DEBUG polled poll.number=4 next_check=732ms
+2026-11-28T04:02:24Z WARN not as many rows counted=2 rows=5
 2026-11-28T04:02:24Z ERROR something else note=\"\" path=\"/a b\"
 ";
     assert_eq!(lines, expected);
