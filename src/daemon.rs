@@ -351,7 +351,7 @@ async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
         tracing::warn!(
             store.last = %last,
             hint = "if the daemon was not stopped for so long, the clock is or was wrong: set it, start again, and add watches \
-                    that have timed out again (DELETE, then POST)",
+                    that have timed out again (DELETE, then POST); send notifications that were given up with `deliveries redeliver`",
             "the store was last written more than an hour ago"
         );
     }

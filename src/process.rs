@@ -1,13 +1,35 @@
-//! Duties of a process: it notifies systemd, if that started it, and reaps orphans, if it is PID 1.
+//! Duties of a process: it notifies systemd, if that started it, reaps orphans, if it is PID 1, and leaves no command behind.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use sd_notify::NotifyState;
+
+/// The process groups of the commands that run.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Remembers a group, to be killed if this process has to end at once.
+pub(crate) fn group_started(group: Pid) {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(group);
+}
+
+/// Forgets a group: its number may become that of another.
+pub(crate) fn group_ended(group: Pid) {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| *known != group);
+}
+
+/// Kills all groups: this process ends now.
+pub(crate) fn kill_groups() {
+    for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // It fails only if the group has gone by itself.
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
 
 /// As PID 1 of a container, reaps orphans: a process that a command left behind becomes our child, and would stay in the
 /// process table. Never returns.

@@ -11,6 +11,7 @@ use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::process;
 use crate::watch::outcome::Signal;
 
 /// What the signals so far ask for.
@@ -56,7 +57,7 @@ impl Signals {
     /// Starts to listen. SIGHUP and SIGINT stay ignored if they were when the process started (`nohup`, background jobs of a
     /// shell), here and in a command that replaces this process.
     ///
-    /// A second signal that asks to end calls `end_at_once` on the thread that listens: other threads may be stuck.
+    /// A second signal that asks to end kills the commands that run, and calls `end_at_once` on the thread that listens: other threads may be stuck.
     ///
     /// # Errors
     ///
@@ -96,7 +97,11 @@ impl Signals {
         };
         // It only waits, and needs a small stack.
         let builder = std::thread::Builder::new().name("signals".to_owned()).stack_size(256 * 1024);
-        builder.spawn(move || end_at_once(runtime.block_on(listen)))?;
+        builder.spawn(move || {
+            let second = runtime.block_on(listen);
+            process::kill_groups();
+            end_at_once(second);
+        })?;
         Ok(Self { asked, looks })
     }
 

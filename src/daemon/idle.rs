@@ -42,10 +42,10 @@ impl Daemon {
         Ok((reason, Ended::Idle { codes }))
     }
 
-    /// Whether notifications are left that endpoints in the settings did not accept. The next start delivers them.
+    /// Whether notifications are left that no endpoint accepted. The next start delivers them. An endpoint that the settings no
+    /// longer name counts too, until its notifications are given up.
     async fn undelivered(&self) -> Result<bool, StoreError> {
-        let mut owed = self.store.owed_endpoints().await?;
-        owed.retain(|name| self.endpoints.has(name));
+        let owed = self.store.owed_endpoints().await?;
         if !owed.is_empty() {
             let pending = self.store.count().await?.pending;
             tracing::error!(

@@ -16,6 +16,7 @@ use tokio::process::Child;
 
 use super::Attempt;
 use super::cloud_event::Notice;
+use crate::process;
 use crate::text::Text;
 
 /// How many bytes of a command's standard error are kept: the last ones.
@@ -114,7 +115,9 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
+        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        group.into_iter().for_each(process::group_started);
+        Self(group)
     }
 
     /// How the command ends; `None` if its time is over first. Then it and all that it has started have had some time to end.
@@ -152,7 +155,7 @@ impl Group {
 
     /// The command has ended, and its number may become that of another.
     fn release(mut self) {
-        self.0 = None;
+        self.0.take().into_iter().for_each(process::group_ended);
     }
 }
 
@@ -161,6 +164,7 @@ impl Drop for Group {
         if let Some(group) = self.0 {
             // It fails only if the group has gone by itself.
             let _ = kill_process_group(group, Signal::KILL);
+            process::group_ended(group);
         }
     }
 }

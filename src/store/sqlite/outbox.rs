@@ -193,6 +193,7 @@ pub(super) fn give_up(
             given_up.push(delivery);
         }
     }
+    codes::keep(conn, state, (!given_up.is_empty()).then_some(ExitCode::UNAVAILABLE))?;
     Ok(given_up)
 }
 

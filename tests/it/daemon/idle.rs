@@ -254,3 +254,28 @@ fn a_notification_that_is_not_delivered_is_69_and_an_error_even_if_it_is_quiet()
         bed.until_idle().exits(0);
     }
 }
+
+#[test]
+fn a_notification_for_an_endpoint_that_was_removed_is_69_until_it_is_back() {
+    let lab = Lab::start(READY);
+    let is_up = Watched::<bool>::default();
+    let receiver = down_until(&is_up);
+    let without = [asking(&lab), watch("default", EXPORT_ID)].concat();
+    let with = format!("{without}{}", webhook("renamed", &receiver));
+    let bed = DaemonHome::new(&with);
+    let daemon = DaemonHome::begin(bed.program("watch").arg("--until-idle"));
+    daemon.until_told("watch.finished", 1);
+    daemon.signal("KILL");
+    daemon.end();
+    bed.set(&without);
+    for _ in 0..2 {
+        let logs = bed.until_idle().exits(69).logs();
+        assert!(
+            logs.iter().any(|line| line["level"] == "ERROR" && line["endpoints"] == "renamed"),
+            "{logs:?}"
+        );
+    }
+    is_up.change(|is_up| *is_up = true);
+    bed.set(&with);
+    bed.until_idle().exits(0);
+}

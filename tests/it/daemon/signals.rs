@@ -160,6 +160,29 @@ fn a_command_is_asked_to_end_when_the_daemon_stops() {
 }
 
 #[test]
+fn a_second_signal_kills_the_commands_that_run() {
+    let lab = Lab::start(READY);
+    let bed = DaemonHome::new("");
+    let begun = bed.path("begun");
+    let script =
+        format!("#!/bin/sh\ntrap '' TERM\necho $$ > {}\nwhile :; do sleep 0.02; done\n", begun.display());
+    bed.file("program", &script);
+    std::fs::set_permissions(bed.path("program"), PermissionsExt::from_mode(0o700)).unwrap();
+    let command = "[[notify]]\nname = 'program'\nkind = 'command'\nargv = ['@program']\n".to_owned();
+    bed.set(&[asking(&lab), command, watch("default", EXPORT_ID)].concat());
+    let daemon = DaemonHome::begin(bed.program("watch").env("PATH", "/usr/bin:/bin"));
+    let id = || std::fs::read_to_string(&begun).unwrap_or_default();
+    until(|| id().ends_with('\n'));
+    daemon.signal("TERM");
+    daemon.until_told("daemon.stopping", 1);
+    daemon.signal("TERM");
+    assert_eq!(daemon.end().code, Some(143));
+    // Nobody may have reaped it yet.
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", id().trim())).unwrap_or_default();
+    until(|| stat().is_empty() || stat().contains(") Z "));
+}
+
+#[test]
 fn the_daemon_works_with_a_full_log_pipe() {
     let lab = Lab::start(NEVER);
     let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
