@@ -289,6 +289,17 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
+/// Where the script for bash has the last two words.
+const BASH_WORDS: &str = "    prev=\"$3\"\n";
+
+const BASH_EQUALS: &str = r#"    if [[ "${cur}" == "=" ]]; then
+        cur=""
+        prev="${COMP_WORDS[COMP_CWORD-1]}"
+    elif [[ "${prev}" == "=" ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    fi
+"#;
+
 fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {
     let scenarios: Vec<&str> = Scenario::names().map(|(name, _)| name).collect();
     let mut text = Vec::new();
@@ -296,6 +307,8 @@ fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCod
     let script = String::from_utf8(text).unwrap_or_default();
     // The generator takes the hyphen of the program's name for a subcommand in one of two places (clap #6421).
     let script = script.replace("snyk__subcmd__export", "snyk__export");
+    // Bash takes the equals sign of `--api=eu` for a word.
+    let script = script.replacen(BASH_WORDS, &format!("{BASH_WORDS}{BASH_EQUALS}"), 1);
     session.console.data(script.as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 

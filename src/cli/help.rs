@@ -262,8 +262,22 @@ impl Cli {
             "scenario" => arg.value_parser(PossibleValuesParser::new(scenarios)),
             _ => arg,
         };
-        Self::describe().mut_subcommands(|command| command.mut_args(values)).mut_args(values)
+        shown(&Self::describe()).mut_subcommands(|command| command.mut_args(values)).mut_args(values)
     }
+}
+
+/// A command without the options that its help hides: completions offer all that there are.
+fn shown(command: &Command) -> Command {
+    let args = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    Command::new(command.get_name().to_owned())
+        .about(command.get_about().cloned().unwrap_or_default())
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        // Each command has its own copies of them already.
+        .args(args.map(|arg| arg.clone().global(false)))
+        .subcommands(command.get_subcommands().map(shown))
 }
 
 /// Adds the variable and the default to each option's help, and hides what few people need from `-h`.

@@ -25,6 +25,7 @@ const COMMON: &[[&str; 2]] = &[
         "A CI system: its log has no line that is redrawn; GitHub gets annotations and outputs.",
     ],
     ["NO_COLOR", "No colors."],
+    ["FORCE_COLOR, CLICOLOR_FORCE", "Colors without a terminal too."],
 ];
 
 const FILES: &[[&str; 2]] = &[

@@ -39,7 +39,10 @@ fn run(shell: &str, args: &[&str], script: &str, home: &Path) -> String {
 
 #[test]
 fn bash_completes_options_and_values_of_a_command() {
-    for (typed, completed) in ROWS {
+    // Bash takes an equals sign for a word.
+    let with_equals: [(&str, &[&str]); 2] =
+        [("wait --api = e", &["eu"]), ("status --log-format =", &["auto", "human", "logfmt", "json"])];
+    for (typed, completed) in ROWS.into_iter().chain(with_equals) {
         // As bash itself calls it: the command, the word, and the word before it.
         let script = format!(
             "source DIRECTORY/completions
@@ -51,6 +54,16 @@ fn bash_completes_options_and_values_of_a_command() {
         let Some(said) = in_shell("bash", &["--norc"], &script, "completions") else { return };
         assert_eq!(said.split_whitespace().collect::<Vec<_>>(), completed, "{typed}: {said}");
     }
+}
+
+#[test]
+fn hidden_options_are_not_offered() {
+    let script = Program::bare("completions").arg("fish").run().exits(0).stdout.clone();
+    let offered = |command: &str| {
+        let of = format!("__fish_snyk_export_using_subcommand {command}\"");
+        script.lines().any(|line| line.contains(&of) && line.contains(" -l token-file"))
+    };
+    assert!(offered("wait") && !offered("man"), "{script}");
 }
 
 #[test]
