@@ -65,7 +65,11 @@ fn header(look: &Look, record: &Record) -> String {
 fn startup(look: &Look, record: &Record) -> String {
     let text = |name| record.text(name).unwrap_or_default();
     let program = look.bold(&format!("snyk-export {}", text("version")));
-    let endpoints = record.text("endpoints").map(|names| format!("notify: {names} · ")).unwrap_or_default();
+    let (names, kinds) = (text("endpoints"), text("endpoints.kinds"));
+    let named: Vec<String> =
+        names.split(", ").zip(kinds.split(", ")).map(|(name, kind)| format!("{name} ({kind})")).collect();
+    let endpoints =
+        if names.is_empty() { String::new() } else { format!("notify: {} · ", named.join(", ")) };
     let watches = match text("watches.active").as_str() {
         "1" => "1 export".to_owned(),
         count => format!("{count} exports"),

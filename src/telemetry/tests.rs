@@ -181,6 +181,7 @@ fn lines_of_a_daemon_name_their_export() {
             server.address = "127.0.0.1:8686",
             store = "/s/watches.db",
             endpoints = "platform, ops",
+            endpoints.kinds = "webhook, slack",
             watches.active = 2_u64,
             version = "0.1.0",
             "daemon started"
@@ -231,19 +232,24 @@ fn lines_of_a_daemon_name_their_export() {
             watch.id = id,
             "a watch was changed by the API"
         );
-        tracing::info!(event = "delivery.sent", delivery.endpoint = "platform", "notification delivered");
+        tracing::info!(
+            event = "delivery.sent",
+            export.id = id,
+            delivery.endpoint = "platform",
+            "notification delivered"
+        );
         tracing::info!(account = "payments", outage_ms = 64_000_u64, "the API answers again");
         tracing::info!(event = "daemon.stopping", reason = "SIGTERM", "daemon stopping");
     });
     let expected = "\
 snyk-export 0.1.0  http://127.0.0.1:8686  store /s/watches.db
-notify: platform, ops · 2 exports
+notify: platform (webhook), ops (slack) · 2 exports
 05:02:24  payments 7f2c1a9e  PENDING → STARTED
 05:02:24  payments 7f2c1a9e  ✔ ready, 1,061 rows
 05:02:24  payments 7f2c1a9e  ✘ failed · ERRORED: the query took too long
 05:02:24  payments  ✘ the credential is refused: 401 Authentication error
 05:02:24  a watch was changed by the API · 127.0.0.1:1 · POST · /v1/watches · 201
-05:02:24  told platform
+05:02:24  7f2c1a9e  told platform
 05:02:24  payments  answers again after 1m 4s
 05:02:24  stopping: SIGTERM
 ";
