@@ -20,8 +20,8 @@ use crate::watch::outcome::Outcome;
 
 /// What to do about an account whose credential is refused.
 pub const REFUSED_ACCOUNT: &str = "give the account a credential that works: this one may have expired, or belong to \
-    another region; the account's polls pause until then. A token in a file is read again every 30 s, one in a variable \
-    when the daemon starts";
+    another region; the account's polls pause until then. A token in a regular file is read again every 30 s, one in a \
+    variable or a pipe when the daemon starts";
 
 /// The settings of a call that its messages name.
 #[derive(Debug, Clone)]

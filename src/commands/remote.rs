@@ -148,7 +148,12 @@ impl<'a> Remote<'a> {
                 ExitCode::of_end(Outcome::Unauthorized),
                 format!("the daemon at {base} refuses the token: {detail}"),
             ),
-            404 if is_known => (ExitCode::of_end(Outcome::NotFound), detail.to_string()),
+            404 if is_known => {
+                // The detail names a request of the API.
+                let ours = "`snyk-export watches list` lists";
+                let detail = detail.as_str().replace("GET /v1/watches lists", ours);
+                (ExitCode::of_end(Outcome::NotFound), detail)
+            }
             400..500 if is_known => (ExitCode::USAGE, detail.to_string()),
             500.. => (ExitCode::UNAVAILABLE, format!("the daemon at {base}: {detail}")),
             _ => (

@@ -14,6 +14,7 @@ use crate::duration::rounded;
 use crate::exit::ExitCode;
 use crate::export::Scope;
 use crate::text::Text;
+use crate::words::counted;
 
 /// The widths of the columns, which fit 80 columns together.
 const WIDTHS: [usize; 5] = [36, 8, 14, 6, 8];
@@ -125,7 +126,10 @@ fn details(watch: &Value) -> String {
     let labels = watch["labels"].as_object().into_iter().flatten();
     let labels: Vec<String> =
         labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
-    let waited = format!("{}, {} polls", rounded(waited.unwrap_or_default()), of(watch, &["polls"]));
+    let count =
+        |document: &Value, member: &str, noun| counted(document[member].as_u64().unwrap_or_default(), noun);
+    let polls = count(watch, "polls", "poll");
+    let waited = format!("{}, {polls}", rounded(waited.unwrap_or_default()));
     let scope = format!("{} {}", of(watch, &["export", "scope"]), of(watch, &["export", "scope_id"]));
     let rows = [
         ("watch", of(watch, &["id"]).to_string()),
@@ -150,9 +154,9 @@ fn details(watch: &Value) -> String {
         let _ = writeln!(text, "{name:<12}{value}");
     }
     for delivery in watch["deliveries"].as_array().into_iter().flatten() {
-        let [endpoint, state, attempts, id] =
-            ["endpoint", "state", "attempts", "id"].map(|member| of(delivery, &[member]));
-        let _ = writeln!(text, "{:<12}{endpoint}: {state} after {attempts} attempts, {id}", "delivery");
+        let [endpoint, state, id] = ["endpoint", "state", "id"].map(|member| of(delivery, &[member]));
+        let attempts = count(delivery, "attempts", "attempt");
+        let _ = writeln!(text, "{:<12}{endpoint}: {state} after {attempts}, {id}", "delivery");
         if let Some(problem) = delivery["problem"].as_str() {
             let _ = writeln!(text, "{:<12}{}", "", Text::new(problem));
         }

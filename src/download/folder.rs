@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::left::Left;
 
 use self::check::is_there;
-use super::merge::Merging;
+use super::merge::{Merging, contradiction};
 use super::target::{FolderError, Target};
 use super::writer::{Partial, Whole};
 use super::{DiskError, DownloadError};
@@ -216,6 +216,9 @@ impl Folder {
         path: Option<&Path>,
     ) -> Result<Option<(Merging, Merged)>, DownloadError> {
         let Some(path) = path else { return Ok(None) };
+        if let Some(why) = contradiction(manifest) {
+            return Err(DownloadError::Merge(why));
+        }
         let open = |name: &str| self.place_of(name).open_file(name.as_ref());
         Merging::of(&manifest.files, open, path, &manifest.export).map(Some)
     }

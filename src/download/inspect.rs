@@ -60,12 +60,14 @@ impl Unfit {
     /// The problem and its cure.
     pub(super) fn problem(&self) -> Problem {
         let elsewhere = "look at what answers in place of storage, such as a proxy that wants a login";
+        let on_the_way = "look at what may change files on their way, such as a proxy";
         let (title, cure) = match self {
-            Self::NotCsv(_) => ("the file is not CSV", elsewhere),
-            Self::Empty(_) => ("the file has no rows", elsewhere),
-            Self::Damaged(_) => {
-                ("the file is damaged", "look at what may change files on their way, such as a proxy")
+            Self::NotCsv(kind) if kind.ends_with("document") || kind.ends_with("page") => {
+                ("the file is not CSV", elsewhere)
             }
+            Self::NotCsv(_) => ("the file is not CSV", on_the_way),
+            Self::Empty(_) => ("the file has no rows", elsewhere),
+            Self::Damaged(_) => ("the file is damaged", on_the_way),
         };
         Problem { cure: Text::non_empty(cure), ..Problem::new(title, &self.to_string()) }
     }

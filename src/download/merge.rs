@@ -14,7 +14,7 @@ use super::writer::Sink;
 use super::{DiskError, DownloadError};
 use crate::disk::{Directory, Readers};
 use crate::export::ExportRef;
-use crate::manifest::{Entry, Merged};
+use crate::manifest::{Entry, Manifest, Merged};
 use crate::text::path_as_data;
 
 /// The longest header that is accepted, in bytes. It is kept in memory.
@@ -22,6 +22,19 @@ const LONGEST_HEADER: usize = 8 * 1024 * 1024;
 
 /// How many bytes are read and written in one step.
 const BUFFER: usize = 64 * 1024;
+
+/// Where the rows that were counted contradict those that were announced: in a part, or in all parts together if none has
+/// a number of its own. Otherwise the sum need not match.
+pub(super) fn contradiction(manifest: &Manifest) -> Option<String> {
+    let Manifest { files, rows, row_count, .. } = manifest;
+    let parts = files.iter().map(|part| (part.name.as_str(), part.rows, part.row_count));
+    let total =
+        files.iter().all(|part| part.row_count.is_none()).then_some(("the export", *rows, *row_count));
+    parts.chain(total).find_map(|(name, rows, row_count)| {
+        let (rows, announced) = (rows?, row_count?);
+        (rows != announced).then(|| format!("{name} has {rows} rows, and Snyk announced {announced}"))
+    })
+}
 
 /// The merged file, before it has its final name.
 #[derive(Debug)]
@@ -414,6 +427,35 @@ mod tests {
         let gzip = "part-1.csv is not CSV: it begins as gzip data that storage does not declare";
         assert_eq!(refused(None, b"\x1f\x8b\x08\0\0\0\0\0"), gzip);
         assert_eq!(refused(None, b"[{\"a\":1}]"), "part-1.csv is not CSV");
+    }
+
+    #[test]
+    fn rows_that_were_announced_otherwise_contradict() {
+        /// The announced rows of each part, which have one row each, and of the export; the contradiction.
+        type Row<'a> = (&'a [Option<u64>], Option<u64>, Option<&'a str>);
+        let rows: [Row<'_>; 8] = [
+            (&[], Some(0), None),
+            (&[None, None], None, None),
+            (&[Some(1), Some(1)], Some(2), None),
+            (&[Some(1), Some(2)], Some(2), Some("part-1.csv has 1 rows, and Snyk announced 2")),
+            (&[None, Some(0)], None, Some("part-1.csv has 1 rows, and Snyk announced 0")),
+            (&[None, None], Some(5), Some("the export has 2 rows, and Snyk announced 5")),
+            // The sum that Snyk gives need not match.
+            (&[Some(1), Some(1)], Some(5), None),
+            (&[Some(1), None], Some(5), None),
+        ];
+        for (announced, row_count, expected) in rows {
+            let mut files: Vec<Entry> =
+                parts_of(&vec!["a,b\n1,2\n"; announced.len()]).into_iter().map(|(entry, _)| entry).collect();
+            for (entry, announced) in files.iter_mut().zip(announced) {
+                entry.row_count = *announced;
+            }
+            let rows = files.iter().map(|entry| entry.rows).sum();
+            let export = ExportRef { scope: Scope::Group, scope_id: Uuid::nil(), export_id: Uuid::nil() };
+            let (schema, downloaded_at) = (crate::manifest::SCHEMA, String::new());
+            let manifest = Manifest { schema, export, downloaded_at, row_count, rows, files, merged: None };
+            assert_eq!(contradiction(&manifest).as_deref(), expected, "{announced:?}, {row_count:?}");
+        }
     }
 
     /// A value of a field, and whether it is quoted though it need not be.

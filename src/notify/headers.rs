@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::secret::{Placeholder, Secret};
 
 /// What we set ourselves, or what belongs to the connection.
-const OURS: [&str; 14] = [
+const OURS: [&str; 17] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -22,6 +22,9 @@ const OURS: [&str; 14] = [
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
 ];
 
 /// The prefix of the headers of the Standard Webhooks specification.
@@ -54,7 +57,13 @@ impl OwnHeaders {
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         for (line, header) in (1..).zip(lines).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         {
-            own.add(header).map_err(|why| OwnHeadersError { line, why })?;
+            own.add(header).map_err(|why| {
+                // What is before the colon may be a secret too, unless it is a name of ours, which may be shown.
+                let of_ours =
+                    header.split_once(':').filter(|(name, _)| OURS.contains(&&*name.to_ascii_lowercase()));
+                let _ = Secret::new(of_ours.map_or(header, |(_, value)| value.trim()));
+                OwnHeadersError { line, why }
+            })?;
         }
         if own.headers.is_empty() {
             return Err(OwnHeadersError { line: 1, why: "is missing: `Name: value`".to_owned() });
@@ -139,6 +148,10 @@ mod tests {
             ("Content-Type: hunter2", "line 1 sets `content-type`, which snyk-export sets itself"),
             ("Webhook-Id: hunter2", "line 1 sets `webhook-id`, which"),
             ("host: hunter2", "line 1 sets `host`, which"),
+            ("Transfer-Encoding: hunter2", "line 1 sets `transfer-encoding`, which"),
+            ("Proxy-Authorization: Basic hunter2hunter2", "line 1 sets `proxy-authorization`, which"),
+            ("Webhook-Signature: hunter2", "line 1 sets `webhook-signature`, which"),
+            ("hunter2hunter2hunter2:", "line 1 has no value for `***`"),
             ("X-A: hunter2\nx-a: hunter3", "line 2 sets `x-a` again"),
             (
                 "Authorization: Bearer ${HUNTER2}",
@@ -147,7 +160,7 @@ mod tests {
             ("X-A: hunter2\u{7f}", "line 1 has a value for `x-a` that no header can have"),
         ];
         for (text, why) in rows {
-            let error = OwnHeaders::new(text).unwrap_err().to_string();
+            let error = Text::new(&OwnHeaders::new(text).unwrap_err().to_string()).to_string();
             assert!(error.starts_with(why) && !error.to_lowercase().contains("hunter"), "{error}");
         }
     }

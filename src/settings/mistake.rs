@@ -155,12 +155,12 @@ fn reason(message: &str, value: Option<&str>) -> Text {
         return Text::new(&message);
     };
     let forms = [value.to_owned(), value.trim().to_owned(), Text::of_input(value).to_string()];
-    let message = forms.iter().fold(message, |message, form| {
-        let message = message.replace(&format!("`{form}`"), "`***`");
-        // A word may be one of the expected words.
-        let is_word = form.chars().all(|char| char.is_ascii_alphabetic());
-        if is_word { message } else { message.replace(form.as_str(), "***") }
-    });
+    // Elsewhere the same text may be a part of an example.
+    let quoted = |form: &String| ['`', '"', '\''].map(|quote| (format!("{quote}{form}{quote}"), quote));
+    let message = forms
+        .iter()
+        .flat_map(quoted)
+        .fold(message, |message, (value, quote)| message.replace(&value, &format!("{quote}***{quote}")));
     Text::new(&message)
 }
 

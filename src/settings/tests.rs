@@ -151,6 +151,8 @@ fn an_error_names_file_line_key_and_what_is_allowed() {
         ("[[notify]]\nargv = \"tell\"", ["line 2", "[notify] argv: ", "`argv = [\""]),
         ("[[watch]]\nlabels = \"a\"", ["line 2", "[watch] labels: ", "`labels = { team"]),
         ("[statuses]\nfailed-status = \"ODD\"", ["line 2", "failed-status: ", "-status = [\""]),
+        ("[server]\nlisten = '127.0.0.1'", ["line 2", "listen: ", "such as \"127.0.0.1:8686\" or"]),
+        ("[store]\nurl = 'sqlite'", ["line 2", "url: ", "`sqlite:///var/lib/snyk-export/watches.db`"]),
     ];
     for (file, parts) in rows {
         let error = error(&[], &[], Some(file));

@@ -37,6 +37,14 @@ impl GoOn {
         self
     }
 
+    /// For an export of another call: without these options and without the command that runs after all.
+    #[must_use]
+    pub fn of_another_call(mut self, left_out: &[&str]) -> Self {
+        self.options.retain(|(name, _)| !left_out.contains(&name.as_str()));
+        self.then.clear();
+        self
+    }
+
     /// With a command that runs after all, as its words.
     #[must_use]
     pub fn then(self, then: Vec<String>) -> Self {

@@ -76,8 +76,12 @@ impl Run<'_> {
                 )
             },
             |export| {
-                let command = go_on(&place, Some(path), self.session).command(export, None);
-                format!("to go on with it: {command}")
+                // Another API is in the record. The rest of this call reaches Snyk in the same way.
+                let is_here = record.api == self.asking.surroundings.api;
+                let api = (!is_here).then(|| ("api".to_owned(), Some(record.api.clone())));
+                let left_out: &[&str] = if is_here { &["output"] } else { &["output", "api"] };
+                let command = go_on(&place, Some(path), self.session).of_another_call(left_out).with(api);
+                format!("to go on with it: {}", command.command(export, None))
             },
         );
         let id = record.export.map(|export| tracing::field::display(export.export_id));

@@ -33,46 +33,46 @@ pub(in crate::commands) enum RecordError {
     /// It cannot be written; without a record nothing is started.
     #[error(
         "{} cannot be written, where the start would be recorded; name another file with --state",
-        Text::of_path(path)
+        Text::of_file(path)
     )]
     Unwritable { path: PathBuf, source: io::Error },
     /// It cannot be read, and may name an export.
     #[error(
         "{}: {why}; it may name an export that was started: look at it, then remove it or name another file with --state",
-        Text::of_path(path)
+        Text::of_file(path)
     )]
     Unreadable { path: PathBuf, why: String },
     /// Another run uses it.
-    #[error("another run uses {} at this moment: wait for its end, or name another file with --state", Text::of_path(.0))]
+    #[error("another run uses {} at this moment: wait for its end, or name another file with --state", Text::of_file(.0))]
     Busy(PathBuf),
     /// It names another export than the one to continue with.
     #[error(
         "{} names another export, {export}: to continue with that one, leave out --resume; otherwise leave out --state",
-        Text::of_path(path)
+        Text::of_file(path)
     )]
     Other { path: PathBuf, export: Box<ExportRef> },
     /// It names an export at another API.
     #[error(
         "{} names a run at {theirs}, and this one uses {ours}: complete that one first, or name another file with --state",
-        Text::of_path(path)
+        Text::of_file(path)
     )]
     OtherApi { path: PathBuf, theirs: Text, ours: String },
     /// It is about another run of the same day.
     #[error(
         "{} names another run of today: call that one again to complete it, or name another file with --state",
-        Text::of_path(.0)
+        Text::of_file(.0)
     )]
     OtherCall(PathBuf),
     /// It is about a run of an earlier day, whose files go to the same place.
     #[error(
         "{} names a run of {date}, whose files go to {} too, where this one's have no room then: put {{date}} into --dir and \
          --merge, or complete that run first: {command}",
-        Text::of_path(path),
+        Text::of_file(path),
         Text::of_path(dir)
     )]
     SamePlace { path: PathBuf, date: Text, dir: PathBuf, command: String },
     /// The result of a start cannot be written.
-    #[error("{} could not be written, where the start is recorded", Text::of_path(path))]
+    #[error("{} could not be written, where the start is recorded", Text::of_file(path))]
     Lost { path: PathBuf, source: io::Error },
 }
 

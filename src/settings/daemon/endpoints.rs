@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
 use url::Url;
 
 use super::EndpointSettings;
@@ -206,9 +207,9 @@ fn own_headers(section: &NotifySection, entry: Entry<'_>) -> Result<OwnHeaders, 
     let name = Text::of_path(path);
     let read = || {
         let text = disk::read_text(path).map_err(|error| format!("failed to read {name}: {error}"))?;
-        let text = Secret::new(text);
+        let text = Zeroizing::new(text);
         secret_file::warn_if_open(path);
-        OwnHeaders::new(text.expose()).map_err(|error| format!("{name}: {error}"))
+        OwnHeaders::new(&text).map_err(|error| format!("{name}: {error}"))
     };
     read().map_err(entry.at("headers-file"))
 }

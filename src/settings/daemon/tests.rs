@@ -35,6 +35,7 @@ impl SettingsDir {
             ("two-of-which-one-is-unset", "0123456789abcdef\n${SNYK_EXPORT_TOKEN}\n"),
             ("key", KEY),
             ("headers", "Authorization: Bearer hunter2hunter2\n"),
+            ("our-headers", "Transfer-Encoding: hunter2hunter2\n"),
             ("slack", "https://hooks.slack.com/services/T/B/hunter2\n"),
             ("program", "#!/bin/sh\n"),
         ];

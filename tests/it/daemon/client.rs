@@ -53,6 +53,8 @@ fn watches_are_listed_shown_added_and_cancelled() {
     let shown = asks(&bed, "watches", &format!("show {id} --output json")).document();
     assert_eq!((&shown["labels"]["team"], &shown["deliveries"]), (&json!("payments"), &json!([])));
     asks(&bed, "watches", &format!("cancel {id}")).exits(0).stdout_is(&format!("cancelled {id}\n"));
+    let unknown = asks(&bed, "watches", "cancel 00000000-0000-4000-8000-000000000000");
+    unknown.stderr_has("`snyk-export watches list` lists those that there are");
     assert_eq!(asks(&bed, "watches", "list --output json").documents().len(), 1);
     // What `start` prints is added as it is, and flags stand for the settings file.
     let token = bed.path("api-token").display().to_string();

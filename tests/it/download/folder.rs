@@ -105,13 +105,21 @@ fn a_full_disk_is_no_cut_connection() {
 fn parts_that_cannot_be_merged_can_be_downloaded() {
     let other =
         "[[faults]]\non = 'storage'\nprobability = 1\nat-most = 1\nstatus-code = 200\nbody = \"a,b\\n1,2\"";
-    let lab = Lab::start(&format!("{READY}parts = 2\nfile-size = 'missing'\n{other}"));
-    let home = tempfile::tempdir().unwrap();
-    let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
-    let run = download().args("--merge all.csv").run();
-    run.exits(1).stderr_has("the parts cannot be merged").stderr_has("download the parts without --merge");
-    download().run().exits(0);
-    check_files(&home.path().join("files"), 2);
+    for (rows, why) in
+        [(2, "has other columns than the parts before"), (4, "has 1 rows, and Snyk announced 2")]
+    {
+        let lab = Lab::start(&format!("{READY}rows = {rows}\nparts = 2\nfile-size = 'missing'\n{other}"));
+        let home = tempfile::tempdir().unwrap();
+        let download = || Program::download(&lab).export(EXPORT_ID).living_in(home.path());
+        let run = download().args("--merge all.csv").run();
+        run.exits(1)
+            .stderr_has("the parts cannot be merged")
+            .stderr_has("download the parts without --merge");
+        run.stderr_has(why);
+        assert!(!home.path().join("all.csv").exists(), "{why}");
+        download().run().exits(0);
+        check_files(&home.path().join("files"), 2);
+    }
 }
 
 #[test]

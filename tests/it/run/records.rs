@@ -57,6 +57,19 @@ fn an_unreadable_record_is_renamed_after_three_days() {
 }
 
 #[test]
+fn the_default_name_of_a_record_is_shown() {
+    let bed = RunHome::new(HANGS_ONCE);
+    let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
+    bed.killed_at_its_poll(default(), 1);
+    let state = bed.path(".local/state/snyk-export");
+    let paths = state.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let path = paths.into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    std::fs::write(&path, "{").unwrap();
+    let run = default().run();
+    run.exits(2).stderr_has("/run-").stderr_has(".json: it is not a record of a run").stderr_lacks("***");
+}
+
+#[test]
 fn a_record_of_another_call_is_reported_with_the_command_that_continues() {
     let bed = RunHome::new(HANGS_ONCE);
     let default = || Program::whole_run(&bed.lab).living_in(bed.home.path());
@@ -64,8 +77,9 @@ fn a_record_of_another_call_is_reported_with_the_command_that_continues() {
     // The line of the crontab is edited.
     let run = default().args("--merge all.csv -q").no_arg("--dir files").args("--dir other").run();
     run.exits(0).stderr_has("another call has left an export of the very same").stderr_has("/run-");
-    let run = default().args("--columns A").no_arg("--dir files").args("--dir third").run();
+    let run = default().args("--columns A").no_arg("--dir files").args("--dir third -- true").run();
     run.exits(0).stderr_has("another call has left an export of the same group");
+    run.stderr_lacks(" -- true").stderr_lacks("--output");
     let (_, command) = run.stderr.split_once("to go on with it: snyk-export run ").unwrap();
     let command = command.lines().next().unwrap().trim_end_matches('"');
     let starts = bed.lab.starts();

@@ -27,6 +27,10 @@ fn an_error_names_the_line_of_wrong_headers() {
             "line 6, column 1, headers-file: @token: line 1 is not of the form",
         ),
         (
+            "kind = 'webhook'\nurl = 'https://x.example'\nheaders-file = '@our-headers'",
+            "headers-file: @our-headers: line 1 sets `transfer-encoding`, which",
+        ),
+        (
             "kind = 'slack'\nurl = 'https://x.example'\nheaders-file = '@headers'",
             "line 6, column 1, headers-file: `headers-file` is not for an endpoint of kind \"slack\"",
         ),
