@@ -202,6 +202,31 @@ fn lines_of_a_daemon_name_their_export() {
             row_count = 1_061_u64,
             "export finished"
         );
+        tracing::info!(
+            event = "delivery.sent",
+            export.id = id,
+            delivery.endpoint = "platform",
+            "notification delivered"
+        );
+        tracing::info!(account = "payments", outage_ms = 64_000_u64, "the API answers again");
+        tracing::info!(event = "daemon.stopping", reason = "SIGTERM", "daemon stopping");
+    });
+    let expected = "\
+snyk-export 0.1.0  http://127.0.0.1:8686  store /s/watches.db
+notify: platform (webhook), ops (slack) · 2 exports
+05:02:24  payments 7f2c1a9e  PENDING → STARTED
+05:02:24  payments 7f2c1a9e  ✔ ready, 1,061 rows
+05:02:24  7f2c1a9e  told platform
+05:02:24  payments  answers again after 1m 4s
+05:02:24  stopping: SIGTERM
+";
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_screen_has_reasons_and_no_fields_for_machines() {
+    let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+    let lines = rendered(Some(Look { width: None, ..screen(true, false) }), || {
         tracing::error!(
             event = "watch.finished",
             account = "payments",
@@ -232,26 +257,11 @@ fn lines_of_a_daemon_name_their_export() {
             watch.id = id,
             "a watch was changed by the API"
         );
-        tracing::info!(
-            event = "delivery.sent",
-            export.id = id,
-            delivery.endpoint = "platform",
-            "notification delivered"
-        );
-        tracing::info!(account = "payments", outage_ms = 64_000_u64, "the API answers again");
-        tracing::info!(event = "daemon.stopping", reason = "SIGTERM", "daemon stopping");
     });
     let expected = "\
-snyk-export 0.1.0  http://127.0.0.1:8686  store /s/watches.db
-notify: platform (webhook), ops (slack) · 2 exports
-05:02:24  payments 7f2c1a9e  PENDING → STARTED
-05:02:24  payments 7f2c1a9e  ✔ ready, 1,061 rows
 05:02:24  payments 7f2c1a9e  ✘ failed · ERRORED: the query took too long
 05:02:24  payments  ✘ the credential is refused: 401 Authentication error
 05:02:24  a watch was changed by the API · 127.0.0.1:1 · POST · /v1/watches · 201
-05:02:24  7f2c1a9e  told platform
-05:02:24  payments  answers again after 1m 4s
-05:02:24  stopping: SIGTERM
 ";
     assert_eq!(lines, expected);
 }
