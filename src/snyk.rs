@@ -25,7 +25,7 @@ use reqwest::header::{
 };
 use url::Url;
 
-pub use self::look::Look;
+pub use self::look::{Look, Tokens};
 pub use self::start::{InFlight, NotStarted, Started};
 pub use self::transport::Connections;
 pub use self::version::{DEFAULT_VERSION, GA_VERSION};

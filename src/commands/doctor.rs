@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use uuid::Uuid;
 
-use self::findings::{Finding, Grade, of_credential, of_look, of_policy, of_region};
+use self::findings::{Finding, Grade, of_answer, of_credential, of_look, of_policy, of_region};
 use super::asking::resolve_one;
 use super::console::chain;
 use super::{CommandError, Session, aside};
@@ -20,7 +20,7 @@ use crate::settings::exports::scope_of_start;
 use crate::settings::{ChosenApi, ExportsError, SettingsError};
 use crate::snyk::credentials::Credentials;
 use crate::snyk::region::Api;
-use crate::snyk::{Client, GA_VERSION};
+use crate::snyk::{Client, GA_VERSION, Tokens};
 use crate::telemetry::in_ascii;
 use crate::text::Text;
 use crate::watch::Policy;
@@ -99,7 +99,12 @@ impl Doctor<'_> {
             Err(error @ CommandError::Interrupted(_)) => Err(error),
             Err(error) => {
                 self.ends_with(error.exit_code());
-                self.findings.push(Finding::bad(topic, chain(&error), None));
+                let found = chain(&error);
+                let (found, cure) = match found.split_once("no credential: ") {
+                    Some(("", cure)) => ("no credential", Some(cure.to_owned())),
+                    _ => (found.as_str(), None),
+                };
+                self.findings.push(Finding::bad(topic, found, cure));
                 Ok(None)
             }
         }
@@ -222,20 +227,22 @@ impl Doctor<'_> {
         let looking = signals.unless_interrupted(client.look_at_tokens(limit)).await;
         let looked = looking.map_err(CommandError::Interrupted)?;
         let scope_or_own = scope.unwrap_or(ScopeRef { scope: crate::export::Scope::Group, id: Uuid::nil() });
-        let mut seen = match looked {
-            Ok((ends, look)) => {
-                if let Some(ends) = ends.filter(|_| self.is_personal()) {
-                    let (origin, kind) = (&surroundings.credential, "a personal access token");
-                    self.findings[0] = of_credential(origin, kind, Some(ends), clock.now());
-                }
-                look
-            }
+        let (tokens, mut seen) = match looked {
+            Ok(looked) => looked,
             Err(failure) => {
                 self.refused("answer", &failure, (scope_or_own, None), surroundings);
                 return Ok(());
             }
         };
-        self.findings.push(Finding::good("answer", format!("{} accepts the credential", surroundings.api)));
+        if let Some(Tokens { ends: Some(ends), are_several }) = tokens.filter(|_| self.is_personal()) {
+            let kind = match are_several {
+                true => "a personal access token (one of your tokens, the first to end)",
+                false => "a personal access token",
+            };
+            self.findings[0] = of_credential(&surroundings.credential, kind, Some(ends), clock.now());
+        }
+        let (answer, http_status) = (self.findings.len(), seen.http_status);
+        let mut is_accepted = tokens.is_some();
         // Without an export, one that cannot exist shows whether the credential may see the scope.
         let asked = export.or_else(|| {
             scope.map(|scope| ExportRef { scope: scope.scope, scope_id: scope.id, export_id: Uuid::nil() })
@@ -243,12 +250,17 @@ impl Doctor<'_> {
         if let Some(asked) = asked {
             let looking = signals.unless_interrupted(client.look_at(&asked, limit)).await;
             let (observation, look) = looking.map_err(CommandError::Interrupted)?;
+            is_accepted |= observation.answer.is_ok();
             match export {
                 Some(export) => self.judge(export, &observation, policy, surroundings),
                 None => self.look_at_scope(asked.scope_ref(), &observation, surroundings),
             }
             seen = look.unwrap_or(seen);
         }
+        if is_accepted && self.findings[0].found.contains(", which ended at ") {
+            self.findings[0].found.push_str(", but is still accepted");
+        }
+        self.findings.insert(answer, of_answer(&surroundings.api, http_status, is_accepted));
         self.findings.extend(of_look(&seen, &surroundings.api));
         Ok(())
     }
@@ -276,7 +288,20 @@ impl Doctor<'_> {
                 Outcome::Unavailable
             }
         };
-        let words = Words::of_request(outcome, &failure.problem, scope, export, surroundings);
+        let mut words = Words::of_request(outcome, &failure.problem, scope, export, surroundings);
+        if failure.kind == FailureKind::Throttled {
+            // A wait goes on.
+            let cure = words.cure.as_deref().unwrap_or_default();
+            self.findings.push(Finding::warning(
+                topic,
+                words.to_string(),
+                format!("try again later: {cure}"),
+            ));
+            return;
+        }
+        if outcome == Outcome::Conflict {
+            words.cure = words.cure.or_else(|| Some("it may pass: wait with --retry-conflict".to_owned()));
+        }
         self.ends_with(ExitCode::of_end(outcome));
         self.findings.push(Finding::bad(topic, words.to_string(), words.cure));
     }

@@ -33,6 +33,15 @@ pub struct Look {
     pub remaining: Option<Text>,
 }
 
+/// One's own personal access tokens that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// When the first of them ends, if that is known.
+    pub ends: Option<Moment>,
+    /// Whether there are several. The list does not say which one is in use.
+    pub are_several: bool,
+}
+
 impl Look {
     fn of(reply: &Reply) -> Self {
         let ahead = || {
@@ -64,12 +73,13 @@ impl Client {
         }
     }
 
-    /// Requests the list of one's own personal access tokens: when the first of them ends, if that is known.
+    /// Requests the list of one's own personal access tokens. Without a list, the answer does not show whether the credential
+    /// is accepted.
     ///
     /// # Errors
     ///
     /// If there was no answer, if it refuses the credential, or if something on the way wrote it.
-    pub async fn look_at_tokens(&self, limit: Duration) -> Result<(Option<Moment>, Look), Box<Failure>> {
+    pub async fn look_at_tokens(&self, limit: Duration) -> Result<(Option<Tokens>, Look), Box<Failure>> {
         let asking = self.authorized(None, self.api.tokens_url(VERSION_OF_TOKENS));
         let late = || Failure::transient("request timed out", "").into();
         let reply = tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(late()));
@@ -77,14 +87,18 @@ impl Client {
         let look = Look::of(&reply);
         let says_nothing = matches!(reply.http_status, 200..300 | 400 | 403 | 404 | 405 | 410 | 429);
         match says_nothing && !http::is_page(&reply.body) {
-            true => Ok((ends_at(&reply.body), look)),
+            true => Ok((tokens(&reply, Clock::wall_now()), look)),
             false => Err(Box::new(failure(&reply, "the answer is not Snyk's"))),
         }
     }
 }
 
-/// When the first of the listed tokens ends.
-fn ends_at(body: &[u8]) -> Option<Moment> {
+/// The tokens in a list, without those that have ended.
+fn tokens(reply: &Reply, now: Moment) -> Option<Tokens> {
+    (reply.http_status == 200).then(|| listed(&reply.body, now)).flatten()
+}
+
+fn listed(body: &[u8], now: Moment) -> Option<Tokens> {
     let document: serde_json::Value = serde_json::from_slice(body).ok()?;
     let ends = |token: &serde_json::Value| {
         let attributes = &token["attributes"];
@@ -94,5 +108,39 @@ fn ends_at(body: &[u8]) -> Option<Moment> {
         let at: jiff::Timestamp = text?.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok().map(Moment::from_unix_ms)
     };
-    document["data"].as_array()?.iter().filter_map(ends).min()
+    let ends = document["data"].as_array()?.iter().map(ends);
+    // The credential is accepted: it is none of those that have ended.
+    let left: Vec<Option<Moment>> = ends.filter(|ends| ends.is_none_or(|ends| ends > now)).collect();
+    Some(Tokens { ends: left.iter().flatten().min().copied(), are_several: left.len() > 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_have_ended_do_not_count() {
+        let now = Moment::from_unix_ms(1_764_000_000_000);
+        let (past, soon, late) = ("2025-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let rows: [(&[&str], Option<&str>, bool); 5] = [
+            (&[past, soon], Some(soon), false),
+            (&[late, soon, past], Some(soon), true),
+            (&["?", late], Some(late), true),
+            (&[past], None, false),
+            (&[], None, false),
+        ];
+        for (listing, ends, are_several) in rows {
+            let data: Vec<_> = listing
+                .iter()
+                .map(|ends| serde_json::json!({ "attributes": { "expires_at": ends } }))
+                .collect();
+            let tokens = listed(serde_json::json!({ "data": data }).to_string().as_bytes(), now).unwrap();
+            let ends = ends.map(|ends| Moment::from_unix_ms(at(ends).unsigned_abs()));
+            assert_eq!(tokens, Tokens { ends, are_several }, "{listing:?}");
+        }
+        for body in ["", "{}", "xxxx", r#"{"data":{}}"#] {
+            assert_eq!(listed(body.as_bytes(), now), None, "{body}");
+        }
+    }
 }

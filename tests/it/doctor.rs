@@ -73,6 +73,7 @@ fn the_exit_code_is_that_of_a_wait() {
         (always(409), 6),
         (always(400), 7),
         (format!("{READY}ends-as = 'ODD'"), 8),
+        (always(429), 0),
         (always(503), 69),
         (include_str!("../../config/scenarios/proxy-page.toml").to_owned(), 4),
     ];
@@ -91,7 +92,7 @@ fn the_exit_code_is_that_of_a_wait() {
 fn settings_that_cannot_be_used_are_findings_with_exit_code_2() {
     let lab = Lab::start(READY);
     let rows = [
-        (doctor(&lab).no_env("SNYK_TOKEN"), "credential", "no credential: set SNYK_TOKEN"),
+        (doctor(&lab).no_env("SNYK_TOKEN"), "credential", "no credential"),
         (doctor(&lab).args("--token-file /nowhere"), "credential", "/nowhere"),
         (doctor(&lab).env("SNYK_API", "http://api.snyk.test"), "region", "plain http"),
         (doctor(&lab).args("--ca-cert /nowhere"), "certificates", "/nowhere"),
@@ -99,8 +100,9 @@ fn settings_that_cannot_be_used_are_findings_with_exit_code_2() {
     ];
     for (program, topic, part) in rows {
         let document = program.run().exits(2).document();
-        let (grade, found, _) = finding(&document, topic);
+        let (grade, found, cure) = finding(&document, topic);
         assert!(grade == "bad" && found.contains(part), "{topic}: {document}");
+        assert!(part != "no credential" || cure.starts_with("set SNYK_TOKEN"), "{document}");
     }
 }
 

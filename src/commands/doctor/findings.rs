@@ -60,7 +60,8 @@ pub(super) fn of_credential(origin: &str, kind: &str, ends: Option<Moment>, now:
     let Some(ends) = ends else { return Finding::good("credential", found) };
     match ends.since(now) {
         left if left.is_zero() => {
-            Finding::bad("credential", format!("{found}, which ended at {ends}"), Some(CURE.to_owned()))
+            // What a server says about it decides, not our clock.
+            Finding::warning("credential", format!("{found}, which ended at {ends}"), CURE)
         }
         left if left < TWO_WEEKS => {
             Finding::warning("credential", format!("{found}, until {ends} ({} left)", rough(left)), CURE)
@@ -91,8 +92,28 @@ pub(super) fn of_region(api: &str, source: &str, contradicted_by: Option<&str>) 
     }
 }
 
+/// Whether an answer shows that the credential is accepted.
+pub(super) fn of_answer(host: &str, http_status: u16, is_accepted: bool) -> Finding {
+    let unclear = || {
+        format!(
+            "{host} answers with HTTP {http_status}, which does not show whether it accepts the credential"
+        )
+    };
+    match http_status {
+        _ if is_accepted => Finding::good("answer", format!("{host} accepts the credential")),
+        // Not every credential has a list of tokens.
+        400 | 403..=405 | 410 => Finding::good("answer", unclear()),
+        _ => Finding::warning(
+            "answer",
+            unclear(),
+            "name an export that can be seen, or check --api and the proxy",
+        ),
+    }
+}
+
 /// What the head of an answer shows.
 pub(super) fn of_look(look: &Look, host: &str) -> Vec<Finding> {
+    const NEXT: &str = "use --api-version YYYY-MM-DD with the next one, which Snyk's API changelog names";
     let mut findings = vec![of_clock(look.ahead_s, host)];
     let version = look.version.as_ref().map_or("not said by the answer", |version| version.as_str());
     findings.push(match &look.deprecated {
@@ -100,7 +121,10 @@ pub(super) fn of_look(look: &Look, host: &str) -> Vec<Finding> {
         Some(when) => Finding::warning(
             "API version",
             format!("{version}, which is deprecated ({when})"),
-            format!("use --api-version {GA_VERSION} before it is removed"),
+            match version.starts_with(GA_VERSION) {
+                true => NEXT.to_owned(),
+                false => format!("use --api-version {GA_VERSION} before it is removed"),
+            },
         ),
     });
     findings.push(match &look.remaining {
@@ -116,7 +140,9 @@ pub(super) fn of_look(look: &Look, host: &str) -> Vec<Finding> {
 }
 
 fn of_clock(ahead_s: Option<i64>, host: &str) -> Finding {
-    let Some(ahead) = ahead_s else { return Finding::good("clock", "not compared: the answer has no Date") };
+    let Some(ahead) = ahead_s else {
+        return Finding::good("clock", "not known: the answer has no Date to compare it with");
+    };
     let by = rounded(Duration::from_secs(ahead.unsigned_abs()));
     match ahead {
         _ if ahead.unsigned_abs() <= SKEW => Finding::good("clock", format!("as that of {host}")),
@@ -159,8 +185,8 @@ mod tests {
             (Some(NOW.plus(DAY * 13)), Grade::Warning, "(13 days left)"),
             (Some(NOW.plus(DAY + DAY / 2)), Grade::Warning, "(1 day left)"),
             (Some(NOW.plus(Duration::from_secs(3600))), Grade::Warning, "left)"),
-            (Some(NOW), Grade::Bad, "which ended at"),
-            (Some(Moment::from_unix_ms(0)), Grade::Bad, "which ended at"),
+            (Some(NOW), Grade::Warning, "which ended at"),
+            (Some(Moment::from_unix_ms(0)), Grade::Warning, "which ended at"),
         ];
         for (ends, grade, part) in rows {
             let finding = of_credential("SNYK_TOKEN", "an API key", ends, NOW);
@@ -182,9 +208,28 @@ mod tests {
         assert_eq!(grades(&well), [Good, Good, Good]);
         let ill = Look { ahead_s: Some(-61), deprecated: text("2026-07-01"), remaining: text("0"), ..well };
         assert_eq!(grades(&ill), [Warning, Warning, Warning]);
-        let said: String =
-            of_look(&Look { ahead_s: Some(7200), ..ill }, "host").iter().map(|it| it.found.clone()).collect();
+        let said: String = of_look(&Look { ahead_s: Some(7200), ..ill.clone() }, "host")
+            .iter()
+            .map(|it| it.found.clone())
+            .collect();
         assert!(said.contains("ahead of host") && said.contains("2026-07-01"), "{said}");
+        for (version, names_it) in [("2024-10-15", false), ("2024-05-10~experimental", true)] {
+            let cure =
+                of_look(&Look { version: text(version), ..ill.clone() }, "host")[1].cure.clone().unwrap();
+            assert_eq!(cure.contains(GA_VERSION), names_it, "{version}: {cure}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_only_said_to_accept_the_credential_if_it_shows_that() {
+        let rows = [(200, true, Grade::Good), (404, true, Grade::Good), (404, false, Grade::Good)];
+        for (http_status, is_accepted, grade) in
+            rows.into_iter().chain([200, 204, 429].map(|status| (status, false, Grade::Warning)))
+        {
+            let finding = of_answer("host", http_status, is_accepted);
+            assert_eq!(finding.grade, grade, "{finding:?}");
+            assert_eq!(finding.found == "host accepts the credential", is_accepted, "{finding:?}");
+        }
     }
 
     #[test]
