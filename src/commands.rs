@@ -29,7 +29,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use self::asking::Asking;
-use self::console::{Console, Manner};
+use self::console::{Console, Manner, chain};
 use self::run::RecordError;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
@@ -50,7 +50,7 @@ use crate::snyk::TransportError;
 use crate::store::StoreError;
 use crate::text::Text;
 use crate::watch::outcome::Signal;
-use crate::words::GoOn;
+use crate::words::{Closing, GoOn};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +247,11 @@ async fn load_and_run(
     Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
         let code = error.exit_code();
         session.console.error(&error, None, code);
+        if matches!(error, CommandError::Folder(_)) {
+            // A workflow reads why there are no files.
+            session.console.actions.hand_on_values(&[("outcome", "not-downloaded".to_owned())]);
+            session.console.actions.summarize(&Closing { head: chain(&error), ..Closing::default() });
+        }
         code
     }))
 }

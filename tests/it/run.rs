@@ -220,6 +220,14 @@ fn github_outputs_have_the_outcome() {
     assert!(summary.starts_with("### Snyk export: ") && summary.contains("\nNext: "), "{summary}");
     let written = std::fs::read_to_string(output).unwrap();
     assert!(written.contains("\nunavailable\n"));
+    let program = Program::whole_run(&lab).env("GITHUB_ACTIONS", "true");
+    let [taken, taken_summary] =
+        ["taken", "summary"].map(|name| program.file(name, "").display().to_string());
+    program.file("files/manifest.json", "");
+    let run = program.env("GITHUB_OUTPUT", &taken).env("GITHUB_STEP_SUMMARY", &taken_summary).run();
+    run.exits(2).stderr_has("is there already");
+    assert!(std::fs::read_to_string(taken_summary).unwrap().contains("is there already"));
+    assert!(std::fs::read_to_string(taken).unwrap().contains("\nnot-downloaded\n"));
     // A workflow that reads them finds each of them, though nothing is known.
     for name in ["outcome", "status", "export-id", "row-count"] {
         assert_eq!(written.matches(&format!("{name}<<")).count(), 1, "{name}: {written}");
