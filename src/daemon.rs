@@ -155,7 +155,11 @@ impl Daemon {
             metrics_address: server.metrics_address().map(|address| address.to_string()),
             store: Text::of_path(&settings.store),
             accounts: accounts.iter().map(|account| Arc::clone(&account.name)).collect(),
-            endpoints: settings.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+            endpoints: settings
+                .endpoints
+                .iter()
+                .map(|endpoint| (endpoint.name.clone(), endpoint.kind.as_str()))
+                .collect(),
             watches: 0,
         };
         let endpoints = Endpoints::new(Vec::new(), &settings.network, &ledger)?;

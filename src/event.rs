@@ -136,8 +136,8 @@ pub struct Startup {
     pub store: Text,
     /// The names of its accounts.
     pub accounts: Vec<Arc<str>>,
-    /// The names of the endpoints of notifications.
-    pub endpoints: Vec<String>,
+    /// The names and kinds of the endpoints of notifications.
+    pub endpoints: Vec<(String, &'static str)>,
     /// How many watches have not ended.
     pub watches: u64,
 }
@@ -288,6 +288,8 @@ pub struct Attempted {
     pub kind: Option<&'static str>,
     /// The watch that the notification is about; `None` if it is about an account.
     pub watch: Option<Uuid>,
+    /// The export of that watch; `None` if it is not known.
+    pub export: Option<Uuid>,
     /// The number of attempts, including this one.
     pub attempts: u32,
 }

@@ -66,6 +66,18 @@ pub enum EndpointKind {
     },
 }
 
+impl EndpointKind {
+    /// Its name: `webhook`, `slack`, `command`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Slack { .. } => "slack",
+            Self::Command { .. } => "command",
+        }
+    }
+}
+
 /// An endpoint that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {

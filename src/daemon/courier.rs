@@ -101,7 +101,9 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         let pace = gate.pace();
         let record = DeliveryRecord { claim: claimed.claim, at: now, next: next.clone(), pace };
         self.store.record(vec![record]).await?;
+        let export = export_of(&claimed.delivery.event);
         let attempted = self.attempted(claimed.delivery.id, claimed.watch, claimed.attempts + 1);
+        let attempted = Attempted { export, ..attempted };
         let what = match next {
             NextDelivery::Sent => What::DeliverySent(attempted),
             NextDelivery::Due { at, problem, .. } => {
@@ -130,8 +132,14 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
 
     fn attempted(&self, id: String, watch: Option<Uuid>, attempts: u32) -> Attempted {
         let (endpoint, kind) = (self.endpoint.name().to_owned(), Some(self.endpoint.kind()));
-        Attempted { id, endpoint, kind, watch, attempts }
+        Attempted { id, endpoint, kind, watch, export: None, attempts }
     }
+}
+
+/// The export that a notification is about: the end of the event's subject.
+fn export_of(event: &str) -> Option<Uuid> {
+    let event: serde_json::Value = serde_json::from_str(event).ok()?;
+    event["subject"].as_str()?.rsplit('/').next()?.parse().ok()
 }
 
 /// Gives up deliveries to endpoints that the settings no longer name, once it is too late to deliver them. Until then the
@@ -154,7 +162,8 @@ pub(super) async fn give_up_orphans(
         }
         for given_up in store.give_up(endpoint.clone(), owed_before, problem.clone(), now).await? {
             let GivenUp { id, watch, attempts } = given_up;
-            let attempted = Attempted { id, endpoint: endpoint.clone(), kind: None, watch, attempts };
+            let attempted =
+                Attempted { id, endpoint: endpoint.clone(), kind: None, watch, export: None, attempts };
             tell(&What::DeliveryGivenUp { attempted, problem: problem.clone() }.at(now));
         }
     }

@@ -68,7 +68,7 @@ use failure;
 /// A log line about an attempt to deliver. The level is part of the static data of each call.
 macro_rules! delivery {
     ($level:ident, $name:expr, $attempted:expr, $problem:expr, $delay:expr, $message:literal) => {{
-        let Attempted { id, endpoint, kind, watch, attempts } = $attempted;
+        let Attempted { id, endpoint, kind, watch, export, attempts } = $attempted;
         let (problem, delay): (Option<&Text>, Option<Duration>) = ($problem, $delay);
         $level!(
             event = $name,
@@ -77,6 +77,7 @@ macro_rules! delivery {
             delivery.kind = kind,
             delivery.attempts = attempts,
             watch.id = watch.map(display),
+            export.id = export.map(display),
             error.detail = problem.map(Text::as_str),
             delay_ms = delay.map(in_ms),
             $message
@@ -128,7 +129,8 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             server.metrics_address = started.metrics_address,
             store = started.store.as_str(),
             accounts = started.accounts.join(", "),
-            endpoints = (!started.endpoints.is_empty()).then(|| started.endpoints.join(", ")),
+            endpoints = listed(started.endpoints.iter().map(|(name, _)| name.as_str())),
+            endpoints.kinds = listed(started.endpoints.iter().map(|(_, kind)| *kind)),
             watches.active = started.watches,
             version = env!("CARGO_PKG_VERSION"),
             "daemon started"
@@ -278,6 +280,11 @@ fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>)
         | Outcome::Unavailable
         | Outcome::TimedOut => line!(error, "export did not finish"),
     }
+}
+
+fn listed<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let words = words.collect::<Vec<_>>().join(", ");
+    (!words.is_empty()).then_some(words)
 }
 
 fn text(text: &Option<Text>) -> Option<&str> {

@@ -357,6 +357,7 @@ mod tests {
             endpoint: "e".to_owned(),
             kind: Some("slack"),
             watch: Some(Uuid::nil()),
+            export: None,
             attempts: 1,
         };
         let orphan = Attempted { kind: None, ..attempted.clone() };

@@ -8,6 +8,25 @@ use super::record::Record;
 use crate::duration::brief;
 use crate::words::{short, thousands};
 
+/// Fields for machines, and those that a line has elsewhere.
+const HIDDEN: [&str; 7] =
+    ["account", "delivery.id", "delivery.kind", "export.id", "hint", "snyk.request_id", "watch.id"];
+
+/// Fields whose values need no name.
+const PLAIN: [&str; 8] = [
+    "client.address",
+    "delivery.endpoint",
+    "file.name",
+    "http.request.method",
+    "http.route",
+    "path",
+    "reason",
+    "run.date",
+];
+
+/// Fields that say together what went wrong.
+const PROBLEM: [&str; 4] = ["error.code", "error.detail", "error.title", "http.response.status_code"];
+
 /// A line as people read it: `  04:05:31  STARTED`.
 /// Nothing of what other lines or the progress line say as well.
 pub(super) fn line(at: &str, level: Level, look: &Look, record: &Record) -> Option<String> {
@@ -46,7 +65,11 @@ fn header(look: &Look, record: &Record) -> String {
 fn startup(look: &Look, record: &Record) -> String {
     let text = |name| record.text(name).unwrap_or_default();
     let program = look.bold(&format!("snyk-export {}", text("version")));
-    let endpoints = record.text("endpoints").map(|names| format!("notify: {names} · ")).unwrap_or_default();
+    let (names, kinds) = (text("endpoints"), text("endpoints.kinds"));
+    let named: Vec<String> =
+        names.split(", ").zip(kinds.split(", ")).map(|(name, kind)| format!("{name} ({kind})")).collect();
+    let endpoints =
+        if names.is_empty() { String::new() } else { format!("notify: {} · ", named.join(", ")) };
     let watches = match text("watches.active").as_str() {
         "1" => "1 export".to_owned(),
         count => format!("{count} exports"),
@@ -102,10 +125,21 @@ fn sentence(level: Level, look: &Look, record: &Record) -> String {
                 Level::WARN => look.mark(Mark::Warning) + " ",
                 _ => String::new(),
             };
-            let fields = logfmt::fields(level, record, &["export.id", "account", "hint"]);
-            format!("{mark}{}{fields}", record.message)
+            format!("{mark}{}{}", record.message, details(level, record))
         }
     }
+}
+
+/// `: 401 Unauthorized · /a path · other=field`.
+fn details(level: Level, record: &Record) -> String {
+    let is_failure = ["error.title", "error.detail"].iter().any(|name| record.text(name).is_some());
+    let mut text = if is_failure { format!(": {}", problem(record)) } else { String::new() };
+    for name in record.names() {
+        if PLAIN.contains(&name) || (PROBLEM.contains(&name) && !is_failure) {
+            text += &record.text(name).map(|value| format!(" · {value}")).unwrap_or_default();
+        }
+    }
+    text + &logfmt::fields(level, record, &[&HIDDEN[..], &PLAIN, &PROBLEM].concat())
 }
 
 /// What a failure is about, if that is not the export.
@@ -123,6 +157,7 @@ fn about(record: &Record) -> String {
 fn problem(record: &Record) -> String {
     let title = record.text("error.title");
     match (record.text("http.response.status_code"), title) {
+        (Some(code), _) if record.event == "download.retrying" => format!("storage answered {code}"),
         (Some(code), title) => {
             format!("{code}{}", title.map(|title| format!(" {title}")).unwrap_or_default())
         }
@@ -150,7 +185,11 @@ fn ending(look: &Look, record: &Record) -> String {
         let rows = rows.map(|rows| format!(", {} rows", thousands(rows))).unwrap_or_default();
         return format!("{} ready{rows}", look.mark(Mark::Well));
     }
-    let why = problem(record);
+    // With the status `ERRORED`, the export's own words are the reason.
+    let why = match outcome.as_str() {
+        "failed" => record.text("error.detail").unwrap_or_default(),
+        _ => problem(record),
+    };
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     format!("{} {outcome}{}{why}", look.mark(Mark::Failed), status(record))
 }

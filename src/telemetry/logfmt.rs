@@ -19,6 +19,7 @@ const NAMES: &[(&str, &str)] = &[
     ("download.files", "files"),
     ("download.files_whole", "files_whole"),
     ("download.merged", "merged"),
+    ("endpoints.kinds", "kinds"),
     ("error.code", "code"),
     ("error.detail", "detail"),
     ("error.title", "error"),

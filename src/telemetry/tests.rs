@@ -142,7 +142,16 @@ fn a_screen_has_short_lines_with_the_time_of_the_reader() {
             "still waiting"
         );
         tracing::warn!(
+            event = "download.retrying",
+            file.name = "part-1.csv",
+            http.response.status_code = 500_u64,
+            error.title = "storage does not send the file",
+            delay_ms = 1_000_u64,
+            "download failed, retrying"
+        );
+        tracing::warn!(
             path = "/a",
+            size = 7_u64,
             hint = "do something about it",
             "something is not as it should be, in many words"
         );
@@ -153,8 +162,10 @@ Export 7f2c1a9e · group 11111111 · api.eu.snyk.io
   05:02:24  ! 503 Service Unavailable, retrying in 1s
   05:02:24  waited 1m · PENDING · next check 3s · gives up
             in 49m
+  05:02:24  ! part-1.csv: storage answered 500, retrying in
+            1s
   05:02:24  ! something is not as it should be, in many
-            words path=/a
+            words · /a size=7
   next    do something about it
 ";
     assert_eq!(rendered(Some(screen(true, true)), log), expected);
@@ -164,12 +175,13 @@ Export 7f2c1a9e · group 11111111 · api.eu.snyk.io
 #[test]
 fn lines_of_a_daemon_name_their_export() {
     let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
-    let lines = rendered(Some(screen(true, false)), || {
+    let lines = rendered(Some(Look { width: None, ..screen(true, false) }), || {
         tracing::info!(
             event = "daemon.started",
             server.address = "127.0.0.1:8686",
             store = "/s/watches.db",
             endpoints = "platform, ops",
+            endpoints.kinds = "webhook, slack",
             watches.active = 2_u64,
             version = "0.1.0",
             "daemon started"
@@ -190,18 +202,66 @@ fn lines_of_a_daemon_name_their_export() {
             row_count = 1_061_u64,
             "export finished"
         );
-        tracing::info!(event = "delivery.sent", delivery.endpoint = "platform", "notification delivered");
+        tracing::info!(
+            event = "delivery.sent",
+            export.id = id,
+            delivery.endpoint = "platform",
+            "notification delivered"
+        );
         tracing::info!(account = "payments", outage_ms = 64_000_u64, "the API answers again");
         tracing::info!(event = "daemon.stopping", reason = "SIGTERM", "daemon stopping");
     });
     let expected = "\
 snyk-export 0.1.0  http://127.0.0.1:8686  store /s/watches.db
-notify: platform, ops · 2 exports
+notify: platform (webhook), ops (slack) · 2 exports
 05:02:24  payments 7f2c1a9e  PENDING → STARTED
 05:02:24  payments 7f2c1a9e  ✔ ready, 1,061 rows
-05:02:24  told platform
+05:02:24  7f2c1a9e  told platform
 05:02:24  payments  answers again after 1m 4s
 05:02:24  stopping: SIGTERM
+";
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_screen_has_reasons_and_no_fields_for_machines() {
+    let id = "7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
+    let lines = rendered(Some(Look { width: None, ..screen(true, false) }), || {
+        tracing::error!(
+            event = "watch.finished",
+            account = "payments",
+            export.id = id,
+            outcome = "failed",
+            status = "ERRORED",
+            http.response.status_code = 200_u64,
+            error.title = "the export failed",
+            error.detail = "the query took too long",
+            "export did not finish"
+        );
+        tracing::error!(
+            event = "account.paused",
+            account = "payments",
+            http.response.status_code = 401_u64,
+            error.code = "SNYK-0005",
+            error.title = "Authentication error",
+            error.detail = "Authentication credentials not recognized",
+            snyk.request_id = "dd3e252b",
+            "the credential is refused"
+        );
+        tracing::info!(
+            event = "api.changed",
+            client.address = "127.0.0.1:1",
+            http.request.method = "POST",
+            http.route = "/v1/watches",
+            http.response.status_code = 201_u64,
+            watch.id = id,
+            "a watch was changed by the API"
+        );
+    });
+    let expected = "\
+05:02:24  payments 7f2c1a9e  ✘ failed · ERRORED: the query took too long
+05:02:24  payments  ✘ the credential is refused: 401 Authentication error
+05:02:24  a watch was changed by the API · 127.0.0.1:1 · POST · /v1/watches · 201
 ";
     assert_eq!(lines, expected);
 }
