@@ -16,7 +16,7 @@ const ROWS: [Row; 7] = [
         exit_code: 4,
         says: &[
             "the request was refused",
-            "“ERROR: The requested URL could not be retrieved”",
+            "ERROR: The requested URL could not be retrieved",
             "a proxy, a firewall",
             "NO_PROXY",
         ],
