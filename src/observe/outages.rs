@@ -39,7 +39,7 @@ struct Outage {
 /// What is said of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Note {
-    /// The event is no news of an outage.
+    /// The event says nothing about an outage.
     Nothing,
     /// A failure that begins an outage: it is told in full.
     First,

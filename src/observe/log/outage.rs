@@ -1,14 +1,11 @@
 //! Log lines of an outage: few, so that many watches do not fill the log.
 
-use std::time::Duration;
-
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::super::outages::{Note, Untold};
-use super::{Named, failure, text, write};
+use super::{Named, failure, retrying, text, write};
 use crate::duration::in_ms;
 use crate::event::{Event, What};
-use crate::watch::Watch;
 use crate::watch::observation::Problem;
 
 /// Logs an event, as far as the outage of its account leaves room for it.
@@ -18,7 +15,7 @@ pub(in crate::observe) fn noted(event: &Event, named: Named, note: &Note) {
         return recovered(note, named);
     };
     match note {
-        Note::Again | Note::Still(_) => repeated(event.name(), watch, named, &failure.problem, *delay),
+        Note::Again | Note::Still(_) => retrying(event, watch, named, &failure.problem, *delay, true),
         Note::Nothing | Note::First | Note::Over { .. } | Note::WereMany { .. } => write(event, named, None),
     }
     if let Note::Still(Untold { polls, watches, outages, lasted }) = note {
@@ -53,21 +50,4 @@ pub(in crate::observe) fn recovered(note: &Note, named: Named) {
         ),
         Note::Nothing | Note::First | Note::Again | Note::Still(_) => {}
     }
-}
-
-/// A failure like many others: only for those who want to see each.
-fn repeated(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
-    failure!(
-        debug,
-        problem,
-        [
-            event = name,
-            watch.id = named.watch_id(watch),
-            account = named.account(watch),
-            export.id = named.export_id(watch),
-            poll.number = watch.progress.polls(),
-        ],
-        [delay_ms = in_ms(delay),],
-        "check failed, retrying"
-    );
 }

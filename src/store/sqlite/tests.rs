@@ -155,7 +155,7 @@ async fn a_long_log_is_written_back_once_no_reader_prevents_it() {
             reader.execute_batch("BEGIN; SELECT count(*) FROM watches").unwrap();
         }
         assert_eq!(bed.pass(records([long_ending(claimed, long, &[])])).await.kept, [true]);
-        assert_eq!(length() < long as u64, is_read, "a reader is no reason to fail");
+        assert_eq!(length() < long as u64, is_read, "a reader is not a reason to fail");
         if is_read {
             reader.execute_batch("COMMIT").unwrap();
         }
