@@ -3,7 +3,7 @@
 
 `cargo mutants` says what to break (.cargo/mutants.toml says where), but it builds and links the whole library once for
 each mutant, which takes twenty seconds. So this builds many at once: a crate that holds the core alone, and beside it one
-copy for each mutant of the module that the mutant is in, unit tests included. A copy that does not compile is no mutant.
+copy for each mutant of the module that the mutant is in, unit tests included. A copy that does not compile is not a mutant.
 Each copy's tests run in a process of their own, with a time limit. What the tests of its own module let pass is tried
 again with a copy of the whole core, since other modules' tests may notice.
 

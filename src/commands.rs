@@ -6,11 +6,13 @@ mod deliveries;
 mod demo;
 mod doctor;
 mod download;
+mod error;
 mod files;
 mod healthcheck;
 mod missing;
 mod remote;
 mod run;
+mod scripts;
 mod simulate;
 mod start;
 mod status;
@@ -21,7 +23,7 @@ mod watches;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,102 +32,19 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use self::asking::Asking;
 use self::console::{Console, Manner, chain};
-use self::run::RecordError;
+use self::error::CommandError;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
-use crate::daemon::DaemonError;
-use crate::disk::{self, Readers};
-use crate::download::FolderError;
 use crate::exit::ExitCode;
 use crate::observe::dotenv::Dotenv;
 use crate::output::Output;
 use crate::process::systemd_listens_at;
-use crate::request::RequestError;
 use crate::settings::places::given;
-use crate::settings::{CommandLine, Environment, ExportsError, Settings, SettingsError};
+use crate::settings::{CommandLine, Environment, Settings};
 use crate::signals::Signals;
-use crate::simulator::{Scenario, ScenarioError, SimulatorError};
-use crate::snyk::TransportError;
-use crate::store::StoreError;
 use crate::text::Text;
-use crate::watch::outcome::Signal;
 use crate::words::{Closing, GoOn};
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error(transparent)]
-    Exports(#[from] ExportsError),
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    #[error("COMMAND: `{0}` cannot be run: it is not an executable file here or in PATH")]
-    NoCommand(Text),
-    #[error("failed to run `{0}`")]
-    Exec(Text, #[source] std::io::Error),
-    #[error("failed to write to standard output")]
-    Output(#[source] std::io::Error),
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    #[error("{0}")]
-    Usage(String),
-    #[error(transparent)]
-    Simulator(#[from] SimulatorError),
-    #[error("failed to make the state directory {}", Text::of_path(.0))]
-    StateDirectory(PathBuf, #[source] std::io::Error),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
-    #[error("the demonstration failed: {0}")]
-    Simulation(String),
-    #[error("the daemon is not well: {0}")]
-    Unwell(String),
-    /// A daemon refuses, or does not answer.
-    #[error("{1}")]
-    Refused(ExitCode, String),
-    #[error("the endpoint `{0}` did not take the test event: {1}")]
-    NotTaken(Text, Text),
-    #[error("interrupted by {}", .0.name())]
-    Interrupted(Signal),
-}
-
-impl CommandError {
-    const fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Settings(_)
-            | Self::Exports(_)
-            | Self::Request(_)
-            | Self::Folder(_)
-            | Self::Transport(_)
-            | Self::NoCommand(_)
-            | Self::Scenario(_)
-            | Self::Usage(_)
-            | Self::Simulator(_)
-            | Self::StateDirectory(..) => ExitCode::USAGE,
-            Self::Exec(..)
-            | Self::Output(_)
-            | Self::Simulation(_)
-            | Self::Store(_)
-            | Self::Daemon(DaemonError::Store(_)) => ExitCode::UNFORESEEN,
-            Self::Daemon(_) => ExitCode::USAGE,
-            // The export exists; failing to record it is our own failure.
-            Self::Record(RecordError::Lost { .. }) => ExitCode::UNFORESEEN,
-            Self::Record(_) => ExitCode::USAGE,
-            Self::Refused(code, _) => *code,
-            Self::Unwell(_) | Self::NotTaken(..) => ExitCode::UNAVAILABLE,
-            Self::Interrupted(signal) => ExitCode::of_signal(*signal),
-        }
-    }
-}
 
 /// What every command needs.
 struct Session {
@@ -270,8 +189,8 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
         Command::Deliveries(args) => deliveries::run(args, session).await,
         Command::Simulate(args) => simulate::run(&args, session).await,
         Command::Demo => demo::run(session).await,
-        Command::Completions { shell } => completions(shell, session),
-        Command::Man { dir } => manual(dir.as_deref(), session),
+        Command::Completions { shell } => scripts::completions(shell, session),
+        Command::Man { dir } => scripts::manual(dir.as_deref(), session),
     }
 }
 
@@ -287,44 +206,6 @@ async fn aside<T: Send + 'static>(
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-/// Where the script for bash has the last two words.
-const BASH_WORDS: &str = "    prev=\"$3\"\n";
-
-const BASH_EQUALS: &str = r#"    if [[ "${cur}" == "=" ]]; then
-        cur=""
-        prev="${COMP_WORDS[COMP_CWORD-1]}"
-    elif [[ "${prev}" == "=" ]]; then
-        prev="${COMP_WORDS[COMP_CWORD-2]}"
-    fi
-"#;
-
-fn completions(shell: clap_complete::Shell, session: &Session) -> Result<ExitCode, CommandError> {
-    let scenarios: Vec<&str> = Scenario::names().map(|(name, _)| name).collect();
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::completed(&scenarios), "snyk-export", &mut text);
-    let script = String::from_utf8(text).unwrap_or_default();
-    // The generator takes the hyphen of the program's name for a subcommand in one of two places (clap #6421).
-    let script = script.replace("snyk__subcmd__export", "snyk__export");
-    // Bash takes the equals sign of `--api=eu` for a word.
-    let script = script.replacen(BASH_WORDS, &format!("{BASH_WORDS}{BASH_EQUALS}"), 1);
-    session.console.data(script.as_bytes()).map(|()| ExitCode::SUCCESS)
-}
-
-fn manual(dir: Option<&Path>, session: &Session) -> Result<ExitCode, CommandError> {
-    let pages = Cli::manual();
-    let Some(dir) = dir else {
-        let first = pages.first().map(|(_, page)| page.as_bytes());
-        return session.console.data(first.unwrap_or_default()).map(|()| ExitCode::SUCCESS);
-    };
-    let failed =
-        |error: std::io::Error| CommandError::Usage(format!("--dir {}: {error}", Text::of_path(dir)));
-    disk::create_directories_durably(dir, Readers::Umask).map_err(failed)?;
-    for (name, page) in pages {
-        disk::replace_durably(&dir.join(name), page.as_bytes(), Readers::Umask).map_err(failed)?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The names of the variables are added only if help is shown: that takes longer than parsing.

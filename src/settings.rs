@@ -343,7 +343,7 @@ impl Settings {
         (self.log.log_format, self.log.color)
     }
 
-    /// Variables that look like ours and are none, each with the name that it may be meant to have.
+    /// Variables that look like ours and are not, each with the name that it may be meant to have.
     #[must_use]
     pub fn unknown_variables(&self) -> Vec<(String, Option<String>)> {
         unknown_variables(self.environment())

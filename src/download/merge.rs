@@ -371,7 +371,7 @@ mod tests {
             (&["\u{feff}a,b\n1,2", "\u{feff}a,b\n3,4", "a,b\n5,6"], "\u{feff}a,b\n1,2\n3,4\n5,6\n", 3),
             (&["a,b", "a,b\r\n1,2\r\n"], "a,b\r\n1,2\r\n", 1),
             (&["a,b\r1,2\r\r", "a,b\n3,4\n"], "a,b\r1,2\r3,4\r", 2),
-            // An empty line is no record, unless there is only one column.
+            // An empty line is not a record, unless there is only one column.
             (&["\na,b\n\n1,2\n\n", "\n\na,b\n3,4\n"], "a,b\n1,2\n3,4\n", 2),
             (&["X\n1\n\n2\n"], "X\n1\n\n2\n", 3),
             (&["X\r\n\r\n1", "\r\nX\n\"\"\n\n\n"], "X\r\n\r\n1\r\n\"\"\r\n\r\n\r\n", 5),

@@ -45,7 +45,7 @@ pub(super) enum Met {
     Record,
     /// The line break of an empty line that is a record.
     EmptyRecord,
-    /// The line break of an empty line that is none.
+    /// The line break of an empty line that is not a record.
     EmptyLine,
     /// The line feed after a carriage return.
     SecondHalf,

@@ -49,7 +49,8 @@ impl SigningKey {
             let encoded = key.strip_prefix(PREFIX);
             let encoded = encoded.ok_or_else(|| error(format!("{which} does not begin with {PREFIX}")))?;
             let bytes = LENIENT.decode(encoded);
-            let bytes = bytes.map_err(|_| error(format!("what follows {PREFIX} in {which} is no Base64")))?;
+            let bytes =
+                bytes.map_err(|_| error(format!("what follows {PREFIX} in {which} is not Base64")))?;
             if !(24..=64).contains(&bytes.len()) {
                 return Err(error(format!("{which} has {} bytes", bytes.len())));
             }
@@ -103,7 +104,7 @@ mod tests {
             (" \n".to_owned(), "there is no signing key"),
             ("hunter2".to_owned(), "the key does not begin with whsec_"),
             ("WHSEC_MfKQ".to_owned(), "the key does not begin with whsec_"),
-            ("whsec_hunter2!".to_owned(), "what follows whsec_ in the key is no Base64"),
+            ("whsec_hunter2!".to_owned(), "what follows whsec_ in the key is not Base64"),
             (of_length(23), "the key has 23 bytes"),
             (of_length(65), "the key has 65 bytes"),
             (format!("{KEY}\nhunter2"), "key 2 does not begin with whsec_"),

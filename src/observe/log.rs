@@ -96,7 +96,7 @@ pub(super) fn write(event: &Event, named: Named, advice: Option<&str>) {
             status_changed(name, watch, named, from.as_ref(), *delay);
         }
         What::Retrying { watch, failure, delay, .. } => {
-            retrying(name, watch, named, &failure.problem, *delay);
+            retrying(event, watch, named, &failure.problem, *delay, false);
         }
         What::Finished(ending) => write_ending(name, ending, named, advice),
         What::DeliverySent(attempted) => {
@@ -223,20 +223,36 @@ fn status_changed(name: &str, watch: &Watch, named: Named, from: Option<&Status>
     );
 }
 
-fn retrying(name: &str, watch: &Watch, named: Named, problem: &Problem, delay: Duration) {
-    failure!(
-        warn,
-        problem,
-        [
-            event = name,
-            watch.id = named.watch_id(watch),
-            account = named.account(watch),
-            export.id = named.export_id(watch),
-            poll.number = watch.progress.polls(),
-        ],
-        [delay_ms = in_ms(delay),],
-        "check failed, retrying"
-    );
+/// Logs a failure that is retried: as a warning, or only for debugging if it is one of many like it.
+fn retrying(
+    event: &Event,
+    watch: &Watch,
+    named: Named,
+    problem: &Problem,
+    delay: Duration,
+    is_repeated: bool,
+) {
+    macro_rules! line {
+        ($level:ident) => {
+            failure!(
+                $level,
+                problem,
+                [
+                    event = event.name(),
+                    watch.id = named.watch_id(watch),
+                    account = named.account(watch),
+                    export.id = named.export_id(watch),
+                    poll.number = watch.progress.polls(),
+                ],
+                [delay_ms = in_ms(delay),],
+                "check failed, retrying"
+            )
+        };
+    }
+    match is_repeated {
+        true => line!(debug),
+        false => line!(warn),
+    }
 }
 
 fn write_ending(name: &str, ending: &Ending, named: Named, advice: Option<&str>) {

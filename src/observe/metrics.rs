@@ -458,7 +458,7 @@ mod tests {
         Watch::unnamed(export, AT)
     }
 
-    /// Makes the last poll of `watch` one that failed; code 0 is no answer at all.
+    /// Makes the last poll of `watch` one that failed; code 0 stands for no answer.
     fn fail(watch: &mut Watch, kind: FailureKind) {
         watch.progress.give_up(&Failure { kind, problem: Problem::default() });
     }

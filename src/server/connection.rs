@@ -278,7 +278,7 @@ mod tests {
         }
         answered(&mut kept).await;
         assert!(is_closed_within(&mut kept, limits::KEEP_ALIVE + second).await);
-        // A part of a request is none.
+        // A part of a request is not a request.
         let mut new = connection(&common());
         new.write_all(b"GET /tiny HTTP/1.1\r\nHost: local").await.unwrap();
         assert!(is_closed_within(&mut new, limits::ARRIVAL + second).await);

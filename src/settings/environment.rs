@@ -138,7 +138,7 @@ impl Environment {
         })
     }
 
-    /// Whether a CI system runs this: its log is no screen on which a line could be redrawn.
+    /// Whether a CI system runs this: its log is not a screen on which a line can be redrawn.
     #[must_use]
     pub fn is_ci(&self) -> bool {
         ["CI", "GITHUB_ACTIONS"].into_iter().any(|name| self.get(name).is_some_and(|value| value != "false"))

@@ -48,7 +48,7 @@ pub(super) fn read_environment(
         .map_err(|error| SettingsError::wrong("the environment", error))
 }
 
-/// Variables that look like ours and are none, each with the name that it may be meant to have.
+/// Variables that look like ours and are not, each with the name that it may be meant to have.
 pub(super) fn unknown_variables(environment: &Environment) -> Vec<(String, Option<String>)> {
     let layer = Layer::augment_args(clap::Command::new("environment"));
     let flags = layer.get_arguments().filter_map(clap::Arg::get_long).filter_map(variable);

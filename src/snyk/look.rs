@@ -109,7 +109,7 @@ fn listed(body: &[u8], now: Moment) -> Option<Tokens> {
         u64::try_from(at.as_millisecond()).ok().map(Moment::from_unix_ms)
     };
     let ends = document["data"].as_array()?.iter().map(ends);
-    // The credential is accepted: it is none of those that have ended.
+    // The credential is accepted, so it is not one that has ended.
     let left: Vec<Option<Moment>> = ends.filter(|ends| ends.is_none_or(|ends| ends > now)).collect();
     Some(Tokens { ends: left.iter().flatten().min().copied(), are_several: left.len() > 1 })
 }

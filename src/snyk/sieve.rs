@@ -18,7 +18,7 @@ pub(super) const MAX_PARTS: usize = 10_000;
 /// A status document has five levels.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Reads an element of the results: keeps its link or not. `None` if it is no JSON.
+/// Reads an element of the results: keeps its link or not. `None` if it is not JSON.
 pub(super) type ReadPart = fn(&[u8], bool) -> Option<Part>;
 
 /// The way to the results.
@@ -62,7 +62,7 @@ pub(super) struct Listed {
     parts: Vec<Part>,
     /// How many elements there were.
     count: usize,
-    /// Whether an element is no JSON.
+    /// Whether an element is not JSON.
     is_broken: bool,
     /// Whether values are nested more deeply than in a status document. The parser takes memory for each level.
     is_too_deep: bool,
@@ -149,7 +149,7 @@ impl Sieve {
     fn step(&mut self, byte: u8) {
         match byte {
             _ if self.is_escaped => self.is_escaped = false,
-            // Outside of a string it is no JSON.
+            // Outside of a string it is not JSON.
             b'\\' => {
                 self.is_escaped = true;
                 self.note(byte);

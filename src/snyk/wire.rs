@@ -140,7 +140,7 @@ fn utc(created: &str) -> Option<String> {
     (timestamp >= Timestamp::UNIX_EPOCH).then(|| format!("{timestamp:.3}"))
 }
 
-/// A part: an object, or a bare link. `None` if it is no JSON.
+/// A part: an object, or a bare link. `None` if it is not JSON.
 fn read_part(bytes: &[u8], keeps_links: bool) -> Option<Part> {
     let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
     let object: RawPart<'_> = serde_json::from_str(raw.get()).unwrap_or_default();

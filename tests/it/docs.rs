@@ -81,7 +81,7 @@ fn the_metrics_page_gives_metrics_the_types_that_they_have() {
     for row in rows(METRICS, "# Metrics") {
         let name = row[0].trim_matches('`');
         // One without an account yet has no series, and so is not shown.
-        assert!(types.get(name).is_none_or(|kind| *kind == row[1]), "{name} is no {}", row[1]);
+        assert!(types.get(name).is_none_or(|kind| *kind == row[1]), "{name} is not a {}", row[1]);
     }
 }
 

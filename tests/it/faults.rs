@@ -63,26 +63,26 @@ const ROWS: [Row; 13] = [
         ..ROW
     },
     Row {
-        fault: "HTML, which is no success",
+        fault: "HTML, which is not a success",
         scenario: "answers = [{ status-code = 200, body = '<html>FINISHED</html>' }]",
         requests: 2,
         ..ROW
     },
     Row {
-        fault: "an empty answer, which is no success",
+        fault: "an empty answer, which is not a success",
         scenario: "answers = [{ status-code = 200, body = '' }, { status-code = 204 }]",
         requests: 3,
         ..ROW
     },
     Row {
-        fault: "half an answer, which is no success",
+        fault: "half an answer, which is not a success",
         scenario: "answers = [{ status = 'FINISHED', fault = 'cut' }]",
         requests: 2,
         connections: 2,
         ..ROW
     },
     Row {
-        fault: "what is no HTTP",
+        fault: "what is not HTTP",
         scenario: "answers = [{ fault = 'junk' }]",
         requests: 2,
         connections: 2,

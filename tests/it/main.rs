@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "clippy takes the parts of a test that are no test functions for production code"
+    reason = "clippy takes the parts of a test that are not test functions for production code"
 )]
 
 mod architecture;

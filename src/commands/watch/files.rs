@@ -25,7 +25,7 @@ pub(super) type Looks = BTreeMap<PathBuf, Look>;
 pub(super) enum Look {
     /// There is none.
     Missing,
-    /// It is a pipe or the like. What can be read only once is not read again because it has changed.
+    /// It is a pipe or another file that can be read only once, so it is not read again when it changes.
     NotAFile,
     /// Its device and inode, its size, and when it was modified, in seconds and nanoseconds.
     File((u64, u64), u64, (i64, i64)),
@@ -192,7 +192,7 @@ mod tests {
         let bed = Bed::new().await;
         bed.swap("second");
         assert!(bed.reports_within(2).await);
-        // What a signal has read is no change.
+        // What a signal has read is not a change.
         bed.swap("third");
         assert!(!bed.reports_within(1).await);
         bed.files.have_been_read(look_at(bed.files.paths()));

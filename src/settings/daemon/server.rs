@@ -83,7 +83,7 @@ pub struct Reached {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or an address in it is none.
+/// When the file cannot be read, or what it gives as an address is not one.
 pub fn reached(file: Option<&Path>, environment: &Environment) -> Result<Reached, SettingsError> {
     let text = file.map(|path| read_file(path.to_owned())).transpose()?;
     let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));

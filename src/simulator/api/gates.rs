@@ -55,7 +55,7 @@ impl Api {
     }
 }
 
-/// Tells what is left of the limit, in Envoy's words: the limit itself is no plain number.
+/// Tells what is left of the limit, in Envoy's words: the limit itself is not a plain number.
 fn add_rate_limit(reply: &mut Reply, standing: Standing) {
     let Standing { limit, remaining, reset_seconds, .. } = standing;
     let name = "crd|generic_key^api-gateway.api-rest|per_minute";

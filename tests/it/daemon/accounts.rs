@@ -44,7 +44,7 @@ fn an_account_asks_the_region_of_its_token_and_follows_it_at_a_reload() {
     bed.file("acme-token", OF_AU);
     reload(&daemon);
     assert_eq!(asked(4)[2..], [by_default, of("https://api.au.snyk.io")]);
-    // What is no token any more is an error, and the settings before stay.
+    // What is not a token any more is an error, and the settings before stay.
     bed.file("acme-token", "$(ACME_TOKEN)");
     daemon.signal("HUP");
     let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
@@ -134,7 +134,7 @@ fn a_credential_that_is_refused_pauses_its_account_alone() {
     let before = acme.requests();
     assert!((1..=4).contains(&before), "as many as were under way, and one that confirms it: {before}");
     assert_eq!(active(bed), 4);
-    // Reading the settings again tries the credential again, and what is no news is not told.
+    // Reading the settings again tries the credential again, and what is not new is not reported.
     reload(daemon);
     acme.until_asked(before + 1);
     revoked.until_other_is_asked();

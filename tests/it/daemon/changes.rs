@@ -24,7 +24,7 @@ fn files_that_change_are_taken_on_without_a_signal() {
     assert!(changed[0]["files"].as_str().unwrap().ends_with("api-token"), "{changed:?}");
     assert_eq!(bed.ask_with("the-first-token-of-all", "GET", "/v1/watches", "").status, 401);
     assert_eq!(bed.get("/v1/watches").status, 200);
-    // A mistake is logged once, and the settings before stay. A signal reads it too, and then it is no change.
+    // A mistake is logged once, and the settings before stay. A signal reads it too, and then it is not a change.
     let valid = bed.settings();
     bed.set_all(&format!("{valid}[[watch]\n"));
     const REFUSED: &str = "cannot use the new settings, keeping the previous ones";

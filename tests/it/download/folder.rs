@@ -165,7 +165,7 @@ fn a_manifest_that_is_there_writes_nothing_elsewhere() {
         assert_eq!(std::fs::read_dir(&ssh).unwrap().count(), 0, "{name}");
         assert!(!home.path().join("stolen").exists());
         std::fs::remove_file(dir.join("sub")).unwrap();
-        // A directory in the hidden folder is none of ours.
+        // A directory in the hidden folder is not ours.
         std::fs::remove_dir_all(&work).unwrap();
         let _ = std::fs::remove_file(dir.join("stolen"));
         check_files(&dir, 1);

@@ -80,7 +80,7 @@ impl Spawned {
         };
         match self.stderr.try_until(|stderr| logged(stderr).len() >= times) {
             Some(stderr) => logged(&stderr),
-            None => panic!("it was waited for {times} such lines in vain:\n{}", self.stderr.get()),
+            None => panic!("there were not {times} such lines:\n{}", self.stderr.get()),
         }
     }
 
@@ -247,7 +247,7 @@ impl Run {
 
     #[track_caller]
     fn json(&self, line: &str) -> Value {
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is no JSON ({error}):\n{self}"))
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON ({error}):\n{self}"))
     }
 }
 

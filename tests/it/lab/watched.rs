@@ -37,7 +37,7 @@ impl<T: Clone> Watched<T> {
     /// Waits until `wanted` holds, and returns the value.
     #[track_caller]
     pub(crate) fn until(&self, wanted: impl Fn(&T) -> bool) -> T {
-        self.try_until(wanted).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain"))
+        self.try_until(wanted).unwrap_or_else(|| panic!("nothing after {PATIENCE:?}"))
     }
 }
 
@@ -74,5 +74,5 @@ pub(crate) fn until(is_so: impl Fn() -> bool) {
             false
         }
     });
-    assert!(so, "waited {PATIENCE:?} in vain");
+    assert!(so, "nothing after {PATIENCE:?}");
 }

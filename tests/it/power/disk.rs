@@ -149,7 +149,7 @@ impl Disk {
     fn entries(&mut self, index: usize) -> &mut Entries {
         match &mut self.nodes[index] {
             Node::Directory { now, .. } => now,
-            Node::File { .. } => panic!("that is no directory"),
+            Node::File { .. } => panic!("that is not a directory"),
         }
     }
 

@@ -104,7 +104,7 @@ fn a_record_or_a_note_that_cannot_be_written_is_no_end() {
         let first = run(&lab, home.path()).under(&format!("strace -y -o {} {inject}", log.display())).run();
         let log = std::fs::read_to_string(log).unwrap();
         let Some(injected) = log.lines().find(|line| line.contains("(INJECTED)")) else { continue };
-        // What wakes another thread is no file.
+        // What wakes another thread is not a file.
         if injected.contains(home.path().to_str().unwrap()) {
             let next = run(&lab, home.path()).run();
             let last = run(&lab, home.path()).run();

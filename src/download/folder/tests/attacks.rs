@@ -154,7 +154,7 @@ fn a_hidden_folder_that_others_can_write_to_is_not_used() {
     // Only root can give files away.
     if std::os::unix::fs::chown(bed.work().join("part-0001.csv"), Some(65534), None).is_ok() {
         let left = bed.settle(None, false).unwrap();
-        assert!(matches!(left, Left::Damaged(_)), "a file of another user is none of ours: {left:?}");
+        assert!(matches!(left, Left::Damaged(_)), "a file of another user is not ours: {left:?}");
         std::os::unix::fs::chown(bed.work(), Some(65534), None).unwrap();
         let error = bed.settle(None, false).unwrap_err();
         let why = std::error::Error::source(&error).unwrap().to_string();

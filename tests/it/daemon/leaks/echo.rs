@@ -155,7 +155,7 @@ fn exchange(path: &str, body: &str) -> String {
 
 fn echo(place: &str, said: &str) -> String {
     let error = |member: &str| format!(r#"{{"errors":[{{"status":"400","{member}":"x {said} y"}}]}}"#);
-    // What is no JSON as it is gets a form that is.
+    // What is not JSON as it is gets a form that is.
     let fits = serde_json::from_str::<serde_json::Value>(&error("detail")).is_ok();
     let quoted = if fits {
         said.to_owned()
