@@ -15,6 +15,7 @@ pub(crate) mod layers;
 mod mistake;
 mod network;
 mod paths;
+mod ping;
 mod pipes;
 pub(crate) mod places;
 mod sources;
