@@ -12,22 +12,28 @@ use crate::moment::Moment;
 use crate::watch::Watch;
 use crate::watch::outcome::Outcome;
 
+/// How many lines an account may have in a minute: the begins and the ends of two outages. Outages that come and go faster
+/// are counted.
+const LINES: usize = 4;
+
 /// The outages of all accounts.
 #[derive(Debug, Default)]
 pub(super) struct Outages(BTreeMap<Arc<str>, Outage>);
 
-/// The failed polls of one account, one after the other.
-#[derive(Debug)]
+/// The failed polls of one account.
+#[derive(Debug, Default)]
 struct Outage {
     since: Moment,
-    spoke_at: Moment,
     /// The watches whose last poll failed.
     failing: BTreeSet<ExportRef>,
-    /// The failed polls since the last line, and their watches.
-    polls: u64,
-    watches: BTreeSet<ExportRef>,
     /// Whether a line has said that there is an outage.
     is_told: bool,
+    /// When the last lines were, the latest one first.
+    lines: [Option<Moment>; LINES],
+    /// What no line has told yet: failed polls, their watches, and how many outages they began.
+    polls: u64,
+    watches: BTreeSet<ExportRef>,
+    begun: u64,
 }
 
 /// What is said of an event.
@@ -39,17 +45,32 @@ pub(super) enum Note {
     First,
     /// One of many failures: it is told only to those who want to see each.
     Again,
-    /// The same, and a minute has passed: so many polls of so many watches have failed in it.
-    Still { polls: u64, watches: usize, lasted: Duration },
+    /// The same, and a minute has passed since the last line.
+    Still(Untold),
     /// Every watch has been answered again.
     Over { account: Arc<str>, lasted: Duration },
+    /// All is well, but for a minute outages came and went so fast that no line told them.
+    WereMany { account: Arc<str>, untold: Untold },
+}
+
+/// What no line has told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Untold {
+    /// How many polls have failed.
+    pub(super) polls: u64,
+    /// Of how many watches.
+    pub(super) watches: usize,
+    /// How many outages began with them.
+    pub(super) outages: u64,
+    /// How long the last outage has lasted.
+    pub(super) lasted: Duration,
 }
 
 impl Outages {
     /// Takes an event, and says what to tell of it.
     pub(super) fn take(&mut self, event: &Event) -> Note {
         if let What::Retrying { watch, .. } = &event.what {
-            self.failed(watch, event.at)
+            self.0.entry(Arc::clone(&watch.account)).or_default().failed(watch, event.at)
         } else if let What::Polled { watch, .. } | What::StatusChanged { watch, .. } = &event.what {
             self.answered(watch, event.at)
         } else if let What::Finished(ending) = &event.what {
@@ -62,39 +83,6 @@ impl Outages {
         }
     }
 
-    fn failed(&mut self, watch: &Watch, now: Moment) -> Note {
-        let begun = || Outage {
-            since: now,
-            spoke_at: now,
-            failing: BTreeSet::from([watch.export]),
-            polls: 0,
-            watches: BTreeSet::new(),
-            is_told: true,
-        };
-        let Some(outage) = self.0.get_mut(&watch.account) else {
-            self.0.insert(Arc::clone(&watch.account), begun());
-            return Note::First;
-        };
-        let is_silent = now.since(outage.spoke_at) < HEARTBEAT;
-        if outage.failing.is_empty() {
-            if !is_silent {
-                *outage = begun();
-                return Note::First;
-            }
-            // Failures that come and go are not told each time either.
-            outage.since = now;
-        }
-        outage.failing.insert(watch.export);
-        outage.watches.insert(watch.export);
-        outage.polls += 1;
-        if is_silent {
-            return Note::Again;
-        }
-        (outage.spoke_at, outage.is_told) = (now, true);
-        let watches = std::mem::take(&mut outage.watches).len();
-        Note::Still { polls: std::mem::take(&mut outage.polls), watches, lasted: now.since(outage.since) }
-    }
-
     /// Nobody polls this watch any more, and its last poll may have failed: that is not the end of an outage.
     fn left(&mut self, watch: &Watch) -> Note {
         if let Some(outage) = self.0.get_mut(&watch.account) {
@@ -104,13 +92,69 @@ impl Outages {
     }
 
     fn answered(&mut self, watch: &Watch, now: Moment) -> Note {
-        let Some(outage) = self.0.get_mut(&watch.account) else { return Note::Nothing };
-        let is_over = outage.failing.remove(&watch.export) && outage.failing.is_empty();
-        if !is_over || !std::mem::take(&mut outage.is_told) {
-            return Note::Nothing;
+        self.0.get_mut(&watch.account).map_or(Note::Nothing, |outage| outage.answered(watch, now))
+    }
+}
+
+impl Outage {
+    fn failed(&mut self, watch: &Watch, now: Moment) -> Note {
+        let begins = self.failing.is_empty();
+        self.failing.insert(watch.export);
+        if begins {
+            (self.since, self.is_told) = (now, false);
+            if self.begun == 0 {
+                // These belong to an outage that was told.
+                self.polls = 0;
+                self.watches.clear();
+            }
+            // The end of an outage that is told needs a line, too.
+            if self.begun == 0 && self.lines_since(now) + 2 <= LINES {
+                self.speak(now);
+                return Note::First;
+            }
+            self.begun += 1;
         }
-        outage.spoke_at = now;
-        Note::Over { account: Arc::clone(&watch.account), lasted: now.since(outage.since) }
+        self.polls += 1;
+        self.watches.insert(watch.export);
+        if self.is_silent(now) { Note::Still(self.tell(now)) } else { Note::Again }
+    }
+
+    fn answered(&mut self, watch: &Watch, now: Moment) -> Note {
+        let is_over = self.failing.remove(&watch.export) && self.failing.is_empty();
+        let account = || Arc::clone(&watch.account);
+        if is_over && self.is_told {
+            self.speak(now);
+            return Note::Over { account: account(), lasted: now.since(self.since) };
+        }
+        if self.failing.is_empty() && self.begun > 0 && self.is_silent(now) {
+            return Note::WereMany { account: account(), untold: self.tell(now) };
+        }
+        Note::Nothing
+    }
+
+    /// How many lines there were in the last minute.
+    fn lines_since(&self, now: Moment) -> usize {
+        self.lines.iter().flatten().filter(|line| now.since(**line) < HEARTBEAT).count()
+    }
+
+    /// Whether there was no line in the last minute.
+    fn is_silent(&self, now: Moment) -> bool {
+        self.lines_since(now) == 0
+    }
+
+    /// A line is written.
+    fn speak(&mut self, now: Moment) {
+        self.lines.rotate_right(1);
+        self.lines[0] = Some(now);
+        self.is_told = !self.failing.is_empty();
+    }
+
+    /// A line tells what no line has told yet.
+    fn tell(&mut self, now: Moment) -> Untold {
+        self.speak(now);
+        let watches = std::mem::take(&mut self.watches).len();
+        let (polls, outages) = (std::mem::take(&mut self.polls), std::mem::take(&mut self.begun));
+        Untold { polls, watches, outages, lasted: now.since(self.since) }
     }
 }
 
@@ -164,7 +208,9 @@ mod tests {
                 }
             }
         }
-        let still = |seconds| Note::Still { polls: 300, watches: 100, lasted: Duration::from_secs(seconds) };
+        let still = |seconds| {
+            Note::Still(Untold { polls: 300, watches: 100, outages: 0, lasted: Duration::from_secs(seconds) })
+        };
         // The first poll after each minute says it; it is one of those that it counts.
         assert_eq!(told, [(0, Note::First), (60, still(60)), (120, still(120))]);
         for id in 0..99 {
@@ -193,17 +239,44 @@ mod tests {
         }
     }
 
+    /// The lines of a watch whose polls fail or not at these seconds, each with its second.
+    fn told(outages: &mut Outages, polls: impl IntoIterator<Item = (u64, bool)>) -> Vec<(u64, Note)> {
+        let told = polls.into_iter().map(|(second, fails)| (second, outages.take(&event(1, fails, second))));
+        told.filter(|(_, note)| !matches!(note, Note::Nothing | Note::Again)).collect()
+    }
+
+    fn over(seconds: u64) -> Note {
+        Note::Over { account: "default".into(), lasted: Duration::from_secs(seconds) }
+    }
+
     #[test]
-    fn failures_that_come_and_go_do_not_fill_the_log() {
+    fn each_outage_is_told_at_once() {
+        let polls = [(100, true), (110, false), (115, true), (120, true), (125, false), (400, true)];
+        let lines =
+            [(100, Note::First), (110, over(10)), (115, Note::First), (125, over(10)), (400, Note::First)];
+        assert_eq!(told(&mut Outages::default(), polls), lines, "also within a minute of the last one");
+    }
+
+    #[test]
+    fn outages_that_come_and_go_have_few_lines_that_say_how_many_they_were() {
         let mut outages = Outages::default();
-        let (mut lines, mut again) = (0, 0);
-        for second in 0..10 * MINUTE {
-            match outages.take(&event(1, second % 2 == 0, second)) {
-                Note::Nothing => {}
-                Note::Again => again += 1,
-                Note::First | Note::Still { .. } | Note::Over { .. } => lines += 1,
-            }
+        let polls = (100..100 + 10 * MINUTE).map(|second| (second, second % 2 == 0));
+        let mut lines = told(&mut outages, polls);
+        lines.extend(told(&mut outages, (100 + 10 * MINUTE..1000).map(|second| (second, false))));
+        let mut begun = 0;
+        for (_, note) in &lines {
+            begun += match note {
+                Note::First => 1,
+                Note::Still(untold) | Note::WereMany { untold, .. } => untold.outages,
+                Note::Nothing | Note::Again | Note::Over { .. } => 0,
+            };
         }
-        assert!((10..=22).contains(&lines) && again > 250, "{lines} {again}");
+        assert_eq!(begun, 300, "each is told or counted: {lines:?}");
+        for (second, _) in &lines {
+            let minute = *second..*second + MINUTE;
+            let in_minute = lines.iter().filter(|(second, _)| minute.contains(second)).count();
+            assert!(in_minute <= LINES, "{in_minute} lines in the minute from {second} on");
+        }
+        assert!(matches!(lines.last(), Some((_, Note::WereMany { .. }))), "{lines:?}");
     }
 }

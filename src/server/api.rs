@@ -106,7 +106,7 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
     // It is never closed.
     let _making = shared.pages.acquire().await;
     let (ended, after, limit) = (query.ended(), query.after, query.limit);
-    let filter = Filter { ended, after, limit, bytes: limits::PAGE_BYTES };
+    let filter = Filter { ended, after, limit, bytes: limits::PAGE_BYTES, ..Filter::default() };
     let Some(listing) = shared.service.store.list(filter).await? else {
         let id = after.map(|id| id.to_string()).unwrap_or_default();
         return Err(Problem::no_such_watch(&id, "after").into());

@@ -94,7 +94,8 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         service.metrics.set_counts(active, ended, pending, undeliverable);
         let now = service.clock.now();
         let aged = |Backlog { endpoint, pending, oldest }: Backlog| (endpoint, pending, now.since(oldest));
-        service.metrics.set_parties(&backlog.into_iter().map(aged).collect::<Vec<_>>(), &accounts);
+        let active: Vec<_> = accounts.into_iter().map(|active| (active.account, active.watches)).collect();
+        service.metrics.set_parties(&backlog.into_iter().map(aged).collect::<Vec<_>>(), &active);
     }
     ([(CONTENT_TYPE, TEXT)], service.metrics.render()).into_response()
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::CommandError;
-use super::here::Seen;
 use crate::duration::rounded;
 use crate::http::Counted;
 use crate::moment::Moment;
@@ -37,6 +36,9 @@ const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// By how many seconds a clock may be wrong: a CI system's links and tokens live for an hour.
 const SKEW: u64 = 60;
+
+/// What a file or a directory of certificates has, or why it cannot be used.
+pub(super) type Seen = (&'static str, Text, Result<Counted, String>);
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

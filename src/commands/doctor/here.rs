@@ -6,21 +6,18 @@ use rustls::pki_types::CertificateDer;
 
 use super::super::{CommandError, aside};
 use super::findings::{
-    Finding, is_about_region, number_of, of_certificates, of_credential, of_region, of_state,
+    Finding, Seen, is_about_region, number_of, of_certificates, of_credential, of_region, of_state,
     of_unknown_variable,
 };
 use super::{Doctor, Meant};
 use crate::disk;
 use crate::exit::ExitCode;
-use crate::http::{Counted, Network};
+use crate::http::Network;
 use crate::secret_file;
 use crate::settings::{ChosenApi, SettingsError};
 use crate::snyk::credentials::{Credentials, Source};
 use crate::snyk::region::Api;
 use crate::text::Text;
-
-/// What a file or a directory of certificates has, or why it cannot be used.
-pub(super) type Seen = (&'static str, Text, Result<Counted, String>);
 
 impl Doctor<'_> {
     /// What is wrong with the settings. Returns whether it is still known which API is meant: the credential must not go to

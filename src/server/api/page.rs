@@ -26,7 +26,7 @@ pub(super) struct Page {
 /// Writes a page of these watches as JSON, as many as fit. It writes one at a time: all of them at once would need many times
 /// the memory.
 pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> {
-    let Listing { watches: listed, has_more } = listing;
+    let Listing { watches: listed, has_more, .. } = listing;
     let mut page = b"{\"data\":[".to_vec();
     let mut taken = 0;
     for listed in listed {

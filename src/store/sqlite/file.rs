@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,43 +49,116 @@ pub(super) struct Opened {
     pub(super) patience: Patience,
 }
 
-/// The identities of the files that a daemon has open. They are never opened again: `SQLite` loses its locks on a file that
-/// is closed anywhere in the process.
+/// The identities and lengths of the files that a daemon has open. `SQLite` loses its locks on a file that is closed anywhere
+/// in the process, so these are never opened again, except the log, which has no locks.
 #[derive(Debug)]
-pub(super) struct Files([(PathBuf, u64, u64); 3]);
+pub(super) struct Files {
+    known: [(PathBuf, u64, u64); 3],
+    log: File,
+    seen: Seen,
+}
+
+/// The header of a log. `SQLite` changes it when it starts the log again from the beginning.
+type Header = [u8; 32];
+
+/// The first bytes of each header of a log.
+const MAGIC: &[u8] = &[0x37, 0x7f, 0x06];
+
+/// How long the files were.
+#[derive(Debug, Default)]
+struct Seen {
+    store: u64,
+    log: u64,
+    header: Header,
+}
 
 impl Files {
     fn of(path: &Path) -> io::Result<Self> {
         let seen = |path: PathBuf| path.symlink_metadata().map(|file| (path, file.dev(), file.ino()));
-        Ok(Self([seen(path.to_owned())?, seen(disk::beside(path, "-wal"))?, seen(lock_path(path))?]))
+        let log = disk::beside(path, "-wal");
+        let files = [seen(path.to_owned())?, seen(log.clone())?, seen(lock_path(path))?];
+        Ok(Self { known: files, log: File::open(log)?, seen: Seen::default() })
     }
 
-    /// Checks that the paths still lead to these files, and that the store was not truncated. Otherwise new rows would be
-    /// lost.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        let Self([(store, ..), ..]) = self;
-        let failed = |path: &Path, why: &str| {
-            let why = format!(
-                "{} {why} while the daemon ran; put the file back that was there, and start again",
-                Text::of_file(path)
-            );
-            Err(StoreError::Failed(Text::of_file(store).to_string(), Text::new(&why)))
-        };
-        for (path, device, inode) in &self.0 {
+    /// Checks that the paths still lead to these files, and that none was truncated. Otherwise new rows would be lost.
+    /// If only the log was removed, the connection can still write it back.
+    pub(super) fn check(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        let [(store, ..), (log, ..), _] = &self.known;
+        let (mut store_bytes, mut has_log) = (0, true);
+        for (path, device, inode) in &self.known {
             match path.symlink_metadata() {
-                Err(error) if error.kind() == ErrorKind::NotFound => return failed(path, "was removed"),
-                Err(error) => return failed(path, &format!("came out of reach ({error})")),
+                Err(error) if error.kind() == ErrorKind::NotFound && path == log => has_log = false,
+                Err(error) if error.kind() == ErrorKind::NotFound => return self.lost(path, "was removed"),
+                Err(error) => return self.lost(path, &format!("came out of reach ({error})")),
                 Ok(file) if (file.dev(), file.ino()) != (*device, *inode) => {
-                    return failed(path, "was replaced");
+                    return self.lost(path, "was replaced");
                 }
-                Ok(file) if path == store && file.len() < PAGE_BYTES.unsigned_abs() => {
-                    return failed(path, "was truncated");
-                }
+                Ok(file) if path == store => store_bytes = file.len(),
                 Ok(_) => {}
             }
         }
-        Ok(())
+        if store_bytes < PAGE_BYTES.unsigned_abs() || self.is_store_cut(store_bytes, conn) {
+            return self.lost(store, "was truncated");
+        }
+        if !has_log {
+            let changes = match is_written_back(conn) {
+                true => "its changes were written back to the store",
+                false => "the changes that only it had are lost",
+            };
+            return self.failed(log, &format!("was removed while the daemon ran; {changes}; start again"));
+        }
+        match self.log_now() {
+            Err(error) => self.lost(log, &format!("came out of reach ({error})")),
+            Ok(None) => self.lost(log, "was truncated"),
+            Ok(Some((log, header))) => {
+                self.seen = Seen { store: store_bytes, log, header };
+                Ok(())
+            }
+        }
     }
+
+    /// Whether the store is shorter than it was, though no other program has removed pages from it (`VACUUM`).
+    fn is_store_cut(&self, bytes: u64, conn: &Connection) -> bool {
+        let pragma =
+            |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_or(0, u64::from);
+        bytes < self.seen.store && pragma("page_count") * pragma("page_size") >= self.seen.store
+    }
+
+    /// The length of the log and its header; `None` if it was truncated. Another program may have written it back and emptied
+    /// it: then it is empty, or has a new header.
+    fn log_now(&self) -> io::Result<Option<(u64, Header)>> {
+        // In this order: between the two, another program may empty it.
+        let bytes = self.log.metadata()?.len();
+        let mut header = Header::default();
+        if self.log.read_at(&mut header, 0)? < header.len() {
+            return Ok(Some((0, Header::default())));
+        }
+        // SQLite goes on at the old end: a log that was emptied has no header then.
+        let is_cut = !header.starts_with(MAGIC) || (header == self.seen.header && bytes < self.seen.log);
+        Ok((!is_cut).then_some((bytes, header)))
+    }
+
+    fn lost(&self, path: &Path, why: &str) -> Result<(), StoreError> {
+        self.failed(
+            path,
+            &format!("{why} while the daemon ran; put the file back that was there, and start again"),
+        )
+    }
+
+    fn failed(&self, path: &Path, why: &str) -> Result<(), StoreError> {
+        let [(store, ..), ..] = &self.known;
+        let why = Text::new(&format!("{} {why}", Text::of_file(path)));
+        Err(StoreError::Failed(Text::of_file(store).to_string(), why))
+    }
+}
+
+/// Writes as much of the log back as readers permit, without waiting for them. Returns whether that is all of it.
+fn is_written_back(conn: &Connection) -> bool {
+    let written = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
+        let (pages, written): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok(pages == written)
+    });
+    written.unwrap_or(false)
 }
 
 /// The result of a check.

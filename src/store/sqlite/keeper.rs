@@ -72,8 +72,8 @@ impl Keeper {
 
     /// Writes the log back to the file, closes it and unlocks it.
     pub(crate) fn close(self) -> Result<(), StoreError> {
-        let Self { path, conn, lock, files, patience, .. } = self;
-        if let Err(error) = files.check() {
+        let Self { path, conn, lock, mut files, patience, .. } = self;
+        if let Err(error) = files.check(&conn) {
             // The log at this path may belong to another file by now, and SQLite would remove it.
             let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             return Err(error);
@@ -115,10 +115,13 @@ impl Keeper {
         work: impl FnOnce(&Connection, &mut State) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         self.check()?;
-        let set = self.set(safety);
-        let done = set.and_then(|()| self.transact(TransactionBehavior::Immediate, work));
-        // Checked after the write: if the file was removed before, the write must not be acknowledged.
-        let done = self.files.check().and(done.map_err(|fault| fault.of_store(&self.path)));
+        // Before the write, because it makes a truncated file as long as it was.
+        let done = self.files.check(&self.conn).and_then(|()| {
+            let set = self.set(safety);
+            let done = set.and_then(|()| self.transact(TransactionBehavior::Immediate, work));
+            // And after it: if the file was removed before, the write must not be acknowledged.
+            self.files.check(&self.conn).and(done.map_err(|fault| fault.of_store(&self.path)))
+        });
         if let Err(error) = &done {
             self.failed.send_replace(Some(error.clone()));
         }
