@@ -83,6 +83,7 @@ impl Doctor<'_> {
         };
         let surroundings = Surroundings {
             api: api.to_string(),
+            other_api: api.contradicted_by(credentials.region()).map(ToString::to_string),
             credential: origin,
             general_version: GA_VERSION,
             go_on: self.session.go_on("wait"),

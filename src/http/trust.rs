@@ -191,15 +191,15 @@ impl Trusted {
 impl Store {
     /// Each place with its variable and the certificates in it, or why there are none.
     pub(crate) fn look(&self) -> Vec<Place<'_>> {
-        fn file<'a>(setting: &'static str, path: &'a PathBuf) -> Place<'a> {
+        fn file<'a>(setting: &'static str, path: &'a Path) -> Place<'a> {
             (setting, path, each(path, |der| is_usable(&der)))
         }
-        fn directory(path: &PathBuf) -> Place<'_> {
+        fn directory(path: &Path) -> Place<'_> {
             let counted = of_directory(path).map(|found| Counted { usable: found.len(), damaged: 0 });
             (DIRECTORIES, path, counted)
         }
         let replacing = self.file.iter().map(|path| file(FILE, path));
-        let replacing = replacing.chain(self.directories.iter().map(directory));
+        let replacing = replacing.chain(self.directories.iter().map(|path| directory(path)));
         replacing.chain(self.extra.iter().map(|path| file(EXTRA, path))).collect()
     }
 

@@ -87,7 +87,13 @@ pub(super) fn cure_of(topic: &str, error: &CommandError) -> Option<String> {
             "name a settings file that this user can read with --config or SNYK_EXPORT_CONFIG".to_owned()
         }
         SettingsError::HalfAClient(set, unset) => format!("set {unset} too, or unset {set}"),
-        _ => return usual_cure(topic).map(str::to_owned),
+        SettingsError::Wrong(..)
+        | SettingsError::Contradiction(_)
+        | SettingsError::Lost(_)
+        | SettingsError::NoCredential
+        | SettingsError::Placeholder(..)
+        | SettingsError::Credential(_)
+        | SettingsError::Trust(_) => return usual_cure(topic).map(str::to_owned),
     })
 }
 

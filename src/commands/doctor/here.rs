@@ -81,8 +81,7 @@ impl Doctor<'_> {
         let configured = self.session.settings.api().map_err(CommandError::from);
         let Some(configured) = self.unless_wrong("region", configured)? else { return Ok(None) };
         let region = credentials.and_then(Credentials::region);
-        let ChosenApi { api, source } = configured.chosen(region, meant.pasted.clone());
-        let other = api.contradicted_by(region).map(ToString::to_string);
+        let ChosenApi { api, source, other } = configured.chosen(region, meant.pasted.clone());
         self.report.add(of_region(&api.to_string(), &source, other.as_deref()));
         if let Some(pasted) = meant.pasted.as_ref().filter(|pasted| **pasted != api) {
             let pasted = Text::of_host(&pasted.to_string());

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{doctor, finding};
 use crate::lab::{EXPORT_ID, GROUP, Lab, Program, READY, TOKEN};
@@ -85,74 +86,45 @@ fn settings_that_cannot_be_used_are_findings_with_exit_code_2_and_the_others_are
     assert_eq!(lab.asked_for("/rest/self/personal_access_tokens").len(), asked);
 }
 
-#[test]
-fn what_a_wait_would_only_warn_of_is_a_finding_too() {
-    let lab = Lab::start(READY);
-    let home = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = home.path().join(name);
+/// Files beside each other.
+struct Files(TempDir);
+
+impl Files {
+    /// The path of a file with this text.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
-    };
-    let damaged = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
-    let [empty, text, damaged, mixed] = [
-        file("empty.pem", ""),
-        file("text.pem", "no certificate"),
-        file("damaged.pem", damaged),
-        file("mixed.pem", &format!("{own}{damaged}")),
-    ];
-    let (open, not_a_directory) = (file("token", TOKEN), file("file", ""));
-    let program = || doctor(&lab);
+    }
+
+    /// Files of certificates: empty, without one, damaged, and with a good one and a damaged one.
+    fn certificates(&self) -> [String; 4] {
+        let damaged = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let good = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+        [
+            self.file("empty.pem", ""),
+            self.file("text.pem", "no certificate"),
+            self.file("damaged.pem", damaged),
+            self.file("mixed.pem", &format!("{good}{damaged}")),
+        ]
+    }
+}
+
+#[test]
+fn what_a_wait_would_only_warn_of_is_a_finding_too() {
+    let (lab, files) = (Lab::start(READY), Files(tempfile::tempdir().unwrap()));
+    let (open, not_a_directory) = (files.file("token", TOKEN), files.file("file", ""));
+    let near = "SNYK_EXPORT_MAX_WAIT?";
+    let with = |name: &str, value: &str| doctor(&lab).env(name, value);
+    let of_open = doctor(&lab).args(&format!("--token-file {open}"));
     check(
         0,
         [
+            (with("SNYK_EXPORT_MAXWAIT", "1m"), "settings", "warning", "MAXWAIT", near),
+            (with("NO_PROXY", "10.*"), "proxy", "warning", "10.*", "10.0.0.0/8"),
+            (of_open, "credential", "warning", "every user", "chmod o="),
             (
-                program().env("SNYK_EXPORT_MAXWAIT", "1m"),
-                "settings",
-                "warning",
-                "MAXWAIT",
-                "SNYK_EXPORT_MAX_WAIT?",
-            ),
-            (program().env("NO_PROXY", "10.*"), "proxy", "warning", "10.*", "10.0.0.0/8"),
-            (
-                program().args(&format!("--token-file {open}")),
-                "credential",
-                "warning",
-                "every user",
-                "chmod o=",
-            ),
-            (
-                program().env("NODE_EXTRA_CA_CERTS", "/nowhere"),
-                "certificates",
-                "warning",
-                "No such file",
-                "NODE_EXTRA",
-            ),
-            (
-                program().env("NODE_EXTRA_CA_CERTS", &empty),
-                "certificates",
-                "warning",
-                "it is empty",
-                "NODE_EXTRA",
-            ),
-            (
-                program().env("NODE_EXTRA_CA_CERTS", &text),
-                "certificates",
-                "warning",
-                "no certificate",
-                "unset",
-            ),
-            (program().env("SSL_CERT_FILE", &damaged), "certificates", "warning", "damaged", "SSL_CERT_FILE"),
-            (
-                program().env("SSL_CERT_DIR", "/nowhere"),
-                "certificates",
-                "warning",
-                "/nowhere",
-                "SSL_CERT_DIR",
-            ),
-            (
-                program().env("XDG_STATE_HOME", &not_a_directory),
+                with("XDG_STATE_HOME", &not_a_directory),
                 "state directory",
                 "warning",
                 "cannot be written",
@@ -160,31 +132,28 @@ fn what_a_wait_would_only_warn_of_is_a_finding_too() {
             ),
         ],
     );
-    // Over https, the certificates decide.
-    let https = || doctor(&lab).env("SNYK_API", "https://localhost:1");
-    check(
-        2,
-        [(https().env("SSL_CERT_FILE", &text), "certificates", "bad", "no certificate", "SSL_CERT_FILE")],
-    );
-    check(
-        69,
-        [
-            (
-                https().env("SSL_CERT_FILE", &mixed),
-                "certificates",
-                "warning",
-                "1 certificate, and 1",
-                "damaged",
-            ),
-            (
-                https().env("SSL_CERT_FILE", &text).env("NODE_EXTRA_CA_CERTS", &mixed),
-                "certificates",
-                "warning",
-                "is ignored: it has no certificate",
-                "SSL_CERT_FILE",
-            ),
-        ],
-    );
+}
+
+#[test]
+fn files_of_certificates_that_cannot_be_used_are_named() {
+    let (lab, files) = (Lab::start(READY), Files(tempfile::tempdir().unwrap()));
+    let [empty, text, damaged, mixed] = files.certificates();
+    let (extra, file, directory) = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR");
+    let row = |code: i32, program: Program, grade: &'static str, part: &'static str, cure: &'static str| {
+        check(code, [(program, "certificates", grade, part, cure)]);
+    };
+    // Plain http needs none.
+    let with = |name: &str, value: &str| doctor(&lab).env(name, value);
+    row(0, with(extra, "/nowhere"), "warning", "No such file", extra);
+    row(0, with(extra, &empty), "warning", "it is empty", extra);
+    row(0, with(extra, &text), "warning", "no certificate", extra);
+    row(0, with(file, &damaged), "warning", "damaged", file);
+    row(0, with(directory, "/nowhere"), "warning", "/nowhere", directory);
+    // Over https, something has to be trusted.
+    let with = |name: &str, value: &str| with(name, value).env("SNYK_API", "https://localhost:1");
+    row(2, with(file, &text), "bad", "no certificate", file);
+    row(69, with(file, &mixed), "warning", "1 certificate, and 1", "damaged");
+    row(69, with(file, &text).env(extra, &mixed), "warning", "is ignored: it has no certificate", file);
 }
 
 #[test]
