@@ -43,7 +43,7 @@ use crate::observe::dotenv::Dotenv;
 use crate::output::Output;
 use crate::process::systemd_listens_at;
 use crate::settings::places::given;
-use crate::settings::{CommandLine, Environment, Settings};
+use crate::settings::{CommandLine, Environment, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::text::Text;
 use crate::words::{Closing, GoOn};
@@ -142,15 +142,19 @@ async fn load_and_run(
     let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
-    let settings = aside(signals, || Settings::load(command_line, environment)).await??;
-    let (quiet, verbose) = (cli.global.quiet, cli.global.verbose);
-    let level = match (quiet, verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, true) => tracing::Level::DEBUG,
-        (false, false) => tracing::Level::INFO,
+    let (settings, mut mistakes) = aside(signals, || Settings::salvage(command_line, environment)).await?;
+    let is_doctor = matches!(cli.command, Command::Doctor(_));
+    if !(is_doctor || mistakes.is_empty()) {
+        return Err(mistakes.swap_remove(0).into());
+    }
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (_, true) => tracing::Level::DEBUG,
+        // What a doctor finds says what a warning would.
+        (quiet, false) if quiet || is_doctor => tracing::Level::ERROR,
+        (_, false) => tracing::Level::INFO,
     };
     let (no_progress, is_daemon) = (cli.global.no_progress, matches!(cli.command, Command::Watch(_)));
-    let manner = Manner { quiet, no_progress, is_daemon };
+    let manner = Manner { quiet: cli.global.quiet, no_progress, is_daemon };
     let mut console = Console::start(&settings, level, manner, clock, output);
     if let Some(path) = &cli.global.dotenv {
         let unusable = |error| CommandError::Usage(format!("--dotenv {}: {error}", Text::of_path(path)));
@@ -180,7 +184,7 @@ async fn load_and_run(
         pinging: pinging.clone(),
     };
     let ran = match refused {
-        None => dispatch(cli.command, &session).await,
+        None => dispatch(cli.command, mistakes, &session).await,
         Some(error) => Err(error),
     };
     Ok((ran.unwrap_or_else(|error| failed(&error, &session)), pinging))
@@ -198,7 +202,12 @@ fn failed(error: &CommandError, session: &Session) -> ExitCode {
     code
 }
 
-async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, CommandError> {
+/// Runs a command. Only `doctor` runs although there are `mistakes` in the settings.
+async fn dispatch(
+    command: Command,
+    mistakes: Vec<SettingsError>,
+    session: &Session,
+) -> Result<ExitCode, CommandError> {
     // A daemon has no end in sight: it says that it is healthy.
     let has_an_end = !matches!(&command, Command::Watch(args) if !args.until_idle);
     session.pinging.iter().filter(|_| has_an_end).for_each(|pinging| pinging.start());
@@ -209,7 +218,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
         Command::Download(args) => download::run(&args, session).await,
         Command::Run(args) => run::run(*args, session).await,
         Command::Watch(args) => watch::run(&args, session).await,
-        Command::Doctor(args) => doctor::run(&args, session).await,
+        Command::Doctor(args) => doctor::run(&args, mistakes, session).await,
         Command::Healthcheck(args) => healthcheck::run(&args, session).await,
         Command::Watches(args) => watches::run(*args, session).await,
         Command::Deliveries(args) => deliveries::run(args, session).await,

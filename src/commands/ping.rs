@@ -123,16 +123,17 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
+    use crate::clock::Clock;
 
     #[tokio::test(start_paused = true)]
     async fn a_healthy_daemon_pings_at_once_and_once_a_minute() {
-        let (begin, sent, asked) = (tokio::time::Instant::now(), RefCell::new(Vec::new()), Cell::new(0));
+        let (clock, sent, asked) = (Clock::start(), RefCell::new(Vec::new()), Cell::new(0));
         let is_alive = || {
             asked.set(asked.get() + 1);
             asked.get() != 3
         };
         let send = async || {
-            sent.borrow_mut().push(begin.elapsed().as_secs());
+            sent.borrow_mut().push(clock.elapsed().as_secs());
             Err(Text::new("no answer"))
         };
         let _ = tokio::time::timeout(Duration::from_secs(250), beat(is_alive, send)).await;

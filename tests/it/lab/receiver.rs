@@ -67,8 +67,7 @@ impl Receiver {
 /// Reads one request after the other until the connection ends.
 fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usize) -> Option<u16>) {
     let mut reader = BufReader::new(stream);
-    while let Some((target, headers, body)) = read(&mut reader) {
-        let notice = Notice { target, headers, body, answered: None };
+    while let Some(notice) = read(&mut reader) {
         let (mut at, mut times) = (0, 0);
         kept.change(|notices| {
             let is_same = |other: &&Notice| other.header("webhook-id") == notice.header("webhook-id");
@@ -86,7 +85,7 @@ fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usiz
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<(String, String)>, String)> {
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Notice> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
     let target = line.split(' ').nth(1)?.to_owned();
@@ -100,5 +99,5 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<(String, Strin
     let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((target, headers, String::from_utf8(body).ok()?))
+    Some(Notice { target, headers, body: String::from_utf8(body).ok()?, answered: None })
 }
