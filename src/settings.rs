@@ -15,7 +15,6 @@ pub(crate) mod layers;
 mod mistake;
 mod network;
 mod paths;
-mod pipes;
 pub(crate) mod places;
 mod sources;
 pub(crate) mod values;
@@ -43,6 +42,7 @@ use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file, unknown_variables};
 use self::values::{HumanDuration, Multiplier, Pause, Share, StatusLimit};
+use crate::disk::Look;
 use crate::download::Limits;
 use crate::export::{Phase, Status, Vocabulary};
 use crate::http::TransportError;
@@ -134,6 +134,8 @@ pub struct Settings {
     /// The layers, the strongest first: flags, variables, the user's file, and the defaults.
     layers: [Layer; 4],
     places: Places,
+    /// How the user's file looked before it was read.
+    look: Option<Look>,
     /// The secrets of the environment, including unused ones, so that texts mask them.
     _held: Vec<Secret>,
 }
@@ -149,7 +151,8 @@ impl Settings {
         let held = environment.secrets(); // before the first error, whose text may repeat one
         let variables = read_environment(&environment, &given)?;
         let path = config.or_else(|| environment.path("SNYK_EXPORT_CONFIG"));
-        let text = path.map(read_file).transpose()?;
+        let read = path.map(|path| read_file(path, environment.pipes())).transpose()?;
+        let (text, look) = read.unzip();
         let mut file =
             text.as_ref().map_or_else(|| Ok(Layer::default()), |(path, text)| parse_file(path, text))?;
         let mut defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
@@ -173,6 +176,7 @@ impl Settings {
             layers,
             _held: held,
             places,
+            look,
         })
     }
 

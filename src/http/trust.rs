@@ -1,7 +1,7 @@
 //! Which certificates are trusted.
 
 use std::collections::HashSet;
-use std::io::BufReader;
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ use rustls::{
 
 use super::TransportError;
 use super::validity::Validity;
-use crate::disk::Input;
+use crate::disk::{Input, Pipes, can_be_read_once};
 use crate::text::Text;
 
 /// The trusted certificates, and the TLS configuration, which is built once.
@@ -31,7 +31,7 @@ pub(super) struct Trust {
 }
 
 /// The certificate stores that the environment names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     /// A file in place of the system's certificates: `SSL_CERT_FILE`.
     pub file: Option<PathBuf>,
@@ -39,6 +39,8 @@ pub struct Store {
     pub directories: Vec<PathBuf>,
     /// A file besides all others: `NODE_EXTRA_CA_CERTS`.
     pub extra: Option<PathBuf>,
+    /// What those of them held that can be read only once.
+    pub(crate) pipes: Pipes,
 }
 
 /// Reads the usable certificates of a PEM file that `setting` names. Logs a warning about damaged ones.
@@ -46,9 +48,13 @@ pub struct Store {
 /// # Errors
 ///
 /// Why it cannot be read, or that it has no usable certificate.
-pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn read_certificates(
+    setting: &str,
+    path: &Path,
+    pipes: &Pipes,
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut certificates = Vec::new();
-    each(setting, path, |der| {
+    each(setting, path, pipes, |der| {
         let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
         certificates.extend(is_usable.then_some(der));
         is_usable
@@ -61,9 +67,16 @@ pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDe
 fn each(
     setting: &str,
     path: &Path,
+    pipes: &Pipes,
     mut take: impl FnMut(CertificateDer<'static>) -> bool,
 ) -> Result<(), String> {
-    let input = Input::open(path).map_err(|error| error.to_string())?;
+    let input = || -> io::Result<Box<dyn Read>> {
+        Ok(match can_be_read_once(path) {
+            true => Box::new(Cursor::new(pipes.read(path)?.as_bytes().to_vec())),
+            false => Box::new(Input::open(path)?),
+        })
+    };
+    let input = input().map_err(|error| error.to_string())?;
     let (mut usable, mut damaged) = (0, 0);
     for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
         let is_usable = match der {
@@ -72,6 +85,9 @@ fn each(
             Err(_) => false,
         };
         *(if is_usable { &mut usable } else { &mut damaged }) += 1;
+    }
+    if usable > 0 {
+        pipes.keep(path);
     }
     match (usable, damaged) {
         (0, 0) => return Err("it has no certificate in PEM form".to_owned()),
@@ -107,7 +123,7 @@ impl Trust {
             trusted.add(der.clone());
         }
         if let Some(path) = &self.store.extra
-            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
+            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, &self.store.pipes, |der| trusted.add(der))
         {
             let path = Text::of_path(path);
             tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS is ignored");
@@ -158,7 +174,7 @@ impl Store {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
         if let Some(path) = &self.file
-            && let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der))
+            && let Err(why) = each("SSL_CERT_FILE", path, &self.pipes, |der| trusted.add(der))
         {
             reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
         }
