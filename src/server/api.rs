@@ -49,6 +49,7 @@ pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
             let mut watches =
                 OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(look_at, remove));
             watches = watches.routes(routes!(deliveries::list)).routes(routes!(deliveries::redeliver));
+            watches = watches.routes(routes!(deliveries::redeliver_of_watch));
             for path in guard::UNKNOWN {
                 watches = watches.route(path, any(no_such_path));
             }
@@ -150,7 +151,7 @@ async fn add(
             let view = Json(ViewWithDeliveries::new(&listed, shared.service.clock.now()));
             let mut response = (status, [(LOCATION, location)], view).into_response();
             if status == StatusCode::CREATED {
-                response.extensions_mut().insert(Changed(id));
+                response.extensions_mut().insert(Changed(Some(id)));
             }
             return Ok(response);
         }
@@ -226,7 +227,7 @@ async fn remove(
     if shared.service.store.remove(id).await? {
         shared.service.changed.notify_one();
         let mut response = StatusCode::NO_CONTENT.into_response();
-        response.extensions_mut().insert(Changed(id));
+        response.extensions_mut().insert(Changed(Some(id)));
         Ok(response)
     } else {
         Err(Problem::no_such_watch(&text, "id").into())

@@ -170,6 +170,7 @@ fn the_openapi_document_describes_every_route() {
         "/metrics",
         "/readyz",
         "/v1/deliveries",
+        "/v1/deliveries/{id}/redeliver",
         "/v1/watches",
         "/v1/watches/{id}",
         "/v1/watches/{id}/deliveries/{delivery}/redeliver",

@@ -195,7 +195,7 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
     let again = async |bed: &_, id: &str, known: &str| {
         let known = vec![known.to_owned()];
-        Lasting::store(bed).redeliver(watch, id.to_owned(), known, NOW.plus(SECOND * 9)).await.unwrap()
+        Lasting::store(bed).redeliver(Some(watch), id.to_owned(), known, NOW.plus(SECOND * 9)).await.unwrap()
     };
     assert_eq!(again(&bed, "x", "platform").await, Some(Redelivery::Pending));
     let claimed = claim(&bed, NOW).await.0.remove(0);
@@ -216,6 +216,18 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     record(&bed, claimed.claim, NextDelivery::Sent).await;
     assert!(matches!(again(&bed, "x", "platform").await, Some(Redelivery::Queued(_))));
     assert_eq!(bed.counts().await, Counts { ended: 1, pending: 1, ..Counts::default() });
+    record(&bed, claim(&bed, NOW.plus(SECOND * 9)).await.0.remove(0).claim, NextDelivery::Sent).await;
+
+    // About an account.
+    bed.pass(owes([delivery("z", "platform")])).await;
+    record(&bed, claim(&bed, NOW).await.0.remove(0).claim, NextDelivery::Sent).await;
+    assert_eq!(again(&bed, "z", "platform").await, None, "it is about no watch");
+    for (id, about) in [("z", None), ("x", Some(watch))] {
+        let known = vec!["platform".to_owned()];
+        let again = Lasting::store(&bed).redeliver(None, id.to_owned(), known, NOW).await.unwrap();
+        let Some(Redelivery::Queued(queued)) = again else { panic!("{again:?}") };
+        assert_eq!((queued.id.as_str(), queued.watch), (id, about));
+    }
 }
 
 pub(super) async fn a_new_delivery_ends_a_pause_and_those_that_wait_go_first(bed: impl Lasting) {
