@@ -20,7 +20,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use self::catalogue::{
-    Added, Backlog, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled,
+    ActiveAccount, Added, Backlog, Catalogue, Counts, Filter, Listed, Listing, NoRoom, Quota, Reconciled,
+    Wanted,
 };
 pub use self::memory::MemoryStore;
 pub use self::outbox::{

@@ -123,6 +123,7 @@ impl Daemon {
         names: &BTreeSet<Arc<str>>,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let active = self.store.active_accounts().await?;
-        Ok(active.into_iter().filter(|(account, _)| !names.contains(&**account)).collect())
+        let orphaned = active.into_iter().filter(|active| !names.contains(&*active.account));
+        Ok(orphaned.map(|active| (active.account, active.watches)).collect())
     }
 }

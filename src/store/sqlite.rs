@@ -35,9 +35,9 @@ use self::state::State;
 use self::thread::Thread;
 use self::trouble::Fault;
 use super::{
-    Added, Backlog, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp, Listed,
-    ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply, Store,
-    StoreError, Turn,
+    ActiveAccount, Added, Backlog, Catalogue, Counts, DeliveryFilter, DeliveryRecord, Filter, GivenUp,
+    Listed, ListedDelivery, Listing, Outbox, Pass, Passed, Queue, Quota, Reconciled, Redelivery, Reply,
+    Store, StoreError, Turn,
 };
 use crate::exit::ExitCode;
 use crate::moment::Moment;
@@ -183,7 +183,7 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
     }
 
     fn list(&self, filter: Filter) -> Reply<Option<Listing>> {
-        self.read(move |conn, _| watches::list(conn, filter))
+        self.read(move |conn, _| watches::list(conn, &filter))
     }
 
     fn look(&self, id: Uuid) -> Reply<Option<Listed>> {
@@ -214,7 +214,7 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
         self.read(|_, state| Ok(state.counts))
     }
 
-    fn active_accounts(&self) -> Reply<Vec<(String, u64)>> {
+    fn active_accounts(&self) -> Reply<Vec<ActiveAccount>> {
         self.read(|conn, _| watches::active_accounts(conn))
     }
 

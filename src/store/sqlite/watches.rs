@@ -12,7 +12,7 @@ use super::trouble::Fault;
 use super::{deliveries, outbox};
 use crate::export::ExportRef;
 use crate::moment::Moment;
-use crate::store::{Added, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
+use crate::store::{ActiveAccount, Added, Filter, Listed, Listing, NoRoom, Quota, Reconciled};
 use crate::watch::{NewWatch, Progress, Watch};
 
 /// See [`Catalogue::add`](crate::store::Catalogue::add).
@@ -49,12 +49,16 @@ fn no_room(
     Ok((all > most).then_some(NoRoom::Labels(most)))
 }
 
-/// The number of watches of each account that have not ended.
-pub(super) fn active_accounts(conn: &Connection) -> Result<Vec<(String, u64)>, Fault> {
+/// See [`Catalogue::active_accounts`](crate::store::Catalogue::active_accounts).
+pub(super) fn active_accounts(conn: &Connection) -> Result<Vec<ActiveAccount>, Fault> {
     let mut count = conn.prepare_cached(
-        "SELECT account, count(*) FROM watches INDEXED BY watches_due WHERE ended_at_ms IS NULL GROUP BY account",
+        "SELECT account, count(*), min(due_at_ms) FROM watches INDEXED BY watches_due WHERE ended_at_ms IS NULL \
+         GROUP BY account",
     )?;
-    let counts = count.query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    let counts = count.query_map((), |row| {
+        let watches = row.get::<_, i64>(1)?.unsigned_abs();
+        Ok(ActiveAccount { account: row.get(0)?, watches, due_at: at(row.get(2)?) })
+    })?;
     Ok(counts.collect::<Result<_, _>>()?)
 }
 
@@ -205,50 +209,56 @@ pub(super) fn look(conn: &Connection, id: Uuid) -> Result<Option<Listed>, Fault>
 }
 
 fn show(conn: &Connection, seq: i64) -> Result<Option<Listed>, Fault> {
-    let Listing { mut watches, .. } = select(conn, "watches WHERE seq = ?1", (seq,), Filter::default())?;
+    let Listing { mut watches, .. } = select(conn, "watches WHERE seq = ?1", seq, &Filter::default())?;
     Ok(watches.pop())
 }
 
 /// See [`Catalogue::list`](crate::store::Catalogue::list).
-pub(super) fn list(conn: &Connection, filter: Filter) -> Result<Option<Listing>, Fault> {
+pub(super) fn list(conn: &Connection, filter: &Filter) -> Result<Option<Listing>, Fault> {
     let after = match filter.after {
-        None => 0,
+        None => None,
         Some(id) => match seq_of(conn, id)? {
-            Some(seq) => seq,
+            Some(seq) => Some(seq),
             None => return Ok(None),
         },
     };
-    let wanted = match filter.ended {
-        None => "watches WHERE seq > ?1 ORDER BY seq",
-        Some(false) => {
-            "watches INDEXED BY watches_active WHERE ended_at_ms IS NULL AND seq > ?1 ORDER BY seq"
-        }
-        Some(true) => {
-            "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND seq > ?1 ORDER BY seq"
-        }
+    let from = match filter.ended {
+        None => "watches WHERE",
+        Some(false) => "watches INDEXED BY watches_active WHERE ended_at_ms IS NULL AND",
+        Some(true) => "watches INDEXED BY watches_ended WHERE ended_at_ms IS NOT NULL AND",
     };
-    select(conn, wanted, (after,), filter).map(Some)
+    let (after, order) = match filter.newest_first {
+        false => (after.unwrap_or(0), "seq > ?1 ORDER BY seq"),
+        true => (after.unwrap_or(i64::MAX), "seq < ?1 ORDER BY seq DESC"),
+    };
+    select(conn, &format!("{from} {order}"), after, filter).map(Some)
 }
 
-/// Selects watches, up to the limits of the filter. `wanted` is what follows `FROM`.
-fn select(conn: &Connection, wanted: &str, params: (i64,), enough: Filter) -> Result<Listing, Fault> {
+/// Selects watches, up to the limits of the filter. `wanted` is what follows `FROM`, with one parameter.
+fn select(conn: &Connection, wanted: &str, param: i64, filter: &Filter) -> Result<Listing, Fault> {
     const COLUMNS: &str =
         concat!(watch_columns!(), ", account, ended_at_ms, outcome, document, ended_wall_ms");
     let mut select = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM {wanted}"))?;
-    let mut rows = select.query(params)?;
-    let (mut watches, mut taken) = (Vec::new(), 0_usize);
+    let mut rows = select.query((param,))?;
+    let (mut watches, mut last, mut taken, mut looks) = (Vec::new(), None, 0_usize, 0_usize);
     while let Some(row) = rows.next()? {
-        if taken >= enough.bytes || watches.len() == enough.limit {
-            return Ok(Listing { watches, has_more: true });
+        if taken >= filter.bytes || watches.len() == filter.limit || looks == filter.looks {
+            return Ok(Listing { watches, has_more: true, last });
+        }
+        looks += 1;
+        let listed = listed(row)?;
+        last = Some(listed.watch.id);
+        if !filter.wanted.admits(&listed) {
+            continue;
         }
         // Labels, progress, document: the rest of a row is small.
         for column in [5, 6, 11] {
             let bytes = row.get_ref(column)?.as_bytes_or_null().unwrap_or_default();
             taken = taken.saturating_add(bytes.map_or(0, <[u8]>::len));
         }
-        watches.push(listed(row)?);
+        watches.push(listed);
     }
-    Ok(Listing { watches, has_more: false })
+    Ok(Listing { watches, has_more: false, last })
 }
 
 fn listed(row: &Row<'_>) -> Result<Listed, Fault> {

@@ -20,7 +20,7 @@ fn numbers<'a>(watches: impl IntoIterator<Item = &'a Watch>) -> Vec<u128> {
 }
 
 async fn list(bed: &impl Lasting, filter: Filter) -> (Vec<u128>, bool) {
-    let Listing { watches, has_more } = bed.store().list(filter).await.unwrap().unwrap();
+    let Listing { watches, has_more, .. } = bed.store().list(filter).await.unwrap().unwrap();
     assert!(watches.iter().all(|listed| listed.end.is_some() == listed.due_at.is_none()));
     (numbers(watches.iter().map(|listed| &listed.watch)), has_more)
 }
@@ -55,7 +55,9 @@ pub(super) async fn an_account_has_one_watch_on_an_export_ended_or_not(bed: impl
     bed.add_at(NewWatch { export: ExportRef { scope: Scope::Org, ..export(1) }, ..new("a", 1) }, NOW).await;
     assert_eq!(bed.counts().await, Counts { active: 2, ended: 1, pending: 2, ..Counts::default() });
     let active = bed.store().active_accounts().await.unwrap();
-    assert_eq!(active, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    let expected =
+        ["a", "b"].map(|account| ActiveAccount { account: account.to_owned(), watches: 1, due_at: NOW });
+    assert_eq!(active, expected);
     // After a removal it can be added again.
     assert!(bed.store().remove(watch.id).await.unwrap());
     bed.add("a", 1).await;
@@ -151,6 +153,97 @@ pub(super) async fn pages_follow_each_other(bed: impl Lasting) {
     assert_eq!(page(Some(false), Some(1), 2).await, (vec![4, 6], false));
     let unknown = Filter { after: Some(Uuid::from_u128(1)), ..Filter::default() };
     assert!(bed.store().list(unknown).await.unwrap().is_none());
+}
+
+pub(super) async fn the_newest_may_come_first(bed: impl Lasting) {
+    let mut ids = Vec::new();
+    for number in 1..=5 {
+        ids.push(bed.add("a", number).await.id);
+    }
+    bed.end("a", &[2, 3], two).await;
+    let page = async |ended, after: Option<usize>, limit| {
+        let after = after.map(|after| ids[after - 1]);
+        list(&bed, Filter { ended, after, limit, newest_first: true, ..Filter::default() }).await
+    };
+    assert_eq!(page(None, None, 2).await, (vec![5, 4], true));
+    assert_eq!(page(None, Some(4), 9).await, (vec![3, 2, 1], false));
+    assert_eq!(page(None, Some(1), 9).await, (vec![], false));
+    assert_eq!(page(Some(true), None, 9).await, (vec![3, 2], false));
+    assert_eq!(page(Some(false), Some(4), 9).await, (vec![1], false));
+}
+
+pub(super) async fn a_list_has_what_is_wanted(bed: impl Lasting) {
+    let labelled = |account: &str, number, key: &str, value: &str| {
+        let labels = [(key.to_owned(), value.to_owned())].into();
+        NewWatch { labels, ..new(account, number) }
+    };
+    for new in [
+        labelled("a", 1, "team", "Payments"),
+        labelled("a", 2, "team", "100% <b>'\\\""),
+        labelled("b", 3, "stage", "payments"),
+        labelled("b", 0xfeed, "team", "Zürich"),
+    ] {
+        bed.add_at(new, NOW).await;
+    }
+    bed.end("a", &[1], two).await;
+    // One is polled in vain, another one is due later.
+    let claimed = bed.claim("b", NOW).await;
+    let mut failed = claimed[0].clone();
+    failed.watch.progress.give_up(&crate::watch::observation::Failure::transient("down", ""));
+    bed.pass(records([due(&failed, NOW), due(&claimed[1], NOW.plus(DAY))])).await;
+
+    let text = |text: &str| Wanted { text: Some(text.to_owned()), ..Wanted::default() };
+    let label = |key: &str, value: Option<&str>| {
+        let label = Some((key.to_owned(), value.map(str::to_owned)));
+        Wanted { label, ..Wanted::default() }
+    };
+    let none = Wanted::default;
+    let rows: [(Wanted, &[u128]); 17] = [
+        (none(), &[1, 2, 3, 0xfeed]),
+        (Wanted { account: Some("b".to_owned()), ..none() }, &[3, 0xfeed]),
+        (Wanted { account: Some("B".to_owned()), ..none() }, &[]),
+        (label("team", None), &[1, 2, 0xfeed]),
+        (label("team", Some("Payments")), &[1]),
+        (label("team", Some("payments")), &[]),
+        (text("PAYMENTS"), &[1, 3]),
+        (text("zÜRICH"), &[0xfeed]),
+        (text("stage"), &[3]),
+        (text("00feed"), &[0xfeed]),
+        (text("% <B>'\\\""), &[2]),
+        (text("_"), &[]),
+        (text("inished"), &[1]),
+        (Wanted { finished: Some(true), ..none() }, &[1]),
+        (Wanted { finished: Some(false), ..none() }, &[]),
+        (Wanted { fails: true, ..none() }, &[3]),
+        (Wanted { due_before: Some(NOW.plus(DAY)), ..none() }, &[2, 3]),
+    ];
+    for (wanted, expected) in rows {
+        let filter = Filter { wanted: wanted.clone(), ..Filter::default() };
+        assert_eq!(list(&bed, filter).await, (expected.to_vec(), false), "{wanted:?}");
+    }
+    let active = Filter { ended: Some(false), wanted: label("team", None), ..Filter::default() };
+    assert_eq!(list(&bed, active).await.0, [2, 0xfeed]);
+}
+
+pub(super) async fn a_look_ends_after_so_many_watches_and_goes_on(bed: impl Lasting) {
+    for number in 1..=7 {
+        bed.add(if number == 6 { "b" } else { "a" }, number).await;
+    }
+    let wanted = Wanted { account: Some("b".to_owned()), ..Wanted::default() };
+    for newest_first in [false, true] {
+        let mut filter = Filter { wanted: wanted.clone(), looks: 2, newest_first, ..Filter::default() };
+        let (mut looks, mut found) = (0, Vec::new());
+        loop {
+            let listing = bed.store().list(filter.clone()).await.unwrap().unwrap();
+            looks += 1;
+            found.extend(numbers(listing.watches.iter().map(|listed| &listed.watch)));
+            if !listing.has_more {
+                break;
+            }
+            filter.after = listing.last;
+        }
+        assert_eq!((looks, found), (4, vec![6]));
+    }
 }
 
 pub(super) async fn a_page_stops_after_its_bytes_and_says_whether_there_is_more(bed: impl Lasting) {
