@@ -111,6 +111,7 @@ pub(super) async fn an_endpoint_keeps_its_pace_and_wakes_all_when_it_is_back(mut
         position: Some(SECOND * 4),
         open_at: NOW.plus(SECOND * 9),
         floor: NOW.plus(SECOND * 3),
+        gentle_until: NOW.plus(SECOND * 4),
     };
     let claimed = claim(&bed, NOW).await.0;
     let aside = |pace| NextDelivery::Due { at: NOW.plus(SECOND * 60), pace, problem: Text::new("HTTP 503") };
@@ -199,7 +200,8 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     };
     assert_eq!(again(&bed, "x", "platform").await, Some(Redelivery::Pending));
     let claimed = claim(&bed, NOW).await.0.remove(0);
-    let paused = EndpointPace { position: Some(SECOND), open_at: Moment::NEVER, floor: Moment::NEVER };
+    let (open_at, floor) = (Moment::NEVER, Moment::NEVER);
+    let paused = EndpointPace { position: Some(SECOND), open_at, floor, ..EndpointPace::default() };
     let never = NextDelivery::Undeliverable { problem: Text::new("HTTP 410") };
     record_with(&bed, claimed.claim, never, paused).await;
     let gone = Redelivery::NoEndpoint("platform".to_owned());
@@ -235,7 +237,13 @@ pub(super) async fn a_new_delivery_ends_a_pause_and_those_that_wait_go_first(bed
     let claimed = claim(&bed, NOW).await.0.remove(0);
     let [floor, open_at] = [10, 60].map(|seconds| NOW.plus(SECOND * seconds));
     let later = NextDelivery::Due { at: open_at, pace: None, problem: Text::new("HTTP 503") };
-    record_with(&bed, claimed.claim, later, EndpointPace { position: Some(SECOND), open_at, floor }).await;
+    record_with(
+        &bed,
+        claimed.claim,
+        later,
+        EndpointPace { position: Some(SECOND), open_at, floor, ..EndpointPace::default() },
+    )
+    .await;
     let owe = async |id, after| {
         let at = NOW.plus(SECOND * after);
         bed.pass(owes([NewDelivery { at, ..delivery(id, "platform") }])).await;
