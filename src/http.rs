@@ -27,7 +27,7 @@ pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
 pub use self::trust::Store;
-pub(crate) use self::trust::read_certificates;
+pub(crate) use self::trust::{Counted, read_certificates};
 
 use self::lanes::Lanes;
 use self::trust::Trust;
