@@ -43,6 +43,7 @@ macro_rules! section {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
     }) => {
         #[derive(Debug, Clone, Default, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         $(#[$meta])*
         #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
         pub(crate) struct $section {
@@ -203,6 +204,7 @@ section! {
 
 // `[report]`: who hears how a command ended.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[command(next_help_heading = "Report")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct ReportSection {
@@ -242,6 +244,7 @@ section! {
 
 // `[wait]` and `[run]`: the limits and the longest pause, which differ between commands.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct CommandSection {
     max_interval: Option<Pause>,
@@ -284,6 +287,7 @@ pub(crate) const WATCH: Sections = &["limits", "pace"];
 
 // All sections in one layer: flags, variables, or a file. Only the daemon uses its own sections.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Layer {
     #[command(flatten)]

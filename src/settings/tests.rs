@@ -1,4 +1,5 @@
 mod credentials;
+mod schema;
 
 use clap::{Args as _, FromArgMatches as _};
 

@@ -12,6 +12,7 @@ use crate::snyk::region::Api;
 
 /// `[snyk.accounts.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct AccountSection {
     pub(super) api: Option<Api>,
@@ -33,6 +34,7 @@ impl AccountSection {
 
 /// `[[watch]]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct WatchSection {
     pub(super) group_id: Option<Id>,
@@ -44,6 +46,7 @@ pub(crate) struct WatchSection {
 
 /// `[[notify]]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct NotifySection {
     pub(super) name: Option<Name>,

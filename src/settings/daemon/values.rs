@@ -69,6 +69,7 @@ impl FromStr for StoreUrl {
 
 /// The kind of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A webhook that receives CloudEvents.
