@@ -8,7 +8,7 @@ use clap::{Args as _, FromArgMatches as _};
 use super::layers::Layer;
 use super::mistake::Mistake;
 use super::{Environment, SettingsError};
-use crate::disk;
+use crate::disk::{Look, Pipes};
 use crate::text::{self, Text};
 
 /// The variable of a flag. That of `--api` has the name that the Snyk CLI uses; a token file is one of the credentials.
@@ -93,9 +93,10 @@ fn why_invalid(error: &clap::Error, value: &str) -> String {
     named.unwrap_or(message)
 }
 
-pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {
-    match disk::read_text(&path) {
-        Ok(text) => Ok((path, text)),
+/// Reads a settings file. Also returns how it looked before.
+pub(super) fn read_file(path: PathBuf, pipes: &Pipes) -> Result<((PathBuf, String), Look), SettingsError> {
+    match pipes.read_with_look(&path) {
+        Ok((text, look)) => Ok(((path, text.to_string()), look)),
         Err(error) => Err(SettingsError::Unreadable(path, error)),
     }
 }

@@ -3,7 +3,7 @@
 use prometheus::{IntCounterVec, Registry};
 
 /// The routes; every other path is `other`.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "/healthz",
     "/readyz",
     "/metrics",
@@ -12,6 +12,7 @@ const ROUTES: [&str; 9] = [
     "/v1/watches/{id}",
     "/v1/watches/{id}/deliveries/{delivery}/redeliver",
     "/v1/deliveries",
+    "/v1/deliveries/{id}/redeliver",
     "other",
 ];
 
