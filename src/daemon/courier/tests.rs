@@ -68,6 +68,8 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Recipient for Receiver<A> {
     }
 }
 
+type Running<A> = Courier<Arc<SqliteStore<Inline>>, Receiver<A>, fn(&Event)>;
+
 struct Bed<A> {
     _directory: tempfile::TempDir,
     store: Arc<SqliteStore<Inline>>,
@@ -103,10 +105,7 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Bed<A> {
         self.bell.notify_waiters();
     }
 
-    fn courier(
-        &self,
-        retire: &watch::Sender<bool>,
-    ) -> Courier<Arc<SqliteStore<Inline>>, Receiver<A>, fn(&Event)> {
+    fn courier(&self, retire: &watch::Sender<bool>) -> Running<A> {
         Courier {
             store: Arc::clone(&self.store),
             endpoint: Arc::clone(&self.receiver),
