@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub mod budget;
 pub mod kept;
 pub mod labels;
+pub mod failing;
 mod limit;
 pub mod observation;
 pub mod outage;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::failing::Failing;
 pub use self::labels::Labels;
 pub use self::limit::Overlong;
 pub use self::policy::{Policy, Refusal};
@@ -61,6 +63,7 @@ pub struct Progress {
     /// What the last HTTP answer of the outage meant, if there was one.
     refusal: Option<FailureKind>,
     outage: Outage,
+    failing: Vec<Failing>,
     overlong: Option<Overlong>,
     pace: Position,
     retry: Position,
@@ -132,6 +135,12 @@ impl Progress {
     #[must_use]
     pub const fn failure(&self) -> Option<FailureKind> {
         self.failure
+    }
+
+    /// The runs of polls that failed, in order, as far as they are kept.
+    #[must_use]
+    pub fn failing(&self) -> &[Failing] {
+        &self.failing
     }
 
     /// The hint that ended the watch, if one did.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Runner;
+use crate::health::{Paused, Standing};
 use crate::moment::Moment;
 use crate::store::{Claimed, Wish};
 use crate::watch::block::{Blocking, News};
 use crate::watch::budget::Budget;
-use crate::watch::observation::Observation;
+use crate::watch::observation::FailureKind::{Gateway, Transient, Unrecoverable};
+use crate::watch::observation::{Failure, Observation, Problem};
 use crate::watch::{Policy, Progress};
 
 /// How many watches of each account are claimed ahead at least.
@@ -43,6 +45,8 @@ pub(super) struct AccountState<P> {
     /// Whether its server answered the last poll promptly.
     pub(super) is_prompt: bool,
     pub(super) blocking: Blocking,
+    /// Since when no poll was answered, and why the last one failed.
+    unanswered: Option<(Moment, Problem)>,
     /// When the store is asked next for watches whose time is over, while the account is blocked.
     sweep_at: Moment,
 }
@@ -58,6 +62,7 @@ impl<P: Clone> AccountState<P> {
             under_way: 0,
             is_prompt: true,
             blocking: Blocking::default(),
+            unanswered: None,
             sweep_at: Moment::default(),
         }
     }
@@ -84,9 +89,17 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
-    /// How many requests it may send at once, if it has a budget.
-    pub(super) fn left(&self, now: Moment) -> Option<usize> {
-        self.budget.as_ref().map(|budget| budget.available(now))
+    /// How it stands now.
+    pub(super) fn standing(&self, now: Moment) -> Standing {
+        Standing {
+            paused: self.blocking.pause(now).map(|(throttled, since, until, problem)| {
+                Paused { throttled, since, until, problem: problem.clone() }
+            }),
+            unanswered: self.unanswered.clone(),
+            left: self.budget.as_ref().map(|budget| budget.available(now)),
+            per_minute: self.account.requests_per_minute.map(NonZeroU32::get),
+            under_way: self.under_way,
+        }
     }
 
     /// A poll begins, and takes one request out of the budget.
@@ -112,6 +125,14 @@ impl<P: Clone> AccountState<P> {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<News> {
+        self.unanswered = match &observation.answer {
+            // A 429 is an answer, and so is a refusal.
+            Err(Failure { kind: Gateway | Transient | Unrecoverable, problem }) => {
+                let since = self.unanswered.take().map_or(now, |(since, _)| since);
+                Some((since, problem.clone()))
+            }
+            Ok(_) | Err(_) => None,
+        };
         let was_blocked = self.blocking.is_blocked(now);
         let news = self.blocking.record_credential(observation, progress, policy, now);
         if let Some(budget) = &mut self.budget
