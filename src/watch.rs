@@ -3,9 +3,9 @@
 
 pub(crate) mod block;
 pub mod budget;
+pub mod failing;
 pub mod kept;
 pub mod labels;
-pub mod failing;
 mod limit;
 pub mod observation;
 pub mod outage;

@@ -92,8 +92,11 @@ impl<P: Clone> AccountState<P> {
     /// How it stands now.
     pub(super) fn standing(&self, now: Moment) -> Standing {
         Standing {
-            paused: self.blocking.pause(now).map(|(throttled, since, until, problem)| {
-                Paused { throttled, since, until, problem: problem.clone() }
+            paused: self.blocking.pause(now).map(|(throttled, since, until, problem)| Paused {
+                throttled,
+                since,
+                until,
+                problem: problem.clone(),
             }),
             unanswered: self.unanswered.clone(),
             left: self.budget.as_ref().map(|budget| budget.available(now)),

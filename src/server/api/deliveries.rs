@@ -13,7 +13,7 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{read_limit, refused, take};
+use super::list::{read_limit, refused, take};
 use super::view::DeliveryView;
 use crate::export::parse_id;
 use crate::server::guard::{self, Changed};

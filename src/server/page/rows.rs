@@ -1,0 +1,165 @@
+//! What is shown of accounts, watches and notifications: texts and shapes.
+
+use std::time::Duration;
+
+use super::html::{AccountRow, Drawn, NoteRow, WatchRow, When};
+use super::verdict::{late, unanswered};
+use super::{query, timeline};
+use crate::duration::brief;
+use crate::health::{Health, Standing};
+use crate::moment::Moment;
+use crate::store::{ActiveAccount, DeliveryState, Listed, ListedDelivery};
+use crate::watch::outcome::Outcome;
+
+/// How many labels of a watch the table shows, and how much of each and of a status.
+const LABELS: usize = 4;
+const CHARS: usize = 40;
+
+/// A text that is not too long for a table.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A moment as it is shown `now`.
+pub(super) fn when(at: Moment, now: Moment) -> When {
+    let shown = at.as_seen(now);
+    let said = match (at.since(now), now.since(at)) {
+        (Duration::ZERO, past) if past < Duration::from_secs(1) => "now".to_owned(),
+        (Duration::ZERO, past) => format!("{} ago", brief(whole(past))),
+        (ahead, _) => format!("in {}", brief(whole(ahead))),
+    };
+    let exact = shown.to_string();
+    // Without the milliseconds.
+    let exact = exact.split_once('.').map_or_else(|| exact.clone(), |(seconds, _)| format!("{seconds}Z"));
+    When { exact, said }
+}
+
+fn whole(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs().max(1))
+}
+
+/// A state: its class, its shape and its word.
+type Shape = (&'static str, &'static str, &'static str);
+
+/// The state of an account.
+pub(super) fn account(
+    name: &str,
+    health: &Health,
+    standing: Option<&Standing>,
+    active: &[ActiveAccount],
+    now: Moment,
+) -> AccountRow {
+    let paused = standing.and_then(|standing| standing.paused.as_ref());
+    let ((class, shape, word), why): (Shape, String) = if let Some(paused) = paused {
+        let word = if paused.throttled { "paused by Snyk" } else { "credential refused" };
+        let until = when(paused.until, now).said;
+        (("bad", "‖", word), format!("{}, next try {until}", paused.problem))
+    } else if health.refused_since(name).is_some() {
+        (("bad", "‖", "credential refused"), String::new())
+    } else if let Some((since, problem)) = unanswered(standing, now) {
+        (("bad", "▲", "no answer"), format!("for {}: {problem}", brief(now.since(since))))
+    } else if let Some(due_at) = late(active, name, now) {
+        (("warn", "◷", "late"), format!("by up to {}", brief(now.since(due_at))))
+    } else if standing.is_some() {
+        (("good", "✓", "well"), String::new())
+    } else {
+        (("dim", "○", "not polled here yet"), String::new())
+    };
+    let number = |count: Option<usize>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
+    let budget = standing.and_then(|standing| Some((standing.left?, standing.per_minute?)));
+    let budget = budget.map_or_else(
+        || "no limit".to_owned(),
+        |(left, rate)| format!("{rate} requests a minute, {left} of them at once now"),
+    );
+    AccountRow {
+        name: name.to_owned(),
+        path: query::of_account(name),
+        class,
+        shape,
+        word,
+        why,
+        watches: active.iter().find(|it| it.account == name).map_or(0, |it| it.watches),
+        under_way: number(standing.map(|standing| standing.under_way)),
+        budget,
+    }
+}
+
+/// The state of a watch.
+fn state(listed: &Listed, is_paused: bool, now: Moment) -> (&'static str, &'static str, String) {
+    let (class, shape, word) = match (&listed.end, listed.due_at) {
+        (Some((outcome, ..)), _) if outcome == Outcome::Finished.as_str() => ("good", "✓", outcome.as_str()),
+        (Some((outcome, ..)), _) => ("bad", "✗", outcome.as_str()),
+        (None, _) if is_paused => ("bad", "‖", "account paused"),
+        (None, _) if listed.watch.progress.failure().is_some() => ("warn", "▲", "last poll failed"),
+        (None, Some(due_at)) if now.since(due_at) >= super::LATE => ("warn", "◷", "poll overdue"),
+        (None, _) => ("", "●", "followed"),
+    };
+    (class, shape, cut(word, CHARS))
+}
+
+/// A watch in the table, or in full.
+pub(super) fn watch(listed: &Listed, is_paused: bool, in_full: bool, now: Moment) -> WatchRow {
+    let Listed { watch, due_at, end, .. } = listed;
+    let (class, shape, word) = state(listed, is_paused, now);
+    let cleaned = |text: &str| cut(text, CHARS);
+    let bars = timeline::of(listed, now, cleaned);
+    let said: Vec<&str> = bars.iter().map(|bar| bar.label.as_str()).collect();
+    // What happened last says most.
+    let line = said[said.len().saturating_sub(if in_full { 12 } else { 4 })..].join("; ");
+    let drawn = |bar: &timeline::Bar| Drawn {
+        class: bar.kind.class(),
+        path: bar.kind.path(bar.x, bar.width),
+        label: if in_full { bar.label.clone() } else { String::new() },
+        when: when(bar.at, now),
+    };
+    let bars = match in_full {
+        true => bars.iter().map(drawn).collect(),
+        false => timeline::small(&bars).map(drawn).collect(),
+    };
+    let (lasts_until, shown) = match (end, due_at) {
+        (Some((_, at, _)), _) => (*at, *at),
+        (None, due_at) => (now, due_at.unwrap_or(now).max(now)),
+    };
+    let label =
+        |(key, value): (&String, &String)| (cut(key, CHARS), cut(value, CHARS), query::of_label(key, value));
+    let export = watch.export.export_id.to_string();
+    WatchRow {
+        id: watch.id.to_string(),
+        export: if in_full { export } else { export[..8].to_owned() },
+        scope: format!("{} {}", watch.export.scope, &watch.export.scope_id.to_string()[..8]),
+        class,
+        shape,
+        word,
+        status: watch.progress.status().map(|status| cut(status.as_str(), CHARS)).unwrap_or_default(),
+        line,
+        bars,
+        lasted: brief(whole(lasts_until.since(watch.progress.started_at()))),
+        when: when(shown, now),
+        account: watch.account.to_string(),
+        labels: watch.labels.iter().take(LABELS).map(label).collect(),
+        omitted: watch.labels.len().saturating_sub(LABELS),
+    }
+}
+
+/// A notification.
+pub(super) fn note(delivery: &ListedDelivery, now: Moment) -> NoteRow {
+    let (class, shape) = match delivery.state {
+        DeliveryState::Pending => ("warn", "◷"),
+        DeliveryState::Sent => ("good", "✓"),
+        DeliveryState::Undeliverable => ("bad", "✗"),
+    };
+    NoteRow {
+        endpoint: delivery.endpoint.clone(),
+        class,
+        shape,
+        word: delivery.state.as_str(),
+        problem: delivery.problem.as_ref().map(ToString::to_string).unwrap_or_default(),
+        watch: delivery.watch.map(|id| id.to_string()).unwrap_or_default(),
+        since: when(delivery.at, now),
+        attempts: delivery.attempts,
+        next: delivery.due_at.map(|due_at| when(due_at.max(now), now)),
+    }
+}
