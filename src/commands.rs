@@ -41,7 +41,7 @@ use crate::observe::dotenv::Dotenv;
 use crate::output::Output;
 use crate::process::systemd_listens_at;
 use crate::settings::places::given;
-use crate::settings::{CommandLine, Environment, Settings};
+use crate::settings::{CommandLine, Environment, Settings, SettingsError};
 use crate::signals::Signals;
 use crate::text::Text;
 use crate::words::{Closing, GoOn};
@@ -132,15 +132,19 @@ async fn load_and_run(
     let environment = if cli.command.asks_snyk() { environment } else { environment.of_speech() };
     let command_line = cli.command_line(given);
     let again = command_line.clone();
-    let settings = aside(signals, || Settings::load(command_line, environment)).await??;
-    let (quiet, verbose) = (cli.global.quiet, cli.global.verbose);
-    let level = match (quiet, verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, true) => tracing::Level::DEBUG,
-        (false, false) => tracing::Level::INFO,
+    let (settings, mut mistakes) = aside(signals, || Settings::salvage(command_line, environment)).await?;
+    let is_doctor = matches!(cli.command, Command::Doctor(_));
+    if !(is_doctor || mistakes.is_empty()) {
+        return Err(mistakes.swap_remove(0).into());
+    }
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (_, true) => tracing::Level::DEBUG,
+        // What a doctor finds says what a warning would.
+        (quiet, false) if quiet || is_doctor => tracing::Level::ERROR,
+        (_, false) => tracing::Level::INFO,
     };
     let (no_progress, is_daemon) = (cli.global.no_progress, matches!(cli.command, Command::Watch(_)));
-    let manner = Manner { quiet, no_progress, is_daemon };
+    let manner = Manner { quiet: cli.global.quiet, no_progress, is_daemon };
     let mut console = Console::start(&settings, level, manner, clock, output);
     if let Some(path) = &cli.global.dotenv {
         let unusable = |error| CommandError::Usage(format!("--dotenv {}: {error}", Text::of_path(path)));
@@ -163,7 +167,7 @@ async fn load_and_run(
         console,
         signals,
     };
-    Ok(dispatch(cli.command, &session).await.unwrap_or_else(|error| {
+    Ok(dispatch(cli.command, mistakes, &session).await.unwrap_or_else(|error| {
         let code = error.exit_code();
         session.console.error(&error, None, code);
         if matches!(error, CommandError::Folder(_)) {
@@ -175,7 +179,12 @@ async fn load_and_run(
     }))
 }
 
-async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, CommandError> {
+/// Runs a command. Only `doctor` runs although there are `mistakes` in the settings.
+async fn dispatch(
+    command: Command,
+    mistakes: Vec<SettingsError>,
+    session: &Session,
+) -> Result<ExitCode, CommandError> {
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,
@@ -183,7 +192,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<ExitCode, Comma
         Command::Download(args) => download::run(&args, session).await,
         Command::Run(args) => run::run(*args, session).await,
         Command::Watch(args) => watch::run(&args, session).await,
-        Command::Doctor(args) => doctor::run(&args, session).await,
+        Command::Doctor(args) => doctor::run(&args, mistakes, session).await,
         Command::Healthcheck(args) => healthcheck::run(&args, session).await,
         Command::Watches(args) => watches::run(*args, session).await,
         Command::Deliveries(args) => deliveries::run(args, session).await,

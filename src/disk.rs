@@ -17,6 +17,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 pub(crate) use self::directory::{Directory, Identity};
 pub(crate) use self::durable::{
     create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
@@ -88,7 +90,7 @@ pub(crate) fn may_write(path: &Path) -> io::Result<()> {
     let path = absolute(path);
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     match existing.is_dir() {
-        true => Ok(rustix::fs::access(existing, rustix::fs::Access::WRITE_OK)?),
+        true => Ok(rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK)?),
         false => Err(ErrorKind::NotADirectory.into()),
     }
 }

@@ -5,8 +5,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::event::Ending;
 use crate::exit::ExitCode;
@@ -22,50 +20,38 @@ use crate::watch::{Change, Watch};
 pub const SCHEMA: u8 = 1;
 
 /// How an export ended, or how far it has come. Members are always there, null when unknown.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Followed)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Document {
+    /// How it ended; null if it has not.
     #[serde(deserialize_with = "known_outcome")]
-    #[schema(required, schema_with = outcome_schema)]
     pub outcome: Option<Outcome>,
     /// The exit code of `snyk-export wait` for this outcome; some outcomes have none.
-    #[schema(required)]
     pub exit_code: Option<u8>,
     /// The export that is followed.
-    #[schema(required, nullable = false)]
     pub export: Option<ExportRef>,
     /// The last status seen.
-    #[schema(required, value_type = Option<String>)]
     pub status: Option<Status>,
     /// When the export was created, as Snyk says.
-    #[schema(required)]
     pub created: Option<String>,
     /// How long it was followed, or has been until now.
-    #[schema(minimum = 0)]
     pub waited_seconds: f64,
     /// The number of polls.
     pub polls: u32,
     /// The statuses seen, in order.
     pub timeline: Vec<Change>,
     /// How many rows the export has, as Snyk says.
-    #[schema(required)]
     pub row_count: Option<u64>,
     /// The files of the export's result, as far as Snyk has listed them.
-    #[schema(required)]
     pub results: Option<Vec<Part>>,
     /// Why the last poll failed, or the export.
-    #[schema(required)]
     pub error: Option<Problem>,
     /// What to do now, if there is a known cure.
-    #[schema(required)]
     pub hint: Option<String>,
     /// When the first of the signed links stops working. Only a daemon says it: its watches are read long after they ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required, value_type = Option<String>, format = DateTime)]
     pub links_expire_at: Option<Option<Moment>>,
     /// The files that were downloaded, null if they were not; missing where nothing is downloaded.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    #[schema(ignore)]
     pub download: Option<Option<Downloaded>>,
 }
 
@@ -81,17 +67,14 @@ pub struct Downloaded {
 }
 
 /// One file of an export's result. Its link is secret: it lets anybody read the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Its size in bytes.
-    #[schema(required)]
     pub file_size: Option<u64>,
     /// Its number of rows.
-    #[schema(required)]
     pub row_count: Option<u64>,
     /// Its signed link, null if that must not be shown; missing in what was read back.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "shown")]
-    #[schema(ignore)]
     pub url: Option<Option<Link>>,
 }
 
@@ -231,39 +214,8 @@ fn shown<S: Serializer>(url: &Option<Option<Link>>, serializer: S) -> Result<S::
     url.as_ref().and_then(Option::as_ref).map(Link::show).serialize(serializer)
 }
 
-fn outcome_schema() -> Schema {
-    let words = Outcome::ALL.map(|outcome| Some(outcome.as_str()));
-    ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-        .enum_values(Some(words.into_iter().chain([None])))
-        .description(Some("How it ended; null if it has not."))
-        .into()
-}
-
 /// An outcome that only a later version knows is read as `None`: the document is worth more than its word.
 fn known_outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Outcome>, D::Error> {
     let word = Option::<String>::deserialize(deserializer)?;
     Ok(word.as_deref().and_then(Outcome::from_word))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-    use utoipa::PartialSchema as _;
-
-    use super::*;
-
-    #[test]
-    fn the_schema_requires_every_member_and_knows_the_scopes() {
-        let schema = serde_json::to_value(Document::schema()).unwrap();
-        let members: Vec<Value> =
-            schema["properties"].as_object().unwrap().keys().cloned().map(Value::from).collect();
-        let mut required = schema["required"].as_array().unwrap().clone();
-        required.sort_by_key(Value::to_string);
-        let mut sorted = members;
-        sorted.sort_by_key(Value::to_string);
-        assert_eq!(required, sorted);
-        let scope = &serde_json::to_value(ExportRef::schema()).unwrap()["properties"]["scope"];
-        assert_eq!((&scope["type"], &scope["enum"]), (&json!("string"), &json!(["group", "org"])));
-    }
 }

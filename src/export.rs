@@ -6,8 +6,6 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use uuid::Uuid;
 
 use crate::text::Text;
@@ -64,22 +62,14 @@ pub struct ScopeRef {
 }
 
 /// An export at Snyk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[schema(as = Export)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExportRef {
     /// Whose export it is: a group's or an organization's.
-    #[schema(schema_with = scope_schema)]
     pub scope: Scope,
     /// The id of the group or the organization.
     pub scope_id: Uuid,
     /// The id of the export.
     pub export_id: Uuid,
-}
-
-fn scope_schema() -> Schema {
-    let words = [Scope::Group, Scope::Org].map(Scope::as_str);
-    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-    schema.description(Some("Whose export it is: a group's or an organization's.")).into()
 }
 
 impl ExportRef {

@@ -26,6 +26,7 @@ pub(crate) use self::loopback::{is_loopback, is_loopback_address, is_loopback_na
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
+pub(crate) use self::trust::Counted;
 pub use self::trust::{Store, read_certificates};
 
 use self::lanes::Lanes;

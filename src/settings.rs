@@ -145,22 +145,28 @@ impl Settings {
     ///
     /// When a file or a variable is wrong.
     pub fn load(command_line: CommandLine, environment: Environment) -> Result<Self, SettingsError> {
+        let (settings, mistakes) = Self::salvage(command_line, environment);
+        mistakes.into_iter().next().map_or(Ok(settings), Err)
+    }
+
+    /// The settings as far as they can be used, and all that is wrong with the others, which count as unset.
+    pub(crate) fn salvage(command_line: CommandLine, environment: Environment) -> (Self, Vec<SettingsError>) {
         let CommandLine { config, flags, given } = command_line;
         let held = environment.secrets(); // before the first error, whose text may repeat one
-        let variables = read_environment(&environment, &given)?;
+        let (variables, mut mistakes) = read_environment(&environment, &given);
         let path = config.or_else(|| environment.path("SNYK_EXPORT_CONFIG"));
-        let text = path.map(read_file).transpose()?;
-        let mut file =
-            text.as_ref().map_or_else(|| Ok(Layer::default()), |(path, text)| parse_file(path, text))?;
-        let mut defaults = parse_file(Path::new("config/default.toml"), DEFAULTS)?;
+        let text = usable(path.map(read_file).transpose(), &mut mistakes);
+        let file = text.as_ref().map(|(path, text)| parse_file(path, text)).transpose();
+        let mut file = usable(file, &mut mistakes).unwrap_or_default();
+        let mut defaults = usable(parse_file(Path::new("config/default.toml"), DEFAULTS), &mut mistakes);
         if [&flags, &variables, &file].iter().all(|layer| layer.snyk.api.is_none()) {
-            defaults.snyk.api = api::of_snyk_cli(&environment)?;
+            defaults.snyk.api = usable(api::of_snyk_cli(&environment), &mut mistakes);
         }
         let places = Places { flags: given, environment, file: text };
         let unset = expand(&mut file, &places);
         let layers = [flags, variables, file, defaults];
         let all = || layers.iter();
-        Ok(Self {
+        let settings = Self {
             snyk: resolve(all().map(|layer| layer.snyk.clone())),
             retry: resolve(all().map(|layer| layer.retry.clone())),
             download: resolve(all().map(|layer| layer.download.clone())),
@@ -173,7 +179,8 @@ impl Settings {
             layers,
             _held: held,
             places,
-        })
+        };
+        (settings, mistakes)
     }
 
     /// The version of the API that the user has set, if any.
@@ -354,6 +361,14 @@ impl Settings {
     pub const fn environment(&self) -> &Environment {
         &self.places.environment
     }
+}
+
+/// What was read, or nothing if it is wrong.
+fn usable<T: Default>(read: Result<T, SettingsError>, mistakes: &mut Vec<SettingsError>) -> T {
+    read.unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        T::default()
+    })
 }
 
 fn unless_zero(HumanDuration(duration): HumanDuration) -> Option<Duration> {

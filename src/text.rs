@@ -289,6 +289,7 @@ const ORDERS: [RangeInclusive<char>; 11] = [
 ];
 
 /// A regular expression for plain text, in JSON Schema's syntax.
+#[cfg(test)]
 pub(crate) fn plain_pattern() -> String {
     let place = |char: char| match u32::from(char) {
         code @ ..=0xffff => format!("\\u{code:04x}"),

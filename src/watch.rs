@@ -19,7 +19,6 @@ pub mod tries;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 pub use self::failing::Failing;
 pub use self::labels::Labels;
@@ -35,13 +34,11 @@ use crate::export::Status;
 use crate::moment::Moment;
 
 /// A status and when it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The status.
-    #[schema(value_type = String)]
     pub status: Status,
     /// When it was first seen.
-    #[schema(value_type = String, format = DateTime)]
     pub at: Moment,
 }
 

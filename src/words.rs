@@ -5,8 +5,10 @@
 
 mod closing;
 mod go_on;
+mod missing;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use self::closing::{Closing, short, size, sized, thousands};
 pub use self::go_on::GoOn;
@@ -30,6 +32,8 @@ pub struct Surroundings {
     pub api: String,
     /// Where the credential came from.
     pub credential: String,
+    /// The API that the credential belongs to, if it is another one.
+    pub other_api: Option<String>,
     /// The version of the API that is in general use.
     pub general_version: &'static str,
     /// The command that goes on where this one stops.
@@ -60,6 +64,7 @@ impl Words {
             is_of_export: true,
             status: progress.status(),
             problem: progress.problem(),
+            age: missing::age(ending),
             go_on: Some(&go_on),
         };
         let words = case.words(surroundings);
@@ -85,7 +90,8 @@ impl Words {
     ) -> Self {
         let is_of_export = export.is_some();
         let problem = Some(problem);
-        Case { outcome, scope, is_of_export, status: None, problem, go_on: None }.words(surroundings)
+        Case { outcome, scope, is_of_export, status: None, problem, age: None, go_on: None }
+            .words(surroundings)
     }
 
     /// What the status of an export means for a download: it is not ready (without an outcome) or never will be.
@@ -131,7 +137,8 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-const START_ANOTHER: &str = "this export will never be ready: start a new one";
+const START_ANOTHER: &str = "this export will never be ready: start a new one; if that fails too, ask for less, with a shorter range of \
+                             dates or more filters";
 
 fn failed(status: Option<&Status>) -> String {
     format!("Snyk stopped with {}", status.map_or("a failure", Status::as_str))
@@ -156,6 +163,8 @@ struct Case<'a> {
     is_of_export: bool,
     status: Option<&'a Status>,
     problem: Option<&'a Problem>,
+    /// How old the export is, if Snyk has said when it was made.
+    age: Option<Duration>,
     /// How to go on, if something can.
     go_on: Option<&'a str>,
 }
@@ -222,7 +231,7 @@ impl Case<'_> {
             }),
             Outcome::Rejected => known,
             Outcome::Failed => Some(START_ANOTHER.to_owned()),
-            Outcome::Unauthorized => known.or_else(|| {
+            Outcome::Unauthorized => known.or_else(|| missing::of_other_api(surroundings)).or_else(|| {
                 let Surroundings { api, credential, .. } = surroundings;
                 Some(format!(
                     "the credential from {credential} may have expired, or belong to another region than {api} (--api \
@@ -236,7 +245,7 @@ impl Case<'_> {
                      Enterprise plan"
                 ))
             }),
-            Outcome::NotFound => known.or_else(|| Some(self.cure_of_missing(surroundings))),
+            Outcome::NotFound => known.or_else(|| Some(missing::cure(self, surroundings))),
             Outcome::UnknownStatus => self.status.map(teach),
             Outcome::Stalled => Some(with_go_on("allow more with --max-in-progress".to_owned())),
             Outcome::Unavailable => {
@@ -248,17 +257,6 @@ impl Case<'_> {
             }
             Outcome::Interrupted(_) => self.go_on.map(str::to_owned),
         }
-    }
-
-    fn cure_of_missing(&self, surroundings: &Surroundings) -> String {
-        let Surroundings { api, credential, general_version, .. } = surroundings;
-        let ScopeRef { scope, id } = self.scope;
-        let gone = if self.is_of_export { "an export is gone 3 days after it was made; " } else { "" };
-        format!(
-            "the {scope} {id} may be the wrong one, or of another region than {api}; the credential from {credential} \
-             may have no access to it; {gone}or the API version is gone (--api-version {general_version} is the one \
-             in general use)"
-        )
     }
 
     fn cure_of_silence(&self, api: &str) -> String {

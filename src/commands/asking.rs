@@ -59,7 +59,7 @@ impl Asking {
         let loaded = signals.unless_interrupted(Credentials::load(source, &origin, *clock)).await;
         let credentials = loaded.map_err(CommandError::Interrupted)?.map_err(SettingsError::from)?;
         let credentials = credentials.telling(console.mask());
-        let ChosenApi { api, source } = configured.chosen(credentials.region(), pasted);
+        let ChosenApi { api, source, other } = configured.chosen(credentials.region(), pasted);
         typed.lock().unwrap_or_else(PoisonError::into_inner).add_api(&api);
         if console.is_json() || !session.only_follows {
             tracing::info!(snyk.api = %api, snyk.api_source = source, credential.source = origin, "asking Snyk");
@@ -69,6 +69,7 @@ impl Asking {
         let surroundings = Surroundings {
             api: api.to_string(),
             credential: origin,
+            other_api: other,
             general_version: GA_VERSION,
             go_on: session.go_on("wait"),
         };

@@ -109,6 +109,17 @@ impl Console {
         self.style.look()
     }
 
+    /// How text on standard output looks.
+    pub(super) fn look_of_data(&self, environment: &Environment) -> Look {
+        let look = self.look();
+        Look {
+            is_colored: look.is_colored && self.shows_data,
+            is_unicode: environment.has_unicode(),
+            width: look::width(std::io::stdout()),
+            ..look
+        }
+    }
+
     /// Whether text on standard error is colored.
     pub(super) fn is_colored(&self) -> bool {
         self.look().is_colored

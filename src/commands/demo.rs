@@ -52,6 +52,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let surroundings = Surroundings {
         api: url,
         credential: "the demonstration".to_owned(),
+        other_api: None,
         general_version: GA_VERSION,
         go_on: GoOn::new("wait"),
     };

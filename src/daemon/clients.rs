@@ -44,7 +44,7 @@ impl Opener {
             };
             let mask = Arc::clone(&self.mask);
             let credentials = credentials.telling(move |token| mask(token));
-            let ChosenApi { api, source } = api.chosen(credentials.region(), None);
+            let ChosenApi { api, source, other } = api.chosen(credentials.region(), None);
             tracing::info!(
                 account = &*name,
                 snyk.api = %api,
@@ -55,6 +55,7 @@ impl Opener {
             let surroundings = Surroundings {
                 api: api.to_string(),
                 credential: origin,
+                other_api: other,
                 general_version: GA_VERSION,
                 go_on: GoOn::new("wait").with([("api".to_owned(), Some(api.to_string()))]),
             };

@@ -30,6 +30,15 @@ pub(super) struct Trust {
     ready: OnceLock<Result<ClientConfig, TransportError>>,
 }
 
+/// A file in place of the system's certificates.
+const FILE: &str = "SSL_CERT_FILE";
+
+/// Directories in place of the system's certificates.
+const DIRECTORIES: &str = "SSL_CERT_DIR";
+
+/// A file besides all others.
+const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
+
 /// The certificate stores that the environment names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
@@ -41,6 +50,16 @@ pub struct Store {
     pub extra: Option<PathBuf>,
 }
 
+/// How many certificates a place has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) usable: usize,
+    pub(crate) damaged: usize,
+}
+
+/// A variable, the file or directory that it names, and what is in it, or why it cannot be used.
+pub(crate) type Place<'a> = (&'static str, &'a Path, Result<Counted, String>);
+
 /// Reads the usable certificates of a PEM file that `setting` names. Logs a warning about damaged ones.
 ///
 /// # Errors
@@ -48,21 +67,22 @@ pub struct Store {
 /// Why it cannot be read, or that it has no usable certificate.
 pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut certificates = Vec::new();
-    each(setting, path, |der| {
-        let is_usable = RootCertStore::empty().add(der.clone()).is_ok();
+    let counted = each(path, |der| {
+        let is_usable = is_usable(&der);
         certificates.extend(is_usable.then_some(der));
         is_usable
     })?;
+    warn_of_damaged(setting, path, counted);
     Ok(certificates)
 }
 
+fn is_usable(der: &CertificateDer<'static>) -> bool {
+    RootCertStore::empty().add(der.clone()).is_ok()
+}
+
 /// Passes each certificate of a PEM file to `take`, one at a time, because a file may have hundreds of kilobytes. `take` returns
-/// whether it is usable. Logs a warning about damaged ones in the file, which `setting` names.
-fn each(
-    setting: &str,
-    path: &Path,
-    mut take: impl FnMut(CertificateDer<'static>) -> bool,
-) -> Result<(), String> {
+/// whether it is usable. A file without a usable one is an error.
+fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<Counted, String> {
     let input = Input::open(path).map_err(|error| error.to_string())?;
     let (mut usable, mut damaged) = (0, 0);
     for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
@@ -74,16 +94,34 @@ fn each(
         *(if is_usable { &mut usable } else { &mut damaged }) += 1;
     }
     match (usable, damaged) {
-        (0, 0) => return Err("it has no certificate in PEM form".to_owned()),
-        (0, 1) => return Err("the certificate in it is damaged".to_owned()),
-        (0, _) => return Err("all certificates in it are damaged".to_owned()),
-        (_, 0) => {}
-        _ => {
-            let path = Text::of_path(path);
-            tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates are ignored");
-        }
+        (0, 0) if is_empty(path) => Err("it is empty".to_owned()),
+        (0, 0) => Err("it has no certificate in PEM form".to_owned()),
+        (0, 1) => Err("the certificate in it is damaged".to_owned()),
+        (0, _) => Err("all certificates in it are damaged".to_owned()),
+        _ => Ok(Counted { usable, damaged }),
     }
-    Ok(())
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
+/// Logs a warning if some certificates of a file are damaged. `setting` names the file.
+fn warn_of_damaged(setting: &str, path: &Path, Counted { damaged, .. }: Counted) {
+    if damaged > 0 {
+        let path = Text::of_path(path);
+        tracing::warn!(setting, %path, certificates.damaged = damaged, "damaged certificates are ignored");
+    }
+}
+
+/// The certificates in the files of a directory.
+fn of_directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = rustls_native_certs::load_certs_from_paths(None, Some(path));
+    if found.certs.is_empty() {
+        let why = found.errors.first().map(ToString::to_string);
+        return Err(why.unwrap_or_else(|| "it has no certificate in PEM form".to_owned()));
+    }
+    Ok(found.certs)
 }
 
 fn in_words(error: pem::Error) -> String {
@@ -106,11 +144,13 @@ impl Trust {
         for der in &self.added {
             trusted.add(der.clone());
         }
-        if let Some(path) = &self.store.extra
-            && let Err(why) = each("NODE_EXTRA_CA_CERTS", path, |der| trusted.add(der))
-        {
-            let path = Text::of_path(path);
-            tracing::warn!(%path, reason = why, "NODE_EXTRA_CA_CERTS is ignored");
+        if let Some(path) = &self.store.extra {
+            match each(path, |der| trusted.add(der)) {
+                Ok(counted) => warn_of_damaged(EXTRA, path, counted),
+                Err(why) => {
+                    tracing::warn!(path = %Text::of_path(path), reason = why, "NODE_EXTRA_CA_CERTS is ignored");
+                }
+            }
         }
         if self.store.is_in_place_of_the_systems() {
             self.store.load(&mut trusted)?;
@@ -149,7 +189,22 @@ impl Trusted {
 }
 
 impl Store {
-    const fn is_in_place_of_the_systems(&self) -> bool {
+    /// Each place with its variable and the certificates in it, or why there are none.
+    pub(crate) fn look(&self) -> Vec<Place<'_>> {
+        fn file<'a>(setting: &'static str, path: &'a Path) -> Place<'a> {
+            (setting, path, each(path, |der| is_usable(&der)))
+        }
+        fn directory(path: &Path) -> Place<'_> {
+            let counted = of_directory(path).map(|found| Counted { usable: found.len(), damaged: 0 });
+            (DIRECTORIES, path, counted)
+        }
+        let replacing = self.file.iter().map(|path| file(FILE, path));
+        let replacing = replacing.chain(self.directories.iter().map(|path| directory(path)));
+        replacing.chain(self.extra.iter().map(|path| file(EXTRA, path))).collect()
+    }
+
+    /// Whether it replaces the system's certificates.
+    pub(crate) const fn is_in_place_of_the_systems(&self) -> bool {
         self.file.is_some() || !self.directories.is_empty()
     }
 
@@ -157,20 +212,21 @@ impl Store {
     fn load(&self, trusted: &mut Trusted) -> Result<(), TransportError> {
         let must_hold_some = trusted.named.is_empty();
         let mut reasons = Vec::new();
-        if let Some(path) = &self.file
-            && let Err(why) = each("SSL_CERT_FILE", path, |der| trusted.add(der))
-        {
-            reasons.push(format!("SSL_CERT_FILE {}: {why}", Text::of_path(path)));
+        let mut reason = |setting, path: &Path, why| {
+            reasons.push(format!("{setting} {}: {why}", Text::of_path(path)));
+        };
+        if let Some(path) = &self.file {
+            match each(path, |der| trusted.add(der)) {
+                Ok(counted) => warn_of_damaged(FILE, path, counted),
+                Err(why) => reason(FILE, path, why),
+            }
         }
         for path in &self.directories {
-            let found = rustls_native_certs::load_certs_from_paths(None, Some(path));
-            if found.certs.is_empty() {
-                let why = found.errors.first().map(ToString::to_string);
-                let why = why.unwrap_or_else(|| "it has no certificate in PEM form".to_owned());
-                reasons.push(format!("SSL_CERT_DIR {}: {why}", Text::of_path(path)));
-            }
-            for der in found.certs {
-                trusted.add(der);
+            match of_directory(path) {
+                Ok(found) => found.into_iter().for_each(|der| {
+                    trusted.add(der);
+                }),
+                Err(why) => reason(DIRECTORIES, path, why),
             }
         }
         if must_hold_some && trusted.named.is_empty() {

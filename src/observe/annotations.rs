@@ -245,6 +245,7 @@ mod tests {
         Surroundings {
             api: String::new(),
             credential: String::new(),
+            other_api: None,
             general_version: "",
             go_on: crate::words::GoOn::new("wait"),
         }

@@ -35,6 +35,7 @@ async fn says_that_it_is_alive_after_a_minute_of_silence() {
     let surroundings = Surroundings {
         api: "https://api.snyk.io".to_owned(),
         credential: "SNYK_TOKEN".to_owned(),
+        other_api: None,
         general_version: "x",
         go_on: GoOn::new("wait"),
     };

@@ -17,11 +17,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::Semaphore;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
-use self::list::{Page, Query};
+use self::list::Query;
 use self::request::WatchRequest;
 use self::view::ViewWithDeliveries;
 use super::guard::{self, Changed, Door, Guard};
@@ -39,16 +37,18 @@ pub(super) fn router(service: Service, open: &Guard, door: Door, page: Arc<super
     let asking = open.asking_for_token();
     // If metrics have another address, they require the token at this one.
     let details = if door == (Door::Api { has_another: true }) { &asking } else { open };
-    let router = OpenApiRouter::with_openapi(openapi::frame())
-        .merge(behind(open.of_health(), OpenApiRouter::new().routes(routes!(health::healthz))))
-        .merge(behind(details.of_health(), OpenApiRouter::new().routes(routes!(health::readyz))))
-        .merge(behind(details.clone(), OpenApiRouter::new().routes(routes!(health::metrics))));
-    let rest = OpenApiRouter::new().fallback(no_such_path);
+    let router = Router::new()
+        .merge(behind(open.of_health(), Router::new().route("/healthz", get(health::healthz))))
+        .merge(behind(details.of_health(), Router::new().route("/readyz", get(health::readyz))))
+        .merge(behind(details.clone(), Router::new().route("/metrics", get(health::metrics))));
+    let rest = Router::new().fallback(no_such_path);
     let router = match door {
         Door::Api { .. } => {
-            let mut watches =
-                OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(look_at, remove));
-            watches = watches.routes(routes!(deliveries::list)).routes(routes!(deliveries::redeliver));
+            let mut watches = Router::new()
+                .route("/v1/watches", get(list).post(add))
+                .route("/v1/watches/{id}", get(look_at).delete(remove))
+                .route("/v1/watches/{id}/deliveries/{delivery}/redeliver", post(deliveries::redeliver))
+                .route("/v1/deliveries", get(deliveries::list));
             for path in guard::UNKNOWN {
                 watches = watches.route(path, any(no_such_path));
             }
@@ -57,32 +57,27 @@ pub(super) fn router(service: Service, open: &Guard, door: Door, page: Arc<super
         }
         Door::Metrics => router.merge(behind(open.clone(), rest)),
     };
-    let (router, openapi) = router.split_for_parts();
-    let (document, pages) = (openapi::Document::new(openapi), Semaphore::new(limits::PAGES));
+    let (document, pages) = (openapi::Document::new(), Semaphore::new(limits::PAGES));
     router.with_state(Arc::new(Shared { service, document, page, pages }))
 }
 
 /// The page, behind the token like `/v1`, and what asks for it.
-fn for_people(open: &Guard) -> OpenApiRouter<Arc<Shared>> {
+fn for_people(open: &Guard) -> Router<Arc<Shared>> {
     let open = open.for_people(page::refused);
-    let shown = OpenApiRouter::new()
+    let shown = Router::new()
         .route("/", get(page::overview))
         .route("/watches/{id}", get(page::watch))
         .route("/notifications", get(page::notifications))
         .route("/events", get(page::events));
-    let entry = OpenApiRouter::new()
+    let entry = Router::new()
         .route("/login", get(page::ask_to_log_in).post(page::log_in))
         .route("/logout", post(page::log_out));
     behind(open.asking_for_session(), shown).merge(behind(open, entry))
 }
 
 /// Puts routes, and their answer to unknown methods, behind a guard.
-fn behind(guard: Guard, routes: OpenApiRouter<Arc<Shared>>) -> OpenApiRouter<Arc<Shared>> {
-    let (routes, openapi) = routes.split_for_parts();
-    let routes = routes.method_not_allowed_fallback(no_such_method);
-    let mut guarded = OpenApiRouter::from(routes.layer(from_fn_with_state(guard, guard::stand)));
-    *guarded.get_openapi_mut() = openapi;
-    guarded
+fn behind(guard: Guard, routes: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
+    routes.method_not_allowed_fallback(no_such_method).layer(from_fn_with_state(guard, guard::stand))
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -105,16 +100,6 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> 
 ///
 /// In the order in which they were added, in pages, without their deliveries. A page has at most about 1 MiB, so it may have
 /// fewer watches than `limit` says: `next` says whether there are more.
-#[utoipa::path(
-    get,
-    path = "/v1/watches",
-    tag = "watches",
-    params(Query),
-    responses(
-        (status = 200, description = "A page of watches.", body = Page),
-        (status = 404, description = "The watch in `after` does not exist: start again.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problems> {
     let query = Query::parse(query.as_deref().unwrap_or_default())?;
     // It is never closed.
@@ -133,21 +118,6 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
 ///
 /// Adds a watch. An account follows each export once: if there is a watch already, ended or not, it is returned, and nothing
 /// changes, not even its labels. To follow an export again, delete its watch first.
-#[utoipa::path(
-    post,
-    path = "/v1/watches",
-    tag = "watches",
-    request_body(content = WatchRequest, content_type = "application/json"),
-    responses(
-        (status = 201, description = "The watch was added.", body = ViewWithDeliveries,
-            headers(("Location" = String, description = "The path of the watch."))),
-        (status = 200, description = "There is a watch already.", body = ViewWithDeliveries),
-        (status = 507, description = "There is no room for another watch, or for its labels: the settings limit both.",
-            body = Problems, content_type = "application/vnd.api+json"),
-        (status = 422, description = "A member of the body is invalid: an account that the settings do not name, \
-            or a malformed id.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 async fn add(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -200,16 +170,6 @@ fn full(no_room: NoRoom) -> Problem {
 /// Get a watch
 ///
 /// With its deliveries: the notifications of its end.
-#[utoipa::path(
-    get,
-    path = "/v1/watches/{id}",
-    tag = "watches",
-    params(("id" = Uuid, Path, description = "The watch.")),
-    responses(
-        (status = 200, description = "The watch.", body = ViewWithDeliveries),
-        (status = 404, description = "There is no such watch.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 async fn look_at(
     State(shared): State<Arc<Shared>>,
     id: Result<Path<String>, PathRejection>,
@@ -222,16 +182,6 @@ async fn look_at(
 ///
 /// It is no longer polled, and no notification follows. If it had ended, its notifications are still delivered. If it is in
 /// the settings, a reload adds it again.
-#[utoipa::path(
-    delete,
-    path = "/v1/watches/{id}",
-    tag = "watches",
-    params(("id" = Uuid, Path, description = "The watch.")),
-    responses(
-        (status = 204, description = "It was deleted."),
-        (status = 404, description = "There is no such watch.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 async fn remove(
     State(shared): State<Arc<Shared>>,
     id: Result<Path<String>, PathRejection>,

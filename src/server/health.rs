@@ -8,7 +8,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 use super::Shared;
 use super::limits;
@@ -16,25 +15,15 @@ use super::problem::{Problem, Problems};
 use crate::store::{Backlog, Counts, StoreError};
 
 /// The daemon is well.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub(super) struct Well {
     /// Which check was made.
-    #[schema(value_type = String)]
     status: &'static str,
 }
 
 /// Whether the daemon is alive
 ///
 /// Its server answers, and its runner makes passes. If this fails for long, restart the daemon.
-#[utoipa::path(
-    get,
-    path = "/healthz",
-    tag = "health",
-    responses(
-        (status = 200, description = "It is alive.", body = Well),
-        (status = 503, description = "It is not.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problem> {
     if shared.service.health.is_alive(shared.service.clock.now()) {
         Ok(Json(Well { status: "alive" }))
@@ -47,15 +36,6 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Result<Json<We
 ///
 /// It is alive, its store answers, no account's credential is refused, and it is not stopping. A restart helps with none of
 /// these.
-#[utoipa::path(
-    get,
-    path = "/readyz",
-    tag = "health",
-    responses(
-        (status = 200, description = "It is ready.", body = Well),
-        (status = 503, description = "It is not, for these reasons.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Well>, Problems> {
     let service = &shared.service;
     let mut troubles = service.health.troubles(service.clock.now());
@@ -75,12 +55,6 @@ fn trouble(detail: impl Into<String>) -> Problem {
 /// Metrics
 ///
 /// In Prometheus' text format.
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    tag = "health",
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
-)]
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let service = &shared.service;

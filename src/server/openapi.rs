@@ -1,7 +1,7 @@
-//! The OpenAPI document. Paths, parameters and schemas come from the code of the routes; this adds what all have in common.
+//! The OpenAPI document. `openapi.json` is written by hand; this adds what all operations have in common. Tests compare the
+//! answers of the daemon with it (`tests/it/server/described.rs`).
 
 use serde_json::{Value, json};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use super::problem::MEDIA_TYPE;
 
@@ -16,31 +16,16 @@ const REFUSALS: [(&str, &str); 7] = [
     ("503", "The store failed, or the daemon is busy."),
 ];
 
-/// The document without routes.
-pub(super) fn frame() -> OpenApi {
-    let info = InfoBuilder::new().title("snyk-export").version(env!("CARGO_PKG_VERSION")).description(Some(
-        "The daemon of snyk-export: which exports of Snyk's it follows, and how they ended.",
-    ));
-    OpenApiBuilder::new().info(info).build()
-}
-
 /// The document.
 #[derive(Debug)]
 pub(super) struct Document(Value);
 
 impl Document {
     /// The document with all routes.
-    pub(super) fn new(openapi: OpenApi) -> Self {
-        let mut document = serde_json::to_value(openapi)
-            .unwrap_or_else(|error| unreachable!("the document can be written as JSON: {error}"));
-        // Either scope; a derived schema cannot say that.
-        document["components"]["schemas"]["WatchRequest"]["oneOf"] =
-            json!([{ "required": ["group_id"] }, { "required": ["org_id"] }]);
-        document["components"]["securitySchemes"] = json!({ "token": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "The token of [server] token-file, if the daemon has one.",
-        } });
+    pub(super) fn new() -> Self {
+        let mut document: Value = serde_json::from_str(include_str!("openapi.json"))
+            .unwrap_or_else(|error| unreachable!("the document is JSON: {error}"));
+        document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
         for (path, operation) in operations(&mut document) {
             for (status, description) in REFUSALS {
                 refuse(operation, status, description);
@@ -79,5 +64,43 @@ fn refuse(operation: &mut Value, status: &str, description: &str) {
     if answer.is_null() {
         let schema = json!({ "$ref": "#/components/schemas/Problems" });
         *answer = json!({ "description": description, "content": { MEDIA_TYPE: { "schema": schema } } });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::Scope;
+    use crate::server::limits;
+    use crate::store::DeliveryState;
+    use crate::text::plain_pattern;
+    use crate::watch::labels;
+    use crate::watch::outcome::Outcome;
+
+    #[test]
+    fn it_has_the_words_and_limits_of_the_code() {
+        let document = Document::new().of(false);
+        let at = |path: &str| document.pointer(path).unwrap_or_else(|| panic!("{path}")).clone();
+        let schema = |path: &str| at(&format!("/components/schemas/{path}"));
+        let outcomes: Vec<_> = Outcome::ALL.into_iter().map(|outcome| Some(outcome.as_str())).collect();
+        let states = json!(DeliveryState::ALL.map(DeliveryState::as_str));
+        let longest = |path: &str| schema(&format!("WatchRequest/properties/labels/{path}"));
+        let rows = [
+            (schema("Followed/properties/outcome/enum"), json!([outcomes, vec![None]].concat())),
+            (schema("Export/properties/scope/enum"), json!([Scope::Group, Scope::Org].map(Scope::as_str))),
+            (schema("Delivery/properties/state/enum"), states.clone()),
+            (at("/paths/~1v1~1deliveries/get/parameters/0/schema/enum"), states),
+            (at("/paths/~1v1~1deliveries/get/parameters/1/schema/maximum"), json!(limits::PAGE)),
+            (at("/paths/~1v1~1watches/get/parameters/1/schema/maximum"), json!(limits::PAGE)),
+            (at("/paths/~1v1~1watches/get/parameters/1/schema/default"), json!(limits::DEFAULT_PAGE)),
+            (longest("maxProperties"), json!(labels::MOST)),
+            (longest("propertyNames/maxLength"), json!(labels::LONGEST_KEY)),
+            (longest("propertyNames/pattern"), json!(plain_pattern())),
+            (longest("additionalProperties/maxLength"), json!(labels::LONGEST_VALUE)),
+            (longest("additionalProperties/pattern"), json!(plain_pattern())),
+        ];
+        for (said, true_one) in rows {
+            assert_eq!(said, true_one);
+        }
     }
 }

@@ -5,7 +5,6 @@ use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::store::StoreError;
 use crate::text::Text;
@@ -14,46 +13,38 @@ use crate::text::Text;
 pub(super) const MEDIA_TYPE: &str = "application/vnd.api+json";
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Problem {
     #[serde(serialize_with = "as_text")]
-    #[schema(value_type = String, pattern = "^[45][0-9]{2}$", example = "404")]
     /// The HTTP status.
     status: StatusCode,
     /// A stable word for what is wrong.
-    #[schema(value_type = String, example = "no-such-watch")]
     code: &'static str,
     /// A short description of the code.
-    #[schema(value_type = String)]
     title: &'static str,
     /// What is wrong with this request, and what to do.
     detail: String,
     /// The part of the request that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     source: Option<Source>,
 }
 
 /// A place in a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Source {
     /// A JSON pointer into the body.
     Pointer(String),
     /// A parameter of the query or the path.
-    #[schema(value_type = String)]
     Parameter(String),
     /// A header.
-    #[schema(value_type = String)]
     Header(&'static str),
 }
 
 /// Why a request failed. There is at least one reason; the first one's status is the answer's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Problems)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Problems {
     /// The reasons.
-    #[schema(min_items = 1)]
     errors: Vec<Problem>,
 }
 

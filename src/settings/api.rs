@@ -16,6 +16,8 @@ pub struct ChosenApi {
     pub api: Api,
     /// Where it was named, for the log.
     pub source: String,
+    /// The API that the credential belongs to, if it is another one.
+    pub other: Option<String>,
 }
 
 impl ConfiguredApi {
@@ -36,8 +38,8 @@ impl ConfiguredApi {
         if !(api.is_https() || api.is_loopback()) {
             tracing::warn!(snyk.api = %api, "the credential goes over plain http");
         }
-        if let Some(region) = api.contradicted_by(credential) {
-            let region = region.to_string();
+        let other = api.contradicted_by(credential).map(ToString::to_string);
+        if let Some(region) = &other {
             tracing::warn!(snyk.api = %api, snyk.api_source = source, credential.region = region,
                 "the credential belongs to another region than the API");
         }
@@ -46,7 +48,7 @@ impl ConfiguredApi {
             tracing::warn!(url.host = %pasted, snyk.api = %api, snyk.api_source = source,
                 "the host of the pasted URL is ignored");
         }
-        ChosenApi { api, source }
+        ChosenApi { api, source, other }
     }
 }
 

@@ -30,37 +30,56 @@ impl Settings {
     ///
     /// When the file of `--ca-cert` or a proxy cannot be used. Files that variables name are read when a connection needs them.
     pub fn network(&self) -> Result<Network, SettingsError> {
-        Ok(self.surroundings()?.with(self.own_certificates()?))
+        self.network_trusting(self.own_certificates()?)
     }
 
-    /// Where trusted certificates come from, in words.
-    #[must_use]
-    pub fn certificate_sources(&self) -> Vec<String> {
-        let environment = self.environment();
-        let of =
-            |name: &'static str| Some(format!("{name} {}", Text::of_path(Path::new(environment.get(name)?))));
-        let store: Vec<String> = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(of).collect();
-        let store = if store.is_empty() { vec!["the system's".to_owned()] } else { store };
-        let own = self.snyk.ca_cert.as_ref().map(|path| format!("--ca-cert {}", Text::of_path(path)));
-        store.into_iter().chain(of("NODE_EXTRA_CA_CERTS")).chain(own).collect()
+    /// The same, with the certificates of `--ca-cert`, which are read already. The error is about a proxy.
+    pub(crate) fn network_trusting(
+        &self,
+        own: Vec<CertificateDer<'static>>,
+    ) -> Result<Network, SettingsError> {
+        Ok(self.surroundings()?.with(own))
+    }
+
+    /// The file with further certificates, and where it is named.
+    pub(crate) fn own_certificates_file(&self) -> Option<(String, &Path)> {
+        self.snyk.ca_cert.as_ref().map(|path| (self.places.of(&["snyk"], "ca-cert"), path.as_path()))
     }
 
     /// The certificates of `--ca-cert`.
-    pub(super) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-        let Some(path) = &self.snyk.ca_cert else { return Ok(Vec::new()) };
+    pub(crate) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+        let Some((place, path)) = self.own_certificates_file() else { return Ok(Vec::new()) };
         self.usable(path)?;
-        certificates(path, self.places.of(&["snyk"], "ca-cert"))
+        certificates(path, place)
     }
 
     /// The certificate stores and proxies of the environment.
     pub(super) fn surroundings(&self) -> Result<Surroundings, SettingsError> {
+        let (exempt, ignored) = self.exempt();
+        if let Some((name, unknown)) = ignored {
+            tracing::warn!(setting = name, entries = %unknown, "invalid entries are ignored");
+        }
+        Ok(Surroundings { store: self.certificate_store(), proxies: proxies(self.environment(), exempt)? })
+    }
+
+    /// The certificate stores that variables name.
+    pub(crate) fn certificate_store(&self) -> Store {
         let environment = self.environment();
-        let store = Store {
+        Store {
             file: environment.path("SSL_CERT_FILE"),
             directories: paths(environment.get("SSL_CERT_DIR").unwrap_or_default()),
             extra: environment.path("NODE_EXTRA_CA_CERTS"),
-        };
-        Ok(Surroundings { store, proxies: proxies(environment)? })
+        }
+    }
+
+    /// The hosts that are reached without a proxy. Also returns the variable that lists them, if it has invalid entries, and
+    /// those.
+    pub(crate) fn exempt(&self) -> (Exempt, Option<(&'static str, Text)>) {
+        let environment = self.environment();
+        let list = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| Some((name, environment.get(name)?)));
+        let Some((name, list)) = list else { return (Exempt::default(), None) };
+        let (exempt, unknown) = Exempt::parse(list);
+        (exempt, (!unknown.is_empty()).then(|| (name, Text::new(&unknown.join(", ")))))
     }
 }
 
@@ -78,21 +97,13 @@ fn paths(list: &str) -> Vec<PathBuf> {
 }
 
 /// The proxies that the variables name, in upper or lower case; `ALL_PROXY` applies to all schemes.
-fn proxies(environment: &Environment) -> Result<Proxies, SettingsError> {
+fn proxies(environment: &Environment, exempt: Exempt) -> Result<Proxies, SettingsError> {
     // In a CGI program a client sets this variable with the header `Proxy`.
     let is_cgi = environment.get("REQUEST_METHOD").is_some();
     let http: &[&str] = if is_cgi { &["http_proxy"] } else { &["HTTP_PROXY", "http_proxy"] };
     let of = |names: &[&str]| names.iter().find_map(|name| proxy(environment, name)).transpose();
     let [http, https, all] =
         [of(http)?, of(&["HTTPS_PROXY", "https_proxy"])?, of(&["ALL_PROXY", "all_proxy"])?];
-    let exempt = ["NO_PROXY", "no_proxy"].iter().find_map(|name| Some((name, environment.get(name)?)));
-    let (exempt, unknown) = exempt
-        .map(|(name, list)| (*name, Exempt::parse(list)))
-        .map_or_else(Default::default, |(name, (exempt, unknown))| (exempt, Some((name, unknown))));
-    if let Some((name, unknown)) = unknown.filter(|(_, unknown)| !unknown.is_empty()) {
-        let unknown = Text::new(&unknown.join(", "));
-        tracing::warn!(setting = name, entries = %unknown, "invalid entries are ignored");
-    }
     Ok(Proxies { http: http.or_else(|| all.clone()), https: https.or(all), exempt })
 }
 
@@ -102,7 +113,7 @@ fn proxy(environment: &Environment, name: &str) -> Option<Result<Proxy, Settings
     let proxy = proxy_url(text).map(|url| Proxy::new(url, name));
     Some(proxy.map_err(|why| {
         let why =
-            format!("it is not a usable proxy: {why} (the form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT if it needs a login)");
+            format!("it is not a usable proxy: {why} (a login is USER:PASSWORD@ before HOST; the form is http://HOST:PORT)");
         SettingsError::wrong(name, why)
     }))
 }
@@ -156,7 +167,7 @@ mod tests {
     }
 
     fn https(variables: &[(&str, &str)]) -> Option<String> {
-        proxies(&environment(variables)).unwrap().https.map(|proxy| format!("{proxy:?}"))
+        proxies(&environment(variables), Exempt::default()).unwrap().https.map(|proxy| format!("{proxy:?}"))
     }
 
     #[test]
@@ -169,7 +180,8 @@ mod tests {
         assert_eq!(https(&[("ALL_PROXY", "https://u:x@p/")]), named("https://p:443 (ALL_PROXY)"));
         assert_eq!(https(&[("all_proxy", "p"), ("HTTPS_PROXY", "q:1")]), named("http://q:1 (HTTPS_PROXY)"));
         assert_eq!(https(&[("HTTP_PROXY", "p")]), None);
-        let http = |variables: &[(&str, &str)]| proxies(&environment(variables)).unwrap().http;
+        let http =
+            |variables: &[(&str, &str)]| proxies(&environment(variables), Exempt::default()).unwrap().http;
         assert!(http(&[("HTTP_PROXY", "p")]).is_some());
         assert!(http(&[("HTTP_PROXY", "p"), ("REQUEST_METHOD", "GET")]).is_none());
     }
@@ -198,7 +210,7 @@ mod tests {
         ];
         let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         for (name, value) in names.into_iter().flat_map(|name| unusable.map(|value| (name, value))) {
-            let error = proxies(&environment(&[(name, value)])).unwrap_err().to_string();
+            let error = proxies(&environment(&[(name, value)]), Exempt::default()).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name}: it is not a usable proxy")), "{error}");
             assert!(!error.contains("ter2") && !error.contains("3128"), "{error}");
         }
@@ -212,7 +224,7 @@ mod tests {
             "[::1]:3128",
             "http://p/proxy",
         ] {
-            assert!(proxies(&environment(&[("HTTPS_PROXY", usable)])).is_ok(), "{usable}");
+            assert!(proxies(&environment(&[("HTTPS_PROXY", usable)]), Exempt::default()).is_ok(), "{usable}");
         }
     }
 

@@ -25,27 +25,30 @@ pub(super) fn alias(flag: &str) -> Option<&'static str> {
     (flag == "api").then_some("SNYK_CFG_ENDPOINT")
 }
 
-/// Reads the variables of flags with the parsers of the flags. Variables of given flags are ignored.
+/// Reads the variables of flags with the parsers of the flags. Variables of given flags are ignored. Also returns what is wrong
+/// with the others; those count as unset.
 pub(super) fn read_environment(
     environment: &Environment,
     given: &BTreeSet<String>,
-) -> Result<Layer, SettingsError> {
+) -> (Layer, Vec<SettingsError>) {
     let command = Layer::augment_args(clap::Command::new("environment").no_binary_name(true));
-    let mut arguments = Vec::new();
+    let (mut arguments, mut mistakes) = (Vec::new(), Vec::new());
     for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|flag| !given.contains(*flag))
     {
         let Some(name) = variable(flag) else { continue };
         let Some(value) = environment.get(&name).map(str::trim) else { continue };
         let argument = format!("--{flag}={value}");
-        if let Err(error) = command.clone().try_get_matches_from([&argument]) {
-            return Err(SettingsError::wrong(name, why_invalid(&error, value)));
+        match command.clone().try_get_matches_from([&argument]) {
+            Ok(_) => arguments.push(argument),
+            Err(error) => mistakes.push(SettingsError::wrong(name, why_invalid(&error, value))),
         }
-        arguments.push(argument);
     }
     let matches = command.try_get_matches_from(arguments);
-    matches
-        .and_then(|matches| Layer::from_arg_matches(&matches))
-        .map_err(|error| SettingsError::wrong("the environment", error))
+    let layer = matches.and_then(|matches| Layer::from_arg_matches(&matches)).unwrap_or_else(|error| {
+        mistakes.push(SettingsError::wrong("the environment", error));
+        Layer::default()
+    });
+    (layer, mistakes)
 }
 
 /// Variables that look like ours and are not, each with the name that it may be meant to have.
@@ -94,11 +97,17 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// The useful part of clap's message, without the hint about `--help`.
+/// The useful part of clap's message, without the flag, which nobody gave, and without the hint about `--help`.
 fn why_invalid(error: &clap::Error, value: &str) -> String {
     let message = error.to_string().replace(value, Text::of_wrong_value(value).as_str());
     let message = message.strip_prefix("error: ").unwrap_or(&message);
-    message.split("\n\nFor more information").next().unwrap_or(message).to_owned()
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    let without_flag = |(before, rest): (&str, &str)| Some(format!("{before}{}", rest.split_once('\'')?.1));
+    let message = message.split_once(" for '--").and_then(without_flag).unwrap_or_else(|| message.to_owned());
+    // A reason that names the value needs no introduction.
+    let named =
+        message.split_once("': ").filter(|(_, why)| why.starts_with('`')).map(|(_, why)| why.to_owned());
+    named.unwrap_or(message)
 }
 
 pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {

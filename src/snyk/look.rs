@@ -73,22 +73,25 @@ impl Client {
         }
     }
 
-    /// Requests the list of one's own personal access tokens. Without a list, the answer does not show whether the credential
-    /// is accepted.
-    ///
-    /// # Errors
-    ///
-    /// If there was no answer, if it refuses the credential, or if something on the way wrote it.
-    pub async fn look_at_tokens(&self, limit: Duration) -> Result<(Option<Tokens>, Look), Box<Failure>> {
+    /// Requests the list of one's own personal access tokens, and says what else the answer shows if there is one. Without a
+    /// list, the answer does not show whether the credential is accepted. It is a failure if there was no answer, if it refuses
+    /// the credential, or if something on the way wrote it.
+    pub async fn look_at_tokens(
+        &self,
+        limit: Duration,
+    ) -> (Result<Option<Tokens>, Box<Failure>>, Option<Look>) {
         let asking = self.authorized(None, self.api.tokens_url(VERSION_OF_TOKENS));
         let late = || Failure::transient("request timed out", "").into();
         let reply = tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(late()));
-        let reply = reply.map_err(|unanswered| Box::new(unanswered.failure))?;
-        let look = Look::of(&reply);
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(Unanswered { failure, .. }) => return (Err(Box::new(failure)), None),
+        };
+        let look = Some(Look::of(&reply));
         let says_nothing = matches!(reply.http_status, 200..300 | 400 | 403 | 404 | 405 | 410 | 429);
         match says_nothing && !http::is_page(&reply.body) {
-            true => Ok((tokens(&reply, Clock::wall_now()), look)),
-            false => Err(Box::new(failure(&reply, "the answer is not Snyk's"))),
+            true => (Ok(tokens(&reply, Clock::wall_now())), look),
+            false => (Err(Box::new(failure(&reply, "the answer is not Snyk's"))), look),
         }
     }
 }

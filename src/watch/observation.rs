@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::export::{ExportRef, Status};
 use crate::moment::Moment;
@@ -184,27 +183,20 @@ impl FailureKind {
 }
 
 /// What is known of a failure at Snyk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Failure)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The HTTP status, if there was an answer.
-    #[schema(required)]
     pub http_status: Option<u16>,
     /// Snyk's code, such as `SNYK-OPENAPI-0004`.
-    #[schema(required, value_type = Option<String>)]
     pub code: Option<Text>,
     /// A few words.
-    #[schema(required, value_type = Option<String>)]
     pub title: Option<Text>,
     /// A sentence or more.
-    #[schema(required, value_type = Option<String>)]
     pub detail: Option<Text>,
     /// The id by which Snyk's support can find the request.
-    #[schema(required, value_type = Option<String>)]
     pub request_id: Option<Text>,
     /// What to do, if this problem knows it better than the outcome. Documents show it as their hint.
     #[serde(skip_serializing)]
-    #[schema(ignore)]
     pub cure: Option<Text>,
 }
 

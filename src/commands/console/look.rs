@@ -1,6 +1,7 @@
 //! How text on standard error looks, according to the settings, the variables and the terminal.
 
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd;
 
 use crate::settings::{Color, Environment, LogFormat};
 use crate::telemetry::{Look, Rendering};
@@ -19,7 +20,7 @@ pub(super) fn of((format, color): (LogFormat, Color), is_daemon: bool, environme
         rendering,
         is_colored: is_colored(color, environment),
         is_unicode: is_unicode(environment),
-        width: if is_terminal && rendering == Rendering::Human { width() } else { None },
+        width: if is_terminal && rendering == Rendering::Human { width(std::io::stderr()) } else { None },
         zone: environment.time_zone(),
         is_indented: !is_daemon,
     }
@@ -30,8 +31,9 @@ pub(super) fn is_terminal(environment: &Environment) -> bool {
     std::io::stderr().is_terminal() && environment.get("TERM") != Some("dumb")
 }
 
-fn width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+/// The columns of a terminal; `None` for anything else.
+pub(super) fn width(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 

@@ -1,19 +1,44 @@
 //! What `doctor` finds, from what it has seen: rules only.
 
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::CommandError;
 use crate::duration::rounded;
+use crate::http::Counted;
 use crate::moment::Moment;
+use crate::settings::SettingsError;
 use crate::snyk::{GA_VERSION, Look};
+use crate::text::Text;
 use crate::watch::Policy;
+
+/// What is looked at, in the order in which it is shown.
+pub(super) const TOPICS: [&str; 13] = [
+    "settings",
+    "credential",
+    "region",
+    "group or org",
+    "export",
+    "proxy",
+    "certificates",
+    "answer",
+    "clock",
+    "API version",
+    "rate limit",
+    "state directory",
+    "pace",
+];
 
 /// How long before its end a credential is reported.
 const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// By how many seconds a clock may be wrong: a CI system's links and tokens live for an hour.
 const SKEW: u64 = 60;
+
+/// What a file or a directory of certificates has, or why it cannot be used.
+pub(super) type Seen = (&'static str, Text, Result<Counted, String>);
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +78,55 @@ impl Finding {
     }
 }
 
+/// What to do about a mistake, if its message does not say it.
+pub(super) fn cure_of(topic: &str, error: &CommandError) -> Option<String> {
+    let CommandError::Settings(mistake) = error else { return usual_cure(topic).map(str::to_owned) };
+    Some(match mistake {
+        SettingsError::File(_) => "correct this line of the settings file".to_owned(),
+        SettingsError::Unreadable(..) => {
+            "name a settings file that this user can read with --config or SNYK_EXPORT_CONFIG".to_owned()
+        }
+        SettingsError::HalfAClient(set, unset) => format!("set {unset} too, or unset {set}"),
+        SettingsError::Wrong(..)
+        | SettingsError::Contradiction(_)
+        | SettingsError::Lost(_)
+        | SettingsError::NoCredential
+        | SettingsError::Placeholder(..)
+        | SettingsError::Credential(_)
+        | SettingsError::Trust(_) => return usual_cure(topic).map(str::to_owned),
+    })
+}
+
+fn usual_cure(topic: &str) -> Option<&'static str> {
+    Some(match topic {
+        "settings" => "correct it, or leave it out",
+        "export" => "give its id with --group-id or --org-id, or its URL",
+        "credential" => "put a token into SNYK_TOKEN, or into the file that --token-file names",
+        "region" => "use us, us2, eu, au, gov or a URL such as https://api.eu.snyk.io",
+        "proxy" => "correct it, or unset it if this network needs no proxy",
+        "certificates" => "name a PEM file with certificates that this user can read, or leave it out",
+        "pace" => "correct it, or leave it out: the defaults suit most exports",
+        _ => return None,
+    })
+}
+
+/// Nothing was sent, because something that a request needs is wrong.
+pub(super) fn of_nobody_asked() -> Finding {
+    Finding::warning("answer", "Snyk was not asked", "correct what is wrong here, and run doctor again")
+}
+
+/// Whether a mistake leaves open which API is meant.
+pub(super) fn is_about_region(mistake: &SettingsError) -> bool {
+    matches!(mistake, SettingsError::Wrong(place, _) if ["SNYK_API", "SNYK_CFG_ENDPOINT"].contains(&place.as_str()))
+}
+
+/// A variable that looks like one of ours and is not.
+pub(super) fn of_unknown_variable(name: &str, near: Option<&str>) -> Finding {
+    let cure = near
+        .map_or_else(|| "unset it, or correct its name".to_owned(), |near| format!("did you mean {near}?"));
+    Finding::warning("settings", format!("there is no variable {name}: it is ignored"), cure)
+}
+
 /// The credential: from where, of what kind, and until when.
 pub(super) fn of_credential(origin: &str, kind: &str, ends: Option<Moment>, now: Moment) -> Finding {
     const CURE: &str = "make a new one and replace it";
@@ -88,6 +162,64 @@ pub(super) fn of_region(api: &str, source: &str, contradicted_by: Option<&str>) 
             "region",
             format!("{found}, but the credential belongs to {other}"),
             format!("use --api {other}, or a credential of {api}"),
+        ),
+    }
+}
+
+pub(super) fn number_of(certificates: usize) -> String {
+    match certificates {
+        1 => "1 certificate".to_owned(),
+        more => format!("{more} certificates"),
+    }
+}
+
+/// The stores of certificates that variables name, and whether anything is trusted at all. `has_others` if `--ca-cert` names
+/// some.
+pub(super) fn of_certificates(stores: &[Seen], is_https: bool, has_others: bool) -> (Vec<Finding>, bool) {
+    const TOPIC: &str = "certificates";
+    const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
+    let replaces = |seen: &&Seen| seen.0 != EXTRA;
+    let is_any_usable = has_others || stores.iter().any(|(_, _, seen)| seen.is_ok());
+    let is_usable = !is_https || is_any_usable || !stores.iter().any(|seen| replaces(&seen));
+    let mut findings = Vec::new();
+    if !is_https {
+        findings.push(Finding::good(TOPIC, "not needed: the API speaks plain http"));
+    } else if !stores.iter().any(|seen| replaces(&seen)) {
+        findings.push(Finding::good(TOPIC, "the system's"));
+    }
+    // Plain http needs none of them.
+    let shown = stores.iter().filter(|(_, _, seen)| is_https || seen.is_err());
+    for store in shown {
+        let (variable, path, seen) = store;
+        let cure = format!("correct {variable}, or unset it");
+        let of = format!("{variable} {path}");
+        findings.push(match seen {
+            Ok(Counted { usable, damaged: 0 }) => {
+                Finding::good(TOPIC, format!("{of}: {}", number_of(*usable)))
+            }
+            Ok(Counted { usable, damaged }) => {
+                let found = format!("{of}: {}, and {damaged} that cannot be used", number_of(*usable));
+                Finding::warning(TOPIC, found, "replace the damaged ones in it")
+            }
+            Err(why) if !is_usable && replaces(&store) => {
+                Finding::bad(TOPIC, format!("{of}: {why}"), Some(cure))
+            }
+            Err(why) => Finding::warning(TOPIC, format!("{of} is ignored: {why}"), cure),
+        });
+    }
+    (findings, is_usable)
+}
+
+/// The directory for state.
+pub(super) fn of_state(path: &Text, is_there: bool, may_write: &io::Result<()>) -> Finding {
+    const TOPIC: &str = "state directory";
+    match may_write {
+        Ok(()) if is_there => Finding::good(TOPIC, format!("{path} can be written")),
+        Ok(()) => Finding::good(TOPIC, format!("{path} is not there yet, and can be made")),
+        Err(error) => Finding::warning(
+            TOPIC,
+            format!("{path} cannot be written: {error}"),
+            "run and watch need one: set XDG_STATE_HOME, or name --state and [store] url",
         ),
     }
 }
@@ -172,7 +304,6 @@ pub(super) fn of_policy(policy: &Policy) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Text;
 
     const NOW: Moment = Moment::from_unix_ms(1_764_000_000_000);
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -9,9 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
 use serde::Serialize;
 use url::form_urlencoded;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ObjectBuilder, Schema};
-use utoipa::{IntoParams, ToSchema};
 
 use super::list::{read_limit, refused, take};
 use super::view::DeliveryView;
@@ -23,35 +20,12 @@ use crate::store::{DeliveryFilter, DeliveryState, Redelivery};
 use crate::text::Text;
 
 /// A page of deliveries.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DeliveryPage)]
+#[derive(Debug, Serialize)]
 pub(super) struct Page {
     /// The deliveries.
     data: Vec<DeliveryView>,
     /// The path of the next page; null on the last one.
-    #[schema(required)]
     next: Option<String>,
-}
-
-/// Which deliveries to list. It only describes the parameters.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes parameters, and is never created")]
-pub(super) struct Query {
-    /// Only deliveries in this state.
-    #[param(required = false, nullable = false, schema_with = state_schema)]
-    state: Option<String>,
-    /// The largest number of deliveries on the page.
-    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: usize,
-    /// Only deliveries that were queued after this one.
-    #[param(required = false, nullable = false)]
-    after: Option<String>,
-}
-
-fn state_schema() -> Schema {
-    let words = DeliveryState::ALL.map(DeliveryState::as_str);
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
 }
 
 /// Parses the query of a request.
@@ -86,16 +60,6 @@ fn next(filter: &DeliveryFilter, last: &str) -> String {
 /// List deliveries
 ///
 /// The notifications of all watches and accounts, in the order in which they were queued, in pages.
-#[utoipa::path(
-    get,
-    path = "/v1/deliveries",
-    tag = "deliveries",
-    params(Query),
-    responses(
-        (status = 200, description = "A page of deliveries.", body = Page),
-        (status = 404, description = "The delivery in `after` does not exist: start again.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
@@ -113,20 +77,6 @@ pub(super) async fn list(
 ///
 /// Makes a delivery that was sent or given up pending again, under the same id. Its attempts go on counting, and it has another
 /// 24 hours. The body is empty.
-#[utoipa::path(
-    post,
-    path = "/v1/watches/{id}/deliveries/{delivery}/redeliver",
-    tag = "deliveries",
-    params(
-        ("id" = Uuid, Path, description = "The watch."),
-        ("delivery" = String, Path, description = "The delivery."),
-    ),
-    responses(
-        (status = 202, description = "It is pending.", body = DeliveryView),
-        (status = 404, description = "There is no such delivery about this watch.", body = Problems, content_type = "application/vnd.api+json"),
-        (status = 409, description = "It is pending already, or the settings no longer have its endpoint.", body = Problems, content_type = "application/vnd.api+json"),
-    ),
-)]
 pub(super) async fn redeliver(
     State(shared): State<Arc<Shared>>,
     ids: Result<Path<(String, String)>, PathRejection>,

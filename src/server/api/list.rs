@@ -1,7 +1,6 @@
 //! Lists of watches, in pages.
 
 use url::form_urlencoded;
-use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::view::{State, View};
@@ -11,17 +10,6 @@ use crate::server::limits;
 use crate::server::problem::{Problem, Problems, Source};
 use crate::store::Listing;
 use crate::text::Text;
-
-/// Describes the pages that [`written`] writes.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "it describes a document, and is never created")]
-pub(super) struct Page {
-    /// The watches.
-    data: Vec<View>,
-    /// The path of the next page; null on the last one.
-    #[schema(required)]
-    next: Option<String>,
-}
 
 /// Writes a page of these watches as JSON, as many as fit. It writes one at a time: all of them at once would need many times
 /// the memory.
@@ -50,17 +38,13 @@ pub(super) fn written(listing: &Listing, query: &Query, now: Moment) -> Vec<u8> 
 }
 
 /// Which watches to list.
-#[derive(Debug, PartialEq, Eq, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
     /// Only watches that have ended, or only active ones.
-    #[param(required = false, nullable = false, inline)]
     pub(super) state: Option<State>,
     /// The largest number of watches on the page.
-    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub(super) limit: usize,
     /// Only watches that were added after this one.
-    #[param(required = false, nullable = false)]
     pub(super) after: Option<Uuid>,
 }
 

@@ -1,37 +1,31 @@
 //! Requests to follow an export.
 
 use serde::{Deserialize, Deserializer};
-use utoipa::ToSchema;
-use utoipa::openapi::{ObjectBuilder, Schema, schema::Type};
 use uuid::Uuid;
 
 use crate::export::{ExportRef, Scope, parse_id};
 use crate::server::Terms;
 use crate::server::problem::{Problem, Problems};
-use crate::text::{self, Text};
+use crate::text::Text;
 use crate::watch::{DEFAULT_ACCOUNT, Labels, NewWatch, labels};
 
 /// An export to follow. Give the group's id or the organization's, not both.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WatchRequest {
     /// The group whose export it is.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Uuid)]
     group_id: Option<String>,
     /// The organization whose export it is.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Uuid)]
     org_id: Option<String>,
     /// The export.
-    #[schema(value_type = Uuid)]
     export_id: String,
     /// The account whose credential is used, as the settings name it.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, default = "default")]
     account: Option<String>,
+    /// Labels, which notifications repeat.
     #[serde(default)]
-    #[schema(schema_with = labels_schema)]
     labels: Labels,
 }
 
@@ -87,22 +81,6 @@ impl WatchRequest {
         let export = ExportRef { scope, scope_id, export_id };
         Ok(NewWatch { account: account.unwrap_or_else(|| name.into()), export, labels: self.labels })
     }
-}
-
-fn labels_schema() -> Schema {
-    let pattern = Some(text::plain_pattern());
-    let text =
-        |max| ObjectBuilder::new().schema_type(Type::String).max_length(Some(max)).pattern(pattern.clone());
-    ObjectBuilder::new()
-        .schema_type(Type::Object)
-        .description(Some(
-            "Labels, which notifications about the end of the watch repeat: no control characters, none that change the \
-             direction of a text or that nobody sees, and no secret of the daemon.",
-        ))
-        .additional_properties(Some(text(labels::LONGEST_VALUE)))
-        .property_names(Some(text(labels::LONGEST_KEY).min_length(Some(1)).build()))
-        .max_properties(Some(labels::MOST))
-        .into()
 }
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
 //! A watch, as clients see it: the members of its document, and its times.
 
 use serde::Serialize;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ObjectBuilder, Schema};
 use uuid::Uuid;
 
 use crate::document::Document;
 use crate::exit::ExitCode;
 use crate::moment::Moment;
-use crate::store::{DeliveryState, Listed, ListedDelivery};
+use crate::store::{Listed, ListedDelivery};
 use crate::text::Text;
 use crate::watch::Labels;
 use crate::watch::outcome::Outcome;
 
 /// Whether a watch has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     /// It has not.
@@ -38,8 +35,7 @@ impl State {
 }
 
 /// A watch.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Watch)]
+#[derive(Debug, Serialize)]
 pub(super) struct View {
     /// Its id.
     id: Uuid,
@@ -47,24 +43,20 @@ pub(super) struct View {
     state: State,
     /// The account whose credential is used.
     account: String,
-    #[schema(schema_with = labels_schema)]
+    /// Labels, which its owner chooses.
     labels: Labels,
     #[serde(flatten)]
     document: Document,
     /// When it was added.
-    #[schema(value_type = String, format = DateTime)]
     started_at: Moment,
     /// When it is due to be polled; null if it has ended.
-    #[schema(required, value_type = Option<String>, format = DateTime)]
     next_poll_at: Option<Moment>,
     /// When it ended.
-    #[schema(required, value_type = Option<String>, format = DateTime)]
     ended_at: Option<Moment>,
 }
 
 /// A watch with its deliveries.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WatchWithDeliveries)]
+#[derive(Debug, Serialize)]
 pub(super) struct ViewWithDeliveries {
     #[serde(flatten)]
     watch: View,
@@ -73,28 +65,23 @@ pub(super) struct ViewWithDeliveries {
 }
 
 /// A notification to one endpoint.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Delivery)]
+#[derive(Debug, Serialize)]
 pub(super) struct DeliveryView {
     /// Its id, the same in each attempt.
     id: String,
     /// The endpoint's name.
     endpoint: String,
     /// The watch whose end it reports; null if it is about an account.
-    #[schema(required)]
     watch_id: Option<Uuid>,
     /// Since when it is owed: since it was queued, or since somebody asked for it again.
-    #[schema(value_type = String, format = DateTime)]
     owed_since: Moment,
-    #[schema(schema_with = delivery_state_schema)]
+    /// Its state.
     state: &'static str,
     /// The number of attempts so far.
     attempts: u32,
     /// When the next attempt is due; null if there will be none.
-    #[schema(required, value_type = Option<String>, format = DateTime)]
     next_attempt_at: Option<Moment>,
     /// Why the last attempt failed.
-    #[schema(required, value_type = Option<String>)]
     problem: Option<Text>,
 }
 
@@ -154,20 +141,6 @@ fn document(listed: &Listed, now: Moment) -> Document {
     })
 }
 
-fn delivery_state_schema() -> Schema {
-    let words = DeliveryState::ALL.map(DeliveryState::as_str);
-    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-    schema.description(Some("Its state.")).into()
-}
-
-fn labels_schema() -> Schema {
-    ObjectBuilder::new()
-        .schema_type(Type::Object)
-        .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .description(Some("Labels, which its owner chooses."))
-        .into()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -177,6 +150,7 @@ mod tests {
     use super::*;
     use crate::event::Ending;
     use crate::export::{ExportRef, Scope};
+    use crate::store::DeliveryState;
     use crate::watch::Watch;
 
     #[test]

@@ -97,7 +97,7 @@ pub(super) struct AccountRow {
 <div><label for="label">Label, as key=value</label><input id="label" name="label" maxlength="500" value="{{ label }}"></div>
 <button>Show</button>{% if is_filtered %} <a href="/">Show all</a>{% endif %}</form>
 <div id="watches" data-live>{% if rows.is_empty() %}<p>{{ none }}</p>{% else %}<div class="scroll" role="region" tabindex="0" aria-label="Table of watches"><table><thead><tr><th scope="col">Export</th><th scope="col">State</th><th scope="col">Timeline</th><th scope="col">Followed for</th><th scope="col">Next check or end</th><th scope="col" class="wide">Account</th><th scope="col" class="wide">Labels</th></tr></thead><tbody>
-{% for it in rows %}<tr><th scope="row" class="id"><a href="/watches/{{ it.id }}">{{ it.export }}</a><small>{{ it.scope }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.status.is_empty() %}<br><small>{{ it.status }}</small>{% endif %}</td><td><svg class="mini" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{{ it.line }}">{% for bar in it.bars %}<path class="{{ bar.class }}" d="{{ bar.path }}"/>{% endfor %}</svg></td><td>{{ it.lasted }}</td><td><time datetime="{{ it.when.exact }}">{{ it.when.said }}</time></td><td class="wide">{{ it.account }}</td><td class="wide">{% for (key, value, path) in it.labels %}<a class="l" href="{{ path }}">{{ key }}={{ value }}</a>{% endfor %}{% if it.omitted > 0 %}<small>and {{ it.omitted }} more</small>{% endif %}</td></tr>
+{% for it in rows %}<tr><th scope="row" class="id"><a href="/watches/{{ it.id }}">{{ it.export }}</a><small>{{ it.scope }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.status.is_empty() %}<br><small>{{ it.status }}</small>{% endif %}</td><td><svg class="mini" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{{ it.line }}">{% for bar in it.bars %}<path class="{{ bar.class }}" d="{{ bar.path }}"/>{% endfor %}</svg></td><td>{{ it.lasted }}</td><td><time datetime="{{ it.when.exact }}">{{ it.when.said }}</time></td><td class="wide">{{ it.account }}</td><td class="wide">{% for (key, value, path) in it.labels %}{% if path.is_empty() %}<span class="l">{{ key }}={{ value }}</span>{% else %}<a class="l" href="{{ path }}">{{ key }}={{ value }}</a>{% endif %}{% endfor %}{% if it.omitted > 0 %}<small>and {{ it.omitted }} more</small>{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
 <nav class="pager" aria-label="Pages of watches">{% if !first.is_empty() %}<a href="{{ first }}">Newest</a>{% endif %}{% if !newer.is_empty() %}<a rel="prev" href="{{ newer }}">Newer</a>{% endif %}{% if !older.is_empty() %}<a rel="next" href="{{ older }}">{{ go_on }}</a>{% endif %}</nav></div></section>"##
 )]
@@ -130,7 +130,7 @@ pub(super) struct WatchRow {
     pub(super) lasted: String,
     pub(super) when: When,
     pub(super) account: String,
-    /// Key, value, and the path of all watches that have it.
+    /// Key, value, and the path of all watches that have it, if it is short.
     pub(super) labels: Vec<(String, String, String)>,
     pub(super) omitted: usize,
 }

@@ -13,7 +13,10 @@ use crate::watch::outcome::Outcome;
 
 /// How many labels of a watch the table shows, and how much of each and of a status.
 const LABELS: usize = 4;
-const CHARS: usize = 40;
+const CHARS: usize = 32;
+
+/// The longest path of a link to all watches with a label, in bytes.
+const LONGEST_LINK: usize = 120;
 
 /// A text that is not too long for a table.
 pub(super) fn cut(text: &str, most: usize) -> String {
@@ -123,8 +126,11 @@ pub(super) fn watch(listed: &Listed, is_paused: bool, in_full: bool, now: Moment
         (Some((_, at, _)), _) => (*at, *at),
         (None, due_at) => (now, due_at.unwrap_or(now).max(now)),
     };
-    let label =
-        |(key, value): (&String, &String)| (cut(key, CHARS), cut(value, CHARS), query::of_label(key, value));
+    let label = |(key, value): (&String, &String)| {
+        // Long ones would make the page large.
+        let path = Some(query::of_label(key, value)).filter(|path| path.len() <= LONGEST_LINK);
+        (cut(key, CHARS), cut(value, CHARS), path.unwrap_or_default())
+    };
     let export = watch.export.export_id.to_string();
     WatchRow {
         id: watch.id.to_string(),

@@ -60,7 +60,7 @@ fn what_is_wrong_with_the_settings_is_said_word_for_word() {
     );
     refused(
         |lab| one(lab).env("SNYK_EXPORT_MAX_WAIT", "soon"),
-        "SNYK_EXPORT_MAX_WAIT: invalid value 'soon' for '--max-wait <DURATION>': expected a duration such as \
+        "SNYK_EXPORT_MAX_WAIT: invalid value 'soon': expected a duration such as \
          `500ms`, `90s`, `5m` or `1h 30m`",
     );
 }

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::described;
 pub(super) use crate::lab::{Answer, PATIENCE};
 use crate::lab::{Watched, own_ip, runtime};
 
@@ -110,7 +111,9 @@ impl TestServer {
             lines.push(format!("Content-Length: {}", body.len()));
         }
         lines.extend(headers.iter().map(|header| (*header).to_owned()));
-        self.send(&format!("{}\r\n\r\n{body}", lines.join("\r\n")))
+        let answer = self.send(&format!("{}\r\n\r\n{body}", lines.join("\r\n")));
+        described::check(method, path, &answer);
+        answer
     }
 
     /// Sends `text` as it is, and reads until the server is done.

@@ -54,7 +54,8 @@ fn an_ended_watch_shows_its_end_and_what_is_owed_for_it() {
         "schema": 1, "outcome": "finished", "exit_code": 0, "export": claimed.watch.export, "status": "FINISHED",
         "created": "2024-11-25T10:13:42Z", "waited_seconds": 7.5, "polls": 12,
         "timeline": [{ "status": "FINISHED", "at": "2024-11-25T10:14:00.000Z" }], "row_count": 9,
-        "results": [{ "file_size": 1, "row_count": 9, "url": null }], "error": null,
+        "results": [{ "file_size": 1, "row_count": 9, "url": null }],
+        "error": { "http_status": 503, "title": "down" },
     });
     let delivery =
         NewDelivery { id: "msg_1".to_owned(), endpoint: "platform".to_owned(), event: "{}".to_owned(), at };
