@@ -169,3 +169,71 @@ pub(super) fn note(delivery: &ListedDelivery, now: Moment) -> NoteRow {
         next: delivery.due_at.map(|due_at| when(due_at.max(now), now)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::export::{ExportRef, Scope};
+    use crate::watch::observation::Failure;
+    use crate::watch::{Labels, Watch};
+
+    const NOW: Moment = Moment::from_unix_ms(1_732_529_622_470);
+
+    fn followed() -> Listed {
+        let export =
+            ExportRef { scope: Scope::Org, scope_id: uuid::Uuid::nil(), export_id: uuid::Uuid::nil() };
+        let watch = Watch::unnamed(export, NOW.before(Duration::from_secs(90)).unwrap());
+        Listed { watch, due_at: Some(NOW), end: None, deliveries: Vec::new() }
+    }
+
+    #[test]
+    fn each_state_has_a_word_and_a_shape_of_its_own() {
+        let end = |word: &str| Listed {
+            end: Some((word.to_owned(), NOW, "{}".to_owned())),
+            due_at: None,
+            ..followed()
+        };
+        let mut failing = followed();
+        failing.watch.progress.give_up(&Failure::transient("down", ""));
+        let late = Listed { due_at: NOW.before(Duration::from_secs(61)), ..followed() };
+        let rows = [
+            (followed(), false, "followed"),
+            (failing, false, "last poll failed"),
+            (late, false, "poll overdue"),
+            (followed(), true, "account paused"),
+            (end("finished"), true, "finished"),
+            (end("timed-out"), false, "timed-out"),
+        ];
+        let mut shapes = BTreeSet::new();
+        for (listed, is_paused, word) in rows {
+            let row = watch(&listed, is_paused, false, NOW);
+            assert_eq!((row.word.as_str(), row.lasted.as_str()), (word, "1m 30s"));
+            assert!(shapes.insert(row.shape), "{word} has the shape of another");
+        }
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_has_no_link() {
+        let label = |key: &str, value: &str| {
+            let mut listed = followed();
+            listed.watch.labels = Labels::from([(key.to_owned(), value.to_owned())]);
+            watch(&listed, false, false, NOW).labels.remove(0)
+        };
+        let short = label("team", "a b");
+        assert_eq!(short, ("team".to_owned(), "a b".to_owned(), "/?label=team%3Da+b".to_owned()));
+        let (key, value, path) = label(&"k".repeat(64), &"ü".repeat(256));
+        assert_eq!((key, value), (format!("{}…", "k".repeat(32)), format!("{}…", "ü".repeat(32))));
+        assert_eq!(path, "");
+    }
+
+    #[test]
+    fn times_are_exact_and_as_people_say_them() {
+        let said = |at: Moment| when(at, NOW).said;
+        let [second, hour] = [1, 3600].map(Duration::from_secs);
+        assert_eq!(when(NOW, NOW).exact, "2024-11-25T10:13:42Z");
+        assert_eq!([said(NOW), said(NOW.plus(hour)), said(NOW.plus(second / 2))], ["now", "in 1h", "in 1s"]);
+        assert_eq!(said(NOW.before(hour + second).unwrap()), "1h ago");
+    }
+}

@@ -218,3 +218,61 @@ pub(super) fn unanswered(standing: Option<&Standing>, now: Moment) -> Option<(Mo
     let (since, problem) = standing?.unanswered.as_ref()?;
     (now.since(*since) >= NO_ANSWER).then_some((*since, problem))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_an_account_is_said() {
+        let now = Moment::from_unix_ms(1_732_529_622_000);
+        let ago = |seconds| now.before(Duration::from_secs(seconds)).unwrap();
+        let problem = || Problem::new("down", "");
+        let paused = |throttled| {
+            Some(Paused { throttled, since: ago(9), until: now.plus(NO_ANSWER), problem: problem() })
+        };
+        let standing = |paused, unanswered: Option<u64>| {
+            let unanswered = unanswered.map(|seconds| (ago(seconds), problem()));
+            Some(Standing { paused, unanswered, ..Standing::default() })
+        };
+        let late =
+            |seconds| vec![ActiveAccount { account: "a".to_owned(), watches: 7, due_at: ago(seconds) }];
+        let asks = "Snyk asks account a for a pause of another 1m";
+        let refused = "Polls of account a pause, because its credential is refused";
+        let silent = "Snyk does not answer account a: down";
+        let rows = [
+            (None, None, 0, None),
+            (standing(None, Some(59)), None, 59, None),
+            (standing(None, None), None, 150, Some("Polls of account a are late by up to 2m 30s".to_owned())),
+            (standing(None, Some(60)), None, 150, Some(silent.to_owned())),
+            (standing(paused(true), None), None, 150, Some(asks.to_owned())),
+            (standing(paused(false), Some(60)), None, 150, Some(format!("{refused}: down"))),
+            (standing(paused(true), None), Some(ago(99)), 0, Some(format!("{refused}: down"))),
+            (None, Some(ago(99)), 150, Some(refused.to_owned())),
+        ];
+        for (number, (standing, refused, late_by, expected)) in rows.into_iter().enumerate() {
+            let trouble = of_account("a", standing.as_ref(), refused, &late(late_by), now);
+            assert_eq!(trouble.map(|trouble| trouble.what), expected, "row {number}");
+        }
+        assert!(of_account("b", None, None, &late(150), now).is_none());
+    }
+
+    #[test]
+    fn notifications_that_wait_for_long_or_were_given_up_are_said() {
+        let now = Moment::from_unix_ms(1_732_529_622_000);
+        let backlog = |pending, seconds| Backlog {
+            endpoint: "platform".to_owned(),
+            pending,
+            oldest: now.before(Duration::from_secs(seconds)).unwrap(),
+        };
+        let said = |backlog, undeliverable| {
+            let counts = Counts { undeliverable, ..Counts::default() };
+            let numbers = Numbers { counts, accounts: Vec::new(), backlog: vec![backlog] };
+            of_notifications(&numbers, now).into_iter().map(|trouble| trouble.what).collect::<Vec<_>>()
+        };
+        assert_eq!(said(backlog(5, 899), 0), [""; 0]);
+        assert_eq!(said(backlog(1, 900), 0), ["1 notification waits for endpoint platform"]);
+        assert_eq!(said(backlog(5, 0), 1), ["1 notification was given up, and will not arrive"]);
+        assert_eq!(said(backlog(5, 900), 2).len(), 2);
+    }
+}
