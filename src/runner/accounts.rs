@@ -225,3 +225,39 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         ready.min().map(|(_, _, n)| n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{export, hinted, http, policy, status};
+    use crate::watch::{Refusal, Watch};
+
+    const START: Moment = Moment::from_unix_ms(1_732_529_622_000);
+
+    #[test]
+    fn it_shows_why_polls_pause_and_since_when_nothing_is_answered() {
+        let policy = Policy { refusal: Refusal::PausesAccount, ..policy() };
+        let rate = NonZeroU32::new(600);
+        let mut state =
+            AccountState::new(Account { name: "a".into(), poller: (), requests_per_minute: rate }, START);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut seen = |seconds: u64, answer: &Observation| {
+            let now = START.plus(Duration::from_secs(seconds));
+            let mut progress = Watch::unnamed(export(1), now).progress;
+            progress.begin_poll(&policy, now);
+            state.record(answer, &progress, &policy, now, &mut rng);
+            let Standing { paused, unanswered, per_minute, .. } = state.standing(now);
+            assert_eq!(per_minute, Some(600));
+            let since = |at: Moment| at.since(START).as_secs();
+            (paused.map(|it| (it.throttled, since(it.since))), unanswered.map(|(at, _)| since(at)))
+        };
+        assert_eq!(seen(1, &status("PENDING")), (None, None));
+        assert_eq!(seen(2, &http(503)), (None, Some(2)));
+        assert_eq!(seen(9, &http(502)), (None, Some(2)), "since the first");
+        assert_eq!(seen(10, &hinted(http(429), 60)), (Some((true, 10)), None), "this is an answer");
+        assert_eq!(seen(99, &status("PENDING")), (None, None));
+        assert_eq!(seen(100, &http(401)), (Some((false, 100)), None), "it may be refused");
+        assert_eq!(seen(200, &http(401)), (Some((false, 100)), None), "it is");
+        assert_eq!(seen(300, &status("PENDING")), (None, None));
+    }
+}

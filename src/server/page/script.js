@@ -83,14 +83,18 @@
     };
     ask.send();
   };
-  document.addEventListener('visibilitychange', () => { if (!document.hidden && wanted) look(); });
+  // A page that nobody sees needs no events: a browser has few connections to one host.
+  let events;
   const listen = () => {
-    const events = new EventSource('/events');
+    if (events) events.close();
+    if (document.hidden) return;
+    events = new EventSource('/events');
     events.onmessage = look;
     events.onerror = () => {
       stale('The daemon does not answer. What you see may be old.');
       if (events.readyState === EventSource.CLOSED) setTimeout(() => { look(); listen(); }, 15000);
     };
   };
+  document.addEventListener('visibilitychange', () => { listen(); if (!document.hidden) look(); });
   if (one('#fresh')) { bars(document); stale('This page updates itself.'); listen(); }
 })();
