@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(seen(10, &hinted(http(429), 60)), (Some((true, 10)), None), "this is an answer");
         assert_eq!(seen(99, &status("PENDING")), (None, None));
         assert_eq!(seen(100, &http(401)), (Some((false, 100)), None), "it may be refused");
-        assert_eq!(seen(200, &http(401)), (Some((false, 100)), None), "it is");
+        assert_eq!(seen(200, &http(401)), (Some((false, 200)), None), "it is");
         assert_eq!(seen(300, &status("PENDING")), (None, None));
     }
 }

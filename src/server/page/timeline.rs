@@ -243,6 +243,6 @@ mod tests {
         let bars = of(&listed(&progress, Some(3600), None), at(3599), str::to_owned);
         assert_eq!(bars.len(), 101);
         assert!(bars.iter().all(|bar| bar.x + bar.width <= WIDTH), "{bars:?}");
-        assert_eq!(small(&bars).count(), 2);
+        assert_eq!(small(&bars).count(), 3, "the first, the last, and the next check");
     }
 }
