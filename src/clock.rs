@@ -44,13 +44,13 @@ impl Clock {
     }
 
     /// This clock, going on from `last`, the last moment that was recorded. In between, as much time has passed as the wall
-    /// clock says: none if it was set back, or was not set.
+    /// clock says, but `most` at most: none if it was set back, or was not set.
     #[must_use]
-    pub fn after(self, last: Moment) -> Self {
+    pub fn after(self, last: Moment, most: Duration) -> Self {
         let now = self.now();
         let is_set = last.wall().min(now.wall()) >= EARLIEST;
         let passed = if is_set { now.wall().saturating_sub(last.wall()) } else { Duration::ZERO };
-        Self { wall: self.wall, ..Self::at(last.plus(passed).with_wall(now.wall())) }
+        Self { wall: self.wall, ..Self::at(last.plus(passed.min(most)).with_wall(now.wall())) }
     }
 
     /// The current time.
@@ -135,6 +135,7 @@ mod tests {
         let slept = last.with_wall(NOW + 8 * HOUR);
         let rows = [
             ("the daemon was not there for a day", last, NOW + DAY, DAY),
+            ("the clock is far ahead", last, NOW + 400 * DAY, DAY),
             ("the clock was set back", last, NOW - DAY, Duration::ZERO),
             ("the clock was once far ahead", once_ahead, NOW, Duration::ZERO),
             ("the machine has slept before", slept, NOW + 9 * HOUR, HOUR),
@@ -143,7 +144,7 @@ mod tests {
         ];
         for (what, last, now, passed) in rows {
             set(now);
-            let clock = Clock::reading(wall).after(last);
+            let clock = Clock::reading(wall).after(last, DAY);
             assert_eq!((clock.now().since(last), clock.now().wall()), (passed, now), "{what}");
             assert!(clock.now() >= last, "{what}");
         }

@@ -223,8 +223,9 @@ fn parse(args: &[OsString], colored: bool) -> Result<(Cli, BTreeSet<String>, Typ
     let mut command = Cli::command().color(color);
     let matches = command.try_get_matches_from_mut(args);
     let parsed = matches.and_then(|matches| {
-        let typed = Typed::of(&command, &matches);
-        Ok((Cli::from_arg_matches(&matches)?, given(&matches), typed))
+        let (typed, given) = (Typed::of(&command, &matches), given(&matches));
+        Cli::refuse_unused(&matches, &given)?;
+        Ok((Cli::from_arg_matches(&matches)?, given, typed))
     });
     parsed.map_err(|error| {
         let asks_for_help = matches!(

@@ -8,6 +8,7 @@ mod housekeeping;
 mod idle;
 pub(crate) mod ledger;
 mod reload;
+mod resume;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -44,9 +45,6 @@ const GRACE: Duration = Duration::from_secs(6);
 
 /// How long stopping may take in all.
 const STOP_WITHIN: Duration = Duration::from_millis(9_500);
-
-/// How far the clock may be from the store's last moment before a warning is logged.
-const FAR: Duration = Duration::from_secs(60 * 60);
 
 /// The longest time between two passes of the runner.
 const BEAT: Duration = Duration::from_secs(5);
@@ -146,10 +144,10 @@ impl Daemon {
         if until_idle {
             idle::keep_codes(&*store).await?;
         }
-        let clock = resumed(clock, &*store).await?;
         let ledger = Arc::new(Ledger::new(Journal::default(), Arc::new(Metrics::new())));
         let opener = Opener { ledger: Arc::clone(&ledger), clock, mask: Arc::clone(&mask) };
         let accounts = opener.all(std::mem::take(&mut settings.accounts)).await?;
+        let clock = resume::resumed(clock, &*store, &accounts).await?;
         let started = Startup {
             address: server.address().to_string(),
             metrics_address: server.metrics_address().map(|address| address.to_string()),
@@ -338,28 +336,6 @@ impl Daemon {
             std::future::pending().await
         });
     }
-}
-
-/// The clock, from the store's last moment on.
-async fn resumed(clock: Clock, store: &dyn Store) -> Result<Clock, StoreError> {
-    let Some(last) = store.last_moment().await? else { return Ok(clock) };
-    let resumed = clock.after(last);
-    let (was, is) = (last.wall(), resumed.now().wall());
-    if was.saturating_sub(is) > FAR {
-        tracing::warn!(
-            store.last = %last,
-            hint = "if the clock is wrong now, stop the daemon, set the clock, and start again; no watch ends because of it",
-            "the clock was set back since the store was last written"
-        );
-    } else if is.saturating_sub(was) > FAR {
-        tracing::warn!(
-            store.last = %last,
-            hint = "if the daemon was not stopped for so long, the clock is or was wrong: set it, start again, and add watches \
-                    that have timed out again (DELETE, then POST); send notifications that were given up with `deliveries redeliver`",
-            "the store was last written more than an hour ago"
-        );
-    }
-    Ok(resumed)
 }
 
 /// Waits for the next thing to do. Fails if the store or a task fails.

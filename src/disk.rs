@@ -9,6 +9,8 @@
 mod directory;
 mod durable;
 mod input;
+mod look;
+mod pipes;
 mod temporary;
 
 use std::ffi::{OsStr, OsString};
@@ -25,6 +27,8 @@ pub(crate) use self::durable::{
     rename_durably, replace_durably,
 };
 pub(crate) use self::input::{Input, can_be_read_once, read_text};
+pub(crate) use self::look::Look;
+pub(crate) use self::pipes::Pipes;
 
 /// What a write survives. Every write survives the end of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,8 +26,8 @@ pub(crate) use self::loopback::{is_loopback, is_loopback_address, is_loopback_na
 pub use self::proxies::{Exempt, Proxies, Proxy};
 pub use self::reach::Reach;
 pub(crate) use self::reach::Resolver;
-pub(crate) use self::trust::Counted;
-pub use self::trust::{Store, read_certificates};
+pub use self::trust::Store;
+pub(crate) use self::trust::{Counted, read_certificates};
 
 use self::lanes::Lanes;
 use self::trust::Trust;

@@ -123,6 +123,16 @@ pub enum Unknown {
     Removed(&'static str),
 }
 
+impl Unknown {
+    /// The known word that may be meant.
+    pub(crate) fn near(&self) -> Option<&'static str> {
+        match self {
+            Self::Word(member, word) => known::near(member, word.as_str()),
+            Self::Removed(_) => None,
+        }
+    }
+}
+
 /// A start request: the scope, the document, and the query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartRequest {

@@ -15,7 +15,6 @@ pub(crate) mod layers;
 mod mistake;
 mod network;
 mod paths;
-mod pipes;
 pub(crate) mod places;
 mod sources;
 pub(crate) mod values;
@@ -43,6 +42,7 @@ use self::places::Places;
 pub(crate) use self::sources::variable;
 use self::sources::{parse_file, read_environment, read_file, unknown_variables};
 use self::values::{HumanDuration, Multiplier, Pause, Share, StatusLimit};
+use crate::disk::Look;
 use crate::download::Limits;
 use crate::export::{Phase, Status, Vocabulary};
 use crate::http::TransportError;
@@ -134,6 +134,8 @@ pub struct Settings {
     /// The layers, the strongest first: flags, variables, the user's file, and the defaults.
     layers: [Layer; 4],
     places: Places,
+    /// How the user's file looked before it was read.
+    look: Option<Look>,
     /// The secrets of the environment, including unused ones, so that texts mask them.
     _held: Vec<Secret>,
 }
@@ -155,7 +157,8 @@ impl Settings {
         let held = environment.secrets(); // before the first error, whose text may repeat one
         let (variables, mut mistakes) = read_environment(&environment, &given);
         let path = config.or_else(|| environment.path("SNYK_EXPORT_CONFIG"));
-        let text = usable(path.map(read_file).transpose(), &mut mistakes);
+        let read = path.map(|path| read_file(path, environment.pipes())).transpose();
+        let (text, look) = usable(read, &mut mistakes).unzip();
         let file = text.as_ref().map(|(path, text)| parse_file(path, text)).transpose();
         let mut file = usable(file, &mut mistakes).unwrap_or_default();
         let mut defaults = usable(parse_file(Path::new("config/default.toml"), DEFAULTS), &mut mistakes);
@@ -179,6 +182,7 @@ impl Settings {
             layers,
             _held: held,
             places,
+            look,
         };
         (settings, mistakes)
     }

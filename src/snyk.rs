@@ -19,9 +19,10 @@ mod version;
 pub mod wire;
 
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderName, LOCATION,
 };
 use url::Url;
 
@@ -40,6 +41,7 @@ use self::start::Posting;
 use self::transport::Unanswered;
 use crate::export::ExportRef;
 use crate::http;
+use crate::moment::Moment;
 use crate::text::Text;
 use crate::watch::observation::{Failure, FailureKind, Observation, Poller, Problem};
 
@@ -137,6 +139,15 @@ impl Client {
     #[must_use]
     pub const fn network(&self) -> &Network {
         self.connections.network()
+    }
+
+    /// What time it is, as the API says within `limit`. The request has no credential.
+    pub(crate) async fn date(&self, limit: Duration) -> Option<Moment> {
+        let client = self.connections.client();
+        let request = client.get(self.api.url().clone()).build().ok()?;
+        let asked = tokio::time::timeout(limit, self.connections.send(client, request, false)).await;
+        let reply = asked.ok()?.ok()?;
+        reply.headers.contains_key(DATE).then(|| http::answered_at(&reply.headers))
     }
 
     /// Requests the results of a finished export, once.

@@ -7,6 +7,7 @@
 mod layer;
 mod looks;
 mod masks;
+mod near;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +17,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::layer::Layers;
+pub(crate) use self::near::nearest;
 use crate::secret::held::{self, Held};
 
 /// How many visible characters of a text are examined. Secrets are longer than their masks, so the shown part may end

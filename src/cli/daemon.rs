@@ -112,11 +112,11 @@ pub(crate) enum DeliveriesAction {
     },
     /// Send a notification again, under the same id
     Redeliver {
-        /// The id of the watch
-        #[arg(value_name = "WATCH", value_parser = id)]
-        watch: Uuid,
-        /// The id of the notification
-        #[arg(value_name = "DELIVERY")]
-        delivery: String,
+        /// What it is about, as the list says: a watch or another event; or the notification's own id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// The endpoint, unless ID is the notification's own
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: Option<String>,
     },
 }

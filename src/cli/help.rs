@@ -2,10 +2,12 @@
 
 mod pages;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, Args as _, Command, CommandFactory as _};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Args as _, Command, CommandFactory as _, Error};
 
 pub(super) use self::pages::{CREDENTIALS, EXIT_CODES, PAGES, Page, page};
 use super::Cli;
@@ -49,8 +51,22 @@ const RARE: [&str; 31] = [
     "max_size",
 ];
 
-/// Options of requests to Snyk, which other commands do not offer.
-const OF_SNYK: [&str; 5] = ["api", "api_version", "token_file", "ca_cert", "allow_http"];
+/// Whether a command uses an option of all commands. What it does not use is hidden from its help, and refused.
+fn uses(command: &str, option: &str) -> bool {
+    let draws_progress = matches!(command, "wait" | "start" | "download" | "run" | "demo");
+    let asks_snyk = matches!(command, "wait" | "status" | "start" | "download" | "run" | "watch" | "doctor");
+    let asks_daemon = matches!(command, "watches" | "deliveries");
+    match option {
+        "api" | "api_version" | "token_file" => asks_snyk,
+        "ca_cert" => asks_snyk || asks_daemon,
+        "allow_http" => asks_snyk || asks_daemon || command == "simulate",
+        "config" => asks_snyk || asks_daemon || command == "healthcheck",
+        "dotenv" => draws_progress && command != "demo",
+        "no_progress" => draws_progress,
+        "quiet" | "verbose" => !matches!(command, "completions" | "man"),
+        _ => true,
+    }
+}
 
 impl Cli {
     /// The command line as clap knows it, with all that its help says.
@@ -68,6 +84,25 @@ impl Cli {
             let command = command.mut_subcommands(|action| action.mut_args(|arg| for_command(arg, page)));
             with_texts(command, page)
         })
+    }
+
+    /// An error if `matches` has options that the command does not use: `given` has the names of all that were typed.
+    pub(crate) fn refuse_unused(matches: &ArgMatches, given: &BTreeSet<String>) -> Result<(), Error> {
+        let command = matches.subcommand_name().unwrap_or_default();
+        let unused: Vec<String> = given
+            .iter()
+            .filter(|name| !uses(command, &name.replace('-', "_")))
+            .map(|name| format!("--{name}"))
+            .collect();
+        match unused.is_empty() {
+            true => Ok(()),
+            false => {
+                let them = if unused.len() == 1 { "it" } else { "them" };
+                let message =
+                    format!("`{command}` does not use {}: leave {them} out\n", unused.join(" and "));
+                Err(Error::raw(ErrorKind::UnknownArgument, message))
+            }
+        }
     }
 
     /// The same for scripts that complete it: with the usual values of options that take others too.
@@ -138,19 +173,14 @@ fn default(key: &str, sections: Sections) -> Option<String> {
 /// Hides what a command does not use, and a settings file where few people need one.
 fn for_command(arg: Arg, page: &Page) -> Arg {
     let is_daemons = matches!(page.command, "watch" | "healthcheck" | "watches" | "deliveries");
-    let is_simulator = matches!(page.command, "simulate");
     match arg.get_id().as_str() {
+        // The page of the program is that of all commands.
+        id if page.command != PAGES[0].command && !uses(page.command, id) => arg.hide(true),
         // It has the options of three commands.
         "body" | "columns" | "state" | "token_file" | "quiet" if page.command == "run" => {
             arg.hide_short_help(true)
         }
-        "config" if is_daemons => arg,
-        "config" if page.defaults.is_none() => arg.hide(true),
-        "config" => arg.hide_short_help(true),
-        "allow_http" if is_simulator => arg,
-        "dotenv" if page.command == "watch" => arg.hide(true),
-        "allow_http" | "ca_cert" if matches!(page.command, "watches" | "deliveries") => arg,
-        id if page.defaults.is_none() && (OF_SNYK.contains(&id) || id == "dotenv") => arg.hide(true),
+        "config" if !is_daemons => arg.hide_short_help(true),
         _ => arg,
     }
 }

@@ -10,19 +10,18 @@ use self::files::{Files, Looks, look_at};
 use super::{CommandError, Session, aside, blocking, console};
 use crate::cli::WatchArgs;
 use crate::daemon::{Control, Daemon, DaemonError, Ended, within};
-use crate::disk::{self, Readers, can_be_read_once};
+use crate::disk::{self, Readers};
 use crate::exit::ExitCode;
 use crate::settings::daemon::DaemonSettings;
-use crate::settings::{Content, Settings, SettingsError};
+use crate::settings::{Content, Settings};
 use crate::text::Text;
 
 pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode, CommandError> {
     let (settings, until_idle) = (Arc::clone(&session.settings), args.until_idle);
-    let named = settings.files();
-    let is_piped = session.settings_file.as_deref().is_some_and(can_be_read_once);
-    // Before they are read.
-    let looks = aside(&session.signals, move || look_at(named)).await?;
-    let checked = aside(&session.signals, move || settings.daemon(until_idle)).await??;
+    // How the files look before they are read.
+    let reading = move || (settings.looks(), settings.daemon(until_idle));
+    let (looks, checked) = aside(&session.signals, reading).await?;
+    let checked = checked?;
     if args.check {
         return check::run(checked, session).await;
     }
@@ -36,7 +35,7 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     }
     let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
     let ended = match session.signals.unless_interrupted(starting).await {
-        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, is_piped, looks)).await?,
+        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, looks)).await?,
         Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
         Err(_) => Ended::Stopped,
     };
@@ -52,8 +51,6 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
 struct ThisProcess<'a> {
     session: &'a Session,
     until_idle: bool,
-    /// Whether the settings came from a pipe.
-    is_piped: bool,
     /// How much the settings file in use has.
     content: Mutex<Content>,
     files: Files,
@@ -62,10 +59,10 @@ struct ThisProcess<'a> {
 }
 
 impl<'a> ThisProcess<'a> {
-    fn new(session: &'a Session, until_idle: bool, is_piped: bool, looks: Looks) -> Self {
+    fn new(session: &'a Session, until_idle: bool, looks: Looks) -> Self {
         let content = Mutex::new(session.settings.content());
         let files = Files::new(session.clock, looks);
-        Self { session, until_idle, is_piped, content, files, read: Mutex::default() }
+        Self { session, until_idle, content, files, read: Mutex::default() }
     }
 }
 
@@ -83,27 +80,20 @@ impl Control for ThisProcess<'_> {
 
     async fn read(&self) -> Result<DaemonSettings, DaemonError> {
         let Session { settings_file, command_line, settings, .. } = self.session;
-        if let Some(path) = settings_file.as_ref().filter(|path| self.is_piped && can_be_read_once(path)) {
-            let why = std::io::Error::other("it is a pipe, which is read again only by a restart");
-            return Err(SettingsError::Unreadable(path.clone(), why).into());
-        }
         let (line, environment) = (command_line.clone(), settings.environment().clone());
         let path = settings_file.as_ref().map(|path| format!(" {}", Text::of_path(path))).unwrap_or_default();
         let known = self.files.paths();
         // How the files look before they are read: if one changes meanwhile, all are read again.
         let loading = blocking(move || (look_at(known), Settings::load(line, environment)));
         let (before, whole) = within(&format!("the settings file{path}"), loading).await?;
-        self.files.have_been_read(before.clone());
+        self.files.have_been_read(before);
         let whole = whole?;
         let content = *self.content.lock().unwrap_or_else(PoisonError::into_inner);
         whole.keep_some_of(content)?;
         let until_idle = self.until_idle;
-        let reading = blocking(move || (look_at(whole.files()), whole.daemon(until_idle), whole));
-        let (mut looks, settings, whole) =
+        let reading = blocking(move || (whole.looks(), whole.daemon(until_idle), whole));
+        let (looks, settings, whole) =
             within("a file that the settings name (a secret, a certificate)", reading).await?;
-        for (path, look) in before.iter().filter(|(path, _)| settings_file.as_ref() == Some(path)) {
-            looks.entry(path.clone()).and_modify(|new| *new = *look);
-        }
         self.files.have_been_read(looks);
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
         Ok(settings?)
@@ -114,6 +104,9 @@ impl Control for ThisProcess<'_> {
         match result {
             Ok(()) => {
                 if let Some(settings) = read {
+                    if settings.are_read_once() {
+                        tracing::warn!("the settings file is a pipe: only a restart reads it again");
+                    }
                     self.session.console.take_on(&settings);
                     *self.content.lock().unwrap_or_else(PoisonError::into_inner) = settings.content();
                 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 
+use super::Look;
+
 /// The pause before an empty pipe is read again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -35,6 +37,11 @@ impl Input {
         let file = File::from(open(path, flags, Mode::empty())?);
         let is_regular = file.metadata()?.is_file();
         Ok(Self { file, is_regular, has_begun: false, pauses: 0, left: LIMIT })
+    }
+
+    /// How the file looks now.
+    pub(super) fn look(&self) -> io::Result<Look> {
+        self.file.metadata().map(|metadata| Look::of(&metadata))
     }
 
     fn pause(&mut self, at_most: u32, trouble: &'static str) -> io::Result<()> {

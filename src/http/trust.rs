@@ -1,7 +1,7 @@
 //! Which certificates are trusted.
 
 use std::collections::HashSet;
-use std::io::BufReader;
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ use rustls::{
 
 use super::TransportError;
 use super::validity::Validity;
-use crate::disk::Input;
+use crate::disk::{Input, Pipes, can_be_read_once};
 use crate::text::Text;
 
 /// The trusted certificates, and the TLS configuration, which is built once.
@@ -40,7 +40,7 @@ const DIRECTORIES: &str = "SSL_CERT_DIR";
 const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
 
 /// The certificate stores that the environment names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     /// A file in place of the system's certificates: `SSL_CERT_FILE`.
     pub file: Option<PathBuf>,
@@ -48,6 +48,8 @@ pub struct Store {
     pub directories: Vec<PathBuf>,
     /// A file besides all others: `NODE_EXTRA_CA_CERTS`.
     pub extra: Option<PathBuf>,
+    /// What those of them held that can be read only once.
+    pub(crate) pipes: Pipes,
 }
 
 /// How many certificates a place has.
@@ -65,9 +67,13 @@ pub(crate) type Place<'a> = (&'static str, &'a Path, Result<Counted, String>);
 /// # Errors
 ///
 /// Why it cannot be read, or that it has no usable certificate.
-pub fn read_certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn read_certificates(
+    setting: &str,
+    path: &Path,
+    pipes: &Pipes,
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut certificates = Vec::new();
-    let counted = each(path, |der| {
+    let counted = each(path, pipes, |der| {
         let is_usable = is_usable(&der);
         certificates.extend(is_usable.then_some(der));
         is_usable
@@ -82,8 +88,18 @@ fn is_usable(der: &CertificateDer<'static>) -> bool {
 
 /// Passes each certificate of a PEM file to `take`, one at a time, because a file may have hundreds of kilobytes. `take` returns
 /// whether it is usable. A file without a usable one is an error.
-fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> Result<Counted, String> {
-    let input = Input::open(path).map_err(|error| error.to_string())?;
+fn each(
+    path: &Path,
+    pipes: &Pipes,
+    mut take: impl FnMut(CertificateDer<'static>) -> bool,
+) -> Result<Counted, String> {
+    let input = || -> io::Result<Box<dyn Read>> {
+        Ok(match can_be_read_once(path) {
+            true => Box::new(Cursor::new(pipes.read(path)?.as_bytes().to_vec())),
+            false => Box::new(Input::open(path)?),
+        })
+    };
+    let input = input().map_err(|error| error.to_string())?;
     let (mut usable, mut damaged) = (0, 0);
     for der in CertificateDer::pem_reader_iter(BufReader::new(input)) {
         let is_usable = match der {
@@ -92,6 +108,9 @@ fn each(path: &Path, mut take: impl FnMut(CertificateDer<'static>) -> bool) -> R
             Err(_) => false,
         };
         *(if is_usable { &mut usable } else { &mut damaged }) += 1;
+    }
+    if usable > 0 {
+        pipes.keep(path);
     }
     match (usable, damaged) {
         (0, 0) if is_empty(path) => Err("it is empty".to_owned()),
@@ -145,7 +164,7 @@ impl Trust {
             trusted.add(der.clone());
         }
         if let Some(path) = &self.store.extra {
-            match each(path, |der| trusted.add(der)) {
+            match each(path, &self.store.pipes, |der| trusted.add(der)) {
                 Ok(counted) => warn_of_damaged(EXTRA, path, counted),
                 Err(why) => {
                     tracing::warn!(path = %Text::of_path(path), reason = why, "NODE_EXTRA_CA_CERTS is ignored");
@@ -191,13 +210,15 @@ impl Trusted {
 impl Store {
     /// Each place with its variable and the certificates in it, or why there are none.
     pub(crate) fn look(&self) -> Vec<Place<'_>> {
-        fn file<'a>(setting: &'static str, path: &'a Path) -> Place<'a> {
-            (setting, path, each(path, |der| is_usable(&der)))
-        }
-        fn directory(path: &Path) -> Place<'_> {
+        let file = |setting, path| {
+            let path: &Path = path;
+            (setting, path, each(path, &self.pipes, |der| is_usable(&der)))
+        };
+        let directory = |path| {
+            let path: &Path = path;
             let counted = of_directory(path).map(|found| Counted { usable: found.len(), damaged: 0 });
             (DIRECTORIES, path, counted)
-        }
+        };
         let replacing = self.file.iter().map(|path| file(FILE, path));
         let replacing = replacing.chain(self.directories.iter().map(|path| directory(path)));
         replacing.chain(self.extra.iter().map(|path| file(EXTRA, path))).collect()
@@ -216,7 +237,7 @@ impl Store {
             reasons.push(format!("{setting} {}: {why}", Text::of_path(path)));
         };
         if let Some(path) = &self.file {
-            match each(path, |der| trusted.add(der)) {
+            match each(path, &self.pipes, |der| trusted.add(der)) {
                 Ok(counted) => warn_of_damaged(FILE, path, counted),
                 Err(why) => reason(FILE, path, why),
             }

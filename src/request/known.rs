@@ -4,6 +4,7 @@
 //! rejected; an unknown word is sent.
 
 use crate::export::Scope;
+use crate::text::nearest;
 
 /// A dataset that Snyk exports.
 #[derive(Debug)]
@@ -105,6 +106,17 @@ pub(super) const FILTERS: [KnownFilter; 25] = [
     KnownFilter::of_group("sdlc_stage", Takes::Words),
     KnownFilter::of_group("test_user_email", Takes::Words),
 ];
+
+/// The word of this member that another one is nearest to.
+pub(super) fn near(member: &str, word: &str) -> Option<&'static str> {
+    match member {
+        "dataset" => nearest(word, dataset_names(), 2),
+        "formats" => nearest(word, ["csv"], 1),
+        "filters" => nearest(word, FILTERS.iter().map(|filter| filter.key), 2),
+        "data.attributes" => nearest(word, ATTRIBUTES, 2),
+        _ => None,
+    }
+}
 
 /// The filter of this key.
 pub(super) fn filter(key: &str) -> Option<&'static KnownFilter> {

@@ -47,8 +47,12 @@ pub(super) fn router(service: Service, open: &Guard, door: Door, page: Arc<super
             let mut watches = Router::new()
                 .route("/v1/watches", get(list).post(add))
                 .route("/v1/watches/{id}", get(look_at).delete(remove))
-                .route("/v1/watches/{id}/deliveries/{delivery}/redeliver", post(deliveries::redeliver))
-                .route("/v1/deliveries", get(deliveries::list));
+                .route(
+                    "/v1/watches/{id}/deliveries/{delivery}/redeliver",
+                    post(deliveries::redeliver_of_watch),
+                )
+                .route("/v1/deliveries", get(deliveries::list))
+                .route("/v1/deliveries/{id}/redeliver", post(deliveries::redeliver));
             for path in guard::UNKNOWN {
                 watches = watches.route(path, any(no_such_path));
             }
@@ -134,7 +138,7 @@ async fn add(
             let view = Json(ViewWithDeliveries::new(&listed, shared.service.clock.now()));
             let mut response = (status, [(LOCATION, location)], view).into_response();
             if status == StatusCode::CREATED {
-                response.extensions_mut().insert(Changed(id));
+                response.extensions_mut().insert(Changed(Some(id)));
             }
             return Ok(response);
         }
@@ -190,7 +194,7 @@ async fn remove(
     if shared.service.store.remove(id).await? {
         shared.service.changed.notify_one();
         let mut response = StatusCode::NO_CONTENT.into_response();
-        response.extensions_mut().insert(Changed(id));
+        response.extensions_mut().insert(Changed(Some(id)));
         Ok(response)
     } else {
         Err(Problem::no_such_watch(&text, "id").into())

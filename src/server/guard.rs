@@ -85,9 +85,10 @@ fn as_json(problem: &Problem) -> Response {
 /// The routes of unknown paths at and below `/v1`, which are behind the token like the rest of it.
 pub(super) const UNKNOWN: [&str; 3] = ["/v1", "/v1/", "/v1/{*path}"];
 
-/// The watch that a request changed, as an extension of its response.
+/// A request has changed something, as an extension of its response: a watch or what belongs to it, or a delivery about an
+/// account.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Changed(pub(super) Uuid);
+pub(super) struct Changed(pub(super) Option<Uuid>);
 
 impl Guard {
     pub(super) fn new(service: &Service, audit: Arc<Audit>, door: Door, only_this_machine: bool) -> Self {
@@ -136,7 +137,7 @@ impl Guard {
         };
         let peer = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
         let (method, route) = (Text::new(method), route.to_owned());
-        let request = Some(ApiRequest { method, route, code, watch: changed });
+        let request = Some(ApiRequest { method, route, code, watch: changed.flatten() });
         self.audit.note(ApiEvent { what, peer, request, omitted: 0 });
     }
 }

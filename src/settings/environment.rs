@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use super::pipes::Pipes;
+use crate::disk::Pipes;
 use crate::secret::Secret;
 use crate::text::Text;
 

@@ -6,6 +6,7 @@ use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::{Environment, Settings, SettingsError};
+use crate::disk::Pipes;
 use crate::http::{Exempt, Network, Proxies, Proxy, Store, read_certificates};
 use crate::text::Text;
 
@@ -50,7 +51,7 @@ impl Settings {
     pub(crate) fn own_certificates(&self) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
         let Some((place, path)) = self.own_certificates_file() else { return Ok(Vec::new()) };
         self.usable(path)?;
-        certificates(path, place)
+        certificates(path, place, self.environment().pipes())
     }
 
     /// The certificate stores and proxies of the environment.
@@ -69,6 +70,7 @@ impl Settings {
             file: environment.path("SSL_CERT_FILE"),
             directories: paths(environment.get("SSL_CERT_DIR").unwrap_or_default()),
             extra: environment.path("NODE_EXTRA_CA_CERTS"),
+            pipes: environment.pipes().clone(),
         }
     }
 
@@ -87,9 +89,10 @@ impl Settings {
 pub(super) fn certificates(
     path: &Path,
     place: String,
+    pipes: &Pipes,
 ) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why| format!("failed to read CA certificates from {}: {why}", Text::of_path(path));
-    read_certificates(&place, path).map_err(|why| SettingsError::wrong(place, failed(why)))
+    read_certificates(&place, path, pipes).map_err(|why| SettingsError::wrong(place, failed(why)))
 }
 
 fn paths(list: &str) -> Vec<PathBuf> {

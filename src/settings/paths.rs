@@ -1,10 +1,12 @@
 //! The paths in a settings file: `${VARIABLE}` in them, and which files the daemon watches.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::Layer;
 use super::places::{Places, Step};
 use super::{Settings, SettingsError};
+use crate::disk::Look;
 use crate::snyk::credentials::Source;
 
 /// A path with a variable that is not set, and the error about it.
@@ -16,22 +18,28 @@ pub(super) struct Unset {
 }
 
 impl Settings {
-    /// The files to watch, so that the daemon reloads its settings when they change: the settings file and those that it
-    /// names. There are none with `[reload] watch-files = false`.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
+    /// The files to watch, so that the daemon reloads its settings when they change: the settings file, as it looked before it
+    /// was read, and those that it names, as they look now. There are none with `[reload] watch-files = false`.
+    pub(crate) fn looks(&self) -> BTreeMap<PathBuf, Look> {
         if !self.reload.watch_files {
-            return Vec::new();
+            return BTreeMap::new();
         }
         let [_, _, file, _] = &self.layers;
         let mut file = file.clone();
         let named = paths(&mut file).into_iter().map(|(_, path)| path.clone());
-        let own = self.places.file.iter().map(|(path, _)| path.clone());
+        let own = self.places.file.iter().map(|(path, _)| path.clone()).zip(self.look);
         let token = match self.credential_source() {
             Ok((Source::TokenFile(path), _)) => Some(path),
             _ => None,
         };
-        own.chain(named).chain(token).collect()
+        let seen = named.chain(token).map(|path| (path.clone(), Look::at(&path)));
+        // If a path is both, the earlier look counts.
+        seen.chain(own).collect()
+    }
+
+    /// Whether the settings file is a pipe, which is not read a second time.
+    pub(crate) fn are_read_once(&self) -> bool {
+        self.look == Some(Look::NotAFile)
     }
 
     /// Checks that the variables in a path of the settings file are set.

@@ -8,8 +8,8 @@ use clap::{Args as _, FromArgMatches as _};
 use super::layers::Layer;
 use super::mistake::Mistake;
 use super::{Environment, SettingsError};
-use crate::disk;
-use crate::text::Text;
+use crate::disk::{Look, Pipes};
+use crate::text::{self, Text};
 
 /// The variable of a flag. That of `--api` has the name that the Snyk CLI uses; a token file is one of the credentials.
 pub(crate) fn variable(flag: &str) -> Option<String> {
@@ -76,25 +76,8 @@ fn is_set_by_others(rest: &str) -> bool {
 fn nearest(name: &str, rest: &str, known: &[String]) -> Option<String> {
     const OTHERS: [&str; 6] =
         ["SNYK_API", "SNYK_TOKEN", "SNYK_TOKEN_FILE", "SNYK_GROUP_ID", "SNYK_ORG_ID", "SNYK_OAUTH_TOKEN"];
-    let other = OTHERS.iter().find(|other| other.strip_prefix("SNYK_") == Some(rest));
-    let near = || known.iter().map(|known| (distance(name, known), known)).min();
-    let is_near = |(distance, _): &(usize, &String)| *distance <= 3;
-    other.map(|other| (*other).to_owned()).or_else(|| near().filter(is_near).map(|(_, known)| known.clone()))
-}
-
-/// How many letters have to be added, removed or replaced.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (at, letter) in from.bytes().enumerate() {
-        let mut before = at;
-        row[0] = at + 1;
-        for (column, other) in to.bytes().enumerate() {
-            let changed = before + usize::from(letter != other);
-            before = row[column + 1];
-            row[column + 1] = changed.min(before + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
+    let other = OTHERS.into_iter().find(|other| other.strip_prefix("SNYK_") == Some(rest));
+    other.or_else(|| text::nearest(name, known.iter().map(String::as_str), 3)).map(str::to_owned)
 }
 
 /// The useful part of clap's message, without the flag, which nobody gave, and without the hint about `--help`.
@@ -110,9 +93,10 @@ fn why_invalid(error: &clap::Error, value: &str) -> String {
     named.unwrap_or(message)
 }
 
-pub(super) fn read_file(path: PathBuf) -> Result<(PathBuf, String), SettingsError> {
-    match disk::read_text(&path) {
-        Ok(text) => Ok((path, text)),
+/// Reads a settings file. Also returns how it looked before.
+pub(super) fn read_file(path: PathBuf, pipes: &Pipes) -> Result<((PathBuf, String), Look), SettingsError> {
+    match pipes.read_with_look(&path) {
+        Ok((text, look)) => Ok(((path, text.to_string()), look)),
         Err(error) => Err(SettingsError::Unreadable(path, error)),
     }
 }

@@ -19,7 +19,7 @@ impl World {
     /// A life begins, with a store whose latest moment is `last`.
     pub(super) fn life_begins(self: &Arc<Self>, last: Option<Moment>) -> Ledger {
         let clock = Clock::at(self.wall());
-        self.clock.set(last.map_or(clock, |last| clock.after(last)));
+        self.clock.set(last.map_or(clock, |last| clock.after(last, Duration::MAX)));
         let now = self.now();
         let mut state = self.state.borrow_mut();
         state.life += 1;

@@ -32,11 +32,11 @@ pub trait Catalogue {
     /// [`DeliveryFilter::after`] does not exist.
     fn deliveries(&self, filter: DeliveryFilter) -> Reply<Option<(Vec<ListedDelivery>, bool)>>;
 
-    /// Makes a settled delivery about a watch pending again, under its id, if its endpoint is one of `known`. It is owed
-    /// since `now`, and its attempts go on counting. `None` if it does not exist.
+    /// Makes a settled delivery pending again, under its id, if its endpoint is one of `known`. It is owed since `now`, and its
+    /// attempts go on counting. `None` if it does not exist, or is not about `watch`, if there is one.
     fn redeliver(
         &self,
-        watch: Uuid,
+        watch: Option<Uuid>,
         delivery: String,
         known: Vec<String>,
         now: Moment,

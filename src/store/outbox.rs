@@ -64,6 +64,8 @@ pub struct EndpointPace {
     pub open_at: Moment,
     /// A new delivery opens it earlier, but not before this.
     pub floor: Moment,
+    /// Until when it gets one delivery after the other: it has asked for a pause.
+    pub gentle_until: Moment,
 }
 
 /// The due time of a delivery that waits for its turn.

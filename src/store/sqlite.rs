@@ -200,7 +200,7 @@ impl<K: Keeping> Catalogue for SqliteStore<K> {
 
     fn redeliver(
         &self,
-        watch: Uuid,
+        watch: Option<Uuid>,
         delivery: String,
         known: Vec<String>,
         now: Moment,

@@ -36,6 +36,7 @@ fn warn(unknown: &Unknown) {
         Unknown::Word(member, word) => tracing::warn!(
             request.member = member,
             request.word = word.as_str(),
+            hint = unknown.near().map(|near| format!("did you mean {near}?")),
             "sending a word of the start that this version does not know"
         ),
         Unknown::Removed(member) => tracing::warn!(

@@ -4,13 +4,13 @@
 //! has changed may be half written, so it counts only when it looks the same for a second time.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::commands::blocking;
+use crate::disk::Look;
 use crate::moment::Moment;
 use crate::text::Text;
 
@@ -19,17 +19,6 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// How each file looks.
 pub(super) type Looks = BTreeMap<PathBuf, Look>;
-
-/// How a file looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// There is none.
-    Missing,
-    /// It is a pipe or another file that can be read only once, so it is not read again when it changes.
-    NotAFile,
-    /// Its device and inode, its size, and when it was modified, in seconds and nanoseconds.
-    File((u64, u64), u64, (i64, i64)),
-}
 
 /// Watches files.
 #[derive(Debug)]
@@ -104,17 +93,7 @@ impl Files {
 
 /// Looks at files.
 pub(super) fn look_at(paths: Vec<PathBuf>) -> Looks {
-    let look = |path: PathBuf| {
-        let look = match std::fs::metadata(&path) {
-            Ok(it) if it.is_file() => {
-                Look::File((it.dev(), it.ino()), it.size(), (it.mtime(), it.mtime_nsec()))
-            }
-            Ok(_) => Look::NotAFile,
-            Err(_) => Look::Missing,
-        };
-        (path, look)
-    };
-    paths.into_iter().map(look).collect()
+    paths.into_iter().map(|path| (path.clone(), Look::at(&path))).collect()
 }
 
 #[cfg(test)]

@@ -44,7 +44,6 @@ pub(super) struct Gate {
     spacing: Option<Duration>,
     pace: EndpointPace,
     spaced_until: Moment,
-    gentle_until: Moment,
     /// Whether a second opinion is asked for, although the endpoint is closed.
     second: bool,
     /// The number of pauses so far. An attempt from before a pause says nothing about the time after it.
@@ -55,7 +54,7 @@ impl Gate {
     /// A gate before an endpoint with this pace, whose deliveries must be so far apart.
     pub(super) fn new(spacing: Option<Duration>, pace: EndpointPace) -> Self {
         let zero = Moment::from_unix_ms(0);
-        Self { spacing, pace, spaced_until: zero, gentle_until: zero, second: false, round: 0 }
+        Self { spacing, pace, spaced_until: zero, second: false, round: 0 }
     }
 
     /// How many deliveries may begin now.
@@ -78,7 +77,7 @@ impl Gate {
     }
 
     fn spacing_at(&self, now: Moment) -> Option<Duration> {
-        self.spacing.max((now < self.gentle_until).then_some(GENTLY))
+        self.spacing.max((now < self.pace.gentle_until).then_some(GENTLY))
     }
 
     /// The store says this of the pace, and so many deliveries begin of those for which there was room.
@@ -108,7 +107,7 @@ impl Gate {
         self.round
     }
 
-    /// The pace, for the store. After a restart the distance between deliveries is kept too.
+    /// The pace, for the store. The distance to the next delivery is kept, too.
     pub(super) fn pace(&self) -> EndpointPace {
         EndpointPace { open_at: self.pace.open_at.max(self.spaced_until), ..self.pace }
     }
@@ -166,7 +165,8 @@ impl Gate {
 
     fn is_reached(&mut self, is_current: bool) {
         if is_current {
-            self.pace = EndpointPace::default();
+            let gentle_until = self.pace.gentle_until;
+            self.pace = EndpointPace { gentle_until, ..EndpointPace::default() };
             self.second = false;
         }
     }
@@ -175,7 +175,7 @@ impl Gate {
     fn fails(&mut self, tries: u32, hint: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) -> Moment {
         self.round += 1;
         if hint.is_some() {
-            self.gentle_until = now.plus(GENTLE);
+            self.pace.gentle_until = now.plus(GENTLE);
         }
         if std::mem::take(&mut self.second) {
             // It agrees with the first.

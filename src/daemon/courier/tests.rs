@@ -241,6 +241,23 @@ async fn restarts_do_not_hammer_a_receiver() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn restarts_do_not_hurry_a_receiver_that_has_asked_for_a_pause() {
+    let bed = Bed::new(Duration::from_millis(40), None, one_a_second);
+    bed.owe(names(0..30)).await;
+    bed.work(S * 3).await;
+    let refused = || bed.seen().iter().filter(|(.., taken)| !taken).count();
+    let before = refused();
+    assert!(before > 0, "8 at once at first");
+    // Each life is longer than the pause that was asked for.
+    for _ in 0..20 {
+        bed.work(Duration::from_millis(1800)).await;
+    }
+    let refused = refused() - before;
+    assert!(refused <= 5, "one that was under way may come again at once: {refused} of {:?}", bed.seen());
+    assert_eq!(bed.taken().len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_that_is_asked_for_is_the_endpoints() {
     let pause = Duration::from_millis(2500);
     let answer = move |_: &str, at: Duration, _: &[Seen]| match at < S {

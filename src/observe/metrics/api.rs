@@ -3,7 +3,7 @@
 use prometheus::{IntCounterVec, Registry};
 
 /// The routes; every other path is `other`.
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 16] = [
     "/healthz",
     "/readyz",
     "/metrics",
@@ -18,6 +18,7 @@ const ROUTES: [&str; 15] = [
     "/v1/watches/{id}",
     "/v1/watches/{id}/deliveries/{delivery}/redeliver",
     "/v1/deliveries",
+    "/v1/deliveries/{id}/redeliver",
     "other",
 ];
 

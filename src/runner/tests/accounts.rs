@@ -175,6 +175,37 @@ async fn a_429_slows_the_whole_account_and_no_other() {
     assert!(other.asked_within(12, 130) > 500);
 }
 
+/// The pause after a 429 is not kept over a restart: the first answer says it again.
+#[tokio::test(start_paused = true)]
+async fn restarts_within_the_pause_after_a_429_ask_little_and_keep_the_rate() {
+    let server = Server::new(|at| match at.as_secs() {
+        10..70 => throttled(70 - at.as_secs()),
+        _ => status("PENDING"),
+    });
+    let store = MemoryStore::default();
+    for export in exports(500) {
+        assert!(store.add(export, server.clock.now()).is_some());
+    }
+    let requests_per_minute = NonZeroU32::new(600);
+    let account = Account { name: "default".into(), poller: Arc::clone(&server), requests_per_minute };
+    let plan = Plan { policy: patient(), concurrency: NonZeroUsize::new(64).unwrap(), beat: None };
+    let mut lives = 0;
+    for seconds in [12].into_iter().chain([4; 14]).chain([60; 3]) {
+        let mut runner = runner_over(store.clone(), vec![account.clone()], plan.clone(), (), server.clock);
+        let tell = &mut |_: &Event| ControlFlow::Continue(());
+        runner.run(tokio::time::sleep(Duration::from_secs(seconds)), false, tell).await.unwrap();
+        // It winds up: what was claimed is free for the next one.
+        runner.wind_up(Duration::from_secs(1), tell).await.unwrap();
+        lives += 1;
+    }
+    let in_pause = server.asked_within(12, 68);
+    assert!((14..=3 * lives).contains(&in_pause), "{in_pause} requests of 14 starts in the pause");
+    for second in 0..220 {
+        let asked = server.asked_within(second, second + 60);
+        assert!(asked <= 622, "{asked} in the minute from second {second} on");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_429_without_a_hint_doubles_the_pause_up_to_a_minute() {
     let server = Server::new(|at| if at.as_secs() < 200 { http(429) } else { status("PENDING") });

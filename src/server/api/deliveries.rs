@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Json, Response};
 use serde::Serialize;
 use url::form_urlencoded;
+use uuid::Uuid;
 
 use super::list::{read_limit, refused, take};
 use super::view::DeliveryView;
@@ -79,15 +80,37 @@ pub(super) async fn list(
 /// 24 hours. The body is empty.
 pub(super) async fn redeliver(
     State(shared): State<Arc<Shared>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problems> {
+    let delivery = id.map(|Path(id)| id).unwrap_or_default();
+    again(&shared, None, delivery, &headers).await
+}
+
+/// Deliver again what is about a watch
+///
+/// The same, if the delivery is about this watch.
+pub(super) async fn redeliver_of_watch(
+    State(shared): State<Arc<Shared>>,
     ids: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problems> {
-    // A web page of another origin can send an empty body, but says who it is, and cannot send JSON.
-    if headers.contains_key(ORIGIN) {
-        guard::check_content_type(&headers)?;
-    }
     let (watch, delivery) = ids.map(|Path(ids)| ids).unwrap_or_default();
     let Some(watch) = parse_id(&watch) else { return Err(Problem::no_such_watch(&watch, "id").into()) };
+    again(&shared, Some(watch), delivery, &headers).await
+}
+
+/// Makes a delivery pending again; if a watch is given, only if it is about that.
+async fn again(
+    shared: &Shared,
+    watch: Option<Uuid>,
+    delivery: String,
+    headers: &HeaderMap,
+) -> Result<Response, Problems> {
+    // A web page of another origin can send an empty body, but says who it is, and cannot send JSON.
+    if headers.contains_key(ORIGIN) {
+        guard::check_content_type(headers)?;
+    }
     let service = &shared.service;
     let known = service.terms.agreed().endpoints.clone();
     let now = service.clock.now();
@@ -100,7 +123,7 @@ pub(super) async fn redeliver(
             service.owing.notify_waiters();
             let view = Json(DeliveryView::new(&queued, now));
             let mut response = (StatusCode::ACCEPTED, view).into_response();
-            response.extensions_mut().insert(Changed(watch));
+            response.extensions_mut().insert(Changed(queued.watch));
             Ok(response)
         }
         Some(Redelivery::Pending) => {
@@ -110,7 +133,7 @@ pub(super) async fn redeliver(
             let name = Text::new(&name);
             Err(conflict(format!("the settings have no endpoint `{name}`: add it, and reload")).into())
         }
-        None => Err(no_such_delivery(&delivery, "delivery").into()),
+        None => Err(no_such_delivery(&delivery, if watch.is_some() { "delivery" } else { "id" }).into()),
     }
 }
 

@@ -67,7 +67,10 @@ impl Networks<'_> {
         if let Some(known) = self.of_files.get(path) {
             return Ok(known.clone());
         }
-        let network = self.surroundings.with(certificates(path, entry.place_of("ca-cert"))?).with_threads();
+        let network = self
+            .surroundings
+            .with(certificates(path, entry.place_of("ca-cert"), entry.pipes())?)
+            .with_threads();
         self.of_files.insert(path.to_owned(), network.clone());
         Ok(network)
     }

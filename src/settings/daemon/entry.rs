@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::disk::Pipes;
 use crate::secret::{Placeholder, Secret};
 use crate::secret_file;
 use crate::settings::SettingsError;
-use crate::settings::pipes::Pipes;
 use crate::settings::places::{Places, Step};
 use crate::text::Text;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::entry::{Entry, secret_in, unusable};
+use crate::disk::Pipes;
 use crate::http::is_loopback_address;
 use crate::secret::{Placeholder, Secret};
 use crate::secret_file::warn_if_open;
 use crate::settings::layers::ServerValues;
-use crate::settings::pipes::Pipes;
 use crate::settings::places::Step;
 use crate::settings::sources::read_file;
 use crate::settings::values::Listen;
@@ -85,8 +85,8 @@ pub struct Reached {
 ///
 /// When the file cannot be read, or what it gives as an address is not one.
 pub fn reached(file: Option<&Path>, environment: &Environment) -> Result<Reached, SettingsError> {
-    let text = file.map(|path| read_file(path.to_owned())).transpose()?;
-    let of_file = |key| text.as_ref().and_then(|(_, text)| said(text, key));
+    let text = file.map(|path| read_file(path.to_owned(), environment.pipes())).transpose()?;
+    let of_file = |key| text.as_ref().and_then(|((_, text), _)| said(text, key));
     let place =
         |key| format!("{}, [server] {key}", Text::of_path(file.unwrap_or(Path::new("config/default.toml"))));
     let address = |key: &'static str, text: String| {

@@ -1,5 +1,6 @@
 mod accounts;
 mod endpoints;
+mod files;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -92,43 +93,6 @@ fn error(variables: &[(&str, &str)], text: &str) -> String {
 
 fn watch(more: &str) -> String {
     format!("[[watch]]\ngroup-id = '{G}'\nexport-id = '{E}'\n{more}\n")
-}
-
-#[test]
-fn what_a_pipe_held_is_used_again_unless_it_was_wrong() {
-    const ACCOUNT: &str = "[snyk.accounts.a]\nclient-id = 'x'\nclient-secret-file = '@pipe'";
-    const HOOK: &str = "[[notify]]\nname = 'a'\nkind = 'webhook'\n";
-    let url = format!("{HOOK}url = 'https://x.example'\n");
-    let rows = [
-        (ACCOUNT.to_owned(), "client-secret"),
-        (format!("{HOOK}url-file = '@pipe'"), "https://x.example"),
-        (format!("{url}secret-file = '@pipe'"), KEY),
-        (format!("{url}headers-file = '@pipe'"), "X-A: b"),
-        ("[server]\ntoken-file = '@pipe'".to_owned(), "0123456789abcdef"),
-    ];
-    for (text, held) in rows {
-        let bed = SettingsDir::new();
-        let (pipe, config) = (bed.path("pipe"), Some(bed.path("settings.toml")));
-        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
-        let first = bed.load(&TOKEN, &[], &text).unwrap();
-        let read = || {
-            let line = CommandLine { config: config.clone(), ..CommandLine::default() };
-            Settings::load(line, first.environment().clone())?.daemon(false)
-        };
-        let read_while_writing = |held: &str| {
-            std::thread::scope(|scope| {
-                scope.spawn(|| std::fs::write(&pipe, held).unwrap());
-                read()
-            })
-        };
-        assert!(read_while_writing(" \n").is_err(), "{text}");
-        assert!(read_while_writing(held).is_ok(), "{text}");
-        assert!(read().is_ok(), "nobody writes a second time: {text}");
-        std::fs::remove_file(&pipe).unwrap();
-        std::fs::write(&pipe, "").unwrap();
-        assert!(read().is_err(), "a file is read again: {text}");
-    }
 }
 
 #[test]

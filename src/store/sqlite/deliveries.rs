@@ -49,13 +49,14 @@ pub(super) fn list(
 pub(super) fn redeliver(
     conn: &Connection,
     state: &mut State,
-    watch: Uuid,
+    watch: Option<Uuid>,
     delivery: &str,
     known: &[String],
     now: Moment,
 ) -> Result<Option<Redelivery>, Fault> {
-    let of_watch = || select(conn, "WHERE id = ?1 AND watch_id = ?2", (delivery, watch.into_bytes()));
-    let Some(found) = of_watch()?.pop() else { return Ok(None) };
+    let find = || select(conn, "WHERE id = ?1", (delivery,));
+    let is_meant = |found: &ListedDelivery| watch.is_none() || found.watch == watch;
+    let Some(found) = find()?.pop().filter(is_meant) else { return Ok(None) };
     if found.state == DeliveryState::Pending {
         return Ok(Some(Redelivery::Pending));
     }
@@ -73,7 +74,7 @@ pub(super) fn redeliver(
         state.counts.undeliverable = state.counts.undeliverable.saturating_sub(1);
     }
     state.note(conn, now)?;
-    Ok(of_watch()?.pop().map(Redelivery::Queued))
+    Ok(find()?.pop().map(Redelivery::Queued))
 }
 
 /// See [`Catalogue::backlog`](crate::store::Catalogue::backlog). Reads the index only.

@@ -79,11 +79,11 @@ pub(super) fn claim(
 }
 
 fn pace_of(conn: &Connection, endpoint: &str) -> Result<EndpointPace, Fault> {
-    let mut select =
-        conn.prepare_cached("SELECT pace_ns, open_at_ms, floor_ms FROM endpoints WHERE name = ?1")?;
+    let mut select = conn
+        .prepare_cached("SELECT pace_ns, open_at_ms, floor_ms, gentle_ms FROM endpoints WHERE name = ?1")?;
     let pace = select.query_row((endpoint,), |row| {
-        let (open_at, floor) = (at(row.get(1)?), at(row.get(2)?));
-        Ok(EndpointPace { position: position(row.get(0)?), open_at, floor })
+        let (open_at, floor, gentle_until) = (at(row.get(1)?), at(row.get(2)?), at(row.get(3)?));
+        Ok(EndpointPace { position: position(row.get(0)?), open_at, floor, gentle_until })
     });
     Ok(pace.optional()?.unwrap_or_default())
 }
@@ -99,11 +99,12 @@ fn keep_pace(conn: &Connection, delivery: i64, pace: EndpointPace) -> Result<(),
         return Ok(());
     }
     let mut save = conn.prepare_cached(
-        "INSERT INTO endpoints (name, pace_ns, open_at_ms, floor_ms) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (name) DO UPDATE \
-         SET pace_ns = excluded.pace_ns, open_at_ms = excluded.open_at_ms, floor_ms = excluded.floor_ms",
+        "INSERT INTO endpoints (name, pace_ns, open_at_ms, floor_ms, gentle_ms) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (name) DO UPDATE SET pace_ns = excluded.pace_ns, open_at_ms = excluded.open_at_ms, \
+         floor_ms = excluded.floor_ms, gentle_ms = excluded.gentle_ms",
     )?;
-    save.execute((&endpoint, pace_ns(pace.position), due_ms(pace.open_at), due_ms(pace.floor)))?;
+    let EndpointPace { position, open_at, floor, gentle_until } = pace;
+    save.execute((&endpoint, pace_ns(position), due_ms(open_at), due_ms(floor), due_ms(gentle_until)))?;
     if before.position.is_some() && pace.position.is_none() {
         wake(conn, &endpoint)?;
     }

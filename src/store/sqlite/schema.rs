@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_refused_accounts.sql"),
     include_str!("migrations/0006_wall_clock.sql"),
     include_str!("migrations/0007_endpoints.sql"),
+    include_str!("migrations/0008_gentle.sql"),
 ];
 
 /// The application id in the header of our files ("snyX").

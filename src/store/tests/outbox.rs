@@ -111,6 +111,7 @@ pub(super) async fn an_endpoint_keeps_its_pace_and_wakes_all_when_it_is_back(mut
         position: Some(SECOND * 4),
         open_at: NOW.plus(SECOND * 9),
         floor: NOW.plus(SECOND * 3),
+        gentle_until: NOW.plus(SECOND * 4),
     };
     let claimed = claim(&bed, NOW).await.0;
     let aside = |pace| NextDelivery::Due { at: NOW.plus(SECOND * 60), pace, problem: Text::new("HTTP 503") };
@@ -195,11 +196,12 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     bed.end("a", &[1], |_| vec!["x".to_owned()]).await;
     let again = async |bed: &_, id: &str, known: &str| {
         let known = vec![known.to_owned()];
-        Lasting::store(bed).redeliver(watch, id.to_owned(), known, NOW.plus(SECOND * 9)).await.unwrap()
+        Lasting::store(bed).redeliver(Some(watch), id.to_owned(), known, NOW.plus(SECOND * 9)).await.unwrap()
     };
     assert_eq!(again(&bed, "x", "platform").await, Some(Redelivery::Pending));
     let claimed = claim(&bed, NOW).await.0.remove(0);
-    let paused = EndpointPace { position: Some(SECOND), open_at: Moment::NEVER, floor: Moment::NEVER };
+    let (open_at, floor) = (Moment::NEVER, Moment::NEVER);
+    let paused = EndpointPace { position: Some(SECOND), open_at, floor, ..EndpointPace::default() };
     let never = NextDelivery::Undeliverable { problem: Text::new("HTTP 410") };
     record_with(&bed, claimed.claim, never, paused).await;
     let gone = Redelivery::NoEndpoint("platform".to_owned());
@@ -216,6 +218,18 @@ pub(super) async fn a_settled_delivery_is_pending_again(mut bed: impl Lasting) {
     record(&bed, claimed.claim, NextDelivery::Sent).await;
     assert!(matches!(again(&bed, "x", "platform").await, Some(Redelivery::Queued(_))));
     assert_eq!(bed.counts().await, Counts { ended: 1, pending: 1, ..Counts::default() });
+    record(&bed, claim(&bed, NOW.plus(SECOND * 9)).await.0.remove(0).claim, NextDelivery::Sent).await;
+
+    // About an account.
+    bed.pass(owes([delivery("z", "platform")])).await;
+    record(&bed, claim(&bed, NOW).await.0.remove(0).claim, NextDelivery::Sent).await;
+    assert_eq!(again(&bed, "z", "platform").await, None, "it is about no watch");
+    for (id, about) in [("z", None), ("x", Some(watch))] {
+        let known = vec!["platform".to_owned()];
+        let again = Lasting::store(&bed).redeliver(None, id.to_owned(), known, NOW).await.unwrap();
+        let Some(Redelivery::Queued(queued)) = again else { panic!("{again:?}") };
+        assert_eq!((queued.id.as_str(), queued.watch), (id, about));
+    }
 }
 
 pub(super) async fn a_new_delivery_ends_a_pause_and_those_that_wait_go_first(bed: impl Lasting) {
@@ -223,7 +237,13 @@ pub(super) async fn a_new_delivery_ends_a_pause_and_those_that_wait_go_first(bed
     let claimed = claim(&bed, NOW).await.0.remove(0);
     let [floor, open_at] = [10, 60].map(|seconds| NOW.plus(SECOND * seconds));
     let later = NextDelivery::Due { at: open_at, pace: None, problem: Text::new("HTTP 503") };
-    record_with(&bed, claimed.claim, later, EndpointPace { position: Some(SECOND), open_at, floor }).await;
+    record_with(
+        &bed,
+        claimed.claim,
+        later,
+        EndpointPace { position: Some(SECOND), open_at, floor, ..EndpointPace::default() },
+    )
+    .await;
     let owe = async |id, after| {
         let at = NOW.plus(SECOND * after);
         bed.pass(owes([NewDelivery { at, ..delivery(id, "platform") }])).await;

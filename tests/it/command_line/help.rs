@@ -87,12 +87,66 @@ fn commands_that_ask_nobody_offer_no_credential() {
     for command in ["healthcheck", "simulate", "demo", "completions", "man"] {
         for flag in ["-h", "--help"] {
             let help = help(command, flag);
-            for word in ["--token-file", "--api", "SNYK_TOKEN"] {
+            for word in ["--token-file", "--api", "SNYK_TOKEN", "--dotenv"] {
                 assert!(!help.contains(word), "{command} {flag}: {help}");
             }
         }
     }
     assert!(help("wait", "-h").contains("--token-file"));
+}
+
+/// The options of all commands, each with a value that it takes.
+const GLOBAL: [&str; 10] = [
+    "--api=eu",
+    "--api-version=2024-10-15",
+    "--token-file=x",
+    "--ca-cert=x",
+    "--allow-http",
+    "--config=x",
+    "--dotenv=x",
+    "--no-progress",
+    "--quiet",
+    "--verbose",
+];
+
+#[test]
+fn a_command_refuses_each_option_of_others_that_its_help_does_not_have() {
+    // How many of these options each command uses.
+    let rows = [
+        ("wait", 10),
+        ("run", 10),
+        ("start", 10),
+        ("download", 10),
+        ("status", 8),
+        ("watch", 8),
+        ("doctor", 8),
+        ("watches", 5),
+        ("deliveries", 5),
+        ("healthcheck", 3),
+        ("simulate", 3),
+        ("demo", 3),
+        ("completions", 0),
+        ("man", 0),
+    ];
+    for (command, used) in rows {
+        let help = help(command, "--help");
+        let is_unused = |option: &&&str| {
+            let name = option.split('=').next().unwrap_or_default();
+            !help.split_whitespace().any(|word| word.split('[').next() == Some(name))
+        };
+        let unused: Vec<&str> = GLOBAL.iter().filter(is_unused).copied().collect();
+        assert_eq!(GLOBAL.len() - unused.len(), used, "{command} does not use {unused:?}");
+        for option in unused {
+            let name = option.split('=').next().unwrap_or_default();
+            let more = match command {
+                "completions" => "bash",
+                "deliveries" => "list",
+                _ => "",
+            };
+            let run = Program::bare(command).args(more).arg(option).run();
+            run.exits(2).stdout_is("").stderr_has(&format!("`{command}` does not use {name}: leave it out"));
+        }
+    }
 }
 
 #[test]

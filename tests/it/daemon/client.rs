@@ -123,8 +123,29 @@ fn notifications_are_listed_and_sent_again() {
     assert_eq!(notices[0].header("webhook-id"), notices[1].header("webhook-id"));
     let id = notices[0].header("webhook-id");
     asks(&bed, "deliveries", &format!("redeliver {watch} {id}")).exits(0);
+    until(|| states() == ["sent"]);
+    asks(&bed, "deliveries", &format!("redeliver {id}")).exits(0);
     asks(&bed, "deliveries", &format!("redeliver {watch} nobody")).exits(5);
+    asks(&bed, "deliveries", "redeliver ../watches").exits(5);
     asks(&bed, "deliveries", "list --state x").exits(2);
+    stop(daemon);
+}
+
+#[test]
+fn a_notification_about_an_account_is_sent_again() {
+    let (lab, receiver) = (Lab::start("token = 'another'"), taking_all());
+    let bed = DaemonHome::new(
+        &[asking(&lab), webhook("platform", &receiver), watch("default", EXPORT_ID)].concat(),
+    );
+    let daemon = bed.start();
+    receiver.until(|notices| notices.len() == 1);
+    daemon.until_told("delivery.sent", 1);
+    let table = asks(&bed, "deliveries", "list --state sent");
+    let event = table.exits(0).stdout.lines().nth(1).unwrap()[..36].to_owned();
+    asks(&bed, "deliveries", &format!("redeliver {event} platform")).exits(0);
+    let notices = receiver.until(|notices| notices.len() == 2);
+    assert_eq!(notices[0].header("webhook-id"), notices[1].header("webhook-id"));
+    assert!(notices[1].header("webhook-id").contains(&event), "{event}");
     stop(daemon);
 }
 

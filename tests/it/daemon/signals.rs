@@ -46,19 +46,21 @@ fn a_reload_that_hangs_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn settings_from_a_pipe_are_read_again_only_by_a_restart() {
+fn settings_from_a_pipe_are_read_again_only_by_a_restart_and_the_files_that_they_name_by_a_reload() {
     let lab = Lab::start(NEVER);
-    let bed = DaemonHome::new(&[asking(&lab), watch("default", EXPORT_ID)].concat());
+    let bed = DaemonHome::new("");
+    bed.file("api-token", "the-first-token-of-all");
+    bed.set(&[asking(&lab), watch("default", EXPORT_ID)].concat());
     let (path, settings) = (bed.path("daemon.toml"), bed.settings());
     std::fs::remove_file(&path).unwrap();
     fifo(&path);
     let writer = std::thread::spawn(move || std::fs::write(path, settings).unwrap());
     let daemon = bed.start();
     writer.join().unwrap();
-    daemon.signal("HUP");
-    let refused = daemon.until_said("cannot use the new settings, keeping the previous ones", 1);
-    let reason = refused[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("it is a pipe, which is read again only by a restart"), "{reason}");
+    bed.file("api-token", "the-second-token-of-all");
+    reload(&daemon);
+    daemon.until_said("the settings file is a pipe: only a restart reads it again", 1);
+    assert_eq!(bed.seen("/v1/watches")["data"].as_array().unwrap().len(), 1);
     daemon.signal("TERM");
     daemon.end().exits(0);
 }

@@ -109,6 +109,13 @@ fn a_settled_delivery_is_sent_again_under_its_id() {
         (&json!("sent"), &json!(2))
     );
     assert_eq!(redeliver(&bed, &watch, "a", &[]).status, 202, "the receiver may have lost it");
+    settle(&bed, "platform", &NextDelivery::Sent);
+    let by_id =
+        |id: &str, headers: &[&str]| bed.ask("POST", &format!("/v1/deliveries/{id}/redeliver"), headers, "");
+    assert_eq!(by_id("a", &[]).status, 202, "its watch need not be named");
+    by_id("a", &[]).problem(409);
+    by_id("none", &[]).problem(404);
+    by_id("a", &["Origin: https://evil.example"]).problem(415);
 
     let gone = redeliver(&bed, &watch, "old", &[]).problem(409)["detail"].to_string();
     assert!(gone.contains("no endpoint `gone`"), "{gone}");

@@ -67,6 +67,16 @@ fn what_is_not_known_is_sent_with_a_warning_that_names_it() {
 }
 
 #[test]
+fn a_word_that_is_mistyped_is_sent_with_the_nearest_one() {
+    let receiver = Receiver::start(|_| Some(400));
+    let start = Program::asking("start", &receiver.url()).args("--log-format json --group-id").arg(GROUP);
+    let run = start.args("--dataset isues --introduced-from -1d --filter is_supressed:=true").run();
+    let hints: Vec<Value> = run.exits(7).logs().into_iter().filter(|line| line["level"] == "WARN").collect();
+    let hints: Vec<&Value> = hints.iter().map(|line| &line["hint"]).collect();
+    assert_eq!(hints, ["did you mean issues?", "did you mean is_suppressed?"]);
+}
+
+#[test]
 fn what_is_wrong_is_refused_before_anything_is_sent() {
     let lab = Lab::start(READY);
     let start = || Program::asking("start", &lab.url());
