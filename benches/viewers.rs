@@ -20,7 +20,7 @@ impl Viewers {
         let view = |_| {
             let (stop, looks) = (Arc::clone(&stop), Arc::clone(&looks));
             std::thread::spawn(move || {
-                let mut events = ask(address, "/events");
+                let events = ask(address, "/events");
                 events.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
                 let mut lines = BufReader::new(events.try_clone().expect("a stream"));
                 let mut line = String::new();

@@ -187,7 +187,7 @@ mod tests {
             let last = NOW.plus(LIFETIME - Duration::from_secs(1));
             assert_eq!([of(&both, NOW), of(&both, last)], [Session::Valid; 2]);
             assert_eq!(of(&both, NOW.plus(LIFETIME)), Session::Over);
-            assert_eq!([of(&[new.clone()], NOW), of(&[], NOW)], [Session::Foreign; 2]);
+            assert_eq!([of(std::slice::from_ref(&new), NOW), of(&[], NOW)], [Session::Foreign; 2]);
         }
     }
 

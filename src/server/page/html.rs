@@ -81,7 +81,7 @@ pub(super) struct AccountRow {
     pub(super) shape: &'static str,
     pub(super) word: &'static str,
     pub(super) why: String,
-    pub(super) watches: u64,
+    pub(super) watches: String,
     pub(super) under_way: String,
     pub(super) budget: String,
 }

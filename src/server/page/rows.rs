@@ -10,6 +10,7 @@ use crate::health::{Health, Standing};
 use crate::moment::Moment;
 use crate::store::{ActiveAccount, DeliveryState, Listed, ListedDelivery};
 use crate::watch::outcome::Outcome;
+use crate::words::thousands;
 
 /// How many labels of a watch the table shows, and how much of each and of a status.
 const LABELS: usize = 4;
@@ -56,6 +57,7 @@ pub(super) fn account(
     now: Moment,
 ) -> AccountRow {
     let paused = standing.and_then(|standing| standing.paused.as_ref());
+    let watches = active.iter().find(|it| it.account == name).map_or(0, |it| it.watches);
     let ((class, shape, word), why): (Shape, String) = if let Some(paused) = paused {
         let word = if paused.throttled { "paused by Snyk" } else { "credential refused" };
         let until = when(paused.until, now).said;
@@ -66,6 +68,8 @@ pub(super) fn account(
         (("bad", "▲", "no answer"), format!("for {}: {problem}", brief(now.since(since))))
     } else if let Some(due_at) = late(active, name, now) {
         (("warn", "◷", "late"), format!("by up to {}", brief(now.since(due_at))))
+    } else if watches == 0 {
+        (("dim", "○", "no watches"), String::new())
     } else if standing.is_some() {
         (("good", "✓", "well"), String::new())
     } else {
@@ -84,7 +88,7 @@ pub(super) fn account(
         shape,
         word,
         why,
-        watches: active.iter().find(|it| it.account == name).map_or(0, |it| it.watches),
+        watches: thousands(watches),
         under_way: number(standing.map(|standing| standing.under_way)),
         budget,
     }

@@ -19,7 +19,7 @@ use crate::moment::Moment;
 use crate::server::{Service, Shared, limits};
 use crate::store::{Counts, DeliveryFilter, DeliveryState, Filter, Listed, StoreError, Wanted};
 use crate::text::Text;
-use crate::words::counted;
+use crate::words::thousands;
 
 /// How many rows a table has.
 const ROWS: usize = 50;
@@ -93,8 +93,8 @@ fn head(verdict: &Verdict, now: Moment) -> (Head, String) {
     });
     let numbers = verdict.numbers.as_ref().as_ref().map(|numbers| {
         let Counts { active, ended, pending, .. } = numbers.counts;
-        let pending = counted(pending, "notification");
-        format!("{active} watches are followed, {ended} have ended, {pending} to be sent.")
+        let [active, ended, pending] = [active, ended, pending].map(thousands);
+        format!("Watches: {active} followed, {ended} ended. Notifications to be sent: {pending}.")
     });
     let head = Head {
         headline: headline.clone(),

@@ -58,7 +58,7 @@ impl Kind {
             Self::Started => bar(35, 70),
             Self::Other => format!("M{x} 70V45L{} 25L{right} 45V70z", x + width / 2),
             Self::Failing => format!("{}M{x} 77l14 20M{x} 97l14 -20", bar(85, 89)),
-            Self::Next => format!("M{x} 20v55M{} 8h20l-10 14z", x.saturating_sub(10)),
+            Self::Next => format!("M{x} 75V8l-{0} 12l{0} 12", x.min(24)),
             Self::Finished => format!("M{x} 10v80M{} 52l12 14 22 -34", x.saturating_sub(34)),
             Self::Ended => {
                 let left = x.saturating_sub(34);
