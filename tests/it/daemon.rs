@@ -5,6 +5,7 @@ mod audit;
 mod changes;
 mod check;
 mod client;
+mod clock;
 mod disk;
 mod endpoints;
 mod flood;

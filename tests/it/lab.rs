@@ -8,6 +8,7 @@ mod pipe;
 mod program;
 mod receiver;
 mod run;
+mod wall;
 mod watched;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ pub(crate) use pipe::{fifo, full_pipe};
 pub(crate) use program::{ISSUES, Program};
 pub(crate) use receiver::{Notice, Receiver};
 pub(crate) use run::{Run, Spawned, signal};
+pub(crate) use wall::WallClock;
 pub(crate) use watched::{Gate, PATIENCE, Watched, until};
 
 pub(crate) const GROUP: &str = "11111111-2222-4333-8444-555555555555";
