@@ -19,7 +19,9 @@ pub(crate) use self::export::{
     DownloadArgs, FormatArgs, PlaceArgs, RequestArgs, RunArgs, ScopeArgs, StartArgs, WantedArgs,
 };
 use crate::export::ExportArg;
-use crate::settings::layers::{Layer, LimitsSection, LogSection, PaceSection, SnykSection, StatusesSection};
+use crate::settings::layers::{
+    Layer, LimitsSection, LogSection, PaceSection, ReportSection, SnykSection, StatusesSection,
+};
 use crate::settings::values::{Id, Listen, Pause};
 use crate::settings::{CommandLine, Environment};
 
@@ -156,6 +158,8 @@ pub(crate) struct WaitArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]
+    report: ReportSection,
+    #[command(flatten)]
     pace: PaceSection,
     #[command(flatten)]
     limits: LimitsSection,
@@ -202,6 +206,15 @@ pub(crate) struct WatchArgs {
     /// Send a test event to this endpoint, say whether it took it, and exit. A daemon may run meanwhile
     #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "until_idle"])]
     pub(crate) test_notify: Option<String>,
+    #[command(flatten)]
+    report: ReportSection,
+}
+
+impl WatchArgs {
+    /// Whether it starts a daemon, and not only looks.
+    pub(crate) const fn runs(&self) -> bool {
+        !self.check && self.test_notify.is_none()
+    }
 }
 
 // What goes to standard output.
@@ -251,6 +264,7 @@ impl Cli {
                 flags.pace = args.pace.clone();
                 flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();
+                flags.report = args.report.clone();
             }
             Command::Status(args) => {
                 flags.limits.request_timeout = args.request_timeout;
@@ -267,9 +281,10 @@ impl Cli {
                 flags.pace = args.pace.clone();
                 flags.limits = args.limits.clone();
                 flags.statuses = args.statuses.clone();
+                flags.report = args.report.clone();
             }
+            Command::Watch(args) => flags.report = args.report.clone(),
             Command::Doctor(_)
-            | Command::Watch(_)
             | Command::Healthcheck(_)
             | Command::Watches(_)
             | Command::Deliveries(_)

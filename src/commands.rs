@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod healthcheck;
 mod missing;
+mod ping;
 mod remote;
 mod run;
 mod scripts;
@@ -33,6 +34,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use self::asking::Asking;
 use self::console::{Console, Manner, chain};
 use self::error::CommandError;
+use self::ping::Pinging;
 use self::typed::Typed;
 use crate::cli::{Cli, Command};
 use crate::clock::Clock;
@@ -62,6 +64,8 @@ struct Session {
     clock: Clock,
     console: Console,
     signals: Signals,
+    /// The dead man's switch.
+    pinging: Option<Arc<Pinging>>,
 }
 
 impl Session {
@@ -93,7 +97,7 @@ pub async fn run(
     let early = Console::early(&args, &environment, output.clone());
     let code = match parse(&args, early.is_colored()) {
         Ok(parsed) => load_and_run(parsed, environment, clock, &signals, output).await,
-        Err(error) => Ok(early.refuse(&error, &args, clock)),
+        Err(error) => Ok((early.refuse(&error, &args, clock), None)),
     };
     let refuse = |error: CommandError| {
         early.start_logging(clock);
@@ -101,8 +105,8 @@ pub async fn run(
         early.error(&error, None, code);
         code
     };
-    let code = code.unwrap_or_else(refuse);
-    match early.flush(&signals).await {
+    let (code, pinging) = code.unwrap_or_else(|error| (refuse(error), None));
+    let code = match early.flush(&signals).await {
         Ok(()) => code,
         // There is no time left to report it.
         Err(CommandError::Interrupted(signal)) => ExitCode::of_signal(signal),
@@ -112,7 +116,13 @@ pub async fn run(
             let _ = early.flush(&signals).await;
             ExitCode::deciding([code, failed])
         }
+    };
+    if let Some(pinging) = pinging {
+        pinging.end(code).await;
+        // A warning, if it failed.
+        let _ = early.flush(&signals).await;
     }
+    code
 }
 
 /// Fails only if the settings cannot be loaded. A command's own failure is already reported.
@@ -122,7 +132,7 @@ async fn load_and_run(
     clock: Clock,
     signals: &Signals,
     output: Output,
-) -> Result<ExitCode, CommandError> {
+) -> Result<(ExitCode, Option<Arc<Pinging>>), CommandError> {
     if matches!(cli.command, Command::Watch(_)) {
         signals.reload_on_hangup();
         environment.get("NOTIFY_SOCKET").into_iter().for_each(systemd_listens_at);
@@ -156,6 +166,11 @@ async fn load_and_run(
     }
     let (settings, signals) = (Arc::new(settings), signals.clone());
     let (typed, only_follows) = (Mutex::new(typed), cli.command.only_follows());
+    let (pinging, refused) = match Pinging::of(&cli.command, &settings, console.last.clone(), &signals).await
+    {
+        Ok(pinging) => (pinging, None),
+        Err(error) => (None, Some(error)),
+    };
     let session = Session {
         typed,
         settings,
@@ -166,17 +181,25 @@ async fn load_and_run(
         clock,
         console,
         signals,
+        pinging: pinging.clone(),
     };
-    Ok(dispatch(cli.command, mistakes, &session).await.unwrap_or_else(|error| {
-        let code = error.exit_code();
-        session.console.error(&error, None, code);
-        if matches!(error, CommandError::Folder(_)) {
-            // A workflow reads why there are no files.
-            session.console.actions.hand_on_values(&[("outcome", "not-downloaded".to_owned())]);
-            session.console.actions.summarize(&Closing { head: chain(&error), ..Closing::default() });
-        }
-        code
-    }))
+    let ran = match refused {
+        None => dispatch(cli.command, mistakes, &session).await,
+        Some(error) => Err(error),
+    };
+    Ok((ran.unwrap_or_else(|error| failed(&error, &session)), pinging))
+}
+
+/// Reports why a command failed, and returns its exit code.
+fn failed(error: &CommandError, session: &Session) -> ExitCode {
+    let code = error.exit_code();
+    session.console.error(error, None, code);
+    if matches!(error, CommandError::Folder(_)) {
+        // A workflow reads why there are no files.
+        session.console.actions.hand_on_values(&[("outcome", "not-downloaded".to_owned())]);
+        session.console.actions.summarize(&Closing { head: chain(error), ..Closing::default() });
+    }
+    code
 }
 
 /// Runs a command. Only `doctor` runs although there are `mistakes` in the settings.
@@ -185,6 +208,9 @@ async fn dispatch(
     mistakes: Vec<SettingsError>,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
+    // A daemon has no end in sight: it says that it is healthy.
+    let has_an_end = !matches!(&command, Command::Watch(args) if !args.until_idle);
+    session.pinging.iter().filter(|_| has_an_end).for_each(|pinging| pinging.start());
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,

@@ -199,11 +199,17 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Whether it is healthy, whenever that is asked.
+    pub(crate) fn is_alive(&self) -> impl Fn() -> bool + Send + use<> {
+        let (health, clock) = (Arc::clone(&self.ledger.bells.health), self.clock);
+        move || health.is_alive(clock.now())
+    }
+
     /// Runs until it has to stop, or (`--until-idle`) has nothing left to do.
     pub(crate) async fn run(mut self, control: &impl Control) -> Result<Ended, DaemonError> {
         tell_systemd(sd_notify::NotifyState::Ready).await;
-        let (health, clock) = (Arc::clone(&self.ledger.bells.health), self.clock);
-        self.tasks.spawn(tell_systemd_while(move || health.is_alive(clock.now())));
+        let clock = self.clock;
+        self.tasks.spawn(tell_systemd_while(self.is_alive()));
         self.ledger.tell(&What::DaemonStarted(Box::new(self.started.clone())).at(clock.now()));
         let worked = self.work(control).await;
         tell_systemd(sd_notify::NotifyState::Stopping).await;

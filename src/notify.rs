@@ -8,6 +8,7 @@ pub mod cloud_event;
 mod command;
 mod headers;
 mod pace;
+mod ping;
 mod post;
 mod signature;
 mod slack;
@@ -25,6 +26,7 @@ use url::Url;
 pub use self::cloud_event::delivery_id;
 pub use self::headers::{OwnHeaders, OwnHeadersError};
 pub use self::pace::{LIMIT, asked, next_attempt, pause_of_endpoint, spacing};
+pub use self::ping::{Ping, PingUrl, Sign};
 pub use self::signature::{SigningKey, SigningKeyError};
 
 use self::command::Command;

@@ -15,6 +15,7 @@ pub(crate) mod layers;
 mod mistake;
 mod network;
 mod paths;
+mod ping;
 pub(crate) mod places;
 mod sources;
 pub(crate) mod values;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Output, OutputArgs, id};
 use crate::export::{ExportArg, Scope, ScopeRef};
 use crate::request::{Date, FORMAT, Filter, Zone, datasets};
-use crate::settings::layers::{DownloadSection, LimitsSection, PaceSection, StatusesSection};
+use crate::settings::layers::{DownloadSection, LimitsSection, PaceSection, ReportSection, StatusesSection};
 use crate::settings::values::{HumanDuration, Pause, UrlExpiration};
 
 // The group or organization.
@@ -253,6 +253,8 @@ pub(crate) struct RunArgs {
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) report: ReportSection,
     #[command(flatten)]
     pub(super) pace: PaceSection,
     #[command(flatten)]

@@ -17,7 +17,7 @@ use crate::settings::{DEFAULTS, variable};
 use crate::snyk::region::region_names;
 
 /// Options that few people need: `-h` leaves them out.
-const RARE: [&str; 31] = [
+const RARE: [&str; 33] = [
     "dotenv",
     "show_urls",
     "resume",
@@ -48,6 +48,8 @@ const RARE: [&str; 31] = [
     "time_zone",
     "sync",
     "no_progress",
+    "ping",
+    "ping_file",
     "max_size",
 ];
 

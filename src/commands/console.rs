@@ -1,6 +1,7 @@
 //! Writes data to standard output, messages to standard error, and annotations for CI systems.
 
 mod closing;
+mod last;
 mod look;
 mod typo;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 
+pub(super) use self::last::LastWords;
 use super::CommandError;
 use crate::cli::Output as Format;
 use crate::clock::Clock;
@@ -48,6 +50,8 @@ pub(super) struct Console {
     output: Output,
     pub(super) line: ProgressLine,
     pub(super) actions: GitHubActions,
+    /// What people have read at the end.
+    pub(super) last: LastWords,
 }
 
 impl Console {
@@ -76,7 +80,15 @@ impl Console {
     fn over(style: Arc<LogStyle>, manner: Manner, environment: &Environment, output: Output) -> Self {
         let actions = GitHubActions::detect(|name| environment.get(name));
         let shows_data = std::io::stdout().is_terminal();
-        Self { style, manner, shows_data, output, line: ProgressLine::default(), actions }
+        Self {
+            style,
+            manner,
+            shows_data,
+            output,
+            line: ProgressLine::default(),
+            actions,
+            last: LastWords::default(),
+        }
     }
 
     /// Follows these settings from now on.
@@ -190,7 +202,9 @@ impl Console {
         }
         let head = reason.split("\n\n").next().unwrap_or(reason).to_owned();
         let next = hint.map(str::to_owned);
-        self.annotate(&Closing { head, next, exit: Some((code.code(), "")), ..Closing::default() });
+        let closing = Closing { head, next, exit: Some((code.code(), "")), ..Closing::default() };
+        self.last.add(&closing);
+        self.annotate(&closing);
     }
 
     /// Reports a success: in words, or by `log` if logs are JSON. With `--quiet` nothing is written in words.
@@ -209,6 +223,7 @@ impl Console {
 
     /// Writes the last lines about an export or a step; nothing if logs are JSON. With `--quiet` only failures are written.
     pub(super) fn close(&self, closing: &Closing) {
+        self.last.add(closing);
         let look = self.look();
         if look.rendering != Rendering::Json && !(self.manner.quiet && closing.is_well) {
             self.output.say(closing::render(closing, &look).as_bytes());
@@ -217,10 +232,10 @@ impl Console {
 
     /// Writes that a step is done: in words, or by `log` if logs are JSON.
     pub(super) fn done(&self, head: String, next: Option<String>, log: impl FnOnce()) {
-        match self.is_json() {
-            true => log(),
-            false => self.close(&Closing { is_well: true, head, next, ..Closing::default() }),
+        if self.is_json() {
+            log();
         }
+        self.close(&Closing { is_well: true, head, next, ..Closing::default() });
     }
 
     /// Reports a start or a download that failed, and returns the exit code.

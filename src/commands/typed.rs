@@ -12,9 +12,20 @@ use crate::text::{Text, path_as_data};
 use crate::words::GoOn;
 
 /// Options that are not repeated in that command, besides those that say what to export: they name an export or a
-/// place, which the command names itself.
-const LEFT_OUT: [&str; 9] =
-    ["group-id", "org-id", "any", "resume", "state", "dir", "merge", "force", "time-zone"];
+/// place, which the command names itself. A person who goes on by hand tells no dead man's switch.
+const LEFT_OUT: [&str; 11] = [
+    "group-id",
+    "org-id",
+    "any",
+    "resume",
+    "state",
+    "dir",
+    "merge",
+    "force",
+    "time-zone",
+    "ping",
+    "ping-file",
+];
 
 /// The group of the options that say what to export: clap names it after their struct.
 const REQUEST: &str = "RequestArgs";

@@ -4,7 +4,10 @@ mod check;
 mod files;
 mod test_notify;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
 
 use self::files::{Files, Looks, look_at};
 use super::{CommandError, Session, aside, blocking, console};
@@ -35,7 +38,15 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
     }
     let starting = Daemon::start(checked, until_idle, session.clock, Arc::new(session.console.mask()));
     let ended = match session.signals.unless_interrupted(starting).await {
-        Ok(daemon) => daemon?.run(&ThisProcess::new(session, until_idle, looks)).await?,
+        Ok(daemon) => {
+            let daemon = daemon?;
+            // It ends with this.
+            let mut beating: JoinSet<Infallible> = JoinSet::new();
+            if let Some(pinging) = session.pinging.clone().filter(|_| !until_idle) {
+                beating.spawn(pinging.beat(daemon.is_alive()));
+            }
+            daemon.run(&ThisProcess::new(session, until_idle, looks)).await?
+        }
         Err(signal) if until_idle => return Err(CommandError::Interrupted(signal)),
         Err(_) => Ended::Stopped,
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
@@ -39,14 +40,29 @@ impl Receiver {
         Ok(Self { client, _held: Secret::new(url.as_str()), network: network.clone(), url })
     }
 
-    /// Sends a body, with the headers that the caller adds. `accepts` says what the body of a success means.
+    /// Sends a body to its URL, with the headers that the caller adds. `accepts` says what the body of a success means.
     pub(super) async fn post(
         &self,
         body: String,
         headers: impl FnOnce(RequestBuilder) -> RequestBuilder,
         accepts: fn(&[u8]) -> Result<(), Text>,
     ) -> Attempt {
-        let request = headers(self.client.post(self.url.clone()).timeout(TIMEOUT)).body(body);
+        self.send(headers(self.client.post(self.url.clone())).body(body), accepts).await
+    }
+
+    /// The same, to another URL of its host.
+    pub(super) async fn post_text_to(
+        &self,
+        url: Url,
+        text: String,
+        accepts: fn(&[u8]) -> Result<(), Text>,
+    ) -> Attempt {
+        let request = self.client.post(url).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        self.send(request.body(text), accepts).await
+    }
+
+    async fn send(&self, request: RequestBuilder, accepts: fn(&[u8]) -> Result<(), Text>) -> Attempt {
+        let request = request.timeout(TIMEOUT);
         let Ok(request) = request.build() else { return Attempt::failed("the request cannot be built") };
         let response = match self.network.send(&self.client, request).await {
             Ok(response) => response,

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::entry::secret_in;
 pub use self::server::{Reached, ServerSettings, reached, token_of};
 
 use super::layers::{StoreValues, WATCH};
@@ -121,6 +122,7 @@ impl Settings {
         };
         let StoreValues { url, keep_ended, max_watches, max_labels } = &self.store;
         let unless_zero = |most: u64| Some(most).filter(|most| *most > 0);
+        self.ping()?;
         Ok(DaemonSettings {
             accounts,
             store: url.as_ref().map_or_else(|| self.state_directory().join(STORE_FILE), |url| url.0.clone()),

@@ -16,7 +16,7 @@ const DEFAULT_PATH: &str = "/usr/bin:/bin";
 
 /// The variables that may hold a secret: those of this program, of Snyk's own CLI, and of scripts around exports. Their values
 /// are masked wherever text is shown, and no command of `[[notify]]` gets them.
-pub(super) const SECRET_VARIABLES: [&str; 8] = [
+pub(super) const SECRET_VARIABLES: [&str; 9] = [
     "SNYK_TOKEN",
     "SNYK_OAUTH_TOKEN",
     "SNYK_CLIENT_SECRET",
@@ -25,6 +25,7 @@ pub(super) const SECRET_VARIABLES: [&str; 8] = [
     "SNYK_DOCKER_TOKEN",
     "SNYK_CFG_INTERNAL_OAUTH_TOKEN_STORAGE",
     "INTERNAL_OAUTH_TOKEN_STORAGE",
+    "SNYK_EXPORT_PING",
 ];
 
 /// The variables of this process. An empty variable counts as unset, because CI systems pass unset variables that way.

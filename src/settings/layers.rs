@@ -15,6 +15,7 @@ use super::values::{
     Color, HumanDuration, Listen, LogFormat, Multiplier, Pause, Share, Size, StatusLimit, Version,
 };
 use crate::export::Status;
+use crate::notify::PingUrl;
 use crate::snyk::region::Api;
 
 /// A section in one layer: every member may be missing.
@@ -200,6 +201,22 @@ section! {
     }
 }
 
+// `[report]`: who hears how a command ended.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[command(next_help_heading = "Report")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ReportSection {
+    /// Tell a dead man's switch at this URL, such as Healthchecks, when it starts and how it ends
+    ///
+    /// By POST: `URL/start`, then `URL` after a success or `URL/EXIT_CODE`, with the last lines as the body. `watch` pings `URL` once
+    /// a minute while it is healthy. The URL is a secret: other users of this machine see it here, but not in the variable.
+    #[arg(long, value_name = "URL")]
+    pub(in crate::settings) ping: Option<PingUrl>,
+    /// A file that holds the URL of --ping
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::settings) ping_file: Option<PathBuf>,
+}
+
 section! {
     StoreSection => StoreValues {
         [url: StoreUrl]
@@ -281,6 +298,8 @@ pub(crate) struct Layer {
     pub(crate) statuses: StatusesSection,
     #[command(flatten)]
     pub(crate) log: LogSection,
+    #[command(flatten)]
+    pub(crate) report: ReportSection,
     #[arg(skip)]
     pub(crate) retry: RetrySection,
     #[arg(skip)]

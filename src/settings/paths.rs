@@ -78,7 +78,7 @@ pub(super) fn expand(file: &mut Layer, places: &Places) -> Vec<Unset> {
 
 /// The paths of all files that a settings file names, with the keys that lead to them.
 fn paths(file: &mut Layer) -> Vec<(Vec<Step<'_>>, &mut PathBuf)> {
-    let Layer { snyk, server, notify, .. } = file;
+    let Layer { snyk, report, server, notify, .. } = file;
     let mut all = Vec::new();
     let mut take = |steps: Vec<_>, keys: Vec<(&'static str, _)>| {
         for (key, path) in keys {
@@ -91,6 +91,7 @@ fn paths(file: &mut Layer) -> Vec<(Vec<Step<'_>>, &mut PathBuf)> {
     for (name, account) in snyk.accounts.iter_mut().flatten() {
         take(vec![Step::Key("snyk"), Step::Key("accounts"), Step::Key(&name.0)], account.paths());
     }
+    take(vec![Step::Key("report")], vec![("ping-file", &mut report.ping_file)]);
     take(vec![Step::Key("server")], vec![("token-file", &mut server.token_file)]);
     for (index, endpoint) in notify.iter_mut().enumerate() {
         take(vec![Step::Key("notify"), Step::Index(index)], endpoint.paths());

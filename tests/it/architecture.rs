@@ -256,6 +256,7 @@ fn only_chosen_places_read_secrets_or_foreign_text() {
     let exposers = [
         "commands/remote.rs",
         "download/storage.rs",
+        "notify/ping.rs",
         "notify/slack.rs",
         "secret.rs",
         "server/session.rs",

@@ -23,6 +23,7 @@ mod manual;
 mod nightly;
 mod notify;
 mod outcomes;
+mod ping;
 mod power;
 mod run;
 mod screens;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::commands::{CommandError, Session};
 use crate::coredump;
 use crate::event::Ending;
+use crate::exit::ExitCode;
 use crate::export::ExportRef;
 use crate::settings::Environment;
 use crate::text::Text;
@@ -53,6 +54,10 @@ impl<'a> Successor<'a> {
         use std::os::unix::process::CommandExt as _;
         if let Err(error) = session.console.flush(&session.signals).await {
             return error;
+        }
+        // The command is another program, with an exit code of its own.
+        if let Some(pinging) = &session.pinging {
+            pinging.end(ExitCode::SUCCESS).await;
         }
         if let Some(signal) = session.signals.look().await {
             return CommandError::Interrupted(signal);

@@ -88,8 +88,9 @@ impl<'a> Teller<'a> {
         let written = self.console.result(self.output.output, &document, &text);
         self.failure = written.err().or(self.failure.take());
         // If logs are JSON, the observer has already logged it.
-        if !(closing.is_well && self.console.says_it_as_data()) {
-            self.console.close(&closing);
+        match closing.is_well && self.console.says_it_as_data() {
+            true => self.console.last.add(&closing),
+            false => self.console.close(&closing),
         }
     }
 

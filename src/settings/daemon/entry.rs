@@ -63,7 +63,7 @@ pub(super) fn read_secret(path: &Path, entry: Entry<'_>) -> Result<Secret, Strin
 }
 
 /// The secret in a file, without the white space around it.
-pub(super) fn secret_in(path: &Path, pipes: &Pipes) -> Result<Secret, String> {
+pub(in crate::settings) fn secret_in(path: &Path, pipes: &Pipes) -> Result<Secret, String> {
     let name = Text::of_path(path);
     let text = pipes.read(path).map_err(|error| format!("failed to read {name}: {error}"))?;
     let text = Secret::new(text.as_str());

@@ -9,7 +9,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::home::{DaemonHome, account, asking, moment, taking_all, watch, webhook, webhook_at};
-use crate::lab::{Answer, EXPORT_ID, Lab, NEVER, PATIENCE, READY, Run, SECOND_ID, THIRD_ID, until};
+use crate::lab::{
+    Answer, EXPORT_ID, Lab, NEVER, Notice, PATIENCE, READY, Receiver, Run, SECOND_ID, THIRD_ID, until,
+};
 
 /// What is done to a store before the daemon opens it.
 type Spoil<'a> = &'a dyn Fn(&DaemonHome);
@@ -249,4 +251,23 @@ fn ends(run: &Run) -> BTreeSet<String> {
 
 fn export_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_healthy_daemon_pings_a_dead_mans_switch_and_says_how_it_ends() {
+    let switch = Receiver::start(|_| Some(200));
+    let targets = |notices: &[Notice]| notices.iter().map(|notice| notice.target.clone()).collect::<Vec<_>>();
+    let lab = Lab::start(NEVER);
+    let bed = DaemonHome::new(&format!("{}[report]\nping = '{}'\n", asking(&lab), switch.url()));
+    let daemon = bed.start();
+    switch.until(|notices| targets(notices) == ["/hook"]);
+    daemon.signal("TERM");
+    daemon.end().exits(0);
+    let heard = switch.until(|notices| targets(notices) == ["/hook", "/hook"]);
+    assert_eq!([&heard[0].body, &heard[1].body], ["healthy\n", "exit code 0\n"]);
+
+    let lab = Lab::start(&format!("{READY}ends-as = 'ERRORED'"));
+    bed.set(&format!("{}{}[report]\nping = '{}'\n", asking(&lab), watch("default", EXPORT_ID), switch.url()));
+    bed.until_idle().exits(3);
+    switch.until(|notices| targets(notices)[2..] == ["/hook/start", "/hook/3"]);
 }

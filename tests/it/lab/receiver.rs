@@ -12,6 +12,8 @@ use super::Watched;
 /// A notification that was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
+    /// The path and the query.
+    pub(crate) target: String,
     /// The headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
@@ -65,8 +67,7 @@ impl Receiver {
 /// Reads one request after the other until the connection ends.
 fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usize) -> Option<u16>) {
     let mut reader = BufReader::new(stream);
-    while let Some((headers, body)) = read(&mut reader) {
-        let notice = Notice { headers, body, answered: None };
+    while let Some(notice) = read(&mut reader) {
         let (mut at, mut times) = (0, 0);
         kept.change(|notices| {
             let is_same = |other: &&Notice| other.header("webhook-id") == notice.header("webhook-id");
@@ -84,9 +85,10 @@ fn converse(stream: TcpStream, kept: &Watched<Vec<Notice>>, answer: &dyn Fn(usiz
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<(Vec<(String, String)>, String)> {
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Notice> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+    let target = line.split(' ').nth(1)?.to_owned();
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -97,5 +99,5 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<(Vec<(String, String)>, Str
     let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((headers, String::from_utf8(body).ok()?))
+    Some(Notice { target, headers, body: String::from_utf8(body).ok()?, answered: None })
 }
