@@ -2,13 +2,16 @@
 //!
 //! Every figure is a ratio to something that runs in the same call, or has a limit of its own. Fails if a bar is missed.
 //!
-//! `cargo bench --bench daemon`; with `-- --lag` it also measures the lag, which takes a minute.
+//! `cargo bench --bench daemon`; with `-- --lag` it also measures the lag, which takes a minute. `-- --page` measures
+//! the page only, and takes three.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 #[path = "bars.rs"]
 mod bars;
+#[path = "viewers.rs"]
+mod viewers;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -46,6 +49,10 @@ fn main() -> ExitCode {
     let mut bars = Bars::default();
     println!("| figure | measured | bar |\n|---|---|---|");
     let server = Server::start();
+    if args.iter().any(|arg| arg == "--page") {
+        page(&mut bars, &server);
+        return bars.verdict();
+    }
     let sizes = [1_000, 10_000, 100_000];
     let rows = sizes.map(|watches| {
         let calm = measure(&server, watches, "30s", SPAN);
@@ -126,6 +133,55 @@ fn lag(bars: &mut Bars, server: &Server) {
         99.0,
         " %",
     );
+}
+
+/// The page at 10,000 watches, and the lag of polls with 10 viewers beside the lag without any.
+fn page(bars: &mut Bars, server: &Server) {
+    let home = tempfile::tempdir().expect("a directory");
+    fill(&home.path().join("watches.db"), 10_000, true);
+    let daemon = Daemon::start(home.path(), server, "30s");
+    std::thread::sleep(Duration::from_secs(10));
+    for path in ["/", "/?q=no-watch-is-like-this"] {
+        let (middle, late, whole, size) = viewers::looks(daemon.address, path);
+        println!(
+            "| ({path}: first byte {middle:.1} ms, 95 % within {late:.1} ms, all within {whole:.1} ms; {size} bytes) | | |"
+        );
+        if path == "/" {
+            bars.at_most("the page of 10,000 watches, first byte, 95 %", late, 20.0, " ms");
+            bars.at_most("the whole page, 95 %", whole, 100.0, " ms");
+            bars.at_most("its size", size as f64 / 1e3, 200.0, " kB");
+        }
+    }
+    // By turns, so that both have the same machine.
+    let (mut without, mut with, mut seen) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..4 {
+        let lag = |lags: &mut Vec<f64>| {
+            let before = daemon.lags();
+            std::thread::sleep(Duration::from_secs(20));
+            lags.push(viewers::quantile(&before, &daemon.lags(), 0.99) * 1e3);
+        };
+        lag(&mut without);
+        let viewers = viewers::Viewers::start(daemon.address, 10);
+        lag(&mut with);
+        seen += viewers.end();
+    }
+    let median = |lags: &mut Vec<f64>| {
+        lags.sort_by(f64::total_cmp);
+        (lags[1] + lags[2]) / 2.0
+    };
+    println!(
+        "| (lag p99, ms: {without:.2?} without viewers, {with:.2?} with 10, which looked {seen} times) | | |"
+    );
+    let ratio = median(&mut with) / median(&mut without);
+    bars.at_most("lag p99 with 10 viewers, of that without", ratio, 1.5, " ×");
+    drop(daemon);
+    let home = tempfile::tempdir().expect("a directory");
+    fill(&home.path().join("watches.db"), 10_000, false);
+    let daemon = Daemon::start(home.path(), server, "1ms");
+    std::thread::sleep(Duration::from_secs(3));
+    let rate = server.rate_within(Duration::from_secs(3));
+    let (middle, late, ..) = viewers::looks(daemon.address, "/");
+    println!("| (at {rate:.0} polls a second: first byte {middle:.1} ms, 95 % within {late:.1} ms) | | |");
 }
 
 /// Writes watches of 50 accounts into a store, all due at once or spread over 30 s.

@@ -10,7 +10,7 @@ pub(crate) mod ledger;
 mod reload;
 mod resume;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::clients::{Mask, Opener};
-use self::courier::Courier;
+use self::courier::{Courier, UnderWay};
 use self::housekeeping::tidy;
 use self::ledger::{Endpoints, Ledger};
 pub(crate) use self::reload::within;
@@ -117,6 +117,8 @@ pub(crate) struct Daemon {
     endpoints: Endpoints,
     /// Couriers and housekeeping. A reload replaces them.
     couriers: JoinSet<Result<(), StoreError>>,
+    /// What is under way to each endpoint.
+    under_way: BTreeMap<String, UnderWay>,
     /// Tells the current couriers and housekeeping to end.
     retire: watch::Sender<bool>,
     tasks: JoinSet<Infallible>,
@@ -177,6 +179,7 @@ impl Daemon {
             ledger,
             endpoints,
             couriers: JoinSet::new(),
+            under_way: BTreeMap::new(),
             retire: watch::Sender::new(false),
             tasks: JoinSet::new(),
             changed: Arc::default(),
@@ -314,6 +317,7 @@ impl Daemon {
                 clock: self.clock,
                 bell: Arc::clone(&self.ledger.bells.owing),
                 retired: self.retire.subscribe(),
+                under_way: self.under_way.entry(endpoint.name().to_owned()).or_default().clone(),
                 tell: move |event: &Event| ledger.tell(event),
             };
             self.couriers.spawn(async move { courier.run(fastrand::Rng::new()).await });

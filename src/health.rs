@@ -1,16 +1,21 @@
-//! The daemon's health: when its runner made its last pass, and which credentials are refused. The daemon writes it, the
-//! server reads it.
+//! The daemon's health: when its runner made its last pass, which credentials are refused, and how each account stands. The
+//! daemon writes it, the server reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::moment::Moment;
+use crate::watch::observation::Problem;
 
 /// The daemon's health.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
+    /// Counts what a person who looks at the daemon would want to see.
+    news: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -18,6 +23,35 @@ struct State {
     passed_at: Option<Moment>,
     stopping: bool,
     refused: BTreeMap<Arc<str>, Moment>,
+    accounts: BTreeMap<Arc<str>, Standing>,
+}
+
+/// How an account stands, as its runner sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Why its polls pause, if they do.
+    pub paused: Option<Paused>,
+    /// Since when no poll was answered, and why the last one failed; `None` if the last one was answered.
+    pub unanswered: Option<(Moment, Problem)>,
+    /// How many requests it may send at once now, if it has a budget.
+    pub left: Option<usize>,
+    /// How many requests a minute its budget allows.
+    pub per_minute: Option<u32>,
+    /// How many polls are under way.
+    pub under_way: usize,
+}
+
+/// A pause of an account's polls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Whether a 429 is the reason. Otherwise it is the credential.
+    pub throttled: bool,
+    /// Since when.
+    pub since: Moment,
+    /// Until when no poll begins.
+    pub until: Moment,
+    /// What Snyk answered.
+    pub problem: Problem,
 }
 
 /// How long the runner may go without a pass. It makes one every few seconds even if nothing is due.
@@ -36,6 +70,7 @@ impl Health {
     /// The daemon stops.
     pub fn stop(&self) {
         self.state().stopping = true;
+        self.tell_news();
     }
 
     /// The credential of an account was refused.
@@ -46,6 +81,54 @@ impl Health {
     /// The credential of an account works, or the account is gone.
     pub fn accept(&self, account: &str) {
         self.state().refused.remove(account);
+    }
+
+    /// How an account stands now.
+    pub fn see(&self, account: &Arc<str>, standing: Standing) {
+        let before = self.state().accounts.insert(Arc::clone(account), standing.clone());
+        let differs = |before: Standing| {
+            before.paused.is_some() != standing.paused.is_some()
+                || before.unanswered.is_some() != standing.unanswered.is_some()
+        };
+        if before.is_none_or(differs) {
+            self.tell_news();
+        }
+    }
+
+    /// Forgets the accounts that `known` does not have.
+    pub fn keep_accounts(&self, known: &BTreeSet<Arc<str>>) {
+        let state = &mut *self.state();
+        state.refused.retain(|account, _| known.contains(account));
+        state.accounts.retain(|account, _| known.contains(account));
+    }
+
+    /// How each account stands that a runner has seen.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<Arc<str>, Standing> {
+        self.state().accounts.clone()
+    }
+
+    /// Since when the credential of an account is refused, if it is.
+    #[must_use]
+    pub fn refused_since(&self, account: &str) -> Option<Moment> {
+        self.state().refused.get(account).copied()
+    }
+
+    /// Whether the daemon stops.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
+    /// There is something new to look at.
+    pub fn tell_news(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Sees when there is something new to look at.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// The accounts whose credentials are refused.

@@ -13,6 +13,7 @@ mod poll;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -25,6 +26,7 @@ use self::accounts::AccountState;
 use self::poll::Asking;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
+use crate::health::Standing;
 use crate::moment::Moment;
 use crate::store::{AccountNews, NewDelivery, Passed, Queue, Record, StoreError};
 use crate::watch::Policy;
@@ -59,9 +61,8 @@ pub trait Obligations {
     /// The runner has made a pass.
     fn passed(&self, _now: Moment) {}
 
-    /// Is called about once a second for each account: whether its polls pause, and how many requests it may send at once,
-    /// if it has a budget.
-    fn sees(&self, _account: &str, _is_blocked: bool, _left: Option<usize>) {}
+    /// Is called about once a second for each account.
+    fn sees(&self, _account: &Arc<str>, _standing: Standing) {}
 }
 
 /// Adds nothing.

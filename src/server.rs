@@ -1,5 +1,5 @@
 //! The daemon's HTTP server. Clients add, list and remove watches (`/v1`), and monitoring asks for health and metrics
-//! (`/healthz`, `/readyz`, `/metrics`).
+//! (`/healthz`, `/readyz`, `/metrics`). People look at the page (`/`).
 //!
 //! It decides nothing about exports: it changes the store and wakes the runner. Every resource that a client can use has a
 //! limit (see `limits`). A refused request gets a document that says why (see `problem`). Without a token, only requests for
@@ -12,9 +12,11 @@ mod guard;
 mod health;
 mod limits;
 mod openapi;
+mod page;
 mod places;
 mod problem;
 mod send_timeout;
+mod session;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +32,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use self::audit::Audit;
 use self::guard::{Door, Guard};
+use self::page::Page;
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::health::Health;
@@ -74,6 +77,7 @@ impl fmt::Debug for Service {
 struct Shared {
     service: Service,
     document: openapi::Document,
+    page: Arc<Page>,
     /// How many more pages may be written at once.
     pages: Semaphore,
 }
@@ -223,19 +227,21 @@ impl Server {
         let stop = stop.boxed().shared();
         let audit = Arc::new(Audit::new(Arc::clone(&service.tell), service.clock));
         let metrics = Arc::clone(&service.metrics);
+        let page = Arc::new(Page::new(stop.clone()));
         let common = connection::Common::new(Arc::clone(&audit), metrics, service.clock);
         let door = Door::Api { has_another: !self.metrics.is_empty() };
         let doors = self.api.into_iter().map(|it| (it, door));
         let doors = doors.chain(self.metrics.into_iter().map(|it| (it, Door::Metrics)));
         let serving = doors.map(|(Listening { listener, address }, door)| {
             let guard = Guard::new(&service, Arc::clone(&audit), door, is_loopback_address(address.ip()));
-            let router = api::router(service.clone(), &guard, door);
+            let router = api::router(service.clone(), &guard, door, Arc::clone(&page));
             connection::serve(listener, router, common.clone(), stop.clone())
         });
         let serving = join_all(serving.collect::<Vec<_>>());
         tokio::select! {
             _ = serving => {}
             never = audit.run() => match never {},
+            never = page.watch(&service) => match never {},
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod block;
 pub mod budget;
+pub mod failing;
 pub mod kept;
 pub mod labels;
 mod limit;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::failing::Failing;
 pub use self::labels::Labels;
 pub use self::limit::Overlong;
 pub use self::policy::{Policy, Refusal};
@@ -58,6 +60,7 @@ pub struct Progress {
     /// What the last HTTP answer of the outage meant, if there was one.
     refusal: Option<FailureKind>,
     outage: Outage,
+    failing: Vec<Failing>,
     overlong: Option<Overlong>,
     pace: Position,
     retry: Position,
@@ -129,6 +132,12 @@ impl Progress {
     #[must_use]
     pub const fn failure(&self) -> Option<FailureKind> {
         self.failure
+    }
+
+    /// The runs of polls that failed, in order, as far as they are kept.
+    #[must_use]
+    pub fn failing(&self) -> &[Failing] {
+        &self.failing
     }
 
     /// The hint that ended the watch, if one did.

@@ -7,6 +7,7 @@ mod gate;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -38,8 +39,34 @@ pub(crate) struct Courier<S, R, T> {
     pub(crate) bell: Arc<Notify>,
     /// Tells the courier to start no more deliveries: another one takes over.
     pub(crate) retired: watch::Receiver<bool>,
+    /// What is under way to the endpoint, also from couriers before this one.
+    pub(crate) under_way: UnderWay,
     /// Is called with every event.
     pub(crate) tell: T,
+}
+
+/// How many deliveries are under way to an endpoint. Clones share the number, so that a reload does not begin as many again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+struct Counted(UnderWay);
+
+impl UnderWay {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
@@ -58,7 +85,7 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         while !*retired.borrow() {
             let rung = self.bell.notified();
             let now = self.clock.now();
-            let room = gate.room(under_way.len(), now);
+            let room = gate.room(self.under_way.count(), now);
             let anyway = gate.even_if_closed();
             let Turn { claimed, next_due, pace } =
                 self.store.claim(name.to_owned(), room, now, anyway).await?;
@@ -66,12 +93,13 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
             under_way.extend(claimed.into_iter().map(|claimed| self.attempt(claimed, gate.round())));
             let next = next_due.unwrap_or(Moment::NEVER).max(gate.spaced_until());
             let rest_until = next.min(now.plus(LONGEST_REST));
-            let has_room = gate.has_room(under_way.len());
+            let has_room = gate.has_room(self.under_way.count());
             tokio::select! {
                 biased;
                 _ = retired.changed() => {}
                 Some(attempt) = under_way.next() => self.take_in(attempt, &mut gate, &mut rng).await?,
-                () = rung, if has_room => {}
+                // The courier before this one rings when it has room again.
+                () = rung => {}
                 () = self.clock.sleep_until(rest_until), if has_room => {}
             }
         }
@@ -83,10 +111,19 @@ impl<S: Deref<Target: Outbox>, R: Recipient, T: Fn(&Event)> Courier<S, R, T> {
         Ok(())
     }
 
-    async fn attempt(&self, claimed: ClaimedDelivery, round: u64) -> (ClaimedDelivery, Attempt, u64) {
-        let delivery = &claimed.delivery;
-        let attempt = self.endpoint.deliver(&delivery.id, &delivery.event).await;
-        (claimed, attempt, round)
+    fn attempt(
+        &self,
+        claimed: ClaimedDelivery,
+        round: u64,
+    ) -> impl Future<Output = (ClaimedDelivery, Attempt, u64)> {
+        // It counts from now on, and not only when it is first polled.
+        let counted = self.under_way.begin();
+        async move {
+            let delivery = &claimed.delivery;
+            let attempt = self.endpoint.deliver(&delivery.id, &delivery.event).await;
+            drop(counted);
+            (claimed, attempt, round)
+        }
     }
 
     /// Records the result of an attempt, and then reports it.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::document::Document;
 use crate::event::{Ending, Event, What};
-use crate::health::Health;
+use crate::health::{Health, Standing};
 use crate::http::Network;
 use crate::moment::Moment;
 use crate::notify::{Endpoint, EndpointError, cloud_event, delivery_id};
@@ -35,6 +35,9 @@ pub(crate) struct Bells {
 
 impl Bells {
     pub(crate) fn ring(&self, event: &Event) {
+        if !matches!(event.what, What::Polled { .. }) {
+            self.health.tell_news();
+        }
         match &event.what {
             What::Finished(_) => self.owing.notify_waiters(),
             What::AccountPaused { account, .. } => {
@@ -163,8 +166,9 @@ impl Obligations for Endpoints {
         self.owed_for_account(&cloud_event::authorized(account, now, id), now, id)
     }
 
-    fn sees(&self, account: &str, is_blocked: bool, left: Option<usize>) {
-        self.ledger.metrics.set_account(account, is_blocked, left);
+    fn sees(&self, account: &Arc<str>, standing: Standing) {
+        self.ledger.metrics.set_account(account, standing.paused.is_some(), standing.left);
+        self.ledger.bells.health.see(account, standing);
     }
 
     fn passed(&self, now: Moment) {

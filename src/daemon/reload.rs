@@ -73,11 +73,7 @@ impl Daemon {
         self.ledger.metrics.set_accounts(&names);
         let of_endpoints = endpoints.all.iter().map(|endpoint| endpoint.name().to_owned());
         self.ledger.metrics.set_endpoints(of_endpoints.collect());
-        let refused = self.ledger.bells.health.refused();
-        refused
-            .iter()
-            .filter(|name| !names.contains(*name))
-            .for_each(|name| self.ledger.bells.health.accept(name));
+        self.ledger.bells.health.keep_accounts(&names);
         let quota = Quota { watches: settings.max_watches, labels: settings.max_labels };
         self.terms.replace(Agreed {
             accounts: names,

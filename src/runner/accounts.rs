@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Runner;
+use crate::health::{Paused, Standing};
 use crate::moment::Moment;
 use crate::store::{Claimed, Wish};
 use crate::watch::block::{Blocking, News};
 use crate::watch::budget::Budget;
-use crate::watch::observation::Observation;
+use crate::watch::observation::FailureKind::{Gateway, Transient, Unrecoverable};
+use crate::watch::observation::{Failure, Observation, Problem};
 use crate::watch::{Policy, Progress};
 
 /// How many watches of each account are claimed ahead at least.
@@ -43,6 +45,8 @@ pub(super) struct AccountState<P> {
     /// Whether its server answered the last poll promptly.
     pub(super) is_prompt: bool,
     pub(super) blocking: Blocking,
+    /// Since when no poll was answered, and why the last one failed.
+    unanswered: Option<(Moment, Problem)>,
     /// When the store is asked next for watches whose time is over, while the account is blocked.
     sweep_at: Moment,
 }
@@ -58,6 +62,7 @@ impl<P: Clone> AccountState<P> {
             under_way: 0,
             is_prompt: true,
             blocking: Blocking::default(),
+            unanswered: None,
             sweep_at: Moment::default(),
         }
     }
@@ -84,9 +89,20 @@ impl<P: Clone> AccountState<P> {
         }
     }
 
-    /// How many requests it may send at once, if it has a budget.
-    pub(super) fn left(&self, now: Moment) -> Option<usize> {
-        self.budget.as_ref().map(|budget| budget.available(now))
+    /// How it stands now.
+    pub(super) fn standing(&self, now: Moment) -> Standing {
+        Standing {
+            paused: self.blocking.pause(now).map(|(throttled, since, until, problem)| Paused {
+                throttled,
+                since,
+                until,
+                problem: problem.clone(),
+            }),
+            unanswered: self.unanswered.clone(),
+            left: self.budget.as_ref().map(|budget| budget.available(now)),
+            per_minute: self.account.requests_per_minute.map(NonZeroU32::get),
+            under_way: self.under_way,
+        }
     }
 
     /// A poll begins, and takes one request out of the budget.
@@ -112,6 +128,14 @@ impl<P: Clone> AccountState<P> {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<News> {
+        self.unanswered = match &observation.answer {
+            // A 429 is an answer, and so is a refusal.
+            Err(Failure { kind: Gateway | Transient | Unrecoverable, problem }) => {
+                let since = self.unanswered.take().map_or(now, |(since, _)| since);
+                Some((since, problem.clone()))
+            }
+            Ok(_) | Err(_) => None,
+        };
         let was_blocked = self.blocking.is_blocked(now);
         let news = self.blocking.record_credential(observation, progress, policy, now);
         if let Some(budget) = &mut self.budget
@@ -199,5 +223,41 @@ impl<S, P: Clone, W> Runner<S, P, W> {
         let accounts = self.accounts.iter().enumerate().filter(|(_, state)| may_poll(state));
         let ready = accounts.filter_map(|(n, state)| Some((state.under_way, state.ready.front()?.due_at, n)));
         ready.min().map(|(_, _, n)| n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{export, hinted, http, policy, status};
+    use crate::watch::{Refusal, Watch};
+
+    const START: Moment = Moment::from_unix_ms(1_732_529_622_000);
+
+    #[test]
+    fn it_shows_why_polls_pause_and_since_when_nothing_is_answered() {
+        let policy = Policy { refusal: Refusal::PausesAccount, ..policy() };
+        let rate = NonZeroU32::new(600);
+        let mut state =
+            AccountState::new(Account { name: "a".into(), poller: (), requests_per_minute: rate }, START);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut seen = |seconds: u64, answer: &Observation| {
+            let now = START.plus(Duration::from_secs(seconds));
+            let mut progress = Watch::unnamed(export(1), now).progress;
+            progress.begin_poll(&policy, now);
+            state.record(answer, &progress, &policy, now, &mut rng);
+            let Standing { paused, unanswered, per_minute, .. } = state.standing(now);
+            assert_eq!(per_minute, Some(600));
+            let since = |at: Moment| at.since(START).as_secs();
+            (paused.map(|it| (it.throttled, since(it.since))), unanswered.map(|(at, _)| since(at)))
+        };
+        assert_eq!(seen(1, &status("PENDING")), (None, None));
+        assert_eq!(seen(2, &http(503)), (None, Some(2)));
+        assert_eq!(seen(9, &http(502)), (None, Some(2)), "since the first");
+        assert_eq!(seen(10, &hinted(http(429), 60)), (Some((true, 10)), None), "this is an answer");
+        assert_eq!(seen(99, &status("PENDING")), (None, None));
+        assert_eq!(seen(100, &http(401)), (Some((false, 100)), None), "it may be refused");
+        assert_eq!(seen(200, &http(401)), (Some((false, 200)), None), "it is");
+        assert_eq!(seen(300, &status("PENDING")), (None, None));
     }
 }

@@ -81,7 +81,7 @@ impl<S: Queue, P: Poller + Clone, W: Obligations> Runner<S, P, W> {
         }
         self.shown_at = now;
         for state in &self.accounts {
-            self.obligations.sees(&state.account.name, state.blocking.is_blocked(now), state.left(now));
+            self.obligations.sees(&state.account.name, state.standing(now));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The routes of watches, and all routers.
 
 mod deliveries;
-mod page;
+mod list;
 mod request;
 mod view;
 
@@ -19,12 +19,12 @@ use axum::routing::{any, get, post};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use self::page::Query;
+use self::list::Query;
 use self::request::WatchRequest;
 use self::view::ViewWithDeliveries;
 use super::guard::{self, Changed, Door, Guard};
 use super::problem::{Problem, Problems};
-use super::{Service, Shared, health, limits, new_id, openapi};
+use super::{Service, Shared, health, limits, new_id, openapi, page};
 use crate::event::What;
 use crate::export::parse_id;
 use crate::store::{Added, Filter, Listed, NoRoom};
@@ -33,7 +33,7 @@ use crate::watch::NewWatch;
 
 /// The routes of an address, each behind the guard that it needs. Everything below `/v1` requires the token, unknown paths
 /// too.
-pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
+pub(super) fn router(service: Service, open: &Guard, door: Door, page: Arc<super::page::Page>) -> Router {
     let asking = open.asking_for_token();
     // If metrics have another address, they require the token at this one.
     let details = if door == (Door::Api { has_another: true }) { &asking } else { open };
@@ -57,12 +57,26 @@ pub(super) fn router(service: Service, open: &Guard, door: Door) -> Router {
                 watches = watches.route(path, any(no_such_path));
             }
             let rest = rest.route("/openapi.json", get(self::document));
-            router.merge(behind(asking, watches)).merge(behind(open.clone(), rest))
+            router.merge(behind(asking, watches)).merge(behind(open.clone(), rest)).merge(for_people(open))
         }
         Door::Metrics => router.merge(behind(open.clone(), rest)),
     };
     let (document, pages) = (openapi::Document::new(), Semaphore::new(limits::PAGES));
-    router.with_state(Arc::new(Shared { service, document, pages }))
+    router.with_state(Arc::new(Shared { service, document, page, pages }))
+}
+
+/// The page, behind the token like `/v1`, and what asks for it.
+fn for_people(open: &Guard) -> Router<Arc<Shared>> {
+    let open = open.for_people(page::refused);
+    let shown = Router::new()
+        .route("/", get(page::overview))
+        .route("/watches/{id}", get(page::watch))
+        .route("/notifications", get(page::notifications))
+        .route("/events", get(page::events));
+    let entry = Router::new()
+        .route("/login", get(page::ask_to_log_in).post(page::log_in))
+        .route("/logout", post(page::log_out));
+    behind(open.asking_for_session(), shown).merge(behind(open, entry))
 }
 
 /// Puts routes, and their answer to unknown methods, behind a guard.
@@ -100,7 +114,7 @@ async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
         let id = after.map(|id| id.to_string()).unwrap_or_default();
         return Err(Problem::no_such_watch(&id, "after").into());
     };
-    let page = page::written(&listing, &query, shared.service.clock.now());
+    let page = list::written(&listing, &query, shared.service.clock.now());
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], page).into_response())
 }
 

@@ -18,8 +18,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use ring::digest::{SHA256, digest};
-use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -28,7 +26,9 @@ use super::audit::Audit;
 use super::connection::Peer;
 use super::limits;
 use super::problem::{Problem, Source};
+use super::session::{self, Session};
 use super::{Service, Terms};
+use crate::clock::Clock;
 use crate::event::{ApiEvent, ApiRequest, ApiWhat};
 use crate::http::{is_loopback_address, is_loopback_name};
 use crate::observe::Metrics;
@@ -44,11 +44,25 @@ pub(super) enum Door {
     Metrics,
 }
 
+/// What routes require.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    /// The token.
+    Token,
+    /// The token, or the cookie that somebody got for it.
+    Session,
+}
+
 /// Checks requests before their routes answer them.
 #[derive(Clone)]
 pub(super) struct Guard {
-    /// Whether the routes require the token, if there is one.
-    asks_for_token: bool,
+    /// What the routes require, if there is a token.
+    asks: Asks,
+    /// The type of a body.
+    takes: &'static str,
+    /// What a refusal looks like.
+    refuses: fn(&Problem) -> Response,
     /// Whether the routes are health checks, which are answered even if the daemon is busy.
     is_health: bool,
     terms: Arc<Terms>,
@@ -57,6 +71,15 @@ pub(super) struct Guard {
     room: Arc<Semaphore>,
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// The types of bodies: of the API, and of the page's forms.
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn as_json(problem: &Problem) -> Response {
+    problem.clone().into_response()
 }
 
 /// The routes of unknown paths at and below `/v1`, which are behind the token like the rest of it.
@@ -71,13 +94,24 @@ impl Guard {
     pub(super) fn new(service: &Service, audit: Arc<Audit>, door: Door, only_this_machine: bool) -> Self {
         let room = Arc::new(Semaphore::new(limits::REQUESTS));
         let (terms, metrics) = (Arc::clone(&service.terms), Arc::clone(&service.metrics));
-        let (asks_for_token, is_health) = (false, false);
-        Self { asks_for_token, is_health, terms, door, only_this_machine, room, audit, metrics }
+        let (asks, takes, refuses) = (Asks::Nothing, JSON, as_json as fn(&Problem) -> Response);
+        let (is_health, clock) = (false, service.clock);
+        Self { asks, takes, refuses, is_health, terms, door, only_this_machine, room, audit, metrics, clock }
     }
 
     /// This guard, for routes that require the token, if there is one.
     pub(super) fn asking_for_token(&self) -> Self {
-        Self { asks_for_token: true, ..self.clone() }
+        Self { asks: Asks::Token, ..self.clone() }
+    }
+
+    /// This guard, for routes that require the token or a session, if there is a token.
+    pub(super) fn asking_for_session(&self) -> Self {
+        Self { asks: Asks::Session, ..self.clone() }
+    }
+
+    /// This guard, for the pages that people see: they send forms, and read `refuses`.
+    pub(super) fn for_people(&self, refuses: fn(&Problem) -> Response) -> Self {
+        Self { takes: FORM, refuses, ..self.clone() }
     }
 
     /// This guard, for health checks.
@@ -92,9 +126,13 @@ impl Guard {
         let changed = response.extensions().get::<Changed>().map(|changed| changed.0);
         let what = match (changed, response.status()) {
             (Some(_), _) => ApiWhat::Changed,
-            (None, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::INSUFFICIENT_STORAGE) => {
-                ApiWhat::Refused
-            }
+            (
+                None,
+                StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::INSUFFICIENT_STORAGE,
+            ) => ApiWhat::Refused,
             (None, _) => return,
         };
         let peer = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
@@ -112,7 +150,7 @@ pub(super) async fn stand(State(guard): State<Guard>, request: Request, next: Ne
     let route = route.filter(|route| !UNKNOWN.contains(route)).unwrap_or("other").to_owned();
     let mut response = match guard.admit(request, peer).await {
         Ok(request) => guard.answer(request, next).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => (guard.refuses)(&problem),
     };
     let status = response.status();
     let headers = response.headers_mut();
@@ -140,16 +178,16 @@ impl Guard {
                 "there are so many connections that only health checks are answered: try again later";
             return Err(Problem::busy(detail));
         }
-        if self.asks_for_token {
+        if self.asks != Asks::Nothing {
             match tokens.is_empty() {
-                false => check_token(request.headers(), tokens)?,
+                false => self.check_credential(request.headers(), tokens)?,
                 true if self.only_this_machine => {}
                 // A reload can remove the token. `Host` proves nothing if other machines can connect.
                 true => return Err(unauthorized("the daemon has no token: set [server] token-file")),
             }
         }
         if !request.body().is_end_stream() {
-            check_content_type(request.headers())?;
+            check_type(request.headers(), self.takes)?;
         }
         let (parts, body) = request.into_parts();
         let declared =
@@ -164,6 +202,21 @@ impl Guard {
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 
+    fn check_credential(&self, headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
+        if self.asks != Asks::Session || headers.contains_key(AUTHORIZATION) {
+            return check_token(headers, tokens);
+        }
+        let refused = |code| {
+            let detail = "log in with the token of [server] token-file";
+            Problem::new(StatusCode::UNAUTHORIZED, code, "There is no session", detail)
+        };
+        match Session::of(headers, tokens, self.clock.now()) {
+            Session::Valid => Ok(()),
+            Session::None | Session::Over => Err(refused("no-session")),
+            Session::Foreign => Err(refused("foreign-session")),
+        }
+    }
+
     /// Whether `Host` must name this machine.
     fn only_this_machine_asks(&self, tokens: &[Secret]) -> bool {
         match self.door {
@@ -174,7 +227,7 @@ impl Guard {
 
     /// Runs the route. It goes on even if the client disconnects, so that every change of the store is reported.
     async fn answer(&self, request: Request, next: Next) -> Response {
-        let busy = |detail| Problem::busy(detail).into_response();
+        let busy = |detail| (self.refuses)(&Problem::busy(detail));
         // These change nothing, and the number of connections limits them.
         if self.is_health {
             return next.run(request).await;
@@ -190,7 +243,7 @@ impl Guard {
         match timeout(limits::ANSWER, answering).await {
             Ok(Ok(response)) => response,
             // It panicked; the log has it.
-            Ok(Err(_)) => Problem::unforeseen().into_response(),
+            Ok(Err(_)) => (self.refuses)(&Problem::unforeseen()),
             Err(_) => busy(
                 "there was no answer in time: whether the request was done is not known, try again later",
             ),
@@ -243,26 +296,27 @@ fn check_token(headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(refused()) };
     let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len()).ok_or_else(refused)?;
-    // Digests have the same length, so that the time of the comparison reveals neither a token's length nor which one fits.
-    let given = digest(&SHA256, given.trim_ascii());
-    let is_it = |token: &Secret| given.as_ref().ct_eq(digest(&SHA256, token.expose().as_bytes()).as_ref());
-    let is_one = tokens.iter().fold(Choice::from(0), |is_one, token| is_one | is_it(token));
-    let is_right = scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(is_one);
+    let is_one = session::token(given, tokens).is_some();
+    let is_right = scheme.eq_ignore_ascii_case(b"Bearer ") && is_one;
     if is_right { Ok(()) } else { Err(refused()) }
 }
 
 /// Checks that the type of the body is JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    check_type(headers, JSON)
+}
+
+fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     let mut types = headers.get_all(CONTENT_TYPE).into_iter().map(HeaderValue::as_bytes);
     let essence = |value: &[u8]| {
         let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+        essence.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
     };
     if types.next().is_some_and(essence) && types.next().is_none() {
         return Ok(());
     }
-    let detail = "send the body with `Content-Type: application/json`";
-    let title = "The body is of another type than JSON";
+    let detail = format!("send the body with `Content-Type: {wanted}`");
+    let title = "The body is of another type than it should be";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title, detail)
         .at(Source::Header("Content-Type")))
 }
@@ -304,7 +358,6 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::clock::Clock;
 
     #[tokio::test(start_paused = true)]
     async fn a_route_that_takes_too_long_is_answered_503() {
@@ -334,8 +387,9 @@ mod tests {
         let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
         let (terms, metrics) = (Arc::default(), Arc::new(Metrics::new()));
         let (door, room) = (Door::Api { has_another: false }, Arc::new(Semaphore::new(room)));
-        let (asks_for_token, is_health) = (false, false);
-        Guard { asks_for_token, is_health, terms, door, only_this_machine: true, room, audit, metrics }
+        let (asks, takes, refuses) = (Asks::Nothing, JSON, as_json as fn(&Problem) -> Response);
+        let (is_health, only_this_machine, clock) = (false, true, Clock::start());
+        Guard { asks, takes, refuses, is_health, terms, door, only_this_machine, room, audit, metrics, clock }
     }
 
     async fn ask(guard: &Guard, path: &str) -> StatusCode {

@@ -43,6 +43,9 @@ pub(super) const FIRST_REQUEST: Duration = Duration::from_millis(100);
 /// How many routes may run at once, including those whose clients disconnected, without health checks.
 pub(super) const REQUESTS: usize = 128;
 
+/// How many viewers of the page are told of news at once.
+pub(super) const VIEWERS: usize = 32;
+
 /// How long the store may take to answer a health check.
 pub(super) const STORE: Duration = Duration::from_secs(2);
 

@@ -18,7 +18,7 @@ use super::scene::Mode;
 use super::script::{Asked, Script};
 use super::store::{Disk, Kept};
 use super::world::{World, name};
-use crate::daemon::courier::Courier;
+use crate::daemon::courier::{Courier, UnderWay};
 use crate::event::Event;
 use crate::runner::{Account, Plan, Runner, Stopped};
 use crate::store::StoreError;
@@ -176,6 +176,7 @@ fn couriers(world: &Arc<World>, disk: &Disk, ledger: &Ledger, retire: &watch::Se
             clock: world.clock.get(),
             bell: Arc::clone(&ledger.bells.owing),
             retired: retire.subscribe(),
+            under_way: UnderWay::default(),
             tell: move |event: &Event| {
                 let _ = heard.hear(event, false);
             },

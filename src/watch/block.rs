@@ -60,6 +60,12 @@ impl Blocking {
         self.block.as_ref().is_some_and(|block| block.why != Why::Throttled || now < block.until)
     }
 
+    /// Whether a 429 blocks it, since when, until when, and what was answered, while no poll may begin.
+    pub(crate) fn pause(&self, now: Moment) -> Option<(bool, Moment, Moment, &Problem)> {
+        let block = self.block.as_ref().filter(|_| self.is_blocked(now))?;
+        Some((block.why == Why::Throttled, block.since, block.until, &block.failure.problem))
+    }
+
     /// Until when no poll begins.
     pub(crate) fn until(&self) -> Moment {
         self.block.as_ref().map_or_else(Moment::default, |block| block.until)

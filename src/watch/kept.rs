@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::failing::Failing;
 use super::observation::{FailureKind, Problem};
 use super::outage::Outage;
 use super::pace::Position;
@@ -43,6 +44,9 @@ struct Kept {
     failed_at: Option<u64>,
     planned: Option<u64>,
     outage: Option<u64>,
+    /// The runs of failed polls: the first, the last, the answer after them, how many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<(u64, u64, Option<u64>, u32)>,
     pace: Option<u64>,
     retry: Option<u64>,
     throttle: Option<u64>,
@@ -75,6 +79,7 @@ impl Progress {
             failed_at: self.outage.failed_at.map(Moment::unix_ms),
             planned: nanos(Some(self.outage.planned)),
             outage: nanos(Some(self.outage.length)),
+            failing: self.failing.iter().map(kept_run).collect(),
             pace: nanos(self.pace),
             retry: nanos(self.retry),
             throttle: nanos(self.throttle),
@@ -111,11 +116,21 @@ impl Progress {
                 planned: duration(kept.planned),
                 length: duration(kept.outage),
             },
+            failing: kept.failing.into_iter().map(run).collect(),
             pace: kept.pace.map(Duration::from_nanos),
             retry: kept.retry.map(Duration::from_nanos),
             throttle: kept.throttle.map(Duration::from_nanos),
         })
     }
+}
+
+fn kept_run(run: &Failing) -> (u64, u64, Option<u64>, u32) {
+    (run.since.unix_ms(), run.last.unix_ms(), run.until.map(Moment::unix_ms), run.polls)
+}
+
+fn run((since, last, until, polls): (u64, u64, Option<u64>, u32)) -> Failing {
+    let at = Moment::from_unix_ms;
+    Failing { since: at(since), last: at(last), until: until.map(at), polls }
 }
 
 fn nanos(position: Position) -> Option<u64> {

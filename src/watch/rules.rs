@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::failing;
 use super::limit::{Limit, Overlong};
 use super::observation::{Failure, FailureKind, Observation, Problem, Report};
 use super::outage::Outage;
@@ -116,6 +117,7 @@ impl Progress {
     ) -> Result<(Duration, Option<Limit>), Outcome> {
         self.in_a_row = if self.failure == Some(failure.kind) { self.in_a_row + 1 } else { 1 };
         self.give_up(failure);
+        failing::fail(&mut self.failing, now);
         if failure.problem.http_status.is_some() {
             self.refusal = Some(failure.kind);
         }
@@ -175,6 +177,7 @@ impl Progress {
 
     /// Records a status. It ends an outage: the paces of failures start again, the main one goes on.
     fn remember(&mut self, report: &Report, now: Moment) {
+        failing::answer(&mut self.failing, now);
         (self.problem, self.failure, self.in_a_row, self.refusal) = (None, None, 0, None);
         (self.outage, self.retry, self.throttle) = (Outage::default(), None, None);
         self.created = report.created.clone().or_else(|| self.created.take());

@@ -259,7 +259,7 @@ fn only_chosen_places_read_secrets_or_foreign_text() {
         "notify/ping.rs",
         "notify/slack.rs",
         "secret.rs",
-        "server/guard.rs",
+        "server/session.rs",
         "settings/daemon/endpoints.rs",
         "settings/daemon/entry.rs",
         "settings/daemon/server.rs",

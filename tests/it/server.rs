@@ -5,6 +5,7 @@ mod client;
 mod deliveries;
 mod described;
 mod limits;
+mod page;
 mod watches;
 
 use std::collections::BTreeSet;
@@ -35,7 +36,7 @@ fn what_is_refused_says_so() {
     let missing = "/v1/watches/7f2c1a9e-3b4d-4e5f-8a6b-9c0d1e2f3a4b";
     let after = format!("/v1/watches?after={}", &missing["/v1/watches/".len()..]);
     let rows: [(u16, &str, &str, &[&str], &str); 21] = [
-        (404, "GET", "/", &[], ""),
+        (404, "GET", "/page", &[], ""),
         (404, "GET", "/v1", &[], ""),
         (404, "GET", "/v1/watches/", &[], ""),
         (404, "DELETE", "/v2/watches", &[], ""),

@@ -68,11 +68,14 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Recipient for Receiver<A> {
     }
 }
 
+type Running<A> = Courier<Arc<SqliteStore<Inline>>, Receiver<A>, fn(&Event)>;
+
 struct Bed<A> {
     _directory: tempfile::TempDir,
     store: Arc<SqliteStore<Inline>>,
     clock: Clock,
     bell: Arc<Notify>,
+    under_way: UnderWay,
     receiver: Arc<Receiver<A>>,
 }
 
@@ -87,7 +90,8 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Bed<A> {
         let store = Arc::new(SqliteStore::over(Inline(Arc::new(Mutex::new(keeper)))));
         let clock = Clock::start();
         let receiver = Receiver { clock, takes, spacing, seen: Mutex::default(), answer };
-        Self { _directory: directory, store, clock, bell: Arc::default(), receiver: Arc::new(receiver) }
+        let (bell, under_way) = Default::default();
+        Self { _directory: directory, store, clock, bell, under_way, receiver: Arc::new(receiver) }
     }
 
     async fn owe(&self, ids: impl IntoIterator<Item = String>) {
@@ -101,17 +105,22 @@ impl<A: Fn(&str, Duration, &[Seen]) -> Attempt> Bed<A> {
         self.bell.notify_waiters();
     }
 
-    /// Lets a courier work for so long, and kills it.
-    async fn work(&self, time: Duration) {
-        let retire = watch::Sender::new(false);
-        let courier = Courier {
+    fn courier(&self, retire: &watch::Sender<bool>) -> Running<A> {
+        Courier {
             store: Arc::clone(&self.store),
             endpoint: Arc::clone(&self.receiver),
             clock: self.clock,
             bell: Arc::clone(&self.bell),
             retired: retire.subscribe(),
-            tell: |_: &Event| {},
-        };
+            under_way: self.under_way.clone(),
+            tell: |_| {},
+        }
+    }
+
+    /// Lets a courier work for so long, and kills it.
+    async fn work(&self, time: Duration) {
+        let retire = watch::Sender::new(false);
+        let courier = self.courier(&retire);
         let running = timeout(time, courier.run(fastrand::Rng::with_seed(7)));
         assert!(running.await.is_err(), "it goes on");
     }
@@ -255,6 +264,36 @@ async fn restarts_do_not_hurry_a_receiver_that_has_asked_for_a_pause() {
     let refused = refused() - before;
     assert!(refused <= 5, "one that was under way may come again at once: {refused} of {:?}", bed.seen());
     assert_eq!(bed.taken().len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloads_do_not_begin_more_deliveries_at_once() {
+    let bed = Bed::new(S * 30, None, |_: &str, _: Duration, _: &[Seen]| Attempt::Sent);
+    bed.owe(names(0..64)).await;
+    // Each courier is retired after two seconds, and the next one takes over. What it has begun takes half a minute.
+    let lives = (0..20).map(async |life| {
+        tokio::time::sleep(S * 2 * life).await;
+        let retire = watch::Sender::new(false);
+        let courier = bed.courier(&retire);
+        let ends = async {
+            tokio::time::sleep(if life == 19 { HOUR } else { S * 2 }).await;
+            retire.send_replace(true);
+        };
+        let (ended, ()) = tokio::join!(courier.run(fastrand::Rng::with_seed(7)), ends);
+        ended.unwrap();
+    });
+    let most = async {
+        let mut most = 0;
+        while bed.pending().await > 0 && bed.clock.elapsed() < HOUR {
+            most = most.max(bed.under_way.count());
+            tokio::time::sleep(S / 10).await;
+        }
+        most
+    };
+    let (_, most) = tokio::join!(futures_util::future::join_all(lives), most);
+    assert_eq!((most, bed.taken().len()), (8, 64));
+    let last = bed.seen().into_iter().map(|(at, ..)| at).max().unwrap();
+    assert!(last < S * 30 * 9, "the next courier begins as soon as there is room: {last:?}");
 }
 
 #[tokio::test(start_paused = true)]

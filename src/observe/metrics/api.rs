@@ -3,11 +3,17 @@
 use prometheus::{IntCounterVec, Registry};
 
 /// The routes; every other path is `other`.
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 16] = [
     "/healthz",
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/",
+    "/watches/{id}",
+    "/notifications",
+    "/events",
+    "/login",
+    "/logout",
     "/v1/watches",
     "/v1/watches/{id}",
     "/v1/watches/{id}/deliveries/{delivery}/redeliver",
@@ -17,9 +23,9 @@ const ROUTES: [&str; 10] = [
 ];
 
 /// The codes of answers; every other one is `other`.
-const CODES: [&str; 19] = [
-    "200", "201", "202", "204", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "431",
-    "500", "503", "507", "other",
+const CODES: [&str; 21] = [
+    "200", "201", "202", "204", "303", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422",
+    "429", "431", "500", "503", "507", "other",
 ];
 
 /// What happens to connections.

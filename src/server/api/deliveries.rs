@@ -11,7 +11,7 @@ use serde::Serialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::page::{read_limit, refused, take};
+use super::list::{read_limit, refused, take};
 use super::view::DeliveryView;
 use crate::export::parse_id;
 use crate::server::guard::{self, Changed};

@@ -1,0 +1,100 @@
+'use strict';
+(() => {
+  const one = (what, where) => (where || document).querySelector(what);
+  const all = (what, where) => [...(where || document).querySelectorAll(what)];
+
+  // A bar of a timeline is a button. One of them can be reached by Tab, and arrows lead to the others.
+  const bars = where => all('.full', where).forEach(svg => {
+    svg.setAttribute('role', 'group');
+    all('.bar', svg).forEach((bar, n) => {
+      bar.setAttribute('role', 'button');
+      bar.setAttribute('tabindex', n ? -1 : 0);
+      bar.setAttribute('aria-pressed', false);
+    });
+  });
+  const press = bar => {
+    const was = bar.getAttribute('aria-pressed') === 'true';
+    all('.bar').forEach(it => it.setAttribute('aria-pressed', it === bar && !was));
+    all('tr.said').forEach(row => row.classList.remove('said'));
+    const row = one('#' + bar.id.replace('bar', 'step'));
+    if (row && !was) row.classList.add('said');
+    one('#chosen').textContent = was ? '' : bar.getAttribute('aria-label');
+  };
+  const reach = (bar, key) => {
+    const stops = all('.bar', bar.ownerSVGElement), at = stops.indexOf(bar), last = stops.length - 1;
+    const next = { ArrowRight: Math.min(at + 1, last), ArrowLeft: Math.max(at - 1, 0), Home: 0, End: last }[key];
+    if (next === undefined) return false;
+    stops.forEach((it, n) => it.setAttribute('tabindex', n === next ? 0 : -1));
+    stops[next].focus();
+    return true;
+  };
+  document.addEventListener('keydown', event => {
+    const bar = event.target.closest && event.target.closest('.bar');
+    if (!bar || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key === 'Enter' || event.key === ' ') press(bar);
+    else if (!reach(bar, event.key)) return;
+    event.preventDefault();
+  });
+  document.addEventListener('click', event => {
+    const bar = event.target.closest && event.target.closest('.bar');
+    if (bar) press(bar);
+  });
+
+  // What has changed is replaced, and the focus stays where it is.
+  const take = fresh => {
+    const before = one('#verdict h2');
+    const held = document.activeElement;
+    const pressed = one('.bar[aria-pressed=true]');
+    all('[data-live]').forEach(old => {
+      const now = fresh.getElementById(old.id);
+      if (!now || old.dataset.was === now.textContent) return;
+      const has = old.contains(held) && (held.id ? '#' + CSS.escape(held.id) : '[href="' + CSS.escape(held.getAttribute('href') || '') + '"]');
+      old.dataset.was = now.textContent;
+      old.className = now.className;
+      old.replaceChildren(...now.childNodes);
+      bars(old);
+      const again = has && one(has, old);
+      if (again) {
+        if (again.classList.contains('bar')) all('.bar').forEach(bar => bar.setAttribute('tabindex', bar === again ? 0 : -1));
+        again.focus({ preventScroll: true });
+      }
+      const chosen = pressed && one('#' + pressed.id, old);
+      if (chosen) press(chosen);
+    });
+    const after = one('#verdict h2');
+    if (before && after && before.textContent !== after.textContent) one('#told').textContent = after.textContent;
+    document.title = fresh.title;
+  };
+  let asking = false, wanted = false;
+  const stale = text => { one('#fresh').textContent = text; };
+  const look = () => {
+    if (asking || document.hidden) { wanted = true; return; }
+    asking = true; wanted = false;
+    const ask = new XMLHttpRequest();
+    ask.open('GET', location.href);
+    ask.responseType = 'document';
+    ask.timeout = 15000;
+    ask.onloadend = () => {
+      asking = false;
+      if (ask.status === 401 || /\/login$/.test(ask.responseURL)) { location.reload(); return; }
+      if (ask.status === 200 && ask.response) { take(ask.response); stale('This page updates itself.'); }
+      else stale('The daemon does not answer. What you see may be old.');
+      if (wanted) setTimeout(look, 2000);
+    };
+    ask.send();
+  };
+  // A page that nobody sees needs no events: a browser has few connections to one host.
+  let events;
+  const listen = () => {
+    if (events) events.close();
+    if (document.hidden) return;
+    events = new EventSource('/events');
+    events.onmessage = look;
+    events.onerror = () => {
+      stale('The daemon does not answer. What you see may be old.');
+      if (events.readyState === EventSource.CLOSED) setTimeout(() => { look(); listen(); }, 15000);
+    };
+  };
+  document.addEventListener('visibilitychange', () => { listen(); if (!document.hidden) look(); });
+  if (one('#fresh')) { bars(document); stale('This page updates itself.'); listen(); }
+})();
