@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::platform;
+
 /// The limit of cores that was set when we were started.
 static INHERITED: OnceLock<Rlimit> = OnceLock::new();
 
@@ -20,9 +22,7 @@ pub fn forbid() -> io::Result<()> {
     let inherited = *INHERITED.get_or_init(|| getrlimit(Resource::Core));
     // A sandbox may refuse it, as our units do, which set it themselves. What comes below is enough on Linux.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..inherited });
-    #[cfg(target_os = "linux")]
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
+    platform::guard_memory()
 }
 
 /// Gives a command that takes our place the limit that we were started with. It becomes dumpable by itself, as it has

@@ -60,6 +60,7 @@ pub mod notify;
 pub mod observe;
 #[doc(hidden)]
 pub mod output;
+mod platform;
 mod process;
 #[doc(hidden)]
 pub mod request;

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use sd_notify::NotifyState;
+
+use crate::platform;
 
 /// The process groups of the commands that run.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -43,7 +45,7 @@ pub(crate) async fn reap_orphans() -> Infallible {
     let mut dead_before = BTreeSet::new();
     loop {
         tokio::time::sleep(EVERY).await;
-        let dead = tokio::task::spawn_blocking(dead_children).await.unwrap_or_default();
+        let dead = tokio::task::spawn_blocking(platform::dead_children).await.unwrap_or_default();
         for id in dead.intersection(&dead_before) {
             if let Some(id) = rustix::process::Pid::from_raw(*id) {
                 // Another task may have reaped it.
@@ -52,20 +54,6 @@ pub(crate) async fn reap_orphans() -> Infallible {
         }
         dead_before = dead;
     }
-}
-
-/// The children of this process that have ended and were not waited for.
-fn dead_children() -> BTreeSet<i32> {
-    let is_dead_child = |id: &i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // The name, in parentheses, may contain anything.
-        let (_, after_name) = stat.rsplit_once(") ").unwrap_or_default();
-        let mut fields = after_name.split(' ');
-        fields.next() == Some("Z") && fields.next() == Some("1")
-    };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(is_dead_child).collect()
 }
 
 /// Notifies systemd's watchdog as often as it wants, while `is_well`. Never returns.
@@ -114,11 +102,7 @@ pub(crate) fn systemd_listens_at(socket: &str) {
 
 fn send(state: &NotifyState<'_>) -> io::Result<()> {
     let Some(socket) = SYSTEMD.get() else { return Ok(()) };
-    let address = match socket.strip_prefix('@') {
-        #[cfg(target_os = "linux")]
-        Some(name) => <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?,
-        _ => SocketAddr::from_pathname(socket)?,
-    };
+    let address = platform::socket_address(socket)?;
     UnixDatagram::unbound()?.send_to_addr(format!("{state}\n").as_bytes(), &address).map(drop)
 }
 

@@ -11,8 +11,8 @@ use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::process;
 use crate::watch::outcome::Signal;
+use crate::{platform, process};
 
 /// What the signals so far ask for.
 #[derive(Debug, Default)]
@@ -172,7 +172,7 @@ impl Listener {
     fn start() -> io::Result<Self> {
         let listen = |number: Number| signal(SignalKind::from_raw(number.as_raw()));
         let terminate = Some(listen(Number::TERM)?);
-        let ignored = ignored();
+        let ignored = platform::ignored_signals();
         let unless_ignored = |number: Number| {
             let is_ignored = ignored & (1 << (number.as_raw() - 1)) != 0;
             (!is_ignored).then(|| listen(number)).transpose()
@@ -199,13 +199,6 @@ async fn next(stream: &mut Option<Stream>) {
         Some(stream) => drop(stream.recv().await),
         None => std::future::pending().await,
     }
-}
-
-/// The signals that this process ignores, one bit each. Only Linux tells, in a file.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

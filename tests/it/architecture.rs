@@ -226,6 +226,16 @@ fn only_disk_changes_files() {
 }
 
 #[test]
+fn only_one_module_knows_what_linux_alone_has() {
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests");
+    for (path, code) in sources().into_iter().filter(|(path, _)| !is_test(path) && top(path) != "platform") {
+        for word in ["target_os", "os::linux", "\"/proc", "set_dumpable"] {
+            assert!(!code.contains(word), "{} names {word}: that is for src/platform.rs", path.display());
+        }
+    }
+}
+
+#[test]
 fn no_path_is_shown_as_it_is() {
     // A file name may hold control characters, which a terminal would obey.
     let is_test = |path: &Path| path.iter().any(|part| part == "tests");
