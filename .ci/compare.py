@@ -1,10 +1,13 @@
 """What happens to clients of an export on a bad day: the table of README's "Why not a curl loop?".
 
 python3 .ci/compare.py PROGRAM [WORD]   prints a row for each fault (whose name has WORD), with a column for each client
+python3 .ci/compare.py --check PROGRAM  compares README's table with what the installed clients do now, all but the memory
 
 PROGRAM is snyk-export. The others are a bash loop of curl and jq, wait4x, a waiter of botocore, and a script with
 requests; a client that is not installed is `-`. Each may take 20 s.
 """
+
+import concurrent.futures
 
 import http.server
 import json
@@ -137,11 +140,12 @@ def clients(program, folder):
     (models / "waiters-2.json").write_text(json.dumps(WAITERS))
     python = lambda module, script: lambda url: [sys.executable, "-c", script, url] if has(module) else None
     wait4x = lambda url: ["wait4x", "http", url, "-t", f"{LIMIT}s", "--expect-body-regex", '"status": *"FINISHED"']
+    has_loop = all(map(shutil.which, ("bash", "curl", "jq")))
     return {
-        "bash loop of curl and jq": lambda url: ["bash", "-c", LOOP, "loop", url + PATH],
+        "bash loop of curl and jq": lambda url: ["bash", "-c", LOOP, "loop", url + PATH] if has_loop else None,
         "wait4x": lambda url: wait4x(url + PATH) if shutil.which("wait4x") else None,
         "waiter of botocore": python("botocore", WAITER),
-        "script with requests": lambda url: (python("requests", SCRIPT))(url + PATH),
+        "script with requests": lambda url: python("requests", SCRIPT)(url + PATH),
         "snyk-export": lambda url: [program, "wait", "-q", "--api", url, "--request-timeout", "5s", PATH],
     }
 
@@ -161,16 +165,20 @@ def memory(process):
     return max([peak, *map(memory, children)])
 
 
+def start(words, folder):
+    environment = {"PATH": os.environ["PATH"], "HOME": folder, "AWS_DATA_PATH": folder, "SNYK_TOKEN": "t"}
+    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            start_new_session=True)
+
+
 def run(fault, command, folder, cells, name):
     server = Server(fault)
     words = command(f"http://127.0.0.1:{server.server_port}")
     if words is None:
         cells[name] = "-"
         return
-    environment = {"PATH": os.environ["PATH"], "HOME": folder, "AWS_DATA_PATH": folder, "SNYK_TOKEN": "t"}
     began = time.monotonic()
-    child = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             start_new_session=True)
+    child = start(words, folder)
     threading.Timer(LIMIT, lambda: child.returncode is None and os.killpg(child.pid, 9)).start()
     peak = 0
     while child.poll() is None:
@@ -185,6 +193,67 @@ def run(fault, command, folder, cells, name):
         cell = f"{peak // 1024} MiB"
     cells[name] = cell
     server.shutdown()
+
+
+def table():
+    """README's cells: for each fault, what each client does."""
+    section = (pathlib.Path(__file__).parent.parent / "README.md").read_text().partition("## Why not a curl loop?")[2]
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(head[1:], row[1:])) for row in rows}
+
+
+def within(limit, is_so):
+    """Whether it becomes so within the limit, in seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if is_so():
+            return True
+        time.sleep(0.02)
+    return is_so()
+
+
+def differs(fault, name, cell, words, server, folder):
+    """How a client differs from its cell; None if it does not, or is not installed."""
+    if words is None:
+        return None
+    patience = 3 * LIMIT  # Nothing here depends on a fast machine.
+    child = start(words, folder)
+    try:
+        if cell.startswith("polls"):
+            is_so = within(patience, lambda: len(server.times) > 2 or child.poll() is not None) and child.poll() is None
+        elif cell == "hangs":
+            is_so = within(patience, lambda: server.times) and not within(4, lambda: child.poll() is not None or len(server.times) > 1)
+        elif cell.startswith("asks after "):
+            said = float(cell.split()[2])
+            is_so = within(patience, lambda: len(server.times) > 1)
+            is_so = is_so and said - 0.5 <= server.times[1] - server.times[0] <= said + 5
+        else:
+            code = 0 if cell == "ready" else int(cell.removeprefix("exit "))
+            is_so = within(patience, lambda: child.poll() is not None) and child.returncode == code
+        return None if is_so else f"{fault}, {name}: README says `{cell}`, but it ended with {child.poll()} after {len(server.times)} requests"
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, 9)
+        child.wait()
+        server.shutdown()
+
+
+def check(program):
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(6) as pool:
+        all_clients, rows, trials = clients(os.path.abspath(program), folder), table(), []
+        for fault, cells in rows.items():
+            if set(cells) != set(all_clients):
+                raise SystemExit(f"README's table has the columns {', '.join(cells)}")
+            for name, cell in cells.items():
+                if "MiB" not in cell:
+                    server = Server(fault)
+                    words = all_clients[name](f"http://127.0.0.1:{server.server_port}")
+                    trials.append(pool.submit(differs, fault, name, cell, words, server, folder))
+        differences = [found for found in (trial.result() for trial in trials) if found]
+    if differences:
+        raise SystemExit("\n".join(differences))
+    print(f"{len(trials)} cells are as README says")
 
 
 def main(program, word=""):
@@ -204,4 +273,7 @@ def main(program, word=""):
             print(f"| {fault} | " + " | ".join(cells[name] for name in all_clients) + " |", flush=True)
 
 
-main(*sys.argv[1:])
+if sys.argv[1] == "--check":
+    check(*sys.argv[2:])
+else:
+    main(*sys.argv[1:])

@@ -108,11 +108,13 @@ def styled(style, numbers):
 def svg(rows, theme):
     ground, plain, colours = THEMES[theme]
     width, height, left, top = 8.43, 20, 16, 44
+    whole = round(COLUMNS * width + 2 * left), top + height * len(rows) + 8
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {round(COLUMNS * width + 2 * left)} {top + height * len(rows) + 8}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole[0]} {whole[1]}" '
         f'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14" fill="{plain}">',
         f"<title>A run of {COMMAND}</title>",
-        f'<rect width="100%" height="100%" rx="8" fill="{ground}" stroke="{colours[7]}" stroke-opacity="0.4"/>',
+        # The line around it is drawn on both sides of its edge.
+        f'<rect x="0.5" y="0.5" width="{whole[0] - 1}" height="{whole[1] - 1}" rx="8" fill="{ground}" stroke="{colours[7]}" stroke-opacity="0.4"/>',
     ]
     for index, colour in enumerate((colours[1], colours[3], colours[2])):
         parts.append(f'<circle cx="{20 + 18 * index}" cy="18" r="5" fill="{colour}"/>')

@@ -263,7 +263,11 @@ impl Case<'_> {
         match self.problem.and_then(|problem| problem.http_status) {
             Some(429) => format!("{api} allows no more requests for now"),
             Some(_) => format!("{api} did not answer as it should"),
-            None => format!("{api} could not be reached, or did not answer as it should"),
+            None => {
+                format!(
+                    "check --api and SNYK_API: {api} could not be reached, or did not answer as it should"
+                )
+            }
         }
     }
 }

@@ -200,7 +200,9 @@ impl Console {
             let reason = if reason.contains('\n') { look.symbols(reason) } else { look.wrapped(reason, 7) };
             self.output.say(format!("{red}error:{off} {reason}\n{hint}").as_bytes());
         }
-        let head = reason.split("\n\n").next().unwrap_or(reason).to_owned();
+        // Without the indent of a terminal's lines.
+        let head = reason.split("\n\n").next().unwrap_or(reason);
+        let head = head.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
         let next = hint.map(str::to_owned);
         let closing = Closing { head, next, exit: Some((code.code(), "")), ..Closing::default() };
         self.last.add(&closing);

@@ -28,9 +28,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let url = simulator.base_url();
     // Only for people: machines read the events.
     let say = |text: &str| session.console.success(text, || {});
-    say(&format!(
-        "A Snyk Export API is simulated at {url}, with a 503 and a 429 on the way. No token, no network."
-    ));
+    say(&format!("A Snyk Export API is simulated at {url}: no token, no network."));
 
     let api: Api = url.parse().map_err(|error| CommandError::Simulation(format!("{error}")))?;
     let client = Client::with_token(api, "demo", None).await;
@@ -46,7 +44,9 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, CommandError> {
     let started = tasks::start(&client, &request, &policy).await;
     let export = started.map_err(|unstarted| CommandError::Simulation(unstarted.to_string()))?.export;
     say(&format!(
-        "An export was started there. What follows is the output of\n\n  snyk-export wait {export}\n"
+        "An export was started there. On the way, the API answers with a 503 and a 429.\nWhat follows is the output of\n\n  \
+         snyk-export wait {} \\\n      --{}-id {}\n",
+        export.export_id, export.scope, export.scope_id
     ));
 
     let surroundings = Surroundings {

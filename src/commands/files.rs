@@ -131,9 +131,10 @@ impl Download<'_> {
             if is_said { String::new() } else { paths.join("\n") }.as_str(),
         )?;
         let dir = Text::of_file(&place.dir).to_string();
-        let target = match &paths[..] {
-            [path] => shown(Path::new(path)),
-            _ => shown(&place.dir),
+        let target = match (&paths[..], merged) {
+            ([path], _) => shown(Path::new(path)),
+            (_, None) => shown(&place.dir),
+            (_, Some(merged)) => format!("{}, {}", shown(&place.dir), shown(Path::new(&merged.path))),
         };
         let before = if took.is_some() { "" } else { " (by an earlier call)" };
         let words = step("Saved", format!("{} → {target}{before}", size(manifest)));

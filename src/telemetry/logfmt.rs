@@ -31,6 +31,7 @@ const NAMES: &[(&str, &str)] = &[
     ("http.request.method", "method"),
     ("http.response.status_code", "http"),
     ("http.route", "route"),
+    ("snyk.api_source", "api_from"),
     ("late_ms", "late"),
     ("left_ms", "left"),
     ("next_poll_ms", "next_check"),

@@ -8,8 +8,9 @@ use crate::lab::{EXPORT_ID, GROUP, Lab, Program, READY, Run, TOKEN, until};
 /// Not ready at the first poll and at the one at the deadline.
 const LATER: &str = "answers = [{ status = 'PENDING', repeat = 2 }]";
 
-/// Ended by its limit after one poll and the last one.
-const SHORT: &str = "--max-wait 100ms --initial-interval 1h --max-interval 1h";
+/// Ended by its limit after one poll and the last one, or after one alone on a slow machine: then the next command polls again
+/// soon.
+const SHORT: &str = "--max-wait 100ms --initial-interval 300ms --max-interval 300ms";
 
 /// Where a person types: nothing of what the program needs is in the environment.
 struct Shell {
