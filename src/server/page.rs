@@ -46,6 +46,8 @@ const LATE: Duration = Duration::from_secs(60);
 pub(super) struct Page {
     judge: Judge,
     attempts: Attempts,
+    /// How many more pages may be searched and written at once. Pages of the API do not wait for them.
+    making: Semaphore,
     /// How many more viewers may be told of news.
     viewers: Arc<Semaphore>,
     stop: Stop,
@@ -55,7 +57,9 @@ impl Page {
     /// A page whose streams end when `stop` is done.
     pub(super) fn new(stop: Stop) -> Self {
         let viewers = Arc::new(Semaphore::new(limits::VIEWERS));
-        Self { judge: Judge::default(), attempts: Attempts::default(), viewers, stop }
+        let (judge, attempts, making) =
+            (Judge::default(), Attempts::default(), Semaphore::new(limits::PAGES));
+        Self { judge, attempts, making, viewers, stop }
     }
 
     /// Looks whether all is well, so that the page can say since when. Never returns.

@@ -48,7 +48,7 @@ pub(in crate::server) async fn overview(
     let service = &shared.service;
     let query = Query::parse(query.as_deref().unwrap_or_default());
     // It is never closed.
-    let _making = shared.pages.acquire().await;
+    let _making = shared.page.making.acquire().await;
     let verdict = shared.page.judge.look(service).await;
     let now = service.clock.now();
     let (head, title) = head(&verdict, now);
