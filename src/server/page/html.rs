@@ -37,8 +37,8 @@ pub(super) struct When {
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r##"<section id="verdict" data-live aria-label="State of the daemon"{% if !troubles.is_empty() %} class="bad"{% endif %}>
-<h2>{% if troubles.is_empty() %}<span class="good" aria-hidden="true">✓</span>{% else %}<span class="bad" aria-hidden="true">▲</span>{% endif %} {{ headline }}</h2>
+    source = r##"<section id="verdict" data-live aria-label="State of the daemon"{% if !troubles.is_empty() %} class="bad"{% elif !is_known %} class="unsure"{% endif %}>
+<h2>{% if troubles.is_empty() && !is_known %}<span class="dim" aria-hidden="true">○</span>{% elif troubles.is_empty() %}<span class="good" aria-hidden="true">✓</span>{% else %}<span class="bad" aria-hidden="true">▲</span>{% endif %} {{ headline }}</h2>
 <p>Since <time datetime="{{ since.exact }}">{{ since.exact }}</time> ({{ since.said }}). {{ numbers }}</p>
 {% if !troubles.is_empty() %}<ul>{% for it in troubles %}<li>{% if it.more.is_empty() %}{{ it.what }}{% else %}<a href="{{ it.more }}">{{ it.what }}</a>{% endif %}{% if let Some(since) = it.since %}, since <time datetime="{{ since.exact }}">{{ since.exact }}</time> ({{ since.said }}){% endif %}.{% if !it.cure.is_empty() %} <span class="dim">What to do: {{ it.cure }}.</span>{% endif %}</li>{% endfor %}
 {% if omitted > 0 %}<li>And {{ omitted }} more.</li>{% endif %}</ul>{% endif %}</section>"##
@@ -47,6 +47,8 @@ pub(super) struct Head {
     pub(super) headline: String,
     pub(super) since: When,
     pub(super) numbers: String,
+    /// Whether all accounts have answered.
+    pub(super) is_known: bool,
     pub(super) troubles: Vec<Told>,
     pub(super) omitted: usize,
 }

@@ -81,6 +81,14 @@ fn store_failed(detail: &str) -> Failure<'_> {
 fn head(verdict: &Verdict, now: Moment) -> (Head, String) {
     let count = verdict.troubles.len();
     let headline = match count {
+        0 if verdict.unknown > 0 => {
+            let has = if verdict.unknown == 1 {
+                "1 account has".to_owned()
+            } else {
+                format!("{} accounts have", verdict.unknown)
+            };
+            format!("Nothing is known to be wrong; {has} not answered yet")
+        }
         0 => "All is well".to_owned(),
         1 => "One thing needs attention".to_owned(),
         count => format!("{count} things need attention"),
@@ -100,6 +108,7 @@ fn head(verdict: &Verdict, now: Moment) -> (Head, String) {
         headline: headline.clone(),
         since: when(verdict.since, now),
         numbers: numbers.unwrap_or_default(),
+        is_known: verdict.unknown == 0,
         troubles: told.collect(),
         omitted: count.saturating_sub(TROUBLES),
     };

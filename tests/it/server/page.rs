@@ -234,6 +234,18 @@ fn hostile_texts_are_escaped_and_cut() {
 }
 
 #[test]
+fn not_all_is_well_before_an_account_has_answered() {
+    let bed = TestServer::start(None);
+    fill(&bed, vec![watch(1, &[])]);
+    let page = bed.get("/").body;
+    assert!(page.contains("Nothing is known to be wrong; 1 account has not answered yet"), "{page}");
+    assert!(page.contains("not polled yet") && !page.contains("All is well"), "{page}");
+    let standing = snyk_export::health::Standing { has_answered: true, ..Default::default() };
+    bed.service.health.see(&"default".into(), standing);
+    assert!(bed.get("/").body.contains("All is well"));
+}
+
+#[test]
 fn it_says_what_is_not_well_and_since_when() {
     let bed = TestServer::start(None);
     assert!(bed.get("/").body.contains("All is well"));
