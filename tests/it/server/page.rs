@@ -70,6 +70,9 @@ fn people_log_in_with_the_token_and_get_a_cookie_that_is_none() {
     let bearer = format!("Authorization: Bearer {TOKEN}");
     assert_eq!([ask("/", &bearer), ask("/", "Authorization: Bearer x")], [200, 401]);
 
+    let basic = "Authorization: Basic dXNlcjpwYXNz";
+    assert_eq!([bed.ask("GET", "/", &[basic, &cookie], "").status, ask("/", basic)], [200, 303], "a proxy's");
+
     let out = bed.ask("POST", "/logout", &[&cookie, OURS], "");
     assert_eq!((out.status, out.header("location")), (303, Some("/login")));
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
