@@ -90,7 +90,7 @@
     if (before && after && before.textContent !== after.textContent) one('#told').textContent = after.textContent;
     document.title = fresh.title;
   };
-  let asking = false, wanted = false;
+  let asking = false, wanted = false, slow = false;
   const stale = text => { one('#fresh').textContent = text; };
   const look = () => {
     if (asking || document.hidden) { wanted = true; return; }
@@ -102,22 +102,30 @@
     ask.onloadend = () => {
       asking = false;
       if (ask.status === 401 || /\/login$/.test(ask.responseURL)) { location.reload(); return; }
-      if (ask.status === 200 && ask.response) { take(ask.response); stale('This page updates itself.'); }
+      if (ask.status === 200 && ask.response) {
+        take(ask.response);
+        stale(slow ? 'There are too many viewers to be told of news: this page updates itself every 15 s.' : 'This page updates itself.');
+      } else if (ask.status === 404) stale('The watch is gone: it was deleted, or forgotten since it ended long ago. What you see is old.');
+      else if (ask.status) stale('The daemon answers with an error (HTTP ' + ask.status + '). What you see may be old.');
       else stale('The daemon does not answer. What you see may be old.');
       if (wanted) setTimeout(look, 2000);
     };
     ask.send();
   };
   // A page that nobody sees needs no events: a browser has few connections to one host.
-  let events;
+  let events, failed = 0;
   const listen = () => {
     if (events) events.close();
     if (document.hidden) return;
     events = new EventSource('/events');
+    events.onopen = () => { failed = 0; slow = false; };
     events.onmessage = look;
     events.onerror = () => {
-      stale('The daemon does not answer. What you see may be old.');
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => { look(); listen(); }, 15000);
+      // It was refused: the page itself says more.
+      if (events.readyState === EventSource.CLOSED) { slow = true; look(); setTimeout(listen, 15000); return; }
+      // Each stream ends after a while, and the browser asks for another.
+      failed += 1;
+      if (failed > 1) stale('The daemon does not answer. What you see may be old.');
     };
   };
   document.addEventListener('visibilitychange', () => { listen(); if (!document.hidden) look(); });
