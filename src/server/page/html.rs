@@ -152,7 +152,8 @@ pub(super) struct Drawn {
     source = r##"<p><a href="/">All watches</a></p><div id="watch" data-live><h2>Export {{ row.export }}: <span class="{{ row.class }}"><span aria-hidden="true">{{ row.shape }}</span> {{ row.word }}</span></h2>
 {% if !said.is_empty() %}<p>{{ said }}</p>{% endif %}{% if !hint.is_empty() %}<p><strong>What to do:</strong> {{ hint }}</p>{% endif %}
 <h3>Timeline</h3><svg class="full" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Timeline: {{ row.line }}">{% for bar in row.bars %}<g class="bar" id="bar-{{ loop.index }}" aria-label="{{ bar.label }}, {{ bar.when.exact }}"><title>{{ bar.label }}</title><path class="{{ bar.class }}" d="{{ bar.path }}"/></g>{% endfor %}</svg>
-<div class="ends dim"><span>{{ begun.exact }}</span><span>{{ row.when.exact }}</span></div></div>
+<div class="ends dim"><span>{{ begun.exact }}</span><span>{{ row.when.exact }}</span></div>
+<p class="dim">An outline: no status yet. A low bar: PENDING. A high bar: STARTED. A roof: another status. A line with a cross below: polls failed. A flag: the next check. A check mark or a cross at the end: it finished, or ended otherwise.</p></div>
 <p id="chosen" role="status"></p>
 <div id="steps" data-live><div class="scroll" role="region" tabindex="0" aria-label="What happened"><table><thead><tr><th scope="col">When</th><th scope="col">What</th></tr></thead><tbody>{% for bar in row.bars %}<tr id="step-{{ loop.index }}"><td class="now"><time datetime="{{ bar.when.exact }}">{{ bar.when.exact }}</time></td><td>{{ bar.label }}</td></tr>{% endfor %}</tbody></table></div>
 <h3>Notifications</h3>{% if table.is_empty() %}<p>{{ no_notes }}</p>{% else %}{{ table|safe }}{% endif %}
@@ -173,7 +174,7 @@ pub(super) struct Watch {
 #[template(
     ext = "html",
     source = r##"<div class="scroll" role="region" tabindex="0" aria-label="Table of notifications"><table><thead><tr><th scope="col">Endpoint</th><th scope="col">State</th>{% if has_watch %}<th scope="col">About</th>{% endif %}<th scope="col">Owed since</th><th scope="col">Attempts</th><th scope="col">Next attempt</th></tr></thead><tbody>
-{% for it in rows %}<tr><th scope="row">{{ it.endpoint }}</th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.problem.is_empty() %}<br><small>{{ it.problem }}</small>{% endif %}</td>{% if has_watch %}<td>{% if it.watch.is_empty() %}an account{% else %}<a href="/watches/{{ it.watch }}">watch {{ it.watch }}</a>{% endif %}</td>{% endif %}<td><time datetime="{{ it.since.exact }}">{{ it.since.said }}</time></td><td>{{ it.attempts }}</td><td>{% if let Some(next) = it.next %}<time datetime="{{ next.exact }}">{{ next.said }}</time>{% else %}none{% endif %}</td></tr>
+{% for it in rows %}<tr><th scope="row">{{ it.endpoint }}<br><small>{{ it.id }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.problem.is_empty() %}<br><small>{{ it.problem }}</small>{% endif %}</td>{% if has_watch %}<td>{% if it.watch.is_empty() %}an account{% else %}<a href="/watches/{{ it.watch }}">watch {{ it.watch }}</a>{% endif %}</td>{% endif %}<td><time datetime="{{ it.since.exact }}">{{ it.since.said }}</time></td><td>{{ it.attempts }}</td><td>{% if let Some(next) = it.next %}<time datetime="{{ next.exact }}">{{ next.said }}</time>{% else %}none{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>"##
 )]
 pub(super) struct Notes {
@@ -183,6 +184,7 @@ pub(super) struct Notes {
 
 /// A notification.
 pub(super) struct NoteRow {
+    pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) class: &'static str,
     pub(super) shape: &'static str,

@@ -81,7 +81,7 @@ pub(super) fn account(
     let budget = standing.and_then(|standing| Some((standing.left?, standing.per_minute?)));
     let budget = budget.map_or_else(
         || "no limit".to_owned(),
-        |(left, rate)| format!("{rate} requests a minute, {left} of them at once now"),
+        |(left, rate)| format!("{rate} requests a minute; {left} may be sent at once now"),
     );
     AccountRow {
         name: name.to_owned(),
@@ -164,6 +164,7 @@ pub(super) fn note(delivery: &ListedDelivery, now: Moment) -> NoteRow {
         DeliveryState::Undeliverable => ("bad", "✗"),
     };
     NoteRow {
+        id: delivery.id.clone(),
         endpoint: delivery.endpoint.clone(),
         class,
         shape,

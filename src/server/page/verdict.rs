@@ -213,7 +213,9 @@ fn of_notifications(Numbers { counts, backlog, .. }: &Numbers, now: Moment) -> V
     });
     let lost = (counts.undeliverable > 0).then(|| {
         let what = format!("{} given up, and will not arrive", are(counts.undeliverable, ["was", "were"]));
-        let trouble = Trouble::new(what).cured_by("snyk-export deliveries redeliver sends one again");
+        let trouble = Trouble::new(what).cured_by(
+            "snyk-export deliveries redeliver ID sends one again; the page of notifications shows the ids",
+        );
         trouble.shown_at("/notifications?state=undeliverable")
     });
     stuck.chain(lost).collect()
