@@ -75,8 +75,8 @@
         [...old.children].forEach((child, n) => { if (!child.querySelector('tbody')) child.replaceWith(now.children[n].cloneNode(true)); });
       } else {
         old.replaceChildren(...now.childNodes);
-        all('.scroll', old).forEach((it, n) => { it.scrollLeft = fromLeft[n] || 0; });
       }
+      all('.scroll', old).forEach((it, n) => { it.scrollLeft = fromLeft[n] || 0; });
       bars(old);
       const again = has && one(has, old);
       if (again) {
