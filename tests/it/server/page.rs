@@ -242,7 +242,6 @@ fn not_all_is_well_before_an_account_has_answered() {
     fill(&bed, vec![watch(1, &[])]);
     let page = bed.get("/").body;
     assert!(page.contains("Nothing is known to be wrong; 1 account has not answered yet"), "{page}");
-    assert!(page.contains("not polled yet") && !page.contains("All is well"), "{page}");
     let standing = snyk_export::health::Standing { has_answered: true, ..Default::default() };
     bed.service.health.see(&"default".into(), standing);
     assert!(bed.get("/").body.contains("All is well"));
