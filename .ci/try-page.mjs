@@ -152,7 +152,7 @@ try {
   await page.getByRole('alert').filter({ hasText: 'not the token' }).waitFor();
   page.faults = page.faults.filter(fault => !/401/.test(fault));
   await logIn(page, at);
-  await page.getByRole('heading', { name: /attention|well/ }).waitFor();
+  await page.getByRole('heading', { name: /attention|well|known/ }).waitFor();
   const [cookie] = await page.context().cookies();
   assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite], ['snyk-export', true, 'Strict']);
   assert.ok(!cookie.value.includes(TOKEN));

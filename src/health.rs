@@ -31,6 +31,8 @@ struct State {
 pub struct Standing {
     /// Why its polls pause, if they do.
     pub paused: Option<Paused>,
+    /// Whether Snyk has answered a poll of it well since the daemon started.
+    pub has_answered: bool,
     /// Since when no poll was answered, and why the last one failed; `None` if the last one was answered.
     pub unanswered: Option<(Moment, Problem)>,
     /// How many requests it may send at once now, if it has a budget.
@@ -88,6 +90,7 @@ impl Health {
         let before = self.state().accounts.insert(Arc::clone(account), standing.clone());
         let differs = |before: Standing| {
             before.paused.is_some() != standing.paused.is_some()
+                || before.has_answered != standing.has_answered
                 || before.unanswered.is_some() != standing.unanswered.is_some()
         };
         if before.is_none_or(differs) {

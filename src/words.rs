@@ -124,6 +124,13 @@ impl fmt::Display for Words {
     }
 }
 
+/// What happened to an export, and why, without what to do.
+#[must_use]
+pub fn said(outcome: Outcome, scope: ScopeRef, status: Option<&Status>, problem: Option<&Problem>) -> String {
+    let case = Case { outcome, scope, is_of_export: true, status, problem, age: None, go_on: None };
+    Words { what: case.what(), why: case.why(), cure: None }.to_string()
+}
+
 /// `after 2m 31s and 35 polls`: how long a watch lasted.
 #[must_use]
 pub fn after(ending: &Ending) -> String {
@@ -171,14 +178,17 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn words(&self, surroundings: &Surroundings) -> Words {
-        let why = match (self.outcome, self.problem) {
+        Words { what: self.what(), why: self.why(), cure: self.cure(surroundings) }
+    }
+
+    fn why(&self) -> Option<String> {
+        match (self.outcome, self.problem) {
             // The answer is a good one, and the status stands before this.
             (Outcome::Failed, Some(problem)) if self.status.is_some() => {
                 problem.detail.as_ref().map(Text::to_string)
             }
             (_, problem) => problem.map(Problem::to_string).filter(|why| !why.is_empty()),
-        };
-        Words { what: self.what(), why, cure: self.cure(surroundings) }
+        }
     }
 
     fn status(&self) -> String {

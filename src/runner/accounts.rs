@@ -45,6 +45,8 @@ pub(super) struct AccountState<P> {
     /// Whether its server answered the last poll promptly.
     pub(super) is_prompt: bool,
     pub(super) blocking: Blocking,
+    /// Whether a poll was answered well since the start.
+    has_answered: bool,
     /// Since when no poll was answered, and why the last one failed.
     unanswered: Option<(Moment, Problem)>,
     /// When the store is asked next for watches whose time is over, while the account is blocked.
@@ -62,6 +64,7 @@ impl<P: Clone> AccountState<P> {
             under_way: 0,
             is_prompt: true,
             blocking: Blocking::default(),
+            has_answered: false,
             unanswered: None,
             sweep_at: Moment::default(),
         }
@@ -98,6 +101,7 @@ impl<P: Clone> AccountState<P> {
                 until,
                 problem: problem.clone(),
             }),
+            has_answered: self.has_answered,
             unanswered: self.unanswered.clone(),
             left: self.budget.as_ref().map(|budget| budget.available(now)),
             per_minute: self.account.requests_per_minute.map(NonZeroU32::get),
@@ -128,10 +132,15 @@ impl<P: Clone> AccountState<P> {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<News> {
+        self.has_answered |= observation.answer.is_ok();
         self.unanswered = match &observation.answer {
             // A 429 is an answer, and so is a refusal.
             Err(Failure { kind: Gateway | Transient | Unrecoverable, problem }) => {
-                let since = self.unanswered.take().map_or(now, |(since, _)| since);
+                // Until there is an answer, the watch knows since when there is none, also from before the start.
+                let before =
+                    progress.failing().last().filter(|run| run.until.is_none() && !self.has_answered);
+                let first = before.map_or(now, |run| run.since);
+                let since = self.unanswered.take().map_or(first, |(since, _)| since);
                 Some((since, problem.clone()))
             }
             Ok(_) | Err(_) => None,
@@ -259,5 +268,26 @@ mod tests {
         assert_eq!(seen(100, &http(401)), (Some((false, 100)), None), "it may be refused");
         assert_eq!(seen(200, &http(401)), (Some((false, 200)), None), "it is");
         assert_eq!(seen(300, &status("PENDING")), (None, None));
+    }
+
+    #[test]
+    fn an_account_has_answered_once_a_poll_is_answered_well_and_an_outage_began_before_the_start() {
+        let policy = policy();
+        let account = Account { name: "a".into(), poller: (), requests_per_minute: None };
+        let mut state = AccountState::new(account, START);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let began = START.before(Duration::from_secs(600)).unwrap();
+        let mut progress = Watch::unnamed(export(1), began).progress;
+        progress.begin_poll(&policy, began);
+        progress.record(&http(503), &policy, began, &mut rng);
+        let mut seen = |seconds, answer: &Observation| {
+            let now = START.plus(Duration::from_secs(seconds));
+            state.record(answer, &progress, &policy, now, &mut rng);
+            let Standing { has_answered, unanswered, .. } = state.standing(now);
+            (has_answered, unanswered.map(|(since, _)| since))
+        };
+        assert_eq!(seen(1, &http(503)), (false, Some(began)));
+        assert_eq!(seen(2, &status("PENDING")), (true, None));
+        assert_eq!(seen(3, &http(503)), (true, Some(START.plus(Duration::from_secs(3)))), "of the account");
     }
 }

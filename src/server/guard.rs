@@ -19,6 +19,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -65,6 +66,8 @@ pub(super) struct Guard {
     refuses: fn(&Problem) -> Response,
     /// Whether the routes are health checks, which are answered even if the daemon is busy.
     is_health: bool,
+    /// Whether the routes stop if their clients disconnect.
+    ends_with_client: bool,
     terms: Arc<Terms>,
     door: Door,
     only_this_machine: bool,
@@ -95,8 +98,21 @@ impl Guard {
         let room = Arc::new(Semaphore::new(limits::REQUESTS));
         let (terms, metrics) = (Arc::clone(&service.terms), Arc::clone(&service.metrics));
         let (asks, takes, refuses) = (Asks::Nothing, JSON, as_json as fn(&Problem) -> Response);
-        let (is_health, clock) = (false, service.clock);
-        Self { asks, takes, refuses, is_health, terms, door, only_this_machine, room, audit, metrics, clock }
+        let (is_health, ends_with_client, clock) = (false, false, service.clock);
+        Self {
+            asks,
+            takes,
+            refuses,
+            is_health,
+            ends_with_client,
+            terms,
+            door,
+            only_this_machine,
+            room,
+            audit,
+            metrics,
+            clock,
+        }
     }
 
     /// This guard, for routes that require the token, if there is one.
@@ -109,9 +125,11 @@ impl Guard {
         Self { asks: Asks::Session, ..self.clone() }
     }
 
-    /// This guard, for the pages that people see: they send forms, and read `refuses`.
+    /// This guard, for the pages that people see: they send forms, and read `refuses`. They change nothing of the store, so they
+    /// end with their clients, and they take no room from programs.
     pub(super) fn for_people(&self, refuses: fn(&Problem) -> Response) -> Self {
-        Self { takes: FORM, refuses, ..self.clone() }
+        let room = Arc::new(Semaphore::new(limits::REQUESTS));
+        Self { takes: FORM, refuses, room, ends_with_client: true, ..self.clone() }
     }
 
     /// This guard, for health checks.
@@ -139,6 +157,15 @@ impl Guard {
         let (method, route) = (Text::new(method), route.to_owned());
         let request = Some(ApiRequest { method, route, code, watch: changed.flatten() });
         self.audit.note(ApiEvent { what, peer, request, omitted: 0 });
+    }
+}
+
+/// Ends a task when it is dropped.
+struct Ends(AbortHandle);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -203,7 +230,9 @@ impl Guard {
     }
 
     fn check_credential(&self, headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
-        if self.asks != Asks::Session || headers.contains_key(AUTHORIZATION) {
+        // A proxy may have sent another scheme than ours on.
+        let has_token = headers.get_all(AUTHORIZATION).iter().any(|value| bearer(value).is_some());
+        if self.asks != Asks::Session || has_token {
             return check_token(headers, tokens);
         }
         let refused = |code| {
@@ -225,7 +254,8 @@ impl Guard {
         }
     }
 
-    /// Runs the route. It goes on even if the client disconnects, so that every change of the store is reported.
+    /// Runs the route. It goes on even if the client disconnects, so that every change of the store is reported; but see
+    /// [`Guard::for_people`].
     async fn answer(&self, request: Request, next: Next) -> Response {
         let busy = |detail| (self.refuses)(&Problem::busy(detail));
         // These change nothing, and the number of connections limits them.
@@ -240,6 +270,7 @@ impl Guard {
             drop(permit);
             response
         });
+        let _ends = self.ends_with_client.then(|| Ends(answering.abort_handle()));
         match timeout(limits::ANSWER, answering).await {
             Ok(Ok(response)) => response,
             // It panicked; the log has it.
@@ -295,10 +326,14 @@ fn check_token(headers: &HeaderMap, tokens: &[Secret]) -> Result<(), Problem> {
     let refused = || unauthorized("send the token of [server] token-file as `Authorization: Bearer TOKEN`");
     let mut values = headers.get_all(AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(refused()) };
-    let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len()).ok_or_else(refused)?;
-    let is_one = session::token(given, tokens).is_some();
-    let is_right = scheme.eq_ignore_ascii_case(b"Bearer ") && is_one;
-    if is_right { Ok(()) } else { Err(refused()) }
+    let given = bearer(value).ok_or_else(refused)?;
+    session::token(given, tokens).map(|_| ()).ok_or_else(refused)
+}
+
+/// What follows `Bearer `, if that is the scheme.
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given)
 }
 
 /// Checks that the type of the body is JSON.
@@ -383,13 +418,38 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_page_ends_with_its_client_and_takes_no_room_from_programs() {
+        let programs = guard(0);
+        let people = programs.for_people(as_json);
+        assert_eq!(ask(&programs, "/now").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ask(&people, "/now").await, StatusCode::OK);
+        let people = Guard { room: Arc::new(Semaphore::new(1)), ..people };
+        timeout(limits::ANSWER / 2, ask(&people, "/never")).await.unwrap_err();
+        tokio::task::yield_now().await;
+        assert_eq!(ask(&people, "/now").await, StatusCode::OK);
+    }
+
     fn guard(room: usize) -> Guard {
         let audit = Arc::new(Audit::new(Arc::new(|_| {}), Clock::start()));
         let (terms, metrics) = (Arc::default(), Arc::new(Metrics::new()));
         let (door, room) = (Door::Api { has_another: false }, Arc::new(Semaphore::new(room)));
         let (asks, takes, refuses) = (Asks::Nothing, JSON, as_json as fn(&Problem) -> Response);
-        let (is_health, only_this_machine, clock) = (false, true, Clock::start());
-        Guard { asks, takes, refuses, is_health, terms, door, only_this_machine, room, audit, metrics, clock }
+        let (is_health, ends_with_client, only_this_machine, clock) = (false, false, true, Clock::start());
+        Guard {
+            asks,
+            takes,
+            refuses,
+            is_health,
+            ends_with_client,
+            terms,
+            door,
+            only_this_machine,
+            room,
+            audit,
+            metrics,
+            clock,
+        }
     }
 
     async fn ask(guard: &Guard, path: &str) -> StatusCode {

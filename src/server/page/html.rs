@@ -37,8 +37,8 @@ pub(super) struct When {
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r##"<section id="verdict" data-live aria-label="State of the daemon"{% if !troubles.is_empty() %} class="bad"{% endif %}>
-<h2>{% if troubles.is_empty() %}<span class="good" aria-hidden="true">✓</span>{% else %}<span class="bad" aria-hidden="true">▲</span>{% endif %} {{ headline }}</h2>
+    source = r##"<section id="verdict" data-live aria-label="State of the daemon"{% if !troubles.is_empty() %} class="bad"{% elif !is_known %} class="unsure"{% endif %}>
+<h2>{% if troubles.is_empty() && !is_known %}<span class="dim" aria-hidden="true">○</span>{% elif troubles.is_empty() %}<span class="good" aria-hidden="true">✓</span>{% else %}<span class="bad" aria-hidden="true">▲</span>{% endif %} {{ headline }}</h2>
 <p>Since <time datetime="{{ since.exact }}">{{ since.exact }}</time> ({{ since.said }}). {{ numbers }}</p>
 {% if !troubles.is_empty() %}<ul>{% for it in troubles %}<li>{% if it.more.is_empty() %}{{ it.what }}{% else %}<a href="{{ it.more }}">{{ it.what }}</a>{% endif %}{% if let Some(since) = it.since %}, since <time datetime="{{ since.exact }}">{{ since.exact }}</time> ({{ since.said }}){% endif %}.{% if !it.cure.is_empty() %} <span class="dim">What to do: {{ it.cure }}.</span>{% endif %}</li>{% endfor %}
 {% if omitted > 0 %}<li>And {{ omitted }} more.</li>{% endif %}</ul>{% endif %}</section>"##
@@ -47,6 +47,8 @@ pub(super) struct Head {
     pub(super) headline: String,
     pub(super) since: When,
     pub(super) numbers: String,
+    /// Whether all accounts have answered.
+    pub(super) is_known: bool,
     pub(super) troubles: Vec<Told>,
     pub(super) omitted: usize,
 }
@@ -97,7 +99,7 @@ pub(super) struct AccountRow {
 <div><label for="label">Label, as key=value</label><input id="label" name="label" maxlength="500" value="{{ label }}"></div>
 <button>Show</button>{% if is_filtered %} <a href="/">Show all</a>{% endif %}</form>
 <div id="watches" data-live>{% if rows.is_empty() %}<p>{{ none }}</p>{% else %}<div class="scroll" role="region" tabindex="0" aria-label="Table of watches"><table><thead><tr><th scope="col">Export</th><th scope="col">State</th><th scope="col">Timeline</th><th scope="col">Followed for</th><th scope="col">Next check or end</th><th scope="col" class="wide">Account</th><th scope="col" class="wide">Labels</th></tr></thead><tbody>
-{% for it in rows %}<tr><th scope="row" class="id"><a href="/watches/{{ it.id }}">{{ it.export }}</a><small>{{ it.scope }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.status.is_empty() %}<br><small>{{ it.status }}</small>{% endif %}</td><td><svg class="mini" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{{ it.line }}">{% for bar in it.bars %}<path class="{{ bar.class }}" d="{{ bar.path }}"/>{% endfor %}</svg></td><td>{{ it.lasted }}</td><td><time datetime="{{ it.when.exact }}">{{ it.when.said }}</time></td><td class="wide">{{ it.account }}</td><td class="wide">{% for (key, value, path) in it.labels %}{% if path.is_empty() %}<span class="l">{{ key }}={{ value }}</span>{% else %}<a class="l" href="{{ path }}">{{ key }}={{ value }}</a>{% endif %}{% endfor %}{% if it.omitted > 0 %}<small>and {{ it.omitted }} more</small>{% endif %}</td></tr>
+{% for it in rows %}<tr id="w-{{ it.id }}"><th scope="row" class="id"><a href="/watches/{{ it.id }}">{{ it.export }}</a><small>{{ it.scope }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.status.is_empty() %}<br><small>{{ it.status }}</small>{% endif %}</td><td><svg class="mini" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{{ it.line }}">{% for bar in it.bars %}<path class="{{ bar.class }}" d="{{ bar.path }}"/>{% endfor %}</svg></td><td>{{ it.lasted }}</td><td><time datetime="{{ it.when.exact }}">{{ it.when.said }}</time></td><td class="wide">{{ it.account }}</td><td class="wide">{% for (key, value, path) in it.labels %}{% if path.is_empty() %}<span class="l">{{ key }}={{ value }}</span>{% else %}<a class="l" href="{{ path }}">{{ key }}={{ value }}</a>{% endif %}{% endfor %}{% if it.omitted > 0 %}<small>and {{ it.omitted }} more</small>{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
 <nav class="pager" aria-label="Pages of watches">{% if !first.is_empty() %}<a href="{{ first }}">Newest</a>{% endif %}{% if !newer.is_empty() %}<a rel="prev" href="{{ newer }}">Newer</a>{% endif %}{% if !older.is_empty() %}<a rel="next" href="{{ older }}">{{ go_on }}</a>{% endif %}</nav></div></section>"##
 )]
@@ -150,7 +152,8 @@ pub(super) struct Drawn {
     source = r##"<p><a href="/">All watches</a></p><div id="watch" data-live><h2>Export {{ row.export }}: <span class="{{ row.class }}"><span aria-hidden="true">{{ row.shape }}</span> {{ row.word }}</span></h2>
 {% if !said.is_empty() %}<p>{{ said }}</p>{% endif %}{% if !hint.is_empty() %}<p><strong>What to do:</strong> {{ hint }}</p>{% endif %}
 <h3>Timeline</h3><svg class="full" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="Timeline: {{ row.line }}">{% for bar in row.bars %}<g class="bar" id="bar-{{ loop.index }}" aria-label="{{ bar.label }}, {{ bar.when.exact }}"><title>{{ bar.label }}</title><path class="{{ bar.class }}" d="{{ bar.path }}"/></g>{% endfor %}</svg>
-<div class="ends dim"><span>{{ begun.exact }}</span><span>{{ row.when.exact }}</span></div></div>
+<div class="ends dim"><span>{{ begun.exact }}</span><span>{{ row.when.exact }}</span></div>
+<p class="dim">An outline: no status yet. A low bar: PENDING. A high bar: STARTED. A roof: another status. A line with a cross below: polls failed. A flag: the next check. A check mark or a cross at the end: it finished, or ended otherwise.</p></div>
 <p id="chosen" role="status"></p>
 <div id="steps" data-live><div class="scroll" role="region" tabindex="0" aria-label="What happened"><table><thead><tr><th scope="col">When</th><th scope="col">What</th></tr></thead><tbody>{% for bar in row.bars %}<tr id="step-{{ loop.index }}"><td class="now"><time datetime="{{ bar.when.exact }}">{{ bar.when.exact }}</time></td><td>{{ bar.label }}</td></tr>{% endfor %}</tbody></table></div>
 <h3>Notifications</h3>{% if table.is_empty() %}<p>{{ no_notes }}</p>{% else %}{{ table|safe }}{% endif %}
@@ -171,7 +174,7 @@ pub(super) struct Watch {
 #[template(
     ext = "html",
     source = r##"<div class="scroll" role="region" tabindex="0" aria-label="Table of notifications"><table><thead><tr><th scope="col">Endpoint</th><th scope="col">State</th>{% if has_watch %}<th scope="col">About</th>{% endif %}<th scope="col">Owed since</th><th scope="col">Attempts</th><th scope="col">Next attempt</th></tr></thead><tbody>
-{% for it in rows %}<tr><th scope="row">{{ it.endpoint }}</th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.problem.is_empty() %}<br><small>{{ it.problem }}</small>{% endif %}</td>{% if has_watch %}<td>{% if it.watch.is_empty() %}an account{% else %}<a href="/watches/{{ it.watch }}">watch {{ it.watch }}</a>{% endif %}</td>{% endif %}<td><time datetime="{{ it.since.exact }}">{{ it.since.said }}</time></td><td>{{ it.attempts }}</td><td>{% if let Some(next) = it.next %}<time datetime="{{ next.exact }}">{{ next.said }}</time>{% else %}none{% endif %}</td></tr>
+{% for it in rows %}<tr id="{{ it.id }}"><th scope="row">{{ it.endpoint }}<br><small>{{ it.id }}</small></th><td><span class="{{ it.class }}"><span aria-hidden="true">{{ it.shape }}</span> {{ it.word }}</span>{% if !it.problem.is_empty() %}<br><small>{{ it.problem }}</small>{% endif %}</td>{% if has_watch %}<td>{% if it.watch.is_empty() %}an account{% else %}<a href="/watches/{{ it.watch }}">watch {{ it.watch }}</a>{% endif %}</td>{% endif %}<td><time datetime="{{ it.since.exact }}">{{ it.since.said }}</time></td><td>{{ it.attempts }}</td><td>{% if let Some(next) = it.next %}<time datetime="{{ next.exact }}">{{ next.said }}</time>{% else %}none{% endif %}</td></tr>
 {% endfor %}</tbody></table></div>"##
 )]
 pub(super) struct Notes {
@@ -181,6 +184,7 @@ pub(super) struct Notes {
 
 /// A notification.
 pub(super) struct NoteRow {
+    pub(super) id: String,
     pub(super) endpoint: String,
     pub(super) class: &'static str,
     pub(super) shape: &'static str,

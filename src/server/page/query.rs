@@ -74,7 +74,8 @@ impl Query {
                     read.shown = found.map_or(Shown::All, |(shown, ..)| *shown);
                 }
                 "account" => read.account = text(),
-                "label" => read.label = text(),
+                // A label can have blanks at its edges.
+                "label" => read.label = value.chars().take(LONGEST).collect(),
                 "after" => read.after = parse_id(&value),
                 "before" => read.before = parse_id(&value),
                 _ => {}
@@ -187,7 +188,7 @@ mod tests {
             assert_eq!(query.path(), text);
             assert_eq!(query.is_plain(), text == "/");
         }
-        let odd = Query::parse("q=&state=none&after=x&none=1&label=%20%20&account=%ff");
+        let odd = Query::parse("q=&state=none&after=x&none=1&account=%ff");
         assert_eq!(odd, Query { account: "\u{fffd}".to_owned(), ..Query::default() });
         assert_eq!(Query::parse(&format!("q={}", "x".repeat(9999))).text.len(), LONGEST);
     }
@@ -199,6 +200,8 @@ mod tests {
         assert_eq!(label("label=team%3Da%3Db"), Some(("team".to_owned(), Some("a=b".to_owned()))));
         assert_eq!(label("label=team%3D"), Some(("team".to_owned(), Some(String::new()))));
         assert_eq!(of_label("a", "b=c"), "/?label=a%3Db%3Dc");
+        let blanks = of_label(" a", "b ");
+        assert_eq!(label(blanks.trim_start_matches("/?")), Some((" a".to_owned(), Some("b ".to_owned()))));
         assert_eq!(of_label("a=b", "c"), "/?q=a%3Db");
     }
 }

@@ -66,20 +66,22 @@ pub(super) fn account(
         (("bad", "‖", "credential refused"), String::new())
     } else if let Some((since, problem)) = unanswered(standing, now) {
         (("bad", "▲", "no answer"), format!("for {}: {problem}", brief(now.since(since))))
+    } else if let Some((since, problem)) = standing.and_then(|standing| standing.unanswered.as_ref()) {
+        (("warn", "▲", "failing"), format!("since {}: {problem}", when(*since, now).exact))
     } else if let Some(due_at) = late(active, name, now) {
         (("warn", "◷", "late"), format!("by up to {}", brief(now.since(due_at))))
     } else if watches == 0 {
         (("dim", "○", "no watches"), String::new())
-    } else if standing.is_some() {
+    } else if standing.is_some_and(|standing| standing.has_answered) {
         (("good", "✓", "well"), String::new())
     } else {
-        (("dim", "○", "not polled here yet"), String::new())
+        (("dim", "○", "not polled yet"), String::new())
     };
     let number = |count: Option<usize>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
     let budget = standing.and_then(|standing| Some((standing.left?, standing.per_minute?)));
     let budget = budget.map_or_else(
         || "no limit".to_owned(),
-        |(left, rate)| format!("{rate} requests a minute, {left} of them at once now"),
+        |(left, rate)| format!("{rate} requests a minute; {left} may be sent at once now"),
     );
     AccountRow {
         name: name.to_owned(),
@@ -162,6 +164,7 @@ pub(super) fn note(delivery: &ListedDelivery, now: Moment) -> NoteRow {
         DeliveryState::Undeliverable => ("bad", "✗"),
     };
     NoteRow {
+        id: delivery.id.clone(),
         endpoint: delivery.endpoint.clone(),
         class,
         shape,
@@ -215,6 +218,26 @@ mod tests {
             let row = watch(&listed, is_paused, false, NOW);
             assert_eq!((row.word.as_str(), row.lasted.as_str()), (word, "1m 30s"));
             assert!(shapes.insert(row.shape), "{word} has the shape of another");
+        }
+    }
+
+    #[test]
+    fn an_account_is_well_once_it_has_answered_and_while_it_does() {
+        let active = [ActiveAccount { account: "a".to_owned(), watches: 1, due_at: NOW }];
+        let failed = |seconds| {
+            let problem = crate::watch::observation::Problem::new("down", "");
+            Some((NOW.before(Duration::from_secs(seconds)).unwrap(), problem))
+        };
+        let standing =
+            |has_answered, unanswered| Standing { has_answered, unanswered, ..Standing::default() };
+        for (standing, word, why) in [
+            (standing(false, None), "not polled yet", ""),
+            (standing(true, None), "well", ""),
+            (standing(true, failed(2)), "failing", "since 2024-11-25T10:13:40Z: down"),
+            (standing(false, failed(60)), "no answer", "for 1m: down"),
+        ] {
+            let row = account("a", &Health::default(), Some(&standing), &active, NOW);
+            assert_eq!((row.word, row.why.as_str()), (word, why));
         }
     }
 

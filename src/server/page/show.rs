@@ -81,6 +81,14 @@ fn store_failed(detail: &str) -> Failure<'_> {
 fn head(verdict: &Verdict, now: Moment) -> (Head, String) {
     let count = verdict.troubles.len();
     let headline = match count {
+        0 if verdict.unknown > 0 => {
+            let has = if verdict.unknown == 1 {
+                "1 account has".to_owned()
+            } else {
+                format!("{} accounts have", verdict.unknown)
+            };
+            format!("Nothing is known to be wrong; {has} not answered yet")
+        }
         0 => "All is well".to_owned(),
         1 => "One thing needs attention".to_owned(),
         count => format!("{count} things need attention"),
@@ -100,6 +108,7 @@ fn head(verdict: &Verdict, now: Moment) -> (Head, String) {
         headline: headline.clone(),
         since: when(verdict.since, now),
         numbers: numbers.unwrap_or_default(),
+        is_known: verdict.unknown == 0,
         troubles: told.collect(),
         omitted: count.saturating_sub(TROUBLES),
     };
@@ -236,7 +245,11 @@ fn in_full(listed: &Listed, row: html::WatchRow, now: Moment) -> html::Watch {
     let Listed { watch, end, deliveries, .. } = listed;
     let ended = end.as_ref().and_then(|(_, _, document)| serde_json::from_str::<Document>(document).ok());
     let document = ended.unwrap_or_else(|| Document::under_way(watch, now));
-    let problem = document.error.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (status, error) = (document.status.as_ref(), document.error.as_ref());
+    let said = match document.outcome {
+        Some(outcome) => crate::words::said(outcome, watch.export.scope_ref(), status, error),
+        None => error.map(ToString::to_string).unwrap_or_default(),
+    };
     let text = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
     let mut facts = vec![
         ("Export".to_owned(), watch.export.export_id.to_string()),
@@ -259,7 +272,7 @@ fn in_full(listed: &Listed, row: html::WatchRow, now: Moment) -> html::Watch {
     };
     html::Watch {
         row,
-        said: problem,
+        said,
         hint: document.hint.map(|hint| Text::new(&hint).to_string()).unwrap_or_default(),
         begun: when(watch.progress.started_at(), now),
         no_notes: if end.is_some() {
@@ -321,4 +334,27 @@ pub(in crate::server) async fn notifications(
     let (first, next) = (first.unwrap_or_default(), next.unwrap_or_default());
     let main = written(&Notifications { states, table, first, next });
     shown(&shared, "Notifications", &path(after.as_deref()), &main)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::watch::outcome::Outcome;
+    use crate::watch::{Progress, Watch};
+
+    #[test]
+    fn an_export_that_failed_is_said_as_in_the_log() {
+        let now = Moment::from_unix_ms(9000);
+        let mut watch = Watch::unnamed(crate::fixtures::export(1), Moment::default());
+        let problem = json!({ "http_status": 200, "title": "the export failed", "detail": "no rows" });
+        let kept = json!({ "started_at": 0, "timeline": [["ERRORED", 9000]], "problem": problem });
+        watch.progress = Progress::from_kept(&kept.to_string()).unwrap();
+        let document = Document { outcome: Some(Outcome::Failed), ..Document::under_way(&watch, now) };
+        let end = Some(("failed".to_owned(), now, document.to_line()));
+        let listed = Listed { watch, due_at: None, end, deliveries: Vec::new() };
+        let shown = in_full(&listed, rows::watch(&listed, false, true, now), now);
+        assert_eq!(shown.said, "Snyk stopped with ERRORED: no rows");
+    }
 }

@@ -56,6 +56,8 @@ pub(super) struct Verdict {
     pub(super) since: Moment,
     /// What is not well.
     pub(super) troubles: Vec<Trouble>,
+    /// How many accounts with watches have answered no poll well since the start.
+    pub(super) unknown: usize,
     /// The numbers, or why there are none.
     pub(super) numbers: Read,
 }
@@ -65,8 +67,8 @@ pub(super) struct Verdict {
 pub(super) struct Judge {
     /// The numbers, and when they were read.
     read: tokio::sync::Mutex<Option<(Moment, Read)>>,
-    /// Whether all was well, and since when that was so or not.
-    last: Mutex<Option<(bool, Moment)>>,
+    /// Whether there was no trouble, whether there was nothing unknown, and since when.
+    last: Mutex<Option<(bool, bool, Moment)>>,
 }
 
 impl Judge {
@@ -75,13 +77,15 @@ impl Judge {
         let numbers = self.numbers(service).await;
         let now = service.clock.now();
         let troubles = troubles(service, &numbers, now);
+        let unknown = unknown(service, &numbers);
+        let (is_well, is_known) = (troubles.is_empty(), unknown == 0 || !troubles.is_empty());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let since = match *last {
-            Some((was_well, since)) if was_well == troubles.is_empty() => since,
+            Some((was_well, was_known, since)) if (was_well, was_known) == (is_well, is_known) => since,
             _ => now,
         };
-        *last = Some((troubles.is_empty(), since));
-        Verdict { since, troubles, numbers }
+        *last = Some((is_well, is_known, since));
+        Verdict { since, troubles, unknown, numbers }
     }
 
     async fn numbers(&self, service: &Service) -> Read {
@@ -122,6 +126,14 @@ impl Trouble {
     fn shown_at(self, path: impl Into<String>) -> Self {
         Self { more: Some(path.into()), ..self }
     }
+}
+
+/// How many accounts with watches have answered no poll well since the start.
+fn unknown(service: &Service, numbers: &Result<Numbers, String>) -> usize {
+    let (standings, known) = (service.health.accounts(), &service.terms.agreed().accounts);
+    let has_answered = |account: &str| standings.get(account).is_some_and(|standing| standing.has_answered);
+    let active = numbers.as_ref().map_or(&[][..], |numbers| &numbers.accounts);
+    active.iter().map(|it| it.account.as_str()).filter(|it| known.contains(*it) && !has_answered(it)).count()
 }
 
 /// What is not well, the worst first.
@@ -201,7 +213,9 @@ fn of_notifications(Numbers { counts, backlog, .. }: &Numbers, now: Moment) -> V
     });
     let lost = (counts.undeliverable > 0).then(|| {
         let what = format!("{} given up, and will not arrive", are(counts.undeliverable, ["was", "were"]));
-        let trouble = Trouble::new(what).cured_by("snyk-export deliveries redeliver sends one again");
+        let trouble = Trouble::new(what).cured_by(
+            "snyk-export deliveries redeliver ID sends one again; the page of notifications shows the ids",
+        );
         trouble.shown_at("/notifications?state=undeliverable")
     });
     stuck.chain(lost).collect()

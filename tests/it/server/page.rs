@@ -70,6 +70,9 @@ fn people_log_in_with_the_token_and_get_a_cookie_that_is_none() {
     let bearer = format!("Authorization: Bearer {TOKEN}");
     assert_eq!([ask("/", &bearer), ask("/", "Authorization: Bearer x")], [200, 401]);
 
+    let basic = "Authorization: Basic dXNlcjpwYXNz";
+    assert_eq!([bed.ask("GET", "/", &[basic, &cookie], "").status, ask("/", basic)], [200, 303], "a proxy's");
+
     let out = bed.ask("POST", "/logout", &[&cookie, OURS], "");
     assert_eq!((out.status, out.header("location")), (303, Some("/login")));
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
@@ -231,6 +234,17 @@ fn hostile_texts_are_escaped_and_cut() {
         assert!(!page.body.contains("'\"<&>"), "{path}");
     }
     assert_eq!(bed.get(&format!("/watches/{id}")).body.matches("<dt>Label ").count(), 32, "all are there");
+}
+
+#[test]
+fn not_all_is_well_before_an_account_has_answered() {
+    let bed = TestServer::start(None);
+    fill(&bed, vec![watch(1, &[])]);
+    let page = bed.get("/").body;
+    assert!(page.contains("Nothing is known to be wrong; 1 account has not answered yet"), "{page}");
+    let standing = snyk_export::health::Standing { has_answered: true, ..Default::default() };
+    bed.service.health.see(&"default".into(), standing);
+    assert!(bed.get("/").body.contains("All is well"));
 }
 
 #[test]
