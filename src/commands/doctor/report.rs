@@ -123,7 +123,7 @@ mod tests {
         report.ends_with(ExitCode::UNAVAILABLE);
         assert_eq!(report.code(), ExitCode::USAGE);
         let expected = "✘ credential       no credential\n                   → set SNYK_TOKEN, or --token-file,\n      \
-                        \x20              SNYK_TOKEN_FILE,\n";
+                        \x20              SNYK_TOKEN_FILE, SNYK_OAUTH_TOKEN,\n";
         let text = report.lines(&look(Some(58)));
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("\n✔ state directory  /a is there\n"), "{text}");
