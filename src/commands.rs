@@ -208,9 +208,9 @@ async fn dispatch(
     mistakes: Vec<SettingsError>,
     session: &Session,
 ) -> Result<ExitCode, CommandError> {
-    // A daemon has no end in sight: it says that it is healthy.
-    let has_an_end = !matches!(&command, Command::Watch(args) if !args.until_idle);
-    session.pinging.iter().filter(|_| has_an_end).for_each(|pinging| pinging.start());
+    // A daemon does so itself, once it has its store: a second one on the same settings must not.
+    let is_daemon = matches!(&command, Command::Watch(_));
+    session.pinging.iter().filter(|_| !is_daemon).for_each(|pinging| pinging.start());
     match command {
         Command::Wait(args) => wait::run(*args, session).await,
         Command::Status(args) => status::run(args, session).await,

@@ -19,8 +19,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
-
 pub(crate) use self::directory::{Directory, Identity};
 pub(crate) use self::durable::{
     create_directories_durably, create_parent_durably, create_private_durably, remove_durably,
@@ -89,14 +87,17 @@ pub(crate) fn is_locked(path: &Path) -> bool {
     opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Whether a directory can be written, or made where it is not there yet. Nothing is changed.
+/// Whether a directory can be written, or made where it is not there yet. A directory is made and removed to see that: not every
+/// file system has what the permissions promise.
 pub(crate) fn may_write(path: &Path) -> io::Result<()> {
     let path = absolute(path);
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    match existing.is_dir() {
-        true => Ok(rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK)?),
-        false => Err(ErrorKind::NotADirectory.into()),
+    if !existing.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
     }
+    let probe = existing.join(format!(".snyk-export.{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir(&probe)?;
+    std::fs::remove_dir(&probe)
 }
 
 /// Opens an existing file for writing, only to see whether that works.

@@ -142,6 +142,23 @@ impl Network {
     }
 }
 
+/// Parses a URL from a file, a variable or an option, where white space surrounds it at most. The error does not show the text,
+/// which may be a secret.
+pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    // The parser would leave line breaks out, and make one URL of two.
+    if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        return Err(
+            "it has white space or a line break inside: give one URL, with %20 for a blank".to_owned()
+        );
+    }
+    let url = Url::parse(text).map_err(|error| format!("it is not a valid URL ({error})"))?;
+    match url.scheme() {
+        "https" | "http" => Ok(url),
+        _ => Err("its scheme is neither https nor http".to_owned()),
+    }
+}
+
 /// A client for the host of `url`. It follows no redirects and never retries. The caller adds its own `options`.
 pub(crate) fn client(
     url: &Url,

@@ -56,6 +56,10 @@ const RETIRED: &str = "this endpoint or API version was retired, maybe only for 
 const PAGE: &str = "a proxy, a firewall or a login page on the way to Snyk wrote this page: have it let requests to the API \
     through, or check HTTPS_PROXY, NO_PROXY and --api";
 
+/// What to do about a 407, which only a proxy sends. The one of a variable names itself.
+const PROXY: &str = "have the proxy before the API let snyk-export in without a login, or name it with USER:PASSWORD@ in HTTPS_PROXY \
+    (HTTP_PROXY, if the API speaks plain http)";
+
 /// What to do about a redirect that cannot be followed.
 const REDIRECTED: &str = "Snyk's API does not redirect: a login page (single sign-on), a proxy or another server answered in \
     its place; have it let requests to the API through, or check --api and SNYK_API";
@@ -286,6 +290,7 @@ fn failure(reply: &Reply, missing: &str) -> Failure {
     // Snyk's load balancers may send a page with a 5xx.
     let is_foreign = reply.http_status < 500 && http::is_page(&reply.body);
     let cure = match reply.http_status {
+        407 => Some(Text::new(PROXY)),
         _ if is_foreign => Some(Text::new(PAGE)),
         410 => Some(Text::new(RETIRED)),
         _ => None,

@@ -214,6 +214,9 @@ impl Case<'_> {
             }
             Outcome::NotFound => format!("there is no such {scope} for this credential"),
             Outcome::Conflict => "Snyk reports a conflict".to_owned(),
+            Outcome::Rejected if self.problem.is_some_and(|problem| problem.http_status == Some(407)) => {
+                "a proxy before the API wants a login".to_owned()
+            }
             Outcome::Rejected => "Snyk does not accept the request".to_owned(),
             Outcome::UnknownStatus => unknown(self.status()),
             Outcome::Stalled => format!("the export stays in one status for too long ({})", self.status()),

@@ -237,6 +237,8 @@ pub(crate) struct DownloadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Run this when the files are there, in place of this process
+    ///
+    /// The switch of --ping hears of success before: it does not hear how COMMAND ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Tells a dead man's switch that a command starts, and how it ended. That never changes the exit code.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) struct Pinging {
     ping: Arc<Ping>,
     words: LastWords,
     start: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the switch has heard anything. It hears no end without that.
+    has_begun: AtomicBool,
 }
 
 impl Pinging {
@@ -55,11 +58,15 @@ impl Pinging {
                 .map_err(|error| SettingsError::Contradiction(Text::new(&error.to_string())))
         };
         let ping = aside(signals, make).await??;
-        Ok(ping.map(|ping| Arc::new(Self { ping: Arc::new(ping), words, start: Mutex::default() })))
+        Ok(ping.map(|ping| {
+            let (start, has_begun) = (Mutex::default(), AtomicBool::default());
+            Arc::new(Self { ping: Arc::new(ping), words, start, has_begun })
+        }))
     }
 
     /// Says that the command starts. The command goes on meanwhile.
     pub(super) fn start(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
         let ping = Arc::clone(&self.ping);
         let start = tokio::spawn(async move {
             let sent = ping.send(Sign::Start, "started\n").await;
@@ -68,8 +75,11 @@ impl Pinging {
         *self.start.lock().unwrap_or_else(PoisonError::into_inner) = Some(start);
     }
 
-    /// Says how the command ended. This takes a few seconds at most.
+    /// Says how the command ended, if it has begun. This takes a few seconds at most.
     pub(super) async fn end(&self, code: ExitCode) {
+        if !self.has_begun.load(Ordering::Relaxed) {
+            return;
+        }
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let sending = async {
             if let Some(mut start) = start {
@@ -89,6 +99,7 @@ impl Pinging {
 
     /// Says once a minute that a daemon is healthy, while it is.
     pub(super) async fn beat(self: Arc<Self>, is_alive: impl Fn() -> bool) -> Infallible {
+        self.has_begun.store(true, Ordering::Relaxed);
         beat(is_alive, || self.ping.send(Sign::Success, "healthy\n")).await
     }
 }

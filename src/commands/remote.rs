@@ -10,7 +10,7 @@ use url::Url;
 use super::{CommandError, Session, aside};
 use crate::cli::DaemonArgs;
 use crate::exit::ExitCode;
-use crate::http::{self, Network, is_loopback};
+use crate::http::{self, Network, is_loopback, parse_url};
 use crate::secret::Secret;
 use crate::settings::daemon::{Reached, reached, token_of};
 use crate::text::Text;
@@ -186,13 +186,9 @@ fn parse(text: &str) -> Result<Url, CommandError> {
             Text::of_input(text)
         ))
     };
-    let url = Url::parse(text).map_err(|_| wrong())?;
+    let url = parse_url(text).map_err(|_| wrong())?;
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    if url.host().is_some() && is_plain && matches!(url.scheme(), "http" | "https") {
-        Ok(url)
-    } else {
-        Err(wrong())
-    }
+    if url.host().is_some() && is_plain { Ok(url) } else { Err(wrong()) }
 }
 
 /// The URL of a flag. A token must not go over plain http to other machines.

@@ -42,8 +42,13 @@ pub(super) async fn run(args: &WatchArgs, session: &Session) -> Result<ExitCode,
             let daemon = daemon?;
             // It ends with this.
             let mut beating: JoinSet<Infallible> = JoinSet::new();
-            if let Some(pinging) = session.pinging.clone().filter(|_| !until_idle) {
-                beating.spawn(pinging.beat(daemon.is_alive()));
+            match session.pinging.clone() {
+                Some(pinging) if until_idle => pinging.start(),
+                // It has no end in sight: it says that it is healthy.
+                Some(pinging) => {
+                    beating.spawn(pinging.beat(daemon.is_alive()));
+                }
+                None => {}
             }
             daemon.run(&ThisProcess::new(session, until_idle, looks)).await?
         }

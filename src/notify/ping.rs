@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::post::Receiver;
 use super::{Attempt, EndpointError};
-use crate::http::Network;
+use crate::http::{Network, parse_url};
 use crate::secret::Secret;
 use crate::text::Text;
 
@@ -47,12 +47,7 @@ impl PingUrl {
     ///
     /// If it is not one. The message does not show it.
     pub fn url(&self) -> Result<Url, String> {
-        let url =
-            Url::parse(self.text.expose()).map_err(|error| format!("it is not a valid URL ({error})"))?;
-        match url.scheme() {
-            "https" | "http" => Ok(url),
-            _ => Err("its scheme is neither https nor http".to_owned()),
-        }
+        parse_url(self.text.expose())
     }
 }
 
@@ -186,7 +181,14 @@ mod tests {
 
     #[test]
     fn a_wrong_url_is_not_shown() {
-        for text in ["hunter2", "ftp://h/hunter2", "https://hunter2:x", ""] {
+        for text in [
+            "hunter2",
+            "ftp://h/hunter2",
+            "https://hunter2:x",
+            "https://h/a\nhunter2",
+            "https://h/a hunter2",
+            "",
+        ] {
             let why = PingUrl::new(Secret::new(text)).url().unwrap_err();
             assert!(!why.contains("hunter2"), "{why}");
         }

@@ -210,8 +210,9 @@ section! {
 pub(crate) struct ReportSection {
     /// Tell a dead man's switch at this URL, such as Healthchecks, when it starts and how it ends
     ///
-    /// By POST: `URL/start`, then `URL` after a success or `URL/EXIT_CODE`, with the last lines as the body. `watch` pings `URL` once
-    /// a minute while it is healthy. The URL is a secret: other users of this machine see it here, but not in the variable.
+    /// By POST: `URL/start`, then `URL` after a success (before a COMMAND after `--` runs) or `URL/EXIT_CODE`, with the last lines as
+    /// the body. `watch` pings `URL` once a minute while it is healthy. The URL is a secret: other users of this machine see it here,
+    /// but not in the variable.
     #[arg(long, value_name = "URL")]
     pub(in crate::settings) ping: Option<PingUrl>,
     /// A file that holds the URL of --ping

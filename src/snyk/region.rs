@@ -169,6 +169,9 @@ impl FromStr for Api {
             None if text.contains(['.', ':']) || text == "localhost" => format!("https://{text}"),
             None => return Err(error("it is neither a region nor a URL")),
         };
+        if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+            return Err(error("it has white space or a line break inside"));
+        }
         let mut url = Url::parse(&text).map_err(|_| error("it is not a valid URL"))?;
         if text.split("://").nth(1).is_none_or(|rest| rest.starts_with(['/', '\\'])) {
             return Err(error("it names no host"));
@@ -266,6 +269,8 @@ mod tests {
             "ftp://api.snyk.io",
             "https://",
             "https:///v1",
+            "https://api.example/a\nhttps://b.example",
+            "https://api.example/a b",
             "https://u:hunter2@api.snyk.io",
             "https://hunter2@api.snyk.io",
             "https://:hunter2@api.snyk.io",

@@ -74,6 +74,7 @@ fn the_exit_code_is_that_of_a_wait() {
         (always(404), 5),
         (always(409), 6),
         (always(400), 7),
+        (always(407), 7),
         (format!("{READY}ends-as = 'ODD'"), 8),
         (always(429), 0),
         (always(503), 69),

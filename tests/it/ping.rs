@@ -156,7 +156,12 @@ fn its_url_may_be_in_a_file_and_is_checked_without_being_shown() {
     let settings = "[report]\nping-file = '${CREDENTIALS_DIRECTORY}/ping'\n";
     with.config(settings).env("CREDENTIALS_DIRECTORY", &home).run().exits(0);
     hears(&switch, &["start", "ok"]);
+    let two = program();
+    let two_lines = two.file("two", "https://h.example/a\nHIDDEN\n").display().to_string();
+    let two_lines = format!("[report]\nping-file = '{two_lines}'\n");
     let rows = [
+        (two_lines.as_str(), "ping-file: it has white space or a line break inside"),
+        ("[report]\nping = 'https://h.example/a HIDDEN'\n", ", ping: it has white space"),
         ("[report]\nping = 'HIDDEN'\n", ", ping: it is not a valid URL"),
         ("[report]\nping = 'ftp://h/HIDDEN'\n", "neither https nor http"),
         ("[report]\nping = 'http://h.example/HIDDEN'\n", "others could read over plain http"),

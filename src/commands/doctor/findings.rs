@@ -101,6 +101,9 @@ fn usual_cure(topic: &str) -> Option<&'static str> {
     Some(match topic {
         "settings" => "correct it, or leave it out",
         "export" => "give its id with --group-id or --org-id, or its URL",
+        "group or org" => {
+            "take the id from the settings of the group or organization in Snyk, and give it with --group-id or --org-id"
+        }
         "credential" => "put a token into SNYK_TOKEN, or into the file that --token-file names",
         "region" => "use us, us2, eu, au, gov or a URL such as https://api.eu.snyk.io",
         "proxy" => "correct it, or unset it if this network needs no proxy",

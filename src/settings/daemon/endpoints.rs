@@ -12,7 +12,7 @@ use super::EndpointSettings;
 use super::entry::{Entry, read_secret};
 use super::sections::NotifySection;
 use super::values::{Kind, OutcomeWord};
-use crate::http::{Network, is_loopback};
+use crate::http::{Network, is_loopback, parse_url};
 use crate::notify::{EndpointKind, OwnHeaders, SigningKey};
 use crate::secret::Secret;
 use crate::secret_file;
@@ -177,11 +177,7 @@ fn address(section: &NotifySection, entry: Entry<'_>) -> Result<(Url, Secret), S
     };
     // The error does not show the text, which may be a secret.
     let wrong = |why: &str| entry.at(key)(why);
-    let url = Url::parse(text.expose().trim())
-        .map_err(|error| wrong(&format!("it is not a valid URL ({error})")))?;
-    if !matches!(url.scheme(), "https" | "http") {
-        return Err(wrong("its scheme is neither https nor http"));
-    }
+    let url = parse_url(text.expose()).map_err(|why| wrong(&why))?;
     let has_password = !url.username().is_empty() || url.password().is_some();
     if has_password && key == "url" {
         return Err(wrong(

@@ -126,6 +126,13 @@ fn a_second_daemon_is_turned_away_and_leaves_the_first_alone() {
     let in_use = format!("the store {} is in use by another daemon: stop that one", store.display());
     // On the same settings, both are in use, and the store says why.
     bed.program("watch").run().exits(2).stderr_has(&in_use).stderr_lacks("[server] listen");
+    // Their dead man's switch hears only the first.
+    let switch = taking_all();
+    for args in ["", "--until-idle"] {
+        let second = bed.program("watch").args(args).env("SNYK_EXPORT_PING", &switch.url());
+        second.run().exits(2).stderr_has(&in_use);
+    }
+    switch.until(|heard| heard.is_empty());
     // With a store of its own, the address is left. Its cause is said once.
     bed.set_all(&here.replace("watches.db", "other.db"));
     let turned_away = bed.program("watch").run();

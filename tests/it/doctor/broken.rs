@@ -66,6 +66,7 @@ fn settings_that_cannot_be_used_are_findings_with_exit_code_2_and_the_others_are
                 "both set",
                 "say",
             ),
+            (program().env("SNYK_GROUP_ID", "garbage"), "group or org", "bad", "not a UUID", "--group-id"),
             (program().arg(EXPORT_ID), "export", "bad", "has no scope", ""),
             (program().env("HTTPS_PROXY", "socks5://u:hunter2@p:1"), "proxy", "bad", "SOCKS", "unset it"),
             (program().env("HTTP_PROXY", "u:hunter2@p:x"), "proxy", "bad", "port", "unset it"),
@@ -130,6 +131,8 @@ fn what_a_wait_would_only_warn_of_is_a_finding_too() {
                 "cannot be written",
                 "XDG_STATE_HOME",
             ),
+            // Its permissions let root write.
+            (with("XDG_STATE_HOME", "/proc"), "state directory", "warning", "cannot be written", ""),
         ],
     );
 }
@@ -163,7 +166,10 @@ fn looking_at_the_state_directory_leaves_no_trace() {
     let there = state.path().join("snyk-export");
     let program = || doctor(&lab).env("XDG_STATE_HOME", state.path().to_str().unwrap());
     let found = finding(&program().run().exits(0).document(), "state directory").1;
-    assert!(found.ends_with("is not there yet, and can be made") && !there.exists(), "{found}");
+    assert!(
+        found.ends_with("is not there yet, and can be made")
+            && state.path().read_dir().unwrap().next().is_none()
+    );
     std::fs::create_dir(&there).unwrap();
     let found = finding(&program().run().exits(0).document(), "state directory").1;
     assert!(found.ends_with("can be written") && there.read_dir().unwrap().next().is_none(), "{found}");

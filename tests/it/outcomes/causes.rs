@@ -10,7 +10,13 @@ struct Row {
     never_says: &'static [&'static str],
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
+    Row {
+        scenario: "then = 'last'\nanswers = [{ status-code = 407, body = '<html>', headers = { Content-Type = 'text/html' } }]",
+        exit_code: 7,
+        says: &["a proxy before the API wants a login", "HTTP 407", "USER:PASSWORD@ in HTTPS_PROXY"],
+        never_says: &["Snyk does not accept"],
+    },
     Row {
         scenario: include_str!("../../../config/scenarios/proxy-page.toml"),
         exit_code: 4,

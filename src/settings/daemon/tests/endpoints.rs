@@ -58,6 +58,10 @@ fn an_error_names_the_line_of_a_wrong_endpoint() {
             "line 5, column 1, argv: `no-such-program` cannot be run",
         ),
         ("name = 'a'\nkind = 'slack'\nurl = 'hunter2'", "line 5, column 1, url: it is not a valid URL"),
+        (
+            "name = 'a'\nkind = 'slack'\nurl = \"https://x.example/a\\nhunter2\"",
+            "line 5, column 1, url: it has white space or a line break inside",
+        ),
         ("name = 'a'\nkind = 'slack'\nurl = 'http://x.example/hunter2'", "is a secret, which"),
         (
             "name = 'a'\nkind = 'webhook'\nurl = 'ftp://hunter2'",
