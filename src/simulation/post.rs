@@ -24,8 +24,8 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Post {
     owed: BTreeMap<String, Owed>,
-    /// Results of deliveries that a power cut would undo.
-    pub(super) undo: Vec<(String, State)>,
+    /// Deliveries as they were before what a power cut would undo: the state, and whether there was a pace of its own.
+    pub(super) undo: Vec<(String, State, bool)>,
     /// The last claim of each row, and the id in it.
     claims: BTreeMap<i64, (i64, String)>,
     /// For each endpoint: when the delivery was queued that had the latest first attempt.
@@ -41,6 +41,8 @@ struct Owed {
     at: Moment,
     event: String,
     state: State,
+    /// Whether it waits by a pace of its own, and not by the endpoint's.
+    has_own_pace: bool,
     /// The result of the last attempt.
     last: Option<Attempt>,
     tried: u32,
@@ -56,9 +58,9 @@ pub(super) enum State {
 
 impl Post {
     pub(super) fn take_back(&mut self) {
-        while let Some((id, state)) = self.undo.pop() {
+        while let Some((id, state, has_own_pace)) = self.undo.pop() {
             if let Some(owed) = self.owed.get_mut(&id) {
-                owed.state = state;
+                (owed.state, owed.has_own_pace) = (state, has_own_pace);
             }
         }
         self.closed.clear();
@@ -110,8 +112,10 @@ impl World {
             self.note([9, at.unix_ms(), 0], || format!("{id} is owed"));
             let at = Moment::from_unix_ms(at.unix_ms());
             let state = State::Due(IN_TURN);
-            post.owed
-                .insert(id, Owed { endpoint, at, event, state, last: None, tried: 0, is_under_way: false });
+            let (last, tried) = (None, 0);
+            let new =
+                Owed { endpoint, at, event, state, has_own_pace: false, last, tried, is_under_way: false };
+            post.owed.insert(id, new);
         }
     }
 
@@ -129,7 +133,8 @@ impl World {
             self.violate(|| format!("{id} is not delivered as it was owed"));
         }
         match owed.state {
-            State::Due(at) if at <= now => {}
+            // What waits because of its endpoint is due again as soon as another arrives, or is queued.
+            State::Due(at) if at <= now || !owed.has_own_pace => {}
             state => self.violate(|| format!("{id} is delivered, though it is {state:?}")),
         }
         if let Some((_, asked)) = post.closed.get(endpoint).filter(|(_, asked)| *asked > now) {
@@ -166,7 +171,7 @@ impl World {
             let Some((latest, id)) = post.claims.get(row).cloned() else { continue };
             // A result from before a newer claim is not stored.
             let Some(owed) = post.owed.get_mut(&id).filter(|_| latest == *fence) else { continue };
-            post.undo.push((id.clone(), owed.state));
+            post.undo.push((id.clone(), owed.state, owed.has_own_pace));
             let open_at = pace.open_at.max(*at);
             let has_asked = matches!(owed.last, Some(Attempt::Failed { hint: Some(_), .. }));
             let (closed, asked) = post.closed.entry(owed.endpoint.clone()).or_default();
@@ -192,6 +197,7 @@ impl World {
                 State::Due(due) => State::Due(Moment::from_unix_ms(due.unix_ms())),
                 settled => settled,
             };
+            owed.has_own_pace = matches!(next, NextDelivery::Due { pace: Some(_), .. });
             if !is_right {
                 self.violate(|| format!("{id} is {state:?}, after {:?}", owed.last));
             }
@@ -204,7 +210,7 @@ impl World {
         let post = &mut *post;
         for GivenUp { id, .. } in given_up {
             let Some(owed) = post.owed.get_mut(id) else { continue };
-            post.undo.push((id.clone(), owed.state));
+            post.undo.push((id.clone(), owed.state, owed.has_own_pace));
             if now.since(owed.at) < LIMIT || owed.is_under_way || !matches!(owed.state, State::Due(_)) {
                 self.violate(|| format!("{id} is given up, though it is {:?}", owed.state));
             }
