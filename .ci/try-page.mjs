@@ -25,7 +25,7 @@ async function until(what, look) {
     if (found) return found;
     await new Promise(done => setTimeout(done, 50));
   }
-  throw new Error(`in vain: ${what}`);
+  throw new Error(`never seen: ${what}`);
 }
 
 // The last digits of an id say what becomes of it: 1 is pending, 2 goes on to be started, 3 is ready, 4 fails, 5 is not

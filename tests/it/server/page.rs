@@ -61,7 +61,7 @@ fn link(page: &str, text: &str) -> Option<String> {
 }
 
 #[test]
-fn people_log_in_with_the_token_and_get_a_cookie_that_is_none() {
+fn people_log_in_with_the_token_and_get_a_cookie_that_is_not_the_token() {
     let bed = TestServer::start(Some(TOKEN));
     for path in ["/", "/watches/x", "/notifications", "/events"] {
         let sent_on = bed.get(path);
